@@ -36,6 +36,7 @@ def finding(found: dict[str, Any]) -> str:
         "scale": scale,
         "shares": shares,
         "pair": pair,
+        "extraction": extraction,
     }
     title, note, lines = sections[found["kind"]](found)
     machine = found["machine"]
@@ -115,6 +116,25 @@ def pair(found: dict[str, Any]) -> Section:
         title += f", {found['decay']:g} of W gone"
         note += " The projected changes are too far from the changes to be told from them."
     return title, note, tools(found)
+
+
+def extraction(found: dict[str, Any]) -> Section:
+    """Whole processes that make an adapter, and the ranks and errors of its matrices."""
+    lines = tools(found)
+    header = ["matrix", "shape", "rank", "remaining error, relative", "that of the full SVD"]
+    lines += ["", row(header), row(["---"] * len(header))]
+    for each in found["matrices"]:
+        shape = " × ".join(map(str, each["shape"]))
+        errors = (f"{each[key]:.6f}" for key in ("relative_error", "peer_error"))
+        lines.append(row([each["name"], shape, each["rank"], *errors]))
+    title = f"An adapter from two checkpoints of {found['parameters'] / 1e6:.0f} M parameters"
+    note = "`benchmarks/experiments/extract_pair.py`: matrices of the shapes of Llama 7B in bf16; "
+    note += f"the update has rank {found['rank']} and {found['size']:g} of the weight's norm. Ours "
+    note += f"finds the rank by the noise edge, within {found['memory']}; every error that it "
+    note += "states was compared with that of the factors. The other tool is given the rank, and "
+    used = [float(np.median(tool["processor_seconds"])) for tool in found["tools"]]
+    note += f"takes {used[1] / used[0]:.1f} times the processor time."
+    return title, note, lines
 
 
 def tools(found: dict[str, Any]) -> list[str]:

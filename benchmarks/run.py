@@ -75,6 +75,13 @@ def commands(machine: str, models: list[str], modeldelta: str | None) -> dict[st
     found["growth"] = [*bench, "--growth", "--shape", "2048x2048", "-k", "64", "--json"]
     pair = [sys.executable, str(HERE / "experiments" / "compare_pair.py")]
     found["pair"] = [*pair, *(["--modeldelta", modeldelta] if modeldelta else []), "--json"]
+    found["extraction"] = [
+        sys.executable,
+        str(HERE / "experiments" / "extract_pair.py"),
+        "--turns",
+        "3",
+        "--json",
+    ]
     scale = [sys.executable, str(HERE / "experiments" / "scale_checkpoint.py")]
     folders = [str(CACHE / "models" / name) for name in models]
     found["scale"] = [*scale, *folders, "--memory", "1.8GiB", "--json"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +79,18 @@ def pair(
     return before, bf16(w + update - np.float32(decay) * w)
 
 
-def write(folder: Path, size: float = SIZE, decay: float = 0.0) -> tuple[Path, Path]:
-    """Make both checkpoints, two shards each, unless they are there; a matrix at a time."""
+def write(
+    folder: Path,
+    size: float = SIZE,
+    decay: float = 0.0,
+    matrices: Sequence[tuple[str, Shape]] | None = None,
+) -> tuple[Path, Path]:
+    """Make both checkpoints, two shards each, unless they are there; a matrix at a time.
+
+    `matrices` are names and shapes, by default those of :func:`layout`.
+    """
     folders = folder / "before", folder / "after"
-    names = list(layout())
+    names = list(layout()) if matrices is None else list(matrices)
     if all((f / "model.safetensors.index.json").is_file() for f in folders):
         return folders
     shards = names[: len(names) // 2], names[len(names) // 2 :]

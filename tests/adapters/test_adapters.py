@@ -228,6 +228,20 @@ def test_stacked_parameters_are_named(tmp_path: Path) -> None:
     assert unreadable(tmp_path, tensors, **options).startswith("target_parameters")
 
 
+def test_a_weight_that_is_adapted_by_its_own_name(tmp_path: Path) -> None:
+    """A matrix is a product; of a stack the factors have more rows than its rank."""
+    gate, (B, A) = "model.layers.0.mlp.gate", factors(8, 32, r=6)
+    options: dict[str, Any] = {"target_parameters": ["mlp.gate.weight"], "r": 6, "lora_alpha": 12}
+    adapter = ss.open_adapter(write_adapter(tmp_path / "a", lora(gate, B, A), **options))
+    assert_close(dense(adapter[f"{gate}.weight"]), 2 * B @ A)
+    options |= {"r": 2, "alpha_pattern": {r"mlp\.gate\.weight": 3}}
+    reason = unreadable(tmp_path / "b", lora(gate, B, A), **options)
+    assert reason.startswith("target_parameters")
+    options |= {"rank_pattern": {r"mlp\.gate\.weight": 6}}
+    adapter = ss.open_adapter(write_adapter(tmp_path / "c", lora(gate, B, A), **options))
+    assert_close(dense(adapter[f"{gate}.weight"]), 0.5 * B @ A)
+
+
 @pytest.mark.parametrize(
     ("tensors", "reason"),
     [

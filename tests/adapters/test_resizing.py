@@ -46,6 +46,37 @@ def test_truncation_is_the_best_of_its_rank(
     assert settings_of_new["fan_in_fan_out"] is settings.get("fan_in_fan_out", False)
 
 
+@pytest.mark.parametrize("parameter", [True, False])
+def test_every_kind_of_layer(parameter: bool, tmp_path: Path) -> None:
+    """Factors keep the names, the shapes and the orientation that PEFT gives them."""
+    B, A = factors(32, 24)
+    kernel = np.random.default_rng(0).standard_normal((4, 3, 2, 2)).astype(np.float32)
+    words, conv, gate = "model.embed_tokens", "conv_in", "model.layers.0.mlp.gate"
+    tensors = {f"{words}.lora_embedding_A": A, f"{words}.lora_embedding_B": B}
+    tensors |= lora(conv, B[..., None, None], kernel) | lora("lm_head", B, A)
+    tensors |= lora(gate, B, A) if parameter else lora(Q, B, A)
+    options = {"target_parameters": ["mlp.gate.weight"]} if parameter else {"fan_in_fan_out": True}
+    old = ss.open_adapter(write_adapter(tmp_path / "old", tensors, **options))
+    ss.resize(old, tmp_path / "new", rank=2)
+    new = ss.open_adapter(tmp_path / "new")
+    assert list(new) == list(old)
+    shapes = {"model.embed_tokens.weight": (24, 32), "lm_head.weight": (32, 24)}
+    shapes["conv_in.weight"] = (32, 12)
+    shapes |= {f"{gate}.weight": (32, 24)} if parameter else {f"{Q}.weight": (24, 32)}
+    assert {name: new[name].shape for name in new} == shapes
+    for name in old:
+        values = np.linalg.svd(dense(old[name]), compute_uv=False)
+        rest = np.linalg.norm(dense(old[name]) - dense(new[name]))
+        assert rest == pytest.approx(np.linalg.norm(values[2:]), rel=1e-5)
+    stored = ss.open_checkpoint(tmp_path / "new" / "adapter_model.safetensors").info()
+    prefix = "base_model.model."
+    found = {each["name"].removeprefix(prefix): each["shape"] for each in stored}
+    assert found[f"{words}.lora_embedding_A"] == (2, 24)
+    assert found[f"{conv}.lora_A.weight"] == (2, 3, 2, 2)
+    assert found[f"{conv}.lora_B.weight"] == (32, 2, 1, 1)
+    assert found[f"{gate if parameter else Q}.lora_B.weight"] == (32, 2)
+
+
 def test_a_criterion_gives_each_product_its_rank(tmp_path: Path) -> None:
     B, A = factors(32, 24, 6)
     flat = lora(Q, B, A) | lora(DOWN, np.geomspace(1, 1e-4, 6).astype(np.float32) * B, A)
@@ -62,17 +93,15 @@ def test_a_criterion_gives_each_product_its_rank(tmp_path: Path) -> None:
 def test_what_is_no_plain_product_is_refused(tmp_path: Path) -> None:
     B, A = factors(32, 24)
     dora = lora(Q, B, A) | {f"{Q}.lora_magnitude_vector": np.ones(32, np.float32)}
-    words = {"model.embed_tokens.lora_embedding_A": A, "model.embed_tokens.lora_embedding_B": B}
-    rng = np.random.default_rng(0)
-    kernel = lora("conv", B[..., None, None], rng.standard_normal((4, 3, 2, 2)).astype(np.float32))
+    stack = lora("mlp.experts", *factors(32, 24, 12))
     whole = lora(Q, B, A) | {"lm_head.weight": B}
+    options = {"target_parameters": ["mlp.experts.gate_up_proj"]}
     for tensors, reason in (
         (dora, "DoRA"),
-        (words, "embedding"),
-        (kernel, "kernel of a convolution"),
+        (stack, "stacked parameter"),
         (whole, "saved whole"),
     ):
-        folder = write_adapter(tmp_path / reason.split()[0], tensors)
+        folder = write_adapter(tmp_path / reason.split()[0], tensors, **options)
         with pytest.raises(ValueError, match=reason):
             ss.resize(folder, tmp_path / "new", rank=2)
     assert not (tmp_path / "new").exists()

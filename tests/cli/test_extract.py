@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.support.changed import written
 from tests.support.command_line import invoke
-from tests.support.tuned_models import EMBEDDING, NORM, SHAPES, base_model, tuned_model
+from tests.support.tuned_models import CARRIED, EMBEDDING, NORM, SHAPES, base_model, tuned_model
 
 import sigmascope as ss
 
@@ -29,16 +29,15 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
 def test_extract_and_resize(folders: tuple[Path, Path], tmp_path: Path) -> None:
     status, text, _ = invoke("extract", *folders, "--out", tmp_path / "a", "--edge", "-q")
     assert status == 0
-    for name in SHAPES:
+    for name in CARRIED:
         assert name in text
     assert "|dW - B A| / |dW|" in text
-    assert f"{EMBEDDING} (|dW| " in text
-    assert "the matrix is an embedding" in text
+    assert EMBEDDING in text
     assert f"{NORM} (|dW| " in text
-    assert "4 changes in the adapter" in text
+    assert "5 changes in the adapter" in text
     assert "1 unchanged" in text
     adapter = ss.open_adapter(tmp_path / "a")
-    assert list(adapter) == list(SHAPES)
+    assert list(adapter) == CARRIED
     base, tuned = (ss.open_checkpoint(folder)[Q] for folder in folders)
     product = np.asarray(adapter[Q].B, float) @ np.asarray(adapter[Q].A, float)
     rest = np.asarray(tuned, float) - np.asarray(base, float) - product
@@ -47,17 +46,29 @@ def test_extract_and_resize(folders: tuple[Path, Path], tmp_path: Path) -> None:
     status, text, _ = invoke("resize", tmp_path / "a", "--out", tmp_path / "b", "--rank", 2)
     assert status == 0
     assert "-> 2" in text
-    assert {ss.open_adapter(tmp_path / "b")[name].rank for name in SHAPES} == {2}
+    small = ss.open_adapter(tmp_path / "b")
+    assert {small[name].rank for name in SHAPES} == {2}
+    assert small[EMBEDDING].rank == adapter[EMBEDDING].rank == 1  # every number changed by 0.5
 
 
 def test_rows_as_json_and_a_second_run(folders: tuple[Path, Path], tmp_path: Path) -> None:
     arguments = "extract", *folders, "--out", tmp_path / "a", "-r", 2, "-q"
     status, text, _ = invoke(*arguments, "--json", "--dtype", "bfloat16")
     assert status == 0
-    assert text.count('"status": "extracted"') == 4
+    assert text.count('"status": "extracted"') == len(CARRIED)
     status, _, message = invoke(*arguments)
     assert status == 2
     assert "holds an adapter already" in message
+
+
+def test_norms_in_full(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    options = "--out", tmp_path / "a", "--rank", 2, "--whole", "-q"
+    status, text, _ = invoke("extract", *folders, *options)
+    assert status == 0
+    assert "1 saved whole; 1 unchanged" in text
+    assert "not in the adapter" not in text
+    record = ss.open_adapter(tmp_path / "a").record_of(NORM)
+    assert record["status"] == "whole"
 
 
 @pytest.mark.parametrize("options", [(), ("--edge", "--rank", 3), ("--energy", 0.5, "--error", 1)])

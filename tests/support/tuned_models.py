@@ -21,6 +21,8 @@ SHAPES = {
 EMBEDDING = "model.embed_tokens.weight"
 NORM = "model.norm.weight"
 UNCHANGED = "model.layers.1.mlp.down_proj.weight"
+CARRIED = [*SHAPES, EMBEDDING]
+"""Matrices whose change an adapter can have."""
 
 
 def base_model(seed: int = 0) -> Model:

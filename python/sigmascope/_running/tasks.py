@@ -7,17 +7,15 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
 
 from sigmascope._execution import arguments
-from sigmascope._execution.devices import CPU, Device
-from sigmascope._execution.several_devices import devices_of, with_memory
+from sigmascope._execution.several_devices import devices_of
 from sigmascope._host.memory import resolve_memory
 from sigmascope._host.threads import resolve_threads
-from sigmascope._tables.outputs import Limits
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import AdapterOrigin, Scannable, reopened
@@ -26,6 +24,8 @@ from sigmascope.analysis.spectrum import EFFORTS
 from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin
 from sigmascope.checkpoint.remote.urls import is_url
 from sigmascope.errors import CheckpointError, DeviceError, SigmascopeError
+
+from .resources import Resources
 
 ByteListener = Callable[[int], None]
 """A function that is called with the stored bytes that one native call has used so far."""
@@ -37,19 +37,18 @@ TENSOR_ERRORS = (SigmascopeError, OSError, MemoryError, ValueError, ArithmeticEr
 _ENVIRONMENT = (CheckpointError, OSError, MemoryError, DeviceError)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(Resources):
     """Options of the analysis of each matrix, resolved once for all rows.
 
     Attributes
     ----------
-    effort, k, tol, accuracy, seed, num_threads, memory_limit, measures
+    effort, k, tol, accuracy, seed, measures
         As for :func:`sigmascope.spectrum`.
     vectors
         Folder in which the singular vectors of every matrix are saved, or None.
-    devices
-        The devices among which matrices are distributed; each may take the same number of bytes,
-        which is decided once, so that no row depends on what is free on a device meanwhile.
+    num_threads, memory_limit, devices
+        As for :class:`Resources`.
     """
 
     effort: str
@@ -57,11 +56,8 @@ class Options:
     tol: float
     accuracy: str
     seed: int
-    num_threads: int
-    memory_limit: int
     measures: tuple[str, ...] = ()
     vectors: str | None = None
-    devices: tuple[Device, ...] = (CPU,)
 
     @classmethod
     def of(
@@ -91,43 +87,17 @@ class Options:
             tol=float(tol),
             accuracy=str(accuracy),
             seed=arguments.check_seed(seed),
+            measures=check_measures(measures),
             num_threads=resolve_threads(num_threads),
             memory_limit=resolve_memory(memory_limit),
-            measures=check_measures(measures),
             devices=devices_of(device),
         )
 
     def recorded(self) -> dict[str, Any]:
         """Return the options as plain JSON, as the header of a saved scan holds them."""
-        record = {name: value for name, value in asdict(self).items() if name != "devices"}
-        record |= {"measures": list(self.measures)}
-        if self.device.index is None:
-            return record
-        names = ", ".join(device.name for device in self.devices)
-        return record | {"device": names, "device_memory": self.device.nbytes}
-
-    @property
-    def device(self) -> Device:
-        """The first device, or the only one."""
-        return self.devices[0]
-
-    def on(self, name: str) -> Options:
-        """Return the options of a matrix that is analysed on one of the devices."""
-        return replace(self, devices=tuple(each for each in self.devices if each.name == name))
-
-    def resuming(self, limits: Limits, *, keep_memory: bool) -> Options:
-        """Return the options with the memory of a journal that is resumed.
-
-        With `keep_memory` the memory limit of the host stays. A limit of the journal that is beyond
-        what there is now does not count.
-        """
-        host, device = limits
-        options = self
-        if host is not None and not keep_memory:
-            options = replace(options, memory_limit=host)
-        if device is not None and device <= self.device.nbytes:
-            options = replace(options, devices=with_memory(self.devices, device))
-        return options
+        names = ("effort", "k", "tol", "accuracy", "seed", "vectors")
+        own = {name: getattr(self, name) for name in names}
+        return own | {"measures": list(self.measures)} | Resources.recorded(self)
 
     def of_spectrum(self) -> dict[str, Any]:
         """Return the arguments by which :func:`sigmascope.spectrum` chooses a method and memory."""
@@ -142,27 +112,6 @@ class Options:
             "memory_limit": self.memory_limit,
             "device": self.device,
         }
-
-    def threads_of(self, fraction: float) -> int:
-        """Return a fraction of the threads, rounded down, but at least one."""
-        return max(int(fraction * self.num_threads), 1)
-
-    def per_worker(self, workers: int, on_device: int | None = None) -> Options:
-        """Return the options with the threads and the memory of one of `workers` equal workers.
-
-        `on_device` is the largest number of workers that use one device at the same time; by
-        default all of them may.
-        """
-        return replace(
-            self,
-            num_threads=max(self.num_threads // workers, 1),
-            memory_limit=max(self.memory_limit // workers, 1),
-            devices=with_memory(self.devices, self.device.nbytes // (on_device or workers)),
-        )
-
-    def of_row(self, index: int) -> Options:
-        """Return the options of a row, whose device follows from its place in the table."""
-        return self.on(self.devices[index % len(self.devices)].name)
 
 
 def check_files(executor: Executor | None, *checkpoints: Scannable) -> None:

@@ -210,11 +210,9 @@ class Adapter(Mapping[str, LowRank]):
         """Return the description of one change."""
         return self._modules[name]
 
-    def is_linear(self, name: str) -> bool:
-        """Return whether both factors of a product are stored as matrices, not as kernels."""
-        module, weights = self._modules[name], self._weights[name]
-        stored = {record["name"]: record["status"] for record in weights.info()}
-        return all(stored[factor] == "matrix" for factor in (module.A, module.B))
+    def stored_shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape in which the factor A of a product is stored; a kernel has more axes."""
+        return self._weights[name].record_of(self._modules[name].A)["shape"]
 
     def shape_of(self, name: str) -> tuple[int, ...]:
         """Return the shape of a change, from the headers alone."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from sigmascope.checkpoint import Checkpoint, TensorRecord
+from sigmascope.checkpoint.naming.roles import role_of
 
 from .settings import Settings
 
@@ -18,6 +19,9 @@ _ADAPTER = r"(?:\.(?P<adapter>(?!bias\b|weight\b)\w+))?(?:\.weight)?"
 _FACTOR = re.compile(rf"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB]){_ADAPTER}")
 _MAGNITUDE = re.compile(rf"(?P<module>.+)\.lora_magnitude_vector{_ADAPTER}")
 _READABLE = ("matrix", "kernel")
+
+_HEADS = ("qa_outputs", "summary")
+"""Names of linear heads of GPT-2 that have no role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Module:
     magnitude : str
         Name of the magnitudes of DoRA, whose change is known with a base; its status is
         "unreadable".
+    parameter : bool
+        True if PEFT adapts the weight by its own name (`target_parameters`).
     """
 
     name: str
@@ -68,6 +74,7 @@ class Module:
     note: str | None = None
     stored: str = ""
     magnitude: str = ""
+    parameter: bool = False
 
 
 @dataclass(slots=True)
@@ -90,6 +97,15 @@ class _Pair:
             self.A = record
         else:
             self.B = record
+
+
+def heeds_fan_in_fan_out(weight: str) -> bool:
+    """Return whether fan_in_fan_out counts for the weight of a layer: for all but heads.
+
+    PEFT finds a torch.nn.Linear there, and does not transpose. Kernels are never transposed.
+    """
+    module = weight.removesuffix(".weight").rpartition(".")[2]
+    return role_of(weight).role not in ("unembed", "classifier") and module not in _HEADS
 
 
 def modules_of(weights: Checkpoint, settings: Settings, label: str | None) -> Iterator[Module]:
@@ -168,13 +184,16 @@ def _product(pair: _Pair, settings: Settings, label: str | None) -> Module:
     if r != rank:
         shapes = f"{list(B['shape'])} and {list(A['shape'])}"
         return replace(lost, reason=f"B and A of shapes {shapes} have no product")
-    said = settings.rank_of(pair.module)
+    parameter = _is_parameter(pair, settings)
+    adapted = weight if parameter else pair.module
+    said = settings.rank_of(adapted)
     note = None
     if said != r:
         if not settings.ranks:
             return replace(lost, reason=f"rank {r} by its shape, {said} by the settings")
         note = f"{weight}: rank {r} by its shape, {said} by rank_pattern; the shape counts"
-    transposed = settings.transposed or pair.embedding
+    heeds = heeds_fan_in_fan_out(weight) and len(A["shape"]) == 2 and not parameter
+    transposed = pair.embedding or (settings.transposed and heeds)
     found = replace(
         lost,
         status="product",
@@ -182,11 +201,12 @@ def _product(pair: _Pair, settings: Settings, label: str | None) -> Module:
         shape=(n, m) if transposed else (m, n),
         A=A["name"],
         B=B["name"],
-        scale=settings.scale_of(pair.module, r),
-        alpha=settings.alpha_of(pair.module),
+        scale=settings.scale_of(adapted, r),
+        alpha=settings.alpha_of(adapted),
         rank=r,
         transposed=transposed,
         note=note,
+        parameter=parameter,
     )
     return _scaled(found, pair, m) if settings.dora or pair.magnitude else found
 
@@ -212,9 +232,21 @@ def _scaled(found: Module, pair: _Pair, outputs: int) -> Module:
 def _other_form(pair: _Pair, settings: Settings) -> str | None:
     """Return the reason why a change is no plain product of its factors, or None."""
     module = re.sub(r"(?:\.base_layer)+$", "", pair.module)
+    if _is_parameter(pair, settings):
+        return None
     if settings.stacked and not settings.stacked.isdisjoint(_ends(module)):
         return "target_parameters: the products of a stacked parameter are not taken apart"
     return None
+
+
+def _is_parameter(pair: _Pair, settings: Settings) -> bool:
+    """Return whether the weight of a module is adapted by its own name, and is one matrix.
+
+    The factors of a stack have more rows than its rank.
+    """
+    weight = f"{pair.module}.weight"
+    named = bool(settings.parameters) and not settings.parameters.isdisjoint(_ends(weight))
+    return named and pair.A is not None and pair.A["shape"][0] == settings.rank_of(weight)
 
 
 def _ends(name: str) -> Iterator[str]:

@@ -19,7 +19,8 @@ from .adapter import Adapter
 from .modules import Module
 from .opening import open_adapter
 from .settings import NAME
-from .writing import AdapterFolder, check_dtype, stored_product
+from .targets import EMBEDDING, KERNEL, LINEAR, STACK, Target, check_dtype
+from .writing import AdapterFolder, Carried
 
 _PER_MODULE = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "inference_mode")
 """Settings of the new adapter that are not those of the old one."""
@@ -95,7 +96,7 @@ def resize(
         None or more than one of `rank`, `energy` and `error` is given.
     ValueError
         An argument is out of range, the folder holds an adapter already, or a change is no plain
-        product of two matrices of a linear layer: DoRA, embeddings, kernels, tensors saved whole.
+        product of two factors: DoRA, stacked parameters, tensors saved whole.
     NonFiniteError
         A factor holds NaN or infinity.
     OSError
@@ -124,31 +125,36 @@ def resize(
     folder = AdapterFolder(Path(out), settings=kept)
     folder.check_new()
     found: list[Resized] = []
-    ranks: dict[str, int] = {}
+    carried: list[Carried] = []
     for module in modules:
-        product = source[module.name]
+        product, target = source[module.name], _target_of(source, module)
         most = min(*product.shape, product.rank)
         wanted = rank if rank is None else min(rank, most) if rank >= 1 else rank
         near = low_rank(product, wanted, energy=energy, error=error, memory_limit=memory_limit)
-        new = stored_product(near.balanced, dtype, transposed=module.transposed)
-        name = module.weight.removesuffix(".weight")
-        folder.put(name, new)
-        ranks[name] = new.rank
-        shown = new.T if module.transposed else new
-        found.append(_measured(module.name, product, shown, near.rank))
-    folder.finish(ranks)
+        new = target.stored(near.balanced, dtype)
+        folder.put(target, target.tensors(new))
+        carried.append((target, new.rank))
+        found.append(_measured(module.name, product, target.change(new), near.rank))
+    folder.finish(carried)
     return found
 
 
+def _target_of(source: Adapter, module: Module) -> Target:
+    """Return the weight that a product changes, from the names and shapes of its factors."""
+    if module.parameter:
+        return Target(module.weight, STACK)
+    _, *kernel = source.stored_shape(module.name)
+    form = EMBEDDING if "lora_embedding_" in module.A else KERNEL if len(kernel) > 1 else LINEAR
+    extents = tuple(kernel) if form == KERNEL else ()
+    name = module.weight.removesuffix(".weight")
+    return Target(name, form, transposed=module.transposed, kernel=extents)
+
+
 def _check_products(source: Adapter, modules: list[Module]) -> None:
-    """ValueError unless every change is the product of two matrices of a linear layer."""
+    """ValueError unless every change is the product of two factors."""
     for module in modules:
         reason = module.reason
-        if module.status == "product" and "lora_embedding_" in module.A:
-            reason = "the adapted weight is an embedding"
-        elif module.status == "product" and not source.is_linear(module.name):
-            reason = "the adapted weight is the kernel of a convolution"
-        elif module.label is not None:
+        if module.label is not None:
             reason = "the folder holds several adapters"
         if reason:
             raise ValueError(f"{source.path}: {module.name} is not resized: {reason}")

@@ -42,6 +42,8 @@ class Settings:
     stacked : frozenset of str
         Modules of `target_parameters`, or ends of their names: their stacked weights are adapted
         as one parameter.
+    parameters : frozenset of str
+        `target_parameters` themselves.
     base : str or None
         Path or name of the base model.
     notes : tuple of str
@@ -57,6 +59,7 @@ class Settings:
     transposed: bool
     dora: bool
     stacked: frozenset[str]
+    parameters: frozenset[str]
     base: str | None
     notes: tuple[str, ...]
 
@@ -117,6 +120,7 @@ def read_settings(path: Place) -> Settings:
         )
     if members.get("layer_replication"):
         notes += ("layer_replication: layers are counted as they are in the enlarged model",)
+    parameters = frozenset(_texts(members, "target_parameters", path))
     return Settings(
         path=path,
         r=int(_number(members, "r", path, integer=True)),
@@ -126,9 +130,8 @@ def read_settings(path: Place) -> Settings:
         alphas=_patterns(members, "alpha_pattern", path),
         transposed=_flag(members, "fan_in_fan_out", path),
         dora=_flag(members, "use_dora", path),
-        stacked=frozenset(
-            name.rpartition(".")[0] for name in _texts(members, "target_parameters", path)
-        ),
+        stacked=frozenset(name.rpartition(".")[0] for name in parameters),
+        parameters=parameters,
         base=base if isinstance(base, str) else None,
         notes=notes,
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Folders of LoRA adapters in PEFT's layout, written module by module.
 
-The factors of each module are a file of their own in the folder `parts` until all are there. Then
+The factors of each change are a file of their own in the folder `parts` until all are there. Then
 they are joined into adapter_model.safetensors, and the settings are written last, so that no
 folder is an adapter before it is complete.
 """
@@ -13,91 +13,40 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sigmascope._host.replacing import replacing
-from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint.formats.safetensors_output import (
+    Tensors,
     join_safetensors,
     read_header,
+    read_safetensors,
     write_safetensors,
 )
 from sigmascope.errors import CheckpointError
-from sigmascope.matrices.matrix import Matrix
-from sigmascope.matrices.sources import matrix
 
-from .modules import PREFIX
 from .settings import NAME
+from .targets import STACK, Target, factor_name, stacked
+from .whole import SavedTensors
 
 WEIGHTS = "adapter_model.safetensors"
-
-DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
-"""Formats in which factors are stored, by their names in safetensors."""
 
 _LONGEST = 180
 """Longest name of a part in bytes; a longer one ends with a digest of the rest."""
 
-Array = NDArray[np.float64]
+_NESTED = ("gate_up_proj", "down_proj")
+"""Stacked parameters of one module, in the order in which PEFT wraps them, which is that of the
+module; the last one is outermost."""
 
+_SAVED = ".saved"
+"""Name of the part with tensors that are saved in full, which is no name of a module."""
 
-def check_dtype(dtype: str) -> None:
-    """ValueError unless it is one of :data:`DTYPES`."""
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {dtype!r}")
-
-
-def stored_product(product: LowRank, dtype: str, *, transposed: bool) -> LowRank:
-    """Return a product, or its transpose, with factors as they are stored.
-
-    Raises
-    ------
-    ValueError
-        A number is beyond the range of the format.
-    """
-    shown = product.T if transposed else product
-    B, A = (np.ascontiguousarray(x, dtype=np.float64) for x in (shown.B, shown.A))
-    return LowRank(_stored(B, dtype), _stored(A, dtype), shown.scale)
-
-
-def _stored(x: Array, dtype: str) -> Matrix:
-    """Round numbers to a format of :data:`DTYPES`, ties to even.
-
-    Raises
-    ------
-    ValueError
-        A number is beyond the range of the format.
-    """
-    with np.errstate(over="ignore"):
-        numbers = x.astype(np.float16 if dtype == "float16" else np.float32)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"a factor has {np.abs(x).max():.3g}, beyond the range of {dtype}")
-    if dtype != "bfloat16":
-        return matrix(numbers)
-    return matrix(_bfloat16(numbers), dtype="bf16")
-
-
-def _bfloat16(numbers: NDArray[Any]) -> NDArray[np.uint16]:
-    """Return the codes of float32 numbers that are rounded to bfloat16, ties to even."""
-    bits = numbers.view(np.uint32)
-    codes = (bits + 0x7FFF + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-    return codes.astype(np.uint16)
-
-
-def _codes(factor: Matrix) -> tuple[str, NDArray[Any]]:
-    """Return the safetensors dtype and the stored numbers of a factor."""
-    numbers = np.asarray(factor)
-    if factor.storage == "bf16":
-        return "BF16", _bfloat16(numbers)  # exact: they were rounded before
-    if factor.storage == "f16":
-        return "F16", numbers.astype(np.float16)
-    return "F32", numbers.astype(np.float32, copy=False)
+Carried = tuple[Target, int]
+"""A weight that is changed, and the rank of its change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +80,22 @@ class AdapterFolder:
             stem = stem[: _LONGEST - 17] + "-" + hashlib.sha256(module.encode()).hexdigest()[:16]
         return self._parts / f"{stem}.safetensors"
 
-    def put(self, module: str, product: LowRank) -> None:
-        """Write the factors of a change s B A with s = 1, of the weight as PEFT adds it."""
-        factors = {"A": product.A, "B": product.B}
-        tensors = {
-            f"{PREFIX}{module}.lora_{side}.weight": _codes(factor)
-            for side, factor in factors.items()
-        }
-        write_safetensors(self._part(module), tensors)
+    def put(self, target: Target, tensors: Tensors) -> None:
+        """Write the factors of one change, as :meth:`Target.tensors` returns them."""
+        write_safetensors(self._part(target.part), tensors)
 
-    def rank_of(self, module: str) -> int | None:
-        """Return the rank of a module that was put; None if its part is not there, or broken."""
+    def rank_of(self, target: Target) -> int | None:
+        """Return the rank of a change that was put; None if its part is not there, or broken."""
         try:
-            header = read_header(self._part(module))
-            return int(header[f"{PREFIX}{module}.lora_A.weight"]["shape"][0])
+            header = read_header(self._part(target.part))
+            return int(header[factor_name(target.part, "A", target.form)]["shape"][0])
         except (OSError, CheckpointError, KeyError):
             return None
 
-    def finish(self, modules: Mapping[str, int]) -> None:
-        """Join the parts of all modules, whose ranks are given, and write the settings.
+    def finish(self, carried: Sequence[Carried], saved: SavedTensors | None = None) -> None:
+        """Join the parts of all changes and the tensors that are saved, and write the settings.
+
+        The factors of one stack are in memory at a time.
 
         Raises
         ------
@@ -158,17 +104,44 @@ class AdapterFolder:
         CheckpointError
             A part is broken.
         """
-        join_safetensors(self.path / WEIGHTS, map(self._part, modules))
-        text = json.dumps(self._settings(modules), indent=2)
+        stacks: dict[str, list[Carried]] = {}
+        for target, rank in carried:
+            if target.form == STACK:
+                stacks.setdefault(target.module, []).append((target, rank))
+        names = wrapped(list(stacks))
+        for parameter, matrices in stacks.items():
+            self._stack(parameter, names[parameter], [target for target, _ in matrices])
+        parts = dict.fromkeys(target.module for target, _ in carried)
+        if saved is not None and saved.tensors:
+            write_safetensors(self._part(_SAVED), saved.named(_depths(carried)))
+            parts[_SAVED] = None
+        join_safetensors(self.path / WEIGHTS, map(self._part, parts))
+        settings = self._settings(carried) | ({} if saved is None else saved.settings())
+        text = json.dumps(settings, indent=2)
         with replacing(self.path / NAME) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
         shutil.rmtree(self._parts, ignore_errors=True)
 
-    def _settings(self, modules: Mapping[str, int]) -> dict[str, Any]:
+    def _stack(self, parameter: str, wrapper: str, targets: Sequence[Target]) -> None:
+        """Write the part of a stack, from the parts of its matrices."""
+        found, dtype = [], ""
+        for target in targets:
+            part = read_safetensors(self._part(target.part))
+            (dtype, A), (_, B) = (part[factor_name(target.part, side)] for side in "AB")
+            found.append((target.index, A, B))
+        A, B = stacked(found, targets[0].count)
+        tensors = {factor_name(wrapper, "A"): (dtype, A), factor_name(wrapper, "B"): (dtype, B)}
+        write_safetensors(self._part(parameter), tensors)
+
+    def _settings(self, carried: Sequence[Carried]) -> dict[str, Any]:
         """Return adapter_config.json; alpha is the rank of every module, so that the scale is 1."""
-        r = Counter(modules.values()).most_common(1)[0][0]
-        others = {f"^{re.escape(name)}": rank for name, rank in modules.items() if rank != r}
-        return {
+        ranks: dict[str, int] = {}
+        for target, rank in carried:
+            ranks[target.module] = max(rank, ranks.get(target.module, 1))
+        parameters = [target.module for target, _ in carried if target.form == STACK]
+        r = Counter(ranks.values() or [1]).most_common(1)[0][0]
+        others = {f"^{re.escape(name)}": rank for name, rank in ranks.items() if rank != r}
+        found = {
             "peft_type": "LORA",
             "task_type": None,
             "base_model_name_or_path": None,
@@ -177,7 +150,7 @@ class AdapterFolder:
             "lora_alpha": r,
             "rank_pattern": others,
             "alpha_pattern": others,
-            "target_modules": list(modules),
+            "target_modules": [name for name in ranks if name not in parameters],
             "fan_in_fan_out": False,
             "bias": "none",
             "lora_dropout": 0.0,
@@ -187,3 +160,35 @@ class AdapterFolder:
             "use_dora": False,
             **self.settings,
         }
+        if parameters:  # versions of PEFT that do not know the setting refuse it
+            found["target_parameters"] = list(dict.fromkeys(parameters))
+        return found
+
+
+def wrapped(parameters: Sequence[str]) -> dict[str, str]:
+    """Return the names of the modules by which PEFT wraps stacked parameters.
+
+    Of several parameters of one module each wrapper is the `base_layer` of the next one.
+    """
+    modules: dict[str, list[str]] = {}
+    for parameter in parameters:
+        module, _, own = parameter.rpartition(".")
+        modules.setdefault(module, []).append(own)
+    return {
+        f"{module}.{own}": module + ".base_layer" * (len(ordered) - 1 - depth)
+        for module, names in modules.items()
+        for ordered in [sorted(names, key=lambda own: _NESTED.index(own) if own in _NESTED else 0)]
+        for depth, own in enumerate(ordered)
+    }
+
+
+def _depths(carried: Sequence[Carried]) -> dict[str, int]:
+    """Count the layers of PEFT around every module."""
+    weights = {target.module: target.form == STACK for target, _ in carried}
+    names = (name.rpartition(".")[0] if stack else name for name, stack in weights.items())
+    return Counter(names)
+
+
+def has_known_order(names: Collection[str]) -> bool:
+    """Tell whether it is known in which order PEFT wraps these parameters of one module."""
+    return len(names) < 2 or set(names) <= {*_NESTED}

@@ -21,6 +21,7 @@ from sigmascope.scanning import Progress
 
 from .exits import DONE, INCOMPLETE, clean_errors
 from .options import (
+    DeviceOption,
     ExcludeOption,
     IncludeOption,
     JsonOption,
@@ -32,7 +33,7 @@ from .options import (
     ThreadsOption,
     paths_here,
 )
-from .scan import OutputOptions, run_table
+from .scan import OutputOptions, WorkersOption, run_table
 
 
 class Stored(StrEnum):
@@ -103,18 +104,27 @@ def extract(
     error: ErrorOption = None,
     edge: EdgeOption = False,
     dtype: StoredOption = Stored.FLOAT32,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help="Also write changed norms and biases, in full: modules_to_save and bias of PEFT.",
+        ),
+    ] = False,
     tol: Annotated[
         float,
         typer.Option(
             metavar="X", help="Largest residual of the search, as a part of the largest value."
         ),
     ] = 1e-4,
+    device: DeviceOption = "cpu",
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
     reading: ReadingOption = Reading.BUFFERED,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -122,20 +132,23 @@ def extract(
     with clean_errors():
         how: dict[str, Any] = criterion(rank, energy, error, edge) | {
             "dtype": dtype.value,
+            "whole": whole,
             "tol": tol,
+            "device": device,
             "memory_limit": memory,
             "num_threads": threads,
             "seed": seed,
             "reading": reading,
             "include": include,
             "exclude": exclude,
+            "workers": workers,
         }
 
-    def work(progress: Progress | None, _: Executor | None) -> Extraction:
-        return extract_adapter(base, tuned, out, progress=progress, **how)
+    def work(progress: Progress | None, pool: Executor | None) -> Extraction:
+        return extract_adapter(base, tuned, out, progress=progress, executor=pool, **how)
 
     outputs = OutputOptions(out / JOURNAL, ())
-    run_table(work, report.show_extraction, _status_of, quiet, as_json, None, outputs)
+    run_table(work, report.show_extraction, _status_of, quiet, as_json, workers, outputs)
 
 
 def criterion(

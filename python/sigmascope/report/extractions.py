@@ -77,7 +77,7 @@ def _totals(out: Console, extraction: Extraction) -> None:
         f"{counted(len(extraction.analysed), 'change')} in the adapter, in "
         f"{duration(extraction.seconds)}"
     ]
-    for what in ("unchanged", "below the edge", "excluded", "failed"):
+    for what in ("saved whole", "unchanged", "below the edge", "excluded", "failed"):
         parts += [f"{status.count(what):,} {what}"] if what in status else []
     if not extraction.complete:
         parts.append(f"interrupted after {len(status):,} of {extraction.expected:,} rows")

@@ -25,6 +25,8 @@ Tensors = Mapping[str, tuple[str, NDArray[Any]]]
 _METADATA = {"format": "pt"}
 """The library whose tensors these are; transformers refuses a file without it."""
 
+_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+
 
 def write_safetensors(path: Path, tensors: Tensors) -> None:
     """Write tensors; the file is replaced by one operation.
@@ -70,6 +72,26 @@ def read_header(path: Path) -> dict[str, Any]:
             raise CheckpointError(f"{path}: {size} bytes, and not those of its header")
     header.pop("__metadata__", None)
     return header
+
+
+def read_safetensors(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
+    """Read the tensors of a file that :func:`write_safetensors` wrote, bf16 as codes.
+
+    Raises
+    ------
+    CheckpointError, OSError
+        As for :func:`read_header`.
+    """
+    header = read_header(path)
+    with BufferedReader(open_regular(path)) as file:
+        file.seek(int.from_bytes(file.read(8), "little"), os.SEEK_CUR)
+        data = file.read()
+    found = {}
+    for name, entry in header.items():
+        start, end = entry["data_offsets"]
+        numbers = np.frombuffer(data[start:end], _NUMPY[entry["dtype"]])
+        found[name] = entry["dtype"], numbers.reshape(entry["shape"])
+    return found
 
 
 def join_safetensors(path: Path, parts: Iterable[Path]) -> None:

@@ -3,20 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Scannable
-from sigmascope.comparing.members import Member, Pair, members, selected
+from sigmascope.adapters.targets import Target
+from sigmascope.adapters.whole import Whole
+from sigmascope.checkpoint import Checkpoint
+from sigmascope.comparing.members import Pair, members, selected
 from sigmascope.comparing.pairing import linked
 
+from .representable import Layouts
 from .result import COLUMNS, FROM_PAIR
-
-_WEIGHT = ".weight"
-
-EMBEDDINGS = ("embed", "positions", "token_types")
-"""Roles of matrices whose rows are looked up; the change of a row is no product of activations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +24,13 @@ class Item:
     ----------
     pair
         The tensor in the base and in the tuned model.
-    obstacle
-        The reason why an adapter cannot have its change; None if it can.
+    carrier
+        Of a matrix the weight that an adapter changes, of another tensor the one that it has in
+        full, or the reason why it cannot; None if the change is not computed.
     """
 
     pair: Pair
-    obstacle: str | None
+    carrier: Target | Whole | str | None
 
     @property
     def name(self) -> str:
@@ -55,47 +53,47 @@ class Item:
         return self.pair.stored_bytes
 
     @property
-    def module(self) -> str | None:
-        """Name of the module whose weight the tensor is, if an adapter can have its change."""
-        return self.name.removesuffix(_WEIGHT) if self.matrix and self.obstacle is None else None
+    def target(self) -> Target | None:
+        """The weight that an adapter changes; None if it cannot have the change."""
+        return self.carrier if isinstance(self.carrier, Target) else None
 
     def row(self) -> Row:
         """Return the row with the columns that the headers give."""
         known = self.pair.row()
         row: Row = dict.fromkeys(COLUMNS)
         row |= {name: known[name] for name in FROM_PAIR}
-        row["tuned"], row["module"] = known["after"], self.module
+        row["tuned"] = known["after"]
+        row["module"] = None if self.target is None else self.target.module
         return row
 
 
 def listed(
-    before: Scannable, after: Scannable, include: list[str], exclude: list[str]
+    both: tuple[Checkpoint, Checkpoint],
+    layouts: Layouts,
+    include: list[str],
+    exclude: list[str],
+    *,
+    whole: bool,
 ) -> list[Item]:
-    """List the rows of an extraction; every pattern of `include` must match something."""
+    """List the rows of an extraction; every pattern of `include` must match something.
+
+    `whole`: the adapter may have tensors in full.
+    """
+    before, after = both
     pairs = linked(list(members(before)), list(members(after)))
     where = f"{before.path} and {after.path}"
-    return [Item(pair, _obstacle(pair)) for pair in selected(pairs, include, exclude, where)]
+    return [
+        Item(pair, _carrier(pair, layouts, whole))
+        for pair in selected(pairs, include, exclude, where)
+    ]
 
 
-def _obstacle(pair: Pair) -> str | None:
-    """Return the reason why an adapter cannot have the change of a pair of matrices."""
-    if not pair.matrix:
+def _carrier(pair: Pair, layouts: Layouts, whole: bool) -> Target | Whole | str | None:
+    if pair.matrix:
+        return layouts.target(pair)
+    if not pair.entrywise:
         return None
-    assert pair.before is not None
-    return next(_obstacles(pair, pair.before), None)
-
-
-def _obstacles(pair: Pair, base: Member) -> Iterator[str]:
-    record = base.record
-    if record["role"] in EMBEDDINGS:
-        yield "the matrix is an embedding, whose rows are looked up"
-    if record["status"] == "kernel":
-        yield "the tensor is the kernel of a convolution"
-    if pair.rows is not None:
-        yield "the two models have vocabularies of two sizes"
-    if base.looked_up:
-        yield f"the tensor is another name of {base.source}"
-    if not record["name"].endswith(_WEIGHT):
-        yield "the tensor is not the weight of a module"
-    if base.name != record["name"]:
-        yield "the matrix is one of several in a stored tensor"
+    found = layouts.whole(pair)
+    if whole or isinstance(found, str):
+        return found
+    return "the tensor is not a matrix: with the option `whole` the adapter has it in full"

@@ -10,16 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope._execution.devices import Device
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.memory import resolve_memory
+from sigmascope._running.resources import Resources
 from sigmascope._running.tasks import ByteListener
 from sigmascope._tables.schema import Row
-from sigmascope.adapters.writing import stored_product
+from sigmascope.adapters.targets import Target
 from sigmascope.analysis.approximation import LowRankApproximation
 from sigmascope.analysis.approximation.criteria import Criterion
 from sigmascope.analysis.approximation.function import approximated
 from sigmascope.analysis.approximation.remaining import finite_norm, remaining_of
 from sigmascope.analysis.low_rank import LowRank
+from sigmascope.checkpoint.formats.safetensors_output import Tensors
+from sigmascope.comparing.matrix_pairs import StoredPair
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import Measure
 
@@ -29,46 +33,46 @@ _HELD = 3
 """Both matrices are read once if they take at most this part, 1 / 3, of the memory limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Resources):
     """Arguments of the approximation of every matrix.
 
     Attributes
     ----------
     criterion
         What decides the rank.
-    dtype, transposed
-        Format of the stored factors; True if they are those of the transpose.
+    dtype
+        Format of the stored factors.
+    transposed
+        True if the weights of linear layers have inputs as rows.
     search
         Options of :func:`low_rank`.
-    num_threads, memory_limit
-        Of every call.
+    num_threads, memory_limit, devices
+        As for :class:`Resources`.
     """
 
     criterion: Criterion
     dtype: str
     transposed: bool
     search: dict[str, Any]
-    num_threads: int
-    memory_limit: int
 
     def recorded(self) -> dict[str, Any]:
         """Return the options as plain JSON, as the header of a saved extraction has them."""
-        return self.search | {
+        own = {
             "criterion": self.criterion.words,
             "dtype": self.dtype,
             "fan_in_fan_out": self.transposed,
-            "num_threads": self.num_threads,
-            "memory_limit": self.memory_limit,
         }
+        return self.search | own | Resources.recorded(self)
 
 
 def extract_matrix(
-    before: Matrix, after: Matrix, request: Request, obstacle: str | None, read: ByteListener
-) -> tuple[Row, LowRank | None]:
-    """Approximate after - before; return the columns, and the factors as they are to be stored.
+    pair: StoredPair, request: Request, carrier: Target | str, read: ByteListener | None
+) -> tuple[Row, Tensors | None]:
+    """Approximate the change of a pair; return the columns, and the tensors to be stored.
 
-    `obstacle` is the reason why no adapter can have the change: then its norm is computed alone.
+    `carrier` is the weight that an adapter changes, or the reason why none can have the change:
+    then its norm is computed alone.
 
     Raises
     ------
@@ -78,49 +82,48 @@ def extract_matrix(
         The approximation does not fit into the limit.
     """
     limit = resolve_memory(request.memory_limit)
-    if not (before.in_memory and after.in_memory):
-        size = before.nbytes + after.nbytes
-        if size * _HELD <= limit:
-            before, after, limit = before.load(), after.load(), limit - size
-    delta = after - before
+    if not pair.in_memory and pair.nbytes * _HELD <= limit:
+        pair, limit = pair.load(), limit - pair.nbytes
+    delta = pair.delta
     options: dict[str, Any] = {
         "num_threads": request.num_threads,
         "memory_limit": limit,
+        "device": request.device,
         "progress": read,
     }
-    norm = finite_norm(delta, CallOptions.of(delta, **options), "the change")
+    norm = finite_norm(delta, CallOptions.of(delta, cuda=True, **options), "the change")
     row: Row = {"delta_fro_norm": norm, "converged": True}
     if norm == 0.0:
         return row | {"status": "unchanged"}, None
-    if obstacle is not None:
-        return row | {"status": NOT_CARRIED, "reason": obstacle}, None
-    evidence, factors = _extracted(delta, request, options)
-    return row | evidence, factors
+    if isinstance(carrier, str):
+        return row | {"status": NOT_CARRIED, "reason": carrier}, None
+    evidence, tensors = _extracted(delta, request, carrier, options)
+    return row | evidence, tensors
 
 
 def _extracted(
-    delta: Matrix, request: Request, options: dict[str, Any]
-) -> tuple[Row, LowRank | None]:
+    delta: Matrix, request: Request, target: Target, options: dict[str, Any]
+) -> tuple[Row, Tensors | None]:
     criterion, most = request.criterion, min(delta.shape)
     notes: list[str] = []
     if criterion.rank is not None and criterion.rank > most:
         criterion = criterion._replace(rank=most)
         notes.append(f"the matrix has no more than {most} singular values")
     found = approximated(delta, criterion, **request.search, **options)
-    row = _evidence(found, notes) | _remaining(found.remaining, found)
+    row = _evidence(found, notes, request.device) | _remaining(found.remaining, found)
     if found.rank == 0:
         reason = "no singular value of the change is above its noise edge"
         return row | {"status": "below the edge", "reason": reason}, None
-    factors = stored_product(found.balanced, request.dtype, transposed=request.transposed)
-    shown = factors.T if request.transposed else factors
-    moved = _moved(found.balanced, shown)
-    measured, reads = remaining_of(delta, found.fro_norm, shown, **options)
+    stored = target.stored(found.balanced, request.dtype)
+    change = target.change(stored)
+    moved = _moved(found.balanced, change)
+    measured, reads = remaining_of(delta, found.fro_norm, change, **options)
     bound = min(found.spectral_bound + moved, measured.value + measured.error)
     row |= {"status": EXTRACTED, "spectral_bound": bound, "passes": found.passes + reads}
     if found.met and not criterion.allows(measured.value + measured.error, found.fro_norm):
         lost = f"{criterion.words} is not certain of factors rounded to {request.dtype}"
         row |= {"converged": False, "notes": "; ".join(filter(None, (row["notes"], lost)))}
-    return row | _remaining(measured, found), factors
+    return row | _remaining(measured, found), target.tensors(stored)
 
 
 def _moved(exact: LowRank, rounded: LowRank) -> float:
@@ -146,7 +149,8 @@ def _remaining(measured: Measure, found: LowRankApproximation) -> Row:
     }
 
 
-def _evidence(found: LowRankApproximation, notes: list[str]) -> Row:
+def _evidence(found: LowRankApproximation, notes: list[str], device: Device) -> Row:
+    place = device.notes[:1]  # names the device, on which no bit depends
     row: Row = {
         "rank": found.rank,
         "spectral_bound": found.spectral_bound,
@@ -156,7 +160,8 @@ def _evidence(found: LowRankApproximation, notes: list[str]) -> Row:
         "passes": found.passes,
         "seed": found.seed,
         "num_threads": found.num_threads,
-        "notes": "; ".join([*notes, *found.notes]) or None,
+        "device": device.name if {*place} & {*found.notes} else "cpu",
+        "notes": "; ".join([*notes, *(n for n in found.notes if n not in place)]) or None,
     }
     if found.edge is not None and found.outliers is not None:
         row["mp_edge"] = found.edge.value if math.isfinite(found.edge.value) else None

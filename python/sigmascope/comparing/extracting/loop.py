@@ -3,36 +3,41 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 from sigmascope._display.text import path_text
 from sigmascope._execution import arguments
 from sigmascope._execution.build import engine
+from sigmascope._execution.several_devices import device_record, devices_of
 from sigmascope._host.keywords import public
 from sigmascope._host.memory import resolve_memory
 from sigmascope._host.threads import resolve_threads
-from sigmascope._running.ordered import ThreadTasks
+from sigmascope._running.executors import ExecutorTasks, concurrent_tasks
+from sigmascope._running.ordered import TaskRunner
 from sigmascope._running.progress import Progress
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.table_builder import TableBuilder
-from sigmascope._running.tasks import TENSOR_ERRORS, ByteListener, failed
+from sigmascope._running.tasks import check_files
 from sigmascope._tables.outputs import Outputs, PathLike
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import is_adapter
-from sigmascope.adapters.writing import AdapterFolder, check_dtype
+from sigmascope.adapters.targets import Target, check_dtype
+from sigmascope.adapters.whole import SavedTensors, Whole
+from sigmascope.adapters.writing import AdapterFolder, Carried
 from sigmascope.analysis.approximation.criteria import Criterion
 from sigmascope.checkpoint import Checkpoint, Tensors, open_checkpoint
 from sigmascope.checkpoint.opening import Location
-from sigmascope.comparing.beginning import named_files, notes_of
-from sigmascope.comparing.entrywise import compared_entrywise
+from sigmascope.comparing.beginning import Files, named_files, notes_of
 
 from .items import Item, listed
-from .layers import Request, extract_matrix
-from .result import EXTRACTED, NOT_CARRIED, Extraction
+from .layers import Request
+from .representable import Layouts
+from .result import Extraction
+from .tasks import ExtractionTask, Saving, entrywise, run, tasks_on_threads
 
 JOURNAL = "extraction.jsonl"
 
@@ -50,6 +55,7 @@ def extract(
     error: float | None = None,
     dtype: str = "float32",
     fan_in_fan_out: bool | None = None,
+    whole: bool = False,
     tol: float = 1e-4,
     max_passes: int = 300,
     precision: str | None = None,
@@ -59,6 +65,9 @@ def extract(
     reading: str | None = None,
     include: Patterns = None,
     exclude: Patterns = None,
+    device: str = "cpu",
+    executor: Executor | None = None,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Extraction:
     """Write the change between two checkpoints as a LoRA adapter in PEFT's layout.
@@ -79,26 +88,35 @@ def extract(
     fan_in_fan_out : bool, optional
         True if the weights are stored with inputs as rows, as GPT-2 stores them; by default True if
         the configuration names GPT-2.
+    whole : bool
+        If True, the adapter also has changed norms and biases, in full: `modules_to_save` and
+        `bias` of PEFT, which not every program takes that runs adapters.
     tol, max_passes, precision, seed, num_threads
         As for :func:`low_rank`.
     memory_limit : int or str, optional
-        Bytes for all that is computed of one matrix; both matrices are kept where they take no more
-        than a third of it, else they are read at every pass.
-    reading, include, exclude, progress
-        As for :func:`compare`.
+        Bytes for all that is computed of one matrix, or with `executor` of all that are computed at
+        once; both matrices are kept where they take no more than a third of their share, else they
+        are read at every pass.
+    device : str
+        As for :func:`scan`; what :func:`low_rank` computes on a CUDA device is computed there.
+    reading, include, exclude, executor, workers, progress
+        As for :func:`compare`. The workers of an executor return factors; this process writes them.
 
     Returns
     -------
     Extraction
         A row for every tensor (:mod:`sigmascope.comparing.extracting.result`), with what remains of
-        its change. Vectors, embeddings, kernels of convolutions and tensors that are not the weight
-        of a module are listed with their change and the reason why the adapter has it not. If a
-        tensor failed, `Extraction.written` is False, and there is no adapter.
+        its change. The adapter has the changes of linear layers, embeddings, kernels of
+        convolutions, stacked experts and routers. Others are listed with their change and the
+        reason why the adapter has it not. If a tensor failed, `Extraction.written` is False, and
+        there is no adapter.
 
     Raises
     ------
     CheckpointError
         A file is not what it claims to be.
+    DeviceError
+        The device is not available.
     TypeError
         None or more than one of `rank`, `energy` and `error` is given.
     ValueError
@@ -117,11 +135,12 @@ def extract(
 
     Notes
     -----
-    One matrix at a time: a pass over both for the norm of the change, those of :func:`low_rank`,
-    and one or two for the stored factors. The change is summed entry by entry while it is decoded.
+    One matrix at a time, or one on each device or worker: a pass over both for the norm of the
+    change, those of :func:`low_rank`, and one or two for the stored factors. The change is summed
+    entry by entry while it is decoded. No bit depends on workers, threads or an interruption.
     The product B A is the change itself: its scale alpha / r is 1. The factors of each matrix are a
-    file in `out/parts` until the last is there; then they are joined, and adapter_config.json is
-    written last.
+    file in `out/parts` until the last is there; then they are joined, those of one stack in memory
+    at a time, and adapter_config.json is written last.
 
     Examples
     --------
@@ -130,99 +149,63 @@ def extract(
     """
     criterion = Criterion.of(rank, energy, error)
     arguments.check_positive(tol=tol, max_passes=max_passes)
-    arguments.check_seed(seed)
     if isinstance(rank, int):
         arguments.check_positive(rank=rank)
     check_dtype(dtype)
-    before, after = _opened(base, reading), _opened(tuned, reading)
-    transposed = _is_transposed(before) if fan_in_fan_out is None else fan_in_fan_out
+    workers = concurrent_tasks(executor, workers)
+    both = _opened(base, reading), _opened(tuned, reading)
+    check_files(executor, *both)
+    request = Request(
+        criterion=criterion,
+        dtype=dtype,
+        transposed=_is_transposed(both[0]) if fan_in_fan_out is None else fan_in_fan_out,
+        search={
+            "tol": tol,
+            "max_passes": max_passes,
+            "precision": precision,
+            "seed": arguments.check_seed(seed),
+        },
+        num_threads=resolve_threads(num_threads),
+        memory_limit=resolve_memory(memory_limit),
+        devices=devices_of(device),
+    )
+    patterns = {"include": as_list(include), "exclude": as_list(exclude)}
+    layouts = Layouts.of(both[0], request.transposed)
+    items = listed(both, layouts, *patterns.values(), whole=whole)
     stated = {
-        "base_model_name_or_path": path_text(str(before.path)),
-        "fan_in_fan_out": transposed,
+        "base_model_name_or_path": path_text(str(both[0].path)),
+        "fan_in_fan_out": request.transposed,
     }
     folder = AdapterFolder(Path(out), stated)
-    items = listed(before, after, as_list(include), as_list(exclude))
     folder.check_new()
-    search = {"tol": tol, "max_passes": max_passes, "precision": precision, "seed": seed}
-    threads, limit = resolve_threads(num_threads), resolve_memory(memory_limit)
-    request = Request(criterion, dtype, transposed, search, threads, limit)
+    files = identities(both[0]), identities(both[1])
     with Outputs(None, folder.path / JOURNAL, Extraction) as outputs:
-        if memory_limit is None and outputs.limits.host is not None:
-            request = replace(request, memory_limit=outputs.limits.host)
-        patterns = {"include": as_list(include), "exclude": as_list(exclude)}
-        start = _empty(before, after, request.recorded() | patterns, len(items))
-        table = outputs.begin(start)
-        _forget_lost(table, folder)
-        run = _Run(before, after, items, request, folder)
-        builder = TableBuilder(table, items, f"{table.before} with {table.after}", run.entrywise)
-        builder.fill(ThreadTasks(run.row_of, 1, run.stop_reading), outputs, progress)
+        request = request.resuming(outputs.limits, keep_memory=memory_limit is not None)
+        table = outputs.begin(_empty(both, files, request, patterns | {"whole": whole}, len(items)))
+        _forget_lost(table, items, folder)
+        source = f"{table.before} with {table.after}"
+        builder = TableBuilder(table, items, source, lambda item: entrywise(both, item))
+        runner: TaskRunner
+        if executor is None:
+            runner = tasks_on_threads(both, items, request)
+        else:
+            tasks = _tasks(both, files, items, request.per_worker(workers))
+            runner = ExecutorTasks(executor, tasks, workers, run, len(items))
+        builder.fill(Saving(runner, items, folder), outputs, progress)
     if table.written:
-        folder.finish({row["module"]: row["rank"] for row in table.analysed})
+        folder.finish(_carried(table, items), _saved(table, items, both, layouts))
     return table
 
 
-class _Run:
-    """The rows of an extraction, one at a time."""
+def _tasks(
+    both: tuple[Checkpoint, Checkpoint], files: Files, items: list[Item], each: Request
+) -> Callable[[int], ExtractionTask]:
+    """Return a function that describes the extraction of a row for a worker."""
 
-    def __init__(
-        self,
-        before: Checkpoint,
-        after: Checkpoint,
-        items: list[Item],
-        request: Request,
-        folder: AdapterFolder,
-    ) -> None:
-        self._both = before, after
-        self._items, self._request, self._folder = items, request, folder
-        self._unwritten: OSError | None = None
+    def task(index: int) -> ExtractionTask:
+        return ExtractionTask.of(both, files, items[index], each.of_row(index))
 
-    def row_of(self, index: int, read: ByteListener) -> Row:
-        """Return the columns of one matrix; an error becomes the reason in the row.
-
-        Raises
-        ------
-        OSError
-            Its factors, or those of a matrix before it, cannot be written.
-        """
-        if self._unwritten is not None:
-            raise self._unwritten
-        item, began = self._items[index], time.perf_counter()
-        one, two = item.pair.before, item.pair.after
-        assert one is not None
-        assert two is not None
-        try:
-            before, after = self._both[0][one.key], self._both[1][two.key]
-            if item.pair.rows is not None:
-                before, after = before[: item.pair.rows], after[: item.pair.rows]
-            row, factors = extract_matrix(before, after, self._request, item.obstacle, read)
-        except TENSOR_ERRORS as error:
-            return failed(error, began)
-        if factors is not None:
-            assert item.module is not None
-            try:
-                self._folder.put(item.module, factors)
-            except OSError as error:
-                self._unwritten = error
-                raise
-        return row | {"seconds": time.perf_counter() - began}
-
-    def entrywise(self, item: Item) -> Row:
-        """Return the change of a tensor that is no matrix."""
-        found = compared_entrywise(self._both, item.pair)
-        row: Row = {"converged": True}
-        for name in ("status", "reason", "failure", "seconds", "relative_change"):
-            row[name] = found.get(name)
-        row["delta_fro_norm"] = found.get("delta_fro_norm")
-        if found["status"] == "entrywise":
-            changed = bool(found["changed_entries"])
-            row["status"] = NOT_CARRIED if changed else "unchanged"
-            row["reason"] = "the tensor is not a matrix" if changed else None
-        return row
-
-    def stop_reading(self) -> None:
-        """End reads from other machines."""
-        for each in self._both:
-            each.stop_reading()
+    return task
 
 
 def _opened(source: Source, reading: str | None) -> Checkpoint:
@@ -240,23 +223,62 @@ def _is_transposed(base: Checkpoint) -> bool:
 
 
 def _empty(
-    before: Checkpoint, after: Checkpoint, options: dict[str, Any], expected: int
+    both: tuple[Checkpoint, Checkpoint],
+    files: Files,
+    request: Request,
+    chosen: dict[str, Any],
+    expected: int,
 ) -> Extraction:
+    """Return the table before its first row."""
+    before, after = both
     return Extraction(
         before=path_text(str(before.path)),
         after=path_text(str(after.path)),
-        options=options,
+        options=request.recorded() | chosen,
         rows=[],
         expected=expected,
-        notes=notes_of((before, after)),
-        files=named_files(identities(before), identities(after)),
-        engine=engine(),
+        notes=notes_of(both),
+        files=named_files(*files),
+        engine=engine() | device_record(request.devices),
         architecture=before.architecture,
     )
 
 
-def _forget_lost(table: Extraction, folder: AdapterFolder) -> None:
+def _targets(table: Extraction, items: list[Item]) -> Iterator[tuple[Row, Target]]:
+    """List the rows whose change the adapter has, with the weights that it changes."""
+    targets = {item.name: item.target for item in items}
+    for row in table.analysed:
+        target = targets[row["name"]]
+        assert target is not None
+        yield row, target
+
+
+def _carried(table: Extraction, items: list[Item]) -> list[Carried]:
+    return [(target, row["rank"]) for row, target in _targets(table, items)]
+
+
+def _saved(
+    table: Extraction, items: list[Item], both: tuple[Checkpoint, Checkpoint], layouts: Layouts
+) -> SavedTensors:
+    """Read the tensors that the adapter has in full, and all others of the modules it saves."""
+    found, named = SavedTensors(), {item.name: item for item in items}
+    before, after = both
+    for row in table.saved:
+        item = named[row["name"]]
+        assert isinstance(item.carrier, Whole)
+        assert item.pair.after is not None
+        found.add(item.carrier, after, item.pair.after.key)
+        if not item.carrier.bias and item.carrier.module not in found.modules:
+            found.modules.append(item.carrier.module)
+    for module in found.modules:
+        for own in layouts.companions(module):
+            if Whole(module, own) not in found.tensors:
+                found.add(Whole(module, own), before, f"{module}.{own}")
+    return found
+
+
+def _forget_lost(table: Extraction, items: list[Item], folder: AdapterFolder) -> None:
     """Let rows be made again whose factors are not in the folder."""
-    for row in table.rows:
-        if row["status"] == EXTRACTED and folder.rank_of(row["module"]) != row["rank"]:
+    for row, target in _targets(table, items):
+        if folder.rank_of(target) != row["rank"]:
             row["failure"] = "environment"

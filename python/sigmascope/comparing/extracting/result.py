@@ -4,12 +4,12 @@
 name, tuned
     Names of the tensor in the base and in the tuned model.
 module
-    Module that is adapted, if the tensor is its weight.
+    Module that is adapted, if the tensor is its weight; of stacked experts their parameter.
 status
-    "extracted": the adapter has the change. "unchanged": both are equal. "below the edge": no
-    singular value of the change is above its noise edge. "not carried": an adapter cannot have the
-    change, and `reason` says why. "unpaired", "not analysed", "excluded", "failed": as in a
-    comparison.
+    "extracted": the adapter has the change. "saved whole": it has the tuned tensor. "unchanged":
+    both are equal. "below the edge": no singular value of the change is above its noise edge.
+    "not carried": an adapter cannot have the change, and `reason` says why. "unpaired",
+    "not analysed", "excluded", "failed": as in a comparison.
 rank
     Rank of the factors.
 delta_fro_norm, relative_change
@@ -22,6 +22,8 @@ spectral_bound
     Upper bound of ||dW - B A||_2.
 mp_edge, mp_outliers, mp_outliers_error
     With the criterion "edge": the noise edge of dW, and the number of values above it.
+device
+    Device that found the singular vectors: "cpu", or "cuda:0".
 """
 
 from __future__ import annotations
@@ -77,11 +79,13 @@ COLUMNS: dict[str, Kind] = FROM_PAIR | {
     "seed": "int",
     "seconds": "float",
     "num_threads": "int",
+    "device": "str",
 }
 
 EXTRACTION = Schema("sigmascope.extraction", 1, "extraction", COLUMNS, (1,))
 
 EXTRACTED = "extracted"
+SAVED = "saved whole"
 NOT_CARRIED = "not carried"
 
 
@@ -94,8 +98,8 @@ class Extraction(PairTable):
     before, after
         Paths of the base and of the tuned model.
     options
-        out, the criterion, dtype, tol, max_passes, precision, seed, num_threads, memory_limit,
-        include, exclude, fan_in_fan_out.
+        The criterion, dtype, fan_in_fan_out, whole, tol, max_passes, precision, seed, num_threads,
+        memory_limit, include, exclude; on a CUDA device also device and device_memory.
     rows
         Records with the columns that :mod:`sigmascope.comparing.extracting.result` lists.
     expected, notes, files, engine, architecture, shard
@@ -110,6 +114,11 @@ class Extraction(PairTable):
         return [row for row in self.rows if row["status"] == EXTRACTED]
 
     @property
+    def saved(self) -> list[Row]:
+        """Rows of changed tensors that the adapter has in full."""
+        return [row for row in self.rows if row["status"] == SAVED]
+
+    @property
     def not_carried(self) -> list[Row]:
         """Rows of changed tensors whose change no adapter can have."""
         return [row for row in self.rows if row["status"] == NOT_CARRIED]
@@ -117,11 +126,11 @@ class Extraction(PairTable):
     @property
     def written(self) -> bool:
         """True if the adapter is complete: every row is there, and none failed."""
-        return self.complete and not self.failed and bool(self.analysed)
+        return self.complete and not self.failed and bool(self.analysed or self.saved)
 
     def __repr__(self) -> str:
         parts = [f"{len(self.analysed)} changes extracted"]
-        counts = {"not carried": self.not_carried, "failed": self.failed}
+        counts = {SAVED: self.saved, NOT_CARRIED: self.not_carried, "failed": self.failed}
         parts += [f"{len(rows)} {what}" for what, rows in counts.items() if rows]
         parts += [] if self.complete else [f"{len(self.rows)} of {self.expected} rows"]
         names = f"{self.before!r}, {self.after!r}"

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Threads, memory and devices of a run, and the equal parts of them that its workers get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from sigmascope._execution.devices import CPU, Device
+from sigmascope._execution.several_devices import with_memory
+from sigmascope._tables.outputs import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """The threads, memory and devices of all matrices that are analysed at once.
+
+    Attributes
+    ----------
+    num_threads, memory_limit
+        As for :func:`sigmascope.spectrum`.
+    devices
+        The devices among which matrices are distributed; each may take the same number of bytes,
+        which is decided once, so that no row depends on what is free on a device meanwhile.
+    """
+
+    num_threads: int
+    memory_limit: int
+    devices: tuple[Device, ...] = (CPU,)
+
+    def recorded(self) -> dict[str, Any]:
+        """Return them as plain JSON, as the header of a saved table holds them."""
+        record = {"num_threads": self.num_threads, "memory_limit": self.memory_limit}
+        if self.device.index is None:
+            return record
+        names = ", ".join(device.name for device in self.devices)
+        return record | {"device": names, "device_memory": self.device.nbytes}
+
+    @property
+    def device(self) -> Device:
+        """The first device, or the only one."""
+        return self.devices[0]
+
+    def on(self, name: str) -> Self:
+        """Return the options of a matrix that is analysed on one of the devices."""
+        return replace(self, devices=tuple(each for each in self.devices if each.name == name))
+
+    def resuming(self, limits: Limits, *, keep_memory: bool) -> Self:
+        """Return the options with the memory of a journal that is resumed.
+
+        With `keep_memory` the memory limit of the host stays. A limit of the journal that is beyond
+        what there is now does not count.
+        """
+        host, device = limits
+        options = self
+        if host is not None and not keep_memory:
+            options = replace(options, memory_limit=host)
+        if device is not None and device <= self.device.nbytes:
+            options = replace(options, devices=with_memory(self.devices, device))
+        return options
+
+    def threads_of(self, fraction: float) -> int:
+        """Return a fraction of the threads, rounded down, but at least one."""
+        return max(int(fraction * self.num_threads), 1)
+
+    def per_worker(self, workers: int, on_device: int | None = None) -> Self:
+        """Return the options with the threads and the memory of one of `workers` equal workers.
+
+        `on_device` is the largest number of workers that use one device at the same time; by
+        default all of them may.
+        """
+        return replace(
+            self,
+            num_threads=max(self.num_threads // workers, 1),
+            memory_limit=max(self.memory_limit // workers, 1),
+            devices=with_memory(self.devices, self.device.nbytes // (on_device or workers)),
+        )
+
+    def of_row(self, index: int) -> Self:
+        """Return the options of a row, whose device follows from its place in the table."""
+        return self.on(self.devices[index % len(self.devices)].name)
