@@ -240,3 +240,15 @@ def test_one_state_of_many_torchscript_modules_is_bounded(tmp_path: Path) -> Non
     program = b"\x80\x02]}(" + entries + b"uq\x000" + modules + b"."
     with pytest.raises(CheckpointError, match="its pickle has more than 10000000 instructions"):
         open_checkpoint(crafted(tmp_path / "x.pt", program))
+
+
+def test_the_message_on_a_damaged_archive_is_short(tmp_path: Path) -> None:
+    """That of `zipfile` quotes a name of the length that a header states."""
+    path = crafted(tmp_path / "x.pt", b"\x80\x02}.", data=bytes(30_000))
+    raw = bytearray(path.read_bytes())
+    assert raw[26:28] == len("archive/data.pkl").to_bytes(2, "little")
+    raw[26:28] = (20_000).to_bytes(2, "little")
+    path.write_bytes(raw)
+    with pytest.raises(CheckpointError, match="no readable zip archive") as caught:
+        open_checkpoint(path)
+    assert len(str(caught.value)) < len(str(path)) + 300

@@ -98,7 +98,7 @@ def read_pickled(path: Place) -> Header:
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
         except _BROKEN_ARCHIVE as error:
-            raise CheckpointError(f"{path}: no readable zip archive: {error}") from None
+            raise CheckpointError(f"{path}: no readable zip archive: {error!s:.200}") from None
     entries += [_foreign(name, value, f" next to {wrapper!r}, not read") for name, value in others]
     _check_names(entries, path)
     entries.sort(key=lambda entry: (entry.foreign is not None, entry.offset))
@@ -117,7 +117,7 @@ def tensor_in(file: io.RawIOBase, size: int, name: str) -> TensorEntry:
     try:
         root, records = _archived(file, size)
     except _BROKEN_ARCHIVE as error:
-        raise CheckpointError(f"no readable zip archive: {error}") from None
+        raise CheckpointError(f"no readable zip archive: {error!s:.200}") from None
     if not isinstance(root, Tensor):
         raise CheckpointError(f"holds a {type(root).__name__}, no tensor")
     return _entry(name, root, records)
