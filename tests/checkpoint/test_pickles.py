@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.checkpoints import record
+from tests.support.checkpoints import numbers, record
 from tests.support.torch_files import normal, saved, torch
 
 import sigmascope as ss
@@ -237,3 +238,31 @@ def test_changed_file_is_refused(tmp_path: Path) -> None:
     os.utime(path, ns=(1, 1))
     with pytest.raises(CheckpointError, match="the file changed since"):
         checkpoint["w"]
+
+
+class Net(torch.nn.Module):
+    """A module with what TorchScript saves: modules without tensors, buffers, lists, flags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1 = torch.nn.Linear(4, 3)
+        self.layers = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(3, 2))
+        self.register_buffer("scale", torch.ones(3))
+        self.sizes = [1, 2]
+        self.threshold = 0.5
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(self.fc1(x) * self.scale)
+
+
+def test_modules_of_torchscript(tmp_path: Path) -> None:
+    net = Net()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.script(net).save(str(tmp_path / "net.pt"))
+    opened = ss.open_checkpoint(tmp_path / "net.pt")
+    state = net.state_dict()
+    assert {each["name"] for each in opened.info()} == set(state)
+    for name in ("fc1.weight", "layers.1.weight"):
+        np.testing.assert_array_equal(np.asarray(opened[name]), state[name].numpy())
+    np.testing.assert_array_equal(numbers(opened, "scale"), np.ones(3))

@@ -38,7 +38,12 @@ def tensors_of(state: dict[str, Any], stem: str = "q_proj.") -> list[Stored]:
 
 def of_torch(name: str, tensor: Any) -> Stored:
     tensor = tensor.detach().contiguous()
-    kinds = {torch.bfloat16: "BF16", torch.float8_e4m3fn: "F8_E4M3"}
+    kinds = {
+        torch.bfloat16: "BF16",
+        torch.float8_e4m3fn: "F8_E4M3",
+        torch.float8_e5m2: "F8_E5M2",
+        torch.float8_e8m0fnu: "F8_E8M0",
+    }
     if tensor.dtype not in kinds:
         return stored(name, tensor.numpy())
     bytes_ = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
@@ -229,3 +234,64 @@ def test_weights_of_torchao(kind: str, tmp_path: Path) -> None:
     }
     found, wanted = of_torchao(tmp_path, configs[kind](), torch.float32)
     assert found.tobytes() == wanted.tobytes()
+
+
+MX_ELEMENTS = ["float8_e4m3fn", "float8_e5m2", "float4_e2m1fn_x2", "fp6_e2m3", "fp6_e3m2"]
+
+
+def saved_by_torchao(folder: Path, name: str, weight: Any) -> ss.Checkpoint:
+    """Write one weight as torchao flattens it, and open the file."""
+    support = package("torchao.prototype.safetensors.safetensors_support")
+    tensors, metadata = support.flatten_tensor_state_dict({name: weight})
+    file = encoded([of_torch(each, tensor) for each, tensor in tensors.items()], metadata)
+    (folder / "model.safetensors").write_bytes(file)
+    settings = {"quant_method": "torchao", "quant_type": {}}
+    (folder / "config.json").write_text(json.dumps({"quantization_config": settings}))
+    return ss.open_checkpoint(folder)
+
+
+def assert_numbers_of(folder: Path, weight: Any) -> None:
+    """Check one matrix, or those of a stack of experts, to the bit."""
+    name = "layers.0.mlp.experts.up_proj"
+    found = saved_by_torchao(folder, name, weight)
+    wanted = weight.dequantize(torch.float32).numpy()
+    stack = wanted.ndim == 3
+    names = [f"{name}[{index}]" for index in range(len(wanted))] if stack else [name]
+    assert list(found) == names, found.unreadable
+    for each, numbers in zip(names, wanted if stack else [wanted], strict=True):
+        assert np.asarray(found[each]).tobytes() == numbers.tobytes()
+
+
+@pytest.mark.parametrize("shape", [(20, 64), (3, 128, 96)], ids=str)
+@pytest.mark.parametrize("swizzled", [False, True])
+@pytest.mark.parametrize("kind", MX_ELEMENTS)
+def test_microscaling_weights_of_torchao(
+    kind: str, swizzled: bool, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    mx = package("torchao.prototype.mx_formats.mx_tensor").MXTensor
+    element = kind if kind.startswith("fp6") else getattr(torch, kind)
+    weight = mx.to_mx(torch.randn(shape), element, 32, is_swizzled_scales=swizzled)
+    assert_numbers_of(tmp_path, weight)
+
+
+@pytest.mark.parametrize("shape", [(20, 64), (3, 128, 96)], ids=str)
+@pytest.mark.parametrize("swizzled", [False, True])
+@pytest.mark.parametrize("factor", ["none", "one", "each"])
+def test_nvfp4_of_torchao(
+    factor: str, swizzled: bool, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    nvfp4 = package("torchao.prototype.mx_formats.nvfp4_tensor").NVFP4Tensor
+    scale = None if factor == "none" else torch.tensor(0.003)
+    if factor == "each" and len(shape) == 3:
+        scale = torch.tensor([0.003, 0.002, 0.005]).reshape(3, 1, 1)
+    how: dict[str, Any] = {"per_tensor_scale": scale, "is_swizzled_scales": swizzled}
+    assert_numbers_of(tmp_path, nvfp4.to_nvfp4(torch.randn(shape), **how))
+
+
+@pytest.mark.parametrize("kind", ["Int8Tensor", "Float8Tensor"])
+@pytest.mark.parametrize("granularity", ["PerRow", "PerTensor"])
+def test_stacks_of_torchao(kind: str, granularity: str, tmp_path: Path) -> None:
+    ao = package("torchao.quantization")
+    made = getattr(ao, kind).from_hp
+    weight = made(torch.randn(3, 24, 64), granularity=getattr(ao, granularity)())
+    assert_numbers_of(tmp_path, weight)

@@ -212,3 +212,43 @@ def test_a_pickle_that_holds_itself_or_one_thing_very_often(tmp_path: Path) -> N
 def test_a_short_pickle_cannot_ask_for_much_memory(tmp_path: Path) -> None:
     program = b"\x80\x02}r\xff\xff\xff\xff."  # remembered under the number 2**32 - 1
     assert list(open_checkpoint(crafted(tmp_path / "x.pt", program))) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (b"]", "a module of TorchScript has a state of list"),
+        (b"}K\x01K\x02s", "a module of TorchScript has a state of dict"),
+    ],
+)
+def test_states_of_torchscript_modules_are_attributes(
+    state: bytes, why: str, tmp_path: Path
+) -> None:
+    program = b"\x80\x02c__torch__.net\nNet\n)\x81" + state + b"b."
+    path = crafted(tmp_path / "x.pt", program)
+    with pytest.raises(CheckpointError, match=why):
+        open_checkpoint(path)
+    called = b"\x80\x02c__torch__.net\nNet\nK\x01\x85R."
+    with pytest.raises(CheckpointError, match="a module of TorchScript is called"):
+        open_checkpoint(crafted(tmp_path / "y.pt", called))
+
+
+def test_one_state_of_many_torchscript_modules_is_bounded(tmp_path: Path) -> None:
+    """The time is that of all entries together, not of the bytes of the pickle."""
+    entries = b"".join(b"X\x05\x00\x00\x00%05dN" % n for n in range(40_000))
+    modules = b"c__torch__.net\nNet\n)\x81h\x00b0" * 300  # of which each takes the memoised state
+    program = b"\x80\x02]}(" + entries + b"uq\x000" + modules + b"."
+    with pytest.raises(CheckpointError, match="its pickle has more than 10000000 instructions"):
+        open_checkpoint(crafted(tmp_path / "x.pt", program))
+
+
+def test_the_message_on_a_damaged_archive_is_short(tmp_path: Path) -> None:
+    """That of `zipfile` quotes a name of the length that a header states."""
+    path = crafted(tmp_path / "x.pt", b"\x80\x02}.", data=bytes(30_000))
+    raw = bytearray(path.read_bytes())
+    assert raw[26:28] == len("archive/data.pkl").to_bytes(2, "little")
+    raw[26:28] = (20_000).to_bytes(2, "little")
+    path.write_bytes(raw)
+    with pytest.raises(CheckpointError, match="no readable zip archive") as caught:
+        open_checkpoint(path)
+    assert len(str(caught.value)) < len(str(path)) + 300

@@ -98,8 +98,9 @@ def test_nibbles_have_a_transposed_grid(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "data", "reason"),
     [
-        ("Int4TilePackedTo4dTensor", {}, "an Int4TilePackedTo4dTensor, whose codes are in tiles"),
-        ("NVFP4Tensor", {}, "of class 'NVFP4Tensor', which is not decoded"),
+        ("Int4TilePackedTo4dTensor", {}, "an Int4TilePackedTo4dTensor: its codes are in tiles"),
+        ("Int4PlainInt32Tensor", {}, "order of codes is that of one of two accelerators"),
+        ("UintxTensor", {}, "of class 'UintxTensor', which is not decoded"),
         ("Int8Tensor", {"block_size": [1]}, r"the metadata give block_size [1] of q_proj.weight"),
         ("Int8Tensor", {"block_size": [1, 0]}, "the metadata give block_size [1, 0]"),
         ("Int8Tensor", {"block_size": [2, 8]}, "has shape [12, 4], where [6, 4] would fit"),

@@ -10,7 +10,9 @@ from rich.console import Console
 from tests.support.made_rows import comparison_header, comparison_rows
 
 from sigmascope import report
+from sigmascope._display.html.appendix import not_analysed
 from sigmascope._display.html.compared import findings
+from sigmascope._display.html.headline import compared
 from sigmascope._display.quantised import hurt, quantised, sentences
 from sigmascope._display.verdicts import verdict
 from sigmascope.comparing import Comparison
@@ -41,9 +43,9 @@ def test_errors_of_the_format_are_said_to_be_these() -> None:
     assert quantised([*rows, rows[0] | {"effective_bits": None}]) == rows
     assert sentences(rows) == (
         "In 1 pair one matrix is quantised. The error is 0.800 times what rounding to the format "
-        "makes. Effective bits for each weight: 4 (signal to noise 24.1 dB). Its largest singular "
-        "value is 0.900 times that of noise. It hurts no leading direction of W more than noise "
-        "does."
+        "makes. Effective bits for each weight: 4, a signal-to-noise ratio of 24.1 dB. Its largest "
+        "singular value is 0.900 times that of noise. It hurts no leading direction of W more than "
+        "noise does."
     )
     assert hurt(rows) == []
 
@@ -59,6 +61,40 @@ def test_errors_beyond_the_format_are_counted() -> None:
     assert "It hurts 2 leading directions of W, in 1 pair, more than noise does." in text
     what = "directions 2, 3; at worst 60 % of its output is wrong, 20 % by noise"
     assert hurt([one, two]) == [(two["name"], what)]
+
+
+def test_each_format_has_its_bits() -> None:
+    one, two, three, *_ = pairs(before_dtype="BF16", after_dtype="Q4_K")
+    three |= {"effective_bits": 8.0, "before_dtype": "Q8_0", "after_dtype": "F16"}
+    assert (
+        "Effective bits for each weight: of Q4_K, in 2 pairs, 4 (median; 4 to 4), 24.1 dB; of "
+        "Q8_0, in 1 pair, 8, 48.2 dB."
+    ) in sentences([one, two, three])
+
+
+def test_the_head_of_a_page_says_what_is_quantised() -> None:
+    one, two, *_ = pairs()
+    text = "1 of 1 pair of matrices is quantised, with 4 effective bits for each weight; the error "
+    assert compared([one]) == f"{text}is that of rounding to the format."
+    plain = {"effective_bits": None, "relative_change": 0.0, "above_rounding": False}
+    assert compared([one, two, one | plain]).startswith("2 of 3 pairs of matrices are quantised, ")
+    hurts = compared([one | {"hurt_directions": [2]}, two])
+    assert hurts.endswith("to the format, and hurts leading directions of 1 matrix.")
+    assert "quantised" not in compared([one | {"above_rounding": True}, two])
+
+
+def test_parts_of_quantised_weights_are_one_line_each() -> None:
+    row = comparison_rows(1)[0]
+    parts = [
+        row | {"name": f"{n}.{what}", "status": "not analysed", "kind": what, "reason": why}
+        for n in range(20)
+        for what, why in (("scale", f"scale of {n}.weight"), ("part", f"part of {n}.weight"))
+    ]
+    page = not_analysed(parts)
+    assert page.count("<tr><td>") == 2
+    assert "scales of quantised weights</td><td class='number'>20</td>" in page
+    assert "other parts of quantised weights</td><td class='number'>20</td>" in page
+    assert "13.scale" in page
 
 
 def test_a_direction_without_noise_comes_first() -> None:

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Numbers within blocks: little-endian integers, fp16 scales, tables of 16 levels.
+// Numbers within blocks: little-endian integers, fp16 scales, tables of 16 levels, and the kernels
+// that multiply levels by scales.
 #pragma once
 
 #include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
+
+#include "kernels/simd/isa.hpp"
 
 namespace sigmascope {
 
@@ -34,5 +37,16 @@ inline constexpr std::array<std::int8_t, 16> uneven_levels{
 // Twice the numbers of E2M1.
 inline constexpr std::array<std::int8_t, 16> e2m1_levels{0, 1,  2,  3,  4,  6,  8,  12,
                                                          0, -1, -2, -3, -4, -6, -8, -12};
+
+inline const LevelKernels& level_kernels() {
+  static const LevelKernels& found = best_isa().levels;
+  return found;
+}
+
+// y = scale * the levels of the low halves of `count` bytes, then of the high ones.
+inline void put_levels(const std::uint8_t* bytes, const std::array<std::int8_t, 16>& levels,
+                       float scale, int count, float* y) {
+  level_kernels().of_halves(bytes, levels.data(), scale, count, y);
+}
 
 }  // namespace sigmascope

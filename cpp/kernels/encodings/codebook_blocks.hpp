@@ -3,20 +3,32 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/encodings/block_codes.hpp"
 #include "kernels/encodings/codebooks.hpp"
 
 namespace sigmascope {
 
-// y = scale * word * signs, bit j of the signs for number j.
-inline void put_signed(const std::int8_t* __restrict word, int length, unsigned signs, float scale,
-                       float* __restrict y) {
-  for (int j = 0; j < length; ++j) {
-    const float value = scale * static_cast<float>(word[j]);
-    y[j] = (signs >> j & 1U) != 0 ? -value : value;
+// The words of 16 or 32 numbers with one scale, and bits of their signs, the first in the lowest.
+template <int COUNT, int LENGTH>
+class SignedWords {
+ public:
+  void add(const std::int8_t* word, unsigned signs) {
+    std::memcpy(levels_ + at_, word, LENGTH);
+    signs_ |= std::uint32_t{signs} << at_;
+    at_ += LENGTH;
   }
-}
+  void put(float scale, float* y) {
+    level_kernels().with_signs(levels_, signs_, scale, COUNT, y);
+    at_ = 0, signs_ = 0;
+  }
+
+ private:
+  std::int8_t levels_[COUNT];
+  std::uint32_t signs_ = 0;
+  int at_ = 0;
+};
 
 // Eight signs of which seven are stored: the number of negative ones is even.
 inline unsigned even_signs(unsigned seven) {
@@ -27,11 +39,12 @@ struct IQ2_XXS {
   static constexpr std::int64_t elements = 256, bytes = 66;
   static void decode(const std::uint8_t* __restrict x, float* __restrict y) {
     const float d = half(x);
-    for (int group = 0; group < 8; ++group, x += 8) {
+    const Codebook& book = iq2_xxs_book();
+    SignedWords<32, 8> words;
+    for (int group = 0; group < 8; ++group, x += 8, y += 32) {
       const auto tail = load<std::uint32_t>(x + 6);
-      const float scale = d * (0.5F + static_cast<float>(tail >> 28)) * 0.25F;
-      for (int k = 0; k < 4; ++k, y += 8)
-        put_signed(iq2_xxs_book().word(x[2 + k]), 8, even_signs(tail >> 7 * k & 127U), scale, y);
+      for (int k = 0; k < 4; ++k) words.add(book.word(x[2 + k]), even_signs(tail >> 7 * k & 127U));
+      words.put(d * (0.5F + static_cast<float>(tail >> 28)) * 0.25F, y);
     }
   }
 };
@@ -40,11 +53,15 @@ struct IQ2_XS {
   static constexpr std::int64_t elements = 256, bytes = 74;
   static void decode(const std::uint8_t* __restrict x, float* __restrict y) {
     const float d = half(x);
-    for (int k = 0; k < 32; ++k, y += 8) {
-      const unsigned code = load<std::uint16_t>(x + 2 + 2 * k);
-      const int four = (x[66 + k / 4] >> k / 2 % 2 * 4) & 15;
-      const float scale = d * (0.5F + static_cast<float>(four)) * 0.25F;
-      put_signed(iq2_xs_book().word(code & 511U), 8, even_signs(code >> 9), scale, y);
+    const Codebook& book = iq2_xs_book();
+    SignedWords<16, 8> words;
+    for (int pair = 0; pair < 16; ++pair, y += 16) {
+      for (int k = 2 * pair; k < 2 * pair + 2; ++k) {
+        const unsigned code = load<std::uint16_t>(x + 2 + 2 * k);
+        words.add(book.word(code & 511U), even_signs(code >> 9));
+      }
+      const int four = (x[66 + pair / 2] >> pair % 2 * 4) & 15;
+      words.put(d * (0.5F + static_cast<float>(four)) * 0.25F, y);
     }
   }
 };
@@ -53,11 +70,15 @@ struct IQ2_S {
   static constexpr std::int64_t elements = 256, bytes = 82;
   static void decode(const std::uint8_t* __restrict x, float* __restrict y) {
     const float d = half(x);
-    for (int k = 0; k < 32; ++k, y += 8) {
-      const unsigned code = x[2 + k] | (x[66 + k / 4] >> k % 4 * 2 & 3U) << 8;
-      const int four = (x[74 + k / 4] >> k / 2 % 2 * 4) & 15;
-      const float scale = d * (0.5F + static_cast<float>(four)) * 0.25F;
-      put_signed(iq2_s_book().word(code), 8, x[34 + k], scale, y);
+    const Codebook& book = iq2_s_book();
+    SignedWords<16, 8> words;
+    for (int pair = 0; pair < 16; ++pair, y += 16) {
+      for (int k = 2 * pair; k < 2 * pair + 2; ++k) {
+        const unsigned code = x[2 + k] | (x[66 + k / 4] >> k % 4 * 2 & 3U) << 8;
+        words.add(book.word(code), x[34 + k]);
+      }
+      const int four = (x[74 + pair / 2] >> pair % 2 * 4) & 15;
+      words.put(d * (0.5F + static_cast<float>(four)) * 0.25F, y);
     }
   }
 };
@@ -66,12 +87,17 @@ struct IQ3_XXS {
   static constexpr std::int64_t elements = 256, bytes = 98;
   static void decode(const std::uint8_t* __restrict x, float* __restrict y) {
     const float d = half(x);
-    for (int k = 0; k < 32; ++k, y += 8) {
-      const auto tail = load<std::uint32_t>(x + 66 + k / 4 * 4);
-      const float scale = d * (0.5F + static_cast<float>(tail >> 28)) * 0.5F;
-      const unsigned signs = even_signs(tail >> k % 4 * 7 & 127U);
-      put_signed(iq3_xxs_book().word(x[2 + 2 * k]), 4, signs, scale, y);
-      put_signed(iq3_xxs_book().word(x[3 + 2 * k]), 4, signs >> 4, scale, y + 4);
+    const Codebook& book = iq3_xxs_book();
+    SignedWords<32, 4> words;
+    for (int group = 0; group < 8; ++group, y += 32) {
+      const auto tail = load<std::uint32_t>(x + 66 + 4 * group);
+      for (int k = 0; k < 4; ++k) {
+        const std::uint8_t* pair = x + 2 + 8 * group + 2 * k;
+        const unsigned signs = even_signs(tail >> 7 * k & 127U);
+        words.add(book.word(pair[0]), signs & 15U);
+        words.add(book.word(pair[1]), signs >> 4);
+      }
+      words.put(d * (0.5F + static_cast<float>(tail >> 28)) * 0.5F, y);
     }
   }
 };
@@ -80,11 +106,15 @@ struct IQ3_S {
   static constexpr std::int64_t elements = 256, bytes = 110;
   static void decode(const std::uint8_t* __restrict x, float* __restrict y) {
     const float d = half(x);
-    for (int k = 0; k < 64; ++k, y += 4) {
-      const unsigned code = x[2 + k] | (x[66 + k / 8] >> k % 8 & 1U) << 8;
-      const int four = (x[106 + k / 16] >> k / 8 % 2 * 4) & 15;
-      const float scale = d * static_cast<float>(1 + 2 * four);
-      put_signed(iq3_s_book().word(code), 4, x[74 + k / 2] >> k % 2 * 4, scale, y);
+    const Codebook& book = iq3_s_book();
+    SignedWords<32, 4> words;
+    for (int group = 0; group < 8; ++group, y += 32) {
+      for (int k = 8 * group; k < 8 * group + 8; ++k) {
+        const unsigned code = x[2 + k] | (x[66 + group] >> k % 8 & 1U) << 8;
+        words.add(book.word(code), x[74 + k / 2] >> k % 2 * 4 & 15U);
+      }
+      const int four = (x[106 + group / 2] >> group % 2 * 4) & 15;
+      words.put(d * static_cast<float>(1 + 2 * four), y);
     }
   }
 };

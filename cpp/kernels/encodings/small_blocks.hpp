@@ -71,11 +71,7 @@ struct Q8_0 {
 struct IQ4_NL {
   static constexpr std::int64_t elements = 32, bytes = 18;
   static void decode(const std::uint8_t* __restrict x, float* __restrict y) {
-    const float d = half(x);
-    for (int j = 0; j < 16; ++j) {
-      y[j] = d * static_cast<float>(uneven_levels[x[2 + j] & 15U]);
-      y[j + 16] = d * static_cast<float>(uneven_levels[x[2 + j] >> 4]);
-    }
+    put_levels(x + 2, uneven_levels, half(x), 16, y);
   }
 };
 
@@ -86,10 +82,7 @@ struct MXFP4 {
   static void decode(const std::uint8_t* __restrict x, float* __restrict y) {
     const std::uint32_t power = x[0];
     const float d = std::bit_cast<float>(power < 2 ? 0x200000U << power : (power - 1) << 23);
-    for (int j = 0; j < 16; ++j) {
-      y[j] = d * static_cast<float>(e2m1_levels[x[1 + j] & 15U]);
-      y[j + 16] = d * static_cast<float>(e2m1_levels[x[1 + j] >> 4]);
-    }
+    put_levels(x + 1, e2m1_levels, d, 16, y);
   }
 };
 
@@ -104,14 +97,8 @@ struct NVFP4 {
     return (1 + static_cast<float>(fraction) / 8) * power;
   }
   static void decode(const std::uint8_t* __restrict x, float* __restrict y) {
-    for (int group = 0; group < 4; ++group) {
-      const float d = scale(x[group]);
-      for (int j = 0; j < 8; ++j) {
-        const std::uint8_t code = x[4 + 8 * group + j];
-        y[16 * group + j] = d * static_cast<float>(e2m1_levels[code & 15U]);
-        y[16 * group + j + 8] = d * static_cast<float>(e2m1_levels[code >> 4]);
-      }
-    }
+    for (int group = 0; group < 4; ++group)
+      put_levels(x + 4 + 8 * group, e2m1_levels, scale(x[group]), 8, y + 16 * group);
   }
 };
 

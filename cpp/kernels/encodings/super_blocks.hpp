@@ -123,13 +123,9 @@ struct IQ4_XS {
     const float d = half(x);
     const auto high = load<std::uint16_t>(x + 2);
     for (int group = 0; group < 8; ++group) {
-      const std::uint8_t* q = x + 8 + 16 * group;
       const int low4 = (x[4 + group / 2] >> group % 2 * 4) & 15, high2 = (high >> 2 * group) & 3;
       const float scale = d * static_cast<float>((low4 | high2 << 4) - 32);
-      for (int j = 0; j < 16; ++j) {
-        y[group * 32 + j] = scale * static_cast<float>(uneven_levels[q[j] & 15U]);
-        y[group * 32 + j + 16] = scale * static_cast<float>(uneven_levels[q[j] >> 4]);
-      }
+      put_levels(x + 8 + 16 * group, uneven_levels, scale, 16, y + group * 32);
     }
   }
 };

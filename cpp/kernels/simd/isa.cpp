@@ -12,6 +12,7 @@
 #include "kernels/simd/element_statistics.hpp"
 #include "kernels/simd/group_codes.hpp"
 #include "kernels/simd/group_numbers.hpp"
+#include "kernels/simd/level_numbers.hpp"
 #include "kernels/simd/packed_gram.hpp"
 #include "kernels/simd/product.hpp"
 #include "kernels/simd/sparse_product.hpp"
@@ -72,6 +73,7 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
                .codes_of_halves = codes_of_halves,
                .codes_of_words = codes_of_words,
                .numbers = numbers_of_codes},
+    .levels = {.of_halves = levels_of_halves, .with_signs = levels_with_signs},
     .eigenvalues = {.chase_bulge = chase, .counts_below = counts_below},
 };
 

@@ -17,6 +17,7 @@
 #include "kernels/simd/element_kernels.hpp"
 #include "kernels/simd/gram_kernels.hpp"
 #include "kernels/simd/group_kernels.hpp"
+#include "kernels/simd/level_kernels.hpp"
 #include "kernels/simd/product_kernels.hpp"
 #include "kernels/simd/stretch_sums.hpp"
 #include "kernels/simd/tile_kernels.hpp"
@@ -37,6 +38,7 @@ struct Isa {
   ElementKernels elements;
   GramKernels gram;
   GroupKernels groups;
+  LevelKernels levels;
   EigenvalueKernels eigenvalues;
 
   // The set whose vectors fill rows of so many numbers of a block.

@@ -17,6 +17,7 @@ LEAST_ABOVE = 1.1
 """Least ratio of the largest singular value to the edge of independent errors that is named."""
 
 _LISTED_DIRECTIONS = 8
+_PLAIN = ("F64", "F32", "F16", "BF16")
 
 
 def quantised(rows: Iterable[Row]) -> list[Row]:
@@ -47,9 +48,7 @@ def _parts(rows: Sequence[Row]) -> Iterator[str]:
     if len(known) < len(rows):
         rest = counted(len(rows) - len(known), "pair")
         yield f"What rounding makes is not known for the format of {rest}."
-    bits = [row["effective_bits"] for row in rows]
-    decibels = short(DECIBELS * median(bits))
-    yield f"Effective bits for each weight: {_spread(bits)} (signal to noise {decibels} dB)."
+    yield f"Effective bits for each weight: {_bits(rows)}."
     yield from _of_spectrum([row for row in rows if row.get("error_edge")])
     count = sum(len(row.get("hurt_directions") or ()) for row in rows)
     pairs = sum(bool(row.get("hurt_directions")) for row in rows)
@@ -58,6 +57,49 @@ def _parts(rows: Sequence[Row]) -> Iterator[str]:
         yield f"It hurts {what} of W, in {counted(pairs, 'pair')}, more than noise does."
     elif all(row.get("hurt_directions") is not None for row in rows):
         yield "It hurts no leading direction of W more than noise does."
+
+
+def headline(pairs: Sequence[Row]) -> str | None:
+    """Say how many pairs are quantised, at how many bits, for a reader who reads nothing else.
+
+    None if no pair is quantised, or if the error of one is more than its format makes.
+    """
+    rows = quantised(pairs)
+    if not rows or any(row.get("above_rounding") is not False for row in rows):
+        return None
+    bits = short(median([row["effective_bits"] for row in rows]))
+    bits += " (median)" if len(rows) > 1 else ""
+    text = f"{len(rows):,} of {counted(len(pairs), 'pair')} of matrices"
+    verb = "is" if len(rows) == 1 else "are"
+    text += f" {verb} quantised, with {bits} effective bits for each weight"
+    found = sum(bool(row.get("hurt_directions")) for row in rows)
+    hurts = f", and hurts leading directions of {counted(found, 'matrix', 'matrices')}"
+    return f"{text}; the error is that of rounding to the format{hurts if found else ''}"
+
+
+def _bits(rows: Sequence[Row]) -> str:
+    """Write the effective bits of each format, that of most pairs first."""
+    formats: dict[str, list[float]] = {}
+    for row in rows:
+        formats.setdefault(_format(row), []).append(row["effective_bits"])
+    if len(formats) == 1:
+        (bits,) = formats.values()
+        return f"{_spread(bits)}, a signal-to-noise ratio of {_decibels(bits)} dB"
+    parts = [
+        f"of {name}, in {counted(len(bits), 'pair')}, {_spread(bits)}, {_decibels(bits)} dB"
+        for name, bits in sorted(formats.items(), key=lambda item: -len(item[1]))
+    ]
+    return "; ".join(parts)
+
+
+def _decibels(bits: Sequence[float]) -> str:
+    return short(DECIBELS * median(bits))
+
+
+def _format(row: Row) -> str:
+    """Return the dtype of the codes of a pair."""
+    dtypes = [row.get("after_dtype") or "", row.get("before_dtype") or ""]
+    return next((dtype for dtype in dtypes if dtype not in _PLAIN), dtypes[0])
 
 
 def _of_spectrum(rows: Sequence[Row]) -> Iterator[str]:

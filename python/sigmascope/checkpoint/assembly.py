@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sigmascope.errors import CheckpointError
 
 from .configuration import Configuration
+from .flax import layout_type, with_outputs_first
 from .formats.jsontext import brief
 from .fused import role_of_view, split, unsplit_notes
 from .heads import by_heads, key_heads
@@ -71,8 +72,11 @@ def assembled(
         A slice would have the name of another tensor.
     """
     grouped = [grouped_weights(rank, config) for rank in ranks]
-    roles = _roles(ranks[0], grouped[0], origin, config)
+    layout = config.model_type or layout_type(ranks[0])
+    roles = _roles(ranks[0], grouped[0], origin, layout)
     readings = _read(ranks, grouped, roles, config)
+    if len(ranks) == 1:
+        readings = with_outputs_first(readings, roles, ranks[0], layout)
     lengths = {name: (*located.entry.shape, 1)[0] for name, located in ranks[0].items()}
     readings, unsplit = unpermuted(readings, roles, lengths, config)
     notes = unsplit_notes(unsplit, "rows of q and k left in the order of llama.cpp")
@@ -88,12 +92,12 @@ def assembled(
 
 
 def _roles(
-    tensors: Mapping[str, Located], grouped: Grouped, origin: Origin, config: Configuration
+    tensors: Mapping[str, Located], grouped: Grouped, origin: Origin, model_type: str | None
 ) -> dict[str, Role]:
     """Return the roles of all tensors; that of codes is the role of the original weight."""
     weights = {name: weight.name for name, weight in grouped.weights.items()}
     names = {name: weights.get(name, name) for name in tensors}
-    found = roles_of(names.values(), rules_for(origin.rules, config.model_type))
+    found = roles_of(names.values(), rules_for(origin.rules, model_type))
     return {name: found[original] for name, original in names.items()}
 
 

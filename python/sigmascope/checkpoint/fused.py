@@ -60,6 +60,8 @@ def split(
         kind = _fused_kind(roles[name])
         if kind is None or not reading.views or reading.status == "kernel":
             continue
+        if reading.views[0].part is not None:  # its parts have an axis of their own
+            continue
         packed = reading.views[0].grid[0][0].dtype == "f4_e2m1"
         settings = config.of_tower(roles[name].tower)
         shape = reading.views[0].full_shape
@@ -86,10 +88,12 @@ def role_of_view(role: Role, view: View) -> Role:
     """Return the role of a matrix: that of its tensor, with its own expert, part and head."""
     name = role.role.removesuffix(".blocks")
     kind = _fused_kind(role)
+    kind = "kv" if kind is None and name.endswith("kv") else kind
     if view.part is not None and kind is not None:
         name = name.removesuffix(kind) + view.part
     expert = role.expert if view.index is None else view.index
-    return replace(role, role=name, expert=expert, head=view.head)
+    layer = role.layer if view.layer is None else view.layer
+    return replace(role, layer=layer, role=name, expert=expert, head=view.head)
 
 
 def unsplit_notes(

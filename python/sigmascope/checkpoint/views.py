@@ -103,7 +103,8 @@ class View:
     """One matrix: extents joined as by `block`, and a cut of the joined matrix.
 
     `tensor` is the stored tensor that it belongs to, `index` its place in a stack, `part` the name
-    of the part that is cut out ("q", "gate"), `head` the number of the attention head.
+    of the part that is cut out ("q", "gate"), `head` the number of the attention head, `layer` that
+    of the layer in an array of all layers.
     """
 
     name: str
@@ -113,6 +114,7 @@ class View:
     part: str | None = None
     head: int | None = None
     cut: Cut | None = None
+    layer: int | None = None
 
     @property
     def full_shape(self) -> tuple[int, int]:

@@ -59,15 +59,15 @@ class Member:
         role = self.record["role"]
         if role == "other" or role.startswith("other."):
             return None
-        expert = self.record["expert"]
+        expert, layer = self.record["expert"], self.record["layer"]
         cut = self.name[len(self.record["name"]) :] if self.matrix else ""
-        in_role = {str(expert), role}  # labels that only repeat what expert and role say
+        in_role = {str(expert), f"layer {layer}", role}  # labels that only repeat the place
         labels = tuple(
             label
             for label in re.findall(r"\[([^\]]*)\]", cut)
             if label not in in_role and not role.endswith(label)
         )
-        return self.record["tower"], self.record["layer"], role, expert, labels
+        return self.record["tower"], layer, role, expert, labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def not_analysed(rows: Sequence[Row]) -> str:
     if not left:
         return "<p>Nothing: every tensor was analysed, or read number by number.</p>"
     by_reason = sorted(
-        groups(left, "status", "kind", "reason").items(),
+        groups(list(map(_reasoned, left)), "status", "kind", "reason").items(),
         key=lambda item: (_ORDER.index(item[0][0]) if item[0][0] in _ORDER else 9, -len(item[1])),
     )
     lines = "".join(
@@ -46,6 +46,18 @@ def not_analysed(rows: Sequence[Row]) -> str:
         "<th scope='col' class='number'>How many</th><th scope='col'>Names</th></tr></thead>"
         f"<tbody>{lines}</tbody></table></div>"
     )
+
+
+def _reasoned(row: Row) -> Row:
+    """Return a row whose reason does not name the weight that its tensor is a part of.
+
+    A model has several such tensors for each weight, which all have the same reason.
+    """
+    reason = row.get("reason") or ""
+    for start, what in (("scale of ", "scales of quantised weights"), ("part of ", "other parts")):
+        if row.get("kind") in ("scale", "part") and reason.startswith(start):
+            return {**row, "reason": what if start[0] == "s" else f"{what} of quantised weights"}
+    return row
 
 
 def _names(group: Sequence[Row]) -> str:

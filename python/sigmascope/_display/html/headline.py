@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from sigmascope._display.quantised import headline as quantised
 from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, short, with_error
 from sigmascope._display.verdicts import outcome
@@ -56,8 +57,9 @@ def _change(pairs: Sequence[Row]) -> str:
     if not pairs:
         return "No pair of matrices was compared"
     if not changed:
-        same = all(outcome(row) == "identical" for row in pairs)
-        return f"{count} {'are the same, number for number' if same else _SMALL}"
+        if all(outcome(row) == "identical" for row in pairs):
+            return f"{count} are the same, number for number"
+        return quantised(pairs) or f"{count} {_SMALL}"
     total = total_change(list(pairs))
     if total is None:
         count = counted(len(changed), "matrix", "matrices")

@@ -52,7 +52,8 @@ class TensorEntry:
     """One tensor of a file: `offset` in bytes from the start of the file.
 
     `strides` count elements and are None for C order. For an entry that is no tensor, `foreign` is
-    the reason and `dtype` the name of its Python type.
+    the reason and `dtype` the name of its Python type. `kernel` is true if the file says that a
+    convolution has this tensor as its kernel.
     """
 
     name: str
@@ -62,6 +63,7 @@ class TensorEntry:
     nbytes: int
     strides: tuple[int, ...] | None = None
     foreign: str | None = None
+    kernel: bool = False
 
 
 @dataclass(frozen=True, slots=True)

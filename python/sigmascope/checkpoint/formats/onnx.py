@@ -34,7 +34,7 @@ from .index import listed
 from .jsontext import brief
 from .names import checked_name
 from .onnx_external import Location, data_file, location_of
-from .onnx_nodes import BODIES, bodies_of, constant_of, read_node
+from .onnx_nodes import BODIES, CONVOLUTIONS, bodies_of, constant_of, read_node
 from .onnx_tensors import Initializer, read_initializer
 from .onnx_varints import PackedNumbers, VarintNumbers
 from .protobuf import Field, WireStream
@@ -42,7 +42,7 @@ from .stored import Stored, StoredSource
 
 SUFFIX = ".onnx"
 
-_MODEL_GRAPH, _MODEL_FUNCTION = 7, 25
+_MODEL_PRODUCER, _MODEL_GRAPH, _MODEL_FUNCTION = 2, 7, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
 
 
@@ -69,9 +69,9 @@ def read_onnx(path: Place) -> tuple[Header, ...]:
     """
     with opened(path) as (file, stored):
         stream = WireStream(file, stored.size, path)
-        found, notes = _initializers(stream, file)
+        found, metadata, notes = _initializers(stream, file)
     inline = [each.entry(each.start) for each in found if each.is_inline]
-    headers = [Header(path, _by_offset(inline), {}, stored, notes)]
+    headers = [Header(path, _by_offset(inline), metadata, stored, notes)]
     headers += _external(path, found)
     if packed := [each.packed() for each in found if each.is_varints]:
         headers.append(_varints(path, stored, packed))
@@ -113,12 +113,15 @@ class _Tensors:
         self.stream = stream
         self.found: dict[str, Initializer] = {}
         self.unread: Counter[str] = Counter()
+        self.kernels: set[str] = set()
 
     def read(self, main: Field) -> None:
         """Collect the tensors of the main graph, then those of bodies."""
         waiting = deque([_Graph(main)])
         while waiting:
             waiting.extend(self._read_graph(waiting.popleft()))
+        for name in self.kernels & self.found.keys():
+            self.found[name].kernel = True
 
     def _read_graph(self, graph: _Graph) -> list[_Graph]:
         """Collect the initialisers and the constants of a graph; return the bodies within it."""
@@ -129,6 +132,8 @@ class _Tensors:
                 self._add(read_initializer(stream, part), graph)
             elif part.number == _GRAPH_NODE:
                 node = read_node(stream, part)
+                if node.operator in CONVOLUTIONS:
+                    self.kernels.add(node.second)
                 inner = [
                     self._body(graph, body, f"{node.output}.{attribute}.")
                     for attribute, body in bodies_of(stream, node)
@@ -168,13 +173,15 @@ class _Tensors:
 
 def _initializers(
     stream: WireStream, file: io.RawIOBase
-) -> tuple[list[Initializer], tuple[str, ...]]:
-    """Return the tensors of the graphs, and notes on what is not read."""
+) -> tuple[list[Initializer], dict[str, str], tuple[str, ...]]:
+    """Return the tensors of the graphs, the name of the producer, notes on what is not read."""
     if what := recognised(start_of(file)):
         raise CheckpointError(f"{stream.path}: no ONNX model but {what}")
     tensors = _Tensors(stream)
-    graphs = 0
+    graphs, metadata = 0, dict[str, str]()
     for part in stream.fields(stream.size, "the model"):
+        if part.number == _MODEL_PRODUCER:
+            metadata["producer_name"] = stream.text(part, "the name of the producer")
         tensors.unread["functions"] += part.number == _MODEL_FUNCTION
         if part.number == _MODEL_GRAPH:
             graphs += 1
@@ -183,7 +190,7 @@ def _initializers(
         raise CheckpointError(f"{stream.path}: no ONNX model: it has {graphs} graphs")
     kinds = ", ".join(f"{kind} ({count})" for kind, count in tensors.unread.items() if count)
     notes = (f"{stream.path.name}: tensors not read, those of {kinds}",) if kinds else ()
-    return list(tensors.found.values()), notes
+    return list(tensors.found.values()), metadata, notes
 
 
 def _external(path: Place, found: Sequence[Initializer]) -> list[Header]:

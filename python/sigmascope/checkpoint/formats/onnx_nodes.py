@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .protobuf import Field, WireStream
 
-_OUTPUT, _OPERATOR, _ATTRIBUTE = 2, 4, 5
+_INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE = 1, 2, 4, 5
 _NAME, _TENSOR, _GRAPH, _GRAPHS = 1, 5, 6, 11
 _FEW = 8
 
@@ -16,26 +16,35 @@ BODIES = ("If", "Loop", "Scan")
 """Operators with graphs of their own."""
 
 
+CONVOLUTIONS = ("Conv", "ConvTranspose", "ConvInteger")
+"""Operators whose second input is a kernel."""
+
+
 class Node(NamedTuple):
-    """A node: its operator, the name of its first output, and its first attributes."""
+    """A node: its operator, the names of its second input and its output, its first attributes."""
 
     operator: str
+    second: str
     output: str
     attributes: tuple[Field, ...]
 
 
 def read_node(stream: WireStream, part: Field) -> Node:
     """Read one node, without the content of its attributes; CheckpointError if it is none."""
-    operator = output = ""
+    operator = second = output = ""
+    inputs = 0
     attributes: list[Field] = []
     for each in stream.enter(part, "a node"):
-        if each.number == _OUTPUT and not output:
+        inputs += each.number == _INPUT
+        if each.number == _INPUT and inputs == 2:
+            second = stream.text(each, "an input of a node")
+        elif each.number == _OUTPUT and not output:
             output = stream.text(each, "an output of a node")
         elif each.number == _OPERATOR:
             operator = stream.text(each, "the operator of a node")
         elif each.number == _ATTRIBUTE and len(attributes) < _FEW:
             attributes.append(each)
-    return Node(operator, output, tuple(attributes))
+    return Node(operator, second, output, tuple(attributes))
 
 
 def constant_of(stream: WireStream, node: Node) -> Field | None:

@@ -78,6 +78,8 @@ class Initializer:
 
     external: dict[str, str] = field(default_factory=dict)
     elsewhere: bool = False
+    kernel: bool = False
+    """True if it is the kernel of a convolution."""
 
     @property
     def label(self) -> str:
@@ -118,7 +120,8 @@ class Initializer:
         """Make the entry of the tensor, whose first byte in its file is given."""
         if self.reason is not None:
             return TensorEntry(self.name, "tensor", (), 0, 0, foreign=self.reason)
-        return TensorEntry(self.name, self.dtype, self.shape, offset, self.nbytes)
+        place = (offset, self.nbytes)
+        return TensorEntry(self.name, self.dtype, self.shape, *place, kernel=self.kernel)
 
     def packed(self) -> PackedNumbers:
         """Return the place of numbers that must be decoded."""

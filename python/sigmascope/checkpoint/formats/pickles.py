@@ -3,7 +3,8 @@
 
 Since PyTorch 1.6 such a file is a zip archive that stores, uncompressed, one record of raw numbers
 per storage, and a pickle with the places of tensors in them. So a tensor is a range of bytes in the
-file, and is read like that of a safetensors file; PyTorch is not needed.
+file, and is read like that of a safetensors file; PyTorch is not needed. TorchScript's archives
+have the same form: their tensors have the names of a state dict, and their code is not read.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from .entries import DTYPE_BITS, Header, TensorEntry, opened, start_of
 from .inert import Tensor, unpickled
 from .jsontext import brief
 from .names import joined
+from .torchscript import Scripted
 
 SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 
@@ -96,7 +98,7 @@ def read_pickled(path: Place) -> Header:
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
         except _BROKEN_ARCHIVE as error:
-            raise CheckpointError(f"{path}: no readable zip archive: {error}") from None
+            raise CheckpointError(f"{path}: no readable zip archive: {error!s:.200}") from None
     entries += [_foreign(name, value, f" next to {wrapper!r}, not read") for name, value in others]
     _check_names(entries, path)
     entries.sort(key=lambda entry: (entry.foreign is not None, entry.offset))
@@ -115,7 +117,7 @@ def tensor_in(file: io.RawIOBase, size: int, name: str) -> TensorEntry:
     try:
         root, records = _archived(file, size)
     except _BROKEN_ARCHIVE as error:
-        raise CheckpointError(f"no readable zip archive: {error}") from None
+        raise CheckpointError(f"no readable zip archive: {error!s:.200}") from None
     if not isinstance(root, Tensor):
         raise CheckpointError(f"holds a {type(root).__name__}, no tensor")
     return _entry(name, root, records)
@@ -141,7 +143,7 @@ def _unpickled(archive: zipfile.ZipFile) -> tuple[str, object]:
     order = prefix + "byteorder"
     if order in names and _content(archive, order, 16) != b"little":
         raise CheckpointError("its numbers are big-endian")
-    return prefix, unpickled(_content(archive, found[0], MAX_PICKLE_BYTES))
+    return prefix, unpickled(_content(archive, found[0], MAX_PICKLE_BYTES), Scripted)
 
 
 def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:

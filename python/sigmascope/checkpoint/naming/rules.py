@@ -29,7 +29,11 @@ class Rules:
     known: dict[tuple[str, frozenset[str]], tuple[str, str]] = field(default_factory=dict)
 
     def numbers(self, name: str) -> tuple[int | None, int | None, str]:
-        """Return the numbers of layer and expert in a name, and the name with "#" for them."""
+        """Return the numbers of layer and expert in a name, and the name with "#" for them.
+
+        Names of flax may have slashes for dots, and `layers_3` for `layers.3`.
+        """
+        name = name.replace("/", ".")
         layer, name = _cut_number(self.layer, name)
         expert, name = _cut_number(self.expert, name)
         return layer, expert, name
@@ -47,12 +51,12 @@ class Rules:
         for role, rule, sibling in self.modules:
             match = rule.search(name)
             if match and (not sibling or _sibling(match, sibling) in modules):
-                part = self._part(match["part"])
+                part = self._part(match["part"], role)
                 return prefix + role + ("" if part == "weight" else f".{part}"), tower
         return "other", tower
 
-    def _part(self, text: str | None) -> str:
-        if text is None:
+    def _part(self, text: str | None, role: str) -> str:
+        if text is None or (text == "scale" and role.endswith("norm")):  # as flax names a norm's
             return "weight"
         return next((part or text for part, rule in self.parts if rule.fullmatch(text)), text)
 
@@ -70,7 +74,7 @@ def _cut_number(pattern: Pattern, name: str) -> tuple[int | None, str]:
     if match is None:
         return None, name
     start, end = match.start("number"), match.end("number")
-    return int(name[start:end]), f"{name[:start]}#{name[end:]}"
+    return int(name[start:end]), f"{name[: start - 1]}.#{name[end:]}"
 
 
 @lru_cache(maxsize=64)
@@ -103,7 +107,7 @@ def compiled(table: Table) -> Rules:
         return _ready(text, is_ours(end) and table.parts == standard.parts, ("module", "part"))
 
     def numbered(patterns: tuple[str, ...], ours: tuple[str, ...]) -> Pattern:
-        text = rf"(?:^|\.)(?:{'|'.join(patterns)})\.(?P<number>\d{{1,6}})\."
+        text = rf"(?:^|\.)(?:{'|'.join(patterns)})[._](?P<number>\d{{1,6}})\."
         return _ready(text, patterns == ours, ("number",))
 
     return Rules(

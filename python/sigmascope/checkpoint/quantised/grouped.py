@@ -25,6 +25,9 @@ from .layouts import Part
 from .mlx import mlx_weight
 from .modules import GroupedWeight, LayoutError, Module
 from .nvfp4_stacks import STACKS, stacked_weight
+from .onnxruntime import CODES as ONNX_CODES
+from .onnxruntime import PRODUCER as ONNX_PRODUCER
+from .onnxruntime import onnx_weight
 from .torchao import CODES as TORCHAO_CODES
 from .torchao import torchao_weight
 
@@ -48,6 +51,7 @@ _READERS: Mapping[str, tuple[tuple[str, tuple[str, ...], Reader], ...]] = {
     "bitsandbytes": ((".weight", ("U8",), four_bit_weight), (".weight", ("I8",), byte_rows)),
     "mlx": ((".weight", ("U32",), mlx_weight),),
     "torchao": ((TORCHAO_CODES, ("I8", "U8", "I32", "F8_E4M3", "F8_E5M2"), torchao_weight),),
+    ONNX_PRODUCER: ((ONNX_CODES, ("I8", "U8"), onnx_weight),),
     "hqq": ((HQQ_CODES, ("U8", "I32", "F32", "F16", "BF16"), hqq_weight),),
 }
 
@@ -71,8 +75,9 @@ def grouped_weights(tensors: Mapping[str, Located], config: Configuration) -> Gr
     """
     weights: dict[str, GroupedWeight] = {}
     parts: dict[str, Part] = {}
+    method = _method(tensors, config)
     for name, tensor in tensors.items():
-        for ending, dtypes, read in _READERS.get(config.method or "", ()):
+        for ending, dtypes, read in _READERS.get(method, ()):
             if not name.endswith(ending) or tensor.entry.dtype not in dtypes:
                 continue
             module = Module(name.removesuffix(ending), tensors, config.quantisation)
@@ -81,12 +86,20 @@ def grouped_weights(tensors: Mapping[str, Located], config: Configuration) -> Gr
                 if weight.name != name and weight.name in tensors:
                     raise LayoutError(f"there is a {weight.name}, too")
             except LayoutError as error:
-                parts[name] = Part("unreadable", f"quantised weight ({config.method}): {error}")
+                parts[name] = Part("unreadable", f"quantised weight ({method}): {error}")
                 continue
             weights[name] = weight
             parts |= {each: Part("scale", f"scale of {name}") for each in weight.scales}
             parts |= {each: Part("part", f"part of {name}") for each in weight.others}
     return Grouped(weights, parts)
+
+
+def _method(tensors: Mapping[str, Located], config: Configuration) -> str:
+    """Return the `quant_method` of the configuration, or the producer that an ONNX model states."""
+    if config.method is not None:
+        return config.method
+    producers = {tensor.header.metadata.get("producer_name") for tensor in tensors.values()}
+    return ONNX_PRODUCER if ONNX_PRODUCER in producers else ""
 
 
 def grouped_reading(weight: GroupedWeight) -> Reading:

@@ -54,7 +54,7 @@ _LAYOUTS = (
     ),
     (
         TORCHAO_CODES,
-        ("_scale", "_scale_and_zero"),
+        ("_scale", "_scale_and_zero", "_per_tensor_scale"),
         ("_zero_point", "_act_pre_scale", *ACTIVATIONS),
         "torchao",
     ),

@@ -26,6 +26,13 @@ E2M3 = np.array(
 E2M3 = np.concatenate([E2M3, -E2M3])
 """Numbers of the 6-bit floating point codes of MXFP6, the sign in the highest bit."""
 
+E3M2 = np.array(
+    [m / 16 for m in range(4)] + [(1 + m / 4) * 2.0 ** (e - 2) for e in range(7) for m in range(4)],
+    dtype=np.float32,
+)
+E3M2 = np.concatenate([E3M2, -E3M2])
+"""Numbers of the other codes of 6 bits of MXFP6, with three bits for the exponent."""
+
 SIGNED_BYTES = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float32)
 """Numbers of the bytes of int8."""
 

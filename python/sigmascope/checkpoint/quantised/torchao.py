@@ -6,13 +6,16 @@ A weight `m.weight` is the tensors `m._weight_qdata`, `m._weight_scale` and, in 
 and its `block_size`, the rows and columns that share a scale. Plain kinds are decoded:
 `Int8Tensor` and `IntxUnpackedToInt8Tensor`, bytes with (code - zero) * scale; `Float8Tensor`, codes
 in F8_E4M3 or F8_E5M2; `Int4Tensor`, two signed codes in a byte, the first the lower, with
-code * scale + zero and the grid of scales transposed. Others, whose codes are in tiles for a
-processor, are named.
+code * scale + zero and the grid of scales transposed; and the microscaling kinds. Weights with
+three axes are stacks of experts. Their tensors have the axis of experts first, and a third number
+of `block_size` says whether each expert has scales of its own. Others, whose codes are in an order
+for a processor, are named.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from math import prod
 from typing import Any
@@ -35,11 +38,12 @@ from .modules import (
     read_numbers,
 )
 from .tables import E4M3, E5M2, SIGNED_BYTES, SIGNED_NIBBLES
+from .torchao_microscaled import KINDS, microscaled_weight
 
 CODES = "_qdata"
 """End of the names of codes."""
 
-ACTIVATIONS = ("_act_quant_scale", "_act_quant_zero_point")
+ACTIVATIONS = ("_act_quant_scale", "_act_quant_zero_point", "_act_per_tensor_scale")
 """Ends of the names of tensors that quantise inputs, which do not change the weight."""
 
 _MOST_METADATA = 1 << 16
@@ -50,12 +54,26 @@ _BYTES = {
 }
 _TABLES = {"I8": SIGNED_BYTES, "F8_E4M3": E4M3, "F8_E5M2": E5M2}
 _TILED = {
-    "Int4TilePackedTo4dTensor": "codes are in tiles for tensor cores",
-    "Int4PreshuffledTensor": "codes are shuffled for tensor cores",
-    "Int4MarlinSparseTensor": "codes are sparse, in tiles for tensor cores",
-    "Int4OpaqueTensor": "the order of the codes is that of one processor",
-    "IntxOpaqueTensor": "the order of the codes is that of one processor",
+    "Int4TilePackedTo4dTensor": "its codes are in tiles for tensor cores",
+    "Int4PreshuffledTensor": "its codes are shuffled for tensor cores",
+    "Int4MarlinSparseTensor": "its codes are sparse, in tiles for tensor cores",
+    "Int4OpaqueTensor": "its order of codes is that of one processor",
+    "IntxOpaqueTensor": "its order of codes is that of one processor",
+    "Int4PlainInt32Tensor": "its order of codes is that of one of two accelerators",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Rows and columns that share a scale, and the grid of scales of a matrix.
+
+    `each` is true if each matrix of a stack has a grid of its own.
+    """
+
+    size: tuple[int, int]
+    grid: tuple[int, int]
+    each: bool
+    transposed: bool
 
 
 def torchao_weight(module: Module) -> GroupedWeight:
@@ -73,29 +91,35 @@ def torchao_weight(module: Module) -> GroupedWeight:
     assert codes is not None
     kind, data = _described(name, codes)
     if kind in _TILED:
-        raise LayoutError(f"{name} is an {kind}, whose {_TILED[kind]}: not decoded")
+        raise LayoutError(f"{name} is an {kind}: {_TILED[kind]}, not decoded")
+    if kind in KINDS:
+        return microscaled_weight(module, name, kind, data)
     if kind not in _BYTES and kind != "Int4Tensor":
         raise LayoutError(f"{name} is of class {brief(kind)}, which is not decoded")
     if module.find("_act_pre_scale") is not None:
         raise LayoutError(f"there is {module.stem}_act_pre_scale, which is not applied")
     nibbles = kind == "Int4Tensor"
-    codes = module.need(CODES, ("U8", "I8") if nibbles else _BYTES[kind], (2,))
-    rows, columns = codes.entry.shape
+    codes = module.need(CODES, ("U8", "I8") if nibbles else _BYTES[kind], (2, 3))
+    *stack, rows, columns = codes.entry.shape
     shape = (rows, 2 * columns if nibbles else columns)
     packing = Packing(shape, 4, (0, 1), word=1) if nibbles else Packing(shape, 8, (0,), word=1)
-    block = _block(data.get("block_size"), shape, name)
-    grid = (-(-shape[0] // block[0]), -(-shape[1] // block[1]))
-    scales = _grid(module, "_scale", FLOATS, grid, nibbles)
+    blocks = _blocks(data.get("block_size"), (*stack, *shape), name, nibbles)
+    wanted = (*(stack if blocks.each else [1] * len(stack)), *blocks.grid)
+    scales = _grid(module, "_scale", FLOATS, wanted, blocks)
     zeros = None
     if nibbles or module.find("_zero_point") is not None:
-        zeros = _grid(module, "_zero_point", (*FLOATS, "I8"), grid, nibbles)
+        zeros = _grid(module, "_zero_point", (*FLOATS, "I8"), wanted, blocks)
     table = SIGNED_NIBBLES if nibbles else _TABLES[codes.entry.dtype]
-    load = partial(_load, packing, table, scales, zeros, (block, grid))
+    load = partial(_load, packing, table, scales, zeros, blocks)
     zero = "" if zeros is None else " and zero"
-    how = f"torchao {kind}, scale{zero} per {block[0]} x {block[1]} block, {scales.entry.name}"
+    size = f"{blocks.size[0]} x {blocks.size[1]}"
+    how = f"torchao {kind}, scale{zero} per {size} block, {scales.entry.name}"
     parts = [zeros, *(module.find(ending) for ending in ACTIVATIONS)]
     others = tuple(each.entry.name for each in parts if each is not None)
-    return GroupedWeight(name, codes, packing, load, (scales.entry.name,), others, how)
+    count = stack[0] if stack else None
+    return GroupedWeight(
+        name, codes, packing, load, (scales.entry.name,), others, how, slices=count
+    )
 
 
 def _described(name: str, codes: Located) -> tuple[str, Mapping[str, Any]]:
@@ -115,26 +139,43 @@ def _described(name: str, codes: Located) -> tuple[str, Mapping[str, Any]]:
     return kind, dict(data)
 
 
-def _block(found: Any, shape: tuple[int, int], name: str) -> tuple[int, int]:
+def _blocks(found: Any, shape: tuple[int, ...], name: str, transposed: bool) -> _Blocks:
     """Return the rows and columns that share a scale; none in the metadata stand for all."""
     if found is None or found == []:
-        return shape
-    if type(found) is list and len(found) == 2 and all(type(n) is int and n > 0 for n in found):
-        return min(found[0], shape[0]), min(found[1], shape[1])
-    raise LayoutError(f"the metadata give block_size {brief(found)} of {name}")
+        found = list(shape)
+    if (
+        type(found) is not list
+        or len(found) != len(shape)
+        or not all(type(n) is int and n > 0 for n in found)
+    ):
+        raise LayoutError(f"the metadata give block_size {brief(found)} of {name}")
+    *stacked, rows, columns = map(min, found, shape)
+    *stack, m, n = shape
+    if stacked and stacked[0] not in (1, stack[0]):
+        raise LayoutError(
+            f"the metadata give block_size {brief(found)} of {name}: {stacked[0]} of {stack[0]} "
+            "matrices share scales"
+        )
+    each = bool(stacked) and stacked[0] == 1
+    return _Blocks((rows, columns), (-(-m // rows), -(-n // columns)), each, transposed)
 
 
 def _grid(
-    module: Module, ending: str, dtypes: tuple[str, ...], grid: tuple[int, int], transposed: bool
+    module: Module,
+    ending: str,
+    dtypes: tuple[str, ...],
+    wanted: tuple[int, ...],
+    blocks: _Blocks,
 ) -> Located:
     """Return a tensor with a number for each block; axes of length 1 do not matter."""
     found = module.need(ending, dtypes, (0, 1, 2, 3, 4))
-    wanted = grid[::-1] if transposed else grid
-    sizes = [n for n in found.entry.shape if n != 1]
-    if sizes != [n for n in wanted if n != 1]:
+    if blocks.transposed:
+        wanted = (*wanted[:-2], wanted[-1], wanted[-2])
+    shape = found.entry.shape
+    first = not blocks.each or (shape and shape[0] == wanted[0])
+    if not first or [n for n in shape if n != 1] != [n for n in wanted if n != 1]:
         raise LayoutError(
-            f"{found.entry.name} has shape {list(found.entry.shape)}, where {list(wanted)} "
-            "would fit the codes"
+            f"{found.entry.name} has shape {list(shape)}, where {list(wanted)} would fit the codes"
         )
     return found
 
@@ -144,29 +185,27 @@ def _load(
     table: NDArray[np.float32],
     scales: Located,
     zeros: Located | None,
-    blocks: tuple[tuple[int, int], tuple[int, int]],
+    blocks: _Blocks,
     reading: str,
-    _: int,
+    index: int,
 ) -> GroupCodes:
-    (rows, columns), grid = blocks
-    transposed = packing.bits == 4
-    groups = (by_size(packing.shape[0], rows), by_size(packing.shape[1], columns))
-    numbers = _oriented(read_numbers(scales, reading), grid, transposed)
+    at = index if blocks.each else None
+    groups = (by_size(packing.shape[0], blocks.size[0]), by_size(packing.shape[1], blocks.size[1]))
+    numbers = _oriented(read_numbers(scales, reading, at), blocks)
     if zeros is None:
         return GroupCodes(packing, table, groups, numbers)
     if zeros.entry.dtype == "I8":
-        stored = read_integers(zeros, reading).astype(np.float32)
+        stored = read_integers(zeros, reading, at).astype(np.float32)
     else:
-        stored = read_numbers(zeros, reading)
-    offsets = _oriented(stored, grid, transposed)
-    if transposed:
+        stored = read_numbers(zeros, reading, at)
+    offsets = _oriented(stored, blocks)
+    if blocks.transposed:
         return GroupCodes(packing, table, groups, numbers, biases=offsets)
     return GroupCodes(packing, table, groups, numbers, offsets)
 
 
-def _oriented(
-    numbers: NDArray[np.float32], grid: tuple[int, int], transposed: bool
-) -> NDArray[np.float32]:
-    assert numbers.size == prod(grid)
-    found = numbers.reshape(grid[::-1]).T if transposed else numbers.reshape(grid)
+def _oriented(numbers: NDArray[np.float32], blocks: _Blocks) -> NDArray[np.float32]:
+    assert numbers.size == prod(blocks.grid)
+    grid = blocks.grid
+    found = numbers.reshape(grid[::-1]).T if blocks.transposed else numbers.reshape(grid)
     return np.ascontiguousarray(found)

@@ -72,7 +72,7 @@ const FEW = 60;
 
 // Measures that the table of all matrices has next to the one that is chosen above.
 const USUAL = comparison
-  ? ['relative_change', 'delta_effective_rank', 'delta_mp_outliers', 'delta_concentration_10']
+  ? ['relative_change', 'effective_bits', 'delta_effective_rank', 'delta_mp_outliers', 'delta_concentration_10']
   : ['effective_rank', 'stable_rank', 'spectral_norm', 'mp_outliers'];
 const furtherKeys = () => USUAL.filter((key) => key !== state.measure && measures.has(key)).slice(0, 3);
 
@@ -119,7 +119,7 @@ function tableLine(i, choose) {
     element('td', {}, placeOf(i)),
     element('td', { class: 'number' }, layer),
     element('td', { class: 'number' }, `${matrices.rows[i]} × ${matrices.columns[i]}`),
-    element('td', {}, textOf('dtype', i) ?? ''),
+    element('td', { class: 'dtype' }, textOf('dtype', i) ?? ''),
     element('td', { class: found ? 'number' : 'number none' }, (found ? withError(found.value, found.error) : '–') + marks),
     ...furtherKeys().map((key) => numberCell(key, i)),
   );
