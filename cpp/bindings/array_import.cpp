@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bindings/array_import.hpp"
 
+#include <pybind11/critical_section.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <memory>
@@ -97,6 +99,8 @@ Matrix from_device(std::uintptr_t address, py::object source, int device, const 
 }
 
 Matrix from_dlpack(const py::capsule& capsule, py::object source, const std::string& codes) {
+  // Without the GIL, two threads could take the tensor of one capsule.
+  const py::scoped_critical_section alone(capsule);
   const std::string name = capsule.name();
   if (name == DlpackManaged::name)
     return from_managed<DlpackManaged>(capsule, std::move(source), codes);

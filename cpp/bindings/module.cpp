@@ -68,7 +68,8 @@ py::dict config() {
 
 }  // namespace sigmascope
 
-PYBIND11_MODULE(_core, module) {
+// What calls share is behind a mutex, initialised once, or never changed, so no GIL is needed.
+PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.doc() = "sigmascope's native engine; use the package sigmascope, not this module";
   sigmascope::register_errors();
   sigmascope::register_matrix(module);

@@ -155,8 +155,7 @@ void give_memory(void* memory, std::size_t bytes) noexcept {
 KeepingMemory::KeepingMemory() { kept().keep(); }
 
 void KeepingMemory::end() noexcept {
-  if (!ended_) kept().keep_no_more();
-  ended_ = true;
+  if (!ended_.exchange(true)) kept().keep_no_more();
 }
 
 }  // namespace sigmascope

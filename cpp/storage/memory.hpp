@@ -4,6 +4,7 @@
 // smaller things, which the heap keeps.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -30,7 +31,7 @@ class KeepingMemory {
   void end() noexcept;
 
  private:
-  bool ended_ = false;
+  std::atomic<bool> ended_ = false;  // by one of the threads that share the object
 };
 
 struct GiveMemory {

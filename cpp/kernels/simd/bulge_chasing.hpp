@@ -36,7 +36,7 @@ inline Vector<double> from_lane(Vector<double> x, int first) {
 // The sum of the lanes, by halves: in every lane.
 template <int STRIDE = per_vector / 2>
 inline Vector<double> lane_sum(Vector<double> x) {
-  const Vector<double> folded = x + __builtin_shuffle(x, lane_index ^ STRIDE);
+  const Vector<double> folded = x + shuffled(x, x, lane_index ^ STRIDE);
   if constexpr (STRIDE == 1) return folded;
   else return lane_sum<STRIDE / 2>(folded);
 }
@@ -51,8 +51,8 @@ inline Vector<double> lane_sums(Vector<double>* x) {
     const Lanes right = -((lane_index & STRIDE) != 0) * per_vector;
 #pragma GCC unroll 8
     for (int i = 0; i < per_vector; i += 2 * STRIDE)
-      x[i] = __builtin_shuffle(x[i], x[i + STRIDE], lane_index + right) +
-             __builtin_shuffle(x[i], x[i + STRIDE], (lane_index ^ STRIDE) + right);
+      x[i] = shuffled(x[i], x[i + STRIDE], lane_index + right) +
+             shuffled(x[i], x[i + STRIDE], (lane_index ^ STRIDE) + right);
     return lane_sums<2 * STRIDE>(x);
   }
 }

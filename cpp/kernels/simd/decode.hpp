@@ -5,11 +5,14 @@
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include <cstdint>
 
 #include "kernels/simd/conversion_kernels.hpp"
+#include "kernels/simd/vector.hpp"
 #include "matrix/dtype.hpp"
 
 namespace sigmascope {
@@ -31,53 +34,73 @@ struct FromBf16 {
   static float value(Code code) { return float_of(static_cast<std::uint32_t>(code) << 16); }
 };
 
+inline Vector<float> float_of(Vector<std::uint32_t> bits) { return (Vector<float>)bits; }
+inline Vector<std::uint32_t> bits_of(Vector<float> values) { return (Vector<std::uint32_t>)values; }
+
 // Small floats: exponent and fraction moved into fp32's place and the bias corrected there; a
 // subnormal gets a leading one, which is then subtracted again. No operand is an fp32 subnormal, so
 // a process that flushes those to zero (torch can, and so can any library built with -ffast-math)
-// changes nothing. Codes above the largest finite one become infinity or NaN.
+// changes nothing. Codes above the largest finite one become infinity or NaN. U is an integer, or a
+// vector of them: these steps are the same for both, and so are the bits.
+
+// A finite number from its code in fp32's place, without a sign. LEADING is the exponent, in fp32,
+// of the least normal number.
+template <std::uint32_t LEADING, class U>
+inline U finite_bits(U magnitude) {
+  const U subnormal =
+      bits_of(float_of(magnitude + (LEADING << 23)) - __builtin_bit_cast(float, LEADING << 23));
+  return magnitude < 0x00800000u ? subnormal : magnitude + ((LEADING - 1) << 23);
+}
+
 struct FromF16 {
   using Code = std::uint16_t;
-  static float value(Code code) {
-    const std::uint32_t magnitude = static_cast<std::uint32_t>(code & 0x7fffu) << 13;
-    const std::uint32_t sign = static_cast<std::uint32_t>(code & 0x8000u) << 16;
-    const float subnormal = float_of(magnitude + (113u << 23)) - 0x1p-14f;
-    const std::uint32_t finite =
-        magnitude < 0x00800000u ? bits_of(subnormal) : magnitude + (112u << 23);
-    return float_of((magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : finite) | sign);
+  template <class U>
+  static U bits(U code) {
+    const U magnitude = (code & 0x7fffu) << 13, sign = (code & 0x8000u) << 16;
+    return (magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : finite_bits<113>(magnitude)) |
+           sign;
   }
+  static float value(Code code) { return float_of(bits(std::uint32_t{code})); }
 };
 struct FromE5m2 {
   using Code = std::uint8_t;
-  static float value(Code code) { return FromF16::value(static_cast<std::uint16_t>(code << 8)); }
+  template <class U>
+  static U bits(U code) {
+    return FromF16::bits(code << 8);
+  }
+  static float value(Code code) { return float_of(bits(std::uint32_t{code})); }
 };
 struct FromE4m3 {
   using Code = std::uint8_t;
-  static float value(Code code) {
-    const std::uint32_t magnitude = code & 0x7fu;
-    const std::uint32_t sign = static_cast<std::uint32_t>(code & 0x80u) << 24;
-    const float subnormal = float_of((magnitude << 20) + (121u << 23)) - 0x1p-6f;
-    const std::uint32_t finite =
-        magnitude < 8u ? bits_of(subnormal) : (magnitude << 20) + (120u << 23);
-    return float_of((magnitude == 0x7fu ? 0x7fc00000u : finite) | sign);
+  template <class U>
+  static U bits(U code) {
+    const U magnitude = (code & 0x7fu) << 20, sign = (code & 0x80u) << 24, nan = sign | 0x7fc00000u;
+    return magnitude == (0x7fu << 20) ? nan : finite_bits<121>(magnitude) | sign;
   }
+  static float value(Code code) { return float_of(bits(std::uint32_t{code})); }
 };
 
 struct FromE2m1 {
   using Code = std::uint8_t;
-  static float value(Code code) {
-    const std::uint32_t magnitude = (code & 7u) << 22;
-    const std::uint32_t sign = static_cast<std::uint32_t>(code & 8u) << 28;
-    const float subnormal = float_of(magnitude + (127u << 23)) - 1.0f;
-    return float_of((magnitude < (1u << 23) ? bits_of(subnormal) : magnitude + (126u << 23)) |
-                    sign);
+  template <class U>
+  static U bits(U code) {
+    return finite_bits<127>((code & 7u) << 22) | (code & 8u) << 28;
   }
+  static float value(Code code) { return float_of(bits(std::uint32_t{code})); }
 };
 
 // Small floats to fp32, in vectors: as many of the first n as fill them; the rest is left. The
 // compiler makes none of `value`, whose subtraction it puts into a branch.
 template <class From>
-std::int64_t widen_vectors(const char*, std::int64_t, float*) {
-  return 0;
+inline std::int64_t widen_vectors(const char* codes, std::int64_t n, float* to) {
+  using Code = typename From::Code;
+  std::int64_t i = 0;
+  for (; i + lanes<float> <= n; i += lanes<float>) {
+    Code here[lanes<float>];
+    __builtin_memcpy(here, codes + i * static_cast<std::int64_t>(sizeof(Code)), sizeof(here));
+    store(to + i, float_of(From::bits(integers(here))));
+  }
+  return i;
 }
 
 #if defined(__AVX2__)
@@ -126,6 +149,33 @@ inline std::int64_t widen_vectors<FromE2m1>(const char* codes, std::int64_t n, f
                   sign = _mm256_slli_epi32(_mm256_srli_epi32(code, 3), 31);
     const __m256 m = _mm256_permutevar8x32_ps(magnitudes, code);
     _mm256_storeu_ps(to + i, _mm256_or_ps(m, _mm256_castsi256_ps(sign)));
+  }
+  return i;
+}
+#elif defined(__aarch64__)
+// The processor's own conversion is exact, whether it flushes subnormal numbers to zero or not.
+inline void store_halves(float* to, uint16x8_t codes) {
+  const float16x8_t halves = vreinterpretq_f16_u16(codes);
+  vst1q_f32(to, vcvt_f32_f16(vget_low_f16(halves)));
+  vst1q_f32(to + 4, vcvt_high_f32_f16(halves));
+}
+template <>
+inline std::int64_t widen_vectors<FromF16>(const char* codes, std::int64_t n, float* to) {
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint16x8_t eight;
+    __builtin_memcpy(&eight, codes + 2 * i, sizeof(eight));
+    store_halves(to + i, eight);
+  }
+  return i;
+}
+template <>
+inline std::int64_t widen_vectors<FromE5m2>(const char* codes, std::int64_t n, float* to) {
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint8x8_t eight;
+    __builtin_memcpy(&eight, codes + i, sizeof(eight));
+    store_halves(to + i, vshll_n_u8(eight, 8));
   }
   return i;
 }

@@ -56,7 +56,7 @@ inline Vector<double> joined(Vector<double> a) { return a; }
 inline Vector<double> load_as(const double* from, Vector<double>) { return load(from); }
 
 // The next lanes<double> codes. They are converted by intrinsics, since the compiler's own
-// conversion goes by halves and quarters.
+// conversion goes by halves and quarters, or one by one.
 template <class From>
 struct Numbers {
   using V = Vector<double>;
@@ -118,6 +118,32 @@ struct Numbers<FromF16> {
   using V = Vector<double>;
   static V at(const char* from) {
     return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_cvtsi64_si128(load_bytes<long long>(from))));
+  }
+};
+#elif defined(__aarch64__)
+template <>
+struct Numbers<FromF32> {
+  using V = Vector<double>;
+  static V at(const char* from) { return (V)vcvt_f64_f32(load_bytes<float32x2_t>(from)); }
+};
+// Two codes of 16 bits, and zeros.
+inline uint16x4_t two_codes(const char* from) {
+  return vreinterpret_u16_u32(vset_lane_u32(load_bytes<std::uint32_t>(from), vdup_n_u32(0), 0));
+}
+template <>
+struct Numbers<FromBf16> {
+  using V = Vector<double>;
+  static V at(const char* from) {
+    const uint32x4_t wide = vshll_n_u16(two_codes(from), 16);
+    return (V)vcvt_f64_f32(vget_low_f32(vreinterpretq_f32_u32(wide)));
+  }
+};
+template <>
+struct Numbers<FromF16> {
+  using V = Vector<double>;
+  static V at(const char* from) {
+    const float16x4_t halves = vreinterpret_f16_u16(two_codes(from));
+    return (V)vcvt_f64_f32(vget_low_f32(vcvt_f32_f16(halves)));
   }
 };
 #endif

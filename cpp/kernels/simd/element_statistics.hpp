@@ -172,7 +172,8 @@ void stretch_nonfinite(const char* codes, std::int64_t n, double* columns, Stret
   out->first_nonfinite = bad.first_nonfinite;
 }
 
-template <class From>
+// AHEAD: more than rows_at_once rows may lie there.
+template <class From, bool AHEAD = true>
 void stretches_as(const char* codes, std::int64_t stride, std::int64_t rows, std::int64_t n,
                   double* columns, Stretch* out) {
   ExtremeLanes<From> lanes[rows_at_once];
@@ -188,7 +189,7 @@ void stretches_as(const char* codes, std::int64_t stride, std::int64_t rows, std
       finite &= extremes[r].finite;
     }
     PowerSums sums[rows_at_once];
-    looked = finite && i + 2 * rows_at_once <= rows;
+    looked = AHEAD && finite && i + 2 * rows_at_once <= rows;
     if (looked) sum_powers<From, rows_at_once, true>(first, stride, n, columns, sums, lanes);
     else if (finite) sum_powers<From, rows_at_once>(first, stride, n, columns, sums);
     for (int r = 0; r < here; ++r) {
@@ -260,8 +261,8 @@ void stretches(DType dtype, const void* codes, std::int64_t stride, std::int64_t
     const std::int64_t here = rows - i < rows_at_once ? rows - i : rows_at_once;
     for (std::int64_t r = 0; r < here; ++r)
       widen_bytes(dtype, bytes + (i + r) * stride, n, wide + r * stretch_length);
-    stretches_as<FromF32>(reinterpret_cast<const char*>(wide), stretch_length * 4, here, n, columns,
-                          out + i);
+    stretches_as<FromF32, false>(reinterpret_cast<const char*>(wide), stretch_length * 4, here, n,
+                                 columns, out + i);
   }
 }
 

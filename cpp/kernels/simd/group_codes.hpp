@@ -51,8 +51,7 @@ void codes_across(std::int64_t word, const std::uint8_t* low, const std::uint8_t
 inline void store_pairs(SixteenBytes even, SixteenBytes odd, std::uint8_t* codes) {
   const SixteenBytes first = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23},
                      second = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  const SixteenBytes low = __builtin_shuffle(even, odd, first),
-                     high = __builtin_shuffle(even, odd, second);
+  const SixteenBytes low = shuffled(even, odd, first), high = shuffled(even, odd, second);
   __builtin_memcpy(codes, &low, sizeof(low));
   __builtin_memcpy(codes + 16, &high, sizeof(high));
 }

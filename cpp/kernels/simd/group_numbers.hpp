@@ -11,34 +11,14 @@
 namespace sigmascope {
 namespace {
 
-// By intrinsics, since the compiler converts short vectors of bytes one by one.
-inline Vector<std::uint32_t> widened_codes(const std::uint8_t* codes) {
-#if defined(__AVX512F__)
-  const auto* from = reinterpret_cast<const __m128i*>(codes);
-  return (Vector<std::uint32_t>)_mm512_cvtepu8_epi32(_mm_loadu_si128(from));
-#elif defined(__AVX2__)
-  const auto* from = reinterpret_cast<const __m128i*>(codes);
-  return (Vector<std::uint32_t>)_mm256_cvtepu8_epi32(_mm_loadl_epi64(from));
-#else
-  Vector<std::uint32_t> four = {};
-  __builtin_memcpy(&four, codes, 4);
-  const auto bytes = (Vector<std::uint8_t>)four;
-  const auto pairs = (Vector<std::uint16_t>)__builtin_shuffle(
-      bytes, Vector<std::uint8_t>{},
-      Vector<std::uint8_t>{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
-  return (Vector<std::uint32_t>)__builtin_shuffle(pairs, Vector<std::uint16_t>{},
-                                                  Vector<std::uint16_t>{0, 8, 1, 9, 2, 10, 3, 11});
-#endif
-}
-
 // The numbers of codes, as a vector of those that follow each other, or of one.
 
 // least + code, which is exact.
 struct CountedNumbers {
   explicit CountedNumbers(const GroupRow& row) : least(row.table[0]) {}
   Vector<float> vector(const std::uint8_t* codes) const {
-    const auto integers = (Vector<std::int32_t>)widened_codes(codes);
-    return __builtin_convertvector(integers, Vector<float>) + least;
+    const auto counts = (Vector<std::int32_t>)integers(codes);
+    return __builtin_convertvector(counts, Vector<float>) + least;
   }
   float one(std::uint8_t code) const { return static_cast<float>(code) + least; }
   float least;
@@ -52,9 +32,9 @@ struct ShortTable {
   }
   Vector<float> vector(const std::uint8_t* codes) const {
 #if defined(__AVX512F__)
-    return _mm512_permutexvar_ps((__m512i)widened_codes(codes), load(table));
+    return _mm512_permutexvar_ps((__m512i)integers(codes), load(table));
 #elif defined(__AVX2__)
-    const auto places = (__m256i)widened_codes(codes);
+    const auto places = (__m256i)integers(codes);
     const Vector<float> low = _mm256_permutevar8x32_ps(load(table), places),
                         high = _mm256_permutevar8x32_ps(load(table + 8), places);
     return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(places, 28)));

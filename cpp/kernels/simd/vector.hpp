@@ -89,12 +89,50 @@ inline Vector<float> widened(Vector<std::uint32_t> pairs) {
   return (Vector<float>)(WHICH == 0 ? pairs << 16 : pairs & 0xffff0000u);
 }
 
+// Lane i is lane places[i] of x and y, as if they followed each other.
+template <class V, class Places>
+inline V shuffled(V x, V y, Places places) {
+#if defined(__clang__)
+  constexpr int count = sizeof(V) / sizeof(x[0]);
+  V found = x;
+  for (int i = 0; i < count; ++i)
+    found[i] = places[i] < count ? x[places[i]] : y[places[i] - count];
+  return found;
+#else
+  return __builtin_shuffle(x, y, places);
+#endif
+}
+
+// Codes that follow each other as integers. Bytes go by intrinsics or shuffles, since the compiler
+// converts short vectors of them one by one.
+inline Vector<std::uint32_t> integers(const std::uint16_t* codes) {
+  typedef std::uint16_t Codes __attribute__((vector_size(vector_bytes / 2)));
+  Codes here;
+  __builtin_memcpy(&here, codes, sizeof(here));
+  return __builtin_convertvector(here, Vector<std::uint32_t>);
+}
+inline Vector<std::uint32_t> integers(const std::uint8_t* codes) {
+#if defined(__AVX512F__)
+  const auto* from = reinterpret_cast<const __m128i*>(codes);
+  return (Vector<std::uint32_t>)_mm512_cvtepu8_epi32(_mm_loadu_si128(from));
+#elif defined(__AVX2__)
+  const auto* from = reinterpret_cast<const __m128i*>(codes);
+  return (Vector<std::uint32_t>)_mm256_cvtepu8_epi32(_mm_loadl_epi64(from));
+#else
+  Vector<std::uint32_t> four = {};
+  __builtin_memcpy(&four, codes, 4);
+  const auto bytes = (Vector<std::uint8_t>)four;
+  const auto pairs = (Vector<std::uint16_t>)shuffled(
+      bytes, Vector<std::uint8_t>{},
+      Vector<std::uint8_t>{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
+  return (Vector<std::uint32_t>)shuffled(pairs, Vector<std::uint16_t>{},
+                                         Vector<std::uint16_t>{0, 8, 1, 9, 2, 10, 3, 11});
+#endif
+}
+
 // bf16 numbers that follow each other as fp32.
 inline Vector<float> widened(const std::uint16_t* from) {
-  typedef std::uint16_t Codes __attribute__((vector_size(vector_bytes / 2)));
-  Codes codes;
-  __builtin_memcpy(&codes, from, sizeof(codes));
-  return (Vector<float>)(__builtin_convertvector(codes, Vector<std::uint32_t>) << 16);
+  return (Vector<float>)(integers(from) << 16);
 }
 
 // a0 b0 + a1 b1 + c for pairs of bf16 numbers. The processor's own instruction rounds after each

@@ -7,22 +7,20 @@ import errno
 import json
 import os
 import struct
+import threading
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from functools import wraps
+from typing import Any, Self, TypeVar, cast
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._host.files import open_regular
-from sigmascope._host.keywords import public
 from sigmascope.errors import CheckpointError
-from sigmascope.matrices.arrays import real_array
-from sigmascope.matrices.matrix import Matrix
-from sigmascope.matrices.sources import matrix
 
 from .exact_sum import MOST_TERMS, ExactSum
 
@@ -35,9 +33,25 @@ _DAMAGE = (
 )
 """Exceptions that reading a damaged file may raise, in addition to OSError."""
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def unchanged(method: F) -> F:
+    """Decorate a method that reads the sums: other threads change them before it or after it."""
+
+    @wraps(method)
+    def locked(self: Accumulator, *args: Any, **keywords: Any) -> Any:
+        with self._lock:
+            return method(self, *args, **keywords)
+
+    return cast("F", locked)
+
 
 class Accumulator(ABC):
     """Exact sums over parts of the data, each of which is added once.
+
+    Any number of threads may use one accumulator. They compute terms at the same time and add them
+    one after another, and the sums do not depend on the order.
 
     Attributes
     ----------
@@ -49,6 +63,16 @@ class Accumulator(ABC):
         self.updates = 0
         self._sums = sums
         self._broken = False
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without the lock, which belongs to a process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a state, with a lock of its own."""
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
 
     @abstractmethod
     def _options(self) -> dict[str, Any]:
@@ -96,21 +120,33 @@ class Accumulator(ABC):
         if mine != theirs:
             name = type(self).__name__
             raise ValueError(f"a {name} of {mine} and one of {theirs} do not add up")
-        other._require_intact()
-        with self._changing(other.updates):
-            self._absorb(other)
+        with self._alone_with(other):
+            other._require_intact()
+            with self._changing(other.updates):
+                self._absorb(other)
         return self
+
+    @contextmanager
+    def _alone_with(self, other: Accumulator) -> Iterator[None]:
+        """Keep other threads from both accumulators.
+
+        The locks are taken in one order, so that two merges never wait for each other.
+        """
+        first, second = sorted((self, other), key=id)
+        with first._lock, second._lock:
+            yield
 
     @contextmanager
     def _changing(self, updates: int = 1) -> Iterator[None]:
         """Mark the accumulator as broken during a change, to detect an interrupted one."""
-        self._require_intact()
-        if self.updates + updates > MOST_TERMS:
-            raise OverflowError(f"at most {MOST_TERMS} updates add up; make each larger")
-        self._broken = True
-        yield
-        self.updates += updates
-        self._broken = False
+        with self._lock:
+            self._require_intact()
+            if self.updates + updates > MOST_TERMS:
+                raise OverflowError(f"at most {MOST_TERMS} updates add up; make each larger")
+            self._broken = True
+            yield
+            self.updates += updates
+            self._broken = False
 
     def _require_intact(self) -> None:
         if self._broken:
@@ -118,6 +154,7 @@ class Accumulator(ABC):
                 f"an update of this {type(self).__name__} was interrupted half-way; load another"
             )
 
+    @unchanged
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the accumulator to a versioned .npz file; an existing file is replaced.
 
@@ -169,100 +206,3 @@ class Accumulator(ABC):
             raise ValueError(f"{self.updates} updates")
         self._restore(head["counts"], arrays)
         return self
-
-
-class RowAccumulator(Accumulator):
-    """An accumulator of the rows of a matrix.
-
-    Attributes
-    ----------
-    n_cols : int
-        Columns of the matrix.
-    rows : int
-        Number of rows added.
-    """
-
-    def __init__(self, n_cols: int, **sums: ExactSum) -> None:
-        if n_cols < 1:
-            raise ValueError(f"n_cols must be at least 1, not {n_cols}")
-        super().__init__(**sums)
-        self.n_cols = int(n_cols)
-        self.rows = 0
-
-    @abstractmethod
-    def update(
-        self, rows: Any, *, num_threads: int | None = None, device: str | None = None
-    ) -> Self:
-        """Add rows, each of them once."""
-
-    @public
-    def extend(
-        self, parts: Iterable[Any], *, num_threads: int | None = None, device: str | None = None
-    ) -> Self:
-        """Add the items of an iterable: rows (n_cols,) or blocks of rows (any, n_cols).
-
-        Each item is copied before the next is requested. Items are collected into panels of up to
-        1024 rows, each of which is one update, as is each array on a GPU. If the iterable or an
-        update fails, the preceding items are added, and `rows` is their number; but no row of a
-        panel with a refused row is added.
-
-        Parameters
-        ----------
-        parts : iterable
-            Items are rows, or anything that :func:`matrix` takes; a generator, for example.
-        num_threads : int, optional
-        device : str, optional
-            As for :meth:`update`.
-        """
-        on: dict[str, Any] = {"num_threads": num_threads, "device": device}
-        height, waiting, collected = self._panel_rows(), list[NDArray[Any]](), 0
-
-        def flush() -> None:
-            nonlocal waiting, collected
-            panel, waiting, collected = waiting, [], 0
-            if panel:
-                self.update(np.concatenate(panel), **on)
-
-        try:
-            for part in parts:
-                block = self._of_width(_as_rows(part))
-                if block.shape[0] >= height or block.device != "cpu":
-                    flush()
-                    self.update(block, **on)
-                    continue
-                waiting.append(np.asarray(block))
-                collected += block.shape[0]
-                if collected >= height:
-                    flush()
-        finally:
-            flush()
-        return self
-
-    def _panel_rows(self) -> int:
-        """Return the number of rows of a panel: at most 1024, and 64 MiB of float64."""
-        return min(max(2**23 // self.n_cols, 16), 1024)
-
-    def _of_width(self, a: Matrix) -> Matrix:
-        if a.shape[1] != self.n_cols:
-            name = type(self).__name__
-            raise ValueError(f"rows of {a.shape[1]} columns, the {name} has n_cols = {self.n_cols}")
-        return a
-
-    def _counts(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def _restore(self, counts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        super()._restore(counts, arrays)
-        self.rows = int(counts["rows"])
-        if self.rows < 0:
-            raise ValueError(f"{self.rows} rows")
-
-    def _absorb(self, other: Self) -> None:
-        super()._absorb(other)
-        self.rows += other.rows
-
-
-def _as_rows(part: Any) -> Matrix:
-    if isinstance(part, (list, tuple)):
-        part = real_array(part)
-    return matrix(part[None, :] if getattr(part, "ndim", 2) == 1 else part)

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
 
-from .accumulator import RowAccumulator
 from .centred_spectrum import Centred
 from .exact_sum import ExactSum
 from .native_calls import NativeCalls, surveyed
 from .principal_components import PrincipalComponents
+from .row_accumulator import RowAccumulator
 
 Array = NDArray[np.float64]
 

@@ -18,9 +18,10 @@ from sigmascope.solvers.moments import element_sums, moments_of, norms_of, unit_
 from sigmascope.spectra import Moments
 from sigmascope.spectra.units import scaled
 
-from .accumulator import RowAccumulator
+from .accumulator import unchanged
 from .exact_sum import ExactSum
 from .native_calls import native_calls
+from .row_accumulator import RowAccumulator
 
 _COUNTED = ("zeros", "nan", "inf")
 
@@ -151,6 +152,7 @@ class MomentsAccumulator(RowAccumulator):
         """Return 1: updates are cheap, and collecting rows would lose their dtype."""
         return 1
 
+    @unchanged
     def result(self) -> Moments:
         """Return the statistics of all added rows; `row_norms` are None unless they are kept.
 

@@ -19,6 +19,7 @@ from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD, SingularValues
 
+from .accumulator import unchanged
 from .centred_spectrum import CentredSpectrum
 from .centring import CentredRows
 from .exact_sum import ExactSum, grid_of
@@ -114,21 +115,25 @@ class GramAccumulator(CentredRows):
         calls = native_calls(a, lambda _: squares, num_threads=num_threads, device=device)
         a, fro2, unit = self._surveyed(a, calls)
         packed = calls.module.packed_gram(a._native, **calls.options)
-        grids = self._sums["g"].grids
-        if grids and grid_of(float(packed.max(initial=0.0))) + 2 * unit not in grids:
-            self._require_memory(20, "another grid of sums in", more=1)
         terms = {"g": packed, "f": np.asarray(fro2), **self._column_sums(a, calls)}
-        self._add(terms, unit, a.shape[0])
+        with self._lock:
+            grids = self._sums["g"].grids
+            if grids and grid_of(float(packed.max(initial=0.0))) + 2 * unit not in grids:
+                self._require_memory(20, "another grid of sums in", more=1)
+            self._add(terms, unit, a.shape[0])
         return self
 
     def merge(self, other: Self) -> Self:
         """Add the data of another accumulator; MemoryLimitError as for updates."""
-        if isinstance(other, GramAccumulator):
+        if not isinstance(other, GramAccumulator):
+            return super().merge(other)  # refuses it
+        with self._alone_with(other):
             grids = self._sums["g"].grids.keys() | other._sums["g"].grids.keys()
             more = len(grids) - max(len(self._sums["g"].grids), 1)
             self._require_memory(20, "other grids of sums in", more=max(more, 0))
-        return super().merge(other)
+            return super().merge(other)
 
+    @unchanged
     def svdvals(self, *, num_threads: int | None = None) -> SingularValues:
         """Compute all min(rows, n_cols) singular values, with errors and floor as `svdvals`.
 
@@ -162,6 +167,7 @@ class GramAccumulator(CentredRows):
             notes=(f"{self.rows} rows seen",),
         ).scaled(unit)
 
+    @unchanged
     def svd(self, k: int) -> SVD:
         """Compute the k largest singular values and right vectors; U (rows, k) is not kept: None.
 
@@ -201,6 +207,7 @@ class GramAccumulator(CentredRows):
             notes=(f"{self.rows} rows seen",),
         ).scaled(unit)
 
+    @unchanged
     def pca(self, k: int | None = None) -> PrincipalComponents:
         """Compute the k first principal components, by default all min(rows, n_cols).
 

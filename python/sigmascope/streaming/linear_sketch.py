@@ -16,7 +16,7 @@ from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import in_units, scaled
 
-from .accumulator import Accumulator
+from .accumulator import Accumulator, unchanged
 from .chances import chi_square_mean
 from .exact_sum import ExactSum
 from .factors import in_factors, outer
@@ -127,8 +127,7 @@ class LinearSketch(Accumulator):
         DeviceError, MemoryLimitError
             If there is no such device, or it has no memory for the products.
         """
-        a = matrix(delta)
-        i, j = row or 0, column or 0
+        a, i, j = matrix(delta), row or 0, column or 0
         if row is None and column is None and a.shape != self.shape:
             raise ValueError(
                 f"an update of shape {a.shape}, the sketch has {self.shape}; of a block, say its "
@@ -205,6 +204,7 @@ class LinearSketch(Accumulator):
                 self._sums[name].add(term, first, unit)
         return self
 
+    @unchanged
     def svd(self, k: int | None = None) -> SVD:
         """Return the k largest singular triplets of the approximation A_hat = Q C P^T.
 
@@ -224,8 +224,7 @@ class LinearSketch(Accumulator):
         started = time.perf_counter()
         U, s, V = self._factors()
         missed = float(np.linalg.norm(self._unexplained(U, s, V), 2))
-        bound = missed / np.sqrt(self.probes * chi_square_mean(self.probes, -_RARE))
-        bound += 1e-12 * float(s[0])
+        bound = missed / np.sqrt(self.probes * chi_square_mean(self.probes, -_RARE)) + 1e-12 * s[0]
         return SVD(
             U=U[:, :k],
             s=s[:k],
@@ -245,6 +244,7 @@ class LinearSketch(Accumulator):
             notes=(f"{self.updates} updates seen", f"core {self.core}, {self.probes} probes"),
         ).scaled(self._unit)
 
+    @unchanged
     def residual_norm(self, k: int | None = None) -> tuple[float, float, float]:
         """Estimate ||A - A_hat_k||_F, A_hat truncated to rank k; k = 0: ||A||_F; None: all of it.
 

@@ -19,6 +19,7 @@ from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import scaled
 
+from .accumulator import unchanged
 from .centred_spectrum import CentredSpectrum
 from .centring import CentredRows
 from .chances import missed_by_sketch
@@ -132,6 +133,7 @@ class Sketch(CentredRows):
     def _test_matrix(self) -> NDArray[np.float64]:
         return np.asarray(_core.gaussian(self.n_cols, self.width, self.seed, 0, 1))
 
+    @unchanged
     def svd(self, k: int | None = None) -> SVD:
         """Return the k largest singular values and right vectors, from one read of the data.
 
@@ -183,6 +185,7 @@ class Sketch(CentredRows):
             notes=(f"{self.rows} rows seen", told),
         ).scaled(unit)
 
+    @unchanged
     def pca(self, k: int | None = None) -> PrincipalComponents:
         """Compute the k first principal components, from one read of the data.
 
@@ -262,7 +265,7 @@ class Sketch(CentredRows):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without Omega, which is a function of the seed."""
-        return {**self.__dict__, "_omega": None}
+        return {**super().__getstate__(), "_omega": None}
 
     def __repr__(self) -> str:
         """Return shape and options."""
