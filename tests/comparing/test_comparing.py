@@ -21,6 +21,8 @@ from sigmascope import _core
 from sigmascope.comparing import pair_spectra
 from sigmascope.comparing.rows import GROUPS
 
+pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
+
 # ------------------------------------------------------------------------------ what it tells
 
 

@@ -30,6 +30,8 @@ import sigmascope as ss
 from sigmascope.comparing.rows import COLUMNS, GROUPS
 from sigmascope.spectra.statistics import pairs
 
+pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
+
 # ------------------------------------------------------------------------------ what it tells
 
 
