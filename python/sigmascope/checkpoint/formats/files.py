@@ -29,7 +29,11 @@ from .orbax import ITEMS
 from .readers import BUILT_IN, PYTORCH, SAFETENSORS, Reader, reader_of, readers
 from .variants import chosen, variants_of
 
-_UNREAD = {".npz": "save the arrays as .npy files"}
+_UNREAD = {
+    ".npz": "save the arrays as .npy files",
+    ".msgpack": "save flax's parameters by orbax, or as safetensors",
+    ".h5": "save the weights as safetensors, or open them by h5py and give its arrays",
+}
 _SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)\.(?:safetensors|bin|pt)")
 _RANK_NAME = re.compile(r"consolidated\.(\d\d)\.(?:safetensors|pth|pt)")
 
