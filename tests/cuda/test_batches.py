@@ -230,8 +230,8 @@ def test_a_batch_that_is_closed_waits_for_nobody(simulated: ModuleType) -> None:
 
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("build", [PLAIN, TSAN], ids=lambda build: build.name)
-def test_no_order_of_threads_is_a_race(build: Build, tmp_path: Path) -> None:
-    command = [str(built(build, SOURCES, tmp_path))]
+def test_no_order_of_threads_is_a_race(build: Build, tmp_path: Path, objects: Path) -> None:
+    command = [str(built(build, SOURCES, tmp_path, objects=objects))]
     orders = [(0, 0, 1), (1, 1, 2), (2, 2, 5)]
     if build is TSAN:  # which wants its addresses where they are without randomisation
         orders = [each for each in orders if each[2] > 1]  # one thread has no races

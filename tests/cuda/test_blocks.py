@@ -23,9 +23,11 @@ SOURCES = [
 
 
 @pytest.mark.parametrize("build", [PLAIN, ASAN, TSAN], ids=lambda build: build.name)
-def test_no_order_and_no_sanitizer_finds_a_mistake(build: Build, tmp_path: Path) -> None:
+def test_no_order_and_no_sanitizer_finds_a_mistake(
+    build: Build, tmp_path: Path, objects: Path
+) -> None:
     orders = [(0, 1), (1, 2), (2, 0)] if build is PLAIN else [(2, 0)]  # each order and timing
-    command = [str(built(build, SOURCES, tmp_path))]
+    command = [str(built(build, SOURCES, tmp_path, objects=objects))]
     if build is TSAN:  # which wants its addresses where they are without randomisation
         if shutil.which("setarch") is None:
             pytest.skip("needs setarch, to fix the addresses of a process")

@@ -43,8 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("build", [PLAIN, ASAN], ids=lambda build: build.name)
-def test_panels_have_the_bits_of_the_processor(build: Build, folder: Path) -> None:
-    program = built(build, SOURCES, folder / build.name, isas=ISAS)
+def test_panels_have_the_bits_of_the_processor(build: Build, folder: Path, objects: Path) -> None:
+    program = built(build, SOURCES, folder / build.name, objects=objects, isas=ISAS)
     pairs, cases = ([(0, 1), (1, 2), (2, 0)], 120) if build is PLAIN else ([(2, 0)], 30)
     for order, timing in pairs:  # each order and each timing
         command = [str(program), *map(str, (order, timing, 3 * order + timing, cases))]

@@ -31,8 +31,8 @@ SOURCES = [
 
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("build", [PLAIN, ASAN, TSAN], ids=lambda build: build.name)
-def test_threads_and_copies_share_it(build: Build, tmp_path: Path) -> None:
-    command = [str(built(build, SOURCES, tmp_path))]
+def test_threads_and_copies_share_it(build: Build, tmp_path: Path, objects: Path) -> None:
+    command = [str(built(build, SOURCES, tmp_path, objects=objects))]
     if build is TSAN:  # which wants its addresses where they are without randomisation
         if shutil.which("setarch") is None:
             pytest.skip("needs setarch, to fix the addresses of a process")

@@ -7,6 +7,8 @@ import itertools
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ pytestmark = [
 ]
 
 HERE = ROOT / "tests" / "cuda"
+Program = Callable[[Build], Path]
 SOURCES = [HERE / "planted.cu", HERE / "planted_main.cpp", CUDA / "memory_pool.cpp"]
 MISTAKES = re.findall(
     r"^  (\w+),$", (HERE / "planted.hpp").read_text(encoding="utf-8"), flags=re.MULTILINE
@@ -29,18 +32,15 @@ ORDERS, TIMINGS, SEEDS = range(3), range(3), range(3)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cuda")
+def program(tmp_path_factory: pytest.TempPathFactory, objects: Path) -> Program:
+    """Return a function that makes a program and returns its file."""
+    folder = tmp_path_factory.mktemp("cuda")
+    return cache(lambda build: built(build, SOURCES, folder / build.name, objects=objects))
 
 
-def program(build: Build, folder: Path) -> Path:
-    path = folder / build.name / "program"
-    return path if path.exists() else built(build, SOURCES, folder / build.name)
-
-
-def run(build: Build, folder: Path, *arguments: int) -> tuple[int, str]:
+def run(build: Build, program: Program, *arguments: int) -> tuple[int, str]:
     """Return the exit status and what was printed."""
-    command = [str(program(build, folder)), *map(str, arguments)]
+    command = [str(program(build)), *map(str, arguments)]
     if build is TSAN:  # which wants its addresses where they are without randomisation
         if shutil.which("setarch") is None:
             pytest.skip("needs setarch, to fix the addresses of a process")
@@ -57,19 +57,19 @@ def test_there_are_a_dozen_kinds_of_mistakes() -> None:
 
 
 @pytest.mark.parametrize("build", [PLAIN, ASAN, TSAN], ids=lambda build: build.name)
-def test_right_kernels_are_right_in_every_order(build: Build, folder: Path) -> None:
+def test_right_kernels_are_right_in_every_order(build: Build, program: Program) -> None:
     orders, seeds = (ORDERS, SEEDS) if build is PLAIN else (ORDERS[-1:], SEEDS[:1])
     for order, timing, seed in itertools.product(orders, TIMINGS, seeds):
-        status, text = run(build, folder, 0, order, timing, seed)
+        status, text = run(build, program, 0, order, timing, seed)
         assert status == 0, text
         assert " 0 objects left; right answers" in text
 
 
 @pytest.mark.parametrize("mistake", [m for m in MISTAKES[1:] if m not in RACES_ALONE])
-def test_a_planted_mistake_is_noticed(mistake: str, folder: Path) -> None:
+def test_a_planted_mistake_is_noticed(mistake: str, program: Program) -> None:
     number = MISTAKES.index(mistake)
     assert any(
-        run(PLAIN, folder, number, order, timing, seed)[0]
+        run(PLAIN, program, number, order, timing, seed)[0]
         for order, timing, seed in itertools.product(ORDERS, TIMINGS, SEEDS)
     )
 
@@ -86,27 +86,27 @@ def test_a_planted_mistake_is_noticed(mistake: str, folder: Path) -> None:
         "answer_not_awaited",
     ],
 )
-def test_a_race_is_reported_as_one(mistake: str, folder: Path) -> None:
+def test_a_race_is_reported_as_one(mistake: str, program: Program) -> None:
     assert any(
         "WARNING: ThreadSanitizer: data race"
-        in run(TSAN, folder, MISTAKES.index(mistake), order, timing, 1)[1]
+        in run(TSAN, program, MISTAKES.index(mistake), order, timing, 1)[1]
         for order, timing in itertools.product(ORDERS, TIMINGS[:2])
     )
 
 
 @pytest.mark.parametrize("mistake", ["past_shared", "no_guard"])
-def test_a_step_past_the_end_is_reported_as_one(mistake: str, folder: Path) -> None:
-    status, text = run(ASAN, folder, MISTAKES.index(mistake), 0, 1, 1)
+def test_a_step_past_the_end_is_reported_as_one(mistake: str, program: Program) -> None:
+    status, text = run(ASAN, program, MISTAKES.index(mistake), 0, 1, 1)
     assert status != 0
     assert "AddressSanitizer" in text
 
 
-def test_any_call_may_fail_and_nothing_is_left_behind(folder: Path) -> None:
-    _, text = run(PLAIN, folder, 0, 0, 1, 1)
+def test_any_call_may_fail_and_nothing_is_left_behind(program: Program) -> None:
+    _, text = run(PLAIN, program, 0, 0, 1, 1)
     calls = int(text.split()[0])
     failed = 0
     for number in range(calls):
-        status, text = run(PLAIN, folder, 0, 0, 1, 1, number)
+        status, text = run(PLAIN, program, 0, 0, 1, 1, number)
         assert " 0 objects left" in text, f"call {number}: {text}"
         assert status in (0, 1)
         failed += status
@@ -114,8 +114,10 @@ def test_any_call_may_fail_and_nothing_is_left_behind(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("build", [PLAIN, ASAN], ids=lambda build: build.name)
-def test_the_runtime_and_the_language_do_what_is_documented(build: Build, folder: Path) -> None:
+def test_the_runtime_and_the_language_do_what_is_documented(
+    build: Build, tmp_path: Path, objects: Path
+) -> None:
     sources = [HERE / "runtime_kernels.cu", HERE / "runtime_main.cpp", CUDA / "memory_pool.cpp"]
-    made = built(build, sources, folder / f"runtime-{build.name}")
+    made = built(build, sources, tmp_path, objects=objects)
     done = subprocess.run([str(made)], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import platform
 import re
 import shutil
 import subprocess
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
 CPP, CUDA = ROOT / "cpp", ROOT / "cuda"
@@ -63,30 +62,37 @@ def isa_flags(isa: str) -> list[str]:
     return found[1].split()
 
 
-@cache
-def _objects() -> TemporaryDirectory[str]:
-    """Make the folder of compiled sources, which all programs of a run of tests share."""
-    return TemporaryDirectory(prefix="sigmascope-objects-")
-
-
-@cache
-def _compiled(source: Path, flags: tuple[str, ...]) -> Path:
+def _compiled(source: Path, flags: tuple[str, ...], objects: Path) -> Path:
     """Compile a source; a simulator or a kernel that several programs have is compiled once."""
-    made = Path(_objects().name) / f"{source.stem}-{uuid.uuid4().hex}.o"
     command = [compiler() or "g++", "-std=c++20", *WARNINGS, f"-I{CUDA}", f"-I{CPP}", *flags]
-    command += ["-x", "c++", "-c", str(source), "-o", str(made)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    command += ["-x", "c++", "-c", str(source)]
+    made = objects / f"{source.stem}-{hashlib.sha256(repr(command).encode()).hexdigest()[:16]}.o"
+    with made.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            part = made.with_suffix(".part")
+            command += ["-o", str(part)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            part.rename(made)
     return made
 
 
-def built(build: Build, sources: list[Path], folder: Path, *, isas: tuple[str, ...] = ()) -> Path:
+def built(
+    build: Build,
+    sources: list[Path],
+    folder: Path,
+    *,
+    objects: Path,
+    isas: tuple[str, ...] = (),
+) -> Path:
     """Compile kernels and a main program with the simulator, and return the program.
 
-    `isas` names the instruction sets of which it has the processor's kernels, without sanitizers.
+    `objects` is the fixture: the folder of what is compiled already. `isas` names the instruction
+    sets of which it has the processor's kernels, without sanitizers.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    usual = ("-O1", "-g", "-ffp-contract=off", "-DSIGMASCOPE_SIMULATED")
+    usual = ("-O1", "-g1", "-ffp-contract=off", "-DSIGMASCOPE_SIMULATED")
     simulator = sorted((CUDA / "simulator").glob("*.cpp"))
     own = (*usual, f"-I{sources[0].parent}", *build.program)
     wanted = [(source, (*usual, *build.simulator)) for source in simulator]
@@ -96,11 +102,11 @@ def built(build: Build, sources: list[Path], folder: Path, *, isas: tuple[str, .
         flags = ("-O2", "-ffp-contract=fast", "-fno-math-errno", *isa_flags(isa), *named)
         wanted.append((CPP / "kernels" / "simd" / "isa.cpp", flags))
 
-    _objects()
     with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(lambda each: _compiled(*each), wanted))
+        compiled = list(pool.map(lambda each: _compiled(*each, objects), wanted))
     program = folder / "program"
-    link = [compiler() or "g++", *build.program, *map(str, objects), "-pthread", "-o", str(program)]
+    link = [compiler() or "g++", *build.program, *map(str, compiled)]
+    link += ["-pthread", "-o", str(program)]
     done = subprocess.run(link, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return program

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import os
 import subprocess
 import sys
 import zlib
@@ -58,6 +59,15 @@ def built() -> Path:
         run(*cmake, "--build", str(FOLDER), "--target", "_cuda")
     (made,) = (FOLDER / "cuda").glob(f"_cuda.{sys.implementation.cache_tag}-*.so")
     return made
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the folder of compiled sources, which all programs and processes of a run share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "objects"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
