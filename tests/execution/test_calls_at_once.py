@@ -6,8 +6,6 @@ Without a global lock (CPython 3.13t and later) their Python code runs at the sa
 
 from __future__ import annotations
 
-import sys
-import sysconfig
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -115,10 +113,3 @@ def test_an_error_stays_in_its_thread() -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         for done in [pool.submit(act, thread) for thread in range(THREADS)]:
             done.result()
-
-
-@pytest.mark.skipif(
-    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a global lock"
-)
-def test_the_global_lock_stays_off() -> None:
-    assert not sys._is_gil_enabled()
