@@ -68,8 +68,7 @@ py::dict config() {
 
 }  // namespace sigmascope
 
-// What calls share is behind a mutex, initialised once, or never changed, so no GIL is needed.
-PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
+PYBIND11_MODULE(_core, module) {
   module.doc() = "sigmascope's native engine; use the package sigmascope, not this module";
   sigmascope::register_errors();
   sigmascope::register_matrix(module);
