@@ -44,8 +44,9 @@ def processor_runs(isa: str) -> bool:
     described = Path("/proc/cpuinfo")
     if platform.machine() != "x86_64" or not described.exists():
         return False
-    has = set(described.read_text(encoding="utf-8").split())
-    return {flag[2:] for flag in isa_flags(isa) if not flag.startswith("-mprefer")} <= has
+    has = set(re.sub("[_-]", "", described.read_text(encoding="utf-8")).split())
+    flags = (flag for flag in isa_flags(isa) if not flag.startswith("-mprefer"))
+    return {re.sub("[_-]", "", flag[2:]) for flag in flags} <= has  # Linux writes avx512_bf16
 
 
 def native_isas() -> str:
@@ -59,7 +60,8 @@ def isa_flags(isa: str) -> list[str]:
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     found = re.search(rf"set\(FLAGS_{isa} ([^)]*)\)", text)
     assert found, isa
-    return found[1].split()
+    inherited = re.sub(r"\$\{FLAGS_(\w+)\}", lambda name: " ".join(isa_flags(name[1])), found[1])
+    return inherited.split()
 
 
 def _compiled(source: Path, flags: tuple[str, ...], objects: Path) -> Path:
