@@ -32,5 +32,8 @@ def ctrl_c_is_heard() -> Iterator[None]:
 
 @pytest.fixture
 def density_of_small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute densities of matrices so small that every value costs less, and takes their place."""
-    monkeypatch.setattr(costs, "prefers_values", lambda *_, **__: False)
+    """Compute densities of matrices of some hundred rows, where every value costs less.
+
+    It takes their place only where it takes that of the largest values, too.
+    """
+    monkeypatch.setitem(costs.SPECTRUM, "density", costs.SPECTRUM["top"])

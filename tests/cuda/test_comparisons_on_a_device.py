@@ -64,7 +64,6 @@ def test_the_rows_are_those_of_the_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if searched:
-        monkeypatch.setattr("sigmascope._execution.costs.prefers_gram", lambda *_, **__: False)
         monkeypatch.setattr("sigmascope._execution.costs.prefers_values", lambda *_, **__: False)
     host, found = (
         ss.compare(*pair, effort=effort, device=device, include=["w.1", "w.4", "bad"], **OPTIONS)

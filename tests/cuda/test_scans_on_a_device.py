@@ -47,7 +47,6 @@ def model(tmp_path: Path) -> Path:
 def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let matrices as small as these be searched, too."""
     if request.param == "search":
-        monkeypatch.setattr("sigmascope._execution.costs.prefers_gram", lambda *_, **__: False)
         monkeypatch.setattr("sigmascope._execution.costs.prefers_values", lambda *_, **__: False)
     return str(request.param)
 
@@ -146,7 +145,6 @@ def test_a_spectrum_takes_the_memory_of_a_search_and_of_its_parts(effort: str) -
 def test_a_smaller_effort_that_fits_the_device_is_named(
     simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sigmascope._execution.costs.prefers_gram", lambda *_, **__: False)
     monkeypatch.setattr("sigmascope._execution.costs.prefers_values", lambda *_, **__: False)
     a = ss.matrix(np.ones((4000, 3000), np.float32))
     simulated.simulator.restart(memory=280 * MIB)

@@ -50,9 +50,9 @@ _VALUES_EIGEN, _VECTORS_EIGEN, _GRAM_QUADRATIC = 2e-11, 3.4e-11, 1100
 """Seconds per n^2 (n + 1100) of every eigenvalue; with the leading eigenvectors. Measured from
 order 64 to 2048."""
 
-_DENSITY = 25e-3
-"""Seconds that a density takes longer than the search that it comes from: its quadratures, and
-measures of them for each probe."""
+SPECTRUM = {"top": 1e-3, "density": 25e-3}
+"""Seconds that a spectrum of some values takes longer than its search, by effort: for quadratures,
+and measures of them for each probe. One of every value has more measures, and none of that."""
 
 _FILE_RATE = 1.5e9
 """Bytes per second of what is read again at each pass."""
@@ -184,7 +184,6 @@ def prefers_gram(
     return gram < search
 
 
-@lru_cache(4096)
 def prefers_values(
     shape: tuple[int, int],
     k: int,
@@ -192,11 +191,17 @@ def prefers_values(
     tol: float,
     precision: str,
     *,
+    effort: str,
+    vectors: bool = False,
     on_cuda: bool = False,
 ) -> bool:
-    """Tell whether every value costs less than a density with the k largest values."""
-    density = krylov_seconds(shape, k, block, tol, precision, on_cuda=on_cuda) + _DENSITY
-    return gram_seconds(shape, vectors=False, on_cuda=on_cuda) < density
+    """Tell whether every value, or also the leading vectors, cost less than a part of them.
+
+    `effort`: "top" or "density".
+    """
+    search = krylov_seconds(shape, k, block, tol, precision, on_cuda=on_cuda)
+    values = gram_seconds(shape, vectors=vectors, on_cuda=on_cuda)
+    return values < search + SPECTRUM[effort]
 
 
 @lru_cache(4096)

@@ -250,10 +250,16 @@ def route(
     base = "float64" if call.precision == "float64" else "float32"
     if min(a.shape) == 1:  # no density has a single value
         return asked.all_values
-    block, on_cuda = _wide(k, a.shape), call.device.is_cuda
-    cheaper = costs.prefers_gram(a.shape, k, block, tol, base, on_cuda=on_cuda)
-    if asked.effort == "density" and not vectors:
-        cheaper |= costs.prefers_values(a.shape, k, block, tol, base, on_cuda=on_cuda)
+    cheaper = costs.prefers_values(
+        a.shape,
+        k,
+        asked.search.block,
+        tol,
+        base,
+        effort=asked.effort,
+        vectors=vectors,
+        on_cuda=call.device.is_cuda,
+    )
     if not cheaper or call.executor is not None:
         return asked
     if asked.may_find_all(a, call):

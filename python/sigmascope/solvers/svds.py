@@ -227,7 +227,7 @@ class _Asked:
         """Tell whether the memory allows every method, and a basis of min(m, n) columns."""
         if not fits_gram(a, self.k, call, complete=True):
             return False
-        block = _block(a, self.k, self.tol, self.block, call)
+        block = _block(a, self.k, self.tol, self.block, call, self.max_passes)
         if _by_gram(a, self.k, block, self.tol, self.method, call):
             return True
         settings = KrylovSettings(
@@ -249,7 +249,7 @@ def triplets(
     block: int | None = None,
 ) -> SVD:
     """:func:`sigmascope.svds` of arguments that are checked, without a warning."""
-    b = _block(a, k, tol, block, call)
+    b = _block(a, k, tol, block, call, max_passes)
     started = time.perf_counter()
     if _by_gram(a, k, b, tol, method, call):
         return svds_by_gram(a, k, tol, vectors, seed, call, started)
@@ -273,13 +273,18 @@ def triplets(
     return replace(every, passes=passes, notes=(*krylov_notes(result), GIVEN_UP, *every.notes))
 
 
-def _block(a: Matrix, k: int, tol: float, block: int | None, call: CallOptions) -> int:
-    """Return the columns of a Krylov step: those asked for, else those of least cost."""
+def _block(
+    a: Matrix, k: int, tol: float, block: int | None, call: CallOptions, max_passes: int
+) -> int:
+    """Return the columns of a Krylov step: those asked for, else those of least cost.
+
+    At least so many that `max_passes` steps can hold k vectors.
+    """
     if call.operator is not None:
         return min(block or call.operator.block(k), *a.shape)
     reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
     cheapest = costs.best_block(a.shape, k, tol, call.precision, reread, on_cuda=on_cuda)
-    return min(block or cheapest, *a.shape)
+    return min(block or max(cheapest, -(-k // max_passes)), *a.shape)
 
 
 def _by_gram(a: Matrix, k: int, block: int, tol: float, method: str, call: CallOptions) -> bool:
