@@ -248,7 +248,10 @@ def test_a_density_is_computed_only_where_it_costs_less_than_every_value(
 ) -> None:
     """From one order on: the costs of every value grow with its cube."""
     orders = [64 * 2 ** (e / 4) for e in range(32)]
-    preferred = [costs.prefers_values((int(n), int(n)), k, 32, 1e-3, precision) for n in orders]
+    preferred = [
+        costs.prefers_values((int(n), int(n)), k, 32, 1e-3, precision, effort="density")
+        for n in orders
+    ]
     assert preferred == sorted(preferred, reverse=True)
     assert preferred[0]
     assert not preferred[-1]

@@ -121,7 +121,7 @@ def test_singular(null: int, dtype: str) -> None:
 
 def test_statistics_of_a_run() -> None:
     """test_return_stats: what a run took is in its result."""
-    result = ss.svds(diagonal(100), 3, tol=1e-6, method="krylov")
+    result = ss.svds(diagonal(400), 3, tol=1e-6, method="krylov")
     assert result.passes > 1
     assert result.columns >= 3
     assert result.seconds > 0

@@ -137,6 +137,7 @@ def test_a_report_fits_its_width_and_tells_all(tmp_path: Path, width: int, effor
     assert "3 vectors" in flat
 
 
+@pytest.mark.usefixtures("density_of_small_matrices")
 def test_errors_are_shown(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     tensors = [

@@ -114,6 +114,7 @@ def test_rows_have_quantiles_of_the_whole_spectrum(folder: Path) -> None:
     assert min(row["quantile_errors"]) >= 0
 
 
+@pytest.mark.usefixtures("density_of_small_matrices")
 def test_a_density_has_quantiles_and_the_top_alone_has_none(tmp_path: Path) -> None:
     path = write_file(tmp_path / "x.safetensors", normal("a", 640, 600))
     sigma = ss.svdvals(ss.open_checkpoint(path)["a"]).values

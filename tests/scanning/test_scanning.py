@@ -102,6 +102,7 @@ def test_nonfinite_values_are_counted_and_placed_and_the_scan_goes_on(folder: Pa
     assert row["converged"] is False
 
 
+@pytest.mark.usefixtures("density_of_small_matrices")
 @pytest.mark.parametrize("effort", ["top", "density", "exact"])
 def test_every_measure_of_every_effort_has_a_column(tmp_path: Path, effort: str) -> None:
     """A small k and a wide tolerance keep the exact route from being the cheaper one."""

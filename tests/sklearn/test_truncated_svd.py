@@ -78,7 +78,7 @@ def test_loose_tolerances_have_larger_errors(tol: float) -> None:
     X = (U * np.arange(1, 301) ** -0.3) @ V.T + 0.01
     svd = TruncatedSVD(5, tol=tol).fit(X)
     check(svd, X)
-    assert svd.components_error_[0] > 1e-13
+    assert svd.components_error_.max() > 1e-13
     assert svd.result_.residuals.max() <= 2 * tol * svd.singular_values_[0]
 
 
