@@ -63,6 +63,8 @@ def read(reader: str, path: Path) -> str:
             agrees_with_gguf(path, records)
         if reader == "onnx":
             agrees_with_onnx(path, records)
+        if reader == "flax":
+            agrees_with_msgpack(path, records)
         for name, a in opened.items():
             if reader != "adapter" and a.size <= 10**6:
                 values = np.asarray(a)
@@ -129,6 +131,40 @@ def agrees_with_onnx(path: Path, records: list[Any]) -> None:
         assert record["status"] == "other" or shapes[record["name"]] == tuple(record["shape"])
 
 
+def agrees_with_msgpack(path: Path, records: list[Any]) -> None:
+    """Check that `msgpack`, where it is installed, finds the same arrays under the same names."""
+    if importlib.util.find_spec("msgpack") is None:
+        return
+    import msgpack
+
+    raw = path.read_bytes()
+    try:
+        tree = msgpack.unpackb(raw, ext_hook=lambda code, content: (code, content))
+    except ValueError:  # an extension of type -1 is a time there
+        return
+    found: dict[str, Any] = {}
+
+    def flatten(value: Any, name: str) -> None:
+        if isinstance(value, dict | list):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, inner in items:
+                flatten(inner, f"{name}/{key}")
+        else:
+            found[name] = value
+
+    flatten(tree, "")
+    for record in records:
+        names = (f"{above}/{record['name']}" for above in ("", "/params", "/target"))
+        name = next((name for name in names if name in found), None)
+        if name is None:  # of an array in chunks
+            assert record["status"] == "other" or "/chunks/0" in "".join(found)
+        if name is None or record["status"] == "other":
+            continue
+        shape, _, content = msgpack.unpackb(found[name][1])
+        assert tuple(shape) == tuple(record["shape"])
+        assert raw[record["offset"] :][: record["nbytes"]] == content
+
+
 def worker(reader: str, first: int, count: int, folder: Path) -> None:
     """Read files one after another; the last seed that is printed is the one that is at work."""
     if "libasan" not in os.environ.get("LD_PRELOAD", ""):  # it needs terabytes
@@ -149,7 +185,7 @@ def worker(reader: str, first: int, count: int, folder: Path) -> None:
 def prepare(readers: list[str]) -> None:
     """Import and compile what the files need, before the limits and for all processes."""
     standard_rules()
-    for name in ("gguf", "onnx", "safetensors.numpy"):
+    for name in ("gguf", "msgpack", "onnx", "safetensors.numpy"):
         if importlib.util.find_spec(name.partition(".")[0]) is not None:
             importlib.import_module(name)
     for reader in readers:

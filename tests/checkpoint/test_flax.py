@@ -89,6 +89,14 @@ def test_how_weights_are_read_is_said() -> None:
     assert (unknown["view"], found["h.0.strange.kernel"].shape) == (None, (6, 4))
 
 
+@pytest.mark.parametrize("shape", [(3, 1), (1, 3), (1, 1), (1, 4, 2), (4, 2, 1)])
+def test_kernels_of_one_input_or_output(shape: tuple[int, ...]) -> None:
+    array = normal(*shape)
+    found = opened({"layers_0.self_attention.query.kernel": array})
+    wanted = array.reshape(shape[0], -1).T
+    np.testing.assert_array_equal(np.asarray(found["layers_0.self_attention.query.kernel"]), wanted)
+
+
 # ------------------------------------------------------------------------- T5X and MaxText
 
 E, L, H, K, D, F = 12, 3, 4, 2, 5, 20

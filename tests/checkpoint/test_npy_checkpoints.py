@@ -111,7 +111,6 @@ def test_broken_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("flax_model.msgpack", "save flax's parameters by orbax, or as safetensors"),
         ("tf_model.h5", "save the weights as safetensors, or open them by h5py"),
     ],
 )

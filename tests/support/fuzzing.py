@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.support import fuzzing_distributed, fuzzing_gguf, fuzzing_onnx
+from tests.support import fuzzing_distributed, fuzzing_flax, fuzzing_gguf, fuzzing_onnx
 from tests.support.checkpoints import encoded, entry, framed
 from tests.support.fuzzing_groups import strange_weight
 
@@ -283,6 +283,10 @@ def onnx(rng: Rng, folder: Path) -> Path:
     return fuzzing_onnx.onnx(rng, folder, noise)
 
 
+def flax(rng: Rng, folder: Path) -> Path:
+    return fuzzing_flax.flax(rng, folder, noise)
+
+
 def distributed(rng: Rng, folder: Path) -> Path:
     return fuzzing_distributed.distributed(rng, folder, noise)
 
@@ -374,6 +378,7 @@ READERS: dict[str, Callable[[Rng, Path], Path]] = {
     "npy": npy,
     "gguf": gguf,
     "onnx": onnx,
+    "flax": flax,
     "distributed": distributed,
     "index": index,
     "config": config,

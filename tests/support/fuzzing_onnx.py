@@ -55,13 +55,41 @@ def _tensor(rng: Rng, name: bytes) -> list[Node]:
 
 
 def _model(rng: Rng) -> list[Node]:
-    node: list[Node] = [(1, b"x"), (2, b"y"), (4, b"MatMul")]
+    node: list[Node] = [(1, b"x"), (1, b"a.weight"), (2, b"y"), (4, b"MatMul")]
+    node.append((3, b"/model/layers.0/self_attn/q_proj/MatMul"))
     names = [b"a.weight", b"b.weight", b"c", b"w"][: int(rng.integers(1, 5))]
     attribute = [(1, b"value"), (5, _tensor(rng, b""))]
     constant: list[Node] = [(2, b"k"), (4, b"Constant"), (5, attribute)]
-    graph: list[Node] = [(1, node), (1, constant), (2, b"main")]
+    graph: list[Node] = [(1, node), (1, constant), (2, b"main"), *_blocks(rng)]
     graph += [(TENSOR, _tensor(rng, name)) for name in names]
     return [(1, 10), (7, graph), (8, [(1, b""), (2, 21)])]
+
+
+def _blocks(rng: Rng) -> list[Node]:
+    """A node of MatMulNBits and its tensors."""
+    bits, zeros, index = (pick(rng, each) for each in ([2, 4, 8], ["U8", "F32", ""], ["g", ""]))
+    n, k, size = int(rng.integers(1, 4)), int(rng.integers(1, 40)), 16
+    count = -(-k // size)
+    integers = {b"N": n, b"K": k, b"bits": bits, b"block_size": size}
+    attributes = [(5, [(1, key), (3, value), (20, 2)]) for key, value in integers.items()]
+    inputs = [b"x", b"n_Q4", b"n_scales", b"n_zeros" if zeros else b"", index.encode()]
+    node: list[Node] = [(1, each) for each in inputs]
+    node += [(2, b"z"), (4, b"MatMulNBits"), (7, b"com.microsoft"), *attributes]
+    arrays = {
+        b"n_Q4": ("U8", rng.integers(0, 256, (n, count, size * bits // 8), np.uint8)),
+        b"n_scales": ("F32", rng.standard_normal((n, count), np.float32)),
+    }
+    width = -(-count * bits // 8)
+    if zeros:
+        whole = rng.integers(0, 256, (n, width), np.uint8)
+        arrays[b"n_zeros"] = (zeros, whole if zeros == "U8" else arrays[b"n_scales"][1])
+    if index:
+        arrays[b"g"] = ("I32", rng.integers(0, count, k, np.int32))
+    found: list[Node] = [(1, node)]
+    for name, (dtype, array) in arrays.items():
+        dims = [(1, length) for length in array.shape]
+        found.append((TENSOR, [*dims, (2, CODES[dtype]), (8, name), (RAW, array.tobytes())]))
+    return found
 
 
 def _changed(rng: Rng, fields: list[Node]) -> None:

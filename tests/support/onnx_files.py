@@ -98,6 +98,32 @@ def constant(output: str, tensor: bytes, operator: str = "Constant") -> bytes:
     return content(1, content(2, output) + content(4, operator) + content(5, attribute))
 
 
+def operation(
+    operator: str, *inputs: str, name: str = "", domain: str = "", **integers: int
+) -> bytes:
+    """A node of a graph, with attributes that are integers."""
+    parts = [content(1, each) for each in inputs] + [content(2, f"{name}_output_0")]
+    parts += [content(3, name), content(4, operator), content(7, domain)]
+    parts += [
+        content(5, content(1, key) + number(3, n) + number(20, 2)) for key, n in integers.items()
+    ]
+    return content(1, b"".join(parts))
+
+
+def value(field: int, name: str, *shape: int) -> bytes:
+    """An input (field 11) or an output (12) of a graph, in float32."""
+    dims = content(2, b"".join(content(1, number(1, length)) for length in shape))
+    return content(field, content(1, name) + content(2, content(1, number(1, 1) + dims)))
+
+
+def of_nodes(nodes: Iterable[bytes], *tensors: bytes) -> bytes:
+    """A model whose graph has these nodes."""
+    parts = [*nodes, content(2, "main"), *(content(5, each) for each in tensors)]
+    opsets = [("", 17), ("com.microsoft", 1)]
+    ends = b"".join(content(8, content(1, domain) + number(2, n)) for domain, n in opsets)
+    return number(1, 9) + content(7, b"".join(parts)) + ends
+
+
 def graph(*tensors: bytes) -> bytes:
     node = content(1, "x") + content(1, "w") + content(2, "y") + content(4, "MatMul")
     return content(1, node) + content(2, "main") + b"".join(content(5, each) for each in tensors)

@@ -42,13 +42,16 @@ MAX_GGUF_DIMENSIONS = 4
 """Largest number of dimensions of a tensor in a GGUF file, as in llama.cpp."""
 
 MAX_FIELDS = 4_000_000
-"""Largest number of fields in an ONNX model: a node of its graph is one, a tensor about ten."""
+"""Largest number of fields in an ONNX model, and of values in a file of flax.
+
+A node of a graph is one field, and a tensor about ten.
+"""
 
 MAX_VARINT_BYTES = 20_000_000
 """Largest size in bytes of a tensor in an ONNX model whose numbers are varints."""
 
 MAX_NESTING = 100
-"""Deepest nesting of dicts in a file that PyTorch saved."""
+"""Deepest nesting of dicts in a file that PyTorch or flax saved, and of graphs in an ONNX model."""
 
 MAX_NPY_HEADER = 10_000
 """Largest size in bytes of the header of a .npy file, as in NumPy."""

@@ -99,12 +99,13 @@ def _extent(tensor: Located, start: int, rows: _Axis, columns: _Axis) -> Extent:
     turned = rows.stride == 1 and columns.stride != 1
     down, along = (columns, rows) if turned else (rows, columns)
     assert along.stride == 1
+    together = down.size == 1 or down.stride == along.size
     return Extent(
         tensor.header,
         entry.offset + start * size,
         (down.size, along.size),
         MATRIX_DTYPES[entry.dtype],
         rows.size * columns.size * size,
-        row_stride=None if down.stride == along.size else down.stride * size,
+        row_stride=None if together else down.stride * size,
         transposed=turned,
     )

@@ -16,6 +16,7 @@ from .heads import by_heads, key_heads
 from .naming.roles import Role, roles_of
 from .naming.rules import rules_for
 from .naming.table import Table
+from .node_names import as_parameters, certain_names, inputs_first
 from .quantised.grouped import Grouped, grouped_reading, grouped_weights
 from .quantised.layouts import quantised_parts, tied_parts
 from .ranks import joined, width_of
@@ -73,10 +74,14 @@ def assembled(
     """
     grouped = [grouped_weights(rank, config) for rank in ranks]
     layout = config.model_type or layout_type(ranks[0])
-    roles = _roles(ranks[0], grouped[0], origin, layout)
+    weights = grouped[0].weights
+    names = {name: weights[name].name if name in weights else name for name in ranks[0]}
+    certain = certain_names(names, ranks[0])
+    roles = _roles(names | certain, origin, layout)
     readings = _read(ranks, grouped, roles, config)
     if len(ranks) == 1:
         readings = with_outputs_first(readings, roles, ranks[0], layout)
+        readings = as_parameters(readings, certain, ranks[0])
     lengths = {name: (*located.entry.shape, 1)[0] for name, located in ranks[0].items()}
     readings, unsplit = unpermuted(readings, roles, lengths, config)
     notes = unsplit_notes(unsplit, "rows of q and k left in the order of llama.cpp")
@@ -85,18 +90,15 @@ def assembled(
         notes += unsplit_notes(unsplit)
     roles |= _roles_of_views(readings, roles)
     if origin.heads:
-        readings, unsplit = by_heads(readings, roles, config)
+        turned = dict.fromkeys(certain, False)
+        readings, unsplit = by_heads(readings, roles, config, inputs_first(ranks[0]) | turned)
         notes += unsplit_notes(unsplit, "attention weights read whole")
         roles |= _roles_of_views(readings, roles)
     return Assembly(readings, _by_name(readings), roles, config.notes + notes)
 
 
-def _roles(
-    tensors: Mapping[str, Located], grouped: Grouped, origin: Origin, model_type: str | None
-) -> dict[str, Role]:
-    """Return the roles of all tensors; that of codes is the role of the original weight."""
-    weights = {name: weight.name for name, weight in grouped.weights.items()}
-    names = {name: weights.get(name, name) for name in tensors}
+def _roles(names: Mapping[str, str], origin: Origin, model_type: str | None) -> dict[str, Role]:
+    """Return the roles of all tensors, by the names of the weights that they are."""
     found = roles_of(names.values(), rules_for(origin.rules, model_type))
     return {name: found[original] for name, original in names.items()}
 

@@ -2,7 +2,8 @@
 """Attention heads as matrices: number and width from config.json, and their places in weights.
 
 A head of q, k or v is a range of outputs, a head of o a range of inputs. Rows are outputs, except
-in models that store their weights transposed (GPT-2's Conv1D). With grouped queries there are fewer
+in models that store their weights transposed (GPT-2's Conv1D), and where an operator of an ONNX
+model says that they are inputs. With grouped queries there are fewer
 heads of k and v than of q and o. Sizes are those of the models' code in Transformers; a matrix that
 they do not fit is not split, and a note gives the reason.
 """
@@ -67,7 +68,10 @@ def grouping(model: str, heads: int, settings: Mapping[str, Any]) -> tuple[int, 
 
 
 def by_heads(
-    readings: Mapping[str, Reading], roles: Mapping[str, Role], config: Configuration
+    readings: Mapping[str, Reading],
+    roles: Mapping[str, Role],
+    config: Configuration,
+    inputs_first: Mapping[str, bool | None],
 ) -> tuple[dict[str, Reading], dict[str, str]]:
     """Cut q, k, v and o into heads.
 
@@ -77,6 +81,8 @@ def by_heads(
         Those of all tensors, after fused weights are split.
     roles : mapping
         Role of every matrix, by the name of its view.
+    inputs_first : mapping
+        Tensors whose rows are known to be inputs, or not to be, by their operators in ONNX models.
 
     Returns
     -------
@@ -90,7 +96,7 @@ def by_heads(
     for name, reading in readings.items():
         views: list[View] = []
         for view in reading.views:
-            cuts = _cuts(view, roles[view.name], config)
+            cuts = _cuts(view, roles[view.name], config, inputs_first.get(view.tensor))
             if isinstance(cuts, str):
                 unsplit[view.name] = cuts
             views += [view] if not isinstance(cuts, list) else _each(view, cuts)
@@ -108,7 +114,9 @@ def _each(view: View, cuts: list[Cut]) -> list[View]:
     ]
 
 
-def _cuts(view: View, role: Role, config: Configuration) -> list[Cut] | str | None:
+def _cuts(
+    view: View, role: Role, config: Configuration, inputs_first: bool | None
+) -> list[Cut] | str | None:
     """Return the cuts of all heads, or the reason why they are not known; None without heads."""
     place = next((p for p in reversed(_PLACES) if role.role.startswith(p)), "")
     part = role.role.removeprefix(place)
@@ -121,7 +129,7 @@ def _cuts(view: View, role: Role, config: Configuration) -> list[Cut] | str | No
     if count is None:
         return "config.json gives no number of heads"
     width = _width(part, role.tower, settings)
-    transposed = settings.get("model_type") in TRANSPOSED
+    transposed = settings.get("model_type") in TRANSPOSED if inputs_first is None else inputs_first
     axis = view.cut.axis if view.cut is not None else int((part == "o") != transposed)
     extent = view.full_shape[axis] if view.cut is None else view.cut.extent()
     if width is None or count * width != extent:

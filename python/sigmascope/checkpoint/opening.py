@@ -43,14 +43,15 @@ def open_checkpoint(
     path : path-like, URL, file object, sequence of paths, mapping, or module of torch
         A `.safetensors` file, a file that PyTorch saved (`.bin`, `.pt`, `.pth`, `.ckpt`; its pickle
         is parsed, never run), a `.gguf` file (a shard stands for all), an `.onnx` file (with its
-        files of external data; weights have the orientation of their operators), a `.distcp` file
-        of torch.distributed.checkpoint (it stands for its folder), the `_METADATA` of orbax (it
-        stands for its folder; extra `tensorstore`), a `.npy` file, an index of shards, or a folder
-        with any of these: the first format that is present, in this order.
-        Without an index a folder is read as its `model.safetensors`, `pytorch_model.bin` or
-        `model.onnx`, or else as all files of its kind. Other packages may register further formats
-        (:mod:`sigmascope.checkpoint.formats.readers`). The folder of a model in the cache of the
-        Hub stands for the revision that refs/main names.
+        files of external data; weights have the orientation of their operators, but for those that
+        only a node names), a `.distcp` file of torch.distributed.checkpoint (it stands for its
+        folder), the `_METADATA` of orbax (it stands for its folder; extra `tensorstore`), a
+        `.npy` file, a `.msgpack` file of flax, an index of shards, or a folder
+        with any of these: the first format that is present, in this order. Without an index a
+        folder is read as its `model.safetensors`, `pytorch_model.bin`, `model.onnx` or
+        `flax_model.msgpack`, or else as all files of its kind. Other packages may register further
+        formats (:mod:`sigmascope.checkpoint.formats.readers`). The folder of a model in the cache
+        of the Hub stands for the revision that refs/main names.
 
         A URL stands for a file, or a folder, on another machine: `hf://org/model@revision` (extra
         `hub`), `https://…`, `s3://…`, `gs://…`, `az://…` (extra `remote`). Headers and tensors are

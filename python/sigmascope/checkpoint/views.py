@@ -34,7 +34,8 @@ class Located:
 class Extent:
     """Rows of numbers in a file; if `transposed`, they are the columns of the matrix.
 
-    Codes in groups have a function `groups` that reads their scales.
+    Codes in groups have a function `groups` that reads their scales. Those in whole blocks may
+    have more columns than the matrix; the last ones are padding.
     """
 
     header: Header
@@ -70,6 +71,8 @@ class Extent:
         if codes is not None:
             found = self.header.stored.grouped(self.offset, codes, reading)
             self.header.check_unchanged()
+            if found.shape != self.stored_shape:
+                found = found[:, : self.stored_shape[1]]
             return found.T if self.transposed else found
         if reading == "mapped" and self.dtype in UNPACKED:
             reading = "buffered"

@@ -20,6 +20,7 @@ from sigmascope.checkpoint.remote.paths import Place, SourceFile
 from sigmascope.checkpoint.remote.store import concurrently
 from sigmascope.errors import CheckpointError
 
+from .onnx_uses import Use
 from .stored import Stored, StoredFile, StoredSource
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class TensorEntry:
 
     `strides` count elements and are None for C order. For an entry that is no tensor, `foreign` is
     the reason and `dtype` the name of its Python type. `kernel` is true if the file says that a
-    convolution has this tensor as its kernel.
+    convolution has this tensor as its kernel; `use` is what the nodes of an ONNX model do with it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class TensorEntry:
     strides: tuple[int, ...] | None = None
     foreign: str | None = None
     kernel: bool = False
+    use: Use | None = None
 
 
 @dataclass(frozen=True, slots=True)

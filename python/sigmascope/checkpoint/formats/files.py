@@ -26,15 +26,16 @@ from .hub import snapshot_of
 from .index import check_index, listed, read_index, size_note
 from .jsontext import brief
 from .orbax import ITEMS
-from .readers import BUILT_IN, PYTORCH, SAFETENSORS, Reader, reader_of, readers
+from .readers import BUILT_IN, SAFETENSORS, Reader, reader_of, readers
 from .variants import chosen, variants_of
 
 _UNREAD = {
     ".npz": "save the arrays as .npy files",
-    ".msgpack": "save flax's parameters by orbax, or as safetensors",
     ".h5": "save the weights as safetensors, or open them by h5py and give its arrays",
 }
-_SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)\.(?:safetensors|bin|pt)")
+_SHARD_NAME = re.compile(
+    r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)\.(?:safetensors|bin|pt|msgpack)"
+)
 _RANK_NAME = re.compile(r"consolidated\.(\d\d)\.(?:safetensors|pth|pt)")
 
 
@@ -84,8 +85,9 @@ def read_files(path: str | os.PathLike[str] | RemotePath, variant: str | None = 
         if isinstance(path, Path):
             path.stat()
         if path.suffix == ".json":
-            torch = path.name.endswith(PYTORCH.index_suffix)
-            return _read_indexed(path, PYTORCH if torch else SAFETENSORS)
+            indexed = (each for each in BUILT_IN if each.index_suffix)
+            fitting = (each for each in indexed if path.name.endswith(each.index_suffix))
+            return _read_indexed(path, next(fitting, SAFETENSORS))
         if path.suffix in _UNREAD:
             raise CheckpointError(f"{path}: {_UNREAD[path.suffix]}")
         return _read_together(path.parent, reader_of(path.name).read(path), ())

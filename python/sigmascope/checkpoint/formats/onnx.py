@@ -12,9 +12,9 @@ shapes. Two bodies may have tensors of the same name: that of the later one in t
 with the output of its node and the name of its attribute. Tensors in functions are not read: a note
 counts what has some.
 
-A weight has the orientation of its operator, which is not changed: that of MatMul, and of Gemm
-without transB, has a row for each input, where PyTorch has a column. Names decide on roles, as they
-do in every format. Singular values are the same for both.
+A weight has the orientation of its operator: that of MatMul, and of Gemm without transB, has a row
+for each input, where PyTorch has a column. It is changed only where the node says which parameter
+of PyTorch it is (:mod:`sigmascope.checkpoint.node_names`). Names decide on roles, as in any format.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from __future__ import annotations
 import io
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from sigmascope._host.formats import recognised
 from sigmascope._host.limits import MAX_NESTING, MAX_TENSORS
@@ -36,7 +35,8 @@ from .names import checked_name
 from .onnx_external import Location, data_file, location_of
 from .onnx_nodes import BODIES, CONVOLUTIONS, bodies_of, constant_of, read_node
 from .onnx_tensors import Initializer, read_initializer
-from .onnx_varints import PackedNumbers, VarintNumbers
+from .onnx_uses import Graph, set_uses
+from .onnx_varints import VarintNumbers
 from .protobuf import Field, WireStream
 from .stored import Stored, StoredSource
 
@@ -73,7 +73,7 @@ def read_onnx(path: Place) -> tuple[Header, ...]:
     inline = [each.entry(each.start) for each in found if each.is_inline]
     headers = [Header(path, _by_offset(inline), metadata, stored, notes)]
     headers += _external(path, found)
-    if packed := [each.packed() for each in found if each.is_varints]:
+    if packed := [each for each in found if each.is_varints]:
         headers.append(_varints(path, stored, packed))
     return tuple(headers)
 
@@ -95,17 +95,6 @@ def chosen_model(folder: Place, names: Sequence[str]) -> str:
     return names[0]
 
 
-@dataclass(frozen=True)
-class _Graph:
-    """A graph: the main one, or a body, whose node and attribute `prefix` names."""
-
-    part: Field
-    prefix: str = ""
-    depth: int = 0
-    own: set[str] = field(default_factory=set)
-    """Names of the tensors that were found in it."""
-
-
 class _Tensors:
     """The tensors of all graphs by name, and counts of what is not read."""
 
@@ -117,21 +106,25 @@ class _Tensors:
 
     def read(self, main: Field) -> None:
         """Collect the tensors of the main graph, then those of bodies."""
-        waiting = deque([_Graph(main)])
-        while waiting:
-            waiting.extend(self._read_graph(waiting.popleft()))
+        graphs = deque([Graph(main)])
+        done: list[Graph] = []
+        while graphs:
+            done.append(graphs.popleft())
+            graphs.extend(self._read_graph(done[-1]))
         for name in self.kernels & self.found.keys():
             self.found[name].kernel = True
+        set_uses(done)
 
-    def _read_graph(self, graph: _Graph) -> list[_Graph]:
+    def _read_graph(self, graph: Graph) -> list[Graph]:
         """Collect the initialisers and the constants of a graph; return the bodies within it."""
-        stream, bodies = self.stream, list[_Graph]()
+        stream, bodies = self.stream, list[Graph]()
         for part in stream.enter(graph.part, "the graph"):
             self.unread["sparse initialisers"] += part.number == _GRAPH_SPARSE_INITIALIZER
             if part.number == _GRAPH_INITIALIZER:
                 self._add(read_initializer(stream, part), graph)
             elif part.number == _GRAPH_NODE:
                 node = read_node(stream, part)
+                graph.add(stream, node)
                 if node.operator in CONVOLUTIONS:
                     self.kernels.add(node.second)
                 inner = [
@@ -146,20 +139,20 @@ class _Tensors:
                         self._add(constant, graph)
         return bodies
 
-    def _body(self, graph: _Graph, part: Field, name: str) -> _Graph:
+    def _body(self, graph: Graph, part: Field, name: str) -> Graph:
         if graph.depth == MAX_NESTING:
             raise CheckpointError(
                 f"{self.stream.path}: graphs within {MAX_NESTING} others, which is the limit"
             )
         prefix = checked_name(graph.prefix + name, str(self.stream.path))
-        return _Graph(part, prefix, graph.depth + 1)
+        return Graph(part, prefix, graph.depth + 1, graph)
 
-    def _add(self, tensor: Initializer, graph: _Graph) -> None:
+    def _add(self, tensor: Initializer, graph: Graph) -> None:
         path = self.stream.path
         twice = CheckpointError(f"{path}: {tensor.label} stands in the file twice")
         if tensor.name in graph.own:
             raise twice
-        graph.own.add(tensor.name)
+        graph.own[tensor.name] = tensor
         if tensor.name in self.found:  # another graph has one of that name
             tensor.name = checked_name(graph.prefix + tensor.name, str(path))
         if tensor.name in self.found:
@@ -215,12 +208,9 @@ def _external(path: Place, found: Sequence[Initializer]) -> list[Header]:
     return headers
 
 
-def _varints(path: Place, stored: Stored, packed: list[PackedNumbers]) -> Header:
-    source = VarintNumbers(str(path), stored, packed)
-    entries = tuple(
-        TensorEntry(each.name, each.dtype, each.shape, offset, each.nbytes)
-        for each, offset in zip(packed, source.starts, strict=True)
-    )
+def _varints(path: Place, stored: Stored, packed: list[Initializer]) -> Header:
+    source = VarintNumbers(str(path), stored, [each.packed() for each in packed])
+    entries = tuple(each.entry(offset) for each, offset in zip(packed, source.starts, strict=True))
     return Header(path, entries, {}, StoredSource(source, path.name))
 
 

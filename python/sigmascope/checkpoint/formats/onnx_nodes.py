@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from .protobuf import Field, WireStream
 
-_INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE = 1, 2, 4, 5
-_NAME, _TENSOR, _GRAPH, _GRAPHS = 1, 5, 6, 11
+_INPUT, _OUTPUT, _NODE_NAME, _OPERATOR, _ATTRIBUTE, _DOMAIN = 1, 2, 3, 4, 5, 7
+_NAME, _INTEGER, _TENSOR, _GRAPH, _GRAPHS = 1, 3, 5, 6, 11
 _FEW = 8
 
 BODIES = ("If", "Loop", "Scan")
@@ -21,30 +21,59 @@ CONVOLUTIONS = ("Conv", "ConvTranspose", "ConvInteger")
 
 
 class Node(NamedTuple):
-    """A node: its operator, the names of its second input and its output, its first attributes."""
+    """A node: its operator, the names of its inputs and its output, its first attributes.
+
+    The operator has its domain before it, if that is not ONNX's own.
+    """
 
     operator: str
-    second: str
+    name: str
+    inputs: tuple[str, ...]
     output: str
     attributes: tuple[Field, ...]
+
+    @property
+    def second(self) -> str:
+        """Name of the second input; "" if there is none."""
+        return self.inputs[1] if len(self.inputs) > 1 else ""
 
 
 def read_node(stream: WireStream, part: Field) -> Node:
     """Read one node, without the content of its attributes; CheckpointError if it is none."""
-    operator = second = output = ""
-    inputs = 0
+    operator = name = output = domain = ""
+    inputs: list[str] = []
     attributes: list[Field] = []
     for each in stream.enter(part, "a node"):
-        inputs += each.number == _INPUT
-        if each.number == _INPUT and inputs == 2:
-            second = stream.text(each, "an input of a node")
+        if each.number == _INPUT:
+            inputs.append(stream.text(each, "an input of a node"))
         elif each.number == _OUTPUT and not output:
             output = stream.text(each, "an output of a node")
+        elif each.number == _NODE_NAME:
+            name = stream.text(each, "the name of a node")
         elif each.number == _OPERATOR:
             operator = stream.text(each, "the operator of a node")
+        elif each.number == _DOMAIN:
+            domain = stream.text(each, "the domain of a node")
         elif each.number == _ATTRIBUTE and len(attributes) < _FEW:
             attributes.append(each)
-    return Node(operator, second, output, tuple(attributes))
+    if domain not in ("", "ai.onnx"):
+        operator = f"{domain}.{operator}"
+    return Node(operator, name, tuple(inputs), output, tuple(attributes))
+
+
+def integers_of(stream: WireStream, node: Node) -> tuple[tuple[str, int], ...]:
+    """Return the attributes of a node that are integers, each with its name, sorted."""
+    found: dict[str, int] = {}
+    for attribute in node.attributes:
+        name, value = "", None
+        for each in stream.enter(attribute, "an attribute"):
+            if each.number == _NAME:
+                name = stream.text(each, "the name of an attribute")
+            elif each.number == _INTEGER:
+                value = stream.number(each, "the number of an attribute")
+        if value is not None:
+            found[name] = value - 2**64 if value >= 2**63 else value
+    return tuple(sorted(found.items()))
 
 
 def constant_of(stream: WireStream, node: Node) -> Field | None:

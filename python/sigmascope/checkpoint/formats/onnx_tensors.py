@@ -13,6 +13,7 @@ from sigmascope.errors import CheckpointError
 from .entries import DTYPE_BITS, TensorEntry, is_integer
 from .jsontext import brief
 from .names import checked_name
+from .onnx_uses import Use
 from .onnx_varints import PackedNumbers
 from .protobuf import BYTES, FIXED32, FIXED64, VARINT, Field, WireStream
 
@@ -81,6 +82,8 @@ class Initializer:
     kernel: bool = False
     """True if it is the kernel of a convolution."""
 
+    use: Use | None = None
+
     @property
     def label(self) -> str:
         """The tensor in messages."""
@@ -121,7 +124,9 @@ class Initializer:
         if self.reason is not None:
             return TensorEntry(self.name, "tensor", (), 0, 0, foreign=self.reason)
         place = (offset, self.nbytes)
-        return TensorEntry(self.name, self.dtype, self.shape, *place, kernel=self.kernel)
+        return TensorEntry(
+            self.name, self.dtype, self.shape, *place, kernel=self.kernel, use=self.use
+        )
 
     def packed(self) -> PackedNumbers:
         """Return the place of numbers that must be decoded."""

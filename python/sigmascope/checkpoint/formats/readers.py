@@ -23,6 +23,8 @@ from sigmascope.errors import CheckpointError
 from .distributed import SUFFIX as DISTCP
 from .distributed import read_distributed
 from .entries import Header
+from .flax_msgpack import SUFFIX as FLAX
+from .flax_msgpack import read_flax
 from .gguf_files import model_of, read_shards
 from .npy import read_npy
 from .onnx import SUFFIX as ONNX
@@ -107,6 +109,7 @@ BUILT_IN = (
     ),
     Reader("orbax", ORBAX, read_orbax, chosen=lambda folder, names: names[0]),
     Reader(".npy", (".npy",), lambda path: (read_npy(path),)),
+    Reader("flax", (FLAX,), read_flax, ".msgpack.index.json", "flax_model.msgpack"),
 )
 """The formats of this package."""
 

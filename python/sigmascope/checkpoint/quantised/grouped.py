@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Weights of codes in groups: which tensors form one, as the configuration of the model says.
 
-A layout is never taken from names alone: `quant_method` names it, and names and shapes of the
-tensors must be those of that layout.
+A layout is never taken from names alone: `quant_method` names it, or the operator of an ONNX model,
+and names and shapes of the tensors must be those of that layout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
 from sigmascope.checkpoint.configuration import Configuration
+from sigmascope.checkpoint.formats.onnx_uses import BLOCKS
 from sigmascope.checkpoint.reading import MAX_SLICES
 from sigmascope.checkpoint.views import Extent, Located, Reading, View, dimensions
 
@@ -22,6 +23,7 @@ from .gptq import auto_round_weight, awq_weight, gptq_weight
 from .hqq import CODES as HQQ_CODES
 from .hqq import hqq_weight
 from .layouts import Part
+from .matmul_nbits import blocks_weight
 from .mlx import mlx_weight
 from .modules import GroupedWeight, LayoutError, Module
 from .nvfp4_stacks import STACKS, stacked_weight
@@ -77,21 +79,34 @@ def grouped_weights(tensors: Mapping[str, Located], config: Configuration) -> Gr
     parts: dict[str, Part] = {}
     method = _method(tensors, config)
     for name, tensor in tensors.items():
-        for ending, dtypes, read in _READERS.get(method, ()):
-            if not name.endswith(ending) or tensor.entry.dtype not in dtypes:
-                continue
-            module = Module(name.removesuffix(ending), tensors, config.quantisation)
+        for module, read in _candidates(tensor, tensors, method, config):
             try:
                 weight = read(module)
                 if weight.name != name and weight.name in tensors:
                     raise LayoutError(f"there is a {weight.name}, too")
             except LayoutError as error:
-                parts[name] = Part("unreadable", f"quantised weight ({method}): {error}")
+                layout = BLOCKS if read is blocks_weight else method
+                parts[name] = Part("unreadable", f"quantised weight ({layout}): {error}")
+                others = () if tensor.entry.use is None else tensor.entry.use.others[:3]
+                parts |= {each: Part("part", f"part of {name}") for each in others if each}
                 continue
             weights[name] = weight
             parts |= {each: Part("scale", f"scale of {name}") for each in weight.scales}
             parts |= {each: Part("part", f"part of {name}") for each in weight.others}
     return Grouped(weights, parts)
+
+
+def _candidates(
+    tensor: Located, tensors: Mapping[str, Located], method: str, config: Configuration
+) -> Iterator[tuple[Module, Reader]]:
+    """List who may interpret a tensor as codes: by the node of an ONNX model, or by the method."""
+    name, use = tensor.entry.name, tensor.entry.use
+    if use is not None and use.operator == BLOCKS:
+        yield Module(name, tensors, dict(use.integers)), blocks_weight
+        return
+    for ending, dtypes, read in _READERS.get(method, ()):
+        if name.endswith(ending) and tensor.entry.dtype in dtypes:
+            yield Module(name.removesuffix(ending), tensors, config.quantisation), read
 
 
 def _method(tensors: Mapping[str, Located], config: Configuration) -> str:
@@ -116,10 +131,11 @@ def grouped_reading(weight: GroupedWeight) -> Reading:
 
 def _view(weight: GroupedWeight, index: int | None) -> View:
     codes, nbytes = weight.codes, weight.packing.nbytes
+    rows, columns = weight.packing.shape
     extent = Extent(
         codes.header,
         codes.entry.offset + (index or 0) * nbytes,
-        weight.packing.shape,
+        (rows, columns if weight.columns is None else weight.columns),
         "f32",
         nbytes,
         transposed=weight.transposed,

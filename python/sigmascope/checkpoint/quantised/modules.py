@@ -50,6 +50,8 @@ class GroupedWeight:
         The stored matrix has inputs as rows.
     slices : int or None
         Number of matrices of a stack, whose codes follow each other; None if there is one matrix.
+    columns : int or None
+        Columns of the stored matrix, if those of `packing` are more: the last ones are padding.
     """
 
     name: str
@@ -61,6 +63,7 @@ class GroupedWeight:
     how: str
     transposed: bool = False
     slices: int | None = None
+    columns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Protocol
 from sigmascope.matrices.byte_source import ByteSource
 
 _FILES = (
-    *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".distcp"),
+    *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".distcp", ".msgpack"),
     *(".npy", ".npz", ".json"),
 )
 """Suffixes of files; a path with another one is a folder."""

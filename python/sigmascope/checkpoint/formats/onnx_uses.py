@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Uses of the tensors of an ONNX model by its nodes.
+
+The name of a weight may say nothing (`onnx::MatMul_1022`), and the scales of one have no name of
+their own: the node that takes it knows both. A name in a graph means the tensor of that graph, or
+else that of the nearest graph around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from .onnx_nodes import Node, integers_of
+from .protobuf import Field, WireStream
+
+BLOCKS = "com.microsoft.MatMulNBits"
+"""The operator of onnxruntime whose second input are codes in blocks."""
+
+_INPUTS_FIRST = ("MatMul", "MatMulInteger")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Use of a tensor as the second input of nodes, which is where weights are.
+
+    Attributes
+    ----------
+    operator : str
+        The operator, with its domain if that is not ONNX's own; "" if the tensor is no second
+        input, or if nodes of several operators have it, of which none is `BLOCKS`.
+    node : str
+        Name of the node; "" unless it is the only one that uses the tensor.
+    others : tuple of str or None
+        Names of the inputs after the second: "" of one that is left out, None of one that is
+        computed. Of `BLOCKS` only, as all that follows.
+    integers : tuple of (str, int)
+        Attributes that are integers.
+    agreed : bool
+        All nodes of this operator that use the tensor do so with the same inputs and attributes.
+    """
+
+    operator: str
+    node: str = ""
+    others: tuple[str | None, ...] = ()
+    integers: tuple[tuple[str, int], ...] = ()
+    agreed: bool = True
+
+    @property
+    def inputs_first(self) -> bool | None:
+        """True if the rows of the matrix are inputs, False if outputs, None if unknown."""
+        if self.operator == "Gemm":
+            return not dict(self.integers).get("transB", 0)
+        return {BLOCKS: False}.get(self.operator, True if self.operator in _INPUTS_FIRST else None)
+
+    def merged(self, other: Use) -> Use:
+        """Return the use of a tensor that is used in two ways."""
+        first, second = replace(self, node=""), replace(other, node="")
+        if first == second:
+            return first
+        if first.operator == second.operator == BLOCKS:
+            return replace(first, agreed=False)
+        return next((use for use in (first, second) if use.operator == BLOCKS), Use(""))
+
+
+class Named(Protocol):
+    """A tensor that is known by name, and how it is used."""
+
+    name: str
+    use: Use | None
+
+
+@dataclass(eq=False)
+class Graph:
+    """A graph: the main one, or a body, whose node and attribute `prefix` names.
+
+    `own` are the tensors in it by the names that its nodes give them; `uses` how these nodes use
+    tensors of this graph or of one around it.
+    """
+
+    part: Field
+    prefix: str = ""
+    depth: int = 0
+    around: Graph | None = None
+    own: dict[str, Named] = field(default_factory=dict)
+    uses: dict[str, Use] = field(default_factory=dict)
+
+    def add(self, stream: WireStream, node: Node) -> None:
+        """Add what a node does with its inputs."""
+        for place, name in enumerate(node.inputs):
+            use = Use("")
+            if place == 1:
+                kept = node.operator in (BLOCKS, "Gemm")
+                integers = integers_of(stream, node) if kept else ()
+                others = node.inputs[2:] if node.operator == BLOCKS else ()
+                use = Use(node.operator, node.name, others, integers)
+            found = self.uses.get(name)
+            self.uses[name] = use if found is None else found.merged(use)
+
+    def named(self, name: str) -> Named | None:
+        """Return the tensor that a node of this graph means; None if it is computed."""
+        graph: Graph | None = self
+        while graph is not None:
+            if name in graph.own:
+                return graph.own[name]
+            graph = graph.around
+        return None
+
+
+def set_uses(graphs: Sequence[Graph]) -> None:
+    """Set the uses of the tensors of all graphs of a model, after these are read."""
+    known = {name for graph in graphs for name in graph.own}
+    for graph in graphs:
+        for name, use in graph.uses.items():
+            tensor = graph.named(name) if name in known else None
+            if tensor is None:
+                continue
+            others = tuple(_stored_name(graph, other) for other in use.others)
+            found = replace(use, others=others)
+            tensor.use = found if tensor.use is None else tensor.use.merged(found)
+
+
+def _stored_name(graph: Graph, name: str | None) -> str | None:
+    if not name:
+        return name
+    found = graph.named(name)
+    return None if found is None else found.name

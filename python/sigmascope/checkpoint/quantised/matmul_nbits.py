@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Codes in blocks that the operator MatMulNBits of onnxruntime takes in ONNX models.
+
+The second input of a node are bytes (N, blocks, bytes of a block): for each of N outputs the codes
+of its K inputs in blocks of `block_size`, of which the last one is padded, the first code in the
+low bits. Scales are (N, blocks), or flat in models of older tools. Zeros are packed as codes are,
+each output from a byte on, or are numbers of the type of the scales; without any a zero is half the
+number of codes. `g_idx` has the block whose scale and zero an input has. A weight is
+(code - zero) * scale, and its rows are outputs. The node names the tensors, not their names.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.checkpoint.views import Located
+from sigmascope.errors import CheckpointError
+from sigmascope.matrices.groups import GroupCodes, Packing
+
+from .modules import (
+    FLOATS,
+    GroupedWeight,
+    LayoutError,
+    Module,
+    by_size,
+    read_groups,
+    read_integers,
+    read_numbers,
+)
+from .scales import HEADERS
+from .tables import dense, integers, natural, unpacked
+
+_BITS = (2, 4, 8)
+_LEAST_BLOCK = 16
+_TENSORS = ("scales", "zero_points", "g_idx")
+_CODES = re.compile(r"_Q[248](?:G\d+)?$|(?<=\.)q(?=weight$)")
+
+
+def blocks_weight(module: Module) -> GroupedWeight:
+    """Interpret the second input of a node, whose integers are the settings.
+
+    Raises
+    ------
+    LayoutError
+        Its tensors are not those of the operator, or nodes disagree.
+    """
+    codes = module.need("", ("U8",), (3,))
+    bits, size = _number(module, "bits", 4), _number(module, "block_size")
+    rows, columns = _number(module, "N"), _number(module, "K")
+    if bits not in _BITS:
+        raise LayoutError(f"the node gives bits {bits}, not one of {list(_BITS)}")
+    if size < _LEAST_BLOCK or size & (size - 1):
+        raise LayoutError(
+            f"the node gives block_size {size}, not a power of 2 from {_LEAST_BLOCK} on"
+        )
+    if kind := module.settings.get("weight_prepacked", 0):
+        raise LayoutError(f"weight_prepacked is {kind}: an order for one processor, not decoded")
+    blocks = -(-columns // size)
+    if codes.entry.shape != (rows, blocks, size * bits // 8):
+        raise LayoutError(
+            f"{codes.entry.name} has shape {list(codes.entry.shape)}, where N {rows}, K {columns}, "
+            f"bits {bits} and block_size {size} make {[rows, blocks, size * bits // 8]}"
+        )
+    named = _named(module, codes)
+    scales = _part(named, "scales", FLOATS, (rows, blocks))
+    zeros = index = None
+    if "zero_points" in named.tensors:
+        zeros = _zeros(named, scales, rows, blocks, bits)
+    if "g_idx" in named.tensors:
+        index = named.need("g_idx", ("I32",), (1,))
+        named.check_shape(index, (columns,), (blocks * size,))
+    packing = Packing((rows, blocks * size), bits, natural(8 // bits), word=1)
+    zero = "" if zeros is None else " and zero"
+    how = f"{bits} bits of MatMulNBits, scale{zero} per {size} inputs"
+    how += "" if index is None else ", by g_idx"
+    return GroupedWeight(
+        _original(codes.entry.name, module),
+        codes,
+        packing,
+        partial(_load, packing, size, scales, zeros, index),
+        (scales.entry.name,),
+        tuple(each.entry.name for each in (zeros, index) if each is not None),
+        how,
+        columns=columns,
+    )
+
+
+def _number(module: Module, key: str, default: int = 0) -> int:
+    found: int = module.settings.get(key, default)
+    if found < 1:
+        raise LayoutError(f"the node gives {key} {module.settings.get(key)}")
+    return found
+
+
+def _named(module: Module, codes: Located) -> Module:
+    """Return the other tensors of the node, by the names of its inputs."""
+    use = codes.entry.use
+    assert use is not None
+    if not use.agreed:
+        raise LayoutError(f"nodes use {codes.entry.name} with different scales or attributes")
+    found: dict[str, Located] = {}
+    for what, name in zip(_TENSORS, use.others, strict=False):
+        if name is None or (name and name not in module.tensors):
+            raise LayoutError(f"the {what} are computed, no stored tensor")
+        if name:
+            found[what] = module.tensors[name]
+    return Module("", found, module.settings)
+
+
+def _part(named: Module, what: str, dtypes: tuple[str, ...], shape: tuple[int, int]) -> Located:
+    """Return a tensor of a shape; models of older tools have it flat."""
+    found = named.need(what, dtypes, (1, 2))
+    named.check_shape(found, shape, (shape[0] * shape[1],))
+    return found
+
+
+def _zeros(named: Module, scales: Located, rows: int, blocks: int, bits: int) -> Located:
+    if named.tensors["zero_points"].entry.dtype == "U8":
+        return _part(named, "zero_points", ("U8",), (rows, -(-blocks * bits // 8)))
+    return _part(named, "zero_points", (scales.entry.dtype,), (rows, blocks))
+
+
+def _original(name: str, module: Module) -> str:
+    """Return the name of the weight, which tools extend; that of the codes if it is taken.
+
+    A model keeps the original, too, if something else uses it.
+    """
+    original = _CODES.sub("", name)
+    return name if original in module.tensors else original
+
+
+def _load(
+    packing: Packing,
+    size: int,
+    scales: Located,
+    zeros: Located | None,
+    index: Located | None,
+    reading: str,
+    _: int,
+) -> GroupCodes:
+    rows, columns = packing.shape
+    grid = (rows, columns // size)
+    groups = by_size(columns, size)
+    if index is not None:
+        (count,) = index.entry.shape
+        found = read_groups(index, reading, count, grid[1])
+        if found is not None:
+            groups = np.zeros(columns, np.int32)  # padding may be of any group
+            groups[:count] = found
+        elif reading != HEADERS:
+            raise CheckpointError(
+                f"{index.header.path}: tensor {index.entry.name!r}: all {count} inputs are in "
+                f"group -1, of {grid[1]}"
+            )
+    numbers = read_numbers(scales, reading).reshape(grid)
+    of_rows = by_size(rows, 1)
+    if zeros is None:
+        table = integers(packing.bits, -(1 << (packing.bits - 1)))
+        return GroupCodes(packing, table, (of_rows, groups), numbers)
+    offsets = _numbers_of_zeros(zeros, reading, grid, packing.bits)
+    return GroupCodes(packing, integers(packing.bits), (of_rows, groups), numbers, offsets)
+
+
+def _numbers_of_zeros(
+    zeros: Located, reading: str, grid: tuple[int, int], bits: int
+) -> NDArray[np.float32]:
+    if zeros.entry.dtype != "U8":
+        return read_numbers(zeros, reading).reshape(grid)
+    stored = read_integers(zeros, reading).reshape(grid[0], -1)
+    words = np.pad(stored, ((0, 0), (0, -stored.shape[1] % 4))).view("<u4")
+    return unpacked(words, bits, dense(bits), grid[1]).astype(np.float32)
