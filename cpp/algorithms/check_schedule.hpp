@@ -5,8 +5,8 @@
 // quadratic part is that of LAPACK's unblocked code, which small matrices take. A column of the
 // basis costs c_column m n seconds. With p columns between checks, p / 2 columns are multiplied in
 // vain on average, and `left` columns take left / p checks: the sum of both costs is least for
-// p = sqrt(2 c_check / c_column) sqrt(left d^2 (d + 250) / (m n)). The first factor, the root of the
-// costs, is one of the device.
+// p = sqrt(2 c_check / c_column) sqrt(left d^2 (d + 250) / (m n)). The first factor, the root of
+// the costs, is one of the device.
 #pragma once
 
 #include <algorithm>

@@ -33,7 +33,8 @@ class Work {
   void step(std::int64_t columns, std::int64_t basis) {
     columns = (columns + together_ - 1) / together_ * together_;
     const double orthogonalisation = 14 * n_ * static_cast<double>(columns + basis);
-    const double overhead = step_overhead_ * (0.5 + std::min(static_cast<double>(columns), 8.0) / 16);
+    const double overhead =
+        step_overhead_ * (0.5 + std::min(static_cast<double>(columns), 8.0) / 16);
     done_ += overhead + static_cast<double>(columns) * (4 * m_ * n_ + orthogonalisation);
   }
 

@@ -30,8 +30,8 @@ std::int64_t spread(std::int64_t width) {
 
 template <class T>
 struct Block {
-  // A row is padded to a multiple of so many numbers: 64 bytes, the widest vector, or half of it for
-  // a few columns. Tiles need whole vectors of fp32.
+  // A row is padded to a multiple of so many numbers: 64 bytes, the widest vector, or half of it
+  // for a few columns. Tiles need whole vectors of fp32.
   static std::int64_t padding(std::int64_t k) {
     constexpr std::int64_t whole = 64 / sizeof(T), half = whole / 2;
     static_assert(sizeof(T) == 8 || half == dot_columns);
