@@ -245,20 +245,14 @@ def route(
     arguments.check_accuracy(accuracy)
     k = min(k, *a.shape)
     asked = replace(_route(a, str(effort), k, tol, accuracy, call, vectors), measures=measures)
-    if asked.search is None:
+    search, on_cuda = asked.search, call.device.is_cuda
+    if search is None:
         return asked
-    base = "float64" if call.precision == "float64" else "float32"
     if min(a.shape) == 1:  # no density has a single value
         return asked.all_values
+    base = "float64" if call.precision == "float64" else "float32"
     cheaper = costs.prefers_values(
-        a.shape,
-        k,
-        asked.search.block,
-        tol,
-        base,
-        effort=asked.effort,
-        vectors=vectors,
-        on_cuda=call.device.is_cuda,
+        a.shape, k, search.block, tol, base, effort=asked.effort, vectors=vectors, on_cuda=on_cuda
     )
     if not cheaper or call.executor is not None:
         return asked
