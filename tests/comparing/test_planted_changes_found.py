@@ -11,6 +11,7 @@ import pytest
 from tests.support.changed import Array, bf16, numbers, update, weights, written
 
 import sigmascope as ss
+from sigmascope._execution import costs
 
 SIZES = (0.003, 0.01, 0.03, 0.1)
 SHAPES = ((320, 256), (256, 512), (288, 288), (700, 640))
@@ -43,7 +44,9 @@ def found(
     folder = tmp_path_factory.mktemp("planted")
     one = written(folder / "before", {name: w for name, (w, _) in planted.items()})
     two = written(folder / "after", {name: w + d for name, (w, d) in planted.items()})
-    result = ss.compare(one, two, k=32, num_threads=2, memory_limit="1GiB")
+    with pytest.MonkeyPatch.context() as patch:  # 640 columns have a density
+        patch.setitem(costs.SPECTRUM, "density", costs.SPECTRUM["top"])
+        result = ss.compare(one, two, k=32, num_threads=2, memory_limit="1GiB")
     assert len(result.analysed) == len(planted)
     assert {row["effort"] for row in result.rows} == {"exact", "density"}
     return result
