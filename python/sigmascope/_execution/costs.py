@@ -59,9 +59,9 @@ _FILE_RATE = 1.5e9
 
 _STEP_OVERHEAD = 30e-6
 
-_SEARCH_OVERHEAD, _GRAM_OVERHEAD = 0.1e-3, 0.13e-3
+_SEARCH_OVERHEAD, _GRAM_OVERHEAD = 0.1e-3, 0.05e-3
 """Seconds more, of a search and of a Gram matrix, that decide between the two for small matrices.
-Measured from order 64 to 512."""
+Measured from order 8 to 512."""
 
 _CUDA_READS = 4 / 2e12
 """Seconds per entry of a step that reads bfloat16 numbers twice."""
