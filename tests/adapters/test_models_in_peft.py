@@ -136,7 +136,7 @@ def test_an_adapter_of_experts_of_their_own_with_other_ranks_is_refused(tmp_path
 
 
 def test_experts_of_their_own_that_peft_leaves_out(tmp_path: Path) -> None:
-    """PEFT joins experts of models that transformers converts like Qwen2-MoE, but not of that one."""
+    """PEFT joins experts of models that transformers converts like Qwen2-MoE, not of that one."""
     sizes = {"num_experts": 3, "moe_intermediate_size": 20, "shared_expert_intermediate_size": 20}
     base = made("Qwen2MoeForCausalLM", "Qwen2MoeConfig", TEXT | EXPERTS | sizes)
     tuned = tuned_of(base)
