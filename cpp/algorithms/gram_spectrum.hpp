@@ -145,7 +145,7 @@ inline double pair_residual(double theta, double rho, double d) {
 
 // The k largest values and right vectors from the Gram matrix alone, in fp64.
 inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
-  EigenPairs top = Diagonalized(g).top(k);
+  EigenPairs top = top_eigenpairs(g, k);
   GramVectors result{{}, {}, symmetric_residuals(g, top), std::move(top.vectors)};
   const double d =
       gram_error(g.rows) * (top.values.empty() ? 0.0 : std::max(top.values.front(), 0.0));

@@ -58,7 +58,7 @@ class MatrixOperator {
     ++reads_;
     if constexpr (DiagonalizesGram<B>)
       if (auto found = backend_.gram_eigenpairs(view_, k)) return std::move(*found);
-    return Diagonalized(backend_.gram(view_, GramProducts::full).values).top(k);
+    return top_eigenpairs(backend_.gram(view_, GramProducts::full).values, k);
   }
   Gram fast_gram() { return ++reads_, backend_.gram(view_, GramProducts::fast); }
 

@@ -48,7 +48,7 @@ class PrecisionSchedule {
   template <Backend B>
   bool should_not_steer(const KrylovSpace<B>& space, std::int64_t steps) const {
     if (initial_precision_ == Products::full || has_bf16x2_ || steps != 2) return false;
-    const double theta = Diagonalized(space.t()).top(1).values.front();
+    const double theta = top_eigenpairs(space.t(), 1).values.front();
     return is_out_of_reach(std::sqrt(std::max(theta, 0.0)), rounding(precision_), options_);
   }
 

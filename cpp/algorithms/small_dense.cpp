@@ -19,6 +19,9 @@ void scipy_dsyevd_(const char*, const char*, const int*, double*, const int*, do
                    const int*, int*, const int*, int*);
 void scipy_dsytrd_(const char*, const int*, double*, const int*, double*, double*, double*, double*,
                    const int*, int*);
+void scipy_dsterf_(const int*, double*, double*, int*);
+void scipy_dstein_(const int*, const double*, const double*, const int*, const double*, const int*,
+                   const int*, double*, const int*, double*, int*, int*, int*);
 void scipy_dstedc_(const char*, const int*, double*, double*, double*, const int*, double*,
                    const int*, int*, const int*, int*);
 void scipy_dormtr_(const char*, const char*, const char*, const int*, const int*, const double*,
@@ -88,27 +91,22 @@ EigenPairs eigh(Small a) {
   return result;
 }
 
-Diagonalized::Diagonalized(Small matrix)
-    : order_(to_int(matrix.rows)),
+Tridiagonalized::Tridiagonalized(Small matrix)
+    : diagonal(as_size(matrix.rows)),
+      below(diagonal.size()),
+      order_(to_int(matrix.rows)),
       reflections_(std::move(matrix)),
-      z_(order_, order_),
-      values_(as_size(order_)),
-      tau_(values_.size()) {
+      tau_(diagonal.size()) {
   if (order_ == 0) return;
-  std::vector<double> below(values_.size());
-  Small work(std::max(std::int64_t{order_} * (order_ + 4) + 1, std::int64_t{64} * order_), 1);
-  std::vector<int> iwork(5 * values_.size() + 3);
-  const int lwork = static_cast<int>(work.rows), liwork = static_cast<int>(iwork.size());
+  Small work(std::int64_t{64} * order_, 1);
+  const int lwork = static_cast<int>(work.rows);
   int failed = 0;
-  scipy_dsytrd_("L", &order_, reflections_.data(), &order_, values_.data(), below.data(),
+  scipy_dsytrd_("L", &order_, reflections_.data(), &order_, diagonal.data(), below.data(),
                 tau_.data(), work.data(), &lwork, &failed);
   check("dsytrd", failed);
-  scipy_dstedc_("I", &order_, values_.data(), below.data(), z_.data(), &order_, work.data(), &lwork,
-                iwork.data(), &liwork, &failed);
-  check("dstedc", failed);
 }
 
-void Diagonalized::apply_reflections(const char* side, Small& x) const {
+void Tridiagonalized::apply_reflections(const char* side, Small& x) const {
   const int rows = to_int(x.rows), cols = to_int(x.cols);
   const int lwork = 64 * std::max({rows, cols, 1});
   Small work(lwork, 1);
@@ -118,6 +116,24 @@ void Diagonalized::apply_reflections(const char* side, Small& x) const {
   check("dormtr", failed);
 }
 
+Diagonalized::Diagonalized(Small matrix) : Diagonalized(Tridiagonalized(std::move(matrix))) {}
+
+Diagonalized::Diagonalized(Tridiagonalized matrix)
+    : tridiagonal_(std::move(matrix)),
+      order_(tridiagonal_.order()),
+      z_(order_, order_),
+      values_(tridiagonal_.diagonal) {
+  if (order_ == 0) return;
+  std::vector<double> below = tridiagonal_.below;
+  Small work(std::int64_t{order_} * (order_ + 4) + 1, 1);
+  std::vector<int> iwork(5 * values_.size() + 3);
+  const int lwork = static_cast<int>(work.rows), liwork = static_cast<int>(iwork.size());
+  int failed = 0;
+  scipy_dstedc_("I", &order_, values_.data(), below.data(), z_.data(), &order_, work.data(), &lwork,
+                iwork.data(), &liwork, &failed);
+  check("dstedc", failed);
+}
+
 EigenPairs Diagonalized::top(std::int64_t k) const {
   const std::int64_t n = order_;
   EigenPairs result{std::vector<double>(as_size(k)), Small(n, k)};
@@ -125,8 +141,58 @@ EigenPairs Diagonalized::top(std::int64_t k) const {
   std::copy_n(values_.rbegin(), k, result.values.begin());
   for (std::int64_t j = 0; j < k; ++j)
     std::copy_n(z_.data() + (n - 1 - j) * n, n, &result.vectors(0, j));
-  apply_reflections("L", result.vectors);
+  tridiagonal_.apply_reflections("L", result.vectors);
   return result;
+}
+
+namespace {
+
+// The k largest eigenpairs by inverse iteration, if it finds orthonormal vectors of all of them.
+std::optional<EigenPairs> by_inverse_iteration(const Tridiagonalized& t, std::int64_t k) {
+  const int n = t.order(), count = to_int(k);
+  std::vector<double> all = t.diagonal, below = t.below;
+  int failed = 0;
+  scipy_dsterf_(&n, all.data(), below.data(), &failed);
+  check("dsterf", failed);
+  const std::vector<double> ascending(all.end() - count, all.end());
+  const std::vector<int> one_block(as_size(n), 1), its_end(as_size(n), n);
+  Small found(n, k), work(5 * std::int64_t{n}, 1);
+  std::vector<int> iwork(as_size(n)), late(as_size(k));
+  scipy_dstein_(&n, t.diagonal.data(), t.below.data(), &count, ascending.data(), one_block.data(),
+                its_end.data(), found.data(), &n, work.data(), iwork.data(), late.data(), &failed);
+  if (failed != 0) return std::nullopt;
+  EigenPairs result{{ascending.rbegin(), ascending.rend()}, Small(n, k)};
+  for (std::int64_t j = 0; j < k; ++j) std::copy_n(&found(0, k - 1 - j), n, &result.vectors(0, j));
+  // Vectors of different clusters are orthogonal up to roundings over the distance of these.
+  constexpr double nearly = 1e-8;
+  const Small square = gram_of(result.vectors);
+  for (std::int64_t j = 0; j < k; ++j)
+    for (std::int64_t i = 0; i <= j; ++i)
+      if (!(std::abs(square(i, j) - (i == j ? 1.0 : 0.0)) <= nearly)) return std::nullopt;
+  result.vectors = matmul(result.vectors, inverse_upper(*cholesky(square)));
+  const double allowed = 64 * 0x1p-53 * std::max(std::abs(all.front()), std::abs(all.back()));
+  for (std::int64_t j = 0; j < k; ++j) {
+    double square_sum = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      double defect = (t.diagonal[as_size(i)] - result.values[as_size(j)]) * result.vectors(i, j);
+      if (i > 0) defect += t.below[as_size(i - 1)] * result.vectors(i - 1, j);
+      if (i + 1 < n) defect += t.below[as_size(i)] * result.vectors(i + 1, j);
+      square_sum += defect * defect;
+    }
+    if (!(std::sqrt(square_sum) <= allowed)) return std::nullopt;
+  }
+  t.apply_reflections("L", result.vectors);
+  return result;
+}
+
+}  // namespace
+
+EigenPairs top_eigenpairs(Small matrix, std::int64_t k) {
+  constexpr std::int64_t few = 5;  // of so many values: measured, below
+  Tridiagonalized t(std::move(matrix));
+  if (k > 0 && few * k <= t.order())
+    if (auto found = by_inverse_iteration(t, k)) return std::move(*found);
+  return Diagonalized(std::move(t)).top(k);
 }
 
 EigenRows Diagonalized::rows(std::int64_t first, std::int64_t last) const {
@@ -137,7 +203,7 @@ EigenRows Diagonalized::rows(std::int64_t first, std::int64_t last) const {
   Small chosen(wanted, n);
   for (std::int64_t i = 0; i < first; ++i) chosen(i, i) = 1;
   for (std::int64_t i = 0; i < last; ++i) chosen(first + i, n - last + i) = 1;
-  apply_reflections("R", chosen);
+  tridiagonal_.apply_reflections("R", chosen);
   const Small selected = matmul(chosen, z_);
   for (std::int64_t j = 0; j < n; ++j) {
     const double* column = selected.data() + (n - 1 - j) * wanted;

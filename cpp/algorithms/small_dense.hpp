@@ -29,14 +29,29 @@ std::vector<double> column_norms(const Small& a);
 // All eigenpairs of a symmetric matrix, descending, from its lower triangle (dsyevd).
 EigenPairs eigh(Small a);
 
-// A symmetric matrix, given by its lower triangle, as Q Z diag(values) Z^T Q^T. The reflections Q
-// reduce it to tridiagonal form; Z comes from divide and conquer (Gu & Eisenstat 1995). Q is
-// applied only to the parts of the eigenvectors Q Z that are asked for, which halves the cost.
-// Relatively robust representations (dsyevr) can compute a few vectors alone, but take twice as
-// long at these sizes and may repeat a vector if eigenvalues are equal.
+// A symmetric matrix, given by its lower triangle, as Q T Q^T, where T is tridiagonal and Q a
+// product of reflections.
+class Tridiagonalized {
+ public:
+  explicit Tridiagonalized(Small matrix);
+  int order() const { return order_; }
+  void apply_reflections(const char* side, Small& x) const;  // x = Q x ("L") or x Q ("R")
+
+  std::vector<double> diagonal, below;  // of T
+
+ private:
+  int order_;
+  Small reflections_;
+  std::vector<double> tau_;
+};
+
+// A symmetric matrix, given by its lower triangle, as Q Z diag(values) Z^T Q^T. Z comes from divide
+// and conquer (Gu & Eisenstat 1995). Q is applied only to the parts of the eigenvectors Q Z that
+// are asked for, which halves the cost.
 class Diagonalized {
  public:
   explicit Diagonalized(Small matrix);
+  explicit Diagonalized(Tridiagonalized matrix);
   std::int64_t order() const { return order_; }
   // The k largest eigenpairs, descending.
   EigenPairs top(std::int64_t k) const;
@@ -44,12 +59,18 @@ class Diagonalized {
   EigenRows rows(std::int64_t first, std::int64_t last) const;
 
  private:
-  void apply_reflections(const char* side, Small& x) const;  // x = Q x ("L") or x Q ("R")
-
+  Tridiagonalized tridiagonal_;
   int order_;
-  Small reflections_, z_;
-  std::vector<double> values_, tau_;  // values ascending
+  Small z_;
+  std::vector<double> values_;  // ascending
 };
+
+// The k largest eigenpairs of a symmetric matrix, descending, from its lower triangle. A few
+// vectors come from inverse iteration (dstein), which takes an eighth of the time of divide and
+// conquer for 8 vectors of order 128, and makes vectors of close or equal values orthogonal. Where
+// it does not find them all, they come from divide and conquer. Relatively robust representations
+// (dstemr) take three times as long, and may repeat a vector if eigenvalues are equal.
+EigenPairs top_eigenpairs(Small matrix, std::int64_t k);
 
 // a x for a symmetric matrix a, given by its lower triangle.
 Small symmetric_product(const Small& a, const Small& x);

@@ -61,7 +61,7 @@ class DistributedOperator {
     Small g = gram();
     return backend_.eigvalsh(g, GramProducts::full);
   }
-  EigenPairs gram_eigenpairs(std::int64_t k) { return Diagonalized(gram()).top(k); }
+  EigenPairs gram_eigenpairs(std::int64_t k) { return top_eigenpairs(gram(), k); }
   Gram fast_gram() { return Gram{gram()}; }
 
  private:
