@@ -75,7 +75,7 @@ class NumberPanels {
   std::shared_ptr<const Right> packed(const Block<T>& x) const {
     auto right = std::make_shared<Right>(Right{&x, {}});
     if constexpr (FORWARD == ForwardSums::fastest)
-      if (isa_.dots && width_ <= 2 * dot_columns)
+      if (isa_.dots && width_ <= most_dot_columns)
         right->columns = DotOperand(x.data.get(), cols_, width_, pool_);
     return right;
   }
@@ -161,6 +161,7 @@ class NumberPanels {
  private:
   // Terms of K summed at a time: long runs of every row.
   static constexpr std::int64_t depth = ChainSums<T>::group * chain;
+  static constexpr std::int64_t most_dot_columns = (sizeof(T) == 8 ? 1 : 2) * dot_columns<T>;
 
   // Pairs of codes, at addresses of words.
   void load_codes(const Piece& piece) {
@@ -189,8 +190,11 @@ class NumberPanels {
 
   // The same over all columns, by dot products.
   void dots(std::int64_t i, std::int64_t rows, T* y) const {
-    const auto& [half, words] = right_->columns;
-    if (wide_) isa_.dots->wide(rows, cols_, codes_ + i * ld_, ld_, words.get(), half, width_, y);
+    [[maybe_unused]] const auto& [half, words] = right_->columns;
+    if constexpr (std::is_same_v<T, double>)
+      isa_.dots->f64(rows, cols_, numbers_ + i * ld_, ld_, words.get(), y);
+    else if (wide_)
+      isa_.dots->wide(rows, cols_, codes_ + i * ld_, ld_, words.get(), half, width_, y);
     else isa_.dots->f32(rows, cols_, numbers_ + i * ld_, ld_, words.get(), half, width_, y);
   }
 
