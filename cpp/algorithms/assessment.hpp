@@ -22,8 +22,30 @@
 
 namespace sigmascope {
 
+// The Ritz vectors of an assessment. Where it needs their first and last rows alone, they are
+// computed when they are asked for.
+class RitzVectors {
+ public:
+  RitzVectors() = default;
+  explicit RitzVectors(Small known) : known_(std::move(known)) {}
+  RitzVectors(Tridiagonalized projection, const std::vector<double>& values)
+      : projection_(std::move(projection)), values_(values) {}
+
+  // The first `count` of them, or as many as there are.
+  Small first(std::int64_t count) const {
+    if (!projection_) return known_.part(0, known_.rows, 0, std::min(count, known_.cols));
+    return top_eigenvectors(*projection_, values_, std::min<std::int64_t>(count, values_.size()));
+  }
+
+ private:
+  Small known_;
+  std::optional<Tridiagonalized> projection_;
+  std::vector<double> values_;
+};
+
 struct Assessment : RitzPairs {
   std::optional<Diagonalized> t;  // the projection, if a quadrature needs it
+  RitzVectors vectors;            // in the coordinates of the space
   std::vector<double> moved;      // lambda: added to rho by rounded products; else 0
   std::vector<Cluster> clusters;  // of the first k
   UnconvergedBounds unconverged;
@@ -88,6 +110,27 @@ UnconvergedBounds unconverged_bounds(const KrylovSpace<B>& space, const Assessme
   return bounds;
 }
 
+// The pairs of a pure space of narrow blocks, whose start lies in the first block and whose last
+// block alone is coupled to the next one: from the first and the last rows of the vectors.
+template <Backend B>
+bool assess_by_rows(const KrylovSpace<B>& space, std::int64_t count, Assessment& a) {
+  constexpr std::int64_t narrow = 8;
+  const Small& start = space.start();
+  const std::int64_t d = space.columns(), last = space.last_columns(),
+                     first = std::min(start.cols, d);
+  if (!space.pure() || first > narrow || last > narrow) return false;
+  Tridiagonalized projection(space.t());
+  auto rows = eigen_rows(projection, first, last);
+  if (!rows) return false;
+  a.values.assign(rows->values.begin(), rows->values.begin() + count);
+  a.weights =
+      probe_weights(rows->first.part(0, first, 0, count), start.part(0, first, 0, start.cols));
+  const Small beta = space.coupling().part(0, space.coupling().rows, d - last, d);
+  a.rho = column_norms(matmul(beta, rows->last.part(0, last, 0, count)));
+  a.vectors = RitzVectors(std::move(projection), a.values);
+  return true;
+}
+
 // The k largest values as the space knows them, with `least` or more Ritz pairs. `rounding`: the
 // coarsest products that the space was made of. `keep`: T is wanted for a quadrature.
 template <Backend B>
@@ -95,11 +138,19 @@ Assessment assess(const KrylovSpace<B>& space, double fro2, std::int64_t k, std:
                   const Rounding& rounding, bool keep) {
   Assessment a;
   a.rounding = rounding;
-  a.t.emplace(space.t());
-  a.ritz = a.t->top(std::min(space.columns(), std::max(least, k + 2 * space.last_columns() + 8)));
-  if (!keep) a.t.reset();
-  a.rho = column_norms(matmul(space.coupling(), a.ritz.vectors));
-  const std::vector<RoundedShare> rounded = space.rounded_shares(a.ritz.vectors);
+  const std::int64_t count =
+      std::min(space.columns(), std::max(least, k + 2 * space.last_columns() + 8));
+  std::vector<RoundedShare> rounded(as_size(count));
+  if (keep || rounding.any() || !assess_by_rows(space, count, a)) {
+    a.t.emplace(space.t());
+    EigenPairs ritz = a.t->top(count);
+    if (!keep) a.t.reset();
+    a.values = std::move(ritz.values);
+    a.weights = probe_weights(ritz.vectors, space.start());
+    a.rho = column_norms(matmul(space.coupling(), ritz.vectors));
+    rounded = space.rounded_shares(ritz.vectors);
+    a.vectors = RitzVectors(std::move(ritz.vectors));
+  }
   for (std::int64_t j = 0; j < a.count(); ++j) {
     const auto& [weight, image2] = rounded[as_size(j)];
     // If a vector is mostly a combination of rounded columns, |A x|^2 of that part is theta.

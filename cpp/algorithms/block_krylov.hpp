@@ -238,7 +238,7 @@ class BlockKrylovSolver {
   void restart() {
     save_density();
     space_->restart(restart_vectors(assessment_, options_, n_),
-                    assessment_.ritz.values);  // of the last check
+                    assessment_.values);  // of the last check
     schedule_.reset();
     result_.restarted = true;
     ++restarts_;

@@ -27,13 +27,14 @@
 
 namespace sigmascope {
 
-// The largest Ritz pairs of A^T A from a space.
+// The largest Ritz pairs of A^T A from a space, without their vectors.
 struct RitzPairs {
-  EigenPairs ritz;          // theta descending, vectors in the coordinates of the space
-  std::vector<double> rho;  // |A^T A v - theta v|, lambda
+  std::vector<double> values;  // theta, descending
+  Small weights;               // of the vectors for each column of the start block: probe_weights
+  std::vector<double> rho;     // |A^T A v - theta v|, lambda
 
   std::int64_t count() const { return static_cast<std::int64_t>(rho.size()); }
-  double theta(std::int64_t i) const { return std::max(ritz.values[as_size(i)], 0.0); }
+  double theta(std::int64_t i) const { return std::max(values[as_size(i)], 0.0); }
   double residual(std::int64_t i) const { return rho[as_size(i)]; }
 };
 
@@ -118,15 +119,13 @@ std::vector<Cluster> clusters_of(const KrylovSpace<B>& space, const RitzPairs& p
   const std::int64_t b = space.start().cols, count = std::min(k, pairs.count());
   std::vector<Cluster> clusters(as_size(count));
   if (space.columns() >= space.size()) return clusters;  // nothing is outside
-  const Small weights =
-      probe_weights(pairs.ritz.vectors.part(0, pairs.ritz.vectors.rows, 0, count), space.start());
   const auto width = static_cast<double>(b);
   const std::int64_t separated = std::max<std::int64_t>(b - 2, 1);
   for (std::int64_t i = 0; i < count; ++i) {
     Cluster& cluster = clusters[as_size(i)];
     cluster = least_disturbed(pairs, i, separated);
     double behind = 0;  // number of singular vectors behind this Ritz vector
-    for (std::int64_t j = 0; j < b; ++j) behind += weights(i, j) / width;
+    for (std::int64_t j = 0; j < b; ++j) behind += pairs.weights(i, j) / width;
     // Rounded products have spread the clusters of a rebuilt space.
     if (!space.is_rebuilt())
       cluster.tangent = std::sqrt(std::max(behind, 1.0) / least_mean_square(b));

@@ -51,11 +51,10 @@ bool counts_more(const KrylovSpace<B>& space, const RitzPairs& pairs,
          pairs.residual(above) <= unconverged_share * pairs.theta(above))
     ++above;
   if (above == 0) return false;
-  const Small weights =
-      probe_weights(pairs.ritz.vectors.part(0, pairs.ritz.vectors.rows, 0, above), space.start());
   const auto b = static_cast<double>(space.start().cols);
   double count = 0;
-  for (const double weight : weights.values) count += weight / b;
+  for (std::int64_t i = 0; i < above; ++i)
+    for (std::int64_t j = 0; j < pairs.weights.cols; ++j) count += pairs.weights(i, j) / b;
   const auto n = static_cast<double>(above);
   return (count - n) / std::sqrt(2 * n / b) > 4;
 }
@@ -93,7 +92,7 @@ class MultiplicityGuard {
   void confirm(const Assessment& a, std::int64_t k) {
     active_ = true;
     remaining_ = 3;
-    reference_.assign(a.ritz.values.begin(), a.ritz.values.begin() + k);
+    reference_.assign(a.values.begin(), a.values.begin() + k);
   }
 
   // One more step; whether the values have stayed the same for all that were asked for.

@@ -100,8 +100,7 @@ class ReadOut {
 
   Triplets<B> measured_triplets() {
     const std::int64_t d = space_.columns();
-    const Small chosen =
-        how_.whole_basis ? Small::identity(d) : assessment_.ritz.vectors.part(0, d, 0, how_.k);
+    const Small chosen = how_.whole_basis ? Small::identity(d) : assessment_.vectors.first(how_.k);
     return rayleigh_ritz(device_, a_, combine_basis(device_, space_.basis(), chosen),
                          how_.whole_basis ? Columns::any : Columns::ritz, how_.k, options_.seed + 1,
                          rounding_.products);

@@ -24,10 +24,8 @@ inline std::int64_t restart_size(const RitzPairs& pairs, const KrylovOptions& op
 }
 
 // The Ritz vectors that a restart keeps, in the coordinates of the space.
-inline Small restart_vectors(const RitzPairs& pairs, const KrylovOptions& options, std::int64_t n) {
-  const Small& vectors = pairs.ritz.vectors;
-  const std::int64_t columns = std::min(vectors.cols, restart_size(pairs, options, n));
-  return vectors.part(0, vectors.rows, 0, columns);
+inline Small restart_vectors(const Assessment& a, const KrylovOptions& options, std::int64_t n) {
+  return a.vectors.first(restart_size(a, options, n));
 }
 
 // Whether a restart costs no step. It does harm where T is a poor guide, and where copies may be

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Dense factorisations of small host matrices in fp64, by LAPACK. Each function throws
-// std::runtime_error if LAPACK fails.
+// Dense factorisations of small host matrices in fp64, by LAPACK for the most part. Each function
+// throws std::runtime_error if LAPACK fails.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,8 @@ Small matmul_adjoint(const Small& a, const Small& b);  // a^T b
 Small gram_of(const Small& a);                         // a^T a, its upper triangle
 std::vector<double> column_norms(const Small& a);
 
+// Symmetric eigenproblems: small_eigen.cpp.
+//
 // All eigenpairs of a symmetric matrix, descending, from its lower triangle (dsyevd).
 EigenPairs eigh(Small a);
 
@@ -35,7 +37,8 @@ class Tridiagonalized {
  public:
   explicit Tridiagonalized(Small matrix);
   int order() const { return order_; }
-  void apply_reflections(const char* side, Small& x) const;  // x = Q x ("L") or x Q ("R")
+  void apply_reflections(const char* side, Small& x) const;        // x = Q x ("L") or x Q ("R")
+  Small chosen_rows(std::int64_t first, std::int64_t last) const;  // the first and last rows of Q
 
   std::vector<double> diagonal, below;  // of T
 
@@ -66,11 +69,19 @@ class Diagonalized {
 };
 
 // The k largest eigenpairs of a symmetric matrix, descending, from its lower triangle. A few
-// vectors come from inverse iteration (dstein), which takes an eighth of the time of divide and
-// conquer for 8 vectors of order 128, and makes vectors of close or equal values orthogonal. Where
-// it does not find them all, they come from divide and conquer. Relatively robust representations
-// (dstemr) take three times as long, and may repeat a vector if eigenvalues are equal.
+// vectors come from inverse iteration, which takes an eighth of the time of divide and conquer for
+// 8 vectors of order 128, and makes vectors of close or equal values orthogonal. Where it does not
+// find them all, they come from divide and conquer. Relatively robust representations (dstemr) take
+// three times as long, and may repeat a vector if eigenvalues are equal.
 EigenPairs top_eigenpairs(Small matrix, std::int64_t k);
+// Eigenvectors of the k largest values, of the values given in descending order.
+Small top_eigenvectors(const Tridiagonalized& matrix, const std::vector<double>& values,
+                       std::int64_t k);
+// All eigenvalues, descending, with the first and the last rows of the eigenvectors, by the
+// implicit QL method (Bowdler, Martin, Reinsch & Wilkinson 1968). A few rows take half the time of
+// divide and conquer, or less. Nothing if a value does not converge.
+std::optional<EigenRows> eigen_rows(const Tridiagonalized& matrix, std::int64_t first,
+                                    std::int64_t last);
 
 // a x for a symmetric matrix a, given by its lower triangle.
 Small symmetric_product(const Small& a, const Small& x);

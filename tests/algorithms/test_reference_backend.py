@@ -36,6 +36,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     sources = [
         Path(__file__).parent / "reference_backend/reference_backend.cpp",
         ROOT / "cpp/algorithms/small_dense.cpp",
+        ROOT / "cpp/algorithms/small_eigen.cpp",
         ROOT / "cpp/algorithms/small_svd.cpp",
         ROOT / "cpp/storage/memory.cpp",
     ]

@@ -63,6 +63,7 @@ BLAS = (
     "kernels/eigenvalues/",
     "kernels/cpu_",
     "algorithms/small_dense.cpp",
+    "algorithms/small_eigen.cpp",
     "algorithms/small_svd.cpp",
     "bindings/module.cpp",
 )
