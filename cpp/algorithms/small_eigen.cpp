@@ -188,8 +188,25 @@ EigenRows Diagonalized::rows(std::int64_t first, std::int64_t last) const {
 
 namespace {
 
+// The rows of a matrix that are rotated together.
+constexpr std::int64_t rows_together = 8;
+
+// Rotate two adjacent columns, of a multiple of rows_together numbers.
+inline void rotate(double* left, double s, double c, std::int64_t height) {
+  for (double *right = left + height, *end = right; left < end;
+       left += rows_together, right += rows_together) {
+    double x[rows_together], y[rows_together];
+    for (std::int64_t q = 0; q < rows_together; ++q) x[q] = left[q], y[q] = right[q];
+    for (std::int64_t q = 0; q < rows_together; ++q) {
+      right[q] = s * x[q] + c * y[q];
+      left[q] = c * x[q] - s * y[q];
+    }
+  }
+}
+
 // The implicit QL method: values of a tridiagonal matrix take the place of its diagonal, and the
-// rotations are applied to the columns of `rows`. False if a value does not converge.
+// rotations are applied to the columns of `rows`, whose number is a multiple of rows_together.
+// False if a value does not converge.
 bool implicit_ql(std::vector<double>& diagonal, std::vector<double>& below, Small& rows) {
   constexpr int most_sweeps = 60;
   const auto n = static_cast<std::int64_t>(diagonal.size());
@@ -215,12 +232,7 @@ bool implicit_ql(std::vector<double>& diagonal, std::vector<double>& below, Smal
         shift = s * t;
         d[i + 1] = g + shift;
         g = c * t - b;
-        double *left = rows.data() + i * height, *right = left + height;
-        for (std::int64_t q = 0; q < height; ++q) {
-          const double x = left[q], y = right[q];
-          right[q] = s * x + c * y;
-          left[q] = c * x - s * y;
-        }
+        rotate(rows.data() + i * height, s, c, height);
       }
       if (i >= l) d[i + 1] -= shift;  // the block falls apart
       else d[l] -= shift, e[l] = g;
@@ -235,7 +247,10 @@ std::optional<EigenRows> eigen_rows(const Tridiagonalized& matrix, std::int64_t 
                                     std::int64_t last) {
   const std::int64_t n = matrix.order();
   std::vector<double> values = matrix.diagonal, below = matrix.below;
-  Small rows = matrix.chosen_rows(first, last);
+  const std::int64_t wanted = first + last,
+                     height = (wanted + rows_together - 1) / rows_together * rows_together;
+  Small rows(height, n);
+  rows.set_part(0, 0, matrix.chosen_rows(first, last));
   // Squares stay in range: the largest number is between 1 and 2.
   double largest = 0;
   for (std::int64_t i = 0; i < n; ++i)
@@ -255,7 +270,7 @@ std::optional<EigenRows> eigen_rows(const Tridiagonalized& matrix, std::int64_t 
   for (std::int64_t j = 0; j < n; ++j) {
     const std::int64_t from = order[as_size(j)];
     result.values.push_back(std::ldexp(values[as_size(from)], exponent));
-    const double* column = rows.data() + from * (first + last);
+    const double* column = rows.data() + from * height;
     std::copy_n(column, first, result.first.data() + j * first);
     std::copy_n(column + first, last, result.last.data() + j * last);
   }
