@@ -91,25 +91,31 @@ constexpr Places wide_places = [] {
 // stored vectors.
 enum class Vectors { read, read_and_kept, kept };
 
-// Sums of two vectors of columns of P, and so many of Y, over the rows of P; `kept` has their
-// vectors, adjoint_tile numbers a step. FETCH: what lies `ahead` in P is fetched.
-template <class E, int COLS, Vectors FROM, bool FETCH>
+// Sums of PAIRS pairs of vectors of columns of P, and so many of Y, over the rows of P; `kept` has
+// their vectors, adjoint_tile numbers a step. FETCH: what lies `ahead` in P is fetched.
+template <class E, int COLS, int PAIRS, Vectors FROM, bool FETCH>
 inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows,
                          const RowVector<E>* y, std::int64_t ldy, RowVector<E>* kept,
                          SumOf<E>* sums, std::int64_t ahead) {
   using S = SumOf<E>;
   constexpr int width = lanes<S>;
-  Vector<S> low[COLS], high[COLS];
+  Vector<S> low[PAIRS][COLS], high[PAIRS][COLS];
+#pragma GCC unroll 2
+  for (int v = 0; v < PAIRS; ++v)
 #pragma GCC unroll 8
-  for (int c = 0; c < COLS; ++c) {
-    low[c] = load(sums + adjoint_tile * c);
-    high[c] = load(sums + adjoint_tile * c + width);
-  }
+    for (int c = 0; c < COLS; ++c) {
+      low[v][c] = load(sums + adjoint_tile * c + 2 * v * width);
+      high[v][c] = load(sums + adjoint_tile * c + (2 * v + 1) * width);
+    }
   for (std::int64_t i = 0; i < rows; i += step_rows<E>, kept += adjoint_tile, y += ldy) {
-    Vector<RowVector<E>> a, b;
-    if constexpr (FROM == Vectors::kept) a = load(kept), b = load(kept + width);
-    else RowsOf<E>::two_vectors(p + i * ld, ld, i + 1 < rows, a, b);
-    if constexpr (FROM == Vectors::read_and_kept) store(kept, a), store(kept + width, b);
+    Vector<RowVector<E>> a[PAIRS], b[PAIRS];
+#pragma GCC unroll 2
+    for (int v = 0; v < PAIRS; ++v) {
+      RowVector<E>* here = kept + 2 * v * width;
+      if constexpr (FROM == Vectors::kept) a[v] = load(here), b[v] = load(here + width);
+      else RowsOf<E>::two_vectors(p + i * ld + 2 * v * width, ld, i + 1 < rows, a[v], b[v]);
+      if constexpr (FROM == Vectors::read_and_kept) store(here, a[v]), store(here + width, b[v]);
+    }
     if constexpr (FETCH)
       for (std::int64_t r = i; r < i + step_rows<E>; ++r) {
         __builtin_prefetch(p + r * ld + ahead, 0, 2);
@@ -119,15 +125,20 @@ inline void some_columns(const typename RowsOf<E>::Number* p, std::int64_t ld, s
 #pragma GCC unroll 8
     for (int c = 0; c < COLS; ++c) {
       const Vector<RowVector<E>> right = broadcast(y[c]);
-      low[c] = multiply_add(a, right, low[c]);
-      high[c] = multiply_add(b, right, high[c]);
+#pragma GCC unroll 2
+      for (int v = 0; v < PAIRS; ++v) {
+        low[v][c] = multiply_add(a[v], right, low[v][c]);
+        high[v][c] = multiply_add(b[v], right, high[v][c]);
+      }
     }
   }
+#pragma GCC unroll 2
+  for (int v = 0; v < PAIRS; ++v)
 #pragma GCC unroll 8
-  for (int c = 0; c < COLS; ++c) {
-    store(sums + adjoint_tile * c, low[c]);
-    store(sums + adjoint_tile * c + width, high[c]);
-  }
+    for (int c = 0; c < COLS; ++c) {
+      store(sums + adjoint_tile * c + 2 * v * width, low[v][c]);
+      store(sums + adjoint_tile * c + (2 * v + 1) * width, high[v][c]);
+    }
 }
 
 // One step of fewer columns than adjoint_tile, the others zero.
@@ -147,8 +158,8 @@ void keep(const typename RowsOf<E>::Number* p, std::int64_t ld, bool second, std
   }
 }
 
-// `columns` of Y at a time.
-template <class E, int columns>
+// `columns` of Y at a time, and so many pairs of vectors.
+template <class E, int columns, int pairs>
 void adjoint_by(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t rows,
                 std::int64_t cols, const RowVector<E>* y, std::int64_t ldy, std::int64_t width,
                 SumOf<E>* sums, std::int64_t stride) {
@@ -175,10 +186,10 @@ void adjoint_by(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64
         for (std::int64_t e = 0; e < adjoint_tile * columns;
              e += 64 / static_cast<std::int64_t>(sizeof(SumOf<E>)))
           __builtin_prefetch(tile + stride + e, 1);
-        for (std::int64_t e = 0; e < adjoint_tile; e += 2 * lanes<V>) {
+        for (std::int64_t e = 0; e < adjoint_tile; e += 2 * pairs * lanes<V>) {
           const auto sum = [&]<Vectors FROM, bool FETCH>() {
-            some_columns<E, columns, FROM, FETCH>(first + e, ld, here, right + c, ldy, kept + e,
-                                                  tile + e, ahead - e);
+            some_columns<E, columns, pairs, FROM, FETCH>(first + e, ld, here, right + c, ldy,
+                                                         kept + e, tile + e, ahead - e);
           };
           if (whole && width == columns)
             e == 0 ? sum.template operator()<Vectors::read, true>()
@@ -199,8 +210,8 @@ void adjoint(const typename RowsOf<E>::Number* p, std::int64_t ld, std::int64_t 
   // The sums of these columns take 16 of 32 registers, or 8 of 16.
   constexpr int columns = vector_bytes == 64 ? 8 : 4;
   if constexpr (columns == 8 && sizeof(SumOf<E>) == 8)
-    if (width == 4) return adjoint_by<E, 4>(p, ld, rows, cols, y, ldy, width, sums, stride);
-  adjoint_by<E, columns>(p, ld, rows, cols, y, ldy, width, sums, stride);
+    if (width == 4) return adjoint_by<E, 4, 2>(p, ld, rows, cols, y, ldy, width, sums, stride);
+  adjoint_by<E, columns, 1>(p, ld, rows, cols, y, ldy, width, sums, stride);
 }
 
 }  // namespace
