@@ -93,15 +93,29 @@ EigenPairs Diagonalized::top(std::int64_t k) const {
 
 namespace {
 
-double largest_of(const std::vector<double>& descending) {
-  return std::max(std::abs(descending.front()), std::abs(descending.back()));
+// T over a power of two, so that its largest number is between 1 and 2. No square leaves the range
+// of numbers then, and inverse iteration takes the same steps whatever the scale of T.
+struct Scaled {
+  std::vector<double> diagonal, below;
+  int exponent;
+};
+
+Scaled scaled(const Tridiagonalized& t) {
+  Scaled result{t.diagonal, t.below, 0};
+  if (!result.below.empty()) result.below.back() = 0;  // LAPACK leaves it as it was
+  double largest = 0;
+  for (const auto* numbers : {&result.diagonal, &result.below})
+    for (const double x : *numbers) largest = std::max(largest, std::abs(x));
+  if (largest > 0 && std::isfinite(largest)) result.exponent = std::ilogb(largest);
+  for (auto* numbers : {&result.diagonal, &result.below})
+    for (double& x : *numbers) x = std::ldexp(x, -result.exponent);
+  return result;
 }
 
 // Whether |T x - lambda x| is a rounding error for each column x.
-bool are_eigenvectors(const Tridiagonalized& t, const std::vector<double>& lambda, const Small& x,
-                      double largest) {
+bool are_eigenvectors(const Scaled& t, const std::vector<double>& lambda, const Small& x) {
   const std::int64_t n = x.rows;
-  const double allowed = 64 * 0x1p-53 * largest;
+  const double allowed = 64 * 0x1p-53 * 2;
   for (std::int64_t j = 0; j < x.cols; ++j) {
     double sum = 0;
     for (std::int64_t i = 0; i < n; ++i) {
@@ -120,13 +134,17 @@ bool are_eigenvectors(const Tridiagonalized& t, const std::vector<double>& lambd
 std::optional<Small> by_inverse_iteration(const Tridiagonalized& t,
                                           const std::vector<double>& values, std::int64_t k) {
   const int n = t.order(), count = to_int(k);
-  const std::vector<double> ascending(values.rend() - k, values.rend());
+  const Scaled matrix = scaled(t);
+  std::vector<double> descending(values.begin(), values.begin() + k);
+  for (double& value : descending) value = std::ldexp(value, -matrix.exponent);
+  const std::vector<double> ascending(descending.rbegin(), descending.rend());
   const std::vector<int> one_block(as_size(n), 1), its_end(as_size(n), n);
   Small found(n, k), work(5 * std::int64_t{n}, 1);
   std::vector<int> iwork(as_size(n)), late(as_size(k));
   int failed = 0;
-  scipy_dstein_(&n, t.diagonal.data(), t.below.data(), &count, ascending.data(), one_block.data(),
-                its_end.data(), found.data(), &n, work.data(), iwork.data(), late.data(), &failed);
+  scipy_dstein_(&n, matrix.diagonal.data(), matrix.below.data(), &count, ascending.data(),
+                one_block.data(), its_end.data(), found.data(), &n, work.data(), iwork.data(),
+                late.data(), &failed);
   if (failed != 0) return std::nullopt;
   Small vectors(n, k);
   for (std::int64_t j = 0; j < k; ++j) std::copy_n(&found(0, k - 1 - j), n, &vectors(0, j));
@@ -137,7 +155,7 @@ std::optional<Small> by_inverse_iteration(const Tridiagonalized& t,
     for (std::int64_t i = 0; i <= j; ++i)
       if (!(std::abs(square(i, j) - (i == j ? 1.0 : 0.0)) <= nearly)) return std::nullopt;
   vectors = matmul(vectors, inverse_upper(*cholesky(square)));
-  if (!are_eigenvectors(t, values, vectors, largest_of(values))) return std::nullopt;
+  if (!are_eigenvectors(matrix, descending, vectors)) return std::nullopt;
   t.apply_reflections("L", vectors);
   return vectors;
 }
@@ -152,10 +170,11 @@ EigenPairs top_eigenpairs(Small matrix, std::int64_t k) {
   Tridiagonalized t(std::move(matrix));
   if (are_few(k, t.order())) {
     const int n = t.order();
-    std::vector<double> values = t.diagonal, below = t.below;
+    auto [values, below, exponent] = scaled(t);
     int failed = 0;
     scipy_dsterf_(&n, values.data(), below.data(), &failed);
     check("dsterf", failed);
+    for (double& value : values) value = std::ldexp(value, exponent);
     std::reverse(values.begin(), values.end());
     if (auto vectors = by_inverse_iteration(t, values, k)) {
       values.resize(as_size(k));
@@ -246,20 +265,11 @@ bool implicit_ql(std::vector<double>& diagonal, std::vector<double>& below, Smal
 std::optional<EigenRows> eigen_rows(const Tridiagonalized& matrix, std::int64_t first,
                                     std::int64_t last) {
   const std::int64_t n = matrix.order();
-  std::vector<double> values = matrix.diagonal, below = matrix.below;
+  auto [values, below, exponent] = scaled(matrix);
   const std::int64_t wanted = first + last,
                      height = (wanted + rows_together - 1) / rows_together * rows_together;
   Small rows(height, n);
   rows.set_part(0, 0, matrix.chosen_rows(first, last));
-  // Squares stay in range: the largest number is between 1 and 2.
-  double largest = 0;
-  for (std::int64_t i = 0; i < n; ++i)
-    largest = std::max({largest, std::abs(values[as_size(i)]), std::abs(below[as_size(i)])});
-  const int exponent = largest > 0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    values[as_size(i)] = std::ldexp(values[as_size(i)], -exponent);
-    below[as_size(i)] = i + 1 < n ? std::ldexp(below[as_size(i)], -exponent) : 0.0;
-  }
   if (!implicit_ql(values, below, rows)) return std::nullopt;
   std::vector<std::int64_t> order(as_size(n));
   std::iota(order.begin(), order.end(), 0);

@@ -34,7 +34,7 @@ struct Block {
   // for a few columns. Tiles need whole vectors of fp32.
   static std::int64_t padding(std::int64_t k) {
     constexpr std::int64_t whole = 64 / sizeof(T), half = whole / 2;
-    static_assert(half == dot_columns<T>);
+    static_assert(sizeof(T) == 8 || half == dot_columns);
     return k <= half && (sizeof(T) == 8 || best_isa().tiles == nullptr) ? half : whole;
   }
 
@@ -61,26 +61,22 @@ struct Block {
   const T* row(std::int64_t i) const { return data.get() + i * ld; }
 };
 
-// A block as Isa::dots takes it, from adjacent rows of `width` words: dot_columns, or twice as
-// many.
+// A block as Isa::dots takes it, from adjacent rows of `width` words, eight or sixteen.
 template <class Word>
 struct DotOperand {
-  static constexpr std::int64_t columns = dot_columns<Word>, together = dot_words<Word>;
-
   std::int64_t half = 0;
   AlignedArray<Word> words;
 
   DotOperand() = default;
   DotOperand(const Word* x, std::int64_t rows, std::int64_t width, ThreadPool& pool)
-      : half(round_up(rows, together) * columns),
-        words(aligned_array<Word>(width / columns * half)) {
-    constexpr std::int64_t few = 64 * together;
-    pool.run(chunks(rows, few), [&](std::int64_t part, int) {
-      const std::int64_t end = std::min(rows, (part + 1) * few);
-      for (std::int64_t i0 = part * few; i0 < end; i0 += together)
+      : half(chunks(rows, 16) * 16 * dot_columns),
+        words(aligned_array<Word>(width / dot_columns * half)) {
+    constexpr std::int64_t few = 64;
+    pool.run(chunks(chunks(rows, 16), few), [&](std::int64_t part, int) {
+      for (std::int64_t i0 = part * few * 16; i0 < std::min(rows, (part + 1) * few * 16); i0 += 16)
         for (std::int64_t c = 0; c < width; ++c) {
-          Word* to = words.get() + c / columns * half + i0 * columns + c % columns * together;
-          for (std::int64_t i = 0; i < together; ++i)
+          Word* to = words.get() + c / dot_columns * half + i0 * dot_columns + c % dot_columns * 16;
+          for (std::int64_t i = 0; i < 16; ++i)
             to[i] = i0 + i < rows ? x[(i0 + i) * width + c] : Word(0);
         }
     });

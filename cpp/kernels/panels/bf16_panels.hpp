@@ -85,7 +85,7 @@ class Bf16Panels {
   std::shared_ptr<const PairedBlock> packed(const Block<float>& x) const {
     auto block = std::make_shared<PairedBlock>(cols_, width_);
     pack(*block, x.data.get(), cols_);
-    if (isa_.dots && width_ <= 2 * dot_columns<std::uint32_t>)
+    if (isa_.dots && width_ <= 2 * dot_columns)
       block->columns = DotOperand(block->data.get(), block->pairs, width_, pool_);
     return block;
   }

@@ -50,9 +50,8 @@ class NumberPanels {
     if (options.height > 0) return options.height;
     if (options.threads == PanelThreads::one) {
       // Four columns are multiplied faster than the L2 cache supplies the rows a second time.
-      constexpr std::int64_t few = 16;
-      return sizeof(T) == 8 && options.width <= dot_columns<T> ? few
-                                                               : own_panel_rows(options.width);
+      constexpr std::int64_t four = 4, few = 16;
+      return sizeof(T) == 8 && options.width <= four ? few : own_panel_rows(options.width);
     }
     const std::int64_t row_bytes =
         static_cast<std::int64_t>(sizeof(T)) * std::max<std::int64_t>(cols, 1);
@@ -80,7 +79,7 @@ class NumberPanels {
   std::shared_ptr<const Right> packed(const Block<T>& x) const {
     auto right = std::make_shared<Right>(Right{&x, {}});
     if constexpr (FORWARD == ForwardSums::fastest)
-      if (isa_.dots && width_ <= most_dot_columns)
+      if (isa_.dots && width_ <= 2 * dot_columns)
         right->columns = DotOperand(x.data.get(), cols_, width_, pool_);
     return right;
   }
@@ -166,7 +165,6 @@ class NumberPanels {
  private:
   // Terms of K summed at a time: long runs of every row.
   static constexpr std::int64_t depth = ChainSums<T>::group * chain;
-  static constexpr std::int64_t most_dot_columns = (sizeof(T) == 8 ? 1 : 2) * dot_columns<T>;
 
   // Pairs of codes, at addresses of words.
   void load_codes(const Piece& piece) {
@@ -184,6 +182,12 @@ class NumberPanels {
   // y (rows x width) += rows from i, columns from j of the panel, times those rows of x.
   void product(std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t cols, T* y) const {
     const Isa& isa = isa_.of<T>(width_);
+    if constexpr (std::is_same_v<T, double>)
+      if (width_ == 4 && isa_.product.f64_by_four != nullptr) {
+        const std::int64_t eights = rows / 8 * 8;
+        isa_.product.f64_by_four(eights, cols, numbers_ + i * ld_ + j, ld_, right_->x->row(j), y);
+        i += eights, rows -= eights, y += eights * width_;
+      }
     if constexpr (std::is_same_v<T, float>)
       if (wide_)
         return isa.product.wide(
@@ -195,11 +199,8 @@ class NumberPanels {
 
   // The same over all columns, by dot products.
   void dots(std::int64_t i, std::int64_t rows, T* y) const {
-    [[maybe_unused]] const auto& [half, words] = right_->columns;
-    if constexpr (std::is_same_v<T, double>)
-      isa_.dots->f64(rows, cols_, numbers_ + i * ld_, ld_, words.get(), y);
-    else if (wide_)
-      isa_.dots->wide(rows, cols_, codes_ + i * ld_, ld_, words.get(), half, width_, y);
+    const auto& [half, words] = right_->columns;
+    if (wide_) isa_.dots->wide(rows, cols_, codes_ + i * ld_, ld_, words.get(), half, width_, y);
     else isa_.dots->f32(rows, cols_, numbers_ + i * ld_, ld_, words.get(), half, width_, y);
   }
 

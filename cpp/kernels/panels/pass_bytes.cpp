@@ -51,9 +51,9 @@ std::int64_t group_sums(const LinePanels& panels, std::int64_t ld) {
   return panels.lines > Sums::group * Panels::chain ? strip_sums(panels, ld) : 0;
 }
 
-// Words of 4 bytes of a block of so few columns as DotOperand.
-std::int64_t dot_operand(const LinePanels& panels, std::int64_t ld, std::int64_t more) {
-  return ld == 2 * dot_columns<float> ? (panels.length + more) * ld : 0;
+// Words of a block of so few columns as DotOperand.
+std::int64_t dot_words(const LinePanels& panels, std::int64_t ld, std::int64_t more) {
+  return ld == 2 * dot_columns ? (panels.length + more) * ld : 0;
 }
 
 }  // namespace
@@ -69,7 +69,7 @@ std::int64_t number_pass_bytes(const PassLayout& layout, std::int64_t columns,
   const std::int64_t each = panels.height * (spread<T>(panels.length) + 2 * ld);
   // A x of a wide matrix, before it is multiplied with A^T.
   const std::int64_t between = layout.wide && both ? layout.longer() * ld : 0;
-  const std::int64_t dots = size == 4 && both ? dot_operand(panels, ld, 16) : 0;
+  const std::int64_t dots = size == 4 && both ? dot_words(panels, ld, 16) : 0;
   const std::int64_t depths = Panels::row_chunk * ld * layout.threads;
   const std::int64_t numbers = between + dots + depths + group_sums<Panels>(panels, ld) +
                                panels.count * (each + strip_sums(panels, ld));
@@ -84,7 +84,7 @@ std::int64_t bf16_pass_bytes(const PassLayout& layout, std::int64_t columns) {
   const LinePanels panels = line_panels<Bf16Panels>(layout, ld);
   const std::int64_t codes =
       panels.count * panels.height * (spread<std::uint16_t>(panels.length) + ld) +
-      (panels.length + 2) * ld + dot_operand(panels, ld, 32);
+      (panels.length + 2) * ld + dot_words(panels, ld, 32);
   const std::int64_t between = layout.wide ? layout.longer() * ld : 0;
   const std::int64_t numbers = between + group_sums<Bf16Panels>(panels, ld) +
                                panels.count * (panels.height * ld + strip_sums(panels, ld));

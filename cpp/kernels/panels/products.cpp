@@ -8,18 +8,17 @@
 
 namespace sigmascope {
 
-template <class T>
-void multiply_numbers(Cpu& cpu, const MatrixView& a, const PassBlocks<T>& blocks,
+void multiply_numbers(Cpu& cpu, const MatrixView& a, const PassBlocks<float>& blocks,
                       ForwardSums sums) {
   if (sums == ForwardSums::fastest)
-    multiply_by_panels<NumberPanels<T, ForwardSums::fastest>>(cpu, a, blocks, tile_parts);
-  else multiply_by_panels<NumberPanels<T, ForwardSums::as_adjoint>>(cpu, a, blocks, tile_parts);
+    multiply_by_panels<NumberPanels<float, ForwardSums::fastest>>(cpu, a, blocks, tile_parts);
+  else multiply_by_panels<NumberPanels<float, ForwardSums::as_adjoint>>(cpu, a, blocks, tile_parts);
 }
 
-template void multiply_numbers<float>(Cpu&, const MatrixView&, const PassBlocks<float>&,
-                                      ForwardSums);
-template void multiply_numbers<double>(Cpu&, const MatrixView&, const PassBlocks<double>&,
-                                       ForwardSums);
+void multiply_numbers(Cpu& cpu, const MatrixView& a, const PassBlocks<double>& blocks,
+                      ForwardSums) {
+  multiply_by_panels<NumberPanels<double, ForwardSums::as_adjoint>>(cpu, a, blocks, tile_parts);
+}
 
 void multiply_bf16(Cpu& cpu, const MatrixView& a, const PassBlocks<float>& blocks) {
   multiply_by_panels<Bf16Panels>(cpu, a, blocks, 1);

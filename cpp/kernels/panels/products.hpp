@@ -24,8 +24,9 @@ struct PassBlocks {
 enum class ForwardSums { as_adjoint, fastest };
 
 // In the precision of the blocks, by NumberPanels.
-template <class T>
-void multiply_numbers(Cpu& cpu, const MatrixView& a, const PassBlocks<T>& blocks, ForwardSums sums);
+void multiply_numbers(Cpu& cpu, const MatrixView& a, const PassBlocks<float>& blocks,
+                      ForwardSums sums);
+void multiply_numbers(Cpu& cpu, const MatrixView& a, const PassBlocks<double>& blocks, ForwardSums);
 // With A and the blocks rounded to bf16, by Bf16Panels.
 void multiply_bf16(Cpu& cpu, const MatrixView& a, const PassBlocks<float>& blocks);
 // With at most `parts` parts of bf16 of every number, by TilePanels.

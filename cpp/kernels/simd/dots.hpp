@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products with a block of 8 or 16 columns (fp64: 4), C += A B, as dot products along A's rows.
-// With so few columns a broadcast for every multiply-add, as in product.hpp, takes longer than the
+// Products with a block of 8 or 16 columns, C += A B, as dot products along A's rows. With so few
+// columns a broadcast for every multiply-add, as in product.hpp, takes longer than the
 // multiply-add. B is transposed: vectors lie along its columns, eight columns after each other, and
-// each vector is multiplied with three rows (fp64: four). Each lane has its own sum; lanes are
-// added up at the end of every run.
+// each vector is multiplied with three rows. Each lane has its own sum; lanes are added up at the
+// end of every run.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,6 @@ struct AlongRow<Pair> {
     return pairs;
   }
 };
-constexpr int eight = dot_columns<float>;
 template <class E>
 using AlongNumber = typename AlongRow<E>::Number;
 
@@ -76,7 +75,7 @@ inline void some_dots(std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, 
   // The first half of a vector leaves the rest of its numbers to the second.
   constexpr bool widens = sizeof(AlongNumber<E>) * A::numbers < 64;
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(AlongNumber<E>));
-  Vector<float> sums[ROWS][eight] = {};
+  Vector<float> sums[ROWS][dot_columns] = {};
   const auto step = [&](const AlongNumber<E>* const* rows, std::int64_t at) {
     Vector<RightOf<E>> left[ROWS];
 #pragma GCC unroll 4
@@ -87,7 +86,7 @@ inline void some_dots(std::int64_t k, const AlongNumber<E>* a, std::int64_t ld, 
     }
     if constexpr (widens && EIGHT != Eight::only) kept += ROWS * width;
 #pragma GCC unroll 8
-    for (int j = 0; j < eight; ++j, x += width) {
+    for (int j = 0; j < dot_columns; ++j, x += width) {
       const Vector<RightOf<E>> right = rounded(load(x));  // one load, not one for every row
 #pragma GCC unroll 4
       for (int r = 0; r < ROWS; ++r) sums[r][j] = multiply_add(left[r], right, sums[r][j]);
@@ -121,15 +120,16 @@ void dots(std::int64_t rows, std::int64_t k, const AlongNumber<E>* a, std::int64
           const RightOf<E>* x, std::int64_t half, std::int64_t width, float* c) {
   constexpr std::int64_t run = dot_run * (AlongRow<E>::numbers / lanes<float>);
   alignas(64) RightOf<E> kept[3 * dot_run];
-  for (std::int64_t p = 0; p < k; p += run, x += dot_run * eight) {
+  for (std::int64_t p = 0; p < k; p += run, x += dot_run * dot_columns) {
     const std::int64_t here = k - p < run ? k - p : run, ahead = p + run < k ? run : rows * ld - p;
     const auto some = [&]<int ROWS>(std::int64_t i) {
       const AlongNumber<E>* from = a + i * ld + p;
       float* to = c + i * width;
-      if (width == eight)
+      if (width == dot_columns)
         return some_dots<E, ROWS, Eight::only>(here, from, ld, ahead, x, kept, to, width);
       some_dots<E, ROWS, Eight::first>(here, from, ld, ahead, x, kept, to, width);
-      some_dots<E, ROWS, Eight::second>(here, from, ld, ahead, x + half, kept, to + eight, width);
+      some_dots<E, ROWS, Eight::second>(here, from, ld, ahead, x + half, kept, to + dot_columns,
+                                        width);
     };
     std::int64_t i = 0;
     for (; i + 3 <= rows; i += 3) some.template operator()<3>(i);
@@ -137,70 +137,7 @@ void dots(std::int64_t rows, std::int64_t k, const AlongNumber<E>* a, std::int64
   }
 }
 
-// c[0..4) += the sums of four vectors' lanes.
-inline void add_lanes(double* c, const Vector<double>* sums) {
-  const auto both = [](__m512d a, __m512d b) {
-    return _mm512_add_pd(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
-  };
-  const __m512d low = both(sums[0], sums[1]), high = both(sums[2], sums[3]);
-  const __m256d first = _mm256_add_pd(_mm512_castpd512_pd256(low), _mm512_extractf64x4_pd(low, 1)),
-                second =
-                    _mm256_add_pd(_mm512_castpd512_pd256(high), _mm512_extractf64x4_pd(high, 1));
-  const __m256d all = _mm256_add_pd(_mm256_permute2f128_pd(first, second, 0x20),
-                                    _mm256_permute2f128_pd(first, second, 0x31));
-  _mm256_storeu_pd(c, _mm256_add_pd(_mm256_loadu_pd(c), all));
-}
-
-// Rows of fp64 numbers by the four columns of B.
-template <int ROWS>
-inline void some_dots(std::int64_t k, const double* a, std::int64_t ld, std::int64_t ahead,
-                      const double* x, double* c) {
-  constexpr int width = lanes<double>, columns = dot_columns<double>;
-  Vector<double> sums[ROWS][columns] = {};
-  const auto step = [&](const double* const* rows, std::int64_t at) {
-    Vector<double> left[ROWS];
-#pragma GCC unroll 4
-    for (int r = 0; r < ROWS; ++r) left[r] = load(rows[r] + at);
-#pragma GCC unroll 4
-    for (int j = 0; j < columns; ++j, x += width) {
-      const Vector<double> right = load(x);
-#pragma GCC unroll 4
-      for (int r = 0; r < ROWS; ++r) sums[r][j] = multiply_add(left[r], right, sums[r][j]);
-    }
-  };
-  const double* rows[ROWS];
-  for (int r = 0; r < ROWS; ++r) rows[r] = a + r * ld;
-  std::int64_t p = 0;
-  for (; p + width <= k; p += width) {
-#pragma GCC unroll 4
-    for (int r = 0; r < ROWS; ++r) __builtin_prefetch(rows[r] + ahead + p, 0, 2);
-    step(rows, p);
-  }
-  if (p < k) {  // the rest of a vector is zero
-    double last[ROWS][width] = {};
-    for (int r = 0; r < ROWS; ++r) {
-      __builtin_memcpy(last[r], rows[r] + p, static_cast<std::size_t>(k - p) * sizeof(double));
-      rows[r] = last[r];
-    }
-    step(rows, 0);
-  }
-#pragma GCC unroll 4
-  for (int r = 0; r < ROWS; ++r) add_lanes(c + r * columns, sums[r]);
-}
-
-void dots_f64(std::int64_t rows, std::int64_t k, const double* a, std::int64_t ld, const double* x,
-              double* c) {
-  constexpr std::int64_t columns = dot_columns<double>;
-  for (std::int64_t p = 0; p < k; p += dot_run, x += dot_run * columns) {
-    const std::int64_t here = k - p < dot_run ? k - p : dot_run,
-                       ahead = p + dot_run < k ? dot_run : rows * ld - p;
-    std::int64_t i = 0;
-    for (; i + 4 <= rows; i += 4) some_dots<4>(here, a + i * ld + p, ld, ahead, x, c + i * columns);
-    for (; i < rows; ++i) some_dots<1>(here, a + i * ld + p, ld, ahead, x, c + i * columns);
-  }
-}
-
-constexpr DotKernels own_dots{dots<float>, dots_f64, dots<Pair>, dots<Wide>};
+constexpr DotKernels own_dots{dots<float>, dots<Pair>, dots<Wide>};
 constexpr const DotKernels* dot_kernels = &own_dots;
 #else
 constexpr const DotKernels* dot_kernels = nullptr;

@@ -10,6 +10,7 @@
 #include "kernels/simd/digest.hpp"
 #include "kernels/simd/dots.hpp"
 #include "kernels/simd/element_statistics.hpp"
+#include "kernels/simd/four_columns.hpp"
 #include "kernels/simd/group_codes.hpp"
 #include "kernels/simd/group_numbers.hpp"
 #include "kernels/simd/level_numbers.hpp"
@@ -51,6 +52,7 @@ const Isa SIGMASCOPE_JOIN(isa_, SIGMASCOPE_ISA) = {
                     .round_bf16 = round_bf16},
     .product = {.f32 = product<float>,
                 .f64 = product<double>,
+                .f64_by_four = product_by_four,
                 .bf16 = product<Pair>,
                 .wide = product<Wide>},
     .adjoint = {.f32 = adjoint<float>,

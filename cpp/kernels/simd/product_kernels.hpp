@@ -25,6 +25,11 @@ struct ProductKernels {
   void (*f64)(std::int64_t rows, std::int64_t cols, std::int64_t k, const double* a,
               std::int64_t row_step, std::int64_t k_step, const double* b, std::int64_t ldb,
               double* c, std::int64_t ldc, Accumulate);
+  // The same for four columns, with the bits of f64 and sum_blocks: `rows` is a multiple of 8,
+  // those of A are `ld` apart, those of B and C are adjacent. Null if a vector has less than 64
+  // bytes.
+  void (*f64_by_four)(std::int64_t rows, std::int64_t k, const double* a, std::int64_t ld,
+                      const double* b, double* c);
   // K is cut into `pairs` words of two numbers; the steps count words.
   void (*bf16)(std::int64_t rows, std::int64_t cols, std::int64_t pairs, const std::uint32_t* a,
                std::int64_t row_step, std::int64_t k_step, const std::uint32_t* b, std::int64_t ldb,
@@ -60,23 +65,15 @@ struct AdjointKernels {
   const std::uint8_t *pair_places, *wide_places;
 };
 
-// Blocks of dot_columns columns, or of twice as many if these are words of 4 bytes, can be
-// multiplied by dot products along the rows of A, dot_run words of a row at a time.
-template <class Word>
-inline constexpr std::int64_t dot_columns = 32 / static_cast<std::int64_t>(sizeof(Word));
-inline constexpr std::int64_t dot_run = 256;
-// Words of a column that lie together in B.
-template <class Word>
-inline constexpr std::int64_t dot_words = 64 / static_cast<std::int64_t>(sizeof(Word));
+// Blocks of dot_columns columns, or of twice as many, can be multiplied by dot products along the
+// rows of A, dot_run words of a row at a time.
+inline constexpr std::int64_t dot_columns = 8, dot_run = 256;
 
-// C (rows x width) += A B. B is transposed: the next dot_words of each of dot_columns columns, then
-// those that follow. The second eight of 16 columns lie `half` words after the first. f64 has four
-// columns.
+// C (rows x width) += A B. B is transposed: the next 16 words of each of eight columns, then those
+// that follow. The second eight of 16 columns lie `half` words after the first.
 struct DotKernels {
   void (*f32)(std::int64_t rows, std::int64_t k, const float* a, std::int64_t ld, const float* x,
               std::int64_t half, std::int64_t width, float* c);
-  void (*f64)(std::int64_t rows, std::int64_t k, const double* a, std::int64_t ld, const double* x,
-              double* c);
   void (*bf16)(std::int64_t rows, std::int64_t k, const std::uint16_t* a, std::int64_t ld,
                const std::uint32_t* x, std::int64_t half, std::int64_t width, float* c);
   void (*wide)(std::int64_t rows, std::int64_t k, const std::uint16_t* a, std::int64_t ld,
