@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -23,7 +24,8 @@ from sigmascope.errors import CheckpointError
 from sigmascope.matrices.byte_source import ByteSource
 
 from .folders import adapter_folders
-from .modules import Module, modules_of
+from .module import Module
+from .modules import modules_of
 from .settings import NAME, read_settings
 
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -49,7 +51,8 @@ class Adapter(Mapping[str, LowRank]):
     """The changes of one or several LoRA adapters: products B A by the names of the weights.
 
     A name is that of the weight in the base model, `model.layers.0.self_attn.q_proj.weight`; with
-    several adapters, that of the adapter follows in brackets, `…q_proj.weight[second]`. A pickle
+    several adapters, that of the adapter follows in brackets, `…q_proj.weight[second]`. Matrices of
+    a stack that is adapted as one parameter have their numbers, `…experts.down_proj[0]`. A pickle
     holds the path, which is opened again. :func:`sigmascope.scan` takes an adapter as a checkpoint.
 
     Attributes
@@ -61,7 +64,7 @@ class Adapter(Mapping[str, LowRank]):
     roles : mapping of str to Role
         The role of every weight that is changed.
     unreadable : mapping of str to str
-        Changes that are incomplete or no plain product (DoRA, stacked parameters), and the reason.
+        Changes that are incomplete or no plain product (DoRA), and the reason.
     notes, bases : tuple of str
         Remarks on the adapters; paths or names of the base models, from the settings.
     reading, origin
@@ -106,7 +109,12 @@ class Adapter(Mapping[str, LowRank]):
     def _roles(self) -> dict[str, Role]:
         weights = {module.weight for module in self._modules.values()}
         roles = roles_of(weights, rules_for(self.origin.rules, None))
-        return {module.name: roles[module.weight] for module in self._modules.values()}
+        return {
+            module.name: roles[module.weight]
+            if module.index is None
+            else replace(roles[module.weight], expert=module.index)
+            for module in self._modules.values()
+        }
 
     def __getitem__(self, name: str) -> LowRank:
         """Return the change with that name, after checking that its file is unchanged.
@@ -125,7 +133,11 @@ class Adapter(Mapping[str, LowRank]):
 
     def _product(self, module: Module) -> LowRank:
         weights = self._weights[module.name]
-        found = LowRank(weights[module.B], weights[module.A], module.scale)
+        B, A = weights[module.B], weights[module.A]
+        if module.index is not None:
+            first = module.index * module.rank
+            B, A = B[:, module.index :: module.count], A[first : first + module.rank]
+        found = LowRank(B, A, module.scale)
         return found.T if module.transposed else found
 
     def outline(self, name: str) -> LowRank:
@@ -205,6 +217,13 @@ class Adapter(Mapping[str, LowRank]):
         """Return the label of the adapter in the name of a change: "[second]", or nothing."""
         label = self._modules[name].label
         return "" if label is None else f"[{label}]"
+
+    def place_of(self, name: str) -> tuple[Role, str]:
+        """Return the role of the weight that a change belongs to, and the label of the adapter."""
+        role = self.roles[name]
+        if self._modules[name].index is not None:
+            role = replace(role, expert=None)
+        return role, self.label_of(name)
 
     def module_of(self, name: str) -> Module:
         """Return the description of one change."""
