@@ -146,6 +146,80 @@ def test_names_of_tools_are_those_of_the_weight(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(found[weight]), wanted)
 
 
+@pytest.mark.parametrize("operator", ["MatMul", "Gemm"])
+def test_codes_without_a_name_have_that_of_the_node_of_their_numbers(
+    operator: str, tmp_path: Path
+) -> None:
+    """As onnxruntime's quantiser names them; they are read with outputs as rows."""
+    tensors, wanted = linear((12, 20), "U4", 0, 4)
+    names = ("onnx::MatMul_12_DQ_Q4", "s", "z")
+    renamed = dict(zip(names, tensors.values(), strict=True))
+    ending = "MatMul_matmul_Q4" if operator == "MatMul" else "Gemm"
+    place = f"/model/layers.3/self_attn/q_proj/{ending}"
+    node = dequantise(names, axis=0, block_size=4)
+    user = operation(operator, "x", "n_output_0", name=place)
+    path = tmp_path / "m.onnx"
+    found = opened(path, renamed, node, user)
+    (name,) = found
+    assert (found.roles[name].layer, found.roles[name].role) == (3, "q")
+    assert np.asarray(found[name]).tobytes() == wanted.T.tobytes()
+    other = operation("MatMul", "y", "n_output_0", name="/model/layers.4/self_attn/q_proj/MatMul")
+    found = opened(path, renamed, node, user, other)  # of which module is not certain
+    (name,) = found
+    assert found.roles[name].role == "other"
+    assert np.asarray(found[name]).tobytes() == wanted.tobytes()
+
+
+def quantised(kind: str, original: NDArray[Any], symmetric: bool) -> bytes:
+    """A model of one MatMul or Gather, as the quantiser of onnxruntime writes it."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnx_ir")
+    tool: Any = pytest.importorskip("onnxruntime.quantization.matmul_nbits_quantizer")
+    made, types, form = onnx.helper, onnx.TensorProto, tool.QuantFormat
+    product = kind == "MatMul"
+    inputs = ["x", "onnx::MatMul_12"] if product else ["onnx::MatMul_12", "x"]
+    place = "/model/layers.3/self_attn/q_proj/MatMul"
+    x = made.make_tensor_value_info("x", types.FLOAT if product else types.INT64, None)
+    y = made.make_tensor_value_info("y", types.FLOAT, None)
+    stored = onnx.numpy_helper.from_array(original, "onnx::MatMul_12")
+    node = made.make_node(kind, inputs, ["y"], name=place)
+    graph = made.make_graph([node], "g", [x], [y], [stored])
+    model = made.make_model(graph, opset_imports=[made.make_opsetid("", 21)], ir_version=10)
+    quantiser = tool.MatMulNBitsQuantizer(
+        model,
+        block_size=16,
+        is_symmetric=symmetric,
+        quant_format=form.QDQ if product else form.QOperator,
+        op_types_to_quantize=(kind,),
+    )
+    quantiser.process()
+    found: bytes = quantiser.model.model.SerializeToString()
+    return found
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("kind", ["MatMul", "Gather"])
+def test_what_the_quantiser_of_onnxruntime_writes(
+    kind: str, symmetric: bool, tmp_path: Path
+) -> None:
+    """Weights of MatMul as DequantizeLinear, and of Gather, against what onnxruntime computes."""
+    runtime = pytest.importorskip("onnxruntime")
+    original = np.random.default_rng(0).standard_normal((64, 48)).astype(np.float32)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(quantised(kind, original, symmetric))
+    options = runtime.SessionOptions()  # which by default puts MatMulNBits for both nodes
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    x = np.eye(64, dtype=np.float32) if kind == "MatMul" else np.arange(64)
+    (wanted,) = session.run(None, {"x": x})
+    found = ss.open_checkpoint(path)
+    (name,) = found
+    a = np.asarray(found[name])
+    assert (found.roles[name].role == "q") == (kind == "MatMul")
+    np.testing.assert_array_equal(a.T if kind == "MatMul" else a, wanted)
+    assert np.abs(wanted - original).max() < 0.5
+
+
 def test_codes_may_be_varints_and_biases_are_none(tmp_path: Path) -> None:
     tensors, wanted = linear((4, 6), "I4", 1)
     numbers = packed(INT32S, tensors["w"].raw)

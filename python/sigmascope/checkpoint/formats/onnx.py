@@ -35,7 +35,7 @@ from .names import checked_name
 from .onnx_external import Location, data_file, location_of
 from .onnx_nodes import BODIES, CONVOLUTIONS, bodies_of, constant_of, read_node
 from .onnx_tensors import Initializer, read_initializer
-from .onnx_uses import LINEAR, Graph, set_uses
+from .onnx_uses import Graph, set_consumers, set_uses
 from .onnx_varints import VarintNumbers
 from .protobuf import Field, WireStream
 from .stored import Stored, StoredSource
@@ -103,7 +103,6 @@ class _Tensors:
         self.found: dict[str, Initializer] = {}
         self.unread: Counter[str] = Counter()
         self.kernels: set[str] = set()
-        self.dequantised: dict[str, str] = {}
 
     def read(self, main: Field) -> None:
         """Collect the tensors of the main graph, then those of bodies."""
@@ -112,11 +111,14 @@ class _Tensors:
         while graphs:
             done.append(graphs.popleft())
             graphs.extend(self._read_graph(done[-1]))
-        for name in self.kernels:
-            codes = self.dequantised.get(name, name)
-            if codes in self.found:
-                self.found[codes].kernel = True
+        for name in self.kernels & self.found.keys():
+            self.found[name].kernel = True
         set_uses(done)
+        set_consumers(done)
+        for tensor in self.found.values():
+            consumer = None if tensor.use is None else tensor.use.consumer
+            if consumer is not None and consumer.operator in CONVOLUTIONS:
+                tensor.kernel = True
 
     def _read_graph(self, graph: Graph) -> list[Graph]:
         """Collect the initialisers and the constants of a graph; return the bodies within it."""
@@ -130,8 +132,6 @@ class _Tensors:
                 graph.add(stream, node)
                 if node.operator in CONVOLUTIONS:
                     self.kernels.add(node.input(1))
-                elif node.operator in LINEAR:
-                    self.dequantised[node.output] = node.input(0)
                 inner = [
                     self._body(graph, body, f"{node.output}.{attribute}.")
                     for attribute, body in bodies_of(stream, node)

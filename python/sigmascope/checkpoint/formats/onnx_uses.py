@@ -58,6 +58,8 @@ class Use:
         All nodes of this operator that use the tensor do so with the same inputs and attributes.
     place : int
         Place of the tensor among the inputs, from 0.
+    consumer : Use or None
+        Use of the numbers of codes of `LINEAR`, if one node has them.
     """
 
     operator: str
@@ -66,10 +68,13 @@ class Use:
     settings: tuple[tuple[str, int | str], ...] = ()
     agreed: bool = True
     place: int = 1
+    consumer: Use | None = None
 
     @property
     def inputs_first(self) -> bool | None:
         """True if the rows of the matrix are inputs, False if outputs, None if unknown."""
+        if self.consumer is not None:
+            return self.consumer.inputs_first
         if self.operator == "Gemm":
             return not dict(self.settings).get("transB", 0)
         return {BLOCKS: False}.get(self.operator, True if self.operator in _INPUTS_FIRST else None)
@@ -97,7 +102,7 @@ class Graph:
     """A graph: the main one, or a body, whose node and attribute `prefix` names.
 
     `own` are the tensors in it by the names that its nodes give them; `uses` how these nodes use
-    tensors of this graph or of one around it.
+    tensors of this graph or of one around it; `dequantised` the codes of outputs of `LINEAR`.
     """
 
     part: Field
@@ -106,9 +111,12 @@ class Graph:
     around: Graph | None = None
     own: dict[str, Named] = field(default_factory=dict)
     uses: dict[str, Use] = field(default_factory=dict)
+    dequantised: dict[str, str] = field(default_factory=dict)
 
     def add(self, stream: WireStream, node: Node) -> None:
         """Add what a node does with its inputs."""
+        if node.operator in LINEAR:
+            self.dequantised[node.output] = node.input(0)
         for place, name in enumerate(node.inputs):
             use = Use("")
             codes = _CODES.get(node.operator)
@@ -143,6 +151,23 @@ def set_uses(graphs: Sequence[Graph]) -> None:
             others = tuple(_stored_name(graph, other) for other in use.others)
             found = replace(use, others=others)
             tensor.use = found if tensor.use is None else tensor.use.merged(found)
+
+
+def set_consumers(graphs: Sequence[Graph]) -> None:
+    """Set the uses of the numbers of codes, after those of the codes themselves."""
+    uses: dict[str, list[Use]] = {}
+    for graph in graphs:
+        for name, use in graph.uses.items():
+            uses.setdefault(name, []).append(use)
+    for graph in graphs:
+        for output, codes in graph.dequantised.items():
+            tensor, found = graph.named(codes), uses.get(output, [])
+            if tensor is None or tensor.use is None or tensor.use.operator not in LINEAR:
+                continue
+            known = tensor.use.consumer
+            here = found[0] if len(found) == 1 else Use("")
+            consumer = here if known is None else known.merged(here)
+            tensor.use = replace(tensor.use, consumer=consumer)
 
 
 def _stored_name(graph: Graph, name: str | None) -> str | None:
