@@ -27,6 +27,7 @@ from .folders import adapter_folders
 from .module import Module
 from .modules import modules_of
 from .settings import NAME, read_settings
+from .shared_reads import LastRead, shared_matrix
 
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
@@ -75,6 +76,7 @@ class Adapter(Mapping[str, LowRank]):
         self.path, self.origin, self.reading = path, origin, origin.reading
         root = snapshot_of(Path(origin.path)) if isinstance(origin.path, str) else origin.path
         folders = adapter_folders(root)
+        self._last_read = LastRead()
         self._modules: dict[str, Module] = {}
         self._weights: dict[str, Checkpoint] = {}
         self._checkpoints: list[Checkpoint] = []
@@ -133,11 +135,14 @@ class Adapter(Mapping[str, LowRank]):
 
     def _product(self, module: Module) -> LowRank:
         weights = self._weights[module.name]
-        B, A = weights[module.B], weights[module.A]
-        if module.index is not None:
+        A = weights[module.A]
+        if module.index is None:
+            found = LowRank(weights[module.B], A, module.scale)
+        else:
+            B = shared_matrix(weights, module.B, self._last_read)
             first = module.index * module.rank
-            B, A = B[:, module.index :: module.count], A[first : first + module.rank]
-        found = LowRank(B, A, module.scale)
+            A, B = A[first : first + module.rank], B[:, module.index :: module.count]
+            found = LowRank(B, A, module.scale)
         return found.T if module.transposed else found
 
     def outline(self, name: str) -> LowRank:
