@@ -333,19 +333,28 @@ PACKINGS = [("I4", 4), ("U4", 4), ("U8", 2), ("U8", 4), ("U8", 8)]
 @pytest.mark.parametrize("zeros", [True, False])
 @pytest.mark.parametrize("size", [16, 32, 128])
 def test_numbers_of_a_table(dtype: str, bits: int, zeros: bool, size: int, tmp_path: Path) -> None:
-    """As defined, and as onnxruntime gathers all rows."""
     tensors, wanted = table(dtype, bits, zeros, size)
-    attributes = {"block_size": size, "quantize_axis": 1} | ({} if bits == 4 else {"bits": bits})
-    node = gather(tensors, **attributes)
+    node = gather(
+        tensors, block_size=size, quantize_axis=1, **({} if bits == 4 else {"bits": bits})
+    )
     found = opened(tmp_path / "m.onnx", tensors, node)
     assert list(found) == ["w"], found.unreadable
     assert np.asarray(found["w"]).tobytes() == wanted.tobytes()
     statuses = {name: record(found, name)["status"] for name in tensors}
     assert statuses["s"] == "scale"
     assert statuses.get("z", "part") == "part"
-    pytest.importorskip("onnxruntime")
+
+
+@pytest.mark.parametrize(("dtype", "bits"), PACKINGS)
+@pytest.mark.parametrize("zeros", [True, False])
+@pytest.mark.parametrize("size", [16, 32, 128])
+def test_the_operator_gathers_the_same_rows(
+    dtype: str, bits: int, zeros: bool, size: int, tmp_path: Path
+) -> None:
+    tensors, _ = table(dtype, bits, zeros, size)
+    node = gather(tensors, block_size=size, quantize_axis=1, bits=bits)
     rows = Stored("I64", (12,), np.arange(12).tobytes())
-    path = tmp_path / "run.onnx"
+    path = tmp_path / "m.onnx"
     gathered = run(path, node, tensors | {"i": rows}, 12, 80)
     assert np.asarray(ss.open_checkpoint(path)["w"]).tobytes() == gathered.tobytes()
 
