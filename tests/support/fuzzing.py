@@ -14,6 +14,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -275,22 +276,6 @@ def npy(rng: Rng, folder: Path) -> Path:
     return folder / "x.npy"
 
 
-def gguf(rng: Rng, folder: Path) -> Path:
-    return fuzzing_gguf.gguf(rng, folder, noise)
-
-
-def onnx(rng: Rng, folder: Path) -> Path:
-    return fuzzing_onnx.onnx(rng, folder, noise)
-
-
-def flax(rng: Rng, folder: Path) -> Path:
-    return fuzzing_flax.flax(rng, folder, noise)
-
-
-def distributed(rng: Rng, folder: Path) -> Path:
-    return fuzzing_distributed.distributed(rng, folder, noise)
-
-
 def index(rng: Rng, folder: Path) -> Path:
     shards = {}
     for shard in ("a.safetensors", "b.safetensors"):
@@ -386,10 +371,10 @@ READERS: dict[str, Callable[[Rng, Path], Path]] = {
     "safetensors": safetensors,
     "pickle": pickled,
     "npy": npy,
-    "gguf": gguf,
-    "onnx": onnx,
-    "flax": flax,
-    "distributed": distributed,
+    "gguf": partial(fuzzing_gguf.gguf, noise=noise),
+    "onnx": partial(fuzzing_onnx.onnx, noise=noise),
+    "flax": partial(fuzzing_flax.flax, noise=noise),
+    "distributed": partial(fuzzing_distributed.distributed, noise=noise),
     "index": index,
     "config": config,
     "groups": groups,
