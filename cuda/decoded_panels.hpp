@@ -22,7 +22,7 @@ struct DeviceOptions {
   std::int64_t stored_bytes = 0;
   // Bytes of the device that the call is to take in all; 0: not planned.
   std::int64_t planned_bytes = 0;
-  LibraryPaths libraries;
+  LibraryPaths libraries{};
 };
 
 template <class T>

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
+from sigmascope.adapters.parameters import wrapped
 from sigmascope.adapters.targets import stacked
-from sigmascope.adapters.writing import wrapped
 
 Array = np.ndarray[Any, Any]
 Model = dict[str, Array]

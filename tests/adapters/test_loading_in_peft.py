@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.loaded_adapters import best, loaded, numbers, tuned_of
+from tests.support.loaded_adapters import (
+    FAMILIES,
+    best,
+    experts_of,
+    loaded,
+    numbers,
+    tuned_of,
+)
 
 import sigmascope as ss
 
@@ -161,40 +168,10 @@ def test_kernels_that_peft_refuses(
         loaded(base, tmp_path, "LoRA adapter added to ConvNd layer with groups")
 
 
-def experts_of(family: str, config: str, seed: int = 0, **sizes: Any) -> Any:
-    """A small model of transformers with stacked experts."""
-    transformers: Any = pytest.importorskip("transformers", minversion="5.0")
-    torch.manual_seed(seed)
-    common = {
-        "vocab_size": 40,
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 8,
-        "tie_word_embeddings": False,
-    }
-    return getattr(transformers, family)(getattr(transformers, config)(**common, **sizes)).eval()
-
-
-FAMILIES = {
-    "qwen3_moe": {"num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 20},
-    "mixtral": {"num_local_experts": 3, "num_experts_per_tok": 2},
-    "gpt_oss": {"num_local_experts": 3, "num_experts_per_tok": 2},
-}
-"""The last one has stacks with inputs as rows, and biases of routers, which PEFT wraps."""
-
-
-def named(family: str) -> tuple[str, str]:
-    stem = "".join(word.capitalize() for word in family.split("_"))
-    return f"{stem}ForCausalLM", f"{stem}Config"
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_stacked_experts(family: str, tmp_path: Path) -> None:
     """Experts x outputs x inputs, and for gpt_oss experts x inputs x outputs; two in a module."""
-    base = experts_of(*named(family), **FAMILIES[family])
+    base = experts_of(family)
     tuned = tuned_of(base)
     experts = [name for name in base.state_dict() if name.endswith(("gate_up_proj", "down_proj"))]
     assert len(experts) == 4
@@ -240,7 +217,7 @@ def test_stacks_that_are_transposed_when_they_are_loaded(as_rows: bool, tmp_path
 
 def test_a_whole_model_of_experts(tmp_path: Path) -> None:
     """All but biases of experts, which are matrices, and parameters of attention modules."""
-    base = experts_of(*named("gpt_oss"), **FAMILIES["gpt_oss"])
+    base = experts_of("gpt_oss")
     tuned = tuned_of(base)
     found = ss.extract(base, tuned, tmp_path, rank=40, whole=True)
     lost = {row["name"].rpartition(".")[2] for row in found.not_carried}
@@ -252,7 +229,7 @@ def test_a_whole_model_of_experts(tmp_path: Path) -> None:
 
 
 def test_layers_with_stacked_experts_compute_the_same(tmp_path: Path) -> None:
-    base = experts_of(*named("qwen3_moe"), **FAMILIES["qwen3_moe"])
+    base = experts_of("qwen3_moe")
     assert ss.extract(base, tuned_of(base), tmp_path, error=0.5).written
     model, words = loaded(base, tmp_path), torch.arange(12)[None]
     with torch.no_grad():

@@ -90,15 +90,49 @@ def test_a_criterion_gives_each_product_its_rank(tmp_path: Path) -> None:
     assert new.notes == ()
 
 
+def test_each_matrix_of_a_stack_is_truncated(tmp_path: Path) -> None:
+    """The stack has the largest rank, and zeros where a matrix has less; the settings stay."""
+    outer, r, count = "model.layers.0.mlp.experts", 4, 3
+    B, A = factors(32, 24, count * r)
+    B[:, ::count] *= np.geomspace(1, 1e-6, r).astype(np.float32)  # of the first matrix
+    B[:, 1::count] = 0  # one that was not trained
+    tensors = lora(outer, B, A) | lora(f"{outer}.base_layer", *factors(40, 32, count * r, seed=1))
+    names = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    options = {"target_parameters": names, "target_modules": [], "peft_version": "0.21.2"}
+    old = ss.open_adapter(write_adapter(tmp_path / "old", tensors, **options))
+    found = ss.resize(old, tmp_path / "new", error=0.4)
+    new = ss.open_adapter(tmp_path / "new")
+    assert list(new) == list(old) == [each.name for each in found]
+    ranks = {each.name.rpartition(".")[2]: each.rank for each in found}
+    assert ranks["down_proj[0]"] < ranks["down_proj[2]"]
+    largest = max(rank for name, rank in ranks.items() if "down" in name)
+    for each in found:
+        truth, near = dense(old[each.name]), dense(new[each.name])
+        rest = np.linalg.norm(truth - near)
+        assert rest <= 0.4 * np.linalg.norm(truth)
+        assert abs(rest - each.remaining.value) <= each.remaining.error + 1e-12
+        values = np.linalg.svd(truth, compute_uv=False)[each.rank :]
+        rounding = 1e-6 * np.linalg.norm(truth)
+        assert rest == pytest.approx(np.linalg.norm(values), rel=1e-5, abs=rounding)
+        assert new[each.name].scale == 1.0
+        if "down" in each.name:
+            assert new[each.name].rank == largest
+    settings = json.loads((tmp_path / "new" / "adapter_config.json").read_text())
+    assert settings["target_parameters"] == names
+    assert settings["peft_version"] == "0.21.2"
+    again = ss.resize(new, tmp_path / "again", rank=1)
+    assert {each.rank for each in again} == {1}
+
+
 def test_what_is_no_plain_product_is_refused(tmp_path: Path) -> None:
     B, A = factors(32, 24)
     dora = lora(Q, B, A) | {f"{Q}.lora_magnitude_vector": np.ones(32, np.float32)}
-    stack = lora("mlp.experts", *factors(32, 24, 12))
+    broken = lora("mlp.experts", *factors(32, 24, 11))
     whole = lora(Q, B, A) | {"lm_head.weight": B}
     options = {"target_parameters": ["mlp.experts.gate_up_proj"]}
     for tensors, reason in (
         (dora, "DoRA"),
-        (stack, "stacked parameter"),
+        (broken, "11 rows are no multiple of 4"),
         (whole, "saved whole"),
     ):
         folder = write_adapter(tmp_path / reason.split()[0], tensors, **options)

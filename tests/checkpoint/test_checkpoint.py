@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 import safetensors
@@ -22,6 +21,7 @@ from tests.support.checkpoints import (
     write_index,
     write_sharded,
 )
+from tests.support.stored_types import STORED_FLOATS
 
 from sigmascope.checkpoint import open_checkpoint
 from sigmascope.errors import CheckpointError
@@ -255,29 +255,23 @@ def test_removed_file_is_named(tmp_path: Path, calls: list[dict[str, Any]]) -> N
 # ---------------------------------------------------------------------------- values
 
 
-FLOATS: dict[str, Any] = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "F8_E4M3": ml_dtypes.float8_e4m3fn,
-    "F8_E5M2": ml_dtypes.float8_e5m2,
-}
-
-
 def _random_file(path: Path, pad: int) -> Path:
     rng = np.random.default_rng(0)
-    shapes: dict[str, tuple[str, tuple[int, ...]]] = {name: (name, (7, 5)) for name in FLOATS}
+    shapes: dict[str, tuple[str, tuple[int, ...]]] = {
+        name: (name, (7, 5)) for name in STORED_FLOATS
+    }
     shapes |= {"stack": ("BF16", (3, 4, 5)), "conv": ("F32", (3, 2, 4, 4))}
     tensors = [Stored("pad", "U8", (pad,), bytes(pad))]
     for name, (dtype, shape) in shapes.items():
-        tensors.append(of_array(name, dtype, rng.standard_normal(shape).astype(FLOATS[dtype])))
+        tensors.append(
+            of_array(name, dtype, rng.standard_normal(shape).astype(STORED_FLOATS[dtype]))
+        )
     return write_file(path, *tensors)
 
 
 def _official(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     return {
-        name: np.frombuffer(bytes(found["data"]), FLOATS[found["dtype"]])
+        name: np.frombuffer(bytes(found["data"]), STORED_FLOATS[found["dtype"]])
         .reshape(found["shape"])
         .astype(np.float64)
         for name, found in deserialize(path.read_bytes())

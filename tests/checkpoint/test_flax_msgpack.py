@@ -20,25 +20,16 @@ from tests.support.flax_files import (
     packed,
     write_flax,
 )
+from tests.support.stored_types import STORED_FLOATS
 
 import sigmascope as ss
 
-ml_dtypes = pytest.importorskip("ml_dtypes")
-
 A = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
-FORMATS: dict[str, Any] = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "F8_E4M3": ml_dtypes.float8_e4m3fn,
-    "F8_E5M2": ml_dtypes.float8_e5m2,
-}
 
 
-@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("dtype", STORED_FLOATS)
 def test_arrays_are_read_where_they_lie(dtype: str, tmp_path: Path) -> None:
-    numbers = A.astype(FORMATS[dtype])
+    numbers = A.astype(STORED_FLOATS[dtype])
     path = write_flax(tmp_path / "flax_model.msgpack", {"a": {"w": numbers, "b": A[0]}})
     for opened in (ss.open_checkpoint(path), ss.open_checkpoint(tmp_path)):
         np.testing.assert_array_equal(np.asarray(opened["a/w"]), numbers.astype(np.float64))
@@ -252,7 +243,7 @@ def test_files_that_flax_writes(tmp_path: Path) -> None:
     """Its own functions, with its limit of a chunk as small as the arrays here."""
     serialization = pytest.importorskip("flax.serialization")
     tree = {
-        "a": {name: A.astype(kind) for name, kind in FORMATS.items()},
+        "a": {name: A.astype(kind) for name, kind in STORED_FLOATS.items()},
         "n": np.arange(6).reshape(2, 3),
         "s": np.float32(2),
     }
@@ -265,7 +256,7 @@ def test_files_that_flax_writes(tmp_path: Path) -> None:
         finally:
             serialization.MAX_CHUNK_SIZE = kept
         opened = ss.open_checkpoint(path)
-        for name, kind in FORMATS.items():
+        for name, kind in STORED_FLOATS.items():
             np.testing.assert_array_equal(np.asarray(opened[f"a/{name}"]), A.astype(kind))
         elements = opened.elements("n")
         assert elements is not None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,24 @@ def test_an_adapter_on_the_hub(hub: HubServer) -> None:
     found, here = ss.scan("hf://org/model", **HOW), ss.scan(hub.folder, **HOW)
     assert bits(found.rows) == bits(here.rows)
     assert list(ss.open_adapter("hf://org/model")) == list(ss.open_adapter(hub.folder))
+
+
+def test_stacked_experts_on_the_hub_are_read_once(hub: HubServer) -> None:
+    """Each matrix has columns of one tensor that lie apart."""
+    for path in hub.folder.iterdir():
+        path.unlink()
+    rng = np.random.default_rng(0)
+    b, a = (rng.standard_normal(n).astype(np.float32) for n in ((8192, 64), (64, 4096)))
+    write_adapter(hub.folder, lora("mlp.experts", b, a), target_parameters=["experts.down_proj"])
+    here = ss.scan(hub.folder, **HOW)
+    far = ss.open_adapter("hf://org/model")
+    before = hub.sent_bytes
+    found = ss.scan(far, **HOW)
+    assert len(found.analysed) == 16
+    assert bits(found.rows) == bits(here.rows)
+    assert hub.sent_bytes - before < 2 * (a.nbytes + b.nbytes)
+    again = pickle.loads(pickle.dumps(far["mlp.experts.down_proj[3]"]))
+    np.testing.assert_array_equal(np.asarray(again.B), b[:, 3::16])
 
 
 def test_a_folder_of_a_bucket(bucket: BucketServer) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,25 +27,16 @@ from tests.support.onnx_files import (
     tensor,
     write_onnx,
 )
+from tests.support.stored_types import STORED_FLOATS
 
 import sigmascope as ss
 
-ml_dtypes = pytest.importorskip("ml_dtypes")
-
 A = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
-FORMATS: dict[str, Any] = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "F8_E4M3": ml_dtypes.float8_e4m3fn,
-    "F8_E5M2": ml_dtypes.float8_e5m2,
-}
 
 
-@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("dtype", STORED_FLOATS)
 def test_raw_data_of_every_float_is_read_where_it_lies(dtype: str, tmp_path: Path) -> None:
-    array = A.astype(FORMATS[dtype])
+    array = A.astype(STORED_FLOATS[dtype])
     path = write_onnx(tmp_path / "m.onnx", of_array("b", "F32", A[0]), of_array("w", dtype, array))
     opened = ss.open_checkpoint(path)
     np.testing.assert_array_equal(np.asarray(opened["w"]), array.astype(np.float64))
@@ -55,9 +45,9 @@ def test_raw_data_of_every_float_is_read_where_it_lies(dtype: str, tmp_path: Pat
     assert record(opened, "b")["status"] == "vector"
 
 
-@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("dtype", STORED_FLOATS)
 def test_lists_of_a_type_are_read(dtype: str, tmp_path: Path) -> None:
-    array = A.astype(FORMATS[dtype])
+    array = A.astype(STORED_FLOATS[dtype])
     if dtype in ("F64", "F32"):
         numbers = packed(10 if dtype == "F64" else FLOATS, array.ravel())
     else:

@@ -14,6 +14,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -275,22 +276,6 @@ def npy(rng: Rng, folder: Path) -> Path:
     return folder / "x.npy"
 
 
-def gguf(rng: Rng, folder: Path) -> Path:
-    return fuzzing_gguf.gguf(rng, folder, noise)
-
-
-def onnx(rng: Rng, folder: Path) -> Path:
-    return fuzzing_onnx.onnx(rng, folder, noise)
-
-
-def flax(rng: Rng, folder: Path) -> Path:
-    return fuzzing_flax.flax(rng, folder, noise)
-
-
-def distributed(rng: Rng, folder: Path) -> Path:
-    return fuzzing_distributed.distributed(rng, folder, noise)
-
-
 def index(rng: Rng, folder: Path) -> Path:
     shards = {}
     for shard in ("a.safetensors", "b.safetensors"):
@@ -331,14 +316,24 @@ def groups(rng: Rng, folder: Path) -> Path:
 
 
 def adapter(rng: Rng, folder: Path) -> Path:
-    fields = {}
-    for number, (side, shape) in enumerate((("A", [2, 6]), ("B", [6, 2]))):
-        key = f"base_model.model.layers.0.{'a' * 40}.q_proj.lora_{side}.weight"
-        fields[key] = entry("F32", shape, [48 * number, 48 * (number + 1)])
-    (folder / "adapter_model.safetensors").write_bytes(framed(fields, rng.bytes(96)))
-    value = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "use_rslora": False, "use_dora": False}
+    fields, count = {}, 0
+    for wrapper in pick(rng, [[""], [""], ["", ".base_layer"], [".base_layer"]]):
+        for side, shape in (("A", [2, 6]), ("B", [6, 2])):
+            key = f"base_model.model.layers.0.{'a' * 40}.q_proj{wrapper}.lora_{side}.weight"
+            fields[key] = entry("F32", shape, [48 * count, 48 * (count + 1)])
+            count += 1
+    (folder / "adapter_model.safetensors").write_bytes(framed(fields, rng.bytes(48 * count)))
+    value = {
+        "peft_type": "LORA",
+        "r": pick(rng, [1, 2]),
+        "lora_alpha": 4,
+        "use_rslora": False,
+        "use_dora": False,
+    }
     value |= {"rank_pattern": {pick(rng, PATTERNS): 2}, "alpha_pattern": {pick(rng, PATTERNS): 3}}
-    value |= {"target_parameters": None, "fan_in_fan_out": False}
+    stacks = [None, ["q_proj.w"], ["w"], ["q_proj.gate_up_proj", "q_proj.down_proj"]]
+    value |= {"target_parameters": pick(rng, stacks), "fan_in_fan_out": False}
+    value |= {"peft_version": "0.21.2"}
     text = text_of(rng, times(rng, lambda v: changed(rng, v), value))
     (folder / "adapter_config.json").write_bytes(text)
     return folder
@@ -376,10 +371,10 @@ READERS: dict[str, Callable[[Rng, Path], Path]] = {
     "safetensors": safetensors,
     "pickle": pickled,
     "npy": npy,
-    "gguf": gguf,
-    "onnx": onnx,
-    "flax": flax,
-    "distributed": distributed,
+    "gguf": partial(fuzzing_gguf.gguf, noise=noise),
+    "onnx": partial(fuzzing_onnx.onnx, noise=noise),
+    "flax": partial(fuzzing_flax.flax, noise=noise),
+    "distributed": partial(fuzzing_distributed.distributed, noise=noise),
     "index": index,
     "config": config,
     "groups": groups,

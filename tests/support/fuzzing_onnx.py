@@ -60,7 +60,7 @@ def _model(rng: Rng) -> list[Node]:
     names = [b"a.weight", b"b.weight", b"c", b"w"][: int(rng.integers(1, 5))]
     attribute = [(1, b"value"), (5, _tensor(rng, b""))]
     constant: list[Node] = [(2, b"k"), (4, b"Constant"), (5, attribute)]
-    graph: list[Node] = [(1, node), (1, constant), (2, b"main"), *_blocks(rng)]
+    graph: list[Node] = [(1, node), (1, constant), (2, b"main"), *_blocks(rng), *_codes(rng)]
     graph += [(TENSOR, _tensor(rng, name)) for name in names]
     return [(1, 10), (7, graph), (8, [(1, b""), (2, 21)])]
 
@@ -85,11 +85,43 @@ def _blocks(rng: Rng) -> list[Node]:
         arrays[b"n_zeros"] = (zeros, whole if zeros == "U8" else arrays[b"n_scales"][1])
     if index:
         arrays[b"g"] = ("I32", rng.integers(0, count, k, np.int32))
-    found: list[Node] = [(1, node)]
+    return [(1, node), *_stored(arrays)]
+
+
+def _stored(arrays: dict[bytes, tuple[str, Any]]) -> list[Node]:
+    found: list[Node] = []
     for name, (dtype, array) in arrays.items():
         dims = [(1, length) for length in array.shape]
         found.append((TENSOR, [*dims, (2, CODES[dtype]), (8, name), (RAW, array.tobytes())]))
     return found
+
+
+def _codes(rng: Rng) -> list[Node]:
+    """A node of another operator that takes bytes, and its tensors."""
+    operator = pick(rng, [b"DequantizeLinear", b"GatherBlockQuantized", b"QMoE"])
+    e, m, k, size = (int(n) for n in (*rng.integers(1, 4, 3), 16))
+    integers: dict[bytes, int]
+    if operator == b"QMoE":
+        shape, grid = (e, m, k * size), (e, m, k)
+        integers = {b"expert_weight_bits": 8, b"block_size": size, b"weights_prepacked": 0}
+        inputs = [b"x", b"r", b"q_codes", b"q_scales", *[b""] * 7, b"q_zeros"]
+    else:
+        shape, grid = (m, k * size - 1), (m, k)
+        integers = {b"axis": 1, b"block_size": size}
+        inputs = [b"q_codes", b"q_scales", b"q_zeros"]
+    if operator == b"GatherBlockQuantized":
+        integers = {b"quantize_axis": 1, b"block_size": size, b"bits": 8}
+        inputs = [b"q_codes", b"i", b"q_scales", b"q_zeros"]
+    domain = b"" if operator == b"DequantizeLinear" else b"com.microsoft"
+    node: list[Node] = [(1, each) for each in inputs]
+    node += [(2, b"q"), (4, operator), (7, domain)]
+    node += [(5, [(1, key), (3, value), (20, 2)]) for key, value in integers.items()]
+    arrays = {
+        b"q_codes": ("U8", rng.integers(0, 256, shape, np.uint8)),
+        b"q_scales": ("F32", rng.standard_normal(grid, np.float32)),
+        b"q_zeros": ("U8", rng.integers(0, 256, grid, np.uint8)),
+    }
+    return [(1, node), *_stored(arrays)]
 
 
 def _changed(rng: Rng, fields: list[Node]) -> None:

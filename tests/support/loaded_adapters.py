@@ -6,12 +6,42 @@ from __future__ import annotations
 import copy
 import importlib
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 Array = np.ndarray[Any, Any]
+
+FAMILIES = {
+    "qwen3_moe": {"num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 20},
+    "mixtral": {"num_local_experts": 3, "num_experts_per_tok": 2},
+    "gpt_oss": {"num_local_experts": 3, "num_experts_per_tok": 2},
+}
+"""The last one has stacks with inputs as rows, and biases of routers, which PEFT wraps."""
+
+
+def experts_of(family: str, **sizes: Any) -> Any:
+    """A small model of one of FAMILIES, with stacked experts."""
+    torch: Any = importlib.import_module("torch")
+    transformers: Any = pytest.importorskip("transformers", minversion="5.0")
+    torch.manual_seed(0)
+    common = {
+        "vocab_size": 40,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "tie_word_embeddings": False,
+    }
+    stem = "".join(word.capitalize() for word in family.split("_"))
+    config = getattr(transformers, f"{stem}Config")(**(common | FAMILIES[family] | sizes))
+    return getattr(transformers, f"{stem}ForCausalLM")(config).eval()
 
 
 def numbers(model: Any) -> dict[str, Array]:
@@ -39,16 +69,23 @@ def best(name: str, before: Array, after: Array, rank: int) -> Array:
     return np.asarray((U[..., :k] * s[..., None, :k]) @ Vt[..., :k, :]).reshape(shape)
 
 
-def loaded(base: Any, folder: Path, warned: str = "^$") -> Any:
-    """PEFT's model with the adapter; a warning, as of a tensor that is not there, is an error.
+@contextmanager
+def strict(warned: str = "^$") -> Iterator[None]:
+    """Make warnings of PEFT errors, as of a tensor that is not there.
 
     `warned` is the pattern of one that is expected.
     """
-    peft: Any = importlib.import_module("peft")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # PEFT looks for patterns of ranks among modules alone, and applies them to parameters.
         warnings.filterwarnings("ignore", ".*_pattern keys did not match")
         warnings.filterwarnings("ignore", warned)
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+        yield
+
+
+def loaded(base: Any, folder: Path, warned: str = "^$") -> Any:
+    """PEFT's model with the adapter; a warning is an error, but for the one that is expected."""
+    peft: Any = importlib.import_module("peft")
+    with strict(warned):
         return peft.PeftModel.from_pretrained(copy.deepcopy(base), folder)

@@ -99,14 +99,15 @@ def constant(output: str, tensor: bytes, operator: str = "Constant") -> bytes:
 
 
 def operation(
-    operator: str, *inputs: str, name: str = "", domain: str = "", **integers: int
+    operator: str, *inputs: str, name: str = "", domain: str = "", **attributes: int | str
 ) -> bytes:
-    """A node of a graph, with attributes that are integers."""
+    """A node of a graph, with attributes that are integers or texts."""
     parts = [content(1, each) for each in inputs] + [content(2, f"{name}_output_0")]
     parts += [content(3, name), content(4, operator), content(7, domain)]
-    parts += [
-        content(5, content(1, key) + number(3, n) + number(20, 2)) for key, n in integers.items()
-    ]
+    for key, each in attributes.items():
+        of_text = isinstance(each, str)
+        held = content(4, each) if isinstance(each, str) else number(3, each)
+        parts.append(content(5, content(1, key) + held + number(20, 3 if of_text else 2)))
     return content(1, b"".join(parts))
 
 
@@ -116,12 +117,12 @@ def value(field: int, name: str, *shape: int) -> bytes:
     return content(field, content(1, name) + content(2, content(1, number(1, 1) + dims)))
 
 
-def of_nodes(nodes: Iterable[bytes], *tensors: bytes) -> bytes:
+def of_nodes(nodes: Iterable[bytes], *tensors: bytes, opset: int = 17) -> bytes:
     """A model whose graph has these nodes."""
     parts = [*nodes, content(2, "main"), *(content(5, each) for each in tensors)]
-    opsets = [("", 17), ("com.microsoft", 1)]
+    opsets = [("", opset), ("com.microsoft", 1)]
     ends = b"".join(content(8, content(1, domain) + number(2, n)) for domain, n in opsets)
-    return number(1, 9) + content(7, b"".join(parts)) + ends
+    return number(1, 9 if opset < 21 else 10) + content(7, b"".join(parts)) + ends
 
 
 def graph(*tensors: bytes) -> bytes:

@@ -15,3 +15,12 @@ SMALL: dict[str, DTypeLike] = {
     "f4_e2m1": ml_dtypes.float4_e2m1fn,
 }
 TYPES: dict[str, DTypeLike] = {"f64": np.float64, "f32": np.float32, **SMALL}
+STORED_FLOATS: dict[str, DTypeLike] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "F8_E4M3": ml_dtypes.float8_e4m3fn,
+    "F8_E5M2": ml_dtypes.float8_e5m2,
+}
+"""By the names of the safetensors format."""

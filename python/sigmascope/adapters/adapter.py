@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -23,8 +24,10 @@ from sigmascope.errors import CheckpointError
 from sigmascope.matrices.byte_source import ByteSource
 
 from .folders import adapter_folders
-from .modules import Module, modules_of
+from .module import Module
+from .modules import modules_of
 from .settings import NAME, read_settings
+from .shared_reads import LastRead, shared_matrix
 
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
@@ -49,7 +52,8 @@ class Adapter(Mapping[str, LowRank]):
     """The changes of one or several LoRA adapters: products B A by the names of the weights.
 
     A name is that of the weight in the base model, `model.layers.0.self_attn.q_proj.weight`; with
-    several adapters, that of the adapter follows in brackets, `…q_proj.weight[second]`. A pickle
+    several adapters, that of the adapter follows in brackets, `…q_proj.weight[second]`. Matrices of
+    a stack that is adapted as one parameter have their numbers, `…experts.down_proj[0]`. A pickle
     holds the path, which is opened again. :func:`sigmascope.scan` takes an adapter as a checkpoint.
 
     Attributes
@@ -61,7 +65,7 @@ class Adapter(Mapping[str, LowRank]):
     roles : mapping of str to Role
         The role of every weight that is changed.
     unreadable : mapping of str to str
-        Changes that are incomplete or no plain product (DoRA, stacked parameters), and the reason.
+        Changes that are incomplete or no plain product (DoRA), and the reason.
     notes, bases : tuple of str
         Remarks on the adapters; paths or names of the base models, from the settings.
     reading, origin
@@ -72,6 +76,7 @@ class Adapter(Mapping[str, LowRank]):
         self.path, self.origin, self.reading = path, origin, origin.reading
         root = snapshot_of(Path(origin.path)) if isinstance(origin.path, str) else origin.path
         folders = adapter_folders(root)
+        self._last_read = LastRead()
         self._modules: dict[str, Module] = {}
         self._weights: dict[str, Checkpoint] = {}
         self._checkpoints: list[Checkpoint] = []
@@ -106,7 +111,12 @@ class Adapter(Mapping[str, LowRank]):
     def _roles(self) -> dict[str, Role]:
         weights = {module.weight for module in self._modules.values()}
         roles = roles_of(weights, rules_for(self.origin.rules, None))
-        return {module.name: roles[module.weight] for module in self._modules.values()}
+        return {
+            module.name: roles[module.weight]
+            if module.index is None
+            else replace(roles[module.weight], expert=module.index)
+            for module in self._modules.values()
+        }
 
     def __getitem__(self, name: str) -> LowRank:
         """Return the change with that name, after checking that its file is unchanged.
@@ -125,7 +135,14 @@ class Adapter(Mapping[str, LowRank]):
 
     def _product(self, module: Module) -> LowRank:
         weights = self._weights[module.name]
-        found = LowRank(weights[module.B], weights[module.A], module.scale)
+        A = weights[module.A]
+        if module.index is None:
+            found = LowRank(weights[module.B], A, module.scale)
+        else:
+            B = shared_matrix(weights, module.B, self._last_read)
+            first = module.index * module.rank
+            A, B = A[first : first + module.rank], B[:, module.index :: module.count]
+            found = LowRank(B, A, module.scale)
         return found.T if module.transposed else found
 
     def outline(self, name: str) -> LowRank:
@@ -205,6 +222,13 @@ class Adapter(Mapping[str, LowRank]):
         """Return the label of the adapter in the name of a change: "[second]", or nothing."""
         label = self._modules[name].label
         return "" if label is None else f"[{label}]"
+
+    def place_of(self, name: str) -> tuple[Role, str]:
+        """Return the role of the weight that a change belongs to, and the label of the adapter."""
+        role = self.roles[name]
+        if self._modules[name].index is not None:
+            role = replace(role, expert=None)
+        return role, self.label_of(name)
 
     def module_of(self, name: str) -> Module:
         """Return the description of one change."""

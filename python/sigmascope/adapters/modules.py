@@ -11,7 +11,10 @@ from math import prod
 from sigmascope.checkpoint import Checkpoint, TensorRecord
 from sigmascope.checkpoint.naming.roles import role_of
 
+from .module import Module, name_of
+from .parameters import Parameter, parameters_of
 from .settings import Settings
+from .stacks import matrices_of_stack, misfit
 
 PREFIX = "base_model.model."
 
@@ -22,59 +25,6 @@ _READABLE = ("matrix", "kernel")
 
 _HEADS = ("qa_outputs", "summary")
 """Names of linear heads of GPT-2 that have no role."""
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """One change of an adapter.
-
-    Attributes
-    ----------
-    name, weight : str
-        Names of the change and of the weight in the base model.
-    label : str or None
-        Name of the adapter, if there are several.
-    status : str
-        "product", "whole" or "unreadable"; the latter two have a `reason`.
-    A, B : str
-        Names of the factors.
-    scale, rank, alpha : float, int, float
-        The product is scale B A; the scale is alpha / rank, or alpha / sqrt(rank) with rsLoRA.
-    transposed : bool
-        True if the weight is the transpose of the product.
-    dtype, shape, nbytes, file, offset
-        As in its record.
-    note : str or None
-        A remark.
-    stored : str
-        Name of the tensor that is saved in full.
-    magnitude : str
-        Name of the magnitudes of DoRA, whose change is known with a base; its status is
-        "unreadable".
-    parameter : bool
-        True if PEFT adapts the weight by its own name (`target_parameters`).
-    """
-
-    name: str
-    weight: str
-    status: str
-    dtype: str
-    shape: tuple[int, ...]
-    nbytes: int
-    file: str
-    offset: int
-    label: str | None = None
-    reason: str | None = None
-    A: str = ""
-    B: str = ""
-    scale: float = 0.0
-    alpha: float = 0.0
-    rank: int = 0
-    transposed: bool = False
-    note: str | None = None
-    stored: str = ""
-    magnitude: str = ""
-    parameter: bool = False
 
 
 @dataclass(slots=True)
@@ -130,21 +80,24 @@ def modules_of(weights: Checkpoint, settings: Settings, label: str | None) -> It
         pairs[key].take(match.groupdict(), record)
     settings.check_work(module for module, _ in pairs)
     several = len({adapter for _, adapter in pairs}) > 1
+    parameters = parameters_of(
+        {key: None if pair.A is None else (*pair.A["shape"], 0)[0] for key, pair in pairs.items()},
+        {key: settings.rank_of(key[0]) for key in pairs} if settings.parameters else {},
+        settings.parameters,
+    )
     for entry in found:
         if isinstance(entry, _Pair):
-            yield _product(entry, settings, label or (entry.adapter if several else None))
+            own = label or (entry.adapter if several else None)
+            parameter = parameters.get((entry.module, entry.adapter))
+            yield from _changes(entry, settings, own, parameter)
         else:
             yield _saved_in_full(entry, label)
-
-
-def _named(weight: str, label: str | None) -> str:
-    return weight if label is None else f"{weight}[{label}]"
 
 
 def _saved_in_full(record: TensorRecord, label: str | None) -> Module:
     name = record["name"].removeprefix(PREFIX)
     return Module(
-        name=_named(name, label),
+        name=name_of(name, label),
         weight=name.replace(".base_layer.", "."),
         status="whole",
         dtype=record["dtype"],
@@ -158,11 +111,14 @@ def _saved_in_full(record: TensorRecord, label: str | None) -> Module:
     )
 
 
-def _product(pair: _Pair, settings: Settings, label: str | None) -> Module:
+def _changes(
+    pair: _Pair, settings: Settings, label: str | None, parameter: Parameter | None
+) -> Iterator[Module]:
+    """List the change by two factors, or those of the matrices of a stack."""
     known = [record for record in (pair.A, pair.B) if record is not None]
-    weight = f"{pair.module}.weight"
+    weight = f"{pair.module}.weight" if parameter is None else parameter.name
     lost = Module(
-        name=_named(weight, label),
+        name=name_of(weight, label),
         weight=weight,
         status="unreadable",
         dtype=known[0]["dtype"] if known else "",
@@ -171,28 +127,46 @@ def _product(pair: _Pair, settings: Settings, label: str | None) -> Module:
         file=known[0]["file"] if known else "",
         offset=known[0]["offset"] if known else 0,
         label=label,
+        parameter=parameter is not None,
     )
     A, B = pair.A, pair.B
     if A is None or B is None:
-        return replace(lost, reason=f"lora_{'A' if A is None else 'B'} is not there")
+        yield replace(lost, reason=f"lora_{'A' if A is None else 'B'} is not there")
+        return
     for record in (A, B):
         if record["status"] not in _READABLE:
-            return replace(lost, reason=f"{record['name']}: {record['reason'] or record['view']}")
-    if reason := _other_form(pair, settings):
-        return replace(lost, reason=reason)
-    (r, n), (m, rank) = _flat(A["shape"]), _flat(B["shape"])
+            yield replace(lost, reason=f"{record['name']}: {record['reason'] or record['view']}")
+            return
+    if parameter is None:
+        yield _product(lost, pair, A, B, settings)
+        return
+    reason = parameter.reason or misfit(A, B, settings, weight)
+    if settings.dora or pair.magnitude:
+        reason = "DoRA of a parameter that is adapted by its name is not known"
+    if reason is not None:
+        yield replace(lost, reason=reason)
+    elif A["shape"][0] == settings.rank_of(weight):
+        yield _product(lost, pair, A, B, settings)
+    else:
+        yield from matrices_of_stack(lost, A, B, settings)
+
+
+def _product(
+    lost: Module, pair: _Pair, A: TensorRecord, B: TensorRecord, settings: Settings
+) -> Module:
+    """Return the change by two factors."""
+    weight, (r, n), (m, rank) = lost.weight, _flat(A["shape"]), _flat(B["shape"])
     if r != rank:
         shapes = f"{list(B['shape'])} and {list(A['shape'])}"
         return replace(lost, reason=f"B and A of shapes {shapes} have no product")
-    parameter = _is_parameter(pair, settings)
-    adapted = weight if parameter else pair.module
+    adapted = weight if lost.parameter else pair.module
     said = settings.rank_of(adapted)
     note = None
     if said != r:
         if not settings.ranks:
             return replace(lost, reason=f"rank {r} by its shape, {said} by the settings")
         note = f"{weight}: rank {r} by its shape, {said} by rank_pattern; the shape counts"
-    heeds = heeds_fan_in_fan_out(weight) and len(A["shape"]) == 2 and not parameter
+    heeds = heeds_fan_in_fan_out(weight) and len(A["shape"]) == 2 and not lost.parameter
     transposed = pair.embedding or (settings.transposed and heeds)
     found = replace(
         lost,
@@ -206,7 +180,6 @@ def _product(pair: _Pair, settings: Settings, label: str | None) -> Module:
         rank=r,
         transposed=transposed,
         note=note,
-        parameter=parameter,
     )
     return _scaled(found, pair, m) if settings.dora or pair.magnitude else found
 
@@ -227,34 +200,6 @@ def _scaled(found: Module, pair: _Pair, outputs: int) -> Module:
     )
     nbytes = found.nbytes + magnitude["nbytes"]
     return replace(lost, reason=reason, nbytes=nbytes, magnitude=magnitude["name"])
-
-
-def _other_form(pair: _Pair, settings: Settings) -> str | None:
-    """Return the reason why a change is no plain product of its factors, or None."""
-    module = re.sub(r"(?:\.base_layer)+$", "", pair.module)
-    if _is_parameter(pair, settings):
-        return None
-    if settings.stacked and not settings.stacked.isdisjoint(_ends(module)):
-        return "target_parameters: the products of a stacked parameter are not taken apart"
-    return None
-
-
-def _is_parameter(pair: _Pair, settings: Settings) -> bool:
-    """Return whether the weight of a module is adapted by its own name, and is one matrix.
-
-    The factors of a stack have more rows than its rank.
-    """
-    weight = f"{pair.module}.weight"
-    named = bool(settings.parameters) and not settings.parameters.isdisjoint(_ends(weight))
-    return named and pair.A is not None and pair.A["shape"][0] == settings.rank_of(weight)
-
-
-def _ends(name: str) -> Iterator[str]:
-    """List a name and all its suffixes that follow a dot."""
-    yield name
-    while "." in name:
-        name = name.partition(".")[2]
-        yield name
 
 
 def _flat(shape: tuple[int, ...]) -> tuple[int, int]:

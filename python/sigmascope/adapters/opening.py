@@ -31,7 +31,8 @@ def open_adapter(
     -------
     Adapter
         A mapping from names of weights to :class:`LowRank`: s B A with s = alpha / r, or
-        alpha / sqrt(r) with rsLoRA; `rank_pattern` and `alpha_pattern` are applied.
+        alpha / sqrt(r) with rsLoRA; `rank_pattern` and `alpha_pattern` are applied. Each matrix of
+        a stacked parameter is one, `…experts.down_proj[0]`.
 
     Raises
     ------

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.checkpoint import Checkpoint, TensorRecord
+from sigmascope.checkpoint import Checkpoint, Role, TensorRecord
 from sigmascope.checkpoint.views import Cut
 from sigmascope.matrices.joins import hstack, vstack
 from sigmascope.matrices.matrix import Matrix
 
 from .adapter import Adapter
+from .module import Module
+from .orientation import is_transposed, unknown_orientation
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Changes:
 def delta_of(base: Checkpoint, name: str, adapter: Adapter, change: str) -> LowRank:
     """Return the change of a matrix of the base, which may be a part of a weight."""
     delta, view = adapter[change], base.view_of(name)
-    if delta.shape != view.full_shape:
+    if delta.shape != view.full_shape or _is_transposed(base, name, adapter.module_of(change)):
         delta = delta.T  # the base stores its weights transposed
     return delta if view.cut is None else taken(delta, view.cut)
 
@@ -111,22 +113,27 @@ def changes(base: Checkpoint, adapter: Adapter) -> Changes:
     adapter : Adapter
     """
 
-    def place(change: TensorRecord) -> tuple[object, str]:
-        return adapter.roles[change["name"]], adapter.label_of(change["name"])
+    def place(change: TensorRecord) -> tuple[Role, str]:
+        return adapter.place_of(change["name"])
 
     records = {record["name"]: record for record in base.info()}
-    by_role: dict[object, list[str]] = {}
+    parts = _Parts(base, records)
+    by_role: dict[Role, list[str]] = {}
     for name in records:
-        if base.roles[name].role != "other":
-            by_role.setdefault(base.roles[name], []).append(name)
-    claims = Counter(map(place, adapter.info()))
+        role = base.roles[name]
+        if role.role != "other":
+            role = replace(role, role=role.role.removesuffix(".blocks"))  # of MXFP4
+            by_role.setdefault(role, []).append(name)
+    claims = Counter(
+        where for where, _ in {(place(x), adapter.weight_of(x["name"])) for x in adapter.info()}
+    )
     pairs: list[tuple[str, str, str]] = []
     scaled: list[tuple[str, str, str]] = []
     unpaired: dict[str, str] = {}
     tensors: dict[str, str] = {}
     for change in adapter.info():
         name, tensor, how = change["name"], adapter.weight_of(change["name"]), "name"
-        found = by_role.get(adapter.roles[name], [])
+        found = by_role.get(place(change)[0], [])
         if tensor not in records and len(found) == claims[place(change)] == 1:
             tensor, how = found[0], "role"
         if tensor in records:
@@ -136,13 +143,14 @@ def changes(base: Checkpoint, adapter: Adapter) -> Changes:
         elif tensor not in records:
             unpaired[name] = f"{base.path} has no {tensor}, nor one weight of its role"
         elif reason := (
-            _misfit(base, records[tensor], change)
+            _misfit(base, records[tensor], parts.of(tensor), adapter.module_of(name))
             or _cut_within_outputs(base, records[tensor], adapter, name)
         ):
             unpaired[name] = reason
         else:
             into = scaled if adapter.needs_base(name) else pairs
-            into += [(matrix, name, how) for matrix in records[tensor]["matrices"]]
+            number = adapter.module_of(name).index or 0
+            into += [(matrix, name, how) for matrix in parts.of(tensor)[number]]
     return Changes(base, adapter, tuple(pairs), unpaired, tensors, tuple(scaled))
 
 
@@ -163,14 +171,55 @@ def _cut_within_outputs(
     return f"DoRA scales whole outputs of {weight['name']}, of which each part has some inputs"
 
 
-def _misfit(base: Checkpoint, weight: TensorRecord, change: TensorRecord) -> str | None:
+class _Parts:
+    """The matrices of tensors: those of each weight in a stack, or those of one weight."""
+
+    def __init__(self, base: Checkpoint, records: Mapping[str, TensorRecord]) -> None:
+        self._base, self._records = base, records
+        self._known: dict[str, list[list[str]]] = {}
+
+    def of(self, tensor: str) -> list[list[str]]:
+        """List the weights of a tensor, each as the names of the matrices that it is split into."""
+        if tensor not in self._known:
+            found: dict[tuple[int | None, int | None], list[str]] = {}
+            for name in self._records[tensor]["matrices"]:
+                view = self._base.view_of(name)
+                found.setdefault((view.layer, view.index), []).append(name)
+            self._known[tensor] = list(found.values())
+        return self._known[tensor]
+
+
+def _misfit(
+    base: Checkpoint, weight: TensorRecord, parts: Sequence[Sequence[str]], change: Module
+) -> str | None:
     """Return the reason why a change cannot be added to a weight, or None."""
-    if weight["status"] not in ("matrix", "kernel"):
+    if not parts:
         return f"{weight['name']}: {weight['reason'] or weight['view']}"
-    full, shape = base.view_of(weight["matrices"][0]).full_shape, change["shape"]
-    if shape in (full, full[::-1]):
-        return None
-    return (
-        f"{weight['name']} of {weight['file']} is {list(full)}, "
-        f"the change in {change['file']} {list(shape)}"
-    )
+    if len(parts) != change.count:
+        return (
+            f"{weight['name']} of {weight['file']} has {_matrices(len(parts))}, "
+            f"the change in {change.file} {_matrices(change.count)}"
+        )
+    full, shape = base.view_of(weight["matrices"][0]).full_shape, change.shape
+    if shape not in (full, full[::-1]):
+        return (
+            f"{weight['name']} of {weight['file']} is {list(full)}, "
+            f"the change in {change.file} {list(shape)}"
+        )
+    if change.index is not None and full[0] == full[1]:
+        return unknown_orientation(base, change.version)
+    return None
+
+
+def _is_transposed(base: Checkpoint, name: str, change: Module) -> bool:
+    """Tell whether the product of a square matrix of a stack is the transpose of its change."""
+    view = base.view_of(name)
+    if change.index is None or view.full_shape[0] != view.full_shape[1]:
+        return False
+    assert change.version is not None
+    codes = base.record_of(name)["dtype"] == "U8"
+    return is_transposed(base, change.version, stored_as_codes=codes)
+
+
+def _matrices(count: int) -> str:
+    return "1 matrix" if count == 1 else f"{count} matrices"

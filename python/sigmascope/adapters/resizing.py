@@ -16,7 +16,7 @@ from sigmascope.checkpoint.formats.index import read_json
 from sigmascope.spectra import Measure
 
 from .adapter import Adapter
-from .modules import Module
+from .module import Module
 from .opening import open_adapter
 from .settings import NAME
 from .targets import EMBEDDING, KERNEL, LINEAR, STACK, Target, check_dtype
@@ -96,7 +96,7 @@ def resize(
         None or more than one of `rank`, `energy` and `error` is given.
     ValueError
         An argument is out of range, the folder holds an adapter already, or a change is no plain
-        product of two factors: DoRA, stacked parameters, tensors saved whole.
+        product of two factors: DoRA, tensors saved whole.
     NonFiniteError
         A factor holds NaN or infinity.
     OSError
@@ -109,7 +109,8 @@ def resize(
     Notes
     -----
     One read of each factor; O((m + n) r^2) time in float64 for each product. The scale of the old
-    product is in the new factors, so that alpha is the rank. The other settings are copied.
+    product is in the new factors, so that alpha is the rank. The other settings are copied. Each
+    matrix of a stack is truncated by itself; the stack has the largest of their ranks.
 
     Examples
     --------
@@ -142,7 +143,7 @@ def resize(
 def _target_of(source: Adapter, module: Module) -> Target:
     """Return the weight that a product changes, from the names and shapes of its factors."""
     if module.parameter:
-        return Target(module.weight, STACK)
+        return Target(module.weight, STACK, index=module.index or 0, count=module.count)
     _, *kernel = source.stored_shape(module.name)
     form = EMBEDDING if "lora_embedding_" in module.A else KERNEL if len(kernel) > 1 else LINEAR
     extents = tuple(kernel) if form == KERNEL else ()

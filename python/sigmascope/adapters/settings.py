@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from sigmascope.errors import CheckpointError
 NAME = "adapter_config.json"
 
 Patterns = tuple[tuple[LinearPattern, float], ...]
+Version = tuple[int, int, int]
 
 # Initialisations that change the base weight too, so that B A is not the change from the original.
 _CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
@@ -39,11 +41,10 @@ class Settings:
         `fan_in_fan_out`: the rows of the weights are inputs.
     dora : bool
         If True, the rows of the changed weight are scaled as well.
-    stacked : frozenset of str
-        Modules of `target_parameters`, or ends of their names: their stacked weights are adapted
-        as one parameter.
     parameters : frozenset of str
-        `target_parameters` themselves.
+        `target_parameters`: parameters that are adapted by their own names, or ends of the names.
+    version : tuple of int or None
+        Version of PEFT that wrote the adapter.
     base : str or None
         Path or name of the base model.
     notes : tuple of str
@@ -58,8 +59,8 @@ class Settings:
     alphas: Patterns
     transposed: bool
     dora: bool
-    stacked: frozenset[str]
     parameters: frozenset[str]
+    version: Version | None
     base: str | None
     notes: tuple[str, ...]
 
@@ -120,7 +121,6 @@ def read_settings(path: Place) -> Settings:
         )
     if members.get("layer_replication"):
         notes += ("layer_replication: layers are counted as they are in the enlarged model",)
-    parameters = frozenset(_texts(members, "target_parameters", path))
     return Settings(
         path=path,
         r=int(_number(members, "r", path, integer=True)),
@@ -130,8 +130,8 @@ def read_settings(path: Place) -> Settings:
         alphas=_patterns(members, "alpha_pattern", path),
         transposed=_flag(members, "fan_in_fan_out", path),
         dora=_flag(members, "use_dora", path),
-        stacked=frozenset(name.rpartition(".")[0] for name in parameters),
-        parameters=parameters,
+        parameters=frozenset(_texts(members, "target_parameters", path)),
+        version=_version(members.get("peft_version")),
         base=base if isinstance(base, str) else None,
         notes=notes,
     )
@@ -157,6 +157,15 @@ def _flag(members: dict[str, Any], name: str, path: Place) -> bool:
     if value not in (None, False, True):
         raise CheckpointError(f"{path}: {name} {brief(value)} is not true or false")
     return value is True
+
+
+def _version(value: object) -> Version | None:
+    """Return the numbers of a version, "0.18.2.dev0" as (0, 18, 2); None if there are none."""
+    found = re.match(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", str(value))
+    if found is None:
+        return None
+    major, minor, patch = (int(number or 0) for number in found.groups())
+    return major, minor, patch
 
 
 def _texts(members: dict[str, Any], name: str, path: Place) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from sigmascope.checkpoint.formats.safetensors_output import (
 )
 from sigmascope.errors import CheckpointError
 
+from .parameters import wrapped
 from .settings import NAME
 from .targets import STACK, Target, factor_name, stacked
 from .whole import SavedTensors
@@ -38,9 +39,8 @@ WEIGHTS = "adapter_model.safetensors"
 _LONGEST = 180
 """Longest name of a part in bytes; a longer one ends with a digest of the rest."""
 
-_NESTED = ("gate_up_proj", "down_proj")
-"""Stacked parameters of one module, in the order in which PEFT wraps them, which is that of the
-module; the last one is outermost."""
+LAYOUT = "0.20.0"
+"""Version of PEFT that brought the layout of stacks in which factors are written."""
 
 _SAVED = ".saved"
 """Name of the part with tensors that are saved in full, which is no name of a module."""
@@ -160,26 +160,12 @@ class AdapterFolder:
             "use_dora": False,
             **self.settings,
         }
-        if parameters:  # versions of PEFT that do not know the setting refuse it
+        if parameters and not found.get("target_parameters"):
+            # Versions of PEFT that do not know the setting refuse it. The version is that of the
+            # layout of stacks.
             found["target_parameters"] = list(dict.fromkeys(parameters))
+            found.setdefault("peft_version", LAYOUT)
         return found
-
-
-def wrapped(parameters: Sequence[str]) -> dict[str, str]:
-    """Return the names of the modules by which PEFT wraps stacked parameters.
-
-    Of several parameters of one module each wrapper is the `base_layer` of the next one.
-    """
-    modules: dict[str, list[str]] = {}
-    for parameter in parameters:
-        module, _, own = parameter.rpartition(".")
-        modules.setdefault(module, []).append(own)
-    return {
-        f"{module}.{own}": module + ".base_layer" * (len(ordered) - 1 - depth)
-        for module, names in modules.items()
-        for ordered in [sorted(names, key=lambda own: _NESTED.index(own) if own in _NESTED else 0)]
-        for depth, own in enumerate(ordered)
-    }
 
 
 def _depths(carried: Sequence[Carried]) -> dict[str, int]:
@@ -187,8 +173,3 @@ def _depths(carried: Sequence[Carried]) -> dict[str, int]:
     weights = {target.module: target.form == STACK for target, _ in carried}
     names = (name.rpartition(".")[0] if stack else name for name, stack in weights.items())
     return Counter(names)
-
-
-def has_known_order(names: Collection[str]) -> bool:
-    """Tell whether it is known in which order PEFT wraps these parameters of one module."""
-    return len(names) < 2 or set(names) <= {*_NESTED}

@@ -7,7 +7,8 @@ dict follows: `model.layers.3.self_attn.q_proj.weight`. Roles come from that nam
 its own. It is read with outputs as rows, as that parameter is, so that the two compare. A name is
 used only where it is certain: the weight is the second input of one node, and used nowhere else;
 the node is called by its operator, without a number, which a second one in a module would have; and
-no other weight has that name.
+no other weight has that name. Of codes that DequantizeLinear takes it is the node that has their
+numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _ADDED = re.compile(r"_(?:Q\d|quant)$")
 
 #: By operator: ends of the names of nodes. Tools of onnxruntime extend those of nodes they replace.
 _ENDS: Mapping[str, tuple[str, ...]] = {
-    "MatMul": ("MatMul",),
+    "MatMul": ("MatMul", "MatMul_matmul_Q4"),
     "Gemm": ("Gemm",),
     "Conv": ("Conv",),
     "ConvTranspose": ("ConvTranspose",),
@@ -49,7 +50,7 @@ def certain_names(originals: Mapping[str, str], tensors: Mapping[str, Located]) 
     found: dict[str, str] = {}
     for name, located in tensors.items():
         use = located.entry.use
-        place = None if use is None else _place(use)
+        place = None if use is None else _place(use.consumer or use)
         if place is not None and _is_of_node(originals[name], place):
             found[name] = f"{'.'.join(place[:-1])}.weight"
     counts = Counter(found.values())

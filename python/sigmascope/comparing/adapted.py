@@ -15,22 +15,37 @@ from sigmascope.checkpoint import Checkpoint
 
 from .members import ENTRYWISE, Member, Pair, members
 
+_Place = tuple[str | None, int | None]
+"""Tensor of the base, and place in the stack, of a change of one matrix of a stack."""
+
 
 def adapted_pairs(base: Checkpoint, adapter: Adapter) -> Iterator[Pair]:
     """List the pairs in the order of the base, then changes of tensors that the base lacks."""
     links = changes(base, adapter)
     paired: dict[str, list[str]] = {}
+    listed: set[_Place] = set()
     for name, change, _ in (*links.pairs, *links.scaled):
         paired.setdefault(name, []).append(change)
-    unpaired: dict[str | None, list[str]] = {}
+    unpaired: dict[_Place, list[str]] = {}
     for change in links.unpaired:
-        unpaired.setdefault(links.tensors.get(change), []).append(change)
+        place = links.tensors.get(change), adapter.module_of(change).index
+        unpaired.setdefault(place, []).append(change)
     for member in members(base):
-        of_member = paired.get(member.name, []) + unpaired.get(member.record["name"], [])
+        tensor, of_member = member.record["name"], paired.get(member.name, [])
+        for place in {(tensor, None), (tensor, _index(base, member))}:
+            of_member = of_member + unpaired.get(place, [])
+            listed.add(place)
         yield from (_pair(links, member, change) for change in of_member)
         if not of_member:
             yield Pair(member, None, "not analysed", NOT_ADAPTED)
-    yield from (_pair(links, None, change) for change in unpaired.get(None, []))
+    for place, alone in unpaired.items():
+        if place not in listed:
+            yield from (_pair(links, None, change) for change in alone)
+
+
+def _index(base: Checkpoint, member: Member) -> int | None:
+    """Return the place of a matrix in its stack."""
+    return base.view_of(member.name).index if member.matrix else None
 
 
 def _pair(links: Changes, member: Member | None, change: str) -> Pair:

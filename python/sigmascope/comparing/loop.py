@@ -26,7 +26,7 @@ from .beginning import PairBuilder, Source, empty_table, listed_part
 from .entrywise import compared_entrywise
 from .members import Pair
 from .result import Comparison
-from .tasks import Link, MatrixPairs, PairTask, compare_matrices, run
+from .tasks import Link, LinkedFiles, MatrixPairs, PairTask, compare_matrices, run
 from .updates import ON_REQUEST
 
 
@@ -150,7 +150,8 @@ def compare(
             each = options.per_worker(workers)
 
             def task(index: int) -> PairTask:
-                return PairTask.of(both, files, Link.of(pairs[index]), each.of_row(index))
+                linked = LinkedFiles.of(both, files, Link.of(pairs[index]))
+                return PairTask(linked, each.of_row(index))
 
             builder.fill(ExecutorTasks(executor, task, workers, run, len(pairs)), outputs, progress)
     return builder.table

@@ -100,8 +100,8 @@ class MatrixPairs(Mapping[str, MatrixPair]):
 
 
 @dataclass(frozen=True, slots=True)
-class PairTask:
-    """The description of one comparison, for a process that can open the same files.
+class LinkedFiles:
+    """Two matrices in files, for a process that can open the same files.
 
     It holds no array and takes a few kilobytes.
 
@@ -111,25 +111,11 @@ class PairTask:
         Origins and files of both checkpoints, as for :class:`sigmascope.scanning.tasks.MatrixTask`.
     link
         The pair of matrices.
-    options
-        Options of the analysis.
-    attempt
-        Number of this attempt, from 0, as for :class:`sigmascope.scanning.tasks.MatrixTask`.
-    counter
-        The place where the bytes that are read are reported, if there is one.
     """
 
     origins: tuple[Origin | AdapterOrigin, Origin | AdapterOrigin]
     files: tuple[KnownFiles, KnownFiles]
     link: Link
-    options: Options
-    attempt: int = 0
-    counter: SharedCounter | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the row."""
-        return self.link.name
 
     @classmethod
     def of(
@@ -137,12 +123,47 @@ class PairTask:
         checkpoints: tuple[Scannable, Scannable],
         files: tuple[Sequence[FileIdentity], Sequence[FileIdentity]],
         link: Link,
-        options: Options,
     ) -> Self:
-        """Describe the analysis of one pair."""
+        """Describe one pair of matrices of two checkpoints."""
         before, after = checkpoints
         known = known_files(before, files[0]), known_files(after, files[1])
-        return cls((before.origin, after.origin), known, link, options)
+        return cls((before.origin, after.origin), known, link)
+
+    def opened(self) -> MatrixPairs:
+        """Open the checkpoints, unless this process has them open.
+
+        Raises
+        ------
+        CheckpointError
+            A file cannot be read, or is no longer the one that was opened.
+        """
+        before, after = (opened(*one) for one in zip(self.origins, self.files, strict=True))
+        return MatrixPairs(before, after, [self.link])
+
+
+@dataclass(frozen=True, slots=True)
+class PairTask:
+    """The description of one comparison, for another process.
+
+    Attributes
+    ----------
+    linked
+        The pair of matrices.
+    options
+        Options of the analysis.
+    attempt, counter
+        As for :class:`sigmascope.scanning.tasks.MatrixTask`.
+    """
+
+    linked: LinkedFiles
+    options: Options
+    attempt: int = 0
+    counter: SharedCounter | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the row."""
+        return self.linked.link.name
 
 
 def run(task: PairTask) -> Row:
@@ -155,13 +176,12 @@ def run(task: PairTask) -> Row:
     """
     began = time.perf_counter()
     try:
-        before, after = (opened(*one) for one in zip(task.origins, task.files, strict=True))
+        matrices = task.linked.opened()
     except TENSOR_ERRORS as error:
         return failed(error, began)
-    matrices = MatrixPairs(before, after, [task.link])
     budget = ThreadBudget(task.options.num_threads)
     read = None if task.counter is None else task.counter.listener()
-    return compare_matrices(matrices, task.link, task.options, budget, read)
+    return compare_matrices(matrices, task.linked.link, task.options, budget, read)
 
 
 def compare_matrices(

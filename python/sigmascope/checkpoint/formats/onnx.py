@@ -35,7 +35,7 @@ from .names import checked_name
 from .onnx_external import Location, data_file, location_of
 from .onnx_nodes import BODIES, CONVOLUTIONS, bodies_of, constant_of, read_node
 from .onnx_tensors import Initializer, read_initializer
-from .onnx_uses import Graph, set_uses
+from .onnx_uses import Graph, set_consumers, set_uses
 from .onnx_varints import VarintNumbers
 from .protobuf import Field, WireStream
 from .stored import Stored, StoredSource
@@ -114,6 +114,11 @@ class _Tensors:
         for name in self.kernels & self.found.keys():
             self.found[name].kernel = True
         set_uses(done)
+        set_consumers(done)
+        for tensor in self.found.values():
+            consumer = None if tensor.use is None else tensor.use.consumer
+            if consumer is not None and consumer.operator in CONVOLUTIONS:
+                tensor.kernel = True
 
     def _read_graph(self, graph: Graph) -> list[Graph]:
         """Collect the initialisers and the constants of a graph; return the bodies within it."""
@@ -126,7 +131,7 @@ class _Tensors:
                 node = read_node(stream, part)
                 graph.add(stream, node)
                 if node.operator in CONVOLUTIONS:
-                    self.kernels.add(node.second)
+                    self.kernels.add(node.input(1))
                 inner = [
                     self._body(graph, body, f"{node.output}.{attribute}.")
                     for attribute, body in bodies_of(stream, node)

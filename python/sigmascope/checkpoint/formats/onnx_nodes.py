@@ -9,8 +9,8 @@ from typing import NamedTuple
 from .protobuf import Field, WireStream
 
 _INPUT, _OUTPUT, _NODE_NAME, _OPERATOR, _ATTRIBUTE, _DOMAIN = 1, 2, 3, 4, 5, 7
-_NAME, _INTEGER, _TENSOR, _GRAPH, _GRAPHS = 1, 3, 5, 6, 11
-_FEW = 8
+_NAME, _INTEGER, _TEXT, _TENSOR, _GRAPH, _GRAPHS = 1, 3, 4, 5, 6, 11
+_FEW = 32
 
 BODIES = ("If", "Loop", "Scan")
 """Operators with graphs of their own."""
@@ -32,10 +32,9 @@ class Node(NamedTuple):
     output: str
     attributes: tuple[Field, ...]
 
-    @property
-    def second(self) -> str:
-        """Name of the second input; "" if there is none."""
-        return self.inputs[1] if len(self.inputs) > 1 else ""
+    def input(self, place: int) -> str:
+        """Return the name of an input; "" if there is none."""
+        return self.inputs[place] if len(self.inputs) > place else ""
 
 
 def read_node(stream: WireStream, part: Field) -> Node:
@@ -61,18 +60,22 @@ def read_node(stream: WireStream, part: Field) -> Node:
     return Node(operator, name, tuple(inputs), output, tuple(attributes))
 
 
-def integers_of(stream: WireStream, node: Node) -> tuple[tuple[str, int], ...]:
-    """Return the attributes of a node that are integers, each with its name, sorted."""
-    found: dict[str, int] = {}
+def settings_of(stream: WireStream, node: Node) -> tuple[tuple[str, int | str], ...]:
+    """Return the attributes of a node that are integers or texts, each with its name, sorted."""
+    found: dict[str, int | str] = {}
     for attribute in node.attributes:
-        name, value = "", None
+        name = ""
+        value: int | str | None = None
         for each in stream.enter(attribute, "an attribute"):
             if each.number == _NAME:
                 name = stream.text(each, "the name of an attribute")
             elif each.number == _INTEGER:
-                value = stream.number(each, "the number of an attribute")
+                number = stream.number(each, "the number of an attribute")
+                value = number - 2**64 if number >= 2**63 else number
+            elif each.number == _TEXT:
+                value = stream.text(each, "the text of an attribute")
         if value is not None:
-            found[name] = value - 2**64 if value >= 2**63 else value
+            found[name] = value
     return tuple(sorted(found.items()))
 
 

@@ -12,17 +12,19 @@ from functools import partial
 from typing import NamedTuple
 
 from sigmascope.checkpoint.configuration import Configuration
-from sigmascope.checkpoint.formats.onnx_uses import BLOCKS
+from sigmascope.checkpoint.formats.onnx_uses import BLOCKS, EXPERTS, LINEAR, TABLE
 from sigmascope.checkpoint.reading import MAX_SLICES
 from sigmascope.checkpoint.views import Extent, Located, Reading, View, dimensions
 
 from .bitsandbytes import byte_rows, four_bit_weight
 from .compressed import byte_weight, packed_weight
+from .experts import experts_weight
 from .floats import modelopt_weight, packed_bytes
 from .gptq import auto_round_weight, awq_weight, gptq_weight
 from .hqq import CODES as HQQ_CODES
 from .hqq import hqq_weight
 from .layouts import Part
+from .linear import TABLES, linear_weight, table_weight
 from .matmul_nbits import blocks_weight
 from .mlx import mlx_weight
 from .modules import GroupedWeight, LayoutError, Module
@@ -57,6 +59,14 @@ _READERS: Mapping[str, tuple[tuple[str, tuple[str, ...], Reader], ...]] = {
     "hqq": ((HQQ_CODES, ("U8", "I32", "F32", "F16", "BF16"), hqq_weight),),
 }
 
+#: By operator of an ONNX model that takes codes.
+_OPERATORS: Mapping[str, Reader] = {
+    BLOCKS: blocks_weight,
+    **dict.fromkeys(LINEAR, linear_weight),
+    TABLE: table_weight,
+    EXPERTS: experts_weight,
+}
+
 
 class Grouped(NamedTuple):
     """Weights by the names of their codes, and the status of all tensors that belong to them."""
@@ -85,9 +95,11 @@ def grouped_weights(tensors: Mapping[str, Located], config: Configuration) -> Gr
                 if weight.name != name and weight.name in tensors:
                     raise LayoutError(f"there is a {weight.name}, too")
             except LayoutError as error:
-                layout = BLOCKS if read is blocks_weight else method
+                use = tensor.entry.use
+                of_node = use is not None and _OPERATORS.get(use.operator) is read
+                layout = use.operator if use is not None and of_node else method
                 parts[name] = Part("unreadable", f"quantised weight ({layout}): {error}")
-                others = () if tensor.entry.use is None else tensor.entry.use.others[:3]
+                others = () if use is None else use.others
                 parts |= {each: Part("part", f"part of {name}") for each in others if each}
                 continue
             weights[name] = weight
@@ -101,12 +113,18 @@ def _candidates(
 ) -> Iterator[tuple[Module, Reader]]:
     """List who may interpret a tensor as codes: by the node of an ONNX model, or by the method."""
     name, use = tensor.entry.name, tensor.entry.use
-    if use is not None and use.operator == BLOCKS:
-        yield Module(name, tensors, dict(use.integers)), blocks_weight
+    if use is not None and use.operator in _OPERATORS and _are_codes(tensor, use.operator):
+        yield Module(name, tensors, dict(use.settings)), _OPERATORS[use.operator]
         return
     for ending, dtypes, read in _READERS.get(method, ()):
         if name.endswith(ending) and tensor.entry.dtype in dtypes:
             yield Module(name.removesuffix(ending), tensors, config.quantisation), read
+
+
+def _are_codes(tensor: Located, operator: str) -> bool:
+    """Tell whether a tensor is a weight: biases are codes of DequantizeLinear, too."""
+    entry = tensor.entry
+    return operator not in LINEAR or (entry.dtype in TABLES and len(entry.shape) > 1)
 
 
 def _method(tensors: Mapping[str, Located], config: Configuration) -> str:

@@ -11,7 +11,6 @@ number of codes. `g_idx` has the block whose scale and zero an input has. A weig
 
 from __future__ import annotations
 
-import re
 from functools import partial
 
 import numpy as np
@@ -31,13 +30,13 @@ from .modules import (
     read_integers,
     read_numbers,
 )
+from .onnx_nodes import inputs_of, integer_of, original_name
 from .scales import HEADERS
 from .tables import dense, integers, natural, unpacked
 
 _BITS = (2, 4, 8)
 _LEAST_BLOCK = 16
 _TENSORS = ("scales", "zero_points", "g_idx")
-_CODES = re.compile(r"_Q[248](?:G\d+)?$|(?<=\.)q(?=weight$)")
 
 
 def blocks_weight(module: Module) -> GroupedWeight:
@@ -65,7 +64,7 @@ def blocks_weight(module: Module) -> GroupedWeight:
             f"{codes.entry.name} has shape {list(codes.entry.shape)}, where N {rows}, K {columns}, "
             f"bits {bits} and block_size {size} make {[rows, blocks, size * bits // 8]}"
         )
-    named = _named(module, codes)
+    named = inputs_of(module, codes, _TENSORS)
     scales = _part(named, "scales", FLOATS, (rows, blocks))
     zeros = index = None
     if "zero_points" in named.tensors:
@@ -78,7 +77,7 @@ def blocks_weight(module: Module) -> GroupedWeight:
     how = f"{bits} bits of MatMulNBits, scale{zero} per {size} inputs"
     how += "" if index is None else ", by g_idx"
     return GroupedWeight(
-        _original(codes.entry.name, module),
+        original_name(codes.entry.name, module),
         codes,
         packing,
         partial(_load, packing, size, scales, zeros, index),
@@ -90,25 +89,10 @@ def blocks_weight(module: Module) -> GroupedWeight:
 
 
 def _number(module: Module, key: str, default: int = 0) -> int:
-    found: int = module.settings.get(key, default)
+    found = integer_of(module, key, default)
     if found < 1:
         raise LayoutError(f"the node gives {key} {module.settings.get(key)}")
     return found
-
-
-def _named(module: Module, codes: Located) -> Module:
-    """Return the other tensors of the node, by the names of its inputs."""
-    use = codes.entry.use
-    assert use is not None
-    if not use.agreed:
-        raise LayoutError(f"nodes use {codes.entry.name} with different scales or attributes")
-    found: dict[str, Located] = {}
-    for what, name in zip(_TENSORS, use.others, strict=False):
-        if name is None or (name and name not in module.tensors):
-            raise LayoutError(f"the {what} are computed, no stored tensor")
-        if name:
-            found[what] = module.tensors[name]
-    return Module("", found, module.settings)
 
 
 def _part(named: Module, what: str, dtypes: tuple[str, ...], shape: tuple[int, int]) -> Located:
@@ -122,15 +106,6 @@ def _zeros(named: Module, scales: Located, rows: int, blocks: int, bits: int) ->
     if named.tensors["zero_points"].entry.dtype == "U8":
         return _part(named, "zero_points", ("U8",), (rows, -(-blocks * bits // 8)))
     return _part(named, "zero_points", (scales.entry.dtype,), (rows, blocks))
-
-
-def _original(name: str, module: Module) -> str:
-    """Return the name of the weight, which tools extend; that of the codes if it is taken.
-
-    A model keeps the original, too, if something else uses it.
-    """
-    original = _CODES.sub("", name)
-    return name if original in module.tensors else original
 
 
 def _load(

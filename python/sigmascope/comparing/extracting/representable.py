@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from sigmascope.adapters.modules import heeds_fan_in_fan_out
+from sigmascope.adapters.orientation import has_transposed_products
+from sigmascope.adapters.parameters import has_known_order
 from sigmascope.adapters.targets import EMBEDDING, KERNEL, LINEAR, STACK, Target
 from sigmascope.adapters.whole import FLOATS, STORED, Whole, is_bias
-from sigmascope.adapters.writing import has_known_order
 from sigmascope.checkpoint import Checkpoint, TensorRecord
 from sigmascope.comparing.members import Member, Pair
 
@@ -42,12 +43,6 @@ _LEFT_OUT = ("qwen2moe", "qwen2_moe")
 
 _PLAIN = {f"{status} of {dtype}" for status in ("vector", "scalar", "integer") for dtype in STORED}
 """Tensors that a module may have which is saved whole."""
-
-_INPUTS_AS_ROWS = ("gptoss", "gpt_oss", "openaiprivacyfilter", "openai_privacy_filter")
-"""Models whose class tells PEFT that stacks are experts x inputs x outputs (`is_transposed`)."""
-
-_LOADED_AS_OUTPUTS = ("qwen3vlmoe", "qwen3_vl_moe")
-"""Models whose stacks transformers 5 loads as experts x outputs x inputs, stored in either way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +90,7 @@ class Layouts:
             for own in names
         )
         model = (base.architecture or "").lower()
-        as_rows = model.startswith(_INPUTS_AS_ROWS)
-        if model.startswith(_LOADED_AS_OUTPUTS):
-            as_rows = _has_inputs_as_rows(base)
+        as_rows = has_transposed_products(base)
         experts = any(stacks.values()) or any(each["expert"] is not None for each in base.info())
         return cls(transposed, as_rows, frozenset(ambiguous), tensors, experts, model)
 
@@ -203,20 +196,6 @@ class Layouts:
         if record["role"] in EMBEDDINGS:
             return Target(module, EMBEDDING, transposed=True)
         return Target(module, LINEAR, transposed=self.transposed and heeds_fan_in_fan_out(name))
-
-
-def _has_inputs_as_rows(base: Checkpoint) -> bool:
-    """Tell whether stacks are experts x inputs x outputs, by those of the first layer.
-
-    The columns of an expert's second matrix are then the rows of its first one, and not half of
-    these.
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-    for record in base.info():
-        if record["status"] == "stack":
-            shapes.setdefault(record["name"].rpartition(".")[2], record["shape"])
-    first, second = shapes.get("gate_up_proj"), shapes.get("down_proj")
-    return first is not None and second is not None and first[1] == second[2]
 
 
 def _is_saved_with(other: str, module: str) -> bool:

@@ -15,23 +15,16 @@ from typing import Self
 from sigmascope._running.device_slots import DeviceSlots
 from sigmascope._running.ordered import TaskRunner, ThreadTasks
 from sigmascope._running.shared_counts import SharedCounter
-from sigmascope._running.tasks import (
-    TENSOR_ERRORS,
-    ByteListener,
-    KnownFiles,
-    failed,
-    known_files,
-    opened,
-)
+from sigmascope._running.tasks import TENSOR_ERRORS, ByteListener, failed
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.targets import Target
 from sigmascope.adapters.whole import Whole
 from sigmascope.adapters.writing import AdapterFolder
-from sigmascope.checkpoint import Checkpoint, Origin
+from sigmascope.checkpoint import Checkpoint
 from sigmascope.comparing.beginning import Files
 from sigmascope.comparing.entrywise import compared_entrywise
 from sigmascope.comparing.matrix_pairs import StoredPair
-from sigmascope.comparing.tasks import Link, MatrixPairs
+from sigmascope.comparing.tasks import Link, LinkedFiles, MatrixPairs
 
 from .items import Item
 from .layers import Request, extract_matrix
@@ -45,13 +38,11 @@ _TENSORS = "tensors"
 
 @dataclass(frozen=True, slots=True)
 class ExtractionTask:
-    """The description of one extraction, for a process that can open the same files.
-
-    It holds no array and takes a few kilobytes.
+    """The description of one extraction, for another process.
 
     Attributes
     ----------
-    origins, files, link, attempt, counter
+    linked, attempt, counter
         As for :class:`sigmascope.comparing.tasks.PairTask`.
     carrier
         The weight that an adapter changes, or the reason why it cannot.
@@ -59,9 +50,7 @@ class ExtractionTask:
         Arguments of the approximation.
     """
 
-    origins: tuple[Origin, Origin]
-    files: tuple[KnownFiles, KnownFiles]
-    link: Link
+    linked: LinkedFiles
     carrier: Target | str
     request: Request
     attempt: int = 0
@@ -70,15 +59,12 @@ class ExtractionTask:
     @property
     def name(self) -> str:
         """Name of the row."""
-        return self.link.name
+        return self.linked.link.name
 
     @classmethod
     def of(cls, both: Both, files: Files, item: Item, request: Request) -> Self:
         """Describe the extraction of one matrix."""
-        before, after = both
-        known = known_files(before, files[0]), known_files(after, files[1])
-        origins = before.origin, after.origin
-        return cls(origins, known, Link.of(item.pair), carrier_of(item), request)
+        return cls(LinkedFiles.of(both, files, Link.of(item.pair)), carrier_of(item), request)
 
 
 def carrier_of(item: Item) -> Target | str:
@@ -97,12 +83,11 @@ def run(task: ExtractionTask) -> Row:
     """
     began = time.perf_counter()
     try:
-        before, after = (opened(*one) for one in zip(task.origins, task.files, strict=True))
+        pairs = task.linked.opened()
     except TENSOR_ERRORS as error:
         return failed(error, began)
-    pairs = MatrixPairs(before, after, [task.link])
     read = None if task.counter is None else task.counter.listener()
-    return extracted(pairs, task.link, task.carrier, task.request, read)
+    return extracted(pairs, task.linked.link, task.carrier, task.request, read)
 
 
 def extracted(

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Reads of the factor B of a stack from another machine, once for all matrices of the stack.
+
+The columns of one matrix lie apart in B, so that each matrix reads all of it. In a file on this
+machine that costs little, since its pages stay in memory; from another machine it would be a
+download for each matrix.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from sigmascope.checkpoint import Checkpoint
+from sigmascope.checkpoint.formats.stored import StoredSource
+from sigmascope.errors import CheckpointError
+from sigmascope.matrices.byte_source import ByteSource
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.matrices.sources import tensor_in_source
+
+Place = tuple[ByteSource, int, int]
+"""Bytes: their source, the first one, and their number."""
+
+
+class LastRead:
+    """The bytes of the tensor that was read last, which all threads share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: tuple[Place, bytes] | None = None
+
+    def bytes_of(self, place: Place) -> bytes:
+        """Return bytes, which are read unless they are those of the last call."""
+        with self._lock:
+            if self._last is None or self._last[0] != place:
+                self._last = None  # its memory is free before the next read
+                source, start, count = place
+                found = source.read(start, count)
+                if len(found) != count:
+                    what = source.described(start, count)
+                    raise CheckpointError(
+                        f"{source.name}: {what}: {len(found)} bytes could be read"
+                    )
+                self._last = place, found
+            return self._last[1]
+
+
+class SharedBytes(ByteSource):
+    """The bytes of one tensor, all of which are read at the first use of any."""
+
+    def __init__(self, place: Place, last: LastRead) -> None:
+        self._place, self._last = place, last
+        self.name, self.size = place[0].name, place[2]
+
+    def fill(self, offset: int, memory: memoryview) -> None:
+        """Copy bytes of the tensor."""
+        memory[:] = self._last.bytes_of(self._place)[offset : offset + memory.nbytes]
+
+    def identity(self) -> str:
+        """Return that of the file, with the place of the tensor in it."""
+        source, start, count = self._place
+        return f"{source.identity()} {start} {count}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self._place,)
+
+
+def _again(place: Place) -> SharedBytes:
+    return SharedBytes(place, LastRead())
+
+
+def shared_matrix(weights: Checkpoint, name: str, last: LastRead) -> Matrix:
+    """Return a matrix of a checkpoint, of which one from another machine is read whole."""
+    view = weights.view_of(name)
+    extent = view.grid[0][0]
+    stored = extent.header.stored
+    plain = not extent.scaled and extent.row_stride is None and view.cut is None
+    if not isinstance(stored, StoredSource) or not plain:
+        return weights[name]
+    source = SharedBytes((stored.source, extent.offset, extent.nbytes), last)
+    found = tensor_in_source(source, 0, extent.stored_shape, extent.dtype)
+    return found.T if extent.transposed else found

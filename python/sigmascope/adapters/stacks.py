@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The matrices of a stack that PEFT adapts as one parameter, each with its own factors.
+
+A stack of E matrices has A (E r, inputs) and B (outputs, r E). Rows e r, ..., e r + r - 1 of A and
+columns e, e + E, ... of B are the factors of matrix e.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sigmascope.checkpoint import TensorRecord
+from sigmascope.checkpoint.reading import MAX_SLICES
+
+from .module import Module, name_of
+from .settings import Settings
+
+
+def misfit(A: TensorRecord, B: TensorRecord, settings: Settings, parameter: str) -> str | None:
+    """Return the reason why two tensors are no factors of a parameter, or None."""
+    for record in (A, B):
+        if len(record["shape"]) != 2:
+            return f"{_shown(record)}: factors of {parameter} have two axes"
+    (rows, _), (_, columns) = A["shape"], B["shape"]
+    if rows != columns:
+        return (
+            f"{_shown(A)} and {_shown(B)} are no factors of {parameter}: as many rows of A as "
+            "columns of B are needed"
+        )
+    rank = settings.rank_of(parameter)
+    if rows % rank:
+        return (
+            f"{_shown(A)}: {rows} rows are no multiple of {rank}, the rank of {parameter} by "
+            f"{settings.path.name}"
+        )
+    if rows // rank > MAX_SLICES:
+        return f"{_shown(A)}: a stack of {rows // rank} matrices of rank {rank}, above {MAX_SLICES}"
+    return None
+
+
+def matrices_of_stack(
+    stack: Module, A: TensorRecord, B: TensorRecord, settings: Settings
+) -> Iterator[Module]:
+    """List the changes of the matrices of a stack, whose factors fit together."""
+    rank = settings.rank_of(stack.weight)
+    count = A["shape"][0] // rank
+    for index in range(count):
+        yield replace(
+            stack,
+            name=name_of(f"{stack.weight}[{index}]", stack.label),
+            status="product",
+            dtype=A["dtype"] if A["dtype"] == B["dtype"] else "mixed",
+            shape=(B["shape"][0], A["shape"][1]),
+            nbytes=(A["nbytes"] + B["nbytes"]) // count,
+            file=A["file"],
+            offset=A["offset"] + index * (A["nbytes"] // count),
+            A=A["name"],
+            B=B["name"],
+            scale=settings.scale_of(stack.weight, rank),
+            alpha=settings.alpha_of(stack.weight),
+            rank=rank,
+            index=index,
+            count=count,
+            version=settings.version,
+        )
+
+
+def _shown(record: TensorRecord) -> str:
+    return f"{record['file']}: {record['name']} of shape {list(record['shape'])}"

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Codes that nodes of ONNX models take: their attributes, and the tensors that belong to them."""
+
+from __future__ import annotations
+
+import re
+
+from sigmascope.checkpoint.formats.jsontext import brief
+from sigmascope.checkpoint.views import Located
+
+from .modules import LayoutError, Module
+
+_ADDED = re.compile(r"_(?:DQ_)?Q[248](?:G\d+)?$|_quantized$|(?<=\.)q(?=weight$)")
+
+
+def integer_of(module: Module, key: str, default: int = 0) -> int:
+    """Return an attribute that is an integer; LayoutError if it is none."""
+    found = module.settings.get(key, default)
+    if type(found) is not int:
+        raise LayoutError(f"the node gives {key} {brief(found)}, not an integer")
+    return found
+
+
+def inputs_of(module: Module, codes: Located, names: tuple[str, ...]) -> Module:
+    """Return the other tensors of the node, by the names of its inputs.
+
+    Raises
+    ------
+    LayoutError
+        Nodes disagree, or an input is computed.
+    """
+    use = codes.entry.use
+    assert use is not None
+    if not use.agreed:
+        raise LayoutError(f"nodes use {codes.entry.name} with different scales or attributes")
+    found: dict[str, Located] = {}
+    for what, name in zip(names, use.others, strict=True):
+        if name is None or (name and name not in module.tensors):
+            raise LayoutError(f"the {what} are computed, no stored tensor")
+        if name:
+            found[what] = module.tensors[name]
+    return Module("", found, module.settings)
+
+
+def original_name(name: str, module: Module) -> str:
+    """Return the name of the weight, which tools extend; that of the codes if it is taken.
+
+    A model keeps the original, too, if something else uses it.
+    """
+    original = _ADDED.sub("", name)
+    return name if original in module.tensors else original
