@@ -28,11 +28,14 @@ _BLOCKS = (4, 8, 16, 32, 64, 128)
 _STEP_RATE = {
     "mixed": ((8, 16, 32, 64), (120e9, 152e9, 185e9, 195e9)),
     "float32": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
-    "float64": ((4, 8, 16, 32, 64), (16e9, 27e9, 38e9, 46e9, 50e9)),
+    "float64": ((4, 8, 16, 32, 64), (35e9, 40e9, 40e9, 46e9, 50e9)),
     # As float32: that processor has no tiles.
     "split": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
 }
 """Flops per second of A^T (A X), by columns of X: at least as many as fill 32 bytes."""
+
+_CACHE, _MEMORY_RATE = 16e6, 25e9
+"""Bytes of a float64 matrix that stay near the processor, and bytes per second of larger ones."""
 
 _TILE = 16
 """Columns of X that tiles hold: fewer take as long."""
@@ -46,9 +49,9 @@ vectors."""
 
 GRAM_RATE = 50e9
 
-_VALUES_EIGEN, _VECTORS_EIGEN, _GRAM_QUADRATIC = 2e-11, 3.4e-11, 1100
-"""Seconds per n^2 (n + 1100) of every eigenvalue; with the leading eigenvectors. Measured from
-order 64 to 2048."""
+_VALUES_EIGEN, _VECTORS_EIGEN, _GRAM_QUADRATIC, _GRAM_VECTOR = 2e-11, 3.4e-11, 1000, 1.5e-7
+"""Seconds per n^2 (n + 1000) of every eigenvalue; of all eigenvectors too; and per n of each
+leading vector, where they are few. Measured from order 64 to 2048."""
 
 SPECTRUM = {"top": 1e-3, "density": 25e-3}
 """Seconds that a spectrum of some values takes longer than its search, by effort: for quadratures,
@@ -57,9 +60,9 @@ and measures of them for each probe. One of every value has more measures, and n
 _FILE_RATE = 1.5e9
 """Bytes per second of what is read again at each pass."""
 
-_STEP_OVERHEAD = 30e-6
+_STEP_OVERHEAD = 20e-6
 
-_SEARCH_OVERHEAD, _GRAM_OVERHEAD = 0.1e-3, 0.05e-3
+_SEARCH_OVERHEAD, _GRAM_OVERHEAD = 0.05e-3, 0.05e-3
 """Seconds more, of a search and of a Gram matrix, that decide between the two for small matrices.
 Measured from order 8 to 512."""
 
@@ -126,16 +129,23 @@ def krylov_parts(
             steps=steps * (_CUDA_STEP_OVERHEAD + file_bytes / _FILE_RATE),
         )
     return Parts(
-        products=4 * m * n * columns / step_rate(steps_in, block),
+        products=4 * m * n * columns / step_rate(steps_in, block)
+        + steps * _rereading(m * n, final),
         final=4 * m * n * k / step_rate(final, k),
         basis=slow * 8 * n * columns * held * 0.7 / _BASIS_RATE,
-        checks=columns / max(block, held / 4) * _check_seconds(held),
+        checks=columns / max(block, held / 2) * _check_seconds(held),
         steps=steps * (_STEP_OVERHEAD + file_bytes / _FILE_RATE),
     )
 
 
 def _check_seconds(columns: float) -> float:
     return _SMALL_EIGEN * columns**2 * (columns + _SMALL_QUADRATIC)
+
+
+def _rereading(entries: int, precision: str) -> float:
+    """Seconds of a read from memory, which narrow blocks of float64 wait for."""
+    far = precision == "float64" and 8 * entries > _CACHE
+    return 8 * entries / _MEMORY_RATE if far else 0.0
 
 
 def _cuda_step_seconds(entries: int, columns: int, precision: str) -> float:
@@ -156,12 +166,13 @@ def krylov_seconds(
     return sum(krylov_parts(shape, k, block, tol, precision, file_bytes, on_cuda=on_cuda))
 
 
-def gram_seconds(shape: tuple[int, int], *, vectors: bool, on_cuda: bool = False) -> float:
-    """Cost of the whole Gram matrix of the smaller side and its eigenvalues, in float64."""
+def gram_seconds(shape: tuple[int, int], *, vectors: int = 0, on_cuda: bool = False) -> float:
+    """Cost of the Gram matrix of the smaller side, its values and so many vectors, in float64."""
     n, m = sorted(shape)
     gram = m * n**2 / (_CUDA_GRAM_RATE if on_cuda else GRAM_RATE)
-    eigen = _VECTORS_EIGEN if vectors else _VALUES_EIGEN
-    return gram + eigen * n**2 * (n + _GRAM_QUADRATIC)
+    square = n**2 * (n + _GRAM_QUADRATIC)
+    few = _VALUES_EIGEN * square + _GRAM_VECTOR * n * vectors
+    return gram + min(few, _VECTORS_EIGEN * square)
 
 
 @lru_cache(4096)
@@ -177,7 +188,7 @@ def prefers_gram(
 ) -> bool:
     """Tell whether the whole Gram matrix and its vectors cost less than a Krylov search."""
     search = krylov_seconds(shape, k, block, tol, precision, file_bytes, on_cuda=on_cuda)
-    gram = gram_seconds(shape, vectors=True, on_cuda=on_cuda)
+    gram = gram_seconds(shape, vectors=k, on_cuda=on_cuda)
     if not on_cuda:
         search += _SEARCH_OVERHEAD
         gram += _GRAM_OVERHEAD
@@ -200,7 +211,7 @@ def prefers_values(
     `effort`: "top" or "density".
     """
     search = krylov_seconds(shape, k, block, tol, precision, on_cuda=on_cuda)
-    values = gram_seconds(shape, vectors=vectors, on_cuda=on_cuda)
+    values = gram_seconds(shape, vectors=k if vectors else 0, on_cuda=on_cuda)
     return values < search + SPECTRUM[effort]
 
 

@@ -39,10 +39,11 @@ def _costs_less(n: int, k: int, *, given_up: bool) -> bool:
     """Tell whether to decompose A at once, before its Gram matrix is found not to resolve it.
 
     That costs less than many eigenvectors and their check. Below order 256 both together, after a
-    search that was given up, would cost more than twice a decomposition.
+    search that was given up, would cost more than twice a decomposition, unless the vectors are so
+    few that inverse iteration finds them (`small_eigen.cpp`).
     """
     if n < _SMALL:
-        return given_up or 4 * k >= n
+        return (given_up and 5 * k > n) or 4 * k >= n
     return 3 * k >= n
 
 
