@@ -223,18 +223,22 @@ inline void rotate(double* left, double s, double c, std::int64_t height) {
   }
 }
 
-// The implicit QL method: values of a tridiagonal matrix take the place of its diagonal, and the
-// rotations are applied to the columns of `rows`, whose number is a multiple of rows_together.
+// The implicit QL method: values of a scaled tridiagonal matrix take the place of its diagonal, and
+// the rotations are applied to the columns of `rows`, whose number is a multiple of rows_together.
 // False if a value does not converge.
 bool implicit_ql(std::vector<double>& diagonal, std::vector<double>& below, Small& rows) {
   constexpr int most_sweeps = 60;
+  // Values need an absolute accuracy only, so that numbers below a rounding error of T are zeros.
+  constexpr double unit = 0x1p-53;
   const auto n = static_cast<std::int64_t>(diagonal.size());
   const std::int64_t height = rows.rows;
   double *d = diagonal.data(), *e = below.data();
   for (std::int64_t l = 0; l < n; ++l)
     for (int sweep = 0;; ++sweep) {
       std::int64_t m = l;  // the block from l to m is not reduced
-      while (m + 1 < n && std::abs(e[m]) > 0x1p-53 * (std::abs(d[m]) + std::abs(d[m + 1]))) ++m;
+      while (m + 1 < n &&
+             std::abs(e[m]) > unit * std::max(std::abs(d[m]) + std::abs(d[m + 1]), 0.5))
+        ++m;
       if (m == l) break;
       if (sweep == most_sweeps) return false;
       const double half = (d[l + 1] - d[l]) / (2 * e[l]);

@@ -4,50 +4,22 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from tests.support import known_spectra as ks
+from tests.support.algorithms_library import compiled, pointer
 
 import sigmascope as ss
-
-ROOT = Path(__file__).parents[2]
-DOUBLES = ctypes.POINTER(ctypes.c_double)
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """Compile reference_backend/ with the algorithm headers of the source tree."""
-    compiler = shutil.which("g++") or shutil.which("c++")
-    if compiler is None:
-        pytest.skip("no C++ compiler on this machine")
-    blas = Path(ss.__file__).parent / "_libs" / "libscipy_openblas.so"
-    if not blas.exists():  # an in-place build
-        import scipy_openblas32
-
-        blas = Path(scipy_openblas32.get_lib_dir()) / "libscipy_openblas.so"
-    library = tmp_path_factory.mktemp("reference") / "reference.so"
-    sources = [
-        Path(__file__).parent / "reference_backend/reference_backend.cpp",
-        ROOT / "cpp/algorithms/small_dense.cpp",
-        ROOT / "cpp/algorithms/small_eigen.cpp",
-        ROOT / "cpp/algorithms/small_svd.cpp",
-        ROOT / "cpp/storage/memory.cpp",
-    ]
-    flags = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    command = [compiler, *flags, f"-I{ROOT / 'cpp'}", *map(str, sources), str(blas)]
-    subprocess.run([*command, f"-Wl,-rpath,{blas.parent}", "-o", str(library)], check=True)
-    return ctypes.CDLL(str(library))
-
-
-def pointer(array: NDArray[np.float64]) -> Any:
-    return array.ctypes.data_as(DOUBLES)
+    source = Path(__file__).parent / "reference_backend/reference_backend.cpp"
+    return compiled(source, tmp_path_factory.mktemp("reference"))
 
 
 CASES: list[tuple[str, Callable[[], ks.Case], int]] = [

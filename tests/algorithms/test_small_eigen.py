@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Leading eigenpairs and rows of eigenvectors of small symmetric matrices, against LAPACK."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tests.support import known_spectra as ks
+from tests.support.algorithms_library import compiled, pointer
+
+Array = NDArray[np.float64]
+EPSILON = float(np.finfo(np.float64).eps)
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    source = Path(__file__).parent / "small_eigen/small_eigen.cpp"
+    return compiled(source, tmp_path_factory.mktemp("small_eigen"))
+
+
+def with_values(values: Array, seed: int) -> Array:
+    Q = ks.orthonormal(len(values), len(values), np.random.default_rng(seed))
+    G = (Q * values) @ Q.T
+    return np.asarray((G + G.T) / 2)
+
+
+def tridiagonal(diagonal: Array, below: Array) -> Array:
+    return np.diag(diagonal) + np.diag(below, -1) + np.diag(below, 1)
+
+
+KINDS: dict[str, Callable[[int, int], Array]] = {
+    "random": lambda n, seed: with_values(np.random.default_rng(seed).standard_normal(n), seed),
+    "decaying": lambda n, seed: with_values(0.5 ** np.arange(n), seed),
+    "slow": lambda n, seed: with_values(1 / np.arange(1.0, n + 1), seed),
+    "two values": lambda n, seed: with_values(np.where(np.arange(n) < n // 2, 3.0, 1.0), seed),
+    "equal at the top": lambda n, seed: with_values(
+        np.r_[[2.0] * (n // 3), np.ones(n - n // 3)], seed
+    ),
+    "nearly equal": lambda n, seed: with_values(1 + 1e-14 * np.arange(n), seed),
+    "identity": lambda n, seed: np.eye(n),
+    "zero": lambda n, seed: np.zeros((n, n)),
+    "diagonal": lambda n, seed: np.diag(np.random.default_rng(seed).permutation(n) * 1.0),
+    "rank one": lambda n, seed: np.outer(*2 * [np.random.default_rng(seed).standard_normal(n)]),
+    "Wilkinson": lambda n, seed: tridiagonal(np.abs(np.arange(n) - (n - 1) / 2), np.ones(n - 1)),
+    "glued": lambda n, seed: tridiagonal(
+        np.abs(np.arange(n) % 21 - 10.0), np.where(np.arange(1, n) % 21 == 0, 1e-9, 1.0)
+    ),
+    "blocks": lambda n, seed: np.kron(np.eye(n // 2 + 1), [[2.0, 1.0], [1.0, 2.0]])[:n, :n],
+    "Gram": lambda n, seed: (lambda A: A.T @ A)(
+        np.random.default_rng(seed).standard_normal((n, n))
+    ),
+}
+
+
+def check_vectors(G: Array, values: Array, vectors: Array) -> None:
+    """Columns are orthonormal eigenvectors to rounding."""
+    n, k = vectors.shape
+    scale = float(np.linalg.norm(G, 2))
+    assert np.abs(vectors.T @ vectors - np.eye(k)).max() <= 40 * EPSILON * np.sqrt(n)
+    assert np.linalg.norm(G @ vectors - vectors * values, axis=0).max() <= 200 * EPSILON * scale
+
+
+def check_top(native: ctypes.CDLL, G: Array, k: int) -> None:
+    n = len(G)
+    values, vectors = np.zeros(k), np.zeros((k, n))
+    sizes = map(ctypes.c_int64, (n, k))
+    native.top_eigenpairs(
+        pointer(np.ascontiguousarray(G)), *sizes, pointer(values), pointer(vectors)
+    )
+    exact = np.linalg.eigvalsh(G)[::-1]
+    scale = max(abs(exact[0]), abs(exact[-1]))
+    assert np.abs(values - exact[:k]).max() <= 40 * EPSILON * np.sqrt(n) * scale
+    check_vectors(G, values, vectors.T)
+
+
+def check_rows(native: ctypes.CDLL, G: Array, first: int, last: int) -> None:
+    n, wanted = len(G), first + last
+    k = max(n // 6, 1)
+    values, rows, vectors = np.zeros(n), np.zeros((n, wanted)), np.zeros((k, n))
+    converged = native.eigen_rows(
+        pointer(np.ascontiguousarray(G)),
+        *map(ctypes.c_int64, (n, first, last, k)),
+        pointer(values),
+        pointer(rows),
+        pointer(vectors),
+    )
+    assert converged
+    exact, known = np.linalg.eigh(G)
+    scale = max(abs(exact[0]), abs(exact[-1]))
+    assert np.all(np.diff(values) <= 0)
+    assert np.abs(values - exact[::-1]).max() <= 100 * EPSILON * scale
+    check_vectors(G, values[:k], vectors.T)
+    # f(G), in these rows and columns, is the sum of f(value) times the squares of the rows. It does
+    # not depend on the choice of vectors where values are equal.
+    chosen = np.r_[np.arange(first), np.arange(n - last, n)]
+    ours, theirs = rows, known[chosen].T
+    for power in range(4):
+        unit = np.where(scale > 0, scale, 1.0)
+        left = (ours * (values[:, None] / unit) ** power).T @ ours
+        right = (theirs * (exact[:, None] / unit) ** power).T @ theirs
+        np.testing.assert_allclose(left, right, rtol=0, atol=100 * EPSILON * np.sqrt(n))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [5, 24, 63, 130])
+def test_leading_pairs(native: ctypes.CDLL, kind: str, n: int) -> None:
+    G = KINDS[kind](n, n)
+    for k in sorted({1, 2, n // 5, n // 4, n}):
+        check_top(native, G, k)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [1, 2, 9, 24, 63, 130])
+def test_rows_of_all_vectors(native: ctypes.CDLL, kind: str, n: int) -> None:
+    G = KINDS[kind](n, n)
+    for first, last in ((1, 1), (4, 4), (3, 8)):
+        check_rows(native, G, min(first, n), min(last, n))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(KINDS)), st.integers(2, 70), st.integers(-900, 900), st.data())
+def test_a_power_of_two_changes_no_bit(
+    native: ctypes.CDLL, kind: str, n: int, exponent: int, data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(1, max(n // 5, 1)))
+    G = np.ascontiguousarray(KINDS[kind](n, data.draw(st.integers(0, 9))))
+    G[np.abs(G) < 1e-30] = 0  # products of smaller numbers would lose bits in one of the scales
+    found = []
+    for matrix in (G, np.ascontiguousarray(np.ldexp(G, exponent // 8))):
+        values, vectors = np.zeros(k), np.zeros((k, n))
+        sizes = map(ctypes.c_int64, (n, k))
+        native.top_eigenpairs(pointer(matrix), *sizes, pointer(values), pointer(vectors))
+        found.append((values, vectors))
+    assert np.array_equal(np.ldexp(found[0][0], exponent // 8), found[1][0])
+    assert np.array_equal(found[0][1], found[1][1])
