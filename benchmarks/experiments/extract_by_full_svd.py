@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,19 @@ def factors(base: Any, tuned: Any, rank: int) -> tuple[Any, Any]:
     return (U[:, :rank] * roots).contiguous(), (roots[:, None] * Vh[:rank]).contiguous()
 
 
+def is_among_first(name: str, layers: int) -> bool:
+    """Tell whether a tensor belongs to one of the first layers."""
+    found = re.search(r"\.layers\.(\d+)\.", name)
+    return found is not None and int(found[1]) < layers
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Extract an adapter by full SVDs.")
     arguments.add_argument("base", type=Path)
     arguments.add_argument("tuned", type=Path)
     arguments.add_argument("out", type=Path)
     arguments.add_argument("--rank", type=int, default=16)
+    arguments.add_argument("--layers", type=int, help="only so many, the first ones")
     arguments.add_argument("--threads", type=int, default=1)
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
@@ -45,6 +53,8 @@ def main() -> None:
             safe_open(given.tuned / path.name, framework="pt") as after,
         ):
             for name in before.keys():  # noqa: SIM118 (no mapping)
+                if given.layers is not None and not is_among_first(name, given.layers):
+                    continue
                 B, A = factors(before.get_tensor(name), after.get_tensor(name), given.rank)
                 stem = "base_model.model." + name.removesuffix(".weight")
                 tensors |= {f"{stem}.lora_A.weight": A, f"{stem}.lora_B.weight": B}
