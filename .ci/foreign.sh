@@ -89,7 +89,23 @@ HEADER
     LIBFFI_CFLAGS="-I$folder/include" LIBFFI_LIBS="-L$folder/lib -lffi" \
     ZLIB_CFLAGS="-I$folder/include" ZLIB_LIBS="-L$folder/lib -lz" \
     ./configure --build=x86_64-pc-linux-musl --disable-test-modules --with-ensurepip=no --without-readline || return
-  make -j 2 && cp pyconfig.h Include || return
+  make -j "${CMAKE_BUILD_PARALLEL_LEVEL:-2}" && cp pyconfig.h Include || return
   ln -s "$PWD/python" "$folder/python"
   cd "$root"
+}
+
+# Debian's Python for AArch64, run by qemu: FOLDER/python. Its own processes are run by qemu, too.
+arm_python() {
+  local folder=$1 system="$1/system" package
+  mkdir -p "$folder/debs" "$system/usr/lib"
+  ln -s usr/lib "$system/lib"
+  own_apt "$folder/apt" deb -o APT::Architecture=arm64 -o APT::Architectures=arm64
+  apt-get "${own[@]}" install -qq --yes --download-only --no-install-recommends python3.13 libstdc++6 || return
+  (cd "$folder/apt/cache/archives" && apt-get "${own[@]}" download -qq libpython3.13-dev) || return
+  for package in "$folder"/apt/cache/archives/*.deb; do dpkg -x "$package" "$system" || return; done
+  printf '#!/bin/sh\nexec qemu-aarch64 -L %s %s/usr/bin/python3.13 "$@"\n' "$system" "$system" > "$folder/python"
+  chmod +x "$folder/python"
+  rm -f "$system/usr/lib/python3.13/sitecustomize.py"
+  echo "import sys; sys.executable = '$folder/python'" > "$system/usr/lib/python3.13/sitecustomize.py"
+  "$folder/python" -VV
 }
