@@ -142,16 +142,16 @@ void set_moments(const char* codes, std::int64_t n, const PowerSums& s, const Ex
 }
 
 // The rare path for stretches with NaN or infinity. Such elements are left out of the row's sums
-// and count as zeros in the columns.
+// and count as zeros in the columns. Two buffers are what the stack of a thread has room for: musl
+// gives it 128 KiB.
 template <class From>
 void stretch_nonfinite(const char* codes, std::int64_t n, double* columns, Stretch* out) {
-  double zeroed[stretch_length] = {}, finite[stretch_length], unused[stretch_length];
+  double zeroed[stretch_length] = {}, finite[stretch_length];
   std::int64_t count = 0;
   Stretch bad = empty_stretch();
   for (std::int64_t i = 0; i < n; ++i) {
     const auto x = static_cast<double>(From::value(code_at<From>(codes, i)));
     zeroed[i] = __builtin_isfinite(x) ? x : 0.0;
-    unused[i] = 0.0;
     if (__builtin_isfinite(x)) {
       finite[count++] = x;
       continue;
@@ -165,7 +165,7 @@ void stretch_nonfinite(const char* codes, std::int64_t n, double* columns, Stret
   *out = bad;
   if (count == 0) return;
   const char* numbers = reinterpret_cast<const char*>(finite);
-  sum_powers<FromF64, 1>(numbers, 0, count, unused, &sums);
+  sum_powers<FromF64, 1>(numbers, 0, count, zeroed, &sums);  // the sums of columns are not used
   set_moments<FromF64>(numbers, count, sums, extremes_of<FromF64>(numbers, count), out);
   out->nans = bad.nans;
   out->infinities = bad.infinities;
