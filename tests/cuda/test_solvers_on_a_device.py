@@ -64,10 +64,11 @@ def test_float64_answers_have_the_bits_of_the_processor(shape: tuple[int, int]) 
     """Searches of as many steps: a device checks convergence less often."""
     A, _ = known_spectra.exponential(*shape)
     for solver in (
-        lambda **on: ss.svds(A, 6, tol=1e-7, block=32, max_passes=4, method="krylov", **on),
+        lambda **on: ss.svds(A, 6, tol=1e-3, block=32, max_passes=4, method="krylov", **on),
         lambda **on: ss.randomized_svd(A, 6, **on),
     ):
         host, device = solver(), solver(device="cuda")
+        assert host.method == device.method != "Gram matrix"  # which cuBLAS sums in another order
         for name in ("U", "s", "Vt", "errors", "residuals", "fro_norm"):
             np.testing.assert_array_equal(getattr(device, name), getattr(host, name))
         assert device.passes == host.passes
