@@ -129,7 +129,7 @@ def test_rows_of_all_vectors(native: ctypes.CDLL, kind: str, n: int) -> None:
 def test_a_power_of_two_changes_no_bit(
     native: ctypes.CDLL, kind: str, n: int, exponent: int, data: st.DataObject
 ) -> None:
-    k = data.draw(st.integers(1, max(n // 5, 1)))
+    k = data.draw(st.integers(1, max(n // 4, 1)))
     G = np.ascontiguousarray(KINDS[kind](n, data.draw(st.integers(0, 9))))
     G[np.abs(G) < 1e-30] = 0  # products of smaller numbers would lose bits in one of the scales
     found = []

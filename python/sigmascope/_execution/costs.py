@@ -152,6 +152,7 @@ def _cuda_step_seconds(entries: int, columns: int, precision: str) -> float:
     return max(entries * _CUDA_READS, 4 * entries * columns / _CUDA_RATE[precision])
 
 
+@lru_cache(4096)
 def krylov_seconds(
     shape: tuple[int, int],
     k: int,

@@ -26,7 +26,7 @@ from sigmascope.spectra import SVD
 from .krylov import tolerance_note
 
 _SMALL = 256
-"""Order below which searches are given up sooner (`work.hpp`)."""
+"""Order below which a decomposition of A costs little more than its Gram matrix."""
 
 
 def fits_gram(a: Matrix, k: int, options: CallOptions, *, complete: bool = False) -> bool:
@@ -35,16 +35,13 @@ def fits_gram(a: Matrix, k: int, options: CallOptions, *, complete: bool = False
     return fits_host(a, options, need) and fits_device(a, options, need)
 
 
-def _costs_less(n: int, k: int, *, given_up: bool) -> bool:
+def _costs_less(n: int, k: int) -> bool:
     """Tell whether to decompose A at once, before its Gram matrix is found not to resolve it.
 
-    That costs less than many eigenvectors and their check. Below order 256 both together, after a
-    search that was given up, would cost more than twice a decomposition, unless the vectors are so
-    few that inverse iteration finds them (`small_eigen.cpp`).
+    That costs less than many eigenvectors and their check: below order 256 than those that inverse
+    iteration does not find (`small_eigen.cpp`).
     """
-    if n < _SMALL:
-        return (given_up and 5 * k > n) or 4 * k >= n
-    return 3 * k >= n
+    return 4 * k > n if n < _SMALL else 3 * k >= n
 
 
 def svds_by_gram(
@@ -79,7 +76,7 @@ def svds_by_gram(
         tol=tol,
         vectors=vectors,
         may_complete=complete,
-        at_once=not resolved or _costs_less(n, k, given_up=known is not None),
+        at_once=not resolved or _costs_less(n, k),
         seed=arguments.check_seed(seed),
         **plan.native(),
         **paths(opened),
