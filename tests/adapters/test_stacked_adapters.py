@@ -100,7 +100,7 @@ def test_a_scan_has_the_spectrum_of_each(tmp_path: Path) -> None:
 
 
 def test_a_name_without_a_module(tmp_path: Path) -> None:
-    """It belongs to modules that are no plain layers."""
+    """Factors of a parameter whose module has no plain layer are its stack's."""
     B, A = stack(40, 16)
     plain = factors(24, 16)
     tensors = lora(EXPERTS, B, A) | lora("model.layers.0.self_attn.q_proj", *plain)

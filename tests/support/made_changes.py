@@ -14,15 +14,9 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.support.checkpoints import Stored
+from tests.support.stored_types import STORED_FLOATS
 
-FLOATS: dict[str, Any] = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "F8_E4M3": ml_dtypes.float8_e4m3fn,
-    "F8_E5M2": ml_dtypes.float8_e5m2,
-}
+FLOATS: dict[str, Any] = dict(STORED_FLOATS)
 WHOLE: dict[str, Any] = {
     "I64": np.int64,
     "I32": np.int32,

@@ -23,6 +23,7 @@ from sigmascope.errors import CheckpointError
 from .entries import DTYPE_BITS, Header, TensorEntry, opened, start_of
 from .gathered import GatheredTensors, Piece, PiecedTensor
 from .jsontext import brief
+from .memory import DTYPE_NAMES
 from .msgpack_values import BYTES, EXTENSION, INTEGER, LIST, MAP, Value, ValueStream
 from .names import checked_name
 from .stored import Stored, StoredSource
@@ -34,18 +35,7 @@ _ARRAY, _SCALAR = 1, 3
 _WRAPPERS = ("params", "target")
 _MOST = 2**63 - 1
 
-_DTYPES = {
-    "float64": "F64",
-    "float32": "F32",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "float8_e4m3fn": "F8_E4M3",
-    "float8_e5m2": "F8_E5M2",
-    "bool": "BOOL",
-    "complex64": "C64",
-}
-_DTYPES |= {f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)}
-_DTYPES |= {f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)}
+_DTYPES = {name: dtype for name, dtype in DTYPE_NAMES.items() if dtype in DTYPE_BITS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,7 @@ from sigmascope.errors import CheckpointError
 from sigmascope.matrices.npy import read_npy_header
 
 from .entries import Header, TensorEntry, opened
-
-_NAMES = {
-    "float64": "F64",
-    "float32": "F32",
-    "float16": "F16",
-    "bool": "BOOL",
-    "complex64": "C64",
-    "complex128": "C128",
-}
-_NAMES |= {f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)}
-_NAMES |= {f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)}
+from .memory import DTYPE_NAMES
 
 
 def read_npy(path: Place) -> Header:
@@ -38,7 +28,7 @@ def read_npy(path: Place) -> Header:
         entry = TensorEntry(path.stem, "object", (), 0, 0, None, foreign)
         return Header(path, (entry,), {}, stored)
     # The dtypes of ml_dtypes are stored without their names, as V2 and V1.
-    name = _NAMES.get(dtype.name, dtype.str.lstrip("<|=")) if dtype.isnative else dtype.str
+    name = DTYPE_NAMES.get(dtype.name, dtype.str.lstrip("<|=")) if dtype.isnative else dtype.str
     nbytes = prod(shape) * dtype.itemsize
     if offset + nbytes > stored.size:
         raise CheckpointError(
