@@ -67,8 +67,11 @@ class ReadOut {
     const double missing =
         missing_mass(space_, how_.fro2, Rounding::of(how_.lowest_precision, how_.fro2, a_.cols()));
     const auto errors = [&](bool sure) {
-      return value_errors(triplets.s, residuals, sure, bounds, assessment_.clusters, missing,
-                          floor);
+      auto found =
+          value_errors(triplets.s, residuals, sure, bounds, assessment_.clusters, missing, floor);
+      for (std::size_t i = 0; i < found.size(); ++i)
+        found[i] = std::max(found[i], shortfall(i, triplets.s[i], missing, floor));
+      return found;
     };
     result.errors = errors(how_.placement == Placement::sure);
     const auto& judged = options_.of_residuals() ? result.residuals : result.errors;
@@ -121,6 +124,18 @@ class ReadOut {
       if (const double s = values[i], r = residuals[i]; r > unconverged_share * s + floor)
         eta = std::max(eta, (s + r) * (s + r));
     return bounds;
+  }
+
+  // Bound on the error of value i where the vectors read do not reach its Ritz value, beyond the
+  // rounding of T and the floor of the value. No bound of value_errors holds there: they take the
+  // vectors for those of T.
+  double shortfall(std::size_t i, double value, double missing, double floor) const {
+    if (how_.whole_basis) return 0;
+    const double theta = assessment_.theta(static_cast<std::int64_t>(i));
+    const double rounding =
+        projection_rounding<B>(assessment_) + 2 * assessment_.rounding.share * theta;
+    if (theta - rounding <= (value + floor) * (value + floor)) return 0;
+    return std::sqrt(theta + rounding + missing) - value + floor;
   }
 
   bool is_consistent(const Triplets<B>& triplets) const {

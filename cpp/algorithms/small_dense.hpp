@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "algorithms/small_tridiagonal.hpp"
 #include "matrix/small.hpp"
 
 namespace sigmascope {
@@ -30,23 +31,6 @@ std::vector<double> column_norms(const Small& a);
 //
 // All eigenpairs of a symmetric matrix, descending, from its lower triangle (dsyevd).
 EigenPairs eigh(Small a);
-
-// A symmetric matrix, given by its lower triangle, as Q T Q^T, where T is tridiagonal and Q a
-// product of reflections.
-class Tridiagonalized {
- public:
-  explicit Tridiagonalized(Small matrix);
-  int order() const { return order_; }
-  void apply_reflections(const char* side, Small& x) const;        // x = Q x ("L") or x Q ("R")
-  Small chosen_rows(std::int64_t first, std::int64_t last) const;  // the first and last rows of Q
-
-  std::vector<double> diagonal, below;  // of T
-
- private:
-  int order_;
-  Small reflections_;
-  std::vector<double> tau_;
-};
 
 // A symmetric matrix, given by its lower triangle, as Q Z diag(values) Z^T Q^T. Z comes from divide
 // and conquer (Gu & Eisenstat 1995). Q is applied only to the parts of the eigenvectors Q Z that
@@ -78,8 +62,8 @@ EigenPairs top_eigenpairs(Small matrix, std::int64_t k);
 Small top_eigenvectors(const Tridiagonalized& matrix, const std::vector<double>& values,
                        std::int64_t k);
 // All eigenvalues, descending, with the first and the last rows of the eigenvectors, by the
-// implicit QL method (Bowdler, Martin, Reinsch & Wilkinson 1968). A few rows take half the time of
-// divide and conquer, or less. Nothing if a value does not converge.
+// implicit QL method. A few rows take a third of the time of divide and conquer, or less. Nothing
+// if a value does not converge.
 std::optional<EigenRows> eigen_rows(const Tridiagonalized& matrix, std::int64_t first,
                                     std::int64_t last);
 

@@ -101,3 +101,22 @@ def test_randomized_svd_and_gram_spectrum_agree(plain: ctypes.CDLL) -> None:
     every = np.zeros(90)
     plain.plain_gram_spectrum(pointer(A), ctypes.c_int64(120), ctypes.c_int64(90), pointer(every))
     np.testing.assert_allclose(every, ss.svdvals(A).values, atol=1e-7 * sigma[0])
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-7, 1e-5, 1e-3, 0.1, 1.5])
+def test_vectors_that_do_not_reach_their_values_are_no_answer(
+    plain: ctypes.CDLL, angle: float
+) -> None:
+    """A fault in the eigenvectors of a projection once gave values with bounds at rounding."""
+    A, sigma = ks.exponential(60, 40)
+    k = 6
+    s, errors = np.zeros(k), np.zeros(k)
+    converged = plain.plain_wrong_vectors(
+        pointer(A),
+        *map(ctypes.c_int64, (60, 40, k, 4)),
+        ctypes.c_double(angle),
+        pointer(s),
+        pointer(errors),
+    )
+    assert np.all(np.abs(s - sigma[:k]) <= errors)
+    assert bool(converged) == (angle < 1e-8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,38 @@ def tridiagonal(diagonal: Array, below: Array) -> Array:
     return np.diag(diagonal) + np.diag(below, -1) + np.diag(below, 1)
 
 
+def band(half: int, n: int, seed: int) -> Array:
+    """Random numbers that decay along the diagonal, like a projection on a block Krylov space."""
+    rng = np.random.default_rng(seed)
+    G = rng.standard_normal((n, n)) * 0.9 ** np.arange(n)[:, None]
+    G[np.abs(np.subtract.outer(np.arange(n), np.arange(n))) > half] = 0
+    return np.asarray(np.tril(G) + np.tril(G, -1).T)
+
+
+def sparse_band(half: int, n: int, seed: int) -> Array:
+    """Half of the numbers are zero: a rotation that was not made was once kept with its sign."""
+    G = np.tril(band(half, n, seed)) * (np.random.default_rng(seed).random((n, n)) < 0.5)
+    return np.asarray(G + np.tril(G, -1).T)
+
+
+def krylov(n: int, block: int, seed: int) -> Array:
+    """The projection on a block Krylov space of a matrix with copies of its largest value."""
+    rng = np.random.default_rng(seed)
+    values = np.r_[[4.0] * 5, 1 / np.arange(1.0, 4 * n + 1)]
+    Q, T = np.zeros((len(values), 0)), np.zeros((n, n))
+    X = rng.standard_normal((len(values), block))
+    for j in range(0, n, block):
+        X, R = np.linalg.qr(X - Q @ (Q.T @ X))
+        X = X[:, : n - j]
+        if j > 0:
+            T[j : j + block, j - block : j] = R[: n - j]
+        Q = np.hstack([Q, X])
+        X = values[:, None] * X
+        T[j : j + block, j : j + block] = (Q.T @ X)[j:]
+        X -= Q @ (Q.T @ X)
+    return np.asarray(np.tril(T) + np.tril(T, -1).T)
+
+
 KINDS: dict[str, Callable[[int, int], Array]] = {
     "random": lambda n, seed: with_values(np.random.default_rng(seed).standard_normal(n), seed),
     "decaying": lambda n, seed: with_values(0.5 ** np.arange(n), seed),
@@ -53,6 +86,12 @@ KINDS: dict[str, Callable[[int, int], Array]] = {
         np.abs(np.arange(n) % 21 - 10.0), np.where(np.arange(1, n) % 21 == 0, 1e-9, 1.0)
     ),
     "blocks": lambda n, seed: np.kron(np.eye(n // 2 + 1), [[2.0, 1.0], [1.0, 2.0]])[:n, :n],
+    **{f"band of {w}": partial(band, w) for w in range(2, 10)},
+    "growing band of 8": lambda n, seed: np.ascontiguousarray(band(8, n, seed)[::-1, ::-1]),
+    "band with zeros": lambda n, seed: sparse_band(7, n, seed),
+    "blocks of 4": lambda n, seed: np.kron(np.eye(n // 4 + 1), np.ones((4, 4)))[:n, :n],
+    "tiny band": lambda n, seed: np.where(np.eye(n) > 0, 1.0, 1e-170 * band(3, n, seed)),
+    "Krylov": lambda n, seed: krylov(n, 4, seed),
     "Gram": lambda n, seed: (lambda A: A.T @ A)(
         np.random.default_rng(seed).standard_normal((n, n))
     ),

@@ -65,6 +65,7 @@ BLAS = (
     "algorithms/small_dense.cpp",
     "algorithms/small_eigen.cpp",
     "algorithms/small_svd.cpp",
+    "algorithms/small_tridiagonal.cpp",
     "bindings/module.cpp",
 )
 """Where BLAS and LAPACK may be named."""

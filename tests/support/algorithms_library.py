@@ -32,9 +32,11 @@ def compiled(source: Path, folder: Path) -> ctypes.CDLL:
     library = folder / f"{source.stem}.so"
     sources = [
         source,
+        ROOT / "cpp/algorithms/implicit_ql.cpp",
         ROOT / "cpp/algorithms/small_dense.cpp",
         ROOT / "cpp/algorithms/small_eigen.cpp",
         ROOT / "cpp/algorithms/small_svd.cpp",
+        ROOT / "cpp/algorithms/small_tridiagonal.cpp",
         ROOT / "cpp/storage/memory.cpp",
     ]
     flags = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]

@@ -38,49 +38,66 @@ inline void transpose(Vector<double>* rows) {
   }
 }
 
-// Sums of eight rows over `k` columns, of which the first eight or fewer are multiplied.
-inline void some_columns_of_eight(std::int64_t k, const double* a, std::int64_t ld, const double* b,
-                                  Vector<double>* sums) {
-  Vector<double> columns[8];
-  if (k >= 8) {
+// Sums of eight rows, or of more, over `k` columns, of which the first eight or fewer are
+// multiplied.
+template <int EIGHTS>
+inline void some_columns(std::int64_t k, const double* a, std::int64_t ld, const double* b,
+                         Vector<double> (*sums)[4]) {
+  Vector<double> columns[EIGHTS][8];
+  const auto mask = static_cast<__mmask8>(k < 8 ? (1 << k) - 1 : 0xff);
+#pragma GCC unroll 2
+  for (int e = 0; e < EIGHTS; ++e) {
 #pragma GCC unroll 8
-    for (int r = 0; r < 8; ++r) columns[r] = load(a + r * ld);
-    transpose(columns);
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j)
+    for (int r = 0; r < 8; ++r) {
+      const double* row = a + (8 * e + r) * ld;
+      columns[e][r] = k < 8 ? _mm512_maskz_loadu_pd(mask, row) : load(row);
+    }
+    transpose(columns[e]);
+  }
+  const auto add_column = [&](int j) {
 #pragma GCC unroll 4
-      for (int c = 0; c < 4; ++c)
-        sums[c] = multiply_add(columns[j], broadcast(b[4 * j + c]), sums[c]);
+    for (int c = 0; c < 4; ++c) {
+      const Vector<double> factor = broadcast(b[4 * j + c]);
+#pragma GCC unroll 2
+      for (int e = 0; e < EIGHTS; ++e) sums[e][c] = multiply_add(columns[e][j], factor, sums[e][c]);
+    }
+  };
+  if (k < 8) {
+    for (int j = 0; j < k; ++j) add_column(j);
     return;
   }
-  const auto mask = static_cast<__mmask8>((1 << k) - 1);
 #pragma GCC unroll 8
-  for (int r = 0; r < 8; ++r) columns[r] = _mm512_maskz_loadu_pd(mask, a + r * ld);
-  transpose(columns);
-  for (int j = 0; j < k; ++j)
+  for (int j = 0; j < 8; ++j) add_column(j);
+}
+
+// Eight rows, or sixteen: each factor of B is loaded once for all of them.
+template <int EIGHTS>
+void rows_by_four(std::int64_t k, const double* a, std::int64_t ld, const double* b, double* c) {
+  alignas(64) double total[EIGHTS][4][8];
+  for (int e = 0; e < EIGHTS; ++e)
+    for (int r = 0; r < 8; ++r)
+      for (int j = 0; j < 4; ++j) total[e][j][r] = c[4 * (8 * e + r) + j];
+  for (std::int64_t block = 0; block < k; block += k_block) {
+    const std::int64_t end = k - block < k_block ? k : block + k_block;
+    Vector<double> sums[EIGHTS][4] = {};
+    for (std::int64_t p = block; p < end; p += 8)
+      some_columns<EIGHTS>(end - p, a + p, ld, b + 4 * p, sums);
+#pragma GCC unroll 2
+    for (int e = 0; e < EIGHTS; ++e)
 #pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c)
-      sums[c] = multiply_add(columns[j], broadcast(b[4 * j + c]), sums[c]);
+      for (int j = 0; j < 4; ++j) store(total[e][j], load(total[e][j]) + sums[e][j]);
+  }
+  for (int e = 0; e < EIGHTS; ++e)
+    for (int r = 0; r < 8; ++r)
+      for (int j = 0; j < 4; ++j) c[4 * (8 * e + r) + j] = total[e][j][r];
 }
 
 // See ProductKernels::f64_by_four.
 void by_four(std::int64_t rows, std::int64_t k, const double* a, std::int64_t ld, const double* b,
              double* c) {
-  for (std::int64_t i = 0; i < rows; i += 8) {
-    alignas(64) double total[4][8];
-    for (int r = 0; r < 8; ++r)
-      for (int j = 0; j < 4; ++j) total[j][r] = c[4 * (i + r) + j];
-    for (std::int64_t block = 0; block < k; block += k_block) {
-      const std::int64_t end = k - block < k_block ? k : block + k_block;
-      Vector<double> sums[4] = {};
-      for (std::int64_t p = block; p < end; p += 8)
-        some_columns_of_eight(end - p, a + i * ld + p, ld, b + 4 * p, sums);
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) store(total[j], load(total[j]) + sums[j]);
-    }
-    for (int r = 0; r < 8; ++r)
-      for (int j = 0; j < 4; ++j) c[4 * (i + r) + j] = total[j][r];
-  }
+  std::int64_t i = 0;
+  for (; i + 16 <= rows; i += 16) rows_by_four<2>(k, a + i * ld, ld, b, c + 4 * i);
+  if (i < rows) rows_by_four<1>(k, a + i * ld, ld, b, c + 4 * i);
 }
 
 constexpr auto product_by_four = by_four;

@@ -91,6 +91,7 @@ class Parts(NamedTuple):
     steps: float
 
 
+@lru_cache(1024)
 def basis_columns(k: int, block: int, tol: float) -> float:
     """Columns multiplied for slowly decaying spectra, +- 20 %: a fit over those of `bench`.
 

@@ -86,6 +86,7 @@ def elementwise_need(layout: PassLayout) -> Need:
     return Need(32 * sum(layout.shape), _core.element_pass_bytes(layout))
 
 
+@lru_cache(maxsize=1024)  # small matrices come in great numbers
 def krylov_need(
     layout: PassLayout,
     k: int,
@@ -125,6 +126,7 @@ def krylov_need(
     return Need(basis + one + answer, working, max(block, k))
 
 
+@lru_cache(maxsize=1024)
 def graded_need(layout: PassLayout, k: int, block: int, columns: int, width: int) -> Need:
     """Return the need of a search whose k values span so much that all its columns are read out."""
     M, N = layout.M, layout.N
@@ -148,7 +150,7 @@ def grown_need(
     return replace(larger, columns=max(expected.columns, read_out.columns))
 
 
-@lru_cache(maxsize=1024)  # small matrices come in great numbers
+@lru_cache(maxsize=1024)
 def values_need(layout: PassLayout, *, fast: bool = False) -> Need:
     """Return the need of every singular value: a Gram matrix in float64, panels, then a band."""
     n = layout.N

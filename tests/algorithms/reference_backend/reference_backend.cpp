@@ -217,3 +217,37 @@ extern "C" void plain_gram_spectrum(const double* values, std::int64_t m, std::i
   const auto result = gram_spectrum(device, a, GramProducts::full);
   std::copy(result.values.begin(), result.values.end(), s);
 }
+
+// The k values as they are read from a complete space (m >= n) with vectors that are not those of
+// its projection: pairs of vectors i and n - 1 - i are rotated by `angle`. Returns `converged`.
+extern "C" int plain_wrong_vectors(const double* values, std::int64_t m, std::int64_t n,
+                                   std::int64_t k, std::int64_t block, double angle, double* s,
+                                   double* errors) {
+  PlainBackend device;
+  const PlainBlock matrix = dense(values, m, n);
+  PlainOperator a{device, matrix};
+  const KrylovOptions options{.k = k, .tolerance = 1e-8, .block = block, .seed = 1};
+  KrylovSpace<PlainBackend> space(device, n, block, options.seed);
+  while (!space.exhausted()) space.expand(a, nullptr);
+  Assessment assessment = assess(space, norm2(matrix), k, n, Rounding{}, false);
+  Small vectors = assessment.vectors.first(n);
+  for (std::int64_t i = 0; i < n / 2; ++i)
+    for (std::int64_t row = 0; row < n; ++row) {
+      double &x = vectors(row, i), &y = vectors(row, n - 1 - i);
+      const double before = x;
+      x = std::cos(angle) * before + std::sin(angle) * y;
+      y = std::cos(angle) * y - std::sin(angle) * before;
+    }
+  assessment.vectors = RitzVectors(vectors);
+  KrylovResult<PlainBackend> result;
+  ReadOut<PlainBackend, PlainOperator>(device, a, space, assessment, options,
+                                       {.fro2 = norm2(matrix),
+                                        .lowest_precision = Products::full,
+                                        .placement = Placement::sure,
+                                        .k = k,
+                                        .whole_basis = false})
+      .into(result);
+  std::copy(result.triplets.s.begin(), result.triplets.s.end(), s);
+  std::copy(result.errors.begin(), result.errors.end(), errors);
+  return result.converged;
+}
