@@ -28,24 +28,28 @@ _BLOCKS = (4, 8, 16, 32, 64, 128)
 _STEP_RATE = {
     "mixed": ((8, 16, 32, 64), (120e9, 152e9, 185e9, 195e9)),
     "float32": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
-    "float64": ((4, 8, 16, 32, 64), (35e9, 40e9, 40e9, 46e9, 50e9)),
+    "float64": ((4, 8, 16, 32, 64), (75e9, 60e9, 60e9, 50e9, 50e9)),
     # As float32: that processor has no tiles.
     "split": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
 }
 """Flops per second of A^T (A X), by columns of X: at least as many as fill 32 bytes."""
 
-_CACHE, _MEMORY_RATE = 16e6, 25e9
+_CACHE, _MEMORY_RATE = 16e6, 15e9
 """Bytes of a float64 matrix that stay near the processor, and bytes per second of larger ones."""
 
 _TILE = 16
 """Columns of X that tiles hold: fewer take as long."""
 
-_BASIS_RATE = 60e9
-"""Flops per second of orthogonalisation in float32: 2 n D w flops over n (D + w) numbers."""
+_BASIS_RATE, _HALF_FULL = 60e9, 0.5
+"""Flops per second of orthogonalisation in float32: 2 n D w flops over n (D + w) numbers; and the
+share of it that four columns of float64 reach, half of a vector of 64 bytes."""
 
-_SMALL_EIGEN, _SMALL_QUADRATIC = 1e-10, 250
-"""Seconds per D^2 (D + 250) to look at a D x D projection: tridiagonal, divide and conquer, few
-vectors."""
+_NARROW = 8
+"""Columns of a block up to which a check needs a few rows of eigenvectors alone."""
+
+_NARROW_EIGEN, _WIDE_EIGEN, _SMALL_QUADRATIC = 7e-11, 1e-10, 250
+"""Seconds per D^2 (D + 250) to look at a D x D projection of such blocks, by rotations and QL; of
+wider ones, by reflections, divide and conquer, and few vectors."""
 
 GRAM_RATE = 50e9
 
@@ -60,7 +64,7 @@ and measures of them for each probe. One of every value has more measures, and n
 _FILE_RATE = 1.5e9
 """Bytes per second of what is read again at each pass."""
 
-_STEP_OVERHEAD = 20e-6
+_STEP_OVERHEAD = 8e-6
 
 _SEARCH_OVERHEAD, _GRAM_OVERHEAD = 0.05e-3, 0.05e-3
 """Seconds more, of a search and of a Gram matrix, that decide between the two for small matrices.
@@ -126,21 +130,24 @@ def krylov_parts(
             products=steps * _cuda_step_seconds(m * n, block, precision),
             final=_cuda_step_seconds(m * n, k, final),
             basis=slow * 8 * n * columns * held / _CUDA_BASIS_RATE,
-            checks=columns / max(block, held / 2) * _check_seconds(held),
+            checks=columns / max(block, held / 2) * _check_seconds(held, block),
             steps=steps * (_CUDA_STEP_OVERHEAD + file_bytes / _FILE_RATE),
         )
+    half_full = precision == "float64" and block < 8
+    basis_rate = _BASIS_RATE * (_HALF_FULL if half_full else 1)
     return Parts(
         products=4 * m * n * columns / step_rate(steps_in, block)
         + steps * _rereading(m * n, final),
         final=4 * m * n * k / step_rate(final, k),
-        basis=slow * 8 * n * columns * held * 0.7 / _BASIS_RATE,
-        checks=columns / max(block, held / 2) * _check_seconds(held),
+        basis=slow * 8 * n * columns * held * 0.7 / basis_rate,
+        checks=columns / max(block, held / 2) * _check_seconds(held, block),
         steps=steps * (_STEP_OVERHEAD + file_bytes / _FILE_RATE),
     )
 
 
-def _check_seconds(columns: float) -> float:
-    return _SMALL_EIGEN * columns**2 * (columns + _SMALL_QUADRATIC)
+def _check_seconds(columns: float, block: int) -> float:
+    seconds = _NARROW_EIGEN if block <= _NARROW else _WIDE_EIGEN
+    return seconds * columns**2 * (columns + _SMALL_QUADRATIC)
 
 
 def _rereading(entries: int, precision: str) -> float:
