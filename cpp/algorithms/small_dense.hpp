@@ -62,7 +62,7 @@ EigenPairs top_eigenpairs(Small matrix, std::int64_t k);
 Small top_eigenvectors(const Tridiagonalized& matrix, const std::vector<double>& values,
                        std::int64_t k);
 // All eigenvalues, descending, with the first and the last rows of the eigenvectors, by the
-// implicit QL method. A few rows take a third of the time of divide and conquer, or less. Nothing
+// implicit QL method. A few rows take half of the time of divide and conquer, or less. Nothing
 // if a value does not converge.
 std::optional<EigenRows> eigen_rows(const Tridiagonalized& matrix, std::int64_t first,
                                     std::int64_t last);
