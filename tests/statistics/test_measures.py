@@ -277,6 +277,21 @@ def test_errors_of_the_values_are_propagated(sigma, seed, size):
         assert abs(found[name].value - truth[name].value) <= room, name
 
 
+@given(spectrum_values, st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 0.1, 1.0]))
+@settings(max_examples=150, deadline=None)
+def test_energy_ranks_cover_errors_as_large_as_the_values(sigma, seed, size):
+    rng = np.random.default_rng(seed)
+    errors = np.sort(size * rng.random(len(sigma)))  # the lower ends of the values descend
+    true = np.minimum.accumulate(np.maximum(sigma + errors * rng.uniform(-1, 1, len(sigma)), 0))
+    if true[0] == 0:
+        return
+    shape, fro = (len(sigma), len(sigma)), sst.fro_norm(true)
+    found = measures_from_values(sigma, errors, shape, fro)
+    for name in found.keys() & ENERGY:
+        rank = sst.energy_rank(true, int(name[-2:]) / 100)
+        assert abs(found[name].value - rank) <= found[name].error, name
+
+
 def test_what_each_effort_allows():
     A, sigma = known_spectra.llm(80, 60, seed=2)
     fro = float(np.linalg.norm(A))

@@ -74,11 +74,11 @@ class Need:
 
     def plus(self, held: int) -> Need:
         """Return this need with so many more bytes of arrays."""
-        return Need(self.arrays + held, self.working, self.columns)
+        return Need(self.arrays + held, self.working, self.columns) if held else self
 
     def plus_working(self, more: int) -> Need:
         """Return this need with so many more bytes in its largest phase."""
-        return Need(self.arrays, self.working + more, self.columns)
+        return Need(self.arrays, self.working + more, self.columns) if more else self
 
 
 def elementwise_need(layout: PassLayout) -> Need:

@@ -167,11 +167,11 @@ class CallOptions:
 
     def with_reserved(self, nbytes: int) -> Self:
         """Return the same options, with so many bytes of the memory taken already."""
-        return replace(self, reserved=nbytes)
+        return self if nbytes == self.reserved else replace(self, reserved=nbytes)
 
     def with_precision(self, precision: str) -> Self:
         """Return the same options, with blocks of another precision."""
-        return replace(self, precision=precision)
+        return self if precision == self.precision else replace(self, precision=precision)
 
     def has(self, need: Need) -> bool:
         """Tell whether there is memory for it."""

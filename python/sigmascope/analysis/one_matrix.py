@@ -39,10 +39,9 @@ class Analysis:
     seed: int
     elements: bool
 
-    def compute(self, a: Matrix) -> Spectrum:
-        """Analyse a matrix with all the threads and all the memory."""
+    def compute(self, a: Matrix, chosen: Route, call: CallOptions) -> Spectrum:
+        """Analyse a matrix by the route and with the options that were chosen for it."""
         asked = self.asked
-        chosen, call = asked.chosen(a)
         plan = asked.fit_memory(a, chosen, call)
         request = Request(
             chosen,
@@ -68,7 +67,8 @@ class Analysis:
 
     def of_share(self, a: Matrix, share: CallOptions) -> Spectrum:
         """Analyse a matrix of a stack with its share of the threads and the memory."""
-        return replace(self, asked=self._within(share)).compute(a)
+        part = replace(self, asked=self._within(share))
+        return part.compute(a, *part.asked.chosen(a))
 
     def suffices(self, a: Matrix, share: CallOptions) -> bool:
         """Tell whether a share allows every method, and bases of min(m, n) columns."""

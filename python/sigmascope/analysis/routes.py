@@ -72,12 +72,6 @@ class Route:
     vectors: bool = False
     vector_search: KrylovSettings | None = None
 
-    @classmethod
-    def every(cls, a: Matrix, k: int, accuracy: str, measures: tuple[str, ...] = ()) -> Route:
-        """Return the route of every value."""
-        width = 8 if a.precision == "float64" else 4
-        return cls("exact", "exact", a.shape, min(k, *a.shape), accuracy, None, width, measures)
-
     @property
     def all_values(self) -> Route:
         """The route of every value that takes the place of a search."""
@@ -193,12 +187,15 @@ class Route:
     def fit_memory(self, a: Matrix, call: CallOptions) -> MemoryPlan:
         """Choose what is held; MemoryLimitError says the least limit that would allow it."""
         need = self.need_of(a, call)
-        least = least_memory(a, call, need)
-        if least > call.memory:
-            most = self.most(a, call)
-            more = f" (up to {amount(most)} if its values span much)" if most > least else ""
-            raise MemoryLimitError(call.refusal(self.what, amount(least) + more))
-        return MemoryPlan.fit(a, call, need, self.what, several=True)
+        try:
+            return MemoryPlan.fit(a, call, need, self.what, several=True)
+        except MemoryLimitError:
+            least = least_memory(a, call, need)
+            if least <= call.memory:  # the device has too little
+                raise
+        most = self.most(a, call)
+        more = f" (up to {amount(most)} if its values span much)" if most > least else ""
+        raise MemoryLimitError(call.refusal(self.what, amount(least) + more))
 
     def spare(self, a: Matrix, plan: MemoryPlan) -> int:
         """Return the bytes of the limit that are left for a part of a matrix that is read again.
@@ -243,9 +240,14 @@ def route(
         raise ValueError(f"k = {k} must be at least 1")
     arguments.check_positive(tol=tol)
     arguments.check_accuracy(accuracy)
-    k = min(k, *a.shape)
-    asked = replace(_route(a, str(effort), k, tol, accuracy, call, vectors), measures=measures)
-    search, on_cuda = asked.search, call.device.is_cuda
+    effort, k = str(effort), min(k, *a.shape)
+    width = 8 if a.precision == "float64" else 4
+    search = _search(a, effort, k, tol, call, vectors=vectors)
+    vectors_too = _vector_search(a, k, tol, call) if vectors else None
+    asked = Route(
+        effort, effort, a.shape, k, accuracy, search, width, measures, vectors, vectors_too
+    )
+    on_cuda = call.device.is_cuda
     if search is None:
         return asked
     if min(a.shape) == 1:  # no density has a single value
@@ -256,39 +258,44 @@ def route(
     )
     if not cheaper or call.executor is not None:
         return asked
-    if asked.may_find_all(a, call):
-        return asked.all_values
-    # If neither fits, what is refused is the one that takes less.
     alone, every = call.with_reserved(0), asked.all_values
+    if every.fits(a, alone):
+        return every
+    # If neither fits, what is refused is the one that takes less.
     needs = (least_memory(a, alone, each.need_of(a, alone)) for each in (every, asked))
     return every if next(needs) < next(needs) else asked
 
 
-def _route(
-    a: Matrix, effort: str, k: int, tol: float, accuracy: str, call: CallOptions, vectors: bool
-) -> Route:
-    every, on_cuda = Route.every(a, k, accuracy), call.device.is_cuda
-    if vectors:
-        precision = call.precision
-        if precision != "float64":
-            precision = coarsest(SEARCHES, a, on_cuda=on_cuda)
-        block = min(costs.best_block(a.shape, k, tol, precision, on_cuda=on_cuda), *a.shape)
-        vectors_too = KrylovSettings(
-            a.shape, every.k, tol, block, precision, vectors, density=False
-        )
-        every = replace(every, vectors=True, vector_search=vectors_too)
-    wanted = {"vectors": vectors, "of_values": vectors}
-    if effort == "top":
-        block = min(costs.best_block(a.shape, k, tol, call.precision, on_cuda=on_cuda), *a.shape)
-        search = KrylovSettings(a.shape, k, tol, block, call.precision, density=False, **wanted)
-    elif effort == "density":
+def _search(
+    a: Matrix, effort: str, k: int, tol: float, call: CallOptions, *, vectors: bool
+) -> KrylovSettings | None:
+    """Return the search of an effort; None for "exact"."""
+    if effort == "exact":
+        return None
+    density = effort == "density"
+    if density:
         precision = "split" if call.precision == "mixed" else call.precision
-        search = KrylovSettings(
-            a.shape, k, tol, _wide(k, a.shape), precision, density=True, **wanted
-        )
+        block = _wide(k, a.shape)
     else:
-        return every
-    return replace(every, asked=effort, effort=effort, search=search)
+        precision, block = call.precision, _block(a, k, tol, call.precision, call)
+    return KrylovSettings(
+        a.shape, k, tol, block, precision, density=density, vectors=vectors, of_values=vectors
+    )
+
+
+def _vector_search(a: Matrix, k: int, tol: float, call: CallOptions) -> KrylovSettings:
+    """Return the search of the leading vectors, where every value is found without them."""
+    precision = call.precision
+    if precision != "float64":
+        precision = coarsest(SEARCHES, a, on_cuda=call.device.is_cuda)
+    block = _block(a, k, tol, precision, call)
+    return KrylovSettings(a.shape, k, tol, block, precision, density=False, vectors=True)
+
+
+def _block(a: Matrix, k: int, tol: float, precision: str, call: CallOptions) -> int:
+    """Return the columns of a Krylov step that cost the least."""
+    best = costs.best_block(a.shape, k, tol, precision, on_cuda=call.device.is_cuda)
+    return min(best, *a.shape)
 
 
 def _wide(k: int, shape: tuple[int, int]) -> int:

@@ -10,7 +10,6 @@ from typing import Any, Unpack
 from sigmascope._execution import arguments
 from sigmascope._execution.keywords import SpectrumOptions
 from sigmascope._host.keywords import public
-from sigmascope._host.memory import resolve_memory
 from sigmascope.matrices.stacks import stack_of
 from sigmascope.solvers.stacked import run_stack
 from sigmascope.spectra import Spectrum
@@ -135,13 +134,12 @@ def analysed(
     stack = stack_of(A)
     arguments.check_positive(max_passes=max_passes)
     arguments.check_seed(seed)
-    options = {**asked.options, "memory_limit": resolve_memory(asked.options.get("memory_limit"))}
-    asked = replace(asked, options=options)
     chosen, call = asked.chosen(stack.pattern)
-    # The free memory of a device is asked for once.
-    asked = replace(asked, options={**options, "device": call.device})
+    # Free memory, of the host and of a device, is asked for once.
+    settled = {"memory_limit": call.memory, "device": call.device}
+    asked = replace(asked, options={**asked.options, **settled})
     analysis = Analysis(asked, max_passes, seed, elements)
     if stack.is_single:
-        return analysis.compute(stack.pattern)
+        return analysis.compute(stack.pattern, chosen, call)
     kept = result_nbytes(chosen)
     return run_stack("spectrum", stack, analysis.of_share, call, analysis.suffices, kept)

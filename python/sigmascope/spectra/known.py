@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,9 +74,7 @@ class Known:
         q = np.asarray(fractions, dtype=np.float64)
         if q.ndim != 1 or np.any((q < 0) | (q > 1)):
             raise ValueError(f"fractions must be a vector of numbers in [0, 1], not {fractions!r}")
-        place = (1.0 - q) * (self.n - 1)
-        nearest = np.rint(place)  # undo the rounding of places that are integers
-        place = np.where(np.abs(place - nearest) < 1e-15 * self.n, nearest, place)
+        place = np.array([self._place(fraction) for fraction in q.tolist()])
         known = np.arange(len(self.values))
         sigma = np.interp(place, known, self.values)
         errors = np.interp(place, known, self.errors)
@@ -92,5 +91,18 @@ class Known:
 
     def quantile(self, fraction: float) -> Measure:
         """Return one quantile; see :meth:`quantiles`."""
+        if self.complete and 0.0 <= fraction <= 1.0:  # the same without arrays
+            place = self._place(fraction)
+            i, j = int(place), math.ceil(place)
+            value, error = (
+                float(x[i] + (x[j] - x[i]) * (place - i)) for x in (self.values, self.errors)
+            )
+            return Measure(value, error, self.basis)
         sigma, errors = self.quantiles([fraction])
         return Measure(float(sigma[0]), float(errors[0]), self.basis)
+
+    def _place(self, fraction: float) -> float:
+        """Return the place in descending order of the value below which a fraction lies."""
+        place = (1.0 - fraction) * (self.n - 1)
+        nearest = float(round(place))  # undo the rounding of places that are integers
+        return nearest if abs(place - nearest) < 1e-15 * self.n else place

@@ -43,13 +43,16 @@ def least_distances(
     )
     found = np.full(len(counts), np.inf)
     least = np.inf
-    for i in np.argsort(rough, kind="stable"):
+    for i in rough.argsort(kind="stable").tolist():
         if rough[i] > slack * least * (1.0 + 1e-12):
             break
         n = int(counts[i])
-        law = np.exp((1.0 - alphas[i]) * (log[:n] - log[n - 1]))
-        found[i] = _farthest(law, np.arange(n), n, both)
-        least = min(least, found[i])
+        if n <= len(_POINTS):  # the points are all the values
+            found[i] = rough[i]
+        else:
+            law = np.exp((1.0 - alphas[i]) * (log[:n] - log[n - 1]))
+            found[i] = _farthest(law, np.arange(n), n, both)
+        least = min(least, float(found[i]))
     return found
 
 

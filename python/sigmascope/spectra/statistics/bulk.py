@@ -8,7 +8,7 @@ Its error is the number of values that the error of the threshold, and noise, le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,7 +32,7 @@ The best threshold for noise of unknown scale is 2.86 (Gavish & Donoho 2014, squ
 _CLEAR = 4.0
 """Margins of noise by which its lower edge must be above zero, so that values below it count."""
 
-TIMES = np.array([1.0, 2.0, 4.0])
+TIMES = (1.0, 2.0, 4.0)
 """Multiples of the error of a threshold for which the error of a count must cover the change."""
 
 
@@ -45,25 +45,25 @@ class Cut:
     below: float = 0.0
     above: float = 0.0
 
-    def ends(self, times: Array) -> tuple[Array, Array]:
-        """Return the least and the largest threshold within multiples (j,) of the error."""
+    def ends(self, times: float) -> tuple[float, float]:
+        """Return the least and the largest threshold within a multiple of the error."""
         slack = times * self.error
-        return np.maximum(self.value - self.below - slack, 0.0), self.value + self.above + slack
+        return max(self.value - self.below - slack, 0.0), self.value + self.above + slack
 
-    def moved(self, known: Known, number: Callable[[Array, Array], tuple[Array, Array]]) -> float:
-        """Return the error of a number that depends on the threshold.
+    def windows(self, known: Known) -> list[tuple[float, float, float]]:
+        """Return multiples of the error, each with the least and the largest threshold within it.
 
-        ``number(low, high)`` returns its value at the low ends (j,) less its value at the
-        threshold, and its value at the threshold less that at the high ends. The error of the
-        threshold is a bound where every value is known. Else it is a standard error, and since the
-        number has steps, its error must also cover the changes at two and at four errors.
+        The error of the threshold is a bound where every value is known: its window alone counts.
+        Else it is a standard error, and since a count has steps, its error must also cover the
+        changes within two and within four errors, in proportion.
         """
-        times = TIMES[:1] if known.complete else TIMES
-        return float(np.max(np.abs(number(*self.ends(times))) / times))
+        return [(t, *self.ends(t)) for t in (TIMES[:1] if known.complete else TIMES)]
 
 
-def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measures:
+def bulk_measures(known: Known, middle: Measure, top: Measure, shape: tuple[int, int]) -> Measures:
     """Compute the measures that need the median: shoulder counts, and the edge of a noise bulk.
+
+    `middle` and `top` are the median and the largest singular value.
 
     shoulder_t
         #{sigma > t median}, t = 2, 2.86 and 4. Range 0 .. p / 2, no unit.
@@ -82,7 +82,6 @@ def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measure
     values that noise reaches in one matrix of a hundred (Tracy-Widom); below, by values that exceed
     the edge computed without the outliers, which raise the median. O(p) in addition to the median.
     """
-    middle = known.quantile(0.5)
     found = {
         f"shoulder_{name}": count(known, Cut(t * middle.value, t * middle.error))
         for name, t in SHOULDERS.items()
@@ -96,7 +95,7 @@ def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measure
     off = middle.error / middle.value + top.error / top.value
     soft_error = soft * (2 * off + 4 * off**2)
     lifted = count(known, Cut(edge, error)).value
-    rest = known.quantile(0.5 * (1.0 - min(lifted / known.n, 1.0)))
+    rest = known.quantile(0.5 * (1.0 - min(lifted / known.n, 1.0))) if lifted else middle
     cut = Cut(
         edge,
         error,
@@ -113,11 +112,12 @@ def bulk_measures(known: Known, top: Measure, shape: tuple[int, int]) -> Measure
         )
         above = count(known, down)
         found["mp_lower_outliers"] = replace(above, value=known.n - above.value)
+    outliers = count(known, cut)
     return found | {
         "mp_edge": Measure(edge, error, known.basis),
-        "mp_outliers": count(known, cut),
+        "mp_outliers": outliers,
         "mp_softrank": Measure(soft, soft_error, known.basis),
-        "effective_rank_above_edge": effective_rank_above(known, cut),
+        "effective_rank_above_edge": effective_rank_above(known, cut, outliers),
     }
 
 
@@ -145,58 +145,51 @@ def correlation_traps(permuted: Sequence[Known], shape: tuple[int, int]) -> Meas
 
 def count(known: Known, cut: Cut) -> Measure:
     """Count the values above a threshold; the error is the number of undecided values."""
+    windows = cut.windows(known)
     if _covered(known, cut):
         s, e = known.values, known.errors
         # The tolerance keeps a tie a tie when the matrix is scaled.
-        above = int(np.sum(s > cut.value * (1.0 + ranks.TIE)))
-
-        def undecided(low: Array, high: Array) -> tuple[Array, Array]:
-            most, least = (
-                np.sum(x > end[:, None], axis=1) for x, end in ((s + e, low), (s - e, high))
-            )
-            return np.maximum(most - above, 0), np.maximum(above - least, 0)
-
-        return Measure(float(above), cut.moved(known, undecided), known.basis)
-    density = _density(known)
-    found = density.count_above(cut.value)
-    error = cut.moved(
-        known,
-        lambda low, high: (
-            density.counts_above(low)[0] - found.value,
-            found.value - density.counts_above(high)[0],
-        ),
-    )
-    return Measure(float(round(found.value)), found.error + error, "density")
+        above = np.count_nonzero(s > cut.value * (1.0 + ranks.TIE))
+        undecided = [
+            max(np.count_nonzero(s + e > low) - above, above - np.count_nonzero(s - e > high)) / t
+            for t, low, high in windows
+        ]
+        return Measure(float(above), max(*undecided, 0.0), known.basis)
+    times, lows, highs = np.array(windows).T
+    counts, errors = _density(known).counts_above(np.concatenate([[cut.value], lows, highs]))
+    moved = np.max(np.abs(counts[1:] - counts[0]) / np.tile(times, 2))
+    return Measure(float(round(counts[0])), float(errors[0] + moved), "density")
 
 
-def effective_rank_above(known: Known, cut: Cut) -> Measure:
-    """Compute the effective rank of the values above a threshold, 0 if there are none."""
+def effective_rank_above(known: Known, cut: Cut, above: Measure) -> Measure:
+    """Compute the effective rank of the values above a threshold, 0 if there are none.
+
+    `above`: the :func:`count` of these values.
+    """
     if _covered(known, cut):
         s, e = known.values, known.errors
         chosen = s > cut.value * (1.0 + ranks.TIE)
         value = _rank(s[chosen])
-        own = ranks.entropy_rank_error(value, s[chosen], e[chosen]) if value else 0.0
-        error = cut.moved(
-            known,
-            lambda low, high: (
-                np.array([_rank(s[s + e > x]) for x in low]) - value,
-                np.array([_rank(s[s - e > x]) for x in high]) - value,
-            ),
-        )
-        return Measure(value, own + error, known.basis)
-    density = _density(known)
-    found = density.effective_rank_above(cut.value)
-
-    def change(ends: Array) -> Array:
-        return np.array([density.effective_rank_above(float(x)).value for x in ends]) - found.value
-
-    error = cut.moved(known, lambda low, high: (change(low), change(high)))
-    return Measure(found.value, found.error + error, "density")
+        error = ranks.entropy_rank_error(value, s[chosen], e[chosen]) if value else 0.0
+        if above.error:  # else every window has the same values above it
+            error += max(
+                abs(_rank(s[within]) - value) / t
+                for t, low, high in cut.windows(known)
+                for within in (s + e > low, s - e > high)
+            )
+        return Measure(value, error, known.basis)
+    found, *others = (
+        _density(known).effective_rank_above(x)
+        for x in (cut.value, *(end for _, *ends in cut.windows(known) for end in ends))
+    )
+    times = np.repeat(TIMES, 2)
+    moved = max(abs(one.value - found.value) / t for one, t in zip(others, times, strict=True))
+    return Measure(found.value, found.error + moved, "density")
 
 
 def _covered(known: Known, cut: Cut) -> bool:
     """Return whether the known values reach below the threshold, so that no density is needed."""
-    return known.density is None or known.reaches(float(cut.ends(TIMES)[0][-1]))
+    return known.density is None or known.reaches(cut.ends(TIMES[-1])[0])
 
 
 def _density(known: Known) -> Density:
@@ -205,4 +198,4 @@ def _density(known: Known) -> Density:
 
 
 def _rank(sigma: Array) -> float:
-    return ranks.effective_rank(sigma) if len(sigma) and sigma[0] > 0 else 0.0
+    return ranks.entropy_rank(sigma) if len(sigma) and sigma[0] > 0 else 0.0

@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 Measures = dict[str, Measure]
 
 ENERGY_SHARES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99}
+_TARGETS = np.array(list(ENERGY_SHARES.values())) * (1.0 - ranks.TIE)
 ROUNDING = 2.0**-48  # relative error of a Frobenius norm summed in float64
 
 _WORST = 1e100
@@ -81,13 +82,13 @@ def measures_from_values(
         return _of_unit(found, unit)
     found |= _ranks(s / s[0], np.minimum(e / s[0], _WORST))
     if s[-1] > floor and s[-1] > 2 * e[-1]:
-        value = ranks.condition(s)
+        value = float(s[0] / s[-1])
         worst = (1 + float(e[0] / s[0])) / (1 - float(e[-1] / s[-1]))
         found["condition"] = Measure(value, value * (worst - 1), "spectrum")
     found |= power_law.tail_measures(s, e, floor, unit)
-    middle = float(np.median(s))
-    if middle > floor:
-        found |= bulk.bulk_measures(known, found["spectral_norm"], shape)
+    middle = known.quantile(0.5)
+    if middle.value > floor:
+        found |= bulk.bulk_measures(known, middle, found["spectral_norm"], shape)
     return _of_unit(found, unit)
 
 
@@ -134,7 +135,7 @@ def measures_from_density(
     known = Known(min(shape), s, e, density)
     middle = known.quantile(0.5)
     if middle.value > 2 * middle.error:
-        found |= bulk.bulk_measures(known, found["spectral_norm"], shape)
+        found |= bulk.bulk_measures(known, middle, found["spectral_norm"], shape)
     return _of_unit(found, unit)
 
 
@@ -163,6 +164,8 @@ def measures_from_top(
 
 def _of_unit(found: Measures, unit: int) -> Measures:
     """Return measures of a matrix as those of the matrix times 2^unit."""
+    if unit == 0:
+        return found
     return {name: m.scaled(_SIGMAS.get(name, 0) * unit) for name, m in found.items()}
 
 
@@ -170,7 +173,7 @@ def _checked(
     values: ArrayLike, errors: ArrayLike, shape: tuple[int, int], fro_norm: float
 ) -> tuple[Array, Array]:
     s, e = ranks.checked(values), np.asarray(errors, dtype=np.float64)
-    if e.shape != s.shape or not np.all(np.isfinite(e)) or e.min() < 0:
+    if e.shape != s.shape or not (e.min() >= 0 and e.max() < math.inf):  # false for NaN
         raise ValueError(f"errors must be {len(s)} finite numbers >= 0, not of shape {e.shape}")
     if len(s) > min(shape):
         raise ValueError(f"{len(s)} singular values for a {shape[0]} x {shape[1]} matrix")
@@ -188,56 +191,52 @@ def _from_top(s: Array, e: Array, fro: float, k: int, basis: Basis) -> Measures:
     if fro == 0 or s[0] == 0:
         return found
     share, e = (s / fro) ** 2, np.minimum(e, _WORST * s[0])
-    spread = (2 * s * e + e**2) / fro**2
+    spread = e * (2 * s + e) / fro**2
     stable = 1.0 / float(share[0])
     found["stable_rank"] = Measure(stable, stable * (2 * float(e[0] / s[0]) + ROUNDING), basis)
-    energy, slack = np.cumsum(share), np.cumsum(spread)
+    energy, slack = share.cumsum(), spread.cumsum()
     for name, count in (("1", 1), ("10", 10), ("k", k)):
         if count <= len(s):
             value = min(float(energy[count - 1]), 1.0)
             error = min(float(slack[count - 1]) + ROUNDING * value, 1.0)
             found[f"concentration_{name}"] = Measure(value, error, basis)
-    for name, q in ENERGY_SHARES.items():
-        rank = _energy_rank(energy, slack, q, basis)
-        if rank is not None:
-            found[f"energy_rank_{name}"] = rank
-    return found
+    return found | _energy_ranks(energy, slack, basis)
 
 
-def _energy_rank(energy: Array, slack: Array, q: float, basis: Basis) -> Measure | None:
-    """Return the least k whose cumulative energy (k,) reaches q, as uncertain as the energies."""
-    target = q * (1.0 - ranks.TIE)
-    bounds = energy, energy + slack, energy - slack
-    k, least, most = (int(np.searchsorted(x, target)) for x in bounds)
-    if k == len(energy):
-        return None
-    return Measure(float(k + 1), float(max(k - least, most - k)), basis)
+def _energy_ranks(energy: Array, slack: Array, basis: Basis) -> Measures:
+    """Return the least k whose cumulative energies (k,) reach the shares, where any does.
+
+    The error covers every k that is the least for energies within `slack` (k,).
+    """
+    certain = np.maximum.accumulate(energy - slack)
+    places = (x.searchsorted(_TARGETS).tolist() for x in (energy, energy + slack, certain))
+    return {
+        f"energy_rank_{name}": Measure(float(k + 1), float(max(k - least, most - k)), basis)
+        for name, k, least, most in zip(ENERGY_SHARES, *places, strict=True)
+        if k < len(energy)
+    }
 
 
 def _ranks(s: Array, e: Array) -> Measures:
     """Compute the ranks that need every value; s and e are relative to sigma_1."""
-    x, d = s**2, 2 * s * e + e**2
-    p = len(s)
-    effective = _entropy_rank(ranks.effective_rank(s), s, e)
-    energy = _entropy_rank(ranks.effective_rank_energy(s), x, d)
-    ratio, ratio4 = ranks.nuclear_rank(s), ranks.participation_ratio(s)
-    nuclear_slope = np.abs(2 / s.sum() - 2 * s / x.sum())
-    ratio_slope = np.abs(2 / x.sum() - 2 * x / np.sum(x**2))
-    most = p - 1.0  # ranks are between 1 and p
-    nuclear_error = min(float(ratio * (nuclear_slope @ e)), most)
-    ratio_error = min(float(ratio4 * (ratio_slope @ d)), most)
+    x, d, p = s**2, e * (2 * s + e), len(s)
+    total, energy, fourth = float(s.sum()), float(x.sum()), float((x**2).sum())
+    nuclear_slope = np.abs(1 / total - s / energy)
+    ratio_slope = np.abs(1 / energy - x / fourth)
+
+    def rank(value: float, error: float) -> Measure:
+        return Measure(value, min(error, p - 1.0), "spectrum")  # ranks are between 1 and p
+
+    of_values, of_energies = ranks.entropy_rank(s), ranks.entropy_rank(x)
+    nuclear, ratio = total**2 / energy, energy**2 / fourth
+    effective = rank(of_values, ranks.entropy_rank_error(of_values, s, e))
     return {
         "effective_rank": effective,
-        "effective_rank_energy": energy,
+        "effective_rank_energy": rank(of_energies, ranks.entropy_rank_error(of_energies, x, d)),
         **_spectral_entropy(effective, p),
-        "participation_ratio": Measure(ratio4, ratio_error, "spectrum"),
-        "nuclear_rank": Measure(ratio, nuclear_error, "spectrum"),
+        "participation_ratio": rank(ratio, 2 * ratio * float((ratio_slope * d).sum())),
+        "nuclear_rank": rank(nuclear, 2 * nuclear * float((nuclear_slope * e).sum())),
     }
-
-
-def _entropy_rank(rank: float, weights: Array, errors: Array) -> Measure:
-    error = min(ranks.entropy_rank_error(rank, weights, errors), len(weights) - 1.0)
-    return Measure(rank, error, "spectrum")
 
 
 def _spectral_entropy(rank: Measure, p: int) -> Measures:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sigmascope.spectra import Measure
 from sigmascope.spectra.tails import least_distances
 
-from .ranks import relative, spectral_norm
+from .ranks import TINY, checked, relative, spectral_norm
 
 Array = NDArray[np.float64]
 
@@ -71,26 +71,31 @@ def fit_power_law(sigma: ArrayLike, floor: float = 0.0) -> PowerLawFit:
     The distance is two-sided at every step, so D >= 1 / (2 tail) and short tails are not favoured.
     D often has two nearly equal minima with very different alpha: compare ``low`` and ``high``.
     """
-    s = relative(sigma)
-    top = spectral_norm(sigma)
-    x = s[(s**2 > RELATIVE_CUT) & (s > floor / top)] ** 2
-    log = np.log(x)
-    count = np.arange(1, len(x) + 1)
-    excess = np.cumsum(log) - count * log
-    last_of_tie = np.append(x[1:] < x[:-1], True)
-    usable = np.flatnonzero(last_of_tie & (count >= MIN_TAIL) & (excess > 1e-9 * count))
-    if len(usable) == 0:
+    s = checked(sigma)
+    return _fit(relative(s), float(s[0]), floor)
+
+
+def _fit(s: Array, top: float, floor: float) -> PowerLawFit:
+    """Compute :func:`fit_power_law` of values relative to the largest, which is `top`."""
+    x = s**2
+    x = x[: np.count_nonzero((x > RELATIVE_CUT) & (s > floor / top))]
+    log, count = np.log(x), np.arange(MIN_TAIL, len(x) + 1)
+    excess = log.cumsum()[MIN_TAIL - 1 :] - count * log[MIN_TAIL - 1 :]
+    usable = excess > 1e-9 * count
+    usable[:-1] &= x[MIN_TAIL:] < x[MIN_TAIL - 1 : -1]  # the last of equal values
+    count, excess = count[usable], excess[usable]
+    if len(count) == 0:
         raise ValueError(f"a power law needs {MIN_TAIL} values, not all equal; {len(x)} are usable")
-    alpha = 1.0 + count[usable] / excess[usable]
-    D = least_distances(log, count[usable], alpha, STABLE, both=True)
-    best = int(np.argmin(D))
-    stable = alpha[STABLE * D.min() >= D]
-    tail = int(count[usable[best]])
+    alpha = 1.0 + count / excess
+    D = least_distances(log, count, alpha, STABLE, both=True)
+    best, least = int(D.argmin()), float(D.min())
+    stable = alpha[STABLE * least >= D]
+    tail = int(count[best])
     return PowerLawFit(
         alpha=float(alpha[best]),
         standard_error=float((alpha[best] - 1.0) / math.sqrt(tail)),
-        D=float(D[best]),
-        x_min=float(x[usable[best]] * top**2),
+        D=least,
+        x_min=float(x[tail - 1] * top**2),
         tail=tail,
         low=float(stable.min()),
         high=float(stable.max()),
@@ -114,11 +119,16 @@ def alpha_hill(sigma: ArrayLike, floor: float = 0.0) -> float:
     Range (1, inf). Biased by the aspect ratio: compare only matrices of one shape. ValueError where
     k < 2, where sigma_k is not above ``floor`` and 1e-5 sigma_1, or where the k values are equal.
     """
-    s = relative(sigma)
+    s = checked(sigma)
+    return _hill(relative(s), float(s[0]), floor)
+
+
+def _hill(s: Array, top: float, floor: float) -> float:
+    """Compute :func:`alpha_hill` of values relative to the largest, which is `top`."""
     k = len(s) // 2
-    if k < 2 or s[k - 1] ** 2 <= RELATIVE_CUT or s[k - 1] <= floor / spectral_norm(sigma):
+    if k < 2 or s[k - 1] ** 2 <= RELATIVE_CUT or s[k - 1] <= floor / top:
         raise ValueError(f"alpha_hill needs 2 resolved values or more in the upper half; k = {k}")
-    total = float(np.sum(np.log(s[:k] ** 2) - math.log(s[k - 1] ** 2)))
+    total = float((np.log(s[:k] ** 2) - math.log(s[k - 1] ** 2)).sum())
     if total <= 1e-9 * k:
         raise ValueError("alpha_hill is undefined: the upper half of the values is all equal")
     return 1.0 + k / total
@@ -140,30 +150,30 @@ def tail_measures(sigma: Array, errors: Array, floor: float, unit: int = 0) -> d
     O(p^2) time at worst, mostly O(p).
     """
     found: dict[str, Measure] = {}
+    top, s = float(sigma[0]), sigma / sigma[0]
 
     def put(name: str, value: float, error: float = 0.0) -> None:
         found[name] = Measure(value, error, "spectrum")
 
     with suppress(ValueError):
-        fit = fit_power_law(sigma, floor)
+        fit = _fit(s, top, floor)
         put("alpha", fit.alpha, fit.standard_error)
         put("alpha_D", fit.D)
-        e = float(errors[min(fit.tail, len(sigma)) - 1])
+        e = float(errors[fit.tail - 1])
         put("alpha_x_min", fit.x_min, 2 * math.sqrt(fit.x_min) * e + e**2)
         put("alpha_tail", float(fit.tail))
         put("alpha_low", fit.low)
         put("alpha_high", fit.high)
-        lifted = 2 * unit * math.log10(2.0)
-        decades = 2 * math.log10(float(sigma[0])) + lifted
+        decades = 2 * (math.log10(top) + unit * math.log10(2.0))
         put("alpha_weighted", fit.alpha * decades, fit.standard_error * abs(decades))
-        powers = (sigma / sigma[0]) ** (2 * fit.alpha)
-        logs = np.log10(np.where(sigma > 0, sigma, sigma[0])) * 2 + lifted
-        slope = abs(float(powers @ logs / powers.sum()))
-        log_norm = log_alpha_norm(fit, sigma) + fit.alpha * lifted
-        put("log_alpha_norm", log_norm, slope * fit.standard_error)
+        powers = s ** (2 * fit.alpha)
+        total = float(powers.sum())
+        slope = decades + 2 * float((powers * np.log10(np.maximum(s, TINY))).sum()) / total
+        log_norm = fit.alpha * decades + math.log10(total)
+        put("log_alpha_norm", log_norm, abs(slope) * fit.standard_error)
     with suppress(ValueError):
-        hill = alpha_hill(sigma, floor)
-        put("alpha_hill", hill, (hill - 1) / math.sqrt(len(sigma) // 2))
+        hill = _hill(s, top, floor)
+        put("alpha_hill", hill, (hill - 1) / math.sqrt(len(s) // 2))
     return found
 
 

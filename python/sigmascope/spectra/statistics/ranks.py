@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 RANK_RTOL = 1e-6
 # A share of the energy counts as reached if only rounding is missing.
 TIE = 1e-12
+# The least positive normal number, for the logarithm of a weight of 0.
+TINY = 2.0**-1022
 
 
 def checked(sigma: ArrayLike) -> Array:
@@ -44,19 +46,24 @@ def relative(sigma: ArrayLike) -> Array:
 
 def entropy(p: Array) -> float:
     """Return -sum p ln p of weights that sum to 1, with 0 ln 0 = 0."""
-    return float(-np.sum(p * np.log(np.where(p > 0, p, 1.0))))
+    return float(-(p * np.log(np.maximum(p, TINY))).sum())
+
+
+def entropy_rank(weights: Array) -> float:
+    """Return exp of the entropy of weights (p,), whose sum is not 0, divided by their sum."""
+    return math.exp(entropy(weights / weights.sum()))
 
 
 def entropy_rank_error(rank: float, weights: Array, errors: Array) -> float:
-    """Bound, to first order, the error of exp of the entropy from errors (p,) of weights (p,).
+    """Bound, to first order, the error of :func:`entropy_rank` from errors (p,) of weights (p,).
 
     d entropy / d weight_i = -(ln p_i + entropy) / total, for p = weights / total.
     """
     total = weights.sum()
     # ln p is infinite at 0; for a weight below its error the value at the error is used.
-    p = np.maximum(weights, np.maximum(errors, np.finfo(np.float64).tiny)) / total
-    slope = np.abs(np.log(p) + math.log(rank)) / total
-    return float(rank * (slope @ errors)) + 1e-14 * rank
+    p = np.maximum(weights, np.maximum(errors, TINY)) / total
+    slope = np.abs(np.log(p) + math.log(rank))
+    return float(rank / total * (slope * errors).sum()) + 1e-14 * rank
 
 
 def fro_norm(sigma: ArrayLike) -> float:
@@ -85,8 +92,7 @@ def stable_rank(sigma: ArrayLike) -> float:
 
 def effective_rank(sigma: ArrayLike) -> float:
     """Return exp of the entropy of sigma / sum sigma (Roy & Vetterli 2007). Range [1, p]."""
-    s = relative(sigma)
-    return math.exp(entropy(s / s.sum()))
+    return entropy_rank(relative(sigma))
 
 
 def effective_rank_energy(sigma: ArrayLike) -> float:
@@ -94,8 +100,7 @@ def effective_rank_energy(sigma: ArrayLike) -> float:
 
     Far below :func:`effective_rank` on most spectra; the two are never interchangeable.
     """
-    x = relative(sigma) ** 2
-    return math.exp(entropy(x / x.sum()))
+    return entropy_rank(relative(sigma) ** 2)
 
 
 def spectral_entropy(sigma: ArrayLike) -> float:
