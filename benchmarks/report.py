@@ -52,8 +52,10 @@ overhead.""",
     "small_svdvals": """\
 The same matrices; the error is absolute, in units of σ₁.""",
     "small_spectra": """\
-All measures of the same matrices: ours from every value, or estimated from a density; NumPy's
-values give the effective rank alone. The error is that of the effective rank, relative.""",
+All measures of the same matrices: ours from every value, or estimated from a density. NumPy finds
+the values and the same statistics of the elements, from which our functions compute the same
+measures: the difference is what a call of ours adds. Or its values give the effective rank alone.
+The error is that of the effective rank, relative.""",
     "products": """\
 A is stored in the given dtype and Gaussian; the block X has k columns of float32; "gram" is
 AᵀA X together with A X, the step of a Krylov method. Conversions are in the time. Results are

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from peers_of_kernels import OURS, Peer
 
 import sigmascope as ss
+from sigmascope.spectra import statistics
 
 Array = NDArray[Any]
 
@@ -120,10 +121,43 @@ def rank_by_numpy(A: Array) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
+def measures_by_numpy(A: Array) -> float:
+    """Find what `spectrum` finds: NumPy's values and statistics of the elements, our measures."""
+    elements = elements_by_numpy(A)
+    sigma = np.linalg.svd(A, compute_uv=False)
+    rounding = 1e-14 * sigma[0]
+    fro_norm = float(np.linalg.norm(elements["row_norms"]))
+    measures = statistics.measures_from_values(
+        sigma, np.full(len(sigma), rounding), A.shape, fro_norm, floor=rounding
+    )
+    return float(measures["effective_rank"])
+
+
+def elements_by_numpy(A: Array) -> dict[str, Any]:
+    if not np.isfinite(A).all():
+        raise ValueError("an entry is not finite")
+    mean = A.mean()
+    centred = A - mean
+    squares, centred_squares = A * A, centred * centred
+    variance = centred_squares.mean()
+    return {
+        "zeros": A.size - np.count_nonzero(A),
+        "min": A.min(),
+        "max": A.max(),
+        "mean": mean,
+        "std": np.sqrt(variance),
+        "skewness": (centred_squares * centred).mean() / variance**1.5,
+        "kurtosis": (centred_squares * centred_squares).mean() / variance**2,
+        "row_norms": np.sqrt(squares.sum(axis=1)),
+        "column_norms": np.sqrt(squares.sum(axis=0)),
+    }
+
+
 DENSITY = "sigmascope, density"
 
 SPECTRA = (
     Peer(OURS, "sigmascope", exact_rank),
     Peer(DENSITY, "sigmascope", estimated_rank),
+    Peer("numpy svd and elements, our measures", "numpy", measures_by_numpy),
     Peer("numpy svd, effective rank alone", "numpy", rank_by_numpy),
 )

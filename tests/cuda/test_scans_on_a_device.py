@@ -20,8 +20,9 @@ from tests.support.scans import bits
 import sigmascope as ss
 from sigmascope._execution import several_devices
 from sigmascope._execution.devices import Device
-from sigmascope._execution.memory_plan import fits_device, layout_of, planned_on_device
+from sigmascope._execution.memory_plan import fits_device, planned_on_device
 from sigmascope._execution.options import CallOptions
+from sigmascope._execution.reading import layout_of
 from sigmascope._running.device_slots import DeviceSlots, most_on_device
 from sigmascope._running.tasks import Options
 from sigmascope.analysis.admission import Asked

@@ -12,8 +12,8 @@ import pytest
 
 import sigmascope as ss
 from sigmascope import _core
-from sigmascope._execution.memory_plan import copy_nbytes
 from sigmascope._execution.options import CallOptions
+from sigmascope._execution.reading import copy_nbytes
 from sigmascope.matrices.joins import outer
 
 SHAPES = [(96, 320), (320, 96), (77, 333), (640, 1056)]

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
+import math
 import operator
-
-import numpy as np
 
 
 def check_rank(k: int, shape: tuple[int, int]) -> None:
@@ -17,7 +16,7 @@ def check_rank(k: int, shape: tuple[int, int]) -> None:
 def check_positive(**values: float) -> None:
     """ValueError unless every value is positive and finite."""
     for name, value in values.items():
-        if not (value > 0 and np.isfinite(value)):
+        if not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive, not {value}")
 
 

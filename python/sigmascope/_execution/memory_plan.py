@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from sigmascope._display.text import amount
-from sigmascope._host.native import _core
-from sigmascope._host.threads import useful_threads
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.array_libraries import users_of_memory
 from sigmascope.matrices.device_arrays import COPIED
@@ -19,7 +17,8 @@ from .device_panels import NO_DEVICE, DevicePlan, panels_nbytes, parts_nbytes, p
 from .libraries import Libraries, eigenvalue_nbytes, gram_nbytes
 from .memory import Need
 from .options import CallOptions
-from .passes import MIB, TILES, PassLayout
+from .passes import PassLayout
+from .reading import copy_nbytes, layout_of, remainder_nbytes
 
 NeedOf = Callable[[PassLayout], Need]
 """The need of a call, as a function of how it reads the matrix."""
@@ -27,8 +26,6 @@ NeedOf = Callable[[PassLayout], Need]
 LOWEST_PANEL = 16
 _PANEL_ROWS = (0, 240, 96, 48, LOWEST_PANEL)
 """Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
-
-_FEW_LAYERS, _CACHED = 4, 64 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +112,16 @@ class MemoryPlan:
         return self.loaded_nbytes + self.copy_nbytes
 
     @property
+    def serves_parts(self) -> bool:
+        """True if a part of the call, which needs less, would read the matrix in the same way.
+
+        So it is with a matrix in memory whose panels need not be low.
+        """
+        held = self.loaded_nbytes == 0 and not self.layout.files
+        high = self.layout.panel_rows == self.options.panel_rows
+        return held and high and self.options.device.index is None
+
+    @property
     def adds_tiles(self) -> bool:
         """True if the tiles of a sum are added up once, in memory."""
         return self.holds_copy and self.options.precision in ("split", "float32")
@@ -141,17 +148,6 @@ class MemoryPlan:
             "fro2": self.options.fro2,
             "fingerprint": self.options.fingerprint,
         }
-
-
-def layout_of(
-    a: Matrix, options: CallOptions, panel_rows: int | None = None, *, held: bool = False
-) -> PassLayout:
-    """Return how `a` is read, if its stored bytes are held or are not."""
-    files, by_columns = options.file_nbytes(a) > 0 and not held, a._native.column_major
-    rows = options.panel_rows if panel_rows is None else panel_rows
-    wide = (a.shape[0] < a.shape[1]) != by_columns
-    threads = useful_threads(options.threads, a.size)
-    return PassLayout(a.shape, a.nbytes / a.size, files, threads, rows, wide)
 
 
 def host_need(a: Matrix, options: CallOptions, need: NeedOf, layout: PassLayout) -> Need:
@@ -268,31 +264,3 @@ def with_device_gram(
         whole = eigenvalue_nbytes(index, min(a.shape), opened, vectors=True)
         taken = max(taken, whole - 16 * min(a.shape) ** 2)
     return lambda layout: need(layout).plus(taken)
-
-
-def copy_nbytes(a: Matrix, options: CallOptions) -> int:
-    """Return the bytes of a copy that steps would read: rounded, or the sum of overlapping tiles.
-
-    A sum of few layers is added up as fast as it is read, unless that is twice a step, or a sum
-    that the cache holds in the parts that products want.
-    """
-    if options.executor is not None or options.device.index is not None:
-        return 0
-    if options.precision == "float64":
-        return 0
-    if options.precision == "mixed":
-        width = 2 * (a.storage != "bf16")
-    else:
-        layers = a._native.layers
-        parts = TILES and options.precision == "split" and 4 * a.size <= _CACHED
-        width = 4 * (layers > 1 and (layout_of(a, options).wide or layers > _FEW_LAYERS or parts))
-    return width * (a.size + 64 * max(a.shape))
-
-
-def remainder_nbytes(a: Matrix, options: CallOptions) -> int:
-    """Return the bytes of the entries of a sum of tiles that bfloat16 cannot represent.
-
-    A copy holds them too.
-    """
-    splits = TILES and options.precision == "split" and copy_nbytes(a, options) > 0
-    return _core.remainder_bytes(a.size) if splits else 0

@@ -17,15 +17,16 @@ from sigmascope._execution.memory_plan import (
     MemoryPlan,
     fits_device,
     host_need,
-    layout_of,
     least_memory,
     planned_on_device,
 )
 from sigmascope._execution.options import CallOptions
+from sigmascope._execution.reading import layout_of
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 
-from .routes import EFFORTS, Route, options_for, route
+from .choice import options_for, route
+from .routes import EFFORTS, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,20 @@ class Asked:
         try:
             return chosen.fit_memory(a, call)
         except MemoryLimitError as error:
-            raise MemoryLimitError(f"{error}; {_advice(a, self, chosen)}") from None
+            advice = _advice(a, self._resolved(call), chosen)
+            raise MemoryLimitError(f"{error}; {advice}") from None
 
-    def refused(self, a: Matrix, chosen: Route, error: MemoryLimitError) -> MemoryLimitError:
+    def refused(
+        self, a: Matrix, chosen: Route, call: CallOptions, error: MemoryLimitError
+    ) -> MemoryLimitError:
         """Add to what a call met whose basis grew too long what surely is within the memory."""
-        return MemoryLimitError(f"{error}; {_advice(a, self, chosen, surely=True)}")
+        advice = _advice(a, self._resolved(call), chosen, surely=True)
+        return MemoryLimitError(f"{error}; {advice}")
+
+    def _resolved(self, call: CallOptions) -> Asked:
+        """Return the same arguments with the memory that the call was given, asked for once."""
+        memory = {"memory_limit": call.memory, "device": call.device}
+        return replace(self, options={**self.options, **memory})
 
 
 def memory_left(a: Matrix, **how: Any) -> int:

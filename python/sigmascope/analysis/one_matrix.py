@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sigmascope._execution.memory_plan import fits_held
+from sigmascope._execution.memory_plan import MemoryPlan, fits_held
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import SEARCHES, coarsest_for
 from sigmascope._host.results import KrylovResult
@@ -45,17 +45,19 @@ class Analysis:
         plan = asked.fit_memory(a, chosen, call)
         request = Request(
             chosen,
-            call,
+            call.with_reserved(call.reserved + chosen.statistics_nbytes),
             asked.tol,
             self.max_passes,
             self.seed,
             self.elements,
             time.perf_counter(),
+            plan if plan.serves_parts else None,
         )
         if plan.loaded_nbytes:  # one read of the file for everything that follows
             part, held = a.load(), plan.loaded_nbytes
         else:
-            part, held = partly_loaded(a, chosen.spare(a, plan))
+            room = chosen.spare(a, plan)
+            part, held = partly_loaded(a, room) if room else (a, 0)
         if held:
             with suppress(MemoryLimitError):  # its basis may grow beyond what is expected of one
                 return _with_statistics(part, request.reserving(held))
@@ -63,7 +65,7 @@ class Analysis:
         try:
             return _with_statistics(a, request)
         except MemoryLimitError as error:
-            raise asked.refused(a, chosen, error) from None
+            raise asked.refused(a, chosen, call, error) from None
 
     def of_share(self, a: Matrix, share: CallOptions) -> Spectrum:
         """Analyse a matrix of a stack with its share of the threads and the memory."""
@@ -104,7 +106,11 @@ def result_nbytes(route: Route) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of :func:`sigmascope.spectrum` on a matrix: route, options, and start time."""
+    """One call of :func:`sigmascope.spectrum` on a matrix: route, options, and start time.
+
+    `call`: its options, with the memory of the statistics of the elements reserved. `plan`: the way
+    in which every part of the call reads the matrix; None if each part chooses its own.
+    """
 
     route: Route
     call: CallOptions
@@ -113,6 +119,7 @@ class Request:
     seed: int
     elements: bool
     started: float
+    plan: MemoryPlan | None
 
     def reserving(self, nbytes: int) -> Request:
         """Return the same request, with so many more bytes of the memory taken."""
@@ -128,13 +135,15 @@ def _with_statistics(a: Matrix, request: Request) -> Spectrum:
     """Look at every element once, then compute the spectrum and the measures on request."""
     seen = None
     if request.elements:
-        seen = element_moments(a, request.call.with_precision(a.precision))
+        call = request.call.with_precision(a.precision)
+        if request.plan is None:  # the memory that is reserved for the statistics is free for them
+            call = call.with_reserved(call.reserved - request.route.statistics_nbytes)
+        seen = element_moments(a, call, plan=request.plan)
         if seen.nan or seen.inf:
             raise NonFiniteError(
                 f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
                 f"the first at {seen.first_nonfinite}"
             )
-    request = request.reserving(request.route.statistics_nbytes)
     return _with_requested(_spectrum(a, request, seen), a, request)
 
 
@@ -155,7 +164,7 @@ def _spectrum(a: Matrix, request: Request, seen: Moments | None) -> Spectrum:
 
 def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> Spectrum:
     k, call = route.k, request.call.with_precision(a.precision)
-    result, unit = every_value(a, route.accuracy, call)
+    result, unit = every_value(a, route.accuracy, call, request.plan)
     fro_norm = result.fro_norm if seen is None or unit else seen.fro_norm
     measures = statistics.measures_from_values(
         result.values, result.errors, a.shape, fro_norm, floor=result.floor, k=k, unit=unit

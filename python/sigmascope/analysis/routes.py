@@ -7,15 +7,13 @@ whether the whole spectrum may take the place of a part of it; never a bit of wh
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from sigmascope._display.text import amount
 from sigmascope._execution import arguments, costs
 from sigmascope._execution.libraries import libraries_of
-from sigmascope._execution.memory import Need, values_need
+from sigmascope._execution.memory import MINIMUM, Need, values_need
 from sigmascope._execution.memory_plan import (
     MemoryPlan,
     NeedOf,
@@ -26,7 +24,7 @@ from sigmascope._execution.memory_plan import (
 )
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.passes import MIB, PassLayout
-from sigmascope._execution.rounding import DENSITIES, SEARCHES, coarsest
+from sigmascope._execution.reading import layout_of
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.krylov import KrylovSettings
@@ -34,6 +32,9 @@ from sigmascope.solvers.krylov import KrylovSettings
 from .requested import GENERATORS, PERMUTING, farms_need, permutation_need
 
 EFFORTS = ("top", "density", "exact")
+
+SMALL = 256
+"""Rows and columns of a matrix of which every effort takes less than MINIMUM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ class Route:
 
     def fits(self, a: Matrix, call: CallOptions, *, grown: bool = False) -> bool:
         """Tell whether there is memory for it, on the host and on the device of the call."""
+        if self._is_small(a, call):
+            return True
         need = self.need_of(a, call, grown=grown)
         return fits_host(a, call, need) and fits_device(a, call, need)
 
@@ -186,6 +189,10 @@ class Route:
 
     def fit_memory(self, a: Matrix, call: CallOptions) -> MemoryPlan:
         """Choose what is held; MemoryLimitError says the least limit that would allow it."""
+        if self._is_small(a, call):
+            loaded = call.file_nbytes(a)
+            layout = layout_of(a, call, held=loaded > 0)
+            return MemoryPlan(call, layout, loaded, False, False, 0)
         need = self.need_of(a, call)
         try:
             return MemoryPlan.fit(a, call, need, self.what, several=True)
@@ -196,6 +203,14 @@ class Route:
         most = self.most(a, call)
         more = f" (up to {amount(most)} if its values span much)" if most > least else ""
         raise MemoryLimitError(call.refusal(self.what, amount(least) + more))
+
+    def _is_small(self, a: Matrix, call: CallOptions) -> bool:
+        """Tell whether the matrix is so small that the call surely fits: no formula is needed."""
+        if max(self.shape) > SMALL or a.nbytes > 8 * SMALL**2:
+            return False
+        if self.measures or call.device.index is not None:
+            return False
+        return call.memory - call.reserved >= MINIMUM
 
     def spare(self, a: Matrix, plan: MemoryPlan) -> int:
         """Return the bytes of the limit that are left for a part of a matrix that is read again.
@@ -209,95 +224,3 @@ class Route:
         needed = self.need(plan.layout).plus(call.reserved + plan.copy_nbytes)
         left = call.memory - call.memory // 16 - needed.peak
         return left if 8 * left >= a.nbytes else 0
-
-
-def options_for(a: Matrix, effort: str, **options: Any) -> CallOptions:
-    """Resolve the options of :func:`sigmascope.spectrum`, whose effort says what may be rounded."""
-    precisions = SEARCHES if effort == "top" else DENSITIES
-    return CallOptions.of(a, precisions=precisions, cuda=True, **options)
-
-
-def route(
-    a: Matrix,
-    effort: str,
-    k: int,
-    tol: float,
-    accuracy: str,
-    call: CallOptions,
-    measures: tuple[str, ...] = (),
-    vectors: bool = False,
-) -> Route:
-    """Choose what to run on a matrix.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-    """
-    if effort not in EFFORTS:
-        raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
-    if operator.index(k) < 1:
-        raise ValueError(f"k = {k} must be at least 1")
-    arguments.check_positive(tol=tol)
-    arguments.check_accuracy(accuracy)
-    effort, k = str(effort), min(k, *a.shape)
-    width = 8 if a.precision == "float64" else 4
-    search = _search(a, effort, k, tol, call, vectors=vectors)
-    vectors_too = _vector_search(a, k, tol, call) if vectors else None
-    asked = Route(
-        effort, effort, a.shape, k, accuracy, search, width, measures, vectors, vectors_too
-    )
-    on_cuda = call.device.is_cuda
-    if search is None:
-        return asked
-    if min(a.shape) == 1:  # no density has a single value
-        return asked.all_values
-    base = "float64" if call.precision == "float64" else "float32"
-    cheaper = costs.prefers_values(
-        a.shape, k, search.block, tol, base, effort=asked.effort, vectors=vectors, on_cuda=on_cuda
-    )
-    if not cheaper or call.executor is not None:
-        return asked
-    alone, every = call.with_reserved(0), asked.all_values
-    if every.fits(a, alone):
-        return every
-    # If neither fits, what is refused is the one that takes less.
-    needs = (least_memory(a, alone, each.need_of(a, alone)) for each in (every, asked))
-    return every if next(needs) < next(needs) else asked
-
-
-def _search(
-    a: Matrix, effort: str, k: int, tol: float, call: CallOptions, *, vectors: bool
-) -> KrylovSettings | None:
-    """Return the search of an effort; None for "exact"."""
-    if effort == "exact":
-        return None
-    density = effort == "density"
-    if density:
-        precision = "split" if call.precision == "mixed" else call.precision
-        block = _wide(k, a.shape)
-    else:
-        precision, block = call.precision, _block(a, k, tol, call.precision, call)
-    return KrylovSettings(
-        a.shape, k, tol, block, precision, density=density, vectors=vectors, of_values=vectors
-    )
-
-
-def _vector_search(a: Matrix, k: int, tol: float, call: CallOptions) -> KrylovSettings:
-    """Return the search of the leading vectors, where every value is found without them."""
-    precision = call.precision
-    if precision != "float64":
-        precision = coarsest(SEARCHES, a, on_cuda=call.device.is_cuda)
-    block = _block(a, k, tol, precision, call)
-    return KrylovSettings(a.shape, k, tol, block, precision, density=False, vectors=True)
-
-
-def _block(a: Matrix, k: int, tol: float, precision: str, call: CallOptions) -> int:
-    """Return the columns of a Krylov step that cost the least."""
-    best = costs.best_block(a.shape, k, tol, precision, on_cuda=call.device.is_cuda)
-    return min(best, *a.shape)
-
-
-def _wide(k: int, shape: tuple[int, int]) -> int:
-    """Columns of a block from which a density is read: its probes."""
-    return min(32 if k <= 128 else 64, *shape)

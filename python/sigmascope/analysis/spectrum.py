@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Unpack
 
 from sigmascope._execution import arguments
@@ -135,9 +134,6 @@ def analysed(
     arguments.check_positive(max_passes=max_passes)
     arguments.check_seed(seed)
     chosen, call = asked.chosen(stack.pattern)
-    # Free memory, of the host and of a device, is asked for once.
-    settled = {"memory_limit": call.memory, "device": call.device}
-    asked = replace(asked, options={**asked.options, **settled})
     analysis = Analysis(asked, max_passes, seed, elements)
     if stack.is_single:
         return analysis.compute(stack.pattern, chosen, call)

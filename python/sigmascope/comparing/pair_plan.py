@@ -8,12 +8,12 @@ from typing import Any, Self
 
 from sigmascope._execution.devices import Device
 from sigmascope._execution.memory import Need
-from sigmascope._execution.memory_plan import copy_nbytes, remainder_nbytes
+from sigmascope._execution.reading import copy_nbytes, remainder_nbytes
 from sigmascope._running.tasks import Options
 from sigmascope._running.thread_budget import MOST_AT_ONCE
 from sigmascope.analysis.admission import fits_share, in_memory
+from sigmascope.analysis.choice import options_for
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.analysis.routes import options_for
 from sigmascope.matrices.matrix import Matrix
 
 from .matrix_pairs import AdaptedPair, MatrixPair, StoredPair

@@ -90,10 +90,10 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
         if dtype not in (None, source.storage):
             raise TypeError(f"a matrix of {source.storage} cannot be read as {dtype}")
         return source
-    if isinstance(source, (str, os.PathLike)):
-        return _from_npy(os.fspath(source), dtype)
     check_unmasked(source)
     if not isinstance(source, np.ndarray):
+        if isinstance(source, (str, os.PathLike)):
+            return _from_npy(os.fspath(source), dtype)
         check_kind(source)
         if lies_on_device(source):
             return _on_device(source, dtype)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from sigmascope._execution import arguments
 from sigmascope._execution.memory import Need, elementwise_need, product_need
-from sigmascope._execution.memory_plan import MemoryPlan, host_need, layout_of
+from sigmascope._execution.memory_plan import MemoryPlan, host_need
 from sigmascope._execution.options import CallOptions
+from sigmascope._execution.reading import layout_of
 from sigmascope._host.native import _core
 from sigmascope._host.results import SurveyResult
 from sigmascope.matrices.matrix import Matrix

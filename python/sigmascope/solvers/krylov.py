@@ -19,10 +19,10 @@ from sigmascope._execution.memory_plan import (
     MemoryPlan,
     NeedOf,
     fits_device,
-    layout_of,
     least_memory,
 )
 from sigmascope._execution.options import CallOptions
+from sigmascope._execution.reading import layout_of
 from sigmascope._host.native import _core
 from sigmascope._host.results import KrylovResult
 from sigmascope.errors import MemoryLimitError

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from functools import reduce
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -67,10 +68,13 @@ def moments(A: Any, *, histogram: bool = True, **options: Unpack[ComputeOptions]
     return element_moments(a, CallOptions.of(a, cuda=True, **options), histogram=histogram)
 
 
-def element_moments(a: Matrix, call: CallOptions, *, histogram: bool = True) -> Moments:
-    """Compute :func:`moments`, of options that are resolved."""
-    what = f"a look at every element of {arguments.of_shape(a.shape)}"
-    plan = MemoryPlan.fit(a, call, elementwise_need, what, hold=False)
+def element_moments(
+    a: Matrix, call: CallOptions, *, histogram: bool = True, plan: MemoryPlan | None = None
+) -> Moments:
+    """Compute :func:`moments`, of options that are resolved; `plan`: that of a larger call."""
+    if plan is None:
+        what = f"a look at every element of {arguments.of_shape(a.shape)}"
+        plan = MemoryPlan.fit(a, call, elementwise_need, what, hold=False)
     started = time.perf_counter()
 
     def look(b: Matrix) -> dict[str, Any]:
@@ -147,7 +151,7 @@ def unit_of(largest: float) -> int:
 
 def norms_of(bands: Iterable[tuple[int, NDArray[np.float64]]]) -> NDArray[np.float64]:
     """Return the norms of rows or columns, each of whose squares is in one band."""
-    return np.asarray(sum(scaled(np.sqrt(squares), unit) for unit, squares in bands))
+    return reduce(np.add, (scaled(np.sqrt(squares), unit) for unit, squares in bands))
 
 
 def _with_lower(bands: list[Band], unit: int, raw: dict[str, Any]) -> list[Band]:

@@ -127,16 +127,20 @@ def _need(a: Matrix, call: CallOptions, opened: Libraries | None, *, fast: bool)
     return with_device_gram(partial(values_need, fast=fast), a, call, opened, eigenvalues=True)
 
 
-def every_value(a: Matrix, accuracy: str, call: CallOptions) -> tuple[SingularValues, int]:
+def every_value(
+    a: Matrix, accuracy: str, call: CallOptions, plan: MemoryPlan | None = None
+) -> tuple[SingularValues, int]:
     """Compute :func:`svdvals` in units of 2^unit, of options that are resolved; and that exponent.
+
+    `plan`: that of a larger call, by which the matrix is read.
 
     Results of a matrix whose values leave float64's range can be combined in these units.
     """
     fast = accuracy == "fast"
-    what = f"svdvals of {arguments.of_shape(a.shape)}"
     opened = libraries_of(call.device.index)
-    need = _need(a, call, opened, fast=fast)
-    plan = MemoryPlan.fit(a, call, need, what)
+    if plan is None:
+        need = _need(a, call, opened, fast=fast)
+        plan = MemoryPlan.fit(a, call, need, f"svdvals of {arguments.of_shape(a.shape)}")
     started = time.perf_counter()
     fast = fast and call.executor is None and call.device.index is None
     operand = distributed.operand(a, call)

@@ -10,6 +10,11 @@ Array = NDArray[np.float64]
 
 _POINTS = np.linspace(0.0, 1.0, 48)
 _CHUNK = 1024
+_FIRST, _MOST = 2**10, 2**15
+"""Entries of the arrays by which distances are computed: few until the least is known."""
+
+_FEW = 2**13
+"""Entries of all tails for which every distance is computed, since that costs the least."""
 
 
 def least_distances(
@@ -22,7 +27,7 @@ def least_distances(
     log
         (p,) logarithms, descending.
     counts, alphas
-        (t,) each: a tail is the first ``count`` values; its law is x^-alpha from the last one on.
+        (t,) each, t >= 1: a tail is the first ``count`` values, and its law x^-alpha from the last.
     slack
         Distances up to this factor above the least are computed.
     both
@@ -31,40 +36,38 @@ def least_distances(
     Returns
     -------
     array (t,)
-        inf where the distance at 48 points of the tail already exceeds that factor. O(p t) time at
-        worst, mostly O(48 t), and O(p) memory.
+        inf, or the distance, where that at 48 points of the tail already exceeds the factor. O(p t)
+        time at worst, mostly O(48 t), and O(p) memory.
     """
+    if len(counts) * counts.max() <= _FEW:
+        return _distances(log, counts, alphas, both=both, every=True)
     rough = np.concatenate(
         [
-            _at(log, counts[i : i + _CHUNK], alphas[i : i + _CHUNK], both)
+            _distances(log, counts[i : i + _CHUNK], alphas[i : i + _CHUNK], both=both)
             for i in range(0, len(counts), _CHUNK)
         ]
-        or [np.zeros(0)]
     )
     found = np.full(len(counts), np.inf)
-    least = np.inf
-    for i in rough.argsort(kind="stable").tolist():
-        if rough[i] > slack * least * (1.0 + 1e-12):
-            break
-        n = int(counts[i])
-        if n <= len(_POINTS):  # the points are all the values
-            found[i] = rough[i]
-        else:
-            law = np.exp((1.0 - alphas[i]) * (log[:n] - log[n - 1]))
-            found[i] = _farthest(law, np.arange(n), n, both)
-        least = min(least, float(found[i]))
+    order = rough.argsort(kind="stable")
+    entries, least, done, near = _FIRST, np.inf, 0, len(order)
+    while done < near:
+        part = order[done : min(done + max(entries // len(log), 1), near)]
+        found[part] = _distances(log, counts[part], alphas[part], both=both, every=True)
+        least, done = min(least, float(found[part].min())), done + len(part)
+        near = int(rough[order].searchsorted(slack * least * (1.0 + 1e-12), side="right"))
+        entries = min(4 * entries, _MOST)
     return found
 
 
-def _at(log: Array, counts: NDArray[np.intp], alphas: Array, both: bool) -> Array:
-    """Return the largest distance at up to 48 places of each tail."""
+def _distances(
+    log: Array, counts: NDArray[np.intp], alphas: Array, *, both: bool, every: bool = False
+) -> Array:
+    """Return the largest distance of each tail from its law, at 48 places or at every value."""
     n = counts[:, None]
-    places = np.rint(_POINTS * (n - 1)).astype(np.intp)
+    if every:
+        places = np.minimum(np.arange(counts.max()), n - 1)
+    else:
+        places = np.rint(_POINTS * (n - 1)).astype(np.intp)
     law = np.exp((1.0 - alphas[:, None]) * (log[places] - log[n - 1]))
-    return np.asarray(_farthest(law, places, n, both))
-
-
-def _farthest(law: Array, places: NDArray[np.intp], n: int | NDArray[np.intp], both: bool) -> Array:
-    """Return the largest distance between a law and the empirical distribution at places."""
-    upper = np.abs(law - (places + 1) / n).max(axis=-1)
-    return np.asarray(np.maximum(upper, np.abs(law - places / n).max(axis=-1)) if both else upper)
+    upper = np.abs(law - (places + 1) / n).max(axis=1)
+    return np.asarray(np.maximum(upper, np.abs(law - places / n).max(axis=1)) if both else upper)

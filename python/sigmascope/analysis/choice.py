@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Choice of the route of a call of :func:`sigmascope.spectrum`: what costs the least."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import replace
+from typing import Any
+
+from sigmascope._execution import arguments, costs
+from sigmascope._execution.memory_plan import least_memory
+from sigmascope._execution.options import CallOptions
+from sigmascope._execution.rounding import DENSITIES, SEARCHES, coarsest
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.solvers.krylov import KrylovSettings
+
+from .routes import EFFORTS, Route
+
+
+def options_for(a: Matrix, effort: str, **options: Any) -> CallOptions:
+    """Resolve the options of :func:`sigmascope.spectrum`, whose effort says what may be rounded."""
+    precisions = SEARCHES if effort == "top" else DENSITIES
+    return CallOptions.of(a, precisions=precisions, cuda=True, **options)
+
+
+def route(
+    a: Matrix,
+    effort: str,
+    k: int,
+    tol: float,
+    accuracy: str,
+    call: CallOptions,
+    measures: tuple[str, ...] = (),
+    vectors: bool = False,
+) -> Route:
+    """Choose what to run on a matrix.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    """
+    if effort not in EFFORTS:
+        raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
+    if operator.index(k) < 1:
+        raise ValueError(f"k = {k} must be at least 1")
+    arguments.check_positive(tol=tol)
+    arguments.check_accuracy(accuracy)
+    effort, k = str(effort), min(k, *a.shape)
+    width = 8 if a.precision == "float64" else 4
+    vectors_too = _vector_search(a, k, tol, call) if vectors else None
+    every = Route(
+        effort, "exact", a.shape, k, accuracy, None, width, measures, vectors, vectors_too
+    )
+    if effort == "exact" or min(a.shape) == 1:  # no density has a single value
+        return every
+    search = _search(a, effort, k, tol, call, vectors=vectors)
+    base = "float64" if call.precision == "float64" else "float32"
+    cheaper = call.executor is None and costs.prefers_values(
+        a.shape,
+        k,
+        search.block,
+        tol,
+        base,
+        effort=effort,
+        vectors=vectors,
+        on_cuda=call.device.is_cuda,
+    )
+    alone = call.with_reserved(0)
+    if cheaper and every.fits(a, alone):
+        return every
+    asked = replace(every, effort=effort, search=search)
+    if not cheaper:
+        return asked
+    # If neither fits, what is refused is the one that takes less.
+    needs = (least_memory(a, alone, each.need_of(a, alone)) for each in (every, asked))
+    return every if next(needs) < next(needs) else asked
+
+
+def _search(
+    a: Matrix, effort: str, k: int, tol: float, call: CallOptions, *, vectors: bool
+) -> KrylovSettings:
+    """Return the search of effort "top" or "density"."""
+    density = effort == "density"
+    if density:
+        precision = "split" if call.precision == "mixed" else call.precision
+        block = _wide(k, a.shape)
+    else:
+        precision, block = call.precision, _block(a, k, tol, call.precision, call)
+    return KrylovSettings(
+        a.shape, k, tol, block, precision, density=density, vectors=vectors, of_values=vectors
+    )
+
+
+def _vector_search(a: Matrix, k: int, tol: float, call: CallOptions) -> KrylovSettings:
+    """Return the search of the leading vectors, where every value is found without them."""
+    precision = call.precision
+    if precision != "float64":
+        precision = coarsest(SEARCHES, a, on_cuda=call.device.is_cuda)
+    block = _block(a, k, tol, precision, call)
+    return KrylovSettings(a.shape, k, tol, block, precision, density=False, vectors=True)
+
+
+def _block(a: Matrix, k: int, tol: float, precision: str, call: CallOptions) -> int:
+    """Return the columns of a Krylov step that cost the least."""
+    best = costs.best_block(a.shape, k, tol, precision, on_cuda=call.device.is_cuda)
+    return min(best, *a.shape)
+
+
+def _wide(k: int, shape: tuple[int, int]) -> int:
+    """Columns of a block from which a density is read: its probes."""
+    return min(32 if k <= 128 else 64, *shape)
