@@ -226,7 +226,7 @@ Made by `benchmarks/run.py`; do not edit.
 - **Peak**, measured on registers alone: {peak_of(results["peak"])}
 - **Versions**: {versions}; our BLAS: {machine["blas"]}
 - **When**: {results["date"]}, commit {results["commit"][:10]}
-
+{failed(results.get("failures", {}))}
 Times are medians with quartiles in brackets, after a warm-up. "×" is the time of a method over the
 time of sigmascope on the same case: above 1, sigmascope is faster. "cores busy" is processor time
 over wall time; well below the number of threads, a method did not get, or did not use, its cores.
@@ -242,6 +242,11 @@ Every case asserts its answer; one that is wrong has no line here.
             lines = by_rate(table, UNITS[name]) if name in UNITS else by_method(table)
             parts.append("\n".join([f"## {title}", "", NOTES[name], "", *lines]))
     return "\n\n".join(parts) + "\n"
+
+
+def failed(failures: dict[str, str]) -> str:
+    """Return a line for each part whose command failed."""
+    return "".join(f"- **Failed**: {name}: {reason}\n" for name, reason in failures.items())
 
 
 def write_page(results: dict[str, Any], path: Path) -> None:

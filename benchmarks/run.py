@@ -121,18 +121,25 @@ def make_models(names: list[str]) -> None:
 
 
 def measure(name: str, command: list[str], folder: Path) -> dict[str, Any]:
-    """Run a command unless its part is there; return the part."""
+    """Run a command unless its part is there; return the part, with `failure` if it failed."""
     path = folder / f"{name}.json"
     if not path.exists():
         partial = path.with_suffix(".partial")
         print(name, flush=True)
         with path.with_suffix(".log").open("w+", encoding="utf-8") as log:
-            ended = subprocess.run([*command, str(partial)], check=False, stdout=log)
+            ended = subprocess.run(
+                [*command, str(partial)], check=False, stdout=log, stderr=subprocess.STDOUT
+            )
             log.seek(0)
             said = log.read()
         # A backend that misses an accuracy, or a case whose answer is wrong, is in the file.
         if not partial.exists():
             sys.exit(f"{said}{' '.join(command)} ended with {ended.returncode} and wrote nothing")
+        if ended.returncode:
+            written = json.loads(partial.read_text(encoding="utf-8"))
+            written["failure"] = said.strip().rpartition("\n")[2]
+            print(f"{name} failed: {written['failure']}", flush=True)
+            partial.write_text(json.dumps(written), encoding="utf-8")
         partial.rename(path)
     part: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return part
@@ -164,6 +171,7 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "load_average_at_start": max(suite["load_average_at_start"] for suite in suites),
         "peak": suites[0]["peak"],
+        "failures": {name: part["failure"] for name, part in parts.items() if "failure" in part},
         "suites": [
             {**entry["extra_info"], "seconds": entry["stats"]["data"]}
             for suite in suites

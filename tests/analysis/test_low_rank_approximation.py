@@ -104,15 +104,14 @@ def test_criterion_below_rounding_is_reported() -> None:
 
 
 def test_rank_above_the_noise_edge() -> None:
-    """A planted update of rank 16 in noise: 16 values, and at most one more, in 19 of 20."""
-    ranks = [ss.low_rank(ks.planted(160, 120, seed=seed)[0], "edge").rank for seed in range(20)]
-    assert sum(abs(rank - 16) <= 1 for rank in ranks) >= 19
+    """A planted update of rank 16 in noise: 16 values, though noise may exceed its edge."""
+    every = [ss.low_rank(ks.planted(160, 120, seed=seed)[0], "edge") for seed in range(20)]
+    assert sum(found.rank == 16 for found in every) >= 19
+    assert all(found.outliers is not None and found.outliers >= found.rank for found in every)
     A = ks.planted(160, 120)[0]
     found = ss.low_rank(A, "edge")
     check(found, A)
     assert found.edge is not None
-    assert found.outliers is not None
-    assert found.outliers.value == found.rank
     assert found.spectral_bound < 2 * found.edge.value
 
 

@@ -67,7 +67,7 @@ EdgeOption = Annotated[
     bool,
     typer.Option(
         "--edge",
-        help="Rank: the number of singular values of each change above its noise edge.",
+        help="Rank: the number of singular values of each change clearly above its noise edge.",
     ),
 ]
 StoredOption = Annotated[

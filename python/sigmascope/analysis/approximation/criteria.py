@@ -23,7 +23,7 @@ class Criterion(NamedTuple):
     rank
         The rank that was asked for; None if the other attributes decide it.
     edge
-        True if the rank is the number of values above the noise edge.
+        True if the rank is the number of values clearly above the noise edge.
     relative2
         Largest ||A - L||_F^2 / ||A||_F^2; None if that is not the criterion.
     words

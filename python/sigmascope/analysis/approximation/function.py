@@ -49,8 +49,9 @@ def low_rank(
         Also a lazy sum, difference or multiple of matrices. A LowRank is truncated exactly, through
         matrices of order r, and no other option than the criterion and memory_limit counts.
     rank : int or "edge"
-        At most min(m, n). "edge": the number of singular values above the edge of the noise bulk,
-        `mp_outliers` of :func:`spectrum`; where there is no bulk, of those above rounding.
+        At most min(m, n). "edge": the number of singular values clearly above the edge of the noise
+        bulk, `mp_edge` of :func:`spectrum`: by more than twice its error and the 99 % quantile of
+        its fluctuation. Where there is no bulk, of those above rounding.
     energy : float
         Share of ||A||_F^2 that the approximation has at least; between 0 and 1.
     error : float

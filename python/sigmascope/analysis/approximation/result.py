@@ -53,7 +53,8 @@ class LowRankApproximation:
     weighted_norm : float or None
         With a weight: ||M S^(1/2)||_F.
     edge, outliers : Measure or None
-        With the criterion "edge": the noise edge (sigma), and the number of values above it.
+        With the criterion "edge": the noise edge (sigma), and the number of values above it; the
+        rank is that of the values that are clearly above it.
     passes, method, precision, seed, seconds, num_threads, notes
         How the result was computed, and remarks on it. `precision` is that of the search.
     """

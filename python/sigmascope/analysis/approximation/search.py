@@ -17,6 +17,7 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.svds import triplets
 from sigmascope.solvers.svdvals import every_value
 from sigmascope.spectra import SVD, Measure
+from sigmascope.spectra.statistics.bulk import count_above_noise
 
 from .criteria import Criterion
 from .projection import Projection, projected
@@ -85,7 +86,7 @@ def _of_rank(a: Matrix, k: int, how: Settings, passes: int = 0, **facts: Any) ->
 
 
 def _above_edge(a: Matrix, how: Settings) -> Found:
-    """Count the values above the noise edge of the bulk, as :func:`spectrum` does."""
+    """Count the values that are clearly above the noise edge of :func:`spectrum`."""
     asked = Asked.of(
         effort="density", k=min(_EDGE_VALUES, *a.shape), tol=1e-3, accuracy="reference",
         **how.options,
@@ -94,11 +95,9 @@ def _above_edge(a: Matrix, how: Settings) -> Found:
     found = spectrum.measures
     if "mp_outliers" in found:
         edge, outliers = found["mp_edge"], found["mp_outliers"]
-        note = f"{outliers} values above the noise edge {edge}"
-        return _of_rank(
-            a, int(outliers.value), how, spectrum.passes,
-            notes=(note,), edge=edge, outliers=outliers,
-        )  # fmt: skip
+        k = int(count_above_noise(spectrum.known, edge, a.shape).value)
+        note = f"{outliers} values above the noise edge {edge}, {k} of them clearly"
+        return _of_rank(a, k, how, spectrum.passes, notes=(note,), edge=edge, outliers=outliers)
     every, unit = every_value(a, "reference", how.call.with_precision("float64"))
     k = int(np.sum(every.values > every.floor))
     every = every.scaled(unit)

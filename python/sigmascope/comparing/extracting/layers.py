@@ -112,7 +112,7 @@ def _extracted(
     found = approximated(delta, criterion, **request.search, **options)
     row = _evidence(found, notes, request.device) | _remaining(found.remaining, found)
     if found.rank == 0:
-        reason = "no singular value of the change is above its noise edge"
+        reason = "no singular value of the change is clearly above its noise edge"
         return row | {"status": "below the edge", "reason": reason}, None
     stored = target.stored(found.balanced, request.dtype)
     change = target.change(stored)

@@ -7,7 +7,7 @@ module
     Module that is adapted, if the tensor is its weight; of stacked experts their parameter.
 status
     "extracted": the adapter has the change. "saved whole": it has the tuned tensor. "unchanged":
-    both are equal. "below the edge": no singular value of the change is above its noise edge.
+    both are equal. "below the edge": no value of the change is clearly above its noise edge.
     "not carried": an adapter cannot have the change, and `reason` says why. "unpaired",
     "not analysed", "excluded", "failed": as in a comparison.
 rank
@@ -21,7 +21,8 @@ relative_error, relative_error_error
 spectral_bound
     Upper bound of ||dW - B A||_2.
 mp_edge, mp_outliers, mp_outliers_error
-    With the criterion "edge": the noise edge of dW, and the number of values above it.
+    With the criterion "edge": the noise edge of dW, and the number of values above it, of which
+    `rank` counts those that are clearly above.
 device
     Device that found the singular vectors: "cpu", or "cuda:0".
 """

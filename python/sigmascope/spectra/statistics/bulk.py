@@ -121,6 +121,16 @@ def bulk_measures(known: Known, middle: Measure, top: Measure, shape: tuple[int,
     }
 
 
+def count_above_noise(known: Known, edge: Measure, shape: tuple[int, int]) -> Measure:
+    """Count the values above the noise edge by more than its error and its fluctuation.
+
+    The threshold is higher than the edge by twice its error, and by the 99 % quantile of the
+    Tracy-Widom law: noise alone has a larger value in about one matrix of a hundred.
+    """
+    width = edge.value * mp.tracy_widom_width(1.0, shape) / mp.mp_edge(1.0, shape)
+    return count(known, Cut(edge.value + 2 * edge.error + mp.TRACY_WIDOM_99 * width))
+
+
 def correlation_traps(permuted: Sequence[Known], shape: tuple[int, int]) -> Measures:
     """Count the values above the noise edge in a matrix whose entries are in random order.
 
