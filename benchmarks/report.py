@@ -230,7 +230,7 @@ Made by `benchmarks/run.py`; do not edit.
 Times are medians with quartiles in brackets, after a warm-up. "×" is the time of a method over the
 time of sigmascope on the same case: above 1, sigmascope is faster. "cores busy" is processor time
 over wall time; well below the number of threads, a method did not get, or did not use, its cores.
-Every case asserts its answer; one that is wrong has no line here.
+Every case asserts its answer; one that is wrong has no line here. A part that fails is named above.
 
 ![Time against accuracy, a curve for each library]({plot})"""
     ]

@@ -112,6 +112,8 @@ def test_rank_above_the_noise_edge() -> None:
     found = ss.low_rank(A, "edge")
     check(found, A)
     assert found.edge is not None
+    assert found.outliers is not None
+    assert found.outliers.value == found.rank
     assert found.spectral_bound < 2 * found.edge.value
 
 

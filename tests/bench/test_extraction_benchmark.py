@@ -73,3 +73,20 @@ def test_the_runner_has_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     command = module(BENCHMARKS / "run.py", monkeypatch).commands("machine", [], None)["extraction"]
     assert Path(command[1]).is_file()
     assert command[-1] == "--json"
+
+
+def test_a_part_that_fails_is_named_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = {
+        name: module(BENCHMARKS / f"{name}.py", monkeypatch)
+        for name in ("findings", "report", "headline", "run")
+    }
+    write = "import sys; open(sys.argv[1], 'w').write('{}'); print('a table')"
+    fails = f"{write}; sys.exit('ranks [13]')"
+    measure = modules["run"].measure
+    assert measure("right", [sys.executable, "-c", write], tmp_path) == {}
+    assert measure("wrong", [sys.executable, "-c", fails], tmp_path) == {"failure": "ranks [13]"}
+    assert modules["report"].failed({"wrong": "ranks [13]"}) == "- **Failed**: wrong: ranks [13]\n"
+    with pytest.raises(SystemExit, match="ended with 3 and wrote nothing"):
+        measure("nothing", [sys.executable, "-c", "raise SystemExit(3)"], tmp_path)
