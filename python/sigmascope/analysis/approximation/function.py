@@ -178,7 +178,14 @@ def approximated(
 
 def _told(found: LowRankApproximation) -> LowRankApproximation:
     """Warn the caller of low_rank if the search or the criterion failed."""
-    if not found.met:
+    if not found.met and found.rank == 0:
+        warnings.warn(
+            f"{found.criterion} does not apply, and the approximation is zero: "
+            f"{found.notes[0]}. Give a rank, energy or error",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    elif not found.met:
         rest, norm = found.weighted or found.remaining, found.weighted_norm or found.fro_norm
         warnings.warn(
             f"{found.criterion} is not certain even with rank {found.rank}: what remains is "
