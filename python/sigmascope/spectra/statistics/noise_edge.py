@@ -140,24 +140,36 @@ def noise_edge(
     contribute to a row, a column and an entry is subtracted from the largest, which may make
     further values clear. O(M) for each round.
     """
-    width = mp.tracy_widom_width(1.0, shape) / mp.mp_edge(1.0, shape)
+    roots = math.sqrt(shape[0]), math.sqrt(shape[1])
+    width = math.cbrt(1.0 / roots[0] + 1.0 / roots[1]) / 2.0 / sum(roots)
     bulk = _Bulk(known, shape, fro_norm, extremes, width)
-    k = min(_above(known, edge), min(shape) - mp.MIN_VALUES)
-    threshold, growth = bulk.threshold(k, 0)
+    most = min(shape) - mp.MIN_VALUES
+    k = min(bulk.above(edge), most)
+    found = bulk.threshold(k, 0)
     for _ in range(_ROUNDS):
-        fewer = _above(known, threshold)
-        if fewer >= k:
+        clear = bulk.above(found.threshold)
+        if clear >= k:
             break
-        k = fewer
-        threshold, growth = bulk.threshold(k, 0)
-    for _ in range(_ROUNDS if extremes is not None and k and not deflated else 0):
-        threshold, growth = bulk.threshold(k, k)
-        more = min(_above(known, threshold), min(shape) - mp.MIN_VALUES)
-        if more <= k:
+        k = clear
+        found = bulk.threshold(k, 0)
+    for _ in range(_ROUNDS):
+        if deflated or not k or not found.of_one:
             break
-        k = more
-    uneven = growth > (UNEVEN + UNEVEN_SMALL / min(shape)) * width
-    return NoiseEdge(threshold, growth, _above(known, threshold), uneven)
+        found = bulk.threshold(k, k)
+        clear = bulk.above(found.threshold)
+        if min(clear, most) <= k:
+            break
+        k = min(clear, most)
+    uneven = found.growth > (UNEVEN + UNEVEN_SMALL / min(shape)) * width
+    return NoiseEdge(found.threshold, found.growth, clear, uneven)
+
+
+class _Threshold(NamedTuple):
+    """A threshold, the growth of the edge, and if one row, column or entry decides it."""
+
+    threshold: float
+    growth: float
+    of_one: bool
 
 
 class _Bulk(NamedTuple):
@@ -169,33 +181,53 @@ class _Bulk(NamedTuple):
     extremes: Extremes | None
     width: float
 
-    def threshold(self, outside: int, clear: int) -> tuple[float, float]:
-        """Return the threshold, and the growth of the edge, of the values after the first few.
+    def above(self, x: float) -> int:
+        """Count the values above x."""
+        known = self.known
+        if known.density is None or known.reaches(x):
+            return len(known.values) - int(known.values[::-1].searchsorted(x, side="right"))
+        return round(float(known.density.counts_above(np.array([x]))[0][0]))
+
+    def threshold(self, outside: int, clear: int) -> _Threshold:
+        """Return the threshold of the bulk of the values after the first few.
 
         `outside`: the number of values that are not of the bulk; `clear`: of those whose part in
         the largest row, column and entry is known.
         """
-        known, (M, N) = self.known, sorted(self.shape)
+        M, N = sorted(self.shape)
         reference = _reference(M - outside, N - outside)
-        place = outside + (1.0 - FRACTIONS) * (M - outside) - 0.5
-        if known.complete:
-            values, errors = (
-                np.interp(place, np.arange(M), x) for x in (known.values, known.errors)
-            )
-        else:
-            values, errors = known.quantiles(1.0 - np.clip(place, 0.0, M - 1) / (M - 1))
-        if not values[0] > 0.0:  # the median: nothing is known of the bulk
-            return math.inf, math.inf
+        values, off = self._upper_half(outside, reference)
         unit = float(values[0])
+        if not unit > 0.0:  # the median: nothing is known of the bulk
+            return _Threshold(math.inf, math.inf, of_one=False)
         log = np.log(values / unit) - reference.log_values
         even = float(log[0]) + reference.log_edge
         edge = float(reference.weights @ log) + reference.log_edge
-        off = float(np.abs(reference.weights) @ (errors / values))
+        one = self._single(outside, clear, unit)
         growth = max(edge - even, 0.0)
         slack = _SLACK_ALONE if self.extremes is None else _SLACK
-        highest = max(edge, even, self._single(outside, clear, unit))
+        highest = max(edge, even, one)
         highest += (_MARGIN + _MARGIN_SMALL / M) * self.width + slack * growth + off
-        return (unit * math.exp(highest) if highest < _LARGEST else math.inf), growth
+        threshold = unit * math.exp(highest) if highest < _LARGEST else math.inf
+        return _Threshold(threshold, growth, one > max(edge, even))
+
+    def _upper_half(self, outside: int, reference: _Reference) -> tuple[Array, float]:
+        """Return the values of the bulk at `FRACTIONS`, and the error of the logarithm of its edge.
+
+        Of values that are all known, the relative error is largest at the median.
+        """
+        known = self.known
+        if known.complete:
+            bulk = known.values[outside:]
+            low = bulk.take(reference.places)
+            values = low + (bulk.take(reference.places + 1) - low) * reference.shares
+            middle = outside + int(reference.places[0]) + 1
+            return values, reference.spread * float(known.errors[middle]) / float(values[0])
+        place = outside + reference.places + reference.shares
+        values, errors = known.quantiles(1.0 - np.clip(place / (known.n - 1), 0.0, 1.0))
+        if not values[0] > 0.0:
+            return values, math.inf
+        return values, float(np.abs(reference.weights) @ (errors / values))
 
     def _single(self, outside: int, clear: int, unit: float) -> float:
         """Return the logarithm of the largest value, over `unit`, of one row, column or entry.
@@ -209,12 +241,11 @@ class _Bulk(NamedTuple):
             return -math.inf
         m, n = self.shape
         row, column, entry = (x / unit for x in self.extremes)
-        s = self.known.values / unit
-        rest = (self.fro_norm / unit) ** 2 - float(s[:outside] @ s[:outside])
+        rest = (self.fro_norm / unit) ** 2 - self._energy(outside, unit)
         variance = max(rest, 0.0) / ((m - outside) * (n - outside))
         if variance == 0.0:
             return -math.inf
-        energy = float(s[:clear] @ s[:clear])
+        energy = self._energy(clear, unit)
         squares = [0.0]
         for norm2, across, along in (
             (row**2 - energy / m, n, m),
@@ -229,17 +260,26 @@ class _Bulk(NamedTuple):
         largest = max(squares)
         return 0.5 * math.log(largest) if largest > 0.0 else -math.inf
 
+    def _energy(self, k: int, unit: float) -> float:
+        """Return the sum of the squares of the first k values, in units of `unit`."""
+        s = self.known.values[:k] / unit
+        return float(s @ s)
+
 
 class _Reference(NamedTuple):
     """Even noise of variance 1: logarithms of values at `FRACTIONS`, and of the edge.
 
     `weights` (10,) times logarithms of ratios to these values is the logarithm of the ratio at the
-    edge, on the straight line of least squares in sigma^2.
+    edge, on the straight line of least squares in sigma^2; `spread` is the sum of their magnitudes.
+    The fractions lie at `places`, in descending order, plus `shares` of the way to the next one.
     """
 
     log_values: Array
     weights: Array
     log_edge: float
+    spread: float
+    places: NDArray[np.intp]
+    shares: Array
 
 
 @lru_cache(maxsize=4096)
@@ -255,11 +295,7 @@ def _reference(M: int, N: int) -> _Reference:
     from_mean = distance - distance.mean()
     slope = from_mean / float(from_mean @ from_mean)
     weights = 1.0 / len(FRACTIONS) - float(distance.mean()) * slope
-    return _Reference(np.log(values), weights, math.log(edge))
-
-
-def _above(known: Known, x: float) -> int:
-    """Count the values above x."""
-    if known.density is None or known.reaches(x):
-        return int(np.count_nonzero(known.values > x))
-    return round(float(known.density.counts_above(np.array([x]))[0][0]))
+    place = (1.0 - FRACTIONS) * M - 0.5
+    places = np.floor(place).astype(np.intp)
+    spread = float(np.abs(weights).sum())
+    return _Reference(np.log(values), weights, math.log(edge), spread, places, place - places)
