@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from sigmascope import report
+from sigmascope._display.verdicts import ALONE_INTEGERS
 from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.comparing import Comparison, plan_compare
 from sigmascope.comparing import compare as compare_checkpoints
@@ -188,7 +189,8 @@ def _diagnosed(
 def status_of(comparison: Comparison) -> int:
     """Return the exit status of a comparison: INCOMPLETE if a tensor was not compared.
 
-    Tensors that the user excluded, and entries that are no tensors, do not count.
+    Tensors that the user excluded, entries that are not tensors, and buffers of integers that one
+    checkpoint lacks do not count.
     """
-    lacking = comparison.verdict.not_compared.keys() - {"excluded", "no tensor"}
+    lacking = comparison.verdict.not_compared.keys() - {"excluded", "no tensor", ALONE_INTEGERS}
     return INCOMPLETE if lacking or comparison.unconverged else DONE

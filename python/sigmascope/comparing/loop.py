@@ -137,7 +137,7 @@ def compare(
     files = identities(both[0]), identities(both[1])
     with Outputs(out, resume, Comparison) as outputs:
         options = options.resuming(outputs.limits, keep_memory=memory_limit is not None)
-        start = empty_table(both, files, options, include, exclude, len(pairs), part)
+        start = empty_table(both, files, options, include, exclude, pairs, part)
 
         def read_entries(pair: Pair) -> Row:
             return compared_entrywise(both, pair)

@@ -18,7 +18,7 @@ from sigmascope._tables.provenance import identities
 from sigmascope.adapters import as_scannable, largest_file
 from sigmascope.analysis.requested import REQUESTED, check_measures
 
-from .beginning import PairBuilder, Source, empty_table, listed_part, notes_of
+from .beginning import PairBuilder, Source, empty_table, listed_part
 from .members import Pair
 from .pair_estimates import PairEstimate
 from .plans import ComparisonPlan
@@ -108,7 +108,7 @@ def plan_compare(
     header, rows = check_outputs(out, resume, Comparison.schema)
     options = options.resuming(limits_of(header), keep_memory=memory_limit is not None)
     files = identities(both[0]), identities(both[1])
-    table = empty_table(both, files, options, include, exclude, len(pairs), part)
+    table = empty_table(both, files, options, include, exclude, pairs, part)
     if header is not None and resume is not None:
         table = resumed(Path(resume), header, rows, table)
     builder = PairBuilder(table, pairs, f"{table.before} with {table.after}", lambda _: {})
@@ -126,7 +126,7 @@ def plan_compare(
         workers=workers or 1,
         alone=frozenset(),
         rates=measured,
-        notes=notes_of(both),
+        notes=table.notes,
         kept=sum(pair.matrix for pair in pairs) - len(planned),
         shard=part,
         processes=workers is not None,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -181,7 +181,7 @@ def extract(
     files = identities(both[0]), identities(both[1])
     with Outputs(None, folder.path / JOURNAL, Extraction) as outputs:
         request = request.resuming(outputs.limits, keep_memory=memory_limit is not None)
-        table = outputs.begin(_empty(both, files, request, patterns | {"whole": whole}, len(items)))
+        table = outputs.begin(_empty(both, files, request, patterns | {"whole": whole}, items))
         _forget_lost(table, items, folder)
         source = f"{table.before} with {table.after}"
         builder = TableBuilder(table, items, source, lambda item: entrywise(both, item))
@@ -227,7 +227,7 @@ def _empty(
     files: Files,
     request: Request,
     chosen: dict[str, Any],
-    expected: int,
+    items: Sequence[Item],
 ) -> Extraction:
     """Return the table before its first row."""
     before, after = both
@@ -236,8 +236,8 @@ def _empty(
         after=path_text(str(after.path)),
         options=request.recorded() | chosen,
         rows=[],
-        expected=expected,
-        notes=notes_of(both),
+        expected=len(items),
+        notes=notes_of(both, [item.pair for item in items]),
         files=named_files(*files),
         engine=engine() | device_record(request.devices),
         architecture=before.architecture,
