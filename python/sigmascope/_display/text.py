@@ -256,6 +256,7 @@ def counted(count: int, what: str, plural: str | None = None) -> str:
 
 
 _KINDS = {
+    "matrix": ("matrix", "matrices"),
     "integer": ("integer tensor",),
     "empty": ("empty tensor",),
     "tied": ("second name of a tensor", "second names of tensors"),

@@ -70,7 +70,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Spectra of the weights in huge checkpoints, each number with its error.",
     epilog="Exit status: 0 done; 1 tensors failed, cannot be read, did not converge or have no "
-    "partner (results are written); 2 bad usage or input; 130 Ctrl-C (finished rows are written).",
+    "partner, or most bytes were not analysed (results are written); 2 bad usage or input; "
+    "130 Ctrl-C (finished rows are written).",
 )
 
 

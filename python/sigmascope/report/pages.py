@@ -27,7 +27,7 @@ from sigmascope.checkpoint import TensorRecord
 from sigmascope.scanning import Scan
 
 from . import summary
-from .remarkable import show_omissions, show_specials
+from .remarkable import show_omissions, show_specials, show_unread_bytes
 from .tables import by_reason, listed, show_table, split_columns
 
 _LABELS = {
@@ -122,6 +122,7 @@ def show_scan(out: Console, scan: Scan) -> None:
     """Print a scan: measures by role and by layer, extremes, problems, and totals."""
     if scan.checkpoint:
         out.print(f"{printable(scan.checkpoint)}\n", soft_wrap=True)
+    show_unread_bytes(out, scan.rows, "analysed")
     rows = scan.analysed
     show_specials(out, rows)
     if rows:
