@@ -17,7 +17,7 @@ from .rows import COLUMNS
 ENTRYWISE = "entrywise"
 """Status of a pair without a spectrum, whose numbers are compared one by one."""
 
-Place = tuple[str, int | None, str, int | None, tuple[str, ...]]
+Place = tuple[str | None, int | None, str, int | None, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)

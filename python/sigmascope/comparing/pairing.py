@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sigmascope._display.text import dimensions
+from sigmascope._display.text import dimensions, role_in_tower
 from sigmascope.checkpoint.quantised.layouts import TIED
 
 from .members import ENTRYWISE, Member, Pair, Place
@@ -106,7 +106,7 @@ def _no_partner(
 
 def _words(place: Place) -> str:
     tower, layer, role, expert, labels = place
-    text = f"{tower} {role}"
+    text = role_in_tower(tower, role)
     text += "".join(f"[{label}]" for label in labels)
     text += f" of layer {layer}" if layer is not None else ""
     return text + (f", expert {expert}" if expert is not None else "")

@@ -18,6 +18,7 @@ from sigmascope._display.text import (
     kinds,
     number_of,
     printable,
+    role_in_tower,
     size,
     with_error,
 )
@@ -103,7 +104,7 @@ def _grouped_tensors(out: Console, checkpoint: Scannable, records: Sequence[Tens
     several = len({record["tower"] for record in records}) > 1
     groups: dict[tuple[str, ...], list[TensorRecord]] = {}
     for record in records:
-        role = f"{record['tower']} {record['role']}" if several else record["role"]
+        role = role_in_tower(record["tower"], record["role"]) if several else record["role"]
         shape = dimensions(record["shape"])
         key: tuple[str, ...] = (role, record["status"], record["dtype"], shape)
         key += _terms(checkpoint, record["name"])

@@ -138,7 +138,7 @@ def cells_of(rows: Sequence[Row], measure: str) -> Iterator[Cell]:
         read = row.get("status") in COMPARED  # also tensors without a spectrum, which have a norm
         if not read or value is None or role in (None, "other"):
             continue
-        layer, tower = row.get("layer"), row.get("tower") or "text"
+        layer, tower = row.get("layer"), row.get("tower") or ""
         depth = None if layer is None else layer / max(last.get(tower, 0), 1)
         error = row.get(f"{measure}_error")
         yield Cell(row["name"], tower, role, layer, depth, float(value), float(error or 0.0))
