@@ -120,7 +120,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
     def __repr__(self) -> str:
         return (
             f"<Checkpoint {str(self.path)!r}: {len(self)} matrices, "
-            f"{len(self._pieces)} tensors in {len(self.files)} files>"
+            f"{len(self._pieces)} tensors in {len(set(self.files))} files>"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -54,7 +54,7 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
     if checkpoint.architecture:
         out.print(printable(checkpoint.architecture), soft_wrap=True)
     out.print(
-        f"{counted(len(checkpoint.files), 'file')}, {counted(len(records), 'tensor')}, "
+        f"{counted(len(set(checkpoint.files)), 'file')}, {counted(len(records), 'tensor')}, "
         f"{counted(len(checkpoint), 'matrix', 'matrices')} to analyse, {size(total)}\n"
     )
     plain = Counter(r["status"] for r in records if not r["matrices"] and not _is_unreadable(r))
