@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from sigmascope._display.html import headline
 from sigmascope._display.quantised import hurt, quantised, sentences
 from sigmascope._display.text import counted, duration, number_of, printable, short, size
 from sigmascope._display.verdicts import outcome
@@ -39,8 +40,11 @@ def show_comparison(out: Console, comparison: Comparison) -> None:
         out.print(names, soft_wrap=True)
     show_unread_bytes(out, comparison.rows, "compared")
     out.print(str(comparison.verdict), soft_wrap=True)
-    out.print()
     rows = comparison.analysed
+    if rows:
+        sentence = headline.compared(rows).replace("‖ΔW‖/‖W‖", _LABELS["relative_change"])
+        out.print(printable(sentence))
+    out.print()
     show_specials(out, rows)
     if rows:
         measures = [name for name in _LABELS if any(row.get(name) is not None for row in rows)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from sigmascope._display.html import headline, scanned
 from sigmascope._display.rows import full_rank
 from sigmascope._display.text import (
     counted,
@@ -125,6 +126,10 @@ def show_scan(out: Console, scan: Scan) -> None:
         out.print(f"{printable(scan.checkpoint)}\n", soft_wrap=True)
     show_unread_bytes(out, scan.rows, "analysed")
     rows = scan.analysed
+    header = scan.header()
+    sentence = headline.scanned(scan.rows, scanned.findings(header, scan.rows))
+    out.print(printable(f"{headline.unfinished(header, scan.rows)}{sentence}"))
+    out.print()
     show_specials(out, rows)
     if rows:
         _roles(out, rows)
