@@ -165,7 +165,8 @@ def scan(
         "workers": workers,
     }
     if plan:
-        show_plan(lambda: plan_of_scan(path, **how), as_json)
+        how["out"] = None
+        show_plan(lambda: plan_of_scan(path, **how), as_json, out)
     run_scan(lambda: path, quiet, as_json, **how)
 
 

@@ -131,7 +131,8 @@ def compare(
         return as_scannable(before, **opening), as_scannable(after, **opening)
 
     if plan:
-        show_plan(lambda: plan_compare(*both(), shard=shard_of(shard), **how), as_json)
+        how["out"] = None
+        show_plan(lambda: plan_compare(*both(), shard=shard_of(shard), **how), as_json, out)
     run_compare(both, quiet, as_json, reference, recipe, shard=shard, **how)
 
 
