@@ -18,6 +18,7 @@ from sigmascope._display.text import (
     kinds,
     number_of,
     printable,
+    seed_text,
     size,
     with_error,
 )
@@ -255,7 +256,7 @@ def options_of(options: Mapping[str, Any]) -> str:
         return "The file does not have the options of the run."
     return (
         f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "
-        f"seed {options['seed']}."
+        f"{seed_text(options)}."
     )
 
 
