@@ -271,6 +271,16 @@ _KINDS = {
 }
 
 
+def seed_text(options: Mapping[str, Any]) -> str:
+    """Show the seed of a run, and how a drawn one is used again."""
+    seed = options.get("seed")
+    if not options.get("seed_drawn"):
+        return f"seed {seed}"
+    if seed is None:
+        return "a drawn seed for each part, which its rows have"
+    return f"seed {seed}, drawn for this run (--seed {seed} repeats its numbers)"
+
+
 def kinds(counts: Counter[str]) -> str:
     """Write the number of tensors of each kind without a spectrum: "63 vectors"."""
     return ", ".join(

@@ -32,7 +32,7 @@ def spectrum(
     max_passes: int = 300,
     accuracy: str = "reference",
     measures: str | Sequence[str] = (),
-    seed: int = 0,
+    seed: int | None = 0,
     vectors: bool = False,
     elements: bool = True,
     **options: Unpack[SpectrumOptions],
@@ -125,16 +125,15 @@ def spectrum(
 
 
 def analysed(
-    A: Any, asked: Asked, *, seed: int, max_passes: int = 300, elements: bool = True
+    A: Any, asked: Asked, *, seed: int | None, max_passes: int = 300, elements: bool = True
 ) -> Spectrum | Any:
     """Compute :func:`spectrum`, with all options of `CallOptions.of` in `asked`."""
     if isinstance(A, LowRank):
         return A.spectrum(asked.k, memory_limit=asked.options.get("memory_limit"))
     stack = stack_of(A)
     arguments.check_positive(max_passes=max_passes)
-    arguments.check_seed(seed)
     chosen, call = asked.chosen(stack.pattern)
-    analysis = Analysis(asked, max_passes, seed, elements)
+    analysis = Analysis(asked, max_passes, arguments.resolve_seed(seed), elements)
     if stack.is_single:
         return analysis.compute(stack.pattern, chosen, call)
     kept = result_nbytes(chosen)

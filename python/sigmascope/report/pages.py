@@ -20,6 +20,7 @@ from sigmascope._display.text import (
     number_of,
     printable,
     role_in_tower,
+    seed_text,
     size,
     with_error,
 )
@@ -262,7 +263,7 @@ def options_of(options: Mapping[str, Any]) -> str:
         return "The file does not have the options of the run."
     return (
         f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "
-        f"seed {options['seed']}."
+        f"{seed_text(options)}."
     )
 
 

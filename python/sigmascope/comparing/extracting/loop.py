@@ -59,7 +59,7 @@ def extract(
     tol: float = 1e-4,
     max_passes: int = 300,
     precision: str | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
     reading: str | None = None,
@@ -163,8 +163,9 @@ def extract(
             "tol": tol,
             "max_passes": max_passes,
             "precision": precision,
-            "seed": arguments.check_seed(seed),
+            "seed": arguments.resolve_seed(seed),
         },
+        seed_drawn=seed is None,
         num_threads=resolve_threads(num_threads),
         memory_limit=resolve_memory(memory_limit),
         devices=devices_of(device),
@@ -180,7 +181,7 @@ def extract(
     folder.check_new()
     files = identities(both[0]), identities(both[1])
     with Outputs(None, folder.path / JOURNAL, Extraction) as outputs:
-        request = request.resuming(outputs.limits, keep_memory=memory_limit is not None)
+        request = request.resuming(outputs.resumed_settings, keep_memory=memory_limit is not None)
         table = outputs.begin(_empty(both, files, request, patterns | {"whole": whole}, items))
         _forget_lost(table, items, folder)
         source = f"{table.before} with {table.after}"
