@@ -128,5 +128,5 @@ def _equal_pairs(lines: NDArray[np.float64]) -> NDArray[np.float64]:
     begins[::n] = True
     starts = np.flatnonzero(begins)
     lengths = np.diff(starts, append=ranked.size).astype(np.float64)
-    pairs: NDArray[np.float64] = np.bincount(starts // n, _pairs(lengths), minlength=count)
-    return pairs
+    pairs = np.bincount(starts // n, _pairs(lengths), minlength=count)
+    return pairs.astype(np.float64, copy=False)
