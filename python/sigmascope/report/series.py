@@ -39,7 +39,7 @@ def show_trajectory(out: Console, run: Trajectory) -> None:
     for (measure, tower, role), layers in groups.items():
         values = [_median(_rows_at(layers, step), "value", "error") for step in shown]
         moved = _median([rows[-1] for rows in layers.values()], "change", "change_error")
-        lines.append([f"{tower} {role}", measure, str(len(layers)), moved, *values])
+        lines.append([f"{tower} {role}".strip(), measure, str(len(layers)), moved, *values])
     headers = ["role", "measure", "n", "change", *(f"{step:.12g}" for step in shown)]
     show_table(out, "Median over the n layers, by step", headers, lines, left=2)
     out.print(f"{NO_ERROR}\n")
