@@ -34,7 +34,7 @@ tiles 0.56 to 1.3, where products wait less for memory."""
 _QUADRATURE = 1.2e-9
 """Seconds per D^3 of the two eigenproblems of a quadrature, as the constants of costs.py."""
 
-_FACTORING_RATE, _PER_NUMBER, _PER_PRODUCT = 23e9, 4e-9, 1e-3
+_FACTORING_RATE, _PER_NUMBER, _PER_PRODUCT = 23e9, 4e-9, 2e-3
 """The spectrum of a product B A by one thread, as the constants of costs.py: flops per second of
 LAPACK's QR and SVD, seconds for each number of B and A, and seconds of each product of any size.
 Measured at 0.6 to 1.4 of this, of ranks 8 to 512 and sides 384 to 11,008."""

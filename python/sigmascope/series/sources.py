@@ -45,6 +45,7 @@ class Cell:
     name : str
         Name of the row.
     tower, role : str
+        Of a matrix whose role is not known: an empty text, and its name.
     layer : int or None
     depth : float or None
         Relative depth of the layer, from 0 for the first of its tower to 1 for the last; None
@@ -147,8 +148,12 @@ def path_of(source: object) -> str:
     return next((os.fspath(p) for p in paths if isinstance(p, str | os.PathLike)), "")
 
 
-def cells_of(rows: Sequence[Row], measure: str) -> Iterator[Cell]:
-    """List the values of one measure, without rows that lack it or whose role is not known."""
+def cells_of(rows: Sequence[Row], measure: str, *, by_name: bool = False) -> Iterator[Cell]:
+    """List the values of one measure, without rows that lack it.
+
+    A row whose role is not known is left out, or `by_name` has its name for a role: a place of its
+    own, without tower and layer.
+    """
     last: dict[str, int] = {}
     for row in rows:
         if row.get("layer") is not None and row.get("tower") is not None:
@@ -156,12 +161,16 @@ def cells_of(rows: Sequence[Row], measure: str) -> Iterator[Cell]:
     for row in rows:
         value, role = row.get(measure), row.get("role")
         read = row.get("status") in COMPARED  # also tensors without a spectrum, which have a norm
-        if not read or value is None or role in (None, "other"):
+        if not read or value is None:
+            continue
+        name, numbers = row["name"], (float(value), float(row.get(f"{measure}_error") or 0.0))
+        if role in (None, "other"):
+            if by_name:
+                yield Cell(name, "", name, None, None, *numbers)
             continue
         layer, tower = row.get("layer"), row.get("tower") or ""
         depth = None if layer is None else layer / max(last.get(tower, 0), 1)
-        error = row.get(f"{measure}_error")
-        yield Cell(row["name"], tower, role, layer, depth, float(value), float(error or 0.0))
+        yield Cell(name, tower, role, layer, depth, *numbers)
 
 
 def check_measures(measures: Sequence[str] | str, rows: Sequence[Row]) -> tuple[str, ...]:

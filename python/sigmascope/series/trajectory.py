@@ -44,7 +44,7 @@ COLUMNS = (
 )
 
 Place = tuple[str, str, int | None]
-"""Tower, role, layer."""
+"""Tower, role, layer; of a matrix whose role is not known an empty text, its name, None."""
 
 
 class Trajectory(SeriesTable):
@@ -52,7 +52,8 @@ class Trajectory(SeriesTable):
 
     ===================  =========================================================================
     `step`               step of the run
-    `tower` … `layer`    the place; `layer` is None for matrices without a layer
+    `tower` … `layer`    the place; `layer` is None for matrices without a layer. A matrix whose
+                         role is not known is a place of its own: `role` is its name
     `measure`            name of a column of a scan or a comparison
     `count`              number of matrices in that place (experts, heads); 1 for most
     `value`, `error`     mean of their values, and mean of their errors; a bound if these are bounds
@@ -149,7 +150,7 @@ def trajectory(
     missing: dict[tuple[str, str], tuple[float, ...]] = {}
     for measure in wanted:
         cells = {
-            step: {cell.name: cell for cell in cells_of(table, measure)}
+            step: {cell.name: cell for cell in cells_of(table, measure, by_name=True)}
             for step, table in tables.items()
         }
         names = list(dict.fromkeys(name for by_name in cells.values() for name in by_name))
