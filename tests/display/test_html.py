@@ -126,14 +126,6 @@ def test_an_unfinished_scan_says_so() -> None:
     assert f"{len(rows)} of 200 tensors" in said(rows, expected=200)["Analysed"]
 
 
-def test_noise_is_called_noise() -> None:
-    rows = scan_rows(4)
-    for row in rows[:3]:
-        row |= {"mp_outliers": 0.0, "mp_outliers_error": 1.0}
-    assert "3 matrices of 30" in said(rows)["Like noise"]
-    assert "not distinguishable from random" in said(rows)["Like noise"]
-
-
 def test_what_did_not_converge_is_named() -> None:
     rows = scan_rows(3)
     rows[1]["converged"] = False

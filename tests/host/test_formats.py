@@ -51,7 +51,7 @@ CONTENTS = {
     "npy": (b"\x93NUMPY\x01\x00" + bytes(30), "a .npy file: it is read if its name ends so"),
     "gguf": (b"GGUF\x09\x00\x00\x00" + bytes(30), "a GGUF file: it is read if its name ends so"),
     "parquet": (b"PAR1\x15\x04\x15" + bytes(30), "a Parquet file"),
-    "pickle": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a pickle, as PyTorch wrote before"),
+    "pickle": (b"\x80\x04\x95\x04\x00\x00\x00\x00\x00\x00\x00K\x01.", "a pickle"),
 }
 
 

@@ -67,6 +67,17 @@ def recognised(start: bytes) -> str | None:
     return _text(start)
 
 
+def described(start: bytes) -> str:
+    """Return the format of a file in words; its first bytes if that is not recognised.
+
+    Examples
+    --------
+    >>> described(b"(pickled)" + bytes(100))
+    "something that is not recognised: it begins with b'(pickled'"
+    """
+    return recognised(start) or f"something that is not recognised: it begins with {start[:8]!r}"
+
+
 def _text(start: bytes) -> str | None:
     try:  # incremental, since the last character may be incomplete
         text = codecs.getincrementaldecoder("utf-8")().decode(start).lstrip("\ufeff \t\r\n")

@@ -33,7 +33,7 @@ def spectrum(
     max_passes: int = 300,
     accuracy: str = "reference",
     measures: str | Sequence[str] = (),
-    seed: int = 0,
+    seed: int | None = 0,
     vectors: bool = False,
     elements: bool = True,
     **options: Unpack[SpectrumOptions],
@@ -129,7 +129,7 @@ def analysed(
     A: Any,
     asked: Asked,
     *,
-    seed: int,
+    seed: int | None,
     max_passes: int = 300,
     elements: bool = True,
     extremes: Extremes | None = None,
@@ -142,8 +142,8 @@ def analysed(
         return A.spectrum(asked.k, memory_limit=asked.options.get("memory_limit"))
     stack = stack_of(A)
     arguments.check_positive(max_passes=max_passes)
-    arguments.check_seed(seed)
     chosen, call = asked.chosen(stack.pattern)
+    seed = arguments.resolve_seed(seed)
     analysis = Analysis(asked, max_passes, seed, elements, extremes)
     if stack.is_single:
         return analysis.compute(stack.pattern, chosen, call)

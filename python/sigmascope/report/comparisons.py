@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from sigmascope._display.html import headline
 from sigmascope._display.quantised import hurt, quantised, sentences
 from sigmascope._display.text import counted, duration, number_of, printable, short, size
 from sigmascope._display.verdicts import outcome
@@ -15,7 +16,7 @@ from sigmascope.comparing import Comparison
 
 from . import summary
 from .pages import BY_ROLE, NO_ERROR, options_of, ranged
-from .remarkable import show_entrywise, show_omissions, show_specials
+from .remarkable import show_entrywise, show_omissions, show_specials, show_unread_bytes
 from .tables import by_reason, listed, show_table
 
 _LABELS = {
@@ -37,9 +38,13 @@ def show_comparison(out: Console, comparison: Comparison) -> None:
     if comparison.before:
         names = f"{printable(comparison.before)} -> {printable(comparison.after)}"
         out.print(names, soft_wrap=True)
+    show_unread_bytes(out, comparison.rows, "compared")
     out.print(str(comparison.verdict), soft_wrap=True)
-    out.print()
     rows = comparison.analysed
+    if rows:
+        sentence = headline.compared(rows).replace("‖ΔW‖/‖W‖", _LABELS["relative_change"])
+        out.print(printable(sentence))
+    out.print()
     show_specials(out, rows)
     if rows:
         measures = [name for name in _LABELS if any(row.get(name) is not None for row in rows)]

@@ -31,11 +31,17 @@ _LEAST = 12
 """Least width to which names are shortened."""
 
 
+class _Screen(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise the error that is being handled; rich would exit with status 1."""
+        raise
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console that prints text without markup, since names come from files."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else UNLIMITED
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    return _Screen(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
 def is_complete(out: Console) -> bool:
