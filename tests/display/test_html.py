@@ -162,7 +162,10 @@ def test_two_equal_checkpoints_are_not_distinguishable() -> None:
     for row in rows:
         if row["status"] == "analysed":
             row |= {"relative_change": 0.0, "delta_fro_norm": 0.0}
-    assert "number for number" in said(rows, pairs=True)["Identical"]
+    identical = said(rows, pairs=True)["Identical"]
+    assert "identical in every entry" in identical
+    assert "model.layers.{0 to 7}: self_attn.q_proj.weight, self_attn.k_proj.weight" in identical
+    assert "56 pairs" in identical
 
 
 def test_old_and_new_directions() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -73,11 +74,18 @@ def empty_table(
 
 
 def _architecture(before: Scannable, after: Scannable) -> str | None:
-    """Name the model, or both if they differ; None if a configuration names neither."""
-    names = (before.architecture, after.architecture)
-    if names[0] == names[1]:
-        return names[0]
-    return " → ".join(filter(None, names))
+    """Name the model, or both if they differ; None if a configuration names neither.
+
+    A model without `architectures` is named by its model_type, "bert" instead of "BertModel": the
+    class name then stands for both.
+    """
+    names = list(filter(None, (before.architecture, after.architecture)))
+    short, long = (names[0], names[-1]) if names else ("", "")
+    if len(short) > len(long):
+        short, long = long, short
+    if long.lower().startswith(re.sub("[-_]", "", short.lower())):
+        return long or None
+    return " → ".join(names)
 
 
 def notes_of(both: Both, pairs: Iterable[Pair]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from sigmascope._display.folding import fold_names
 from sigmascope._display.html import headline
 from sigmascope._display.quantised import hurt, quantised, sentences
 from sigmascope._display.text import counted, duration, number_of, printable, short, size
@@ -99,7 +100,7 @@ def _problems(out: Console, comparison: Comparison) -> None:
         "Did not converge (the errors hold all the same):",
         [f"{row['name']}: {row['passes']} passes" for row in comparison.unconverged],
     )
-    listed(out, "Identical:", comparison.verdict.identical)
+    listed(out, "Identical:", [fold.text for fold in fold_names(comparison.verdict.identical)])
     below = [
         row
         for row in comparison.compared

@@ -38,8 +38,8 @@ def show_extraction(out: Console, extraction: Extraction) -> None:
         ("Failed:", extraction.failed),
         ("Without a partner:", extraction.unpaired),
     ):
-        lines = [(_with_change(row), row["reason"] or "") for row in chosen]
-        by_reason(out, title, lines, more)
+        lines = [(row["name"], row["reason"] or "") for row in chosen]
+        by_reason(out, title, lines, more, {row["name"]: row["delta_fro_norm"] for row in chosen})
     unconverged = [f"{row['name']}: {row['passes']} passes" for row in extraction.unconverged]
     listed(out, "Search or criterion not reached (what remains is right):", unconverged)
     listed(out, "Remarks:", list(extraction.notes))
@@ -71,11 +71,6 @@ def _line(row: Row) -> list[str]:
         with_error(row["relative_error"], row["relative_error_error"]),
         at_most(row["spectral_bound"], 3),
     ]
-
-
-def _with_change(row: Row) -> str:
-    norm = row["delta_fro_norm"]
-    return row["name"] if norm is None else f"{row['name']} (|dW| {short(norm)})"
 
 
 def _totals(out: Console, extraction: Extraction) -> None:

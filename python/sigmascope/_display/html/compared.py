@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from sigmascope._display.curves import least_random_angle
+from sigmascope._display.folding import fold_names
 from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, duration, number_of, short, with_error
 from sigmascope._display.verdicts import outcome
@@ -86,14 +87,11 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
             text += " Every change is above the rounding floor of the storage formats."
         yield Finding("How much", text, "notice" if not changed else "plain")
     if same:
-        items = [(row["name"], "") for row in same]
-        yield Finding(
-            "Identical",
-            f"{counted(len(same), 'pair')} {'is' if len(same) == 1 else 'are'} the same, "
-            f"number for number.{more(len(same))}",
-            "plain",
-            listing(items),
-        )
+        folds = fold_names(row["name"] for row in same)
+        items = [(f.text, counted(len(f.names), "pair") if len(f.names) > 1 else "") for f in folds]
+        are = "is" if len(same) == 1 else "are"
+        text = f"{counted(len(same), 'pair')} {are} identical in every entry.{more(len(items))}"
+        yield Finding("Identical", text, "plain", listing(items))
     if below:
         yield on_below_floor(below, len(pairs))
 
