@@ -47,6 +47,16 @@ _MODEL_PRODUCER, _MODEL_GRAPH, _MODEL_FUNCTION = 2, 7, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
 
 
+def begins_with_producer(start: bytes) -> bool:
+    """Tell whether a file begins as exporters write models: a small version, then a text.
+
+    Core ML and TensorFlow write messages of the same form, whose second field is not a text.
+    """
+    if len(start) < 16 or start[0] != 8 or not 0 < start[1] < 32 or start[2] != 0x12:
+        return False
+    return start[3] < 128 and start[4 : 4 + min(start[3], 12)].isascii() and start[4] >= 32
+
+
 def read_onnx(path: Place) -> tuple[Header, ...]:
     """Read and validate the initialisers of an ONNX model, without their numbers.
 

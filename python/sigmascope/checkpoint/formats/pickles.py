@@ -15,7 +15,7 @@ import struct
 import zipfile
 from typing import Any
 
-from sigmascope._host.formats import described
+from sigmascope._host.formats import described, recognised
 from sigmascope._host.limits import (
     MAX_DIRECTORY_BYTES,
     MAX_PICKLE_BYTES,
@@ -62,6 +62,11 @@ class _Directory:
         return self._file.read(-1 if size is None else size) or b""
 
 
+def is_saved_by_torch(start: bytes) -> bool:
+    """Tell whether a file begins as PyTorch's do: as an archive of no other kind, or as of old."""
+    return is_legacy(start) or recognised(start) == "a zip archive, as PyTorch writes"
+
+
 def read_pickled(path: Place) -> Header:
     """Read the places of the tensors in a file that PyTorch saved; no tensor data is read.
 
@@ -74,11 +79,10 @@ def read_pickled(path: Place) -> Header:
     """
     with opened(path) as (file, stored):
         start = start_of(file)
-        legacy = is_legacy(start)
-        if not legacy and not start.startswith(b"PK\x03\x04"):
+        if not is_saved_by_torch(start):
             raise CheckpointError(f"{path}: no file of PyTorch but {described(start)}")
         try:
-            read = legacy_contents if legacy else _archived
+            read = legacy_contents if is_legacy(start) else _archived
             root, records = read(file, stored.size)
             wrapper, entries = entries_of(root, records, path.stem)
         except CheckpointError as error:
@@ -123,7 +127,10 @@ def _unpickled(archive: zipfile.ZipFile, reader: type[Inert]) -> tuple[str, obje
         raise CheckpointError(f"{len(names)} records, above the limit of {MAX_TENSORS}")
     found = [name for name in names if name.endswith("data.pkl")]
     if len(found) != 1 or found[0].rpartition("/")[2] != "data.pkl":
-        raise CheckpointError(f"a zip archive with {len(found)} pickles, PyTorch writes one")
+        raise CheckpointError(
+            f"a zip archive with {len(found)} files data.pkl, where PyTorch writes one; it begins "
+            f"with {brief(min(names, default=''), 100)}"
+        )
     prefix = found[0].removesuffix("data.pkl")
     order = prefix + "byteorder"
     if order in names and _content(archive, order, 16) != b"little":
