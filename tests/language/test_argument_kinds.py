@@ -48,7 +48,7 @@ WRONG: dict[str, list[Any]] = {
     "tuple[int, int] | None": [3, "0/4", (0, 1, 2)],
     "Mapping[str, Any] | None": [3, "x", Strange()],
     "Executor | None": [3, Strange()],
-    "Callable[[int], object] | None": [3, "x"],
+    "ByteProgress | None": [3, "x"],
     "Progress | None": [3, "x"],
     "Log | None": [3, "x"],
     "Clock": [3, None],

@@ -80,7 +80,7 @@ _KINDS: dict[str, tuple[str, Accepts]] = {
     "tuple[int, int]": ("two integers", _are_two_integers),
     "Mapping[str, Any]": ("a mapping", lambda value: isinstance(value, Mapping)),
     "Executor": ("an executor", lambda value: hasattr(value, "submit")),
-    "Callable[[int], object]": _FUNCTION,
+    "ByteProgress": _FUNCTION,
     "Progress": _FUNCTION,
     "Log": _FUNCTION,
     "Clock": _FUNCTION,
