@@ -202,8 +202,8 @@ def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
     return pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=metadata))
 
 
-def pandas_frame(rows: Sequence[Row], schema: Schema) -> Any:
-    """Return rows as a pandas DataFrame of nullable columns; lists stay lists.
+def pandas_frame(rows: Sequence[Row], schema: Schema, columns: Sequence[str]) -> Any:
+    """Return some columns of rows as a pandas DataFrame of nullable columns; lists stay lists.
 
     Raises
     ------
@@ -223,7 +223,9 @@ def pandas_frame(rows: Sequence[Row], schema: Schema) -> Any:
     }
     return pd.DataFrame(
         {
-            name: pd.Series([row[name] for row in rows], dtype=types.get(kind, "object"))
-            for name, kind in schema.columns.items()
+            name: pd.Series(
+                [row[name] for row in rows], dtype=types.get(schema.columns[name], "object")
+            )
+            for name in columns
         }
     )

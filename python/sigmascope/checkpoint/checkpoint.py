@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sigmascope._display.text import path_text
+from sigmascope._host.keywords import similar
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.byte_source import ByteSource
 
@@ -96,7 +97,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
         if name not in self._views:
             reading = self._readings.get(name)
             if reading is None:
-                raise KeyError(name)
+                raise KeyError(f"{name!r} is not in {self.path}{similar(name, self._readings)}")
             raise KeyError(f"{name}: {reading.reason or reading.how}")
         return self._views[name].matrix(self.reading)
 

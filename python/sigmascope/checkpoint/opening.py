@@ -118,12 +118,23 @@ def open_checkpoint(
         files = read_tensors(path)
         origin = Origin((), split_fused, heads, table, check_reading(reading))
         return Checkpoint(label_of(files), files, origin, configuration_of(path))
+    check_location(path)
     given = _listed(path)
     alone = isinstance(path, str | os.PathLike | RemotePath) or is_file_object(path)
     paths = tuple(map(place_of, given))
     origin = Origin(paths, split_fused, heads, table, check_reading(reading), variant)
     files = read_files(paths[0], variant) if alone else read_ranks(paths)
     return Checkpoint(shown_path(given[0], paths[0]), files, origin)
+
+
+def check_location(source: object) -> None:
+    """Raise TypeError for an array, which is a tensor without a name."""
+    shape = getattr(source, "shape", None)
+    if shape is not None and not is_file_object(source):
+        raise TypeError(
+            f"an array of shape {tuple(shape)} is not a checkpoint: give it a name, "
+            '{"name": X}, or a path'
+        )
 
 
 def _listed(path: Paths | FileObject) -> tuple[Location, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
 
+from sigmascope._host.keywords import explaining_keywords
 from sigmascope.solvers.svds import svds
 from sigmascope.spectra import SVD
 from sigmascope.spectra.components import oriented, shares, sine_bounds
@@ -89,6 +90,7 @@ class TruncatedSVD(Components):
     ((200, 3), True)
     """
 
+    @explaining_keywords
     def __init__(
         self,
         n_components: int = 2,

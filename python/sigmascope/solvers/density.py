@@ -93,7 +93,8 @@ def spectral_density(
     """
     stack = stack_of(A)
     a = stack.pattern
-    call = CallOptions.of(a, precision=precision, precisions=DENSITIES, cuda=True, **options)
+    how: dict[str, Any] = {"precisions": DENSITIES, "reads": (passes + 1) * len(stack.matrices)}
+    call = CallOptions.of(a, precision=precision, cuda=True, **how, **options)
     arguments.check_positive(passes=passes)
     n = min(a.shape)
     if probes < 2:

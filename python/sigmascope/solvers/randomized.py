@@ -101,7 +101,8 @@ def randomized_svd(
     """
     stack = stack_of(A, products=True)
     a = stack.pattern
-    call = CallOptions.of(a, precision=precision, cuda=True, products=stack.products, **options)
+    how: dict[str, Any] = {"products": stack.products, "reads": (passes + 2) * len(stack.matrices)}
+    call = CallOptions.of(a, precision=precision, cuda=True, **how, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(passes=passes)
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
