@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sigmascope._display.text import writable
 
+from .explanation import of_diagnosis
 from .templates import filled, head, part
 
 WIDTH, LABELS, RIGHT, TOP, ROW = 900, 250, 20, 10, 30
@@ -61,6 +62,7 @@ def page(record: Mapping[str, Any]) -> str:
         head=head(f"{heading}: diagnosis", str(record["version"]), style),
         kind=kind,
         heading=escape(heading),
+        explanation=of_diagnosis(record).html(),
         body="\n".join(body(record)),
     )
 
