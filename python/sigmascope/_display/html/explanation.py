@@ -249,7 +249,12 @@ def of_diagnosis(record: Mapping[str, Any]) -> Explanation:
         "The change from the base to the model was measured by its effective rank at "
         f"{counted(len(record['places']), 'place')} of the model{with_runs}."
     )
-    return Explanation(examined, f"{_VERDICTS[record['verdict']]}.", _LIMITS_OF_DATA)
+    meaning = f"{_VERDICTS[record['verdict']]}."
+    if record.get("example"):
+        meaning = (
+            "Nothing for this model: the reference runs are an example of another kind of run."
+        )
+    return Explanation(examined, meaning, _LIMITS_OF_DATA)
 
 
 def _first_sentence(text: str) -> str:
