@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Type checkers see the options of public functions: right ones pass, wrong ones are errors."""
+"""Type checkers accept README, the pages and right options, and refuse wrong ones."""
 
 from __future__ import annotations
 
+import doctest
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.sources import PACKAGE
+from tests.support.sources import PACKAGE, ROOT
 
 import sigmascope as ss
 
+FENCED = re.MULTILINE | re.DOTALL
+
 RIGHT = """
 import numpy as np
+import numpy.typing as npt
 import sigmascope as ss
 
 A = np.ones((9, 6))
@@ -28,6 +34,17 @@ run: ss.Trajectory = ss.trajectory(["a-1", "a-2"], measures="fro_norm", k=8, rea
 family: ss.Reference = ss.reference([found], bands=2, effort="top")
 family.place("model", confidence=0.9, k=8, measures="alpha_farms")
 ss.Sketch(6, 2, seed=1).update(A, num_threads=2)
+
+
+def largest(weights: npt.NDArray[np.float32]) -> float:
+    result = ss.svds(weights, k=10, tol=1e-4)
+    U, s, Vt = result
+    assert result.converged and np.all(result.errors <= 1e-4 * s[0])
+    close = np.allclose(U * s @ Vt, weights) and np.allclose(result.U.T @ result.U, np.eye(10))
+    U, s, Vt = ss.randomized_svd(weights, 4)
+    every = ss.svdvals(weights)
+    U, s, Vt = ss.svds([weights, weights], 2)
+    return float(s[0] + every.values[0] + U[0].sum() + close + result.s[0])
 """
 
 WRONG = [
@@ -51,10 +68,34 @@ WRONG = [
 ]
 
 
+PAGES_MAY = ["--allow-untyped-defs", "--allow-untyped-calls", "--allow-subclassing-any"]
+"""Functions of a reader's own have no types on a page; calls of the package have."""
+
+
+def written_pages(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Write the Python of each page, in the order in which it is read, to a file of its own."""
+    for page in sorted([ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")]):
+        text = page.read_text(encoding="utf-8")
+        blocks = re.findall(r"^```(pycon|python|\{code-cell\}.*)\n(.*?)^```", text, FENCED)
+        code = "\n".join(
+            "".join(one.source for one in doctest.DocTestParser().get_examples(block))
+            if kind == "pycon"
+            else re.sub(r"^[%!:].*", "", block, flags=re.MULTILINE)
+            for kind, block in blocks
+        )
+        if code:
+            name = str(page.relative_to(ROOT))
+            path = folder / f"page_{re.sub(r'[^a-z]', '_', name.lower())}.py"
+            path.write_text(code, encoding="utf-8")
+            yield path, name
+
+
 def test_a_users_file_is_checked(tmp_path: Path) -> None:
-    """One run of mypy, on a file with right lines and one with a wrong line after the other."""
+    """One run of mypy: a file of right lines, one of wrong lines, and the Python of every page."""
     pytest.importorskip("mypy")
     right, wrong = tmp_path / "right.py", tmp_path / "wrong.py"
+    pages = dict(written_pages(tmp_path))
+    assert {"README.md", "docs/tour.md", "docs/notebooks/one-matrix.md"} <= {*pages.values()}
     right.write_text(RIGHT)
     head = "import numpy as np\nimport sigmascope as ss\nA = np.ones((9, 6))\n"
     wrong.write_text(head + "".join(f"{line}\n" for line, _ in WRONG))
@@ -62,7 +103,9 @@ def test_a_users_file_is_checked(tmp_path: Path) -> None:
         [
             *(sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--no-pretty"),
             *("--no-error-summary", "--cache-dir", str(tmp_path / "cache")),
-            *("--follow-imports", "silent", str(right), str(wrong)),
+            *("--follow-imports", "silent", "--ignore-missing-imports"),
+            *PAGES_MAY,
+            *map(str, (right, wrong, *pages)),
         ],
         cwd=tmp_path,
         env={"MYPYPATH": str(PACKAGE.parent), "PATH": ""},
@@ -73,6 +116,7 @@ def test_a_users_file_is_checked(tmp_path: Path) -> None:
     told = [line for line in done.stdout.splitlines() if ": error: " in line]
     assert not done.stderr
     assert done.returncode == 1
+    told = [pages.get(tmp_path / line.split(":")[0], "") + line for line in told]
     by_line = {int(line.split(":")[1]): line for line in told if line.startswith("wrong.py")}
     assert [line for line in told if not line.startswith("wrong.py")] == []
     for number, (line, message) in enumerate(WRONG, head.count("\n") + 1):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import ml_dtypes
@@ -141,6 +142,57 @@ def test_dataframes_that_are_no_matrices() -> None:
         ss.matrix(pd.Series([1.0, 2.0]))
     with pytest.raises(ss.NonFiniteError):
         ss.svdvals(pd.DataFrame({"x": [1.0, np.nan]}))
+
+
+def made_by_polars(columns: dict[str, Any]) -> Any:
+    """A DataFrame of polars, or of a class with its attributes where polars is not installed."""
+    try:
+        import polars
+    except ImportError:
+        return StandIn(columns)
+    return polars.DataFrame(columns)
+
+
+class StandIn:
+    """The part of a DataFrame of polars that is read."""
+
+    def __init__(self, columns: dict[str, Any]) -> None:
+        self._columns = columns
+        self.shape = (len(next(iter(columns.values()))), len(columns))
+
+    def get_columns(self) -> list[Any]:
+        return [self._column(name, values) for name, values in self._columns.items()]
+
+    def _column(self, name: str, values: Any) -> Any:
+        present = np.array([v for v in np.asarray(values).tolist() if v is not None])
+        kind = present.dtype.kind
+        dtype = SimpleNamespace(is_integer=lambda: kind == "i", is_float=lambda: kind == "f")
+        return SimpleNamespace(
+            name=name,
+            dtype=dtype,
+            null_count=lambda: len(values) - len(present),
+            to_numpy=lambda: np.asarray(values),
+        )
+
+
+StandIn.__name__, StandIn.__module__ = "DataFrame", "polars.dataframe.frame"
+
+
+def test_dataframes_of_polars() -> None:
+    mixed = made_by_polars({"i": [1, 2, 3], "f": [0.5, 1.0, 2.0]})
+    np.testing.assert_array_equal(np.asarray(ss.matrix(mixed)), [[1, 0.5], [2, 1], [3, 2]])
+    single = made_by_polars({"a": np.ones(4, np.float32), "b": np.zeros(4, np.float32)})
+    assert ss.matrix(single).storage == "f32"
+    assert ss.GramAccumulator(2).update(mixed).rows == 3
+    for wrong, message in (
+        ({"x": [1.0, 2.0], "n": ["a", "b"]}, r"column 'n' .* no real numbers; df\.select\(polars"),
+        ({"x": [1, None, 3], "y": [1, 2, 3]}, r"column 'x' .* missing values.*df\.fill_null\(0\)"),
+    ):
+        for call in (ss.matrix, ss.svdvals, ss.GramAccumulator(2).update):
+            with pytest.raises(TypeError, match=message):
+                call(made_by_polars(wrong))
+    with pytest.raises(ValueError, match=r"is 9007199254740993, which is not exact"):
+        ss.matrix(made_by_polars({"x": [2**53 + 1, 1], "y": [0.5, 1.0]}))
 
 
 # ------------------------------------------------------------------------------------- torch

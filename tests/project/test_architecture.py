@@ -89,7 +89,9 @@ PYTHON_ROOMS = {
     "solvers": Folder("_display _execution _host errors matrices spectra"),
     "analysis": Folder("_display _execution _host errors matrices solvers spectra"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
-    "sklearn": Folder("errors solvers spectra streaming", outside="scipy sklearn", extra=True),
+    "sklearn": Folder(
+        "_host errors solvers spectra streaming", outside="scipy sklearn", extra=True
+    ),
     "checkpoint": Folder(
         "_display _host errors matrices", outside="obstore huggingface_hub tensorstore"
     ),

@@ -53,7 +53,7 @@ def test_the_callback_of_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, "transformers", "TrainerCallback")
     logged: list[Any] = []
     callback = run(TRANSFORMERS)["SpectrumCallback"](
-        lambda *told: logged.append(told), every=2, budget=None
+        log=lambda *scalar: logged.append(scalar), every=2, budget=None, measures="stable_rank"
     )
     for zero in (False, True):
         state = SimpleNamespace(is_world_process_zero=zero, global_step=0)
@@ -61,22 +61,22 @@ def test_the_callback_of_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
         for step in range(1, 5):
             state.global_step = step
             callback.on_step_end(None, state, None, model=None)
-    values = {"stable_rank": pytest.approx(4.0), "spectral_norm": pytest.approx(1.0)}
-    assert logged == [(step, UP, values) for step in (2, 4)]
+    value = pytest.approx(4.0)
+    assert logged == [(f"stable_rank/{UP}", value, step) for step in (0, 2, 4)]
 
 
 def test_the_callback_of_lightning(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, "lightning.pytorch", "Callback")
     logged: list[Any] = []
     logger = SimpleNamespace(log_metrics=lambda values, step: logged.append((step, values)))
-    callback = run(LIGHTNING)["SpectrumMonitor"](every=2, budget=None)
+    callback = run(LIGHTNING)["SpectrumMonitor"](every=2, budget=None, measures="stable_rank")
     for zero in (False, True):
         trainer = SimpleNamespace(is_global_zero=zero, global_step=0, logger=logger)
         callback.on_train_start(trainer, model())
         for batch in range(1, 9):
             trainer.global_step = batch // 2
             callback.on_train_batch_end(trainer, None, None, None, batch)
-    values = {f"{UP}/stable_rank": pytest.approx(4.0)}
+    values = {f"stable_rank/{UP}": pytest.approx(4.0)}
     assert logged == [(step, values) for step in (0, 2, 4)]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.support import known_spectra as ks
 from tests.support.checkpoints import Stored, of_array, opened, write_file
@@ -317,3 +318,39 @@ def test_vectors_beside_every_value_are_planned(
     found = ss.spectrum(A, **options, memory_limit=need.limit)
     assert found.svd is not None
     assert found.svd.converged
+
+
+@pytest.mark.parametrize("command", ["scan", "compare"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_a_plan_is_saved(command: str, suffix: str, model: Path, tmp_path: Path) -> None:
+    """Save the rows that --json prints; no file is replaced."""
+    path = tmp_path / f"plan{suffix}"
+    arguments = [command, *[str(model)] * (1 if command == "scan" else 2), "--plan", "--json"]
+    arguments += ["--threads", "1"]
+    found = CliRunner().invoke(app, [*arguments, "--out", str(path)])
+    assert found.exit_code == 0, found.stderr
+    rows = [json.loads(line) for line in found.stdout.splitlines()][:-1]
+    assert len(rows) == 4
+    frame = {".csv": pd.read_csv, ".parquet": pd.read_parquet}.get(suffix)
+    if frame is None:
+        header, *saved = [json.loads(line) for line in path.read_text().splitlines()]
+        assert header["totals"]["nbytes"] == sum(row["nbytes"] for row in rows)
+        assert [line.keys() - {"checksum"} for line in saved] == [row.keys() for row in rows]
+    else:
+        saved = frame(path).to_dict("records")
+    for name in ("name", "nbytes", "passes", "effort", "seconds", "held"):
+        assert [line[name] for line in saved] == [row[name] for row in rows]
+    before = path.read_bytes()
+    again = CliRunner().invoke(app, [*arguments, "--out", str(path)])
+    assert again.exit_code == 2
+    assert f"{path} exists, and a plan replaces no file" in again.stderr
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["plan.html", "plan.xlsx", "plan"])
+def test_no_plan_is_lost_in_silence(name: str, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / name
+    found = CliRunner().invoke(app, ["scan", str(model), "--plan", "--out", str(path)])
+    assert found.exit_code == 2
+    assert f"{path}: a plan is saved as .jsonl, .csv, .parquet, not '{path.suffix}'" in found.stderr
+    assert not path.exists()

@@ -176,6 +176,14 @@ def test_tables(folder: Path) -> None:
     assert frame.loc[1, "top"] == found[UP]["top"]
     table = found.to_arrow()
     assert table.to_pylist() == found.rows
+    filled = found.to_pandas(columns="filled")
+    assert 20 < len(filled.columns) < len(COLUMNS)
+    assert list(filled.columns) == [name for name in frame if not frame[name].isna().all()]
+    some = found.to_pandas(columns=["stable_rank", "name"])
+    assert list(some.columns) == ["stable_rank", "name"]
+    assert some.equals(frame[["stable_rank", "name"]])
+    with pytest.raises(ValueError, match=r"no column 'stable_rnk' \(similar: 'stable_rank'"):
+        found.to_pandas(columns="stable_rnk")
 
 
 def test_missing_extras_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,7 +211,7 @@ def test_what_waits_and_why_is_reported(clock: Clock) -> None:
         "left_out": [],
         "replaced": [],
         "reason": "1 s are spent and 0.5 s allowed; layers.0.mlp.down_proj.weight, the next one, "
-        "takes about 1 s",
+        "takes a time that is not known",
     }
     assert repr(monitor) == "Monitor(2 matrices, 1.0 of 2.0 s)"
 
@@ -253,16 +253,72 @@ def test_the_model_is_not_asked_where_nothing_is_affordable(clock: Clock) -> Non
 
 
 @pytest.mark.parametrize(
-    ("budget", "share"), [("1%", 0.01), (" 0.5 % ", 0.005), (0.25, 0.25), (1, 1.0), (None, None)]
+    ("budget", "share"),
+    [("1%", 0.01), (" 0.5 % ", 0.005), (0.25, 0.25), (1.0, 1.0), ("100%", 1.0), (None, None)],
 )
 def test_budgets(budget: Any, share: float | None) -> None:
     assert budgets.share_of(budget) == (None if share is None else pytest.approx(share))
 
 
 @pytest.mark.parametrize("budget", ["0%", "101%", -0.1, "much", math.nan, ""])
-def test_budgets_that_are_none(budget: Any) -> None:
+def test_budgets_that_are_not_shares(budget: Any) -> None:
     with pytest.raises(ValueError, match=r"budget is a share of the time such as '1%' or 0\.01"):
         ss.Monitor(weights(), budget=budget)
+
+
+@pytest.mark.parametrize("budget", [1, "1", " 1 "])
+def test_a_budget_of_one_or_all_percent(budget: Any) -> None:
+    with pytest.raises(ValueError, match=r"budget '? ?1 ?'? may mean '1%' or '100%'"):
+        ss.Monitor(weights(), budget=budget)
+
+
+def test_a_cold_first_visit_is_not_the_estimate_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first takes 100 times as long: all others are visited as soon as its share is over."""
+    model = {f"{i}.weight": normal(12, 8, seed=i) for i in range(8)}
+    clock = Clock(monkeypatch, lambda name: 1.0 if name == "0.weight" else 0.01)
+    monitor = ss.Monitor(model, every=1, budget="10%", clock=clock)
+    assert len(monitor.step(0) or ()) == 1
+    clock.now = 9.2
+    assert monitor.step(1) == []
+    clock.now = 10.8  # 1.08 s are allowed: a second estimate of 1 s would wait until 20 s
+    monitor.step(2)
+    assert clock.analysed == list(model)
+
+
+def test_the_first_step_sees_one_place_whatever_the_budget() -> None:
+    """By the clock of this machine no time is allowed when the training begins."""
+    monitor = ss.Monitor(weights(), every=100, budget="0.0001%")
+    assert [row["name"] for row in monitor.step(0) or ()] == [UP.format(0)]
+    assert len(monitor.decision["waiting"]) == 5
+    assert monitor.step(100) == []
+
+
+# ------------------------------------------------------------------------------------------- log
+
+
+@pytest.mark.parametrize("names", [(UP.format(0), DOWN.format(0)), ("0.weight", "2.weight")])
+def test_values_are_logged(names: tuple[str, str]) -> None:
+    class Writer:
+        """The method of torch's SummaryWriter, whose names and order these are."""
+
+        def __init__(self) -> None:
+            self.scalars: list[tuple[str, float, int]] = []
+
+        def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+            self.scalars.append((tag, scalar_value, global_step))
+
+    model = {name: normal(12, 8) for name in names} | {"bad": np.full((3, 2), np.nan)}
+    writer, measures = Writer(), ["stable_rank", "fro_norm"]
+    how: dict[str, Any] = {"every": 2, "budget": None, "measures": measures}
+    monitor = ss.Monitor(model, log=writer.add_scalar, **how)
+    rows = [row for step in range(4) for row in monitor.step(step) or ()]
+    assert writer.scalars == [
+        (f"{measure}/{row['name']}", row[measure], row["step"])
+        for row in rows
+        if row["name"] != "bad"
+        for measure in measures
+    ]
+    assert len(writer.scalars) == 8
 
 
 # -------------------------------------------------------------------------------------- refusals

@@ -287,3 +287,46 @@ def test_parts_of_tensors_of_torch_are_copied() -> None:
             stored = DeviceBytes(x, library)
             for i, matrix in enumerate(ss.open_checkpoint({"w": stored}).values()):
                 np.testing.assert_array_equal(np.asarray(matrix, np.float64), x[i].double().numpy())
+
+
+# ------------------------------------------------------------------------- models without roles
+
+
+def modules() -> dict[str, Any]:
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    return {
+        "perceptron": nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 5)),
+        "convolutions": nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Conv2d(6, 4, 1)),
+        "blocks": nn.ModuleDict(
+            {"layers": nn.ModuleList([nn.Sequential(nn.Linear(6, 6), nn.Tanh()) for _ in range(2)])}
+        ),
+        "one layer": nn.Linear(7, 5),
+        "recurrent": nn.LSTM(5, 6),
+    }
+
+
+@pytest.mark.parametrize("kind", modules())
+def test_models_without_roles_are_followed_by_name(kind: str, tmp_path: Path) -> None:
+    """No tensor is lost in silence: it is in the trajectory, or named among those left out."""
+    model, path = modules()[kind], tmp_path / "run.jsonl"
+    monitor = ss.Monitor(model, every=10, budget=None, out=path)
+    rows = [row for step in (0, 10, 20) for row in monitor.step(step) or ()]
+    read = {row["name"] for row in rows if row["status"] in ("analysed", "entrywise")}
+    assert read == {row["role"] for row in monitor.trajectory} | {*monitor.decision["left_out"]}
+    assert read >= {name for name, _ in model.named_parameters()}
+    assert monitor.trajectory.steps == (0, 10, 20)
+    for command in ("show", "trajectory"):
+        status, text, _ = invoke(command, path)
+        assert status == 0
+        assert all(row["role"] in text for row in monitor.trajectory)
+
+
+def test_what_has_no_value_is_named() -> None:
+    bad = normal(4, 3)
+    bad[0, 0] = np.nan
+    model = {"0.weight": normal(6, 5), "0.bias": normal(6), "bad": bad}
+    monitor = ss.Monitor(model, every=1, budget=None, measures="stable_rank")
+    monitor.step(1)
+    assert [row["role"] for row in monitor.trajectory] == ["0.weight"]
+    assert set(monitor.decision["left_out"]) == {"0.bias", "bad"}

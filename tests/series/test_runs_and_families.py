@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.checkpoints import of_array, write_file
+from tests.support.command_line import invoke
 
 import sigmascope as ss
 from sigmascope._display.rows import Row
 from sigmascope.scanning.rows import COLUMNS
+from sigmascope.series import load_series
 
 
 def row(name: str, value: float | None, *, error: float = 0.0, **others: Any) -> Row:
@@ -83,9 +85,38 @@ def test_what_a_step_lacks_is_left_out_of_all() -> None:
     assert "1 left out" in repr(found)
 
 
-def test_failed_rows_and_unknown_roles_have_no_value() -> None:
+def test_failed_rows_have_no_value_and_unknown_roles_their_name() -> None:
     rows = [row("a", 1.0, role="other"), row("b", 2.0, status="failed"), row("c", 3.0)]
-    assert [r["value"] for r in ss.trajectory({0: rows}, measures="effective_rank")] == [3.0]
+    found = ss.trajectory({0: rows, 1: rows}, measures="effective_rank")
+    assert [(r["tower"], r["role"], r["layer"], r["value"]) for r in found] == [
+        ("", "a", None, 1.0),
+        ("text", "up", 0, 3.0),
+    ] * 2
+    # A family has models with other names: a role is what they have in common.
+    assert {r["role"] for r in ss.reference([rows, rows], measures="effective_rank")} == {"up"}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_checkpoints_without_roles(tmp_path: Path, suffix: str) -> None:
+    """Perceptrons, convolutions and blocks in a list are followed by the names of tensors."""
+    shapes = {"0.weight": (9, 4), "features.3.weight": (4, 3, 3, 3), "blocks.0.1.weight": (5, 6)}
+    paths, out = [], tmp_path / f"run{suffix}"
+    for step in (10, 20):
+        tensors = [
+            of_array(name, "F32", np.full(shape, step, np.float32))
+            for name, shape in shapes.items()
+        ]
+        paths.append(write_file(tmp_path / f"step-{step}.safetensors", *tensors))
+    status, text, _ = invoke("trajectory", *paths, "--seed", "0", "--out", out)
+    assert status == 0
+    assert all(name in text for name in shapes)
+    saved = load_series(out)
+    assert saved is not None
+    assert {r["role"] for r in saved} == set(shapes)
+    norms = saved.where(measure="fro_norm", role="0.weight")
+    assert [r["value"] for r in norms] == pytest.approx([60.0, 120.0])
+    assert list(saved) == list(ss.trajectory(paths))
+    assert invoke("show", out)[1] == text
 
 
 def test_columns_of_comparisons_are_measures_too() -> None:

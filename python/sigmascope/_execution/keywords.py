@@ -7,6 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypedDict
 
+ByteProgress = Callable[[int], object] | Callable[[int, int | None], object]
+"""A function of the bytes that are done; or of these and of those in all, None if not known."""
+
 
 class ComputeOptions(TypedDict, total=False):
     """Options that every function on a matrix takes; the default of each is None.
@@ -27,7 +30,11 @@ class ComputeOptions(TypedDict, total=False):
         it.
     progress
         A function that is called with the stored bytes used so far, about 20 times a second; an
-        exception in it ends the call. Of a matrix that is known by its products it is called after
+        exception in it ends the call. If it needs two arguments, the second is the number of bytes
+        in all, at most, where that is known before: for :func:`sigmascope.moments`,
+        :func:`sigmascope.svdvals`, :func:`sigmascope.randomized_svd` and
+        :func:`sigmascope.spectral_density`, of a matrix or a stack. It is None for a search, which
+        ends when it has converged. Of a matrix that is known by its products it is called after
         each, with the bytes of the blocks that were multiplied and returned.
     executor
         An executor whose workers multiply with blocks of rows: threads, or processes for a matrix
@@ -38,7 +45,7 @@ class ComputeOptions(TypedDict, total=False):
     num_threads: int | None
     memory_limit: int | str | None
     panel_rows: int | None
-    progress: Callable[[int], object] | None
+    progress: ByteProgress | None
     executor: Executor | None
 
 

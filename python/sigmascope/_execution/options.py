@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self, cast
 
 from sigmascope._display.text import amount
 from sigmascope._host.memory import resolve_memory
@@ -18,6 +19,7 @@ from sigmascope.matrices.products import Products
 
 from . import arguments, rounding
 from .devices import CPU, Device, device_for
+from .keywords import ByteProgress
 from .memory import MINIMUM, Need
 from .product_operator import ProductOperator
 
@@ -27,6 +29,31 @@ Progress = Callable[[int], object]
 def going_on(progress: Progress | None, done: int) -> Progress | None:
     """Return what to call in place of `progress` once so many bytes have been used."""
     return None if progress is None else lambda more: progress(done + more)
+
+
+def with_total(progress: ByteProgress | None, total: int | None) -> Progress | None:
+    """Return a function of the bytes that are done, which adds those in all if two are needed."""
+    if progress is None:
+        return None
+    if not callable(progress):
+        raise TypeError(f"progress is a function of the bytes used, or None, not {progress!r}")
+    if _needs_two(progress):
+        both: Any = progress
+        return lambda done: both(done if total is None else min(done, total), total)
+    return cast("Progress", progress)
+
+
+def _needs_two(function: Callable[..., object]) -> bool:
+    """Return True for a function that cannot be called with one argument, but with two."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions of C have none
+        return False
+    try:
+        signature.bind(0)
+    except TypeError:
+        return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +132,8 @@ class CallOptions:
         memory_limit: int | str | None = None,
         reserved: int = 0,
         panel_rows: int | None = None,
-        progress: Callable[[int], object] | None = None,
+        progress: ByteProgress | None = None,
+        reads: int | None = None,
         executor: Executor | None = None,
         fro2: float | None = None,
         fingerprint: int | None = None,
@@ -117,7 +145,7 @@ class CallOptions:
 
         `precisions` and `cuda` say what the function of the call has: precisions of blocks, and
         whether it computes on CUDA devices. `products`: those of a matrix that is known by them,
-        of which `a` has the shape and the dtype alone.
+        of which `a` has the shape and the dtype alone. `reads`: most reads of `a`, if known.
         """
         if a.device != "cpu" and not cuda:
             alone = "this function computes on 'cpu' alone"
@@ -141,13 +169,13 @@ class CallOptions:
             raise ValueError(f"precision is one of {', '.join(precisions)}, not {precision!r}")
         if panel_rows is not None and panel_rows < 1:
             raise ValueError(f"panel_rows must be at least 1, not {panel_rows}")
-        if progress is not None and not callable(progress):
-            raise TypeError(f"progress is a function of the bytes used, or None, not {progress!r}")
+        total = None if reads is None or products is not None else reads * a.nbytes
+        counted = with_total(progress, total)
         if executor is not None and not isinstance(executor, Executor):
             raise TypeError(f"executor is a concurrent.futures.Executor, not {executor!r}")
         if reserved < 0:
             raise ValueError(f"reserved must not be negative, it is {reserved}")
-        arguments.check_seed(fingerprint or 0, "fingerprint")
+        arguments.check_fingerprint(fingerprint or 0)
         if precision is None:
             precision = rounding.coarsest_for(a, precisions, on_cuda=chosen.is_cuda)
         return cls(
@@ -156,9 +184,9 @@ class CallOptions:
             reserved=reserved + a._native.parameter_nbytes + (products.nbytes if products else 0),
             panel_rows=panel_rows or 0,
             precision=precision,
-            progress=progress,
+            progress=counted,
             executor=executor,
-            operator=ProductOperator(products, precision, progress) if products else None,
+            operator=ProductOperator(products, precision, counted) if products else None,
             worker_threads=num_threads or 1,
             device=chosen,
             fro2=fro2,

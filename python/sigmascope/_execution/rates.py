@@ -34,6 +34,11 @@ tiles 0.56 to 1.3, where products wait less for memory."""
 _QUADRATURE = 1.2e-9
 """Seconds per D^3 of the two eigenproblems of a quadrature, as the constants of costs.py."""
 
+_FACTORING_RATE, _PER_NUMBER, _PER_PRODUCT = 23e9, 4e-9, 2e-3
+"""The spectrum of a product B A by one thread, as the constants of costs.py: flops per second of
+LAPACK's QR and SVD, seconds for each number of B and A, and seconds of each product of any size.
+Measured at 0.6 to 1.4 of this, of ranks 8 to 512 and sides 384 to 11,008."""
+
 _CHUNK, _CHUNKS = 2**20, 16
 
 
@@ -64,10 +69,10 @@ class Rates:
     eigen: float
     file: float | None = None
 
-    def speed(self, precision: str) -> float:
-        """Return how many times as fast products are as in the model.
+    def speed_ratio(self, precision: str) -> float:
+        """Return how many times as fast products are as in the model: a ratio, not a rate.
 
-        The model: :mod:`sigmascope._execution.costs`.
+        It divides seconds of the model, which :mod:`sigmascope._execution.costs` is, never flops.
         """
         measured: float = getattr(self, precision)
         return measured / costs.step_rate(precision, _BLOCK)
@@ -75,7 +80,7 @@ class Rates:
     def values_seconds(self, shape: tuple[int, int], *, fast: bool) -> float:
         """Estimate every singular value; "fast" as in float32, where it does not fall back."""
         n, m = sorted(shape)
-        products = m * n**2 / (costs.GRAM_RATE * self.speed("float64"))
+        products = m * n**2 / (costs.GRAM_RATE * self.speed_ratio("float64"))
         share = 0.12 + 0.88 * _ORDER / n  # larger problems take less per n^3
         seconds = products + self.eigen * share * n**3
         return 0.6 * seconds if fast and n >= 1024 else seconds
@@ -93,12 +98,22 @@ class Rates:
         """Estimate a search for the k largest values, of a spectrum that decays slowly."""
         parts = costs.krylov_parts(shape, k, block, tol, precision)
         final = "float64" if precision == "float64" else "float32"
-        speed, plain = self.speed(precision), self.speed(final)
+        speed, plain = self.speed_ratio(precision), self.speed_ratio(final)
         small = plain / self.threads  # LAPACK on small matrices, by one thread
         columns = min(costs.basis_columns(k, block, tol), float(min(shape)))
         looks = parts.checks + (_QUADRATURE * columns**3 if density else 0.0)
         basis = (parts.basis + parts.final) / plain + looks / small
         return _SEARCH * (parts.products / speed + basis + parts.steps)
+
+    def product_seconds(self, shape: tuple[int, int], rank: int) -> float:
+        """Estimate the exact spectrum of a product of rank r, which LAPACK computes in one thread.
+
+        It takes the QR of both factors, 2 (m + n) r^2 flops, and the values of an r x r matrix.
+        """
+        numbers = sum(shape) * rank
+        flops = 2 * numbers * rank + 5 * rank**3
+        seconds = flops / _FACTORING_RATE + _PER_NUMBER * numbers
+        return _PER_PRODUCT + seconds * self.threads / self.speed_ratio("float64")
 
     def elements_seconds(self, nbytes: int) -> float:
         """Estimate a look at every element."""

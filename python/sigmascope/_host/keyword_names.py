@@ -41,6 +41,10 @@ OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
 _TRIPLETS = frozenset({"A", "k"})
 _MATRIX = frozenset({"A"})
 _VALUES = frozenset({"A", "accuracy"})
+_EXACT = frozenset({"n_components", "whiten"})  # PCA
+_SEARCH = frozenset({"n_components", "random_state"})  # TruncatedSVD
+_SUMS = (_EXACT, "all rows are summed and decomposed exactly: leave it out")
+_TO_TOL = (_SEARCH, "the search ends at tol=: leave it out")
 
 REMARKS: Mapping[str, tuple[tuple[frozenset[str], str], ...]] = {
     "full_matrices": (
@@ -52,12 +56,23 @@ REMARKS: Mapping[str, tuple[tuple[frozenset[str], str], ...]] = {
     "k": ((_VALUES, "every singular value is returned; svds returns the k largest"),),
     "n_components": ((_VALUES, "every singular value is returned; svds returns the k largest"),),
     "seed": ((_VALUES, "nothing is random"),),
-    "random_state": ((_VALUES, "nothing is random"),),
+    "random_state": ((_VALUES, "nothing is random"), (_EXACT, "nothing is random: leave it out")),
+    "svd_solver": (_SUMS,),
+    "tol": (_SUMS,),
+    "iterated_power": (_SUMS, _TO_TOL),
+    "n_oversamples": (_SUMS, _TO_TOL),
+    "power_iteration_normalizer": (_SUMS, _TO_TOL),
+    "n_iter": (_SUMS, _TO_TOL),
+    "algorithm": (_SUMS, _TO_TOL),
+    "batch_size": ((_EXACT, "give batches to partial_fit"),),
     "which": ((_TRIPLETS, "the largest singular values are returned; svdvals has all of them"),),
     "v0": ((_TRIPLETS | {"seed"}, "the start is random, and seed= chooses it"),),
     "check_finite": ((_MATRIX, "NaN and infinity are always found"),),
     "overwrite_a": ((_MATRIX, "the matrix is never changed"),),
     "hermitian": ((_MATRIX, "a symmetric matrix is taken as any other"),),
-    "copy": ((frozenset({"source"}), "an array is shared wherever its storage can be read"),),
+    "copy": (
+        (frozenset({"source"}), "an array is shared wherever its storage can be read"),
+        (_EXACT, "the rows are never changed: leave it out"),
+    ),
 }
 """Keywords of other libraries that have no counterpart: remarks for functions with some names."""

@@ -4,20 +4,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import wraps
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from .keyword_names import OTHER_NAMES, REMARKS
+from .kinds import Kind
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_OWN_CHECKS = ("seed", "memory_limit")
+"""Parameters that have a check of their own, with more in its message."""
 
 _NO_PARAMETER = inspect.Parameter("none", inspect.Parameter.KEYWORD_ONLY)
 
 
 def public(function: F) -> F:
-    """Decorate a public function: its signature shows every option, and unknown ones are explained.
+    """Decorate a public function: its signature shows every option, and wrong ones are explained.
+
+    Unknown keywords are a TypeError, and so are arguments of another kind than their annotation.
 
     Options that a function takes as ``**options: Unpack[SomeTypedDict]`` are shown by
     :func:`inspect.signature` and :func:`help` as keyword-only parameters with their types and the
@@ -34,17 +40,45 @@ def public_with_options_of(source: Callable[..., Any]) -> Callable[[F], F]:
     return lambda function: _checked(function, defaults)
 
 
-def _checked(function: F, defaults: Mapping[str, object]) -> F:
+def explaining_keywords(function: F) -> F:
+    """Decorate a function whose unknown keywords alone are explained; it checks its arguments."""
+    return _checked(function, {}, kinds=False)
+
+
+def similar(name: str, names: Iterable[str]) -> str:
+    """Return the names that are most like another one, for the end of a message."""
+    near = get_close_matches(name, names, n=2, cutoff=0.5)
+    return f" (similar: {', '.join(map(repr, near))})" if near else ""
+
+
+def _checked(function: F, defaults: Mapping[str, object], *, kinds: bool = True) -> F:
     signature = _complete(function, defaults)
     known = signature.parameters.keys()
     name = function.__qualname__.removesuffix(".__init__")
+    by_name = {
+        parameter.name: kind
+        for parameter in signature.parameters.values()
+        if kinds
+        and parameter.name not in _OWN_CHECKS
+        and (kind := Kind.of(parameter.annotation)) is not None
+    }
+    positions = [by_name.get(parameter) for parameter in known]
 
     @wraps(function)
     def checked(*args: Any, **keywords: Any) -> Any:
         if not keywords.keys() <= known:
             unknown = [keyword for keyword in keywords if keyword not in known]
             raise TypeError(_message(name, unknown, [*known]))
-        return function(*args, **keywords)
+        own = [
+            value if kind is None else kind.checked(name, parameter, value)
+            for kind, parameter, value in zip(positions, known, args, strict=False)
+        ]
+        keywords |= {
+            parameter: by_name[parameter].checked(name, parameter, value)
+            for parameter, value in keywords.items()
+            if parameter in by_name
+        }
+        return function(*own, *args[len(own) :], **keywords)
 
     checked.__signature__ = signature  # type: ignore[attr-defined]
     return cast("F", checked)

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
+
+from sigmascope._host.keywords import similar
 
 Patterns = str | Sequence[str] | None
 
@@ -49,8 +50,7 @@ class Selection:
         if found:
             others = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
             return f" ({wider!r} would match {found[0]!r}{others})"
-        near = get_close_matches(pattern, self._names, n=2, cutoff=0.5)
-        return f" (similar: {', '.join(map(repr, near))})" if near else ""
+        return similar(pattern, self._names)
 
 
 def _matches(names: set[str], pattern: str) -> bool:

@@ -189,6 +189,7 @@ def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
     types = {
         "str": pa.string(),
         "int": pa.int64(),
+        "uint": pa.uint64(),
         "float": pa.float64(),
         "bool": pa.bool_(),
         "ints": pa.list_(pa.int64()),
@@ -201,8 +202,8 @@ def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
     return pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=metadata))
 
 
-def pandas_frame(rows: Sequence[Row], schema: Schema) -> Any:
-    """Return rows as a pandas DataFrame of nullable columns; lists stay lists.
+def pandas_frame(rows: Sequence[Row], schema: Schema, columns: Sequence[str]) -> Any:
+    """Return some columns of rows as a pandas DataFrame of nullable columns; lists stay lists.
 
     Raises
     ------
@@ -213,10 +214,18 @@ def pandas_frame(rows: Sequence[Row], schema: Schema) -> Any:
         import pandas as pd
     except ImportError as error:
         raise ImportError(f"a DataFrame {TABLE_HINT}") from error
-    types = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
+    types = {
+        "str": "string",
+        "int": "Int64",
+        "uint": "UInt64",
+        "float": "float64",
+        "bool": "boolean",
+    }
     return pd.DataFrame(
         {
-            name: pd.Series([row[name] for row in rows], dtype=types.get(kind, "object"))
-            for name, kind in schema.columns.items()
+            name: pd.Series(
+                [row[name] for row in rows], dtype=types.get(schema.columns[name], "object")
+            )
+            for name in columns
         }
     )

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sigmascope._display.notebook import rows_html
+from sigmascope._host.keywords import similar
 from sigmascope.checkpoint import FileIdentity
 from sigmascope.errors import SigmascopeError
 
@@ -73,7 +74,8 @@ class Table:
         for row in self.rows:
             if row["name"] == name:
                 return row
-        raise KeyError(f"no row {name!r} among {len(self.rows)}")
+        near = similar(name, [row["name"] for row in self.rows])
+        raise KeyError(f"no row {name!r} among {len(self.rows)}{near}")
 
     def _repr_html_(self) -> str:
         return rows_html(repr(self), self.rows, self.schema.what)
@@ -144,9 +146,22 @@ class Table:
             **sources,
         )
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the rows as a pandas DataFrame; ImportError without the extra ``table``."""
-        frame: pd.DataFrame = saving.pandas_frame(self.rows, self.schema)
+    def to_pandas(self, columns: Sequence[str] | str | None = None) -> pd.DataFrame:
+        """Return the rows as a pandas DataFrame; ImportError without the extra ``table``.
+
+        Parameters
+        ----------
+        columns : sequence of str, "filled" or None
+            Names of columns; those that hold a value in some row; or all of the schema, over a
+            hundred, which are the same whatever was analysed.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column.
+        """
+        names = _chosen_columns(columns, self.rows, self.schema)
+        frame: pd.DataFrame = saving.pandas_frame(self.rows, self.schema, names)
         return frame
 
     def to_arrow(self) -> Any:
@@ -190,6 +205,23 @@ class Table:
             If the file cannot be read.
         """
         return cls.of_header(*saving.read(Path(path), cls.schema))
+
+
+def _chosen_columns(
+    columns: Sequence[str] | str | None, rows: Sequence[Row], schema: Schema
+) -> list[str]:
+    """Return the names of the columns that a caller wants, in the order of the request."""
+    if columns is None:
+        return [*schema.columns]
+    if columns == "filled":
+        return [name for name in schema.columns if any(row[name] is not None for row in rows)]
+    names = [columns] if isinstance(columns, str) else list(columns)
+    for name in names:
+        if name not in schema.columns:
+            raise ValueError(
+                f"a {schema.what} has no column {name!r}{similar(name, schema.columns)}"
+            )
+    return names
 
 
 class ScanInterrupted(KeyboardInterrupt):

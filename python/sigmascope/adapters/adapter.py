@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope._host.keywords import similar
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint import Checkpoint, Role, TensorRecord, open_checkpoint
 from sigmascope.checkpoint.elements import Elements
@@ -128,7 +129,9 @@ class Adapter(Mapping[str, LowRank]):
         CheckpointError
             The file changed since the adapter was opened.
         """
-        module = self._modules[name]
+        module = self._modules.get(name)
+        if module is None:
+            raise KeyError(f"{name!r} is not in {self.path}{similar(name, self._modules)}")
         if module.status != "product":
             raise KeyError(f"{name}: {module.reason}")
         return self._product(module)
@@ -244,7 +247,9 @@ class Adapter(Mapping[str, LowRank]):
 
     def terms_of(self, name: str) -> Terms | None:
         """Return rank, alpha and scale of a change; None if it is no product."""
-        module = self._modules[name]
+        module = self._modules.get(name)
+        if module is None:
+            raise KeyError(f"{name!r} is not in {self.path}{similar(name, self._modules)}")
         if module.status != "product":
             return None
         return Terms(module.rank, module.alpha, module.scale)

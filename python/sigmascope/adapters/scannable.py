@@ -12,7 +12,7 @@ from sigmascope.checkpoint import Checkpoint, HasStateDict, Tensors, open_checkp
 from sigmascope.checkpoint import reopened as reopened_checkpoint
 from sigmascope.checkpoint.assembly import Origin
 from sigmascope.checkpoint.naming.table import Source
-from sigmascope.checkpoint.opening import Location
+from sigmascope.checkpoint.opening import Location, check_location
 from sigmascope.checkpoint.remote.urls import is_url, path_of_url
 from sigmascope.matrices.byte_source import ByteSource
 
@@ -61,6 +61,7 @@ def as_scannable(
             if value is not None:
                 raise ValueError(f"{name} = {value!r} is for files; these tensors are in memory")
         return open_checkpoint(source, heads=heads, rules=rules)
+    check_location(source)
     reading = reading or "buffered"
     if is_url(source):
         source = path_of_url(str(source))

@@ -47,11 +47,12 @@ def open_checkpoint(
         only a node names), a `.distcp` file of torch.distributed.checkpoint (it stands for its
         folder), the `_METADATA` of orbax (it stands for its folder; extra `tensorstore`), a
         `.npy` file, a `.msgpack` file of flax, an index of shards, or a folder
-        with any of these: the first format that is present, in this order. Without an index a
-        folder is read as its `model.safetensors`, `pytorch_model.bin`, `model.onnx` or
-        `flax_model.msgpack`, or else as all files of its kind. Other packages may register further
-        formats (:mod:`sigmascope.checkpoint.formats.readers`). The folder of a model in the cache
-        of the Hub stands for the revision that refs/main names.
+        with any of these: the first format that is present, in this order. A single file on this
+        machine may have any name (`.pth.tar`, `.jit`, none): its first bytes tell the format.
+        Without an index a folder is read as its `model.safetensors`, `pytorch_model.bin`,
+        `model.onnx` or `flax_model.msgpack`, or else as all files of its kind. Other packages may
+        register further formats (:mod:`sigmascope.checkpoint.formats.readers`). The folder of a
+        model in the cache of the Hub stands for the revision that refs/main names.
 
         A URL stands for a file, or a folder, on another machine: `hf://org/model@revision` (extra
         `hub`), `https://…`, `s3://…`, `gs://…`, `az://…` (extra `remote`). Headers and tensors are
@@ -117,12 +118,23 @@ def open_checkpoint(
         files = read_tensors(path)
         origin = Origin((), split_fused, heads, table, check_reading(reading))
         return Checkpoint(label_of(files), files, origin, configuration_of(path))
+    check_location(path)
     given = _listed(path)
     alone = isinstance(path, str | os.PathLike | RemotePath) or is_file_object(path)
     paths = tuple(map(place_of, given))
     origin = Origin(paths, split_fused, heads, table, check_reading(reading), variant)
     files = read_files(paths[0], variant) if alone else read_ranks(paths)
     return Checkpoint(shown_path(given[0], paths[0]), files, origin)
+
+
+def check_location(source: object) -> None:
+    """Raise TypeError for an array, which is a tensor without a name."""
+    shape = getattr(source, "shape", None)
+    if shape is not None and not is_file_object(source):
+        raise TypeError(
+            f"an array of shape {tuple(shape)} is not a checkpoint: give it a name, "
+            '{"name": X}, or a path'
+        )
 
 
 def _listed(path: Paths | FileObject) -> tuple[Location, ...]:

@@ -39,6 +39,7 @@ from .options import (
     AccuracyOption,
     CheckpointArgument,
     DeviceOption,
+    DrawnSeedOption,
     Effort,
     EffortOption,
     ExcludeOption,
@@ -79,8 +80,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Spectra of the weights in huge checkpoints, each number with its error.",
     epilog="Exit status: 0 done; 1 tensors failed, cannot be read, did not converge or have no "
-    "partner (results are written); 2 bad usage or input; 130 Ctrl-C (finished rows are written); "
-    "141 the reader of the output closed it.",
+    "partner, or most bytes were not analysed (results are written); 2 bad usage or input; "
+    "130 Ctrl-C (finished rows are written); 141 the reader of the output closed it.",
 )
 
 
@@ -137,7 +138,7 @@ def scan(
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
     measures: MeasuresOption = None,
-    seed: SeedOption = 0,
+    seed: DrawnSeedOption = None,
     reading: ReadingOption = Reading.BUFFERED,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
@@ -174,7 +175,8 @@ def scan(
         "workers": workers,
     }
     if plan:
-        show_plan(lambda: plan_of_scan(path, **how), as_json)
+        how["out"] = None
+        show_plan(lambda: plan_of_scan(path, **how), as_json, out)
     run_scan(lambda: path, quiet, as_json, **how)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
-from sigmascope._display.text import path_text
+from sigmascope._display.text import counted, path_text
 from sigmascope._execution.build import engine
 from sigmascope._execution.several_devices import device_record
 from sigmascope._running.selection import Patterns, as_list
@@ -18,7 +19,7 @@ from sigmascope.adapters import Adapter, Scannable
 from sigmascope.checkpoint import FileIdentity, Tensors
 
 from .adapted import adapted_pairs
-from .members import Pair, members, selected
+from .members import Pair, members, prefixes_text, selected
 from .pairing import linked
 from .result import Comparison
 
@@ -53,7 +54,7 @@ def empty_table(
     options: Options,
     include: Patterns,
     exclude: Patterns,
-    expected: int,
+    pairs: Sequence[Pair],
     part: Shard | None,
 ) -> Comparison:
     """Return the table of a comparison before its first row; `files` are those of each side."""
@@ -63,8 +64,8 @@ def empty_table(
         after=path_text(str(both[1].path)),
         options=options.recorded() | patterns | both[0].choices,
         rows=[],
-        expected=expected,
-        notes=notes_of(both),
+        expected=len(pairs),
+        notes=notes_of(both, pairs),
         files=named_files(*files),
         engine=engine() | device_record(options.devices),
         architecture=_architecture(*both),
@@ -87,10 +88,15 @@ def _architecture(before: Scannable, after: Scannable) -> str | None:
     return " → ".join(names)
 
 
-def notes_of(both: Both) -> tuple[str, ...]:
-    """Return the remarks on the files of both checkpoints, each with its side."""
+def notes_of(both: Both, pairs: Iterable[Pair]) -> tuple[str, ...]:
+    """Return the remarks on both checkpoints, each with its side, and on names that differ."""
     sides = zip(("before", "after"), both, strict=True)
-    return tuple(f"{side}: {note}" for side, checkpoint in sides for note in checkpoint.notes)
+    notes = [f"{side}: {note}" for side, checkpoint in sides for note in checkpoint.notes]
+    renamed = Counter(pair.prefixes for pair in pairs if pair.prefixes is not None)
+    for prefixes, count in renamed.items():
+        what = counted(count, "pair has", "pairs have")
+        notes.append(f"{what} the same name only without {prefixes_text(prefixes)}")
+    return tuple(notes)
 
 
 def _pairs(before: Scannable, after: Scannable) -> Iterator[Pair]:

@@ -15,7 +15,7 @@ from sigmascope.analysis.low_rank import LowRank
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.scanning.plans import TensorPlan
-from sigmascope.scanning.tensor_estimates import computing_seconds, initial_plan, product_seconds
+from sigmascope.scanning.tensor_estimates import computing_seconds, initial_plan
 from sigmascope.solvers.change import plan_change, plan_images
 
 from .matrix_pairs import AdaptedPair, AdapterPair, MatrixPair, StoredPair
@@ -167,7 +167,7 @@ def _spectra(
     for a in (pair.delta, pair.before, pair.after):
         if isinstance(a, LowRank):
             a.check_memory(options.memory_limit, memory.reserved)
-            found.append(_Spectrum(1, product_seconds(a, measured), a.working_bytes))
+            found.append(_Spectrum(1, measured.product_seconds(a.shape, a.rank), a.working_bytes))
             continue
         asked = Asked.of(**how)
         chosen, call = asked.chosen(a)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tables of pandas as arrays; pandas itself is not imported."""
+"""Tables of pandas and of polars as arrays; neither package is imported."""
 
 from __future__ import annotations
 
@@ -10,27 +10,38 @@ from numpy.typing import NDArray
 
 from .integers import exact_float64
 
-_ADVICE = 'df.select_dtypes("number") leaves out what holds no numbers'
+_ADVICE = {
+    "pandas": 'df.select_dtypes("number") leaves out what holds no numbers',
+    "polars": "df.select(polars.selectors.numeric()) leaves out what holds no numbers",
+}
+_FILLS = {
+    "pandas": "df.fillna(0), or leave out the rows, df.dropna()",
+    "polars": "df.fill_null(0), or leave out the rows, df.drop_nulls()",
+}
 
 
 def is_frame(source: Any) -> bool:
-    """Tell whether an object is a DataFrame of pandas, or of a class that is derived from it."""
-    return "DataFrame" in _pandas_names(source)
+    """Tell whether an object is a DataFrame of pandas or polars, or of a class derived from it."""
+    return any("DataFrame" in _names_in(package, source) for package in _ADVICE)
 
 
 def is_table(source: Any) -> bool:
     """Tell whether an object is a DataFrame; TypeError for a Series, which is a column."""
-    if _pandas_names(source) & {"Series", "Index"}:
-        kind = type(source).__name__
-        raise TypeError(
-            f"a {kind} of pandas is no matrix but a column; x.to_frame() is a table of it"
-        )
+    for package in _ADVICE:
+        names, kind = _names_in(package, source), type(source).__name__
+        if names & {"Series", "Index"}:
+            raise TypeError(
+                f"a {kind} of {package} is no matrix but a column; x.to_frame() is a table of it"
+            )
+        if "LazyFrame" in names:
+            raise TypeError(f"a {kind} of {package} has no numbers yet: lazy.collect() has them")
     return is_frame(source)
 
 
-def _pandas_names(source: Any) -> set[str]:
+def _names_in(package: str, source: Any) -> set[str]:
+    """Return the names of the classes of a package from which an object is derived."""
     bases = type(source).__mro__
-    return {base.__name__ for base in bases if base.__module__.startswith("pandas")}
+    return {base.__name__ for base in bases if base.__module__.split(".")[0] == package}
 
 
 def table_array(table: Any) -> NDArray[Any]:
@@ -43,6 +54,8 @@ def table_array(table: Any) -> NDArray[Any]:
     ValueError
         If float64 does not have an integer of a column.
     """
+    if "DataFrame" in _names_in("polars", table):
+        return _polars_array(table)
     dtypes = list(table.dtypes)
     if len(set(dtypes)) == 1 and isinstance(dtypes[0], np.dtype) and dtypes[0].kind == "f":
         return np.asarray(table.to_numpy())
@@ -52,14 +65,34 @@ def table_array(table: Any) -> NDArray[Any]:
 
 def _column(column: Any, name: object) -> NDArray[np.float64]:
     kind = getattr(column.dtype, "kind", "O")
-    if kind not in "iubf":
-        raise TypeError(
-            f"column {name!r} of the DataFrame has dtype {column.dtype}, no real numbers; {_ADVICE}"
-        )
-    if kind != "f" and column.isna().any():
-        raise TypeError(
-            f"column {name!r} of the DataFrame has missing values: say what stands there, "
-            "df.fillna(0), or leave out the rows, df.dropna()"
-        )
+    missing = kind in "iub" and bool(column.isna().any())
+    _check_column("pandas", name, column.dtype, kind in "iubf", missing)
     numbers = np.asarray(column.to_numpy())
     return exact_float64(numbers) if numbers.dtype.kind in "iub" else numbers.astype(np.float64)
+
+
+def _polars_array(table: Any) -> NDArray[Any]:
+    """Return the numbers of a DataFrame of polars, in float32 if all columns are of that."""
+    columns = []
+    for column in table.get_columns():
+        kind = column.dtype
+        known = kind.is_integer() or kind.is_float() or str(kind) == "Boolean"
+        _check_column("polars", column.name, kind, known, known and column.null_count() > 0)
+        numbers = np.asarray(column.to_numpy())
+        whole = numbers.dtype.kind in "iub"
+        columns.append(exact_float64(numbers) if whole else numbers)
+    return np.stack(columns, axis=1) if columns else np.empty(table.shape)
+
+
+def _check_column(package: str, name: object, dtype: object, real: bool, missing: bool) -> None:
+    """Raise TypeError, with the cure, for a column without real numbers or with gaps."""
+    if not real:
+        raise TypeError(
+            f"column {name!r} of the DataFrame has dtype {dtype}, no real numbers; "
+            f"{_ADVICE[package]}"
+        )
+    if missing:
+        raise TypeError(
+            f"column {name!r} of the DataFrame has missing values: say what stands there, "
+            f"{_FILLS[package]}"
+        )

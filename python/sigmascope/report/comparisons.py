@@ -17,7 +17,7 @@ from sigmascope.comparing import Comparison
 
 from . import summary
 from .pages import BY_ROLE, NO_ERROR, options_of, ranged
-from .remarkable import show_entrywise, show_omissions, show_specials
+from .remarkable import show_entrywise, show_omissions, show_specials, show_unread_bytes
 from .tables import by_reason, listed, show_table
 
 _LABELS = {
@@ -39,6 +39,7 @@ def show_comparison(out: Console, comparison: Comparison) -> None:
     if comparison.before:
         names = f"{printable(comparison.before)} -> {printable(comparison.after)}"
         out.print(names, soft_wrap=True)
+    show_unread_bytes(out, comparison.rows, "compared")
     out.print(str(comparison.verdict), soft_wrap=True)
     rows = comparison.analysed
     if rows:

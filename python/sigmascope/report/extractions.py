@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from sigmascope._display.text import at_most, counted, duration, printable, short, with_error
+from sigmascope._display.text import (
+    at_most,
+    counted,
+    duration,
+    printable,
+    seed_text,
+    short,
+    with_error,
+)
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.resizing import Resized
 from sigmascope.comparing.extracting import Extraction
@@ -79,3 +87,5 @@ def _totals(out: Console, extraction: Extraction) -> None:
     elif not extraction.written:
         parts.append("no adapter was written")
     out.print("; ".join(parts) + ".")
+    if extraction.options.get("seed_drawn"):
+        out.print(f"Search from {seed_text(extraction.options)}.")

@@ -82,7 +82,7 @@ _EVIDENCE: dict[str, Kind] = {
     "passes": "int",
     "block": "int",
     "basis_columns": "int",
-    "seed": "int",
+    "seed": "uint",
     "seconds": "float",
     "num_threads": "int",
     "device": "str",

@@ -108,13 +108,7 @@ def _of_product(a: LowRank, unknown: TensorPlan, options: Options, measured: Rat
         a.check_memory(options.memory_limit)
     except MemoryLimitError as error:
         return replace(known, refused=str(error), peak_bytes=a.working_bytes)
-    return replace(known, seconds=product_seconds(a, measured))
-
-
-def product_seconds(a: LowRank, measured: Rates) -> float:
-    """Estimate the seconds of the exact spectrum of the change that an adapter makes."""
-    flops = 8 * sum(a.shape) * a.rank**2 + 20 * a.rank**3
-    return flops * measured.threads / measured.speed("float64")
+    return replace(known, seconds=measured.product_seconds(a.shape, a.rank))
 
 
 def initial_plan(

@@ -102,7 +102,7 @@ def _csv_rows(path: Path, lines: Sequence[str]) -> list[Row]:
 
 def _cell(path: Path, number: int, name: str, cell: str | None) -> Any:
     if not cell:
-        return None
+        return "" if name == "tower" else None
     try:
         return cell if name in _TEXTS else int(cell) if name in _INTEGERS else float(cell)
     except ValueError:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from sigmascope._host.keywords import explaining_keywords
 from sigmascope.errors import ConvergenceWarning
 from sigmascope.streaming import GramAccumulator, PrincipalComponents
 
@@ -80,6 +81,7 @@ class PCA(Components):
     ((300, 2), True)
     """
 
+    @explaining_keywords
     def __init__(
         self,
         n_components: int | float | None = None,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
 
+from sigmascope._host.keywords import explaining_keywords
 from sigmascope.solvers.svds import svds
 from sigmascope.spectra import SVD
 from sigmascope.spectra.components import oriented, shares, sine_bounds
@@ -36,7 +37,7 @@ class TruncatedSVD(Components):
         The floor for rows in float32 is 96 units of roundoff.
     random_state : int, RandomState or None
         Seed of the search; 0 for None, so that fits agree to the bit. An instance of RandomState
-        gives another seed at every fit.
+        gives another seed at every fit. For rows from strangers pass ``secrets.randbits(53)``.
 
     Attributes
     ----------
@@ -89,6 +90,7 @@ class TruncatedSVD(Components):
     ((200, 3), True)
     """
 
+    @explaining_keywords
     def __init__(
         self,
         n_components: int = 2,

@@ -65,7 +65,8 @@ def moments(A: Any, *, histogram: bool = True, **options: Unpack[ComputeOptions]
     (1, -2.0, 1.0, 0.0)
     """
     a = matrix(A)
-    return element_moments(a, CallOptions.of(a, cuda=True, **options), histogram=histogram)
+    call = CallOptions.of(a, cuda=True, reads=1, **options)
+    return element_moments(a, call, histogram=histogram)
 
 
 def element_moments(

@@ -74,9 +74,10 @@ class SVD:
         256 rows and columns, where it can only be estimated.
     """
 
-    U: NDArray[np.floating] | Any | None
+    # Arrays of the caller's library, or None: to type checkers Any, since no type has all of these.
+    U: Any
     s: Array
-    Vt: NDArray[np.floating] | Any | None
+    Vt: Any
     residuals: Array
     errors: Array
     converged: bool
@@ -104,7 +105,7 @@ class SVD:
             notes=self.notes + beyond(exponent, self.fro_norm, float(self.s.max(initial=0.0))),
         )
 
-    def __iter__(self) -> Iterator[NDArray[np.floating] | Any | None]:
+    def __iter__(self) -> Iterator[Any]:
         return iter((self.U, self.s, self.Vt))
 
     def __len__(self) -> int:

@@ -166,16 +166,16 @@ class SVDStack(StackedResults[SVD]):
         Axes of the stack; results or exceptions in row order; wall time; exceptions by index.
     """
 
-    U: NDArray[np.floating] | Any | None
+    U: Any
     s: Array
-    Vt: NDArray[np.floating] | Any | None
+    Vt: Any
     residuals: Array
     errors: Array
     converged: NDArray[np.bool_]
     passes: NDArray[np.int64]
     fro_norm: Array
 
-    def __iter__(self) -> Iterator[NDArray[np.floating] | Any | None]:
+    def __iter__(self) -> Iterator[Any]:
         return iter((self.U, self.s, self.Vt))
 
     def __repr__(self) -> str:

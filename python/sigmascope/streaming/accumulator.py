@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._host.files import open_regular
+from sigmascope._host.keywords import public
 from sigmascope.errors import CheckpointError
 
 from .exact_sum import MOST_TERMS, ExactSum
@@ -44,7 +45,7 @@ def unchanged(method: F) -> F:
         with self._lock:
             return method(self, *args, **keywords)
 
-    return cast("F", locked)
+    return public(cast("F", locked))
 
 
 class Accumulator(ABC):

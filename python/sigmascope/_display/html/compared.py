@@ -129,7 +129,7 @@ def _by_depth(changed: list[Row]) -> Iterator[Finding]:
         known = verdicts.differ(thirds[0], thirds[2], len(towers))
         trend = verdicts.trend(first, last) if known else verdicts.NO_TREND
         text = (
-            f"{f'In the {tower} tower, the' if with_tower else 'The'} relative change "
+            f"{f'In the {tower} tower, the' if with_tower and tower else 'The'} relative change "
             f"{trend}: {first} in the first third of {len(layers)} layers, "
             f"{centre} in the middle, {last} in the last (medians of {first.count:,}, "
             f"{centre.count:,} and {last.count:,} pairs)."

@@ -120,7 +120,8 @@ def _paired(record: Mapping[str, Any]) -> Iterator[str]:
     yield _sentences(record["reasons"])
     yield (
         f"<p class='note'>{_counts(record)} Without a calibration, the p-value is the share of "
-        "random signs of the blocks that make as large a difference.</p>"
+        "random signs of the blocks that make as large a difference. It holds if blocks are "
+        "independent, which two runs cannot show.</p>"
     )
     if record["calibrated"] is not None:
         yield from _guards(record["calibrated"]["guards"])

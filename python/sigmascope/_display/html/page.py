@@ -14,6 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from sigmascope._display.coverage import describe_unread_bytes
 from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, printable, writable
 
@@ -75,7 +76,8 @@ def page(
     script = "(() => {\n'use strict';\n" + "\n".join(part(f"{n}.js") for n in _SCRIPTS) + "})();\n"
     title, heading, where = _titles(kind, header)
     sentence = headline.compared(rows) if comparison else headline.scanned(rows, findings)
-    sentence = headline.unfinished(header, rows) + sentence
+    unread = describe_unread_bytes(rows, "compared" if comparison else "analysed")
+    sentence = headline.unfinished(header, rows) + (f"{unread} " if unread else "") + sentence
     return filled(
         part("page.html"),
         head=head(title, str((header.get("engine") or {}).get("version", "")), style, script),

@@ -26,6 +26,9 @@ _TELLING = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
 _LIKE_NOISE = 0.01
 """Relative excess over the effective rank of noise, plus 1, at which a spectrum is flat."""
 
+_FEW_ABOVE, _SHARE_ABOVE = 4, 0.02
+"""Most values of even noise above its edge: 4, or this share of all."""
+
 _NAMED = 3
 """Largest number of outlier rows, or columns, that a finding names of one matrix."""
 
@@ -154,7 +157,10 @@ def _is_noise(row: Row) -> bool:
     rank, expected = row.get("effective_rank"), noise_rank("effective_rank", _shape(row))
     error = 1.0 + _LIKE_NOISE * expected + 2 * (row.get("effective_rank_error") or 0.0)
     flat = rank is not None and rank > expected + error
-    return not flat and bool(row["mp_outliers"] <= (row.get("mp_outliers_error") or 0))
+    # Of even noise, a few values exceed the edge; more than those of an uneven bulk may be chance,
+    # too, but such a bulk is not that of random numbers of one size.
+    few = row["mp_outliers"] <= max(_FEW_ABOVE, _SHARE_ABOVE * min(_shape(row)))
+    return not flat and few and bool(row["mp_outliers"] <= (row.get("mp_outliers_error") or 0))
 
 
 def _shape(row: Row) -> tuple[int, int]:

@@ -77,7 +77,7 @@ COLUMNS: dict[str, Kind] = FROM_PAIR | {
     "method": "str",
     "precision": "str",
     "passes": "int",
-    "seed": "int",
+    "seed": "uint",
     "seconds": "float",
     "num_threads": "int",
     "device": "str",

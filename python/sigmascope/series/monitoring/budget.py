@@ -59,10 +59,15 @@ class Budget:
 
 
 def share_of(budget: str | float | None) -> float | None:
-    """Return a budget as a fraction; ValueError unless it is above 0 and at most 1."""
+    """Return a budget as a fraction; ValueError unless it is above 0 and at most 1.
+
+    1 and "1" are refused: one reader takes them for a percent, another one for all the time.
+    """
     if budget is None:
         return None
     text = str(budget).strip()
+    if text == "1":
+        raise ValueError(f"budget {budget!r} may mean '1%' or '100%': give one of these")
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
+from sigmascope._display.verdicts import COMPARED
 from sigmascope._host.keywords import public_with_options_of
 from sigmascope._tables.schema import Row
 from sigmascope.scanning import scan
@@ -21,6 +22,9 @@ from .budget import Budget, Clock
 from .models import Model, tensors_of
 from .record import Record
 from .rotation import PlaceGroup, Rotation, grouped
+
+Log = Callable[[str, float, int], object]
+"""A function of a name, a value and a step, such as `add_scalar` of a SummaryWriter."""
 
 
 class Monitor:
@@ -43,6 +47,10 @@ class Monitor:
     out : path, optional
         A `.jsonl` to which the trajectory is appended after each step. If it exists, it must be a
         trajectory of the same measures, and is continued.
+    log : callable, optional
+        Function of a name, a value and a step, such as `SummaryWriter().add_scalar`. It is called
+        for each of `measures` of each tensor that is visited, with names like
+        "stable_rank/layers.0.mlp.up_proj.weight".
     clock : callable
         Function that returns seconds.
     **options
@@ -55,7 +63,8 @@ class Monitor:
         What the last step with an analysis did, as plain JSON: `step`; `elapsed`, `allowed` and
         `spent` seconds when it ended; names of tensors that were `analysed`, that are `unchanged`
         since their last analysis, that are `waiting` for time, that `appeared` or `vanished`, or
-        that were `left_out` of the trajectory, since other matrices of their place failed;
+        that were `left_out` of the trajectory: none of `measures` has a value, or other matrices
+        of their place failed;
         `replaced` steps of the file; and `reason`, why others wait.
 
     Raises
@@ -80,9 +89,9 @@ class Monitor:
     the longest time. A visit reads each tensor once, and computes the rows of those whose numbers
     have changed. It begins only if the time that it took the last time, or that tensors of the same
     shapes took, is within the budget. The first visit of new shapes, whose time is not known,
-    begins if the time spent so far is within it: the budget may be exceeded by one visit, and
-    nothing is done until the share is reached again. Seeds are fixed: the same numbers have the
-    same row.
+    begins if the time spent so far is within it, and the very first one always: the budget may be
+    exceeded by one visit, and nothing is done until the share is reached again. Seeds are fixed:
+    the same numbers have the same row.
 
     Memory is that of :func:`scan`, and the last row of each tensor.
 
@@ -108,12 +117,13 @@ class Monitor:
         budget: str | float | None = "1%",
         measures: Sequence[str] | str = MEASURES,
         out: str | os.PathLike[str] | None = None,
+        log: Log | None = None,
         clock: Clock = time.perf_counter,
         **options: Unpack[LiveOptions],
     ) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1, not {every}")
-        self._model, self._every = model, every
+        self._model, self._every, self._log = model, every, log
         followed = (measures,) if isinstance(measures, str) else tuple(measures)
         self._scanner = LiveRows.of(followed, **options)
         self._budget, self._rotation = Budget(budget, clock), Rotation()
@@ -201,14 +211,28 @@ class Monitor:
             order, places = self._rotation.order(self._groups), []
             while order and self._affords(order[0]):
                 places.append(self._visit(order.pop(0)))
+                if self._rotation.count == 1 and self._budget.share is not None:
+                    break  # a cold visit: its time does not tell what the next one takes
             self._report_waiting(order)
         finally:
             self._scanner.close()
         rows += [row for place in places for row in place]
         self.decision["left_out"] = self._record.add(step, places)
+        self._log_values(step, rows)
         return [{"step": step} | row for row in rows]
 
+    def _log_values(self, step: int, rows: Sequence[Row]) -> None:
+        """Call `log` for each value of each row."""
+        if self._log is None:
+            return
+        for row in rows:
+            for measure in self._record.measures:
+                if row["status"] in COMPARED and row[measure] is not None:
+                    self._log(f"{measure}/{row['name']}", row[measure], step)
+
     def _affords(self, group: PlaceGroup, more: float = 0.0) -> bool:
+        if not self._rotation.count:
+            return True
         return self._budget.affords((self._rotation.seconds(group) or 0.0) + more)
 
     def _report_waiting(self, order: Sequence[PlaceGroup]) -> None:

@@ -91,7 +91,7 @@ class Record:
         """Add the rows of places, given the rows of a scan for all matrices of each.
 
         A place with another number of values than at first is left out: its mean would be over
-        other matrices.
+        other matrices. So is one without a value of any measure.
 
         Returns
         -------
@@ -101,8 +101,10 @@ class Record:
         new: list[Row] = []
         left_out: dict[str, None] = {}
         for rows in places:
+            if not any(list(cells_of(rows, measure, by_name=True)) for measure in self.measures):
+                left_out |= dict.fromkeys(each["name"] for each in rows)
             for measure in self.measures:
-                cells = list(cells_of(rows, measure))
+                cells = list(cells_of(rows, measure, by_name=True))
                 if not cells:
                     continue
                 where = cells[0].tower, cells[0].role, cells[0].layer, measure

@@ -68,7 +68,7 @@ def _key(each: LiveItem) -> Key:
     record = each.item.record
     if record["role"] == "other":
         return (each.item.name,)
-    return record["tower"] or "text", record["role"], record["layer"]
+    return record["tower"], record["role"], record["layer"]
 
 
 class Rotation:
@@ -92,9 +92,18 @@ class Rotation:
             return self._visits[group.key][1]
         return self._by_shapes.get(group.shapes)
 
+    @property
+    def count(self) -> int:
+        """Number of visits so far."""
+        return self._count
+
     def visited(self, group: PlaceGroup, seconds: float) -> None:
-        """Record a visit."""
-        if group.key not in self._visits:
+        """Record a visit.
+
+        The first of all is cold: it takes twice the processor time of the next, and on a busy
+        machine took 0.45 s in place of 10 ms. It tells nothing about others of the same shapes.
+        """
+        if group.key not in self._visits and self._count:
             self._by_shapes[group.shapes] = seconds
         self._count += 1
         self._visits[group.key] = self._count, seconds
