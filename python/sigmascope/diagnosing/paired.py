@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sigmascope._display.student import t_of
 
 from .calibrated_pairs import CalibratedDifference
+from .calibration import EXAMPLE_ONLY
 from .places import Spread, Update
 from .records import save_record
 
@@ -91,6 +92,10 @@ class PairedDiagnosis:
         found = self.calibrated
         if found is None:
             return (self._by_blocks(),)
+        reasons = self._with_calibration(found)
+        return (EXAMPLE_ONLY, *reasons) if found.example else reasons
+
+    def _with_calibration(self, found: CalibratedDifference) -> tuple[str, ...]:
         if found.p is None:
             refused = " ".join(guard.text for guard in found.refusals)
             return (f"The calibration does not apply. {refused}", self._by_blocks())

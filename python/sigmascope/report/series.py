@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
+from sigmascope._display.html.explanation import of_trajectory
 from sigmascope._display.text import bounds, counted, role_in_tower, with_error
 from sigmascope._tables.schema import Row
 from sigmascope.series import SeriesTable, Trajectory
@@ -41,6 +42,7 @@ def show_trajectory(out: Console, run: Trajectory) -> None:
         moved = _median([rows[-1] for rows in layers.values()], "change", "change_error")
         lines.append([role_in_tower(tower, role), measure, str(len(layers)), moved, *values])
     headers = ["role", "measure", "n", "change", *(f"{step:.12g}" for step in shown)]
+    out.print(f"{of_trajectory(run, run.steps)}\n")
     show_table(out, "Median over the n layers, by step", headers, lines, left=2)
     out.print(f"{NO_ERROR}\n")
     if any(len(rows) < len(run.steps) for layers in groups.values() for rows in layers.values()):

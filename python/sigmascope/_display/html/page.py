@@ -18,7 +18,7 @@ from sigmascope._display.coverage import describe_unread_bytes
 from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, printable, writable
 
-from . import compared, headline, scanned
+from . import compared, explanation, headline, scanned
 from .appendix import not_analysed, provenance, shown
 from .diagnosed import section
 from .findings import Finding
@@ -86,6 +86,11 @@ def page(
         where=where,
         facts=shown(" · ".join(headline.facts(header, rows, day))),
         headline=explained(shown(sentence)),
+        explanation=(
+            explanation.of_comparison(header, rows)
+            if comparison
+            else explanation.of_scan(header, rows, findings)
+        ).html(),
         findings=_findings(findings, {row["name"]: i for i, row in enumerate(analysed)}),
         diagnosis=section(diagnosis) if diagnosis else "",
         left_out=_left_out(numbers),
