@@ -156,29 +156,16 @@ def gram(A: Any) -> Any:
     return ss.GramAccumulator(A.shape[1]).update(A[:9]).update(A[9:])
 
 
+def linear(A: Any) -> Any:
+    sketch = ss.LinearSketch(A.shape, 3)
+    return sketch.update(A).svd()
+
+
 def changes(A: Any, B: Any, exponent: int, **on: Any) -> None:
     one, two = (change(ss.matrix(x), ss.matrix(x[::-1].copy()), **on) for x in (A, B))
     for name, unit in (("before2", 0), ("change2", 1), ("product", 0)):
         units = (one.unit, one.delta_unit)[unit] - (two.unit, two.delta_unit)[unit]
         same_times(getattr(two.change, name), getattr(one.change, name), 2 * (exponent + units))
-
-
-def low_rank(**options: Any) -> Callable[..., None]:
-    def check(A: Any, B: Any, exponent: int) -> None:
-        plain = ss.low_rank(A, **options)
-        if np.isinf(times(plain.fro_norm, exponent)):
-            with pytest.raises(ValueError, match="beyond the range of float64"):
-                ss.low_rank(B, **options)
-            return
-        found = ss.low_rank(B, **options)
-        assert found.rank == plain.rank
-        same_times(found.remaining.value, plain.remaining.value, exponent)
-        same_times(found.fro_norm, plain.fro_norm, exponent)
-        for name, sign in (("least", -1), ("spectral_bound", 1)):  # with the rounding of factors
-            beyond = sign * (getattr(found, name) - times(getattr(plain, name), exponent))
-            assert 0 <= beyond <= (32 * 2.0**-1074 if exponent < -1000 else 0.0)
-
-    return check
 
 
 ROUTES: dict[str, Callable[..., None]] = {
@@ -198,17 +185,12 @@ ROUTES: dict[str, Callable[..., None]] = {
     "moments": moments(ss.moments),
     "streamed moments": moments(streamed),
     "Sketch": svd(lambda A: ss.Sketch(A.shape[1], 3).update(A[:9]).update(A[9:]).svd()),
-    "LinearSketch": svd(lambda A: ss.LinearSketch(A.shape, 3).update(A).svd()),
+    "LinearSketch": svd(linear),
     "GramAccumulator": values(lambda A: gram(A).svdvals()),
     "vectors of a GramAccumulator": svd(lambda A: gram(A).svd(3)),
     "change": changes,
-    "low_rank": low_rank(rank=3),
-    "low_rank of energy": low_rank(energy=0.9),
-    "low_rank of an error": low_rank(error=0.2),
-    "low_rank at the edge": low_rank(rank="edge"),
 }
 ON_THE_HOST = {"workers", "streamed moments", "Sketch", "LinearSketch"}
-ON_THE_HOST |= {route for route in ROUTES if route.startswith("low_rank")}
 ON_THE_HOST |= {"GramAccumulator", "vectors of a GramAccumulator"}
 """Routes whose kernels of a device have tests of the same bits as the host (tests/cuda)."""
 BY_FILES = {"workers"}
