@@ -43,7 +43,8 @@ def saved(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> Path:
 def headline(table: ss.Scan | ss.Comparison, day: date | None = None) -> tuple[str, str]:
     """Return the sentence and the facts of a page as text."""
     html = page(table.header(), table.rows, day=day)
-    found = re.search(r'<p class="headline">(.*?)</p>\s*<p class="where">(.*?)</p>', html, re.S)
+    parts = r'<p class="headline">(.*?)</p>\s*<dl.*?</dl>\s*<p class="where">(.*?)</p>'
+    found = re.search(parts, html, re.S)
     assert found is not None
     sentence, facts = (re.sub(r"<[^>]+>", "", text) for text in found.groups())
     return sentence, facts
