@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.support.checkpoints import opened, write_file
 from tests.support.mixed_checkpoint import DOWN, UP, column, mixed
@@ -100,6 +101,44 @@ def test_nonfinite_values_are_counted_and_placed_and_the_scan_goes_on(folder: Pa
     assert "1 NaN and 1 infinite" in row["reason"]
     assert row["effective_rank"] is None
     assert row["converged"] is False
+
+
+MASKS = {
+    "causal": np.triu(np.full((9, 9), -np.inf), 1),
+    "heads": np.broadcast_to(np.triu(np.full((6, 6), -np.inf), 1), (1, 2, 6, 6)),
+    "of one row": np.where(np.arange(8) < 3, 0, -np.inf),
+    "signed zero": np.where(np.eye(4) == 1, -0.0, -np.inf),
+}
+
+
+@pytest.mark.parametrize("what", MASKS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_masks_of_attention_are_not_errors(what: str, dtype: Any) -> None:
+    numbers = np.ascontiguousarray(MASKS[what], dtype)
+    found = ss.scan({"mask": numbers, "w": np.eye(3, dtype=np.float32)})
+    assert found.failed == []
+    rows = [row for row in found if row["tensor"] == "mask"]
+    assert {row["status"] for row in rows} == {"entrywise"}
+    assert sum(row["inf"] for row in rows) == np.isinf(numbers).sum()
+    assert sum(row["zeros"] for row in rows) == (numbers == 0).sum()
+    assert all(row["reason"].startswith("a mask: ") for row in rows)
+    assert all(row["converged"] for row in rows)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (4, 5)])
+def test_nothing_but_infinity_is_an_error(shape: tuple[int, ...]) -> None:
+    (row,) = ss.scan({"w": np.full(shape, -np.inf, np.float32)}).failed
+    assert "infinite entries" in row["reason"]
+
+
+@pytest.mark.parametrize("other", [np.nan, np.inf, 1.0, 1e-30])
+@pytest.mark.parametrize("shape", [(12,), (3, 4)])
+def test_masks_with_any_other_number_are_errors(other: float, shape: tuple[int, ...]) -> None:
+    numbers = np.zeros(shape, np.float32)
+    numbers[-1] = -np.inf
+    numbers.flat[1] = other
+    (row,) = ss.scan({"mask": numbers}).failed
+    assert "infinite" in row["reason"]
 
 
 @pytest.mark.usefixtures("density_of_small_matrices")

@@ -18,6 +18,7 @@ from sigmascope.spectra import Measure, Spectrum
 from sigmascope.spectra.statistics import pairs
 from sigmascope.spectra.statistics.bulk import (
     EDGE_MEASURES,
+    NO_BULK,
     Cut,
     effective_rank_above,
     is_unresolved,
@@ -29,11 +30,11 @@ from .matrix_pairs import MatrixPair
 from .pair_norms import PairNorms
 from .pair_plan import spectrum_options
 
-ROUNDING_ALONE = (
-    "no count above the noise: the change is rounding alone, as far as its size and its singular "
-    "values tell"
-)
+ROUNDING_ALONE = "the change is rounding alone, as far as its size and its singular values tell"
 """The note of a change within the rounding of the stored numbers."""
+
+WITHOUT_COUNT = (NO_BULK, ROUNDING_ALONE)
+"""Notes that say why a change has no count above noise."""
 
 
 def with_noise(

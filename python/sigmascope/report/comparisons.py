@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
@@ -14,6 +14,7 @@ from sigmascope._display.text import counted, duration, number_of, printable, sh
 from sigmascope._display.verdicts import outcome
 from sigmascope._tables.schema import Row
 from sigmascope.comparing import Comparison
+from sigmascope.comparing.noise import WITHOUT_COUNT
 
 from . import summary
 from .pages import BY_ROLE, NO_ERROR, options_of, ranged
@@ -88,6 +89,15 @@ def _quantised(out: Console, rows: Sequence[Row]) -> None:
         out.print()
 
 
+def _without_edge(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """Yield the changed matrices that have no count above noise, and why."""
+    for row in rows:
+        for part in (row["notes"] or "").split("; "):
+            groups, _, note = part.partition(": ")
+            if "delta" in groups.split(", ") and note in WITHOUT_COUNT:
+                yield row["name"], note
+
+
 def _problems(out: Console, comparison: Comparison) -> None:
     for title, rows in (
         ("Failed:", comparison.failed),
@@ -100,6 +110,7 @@ def _problems(out: Console, comparison: Comparison) -> None:
         "Did not converge (the errors hold all the same):",
         [f"{row['name']}: {row['passes']} passes" for row in comparison.unconverged],
     )
+    by_reason(out, "Without a count above noise:", _without_edge(comparison.analysed))
     listed(out, "Identical:", [fold.text for fold in fold_names(comparison.verdict.identical)])
     below = [
         row

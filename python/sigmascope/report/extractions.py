@@ -31,10 +31,16 @@ def show_extraction(out: Console, extraction: Extraction) -> None:
     out.print(names, soft_wrap=True)
     rows = extraction.analysed
     if rows:
-        show_table(out, "", _HEADERS, [_line(row) for row in rows])
+        headers, cells = list(_HEADERS), [_line(row) for row in rows]
+        if any(row["mp_outliers"] is not None for row in rows):
+            headers.insert(2, "above noise")
+            for line, row in zip(cells, rows, strict=True):
+                line.insert(2, _above_noise(row))
+        show_table(out, "", headers, cells)
     more = "the journal has them all"
     for title, chosen in (
         ("Changed, and not in the adapter:", extraction.not_carried),
+        ("No value above the noise, and not in the adapter:", extraction.below_edge),
         ("Failed:", extraction.failed),
         ("Without a partner:", extraction.unpaired),
     ):
@@ -71,6 +77,11 @@ def _line(row: Row) -> list[str]:
         with_error(row["relative_error"], row["relative_error_error"]),
         at_most(row["spectral_bound"], 3),
     ]
+
+
+def _above_noise(row: Row) -> str:
+    count = row["mp_outliers"]
+    return "-" if count is None else with_error(count, row["mp_outliers_error"])
 
 
 def _totals(out: Console, extraction: Extraction) -> None:

@@ -7,6 +7,7 @@ their medians.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from sigmascope._display.text import counted, short
 from sigmascope._tables.schema import Row
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import Moments, Spectrum
+from sigmascope.spectra.statistics.entries import VectorStatistics
 
 from .coincidences import are_coincidences
 
@@ -25,6 +27,23 @@ _BLOCK_BYTES = 1 << 23
 
 _DEFICIENT = 1e-6
 """Fraction of the largest singular value below which a value counts as 0, as in the rank."""
+
+
+def mask_statistics(a: Matrix) -> VectorStatistics | None:
+    """Return the statistics of a mask, whose entries are 0 and -inf; None of other matrices."""
+    seen = VectorStatistics()
+    for block in iter_blocks(a):
+        if not np.all((block == 0) | np.isneginf(block)):
+            return None
+        seen.add(block)
+    return seen if seen.is_mask else None
+
+
+def iter_blocks(a: Matrix) -> Iterator[NDArray[np.float64]]:
+    """Yield the entries of a matrix, a few rows at a time."""
+    rows = max(1, _BLOCK_BYTES // (8 * a.shape[1]))
+    for start in range(0, a.shape[0], rows):
+        yield np.asarray(a[start : start + rows], np.float64).ravel()
 
 
 class Structure(NamedTuple):

@@ -49,9 +49,10 @@ def low_rank(
         Also a lazy sum, difference or multiple of matrices. A LowRank is truncated exactly, through
         matrices of order r, and no other option than the criterion and memory_limit counts.
     rank : int or "edge"
-        At most min(m, n). "edge": the number of singular values clearly above the edge of the noise
-        bulk, `mp_edge` of :func:`spectrum`: by more than twice its error and the 99 % quantile of
-        its fluctuation. Where there is no bulk, of those above rounding.
+        At most min(m, n). "edge": the number of singular values above what noise of the observed
+        bulk reaches in one matrix of a hundred; 0, with a warning, where the values spread too far
+        for that. Where the noise is not resolved, leading triplets are subtracted first, and where
+        there is no noise, the values above rounding count.
     energy : float
         Share of ||A||_F^2 that the approximation has at least; between 0 and 1.
     error : float
@@ -91,7 +92,8 @@ def low_rank(
     Warns
     -----
     ConvergenceWarning
-        The tolerance was not reached, or not even min(m, n) triplets satisfy the criterion.
+        The tolerance was not reached, not even min(m, n) triplets satisfy the criterion, or "edge"
+        does not apply.
 
     See Also
     --------

@@ -152,7 +152,7 @@ def far_above(
 ) -> NoiseRank | None:
     """Subtract the leading triplets of a matrix until what remains has a median that is resolved.
 
-    `spectrum`: that of the matrix, whose median is not. None if nothing remains but rounding.
+    `spectrum`: that of the matrix, whose median is not. None if nearly all values are subtracted.
     """
     size, passes, k, rest = spectrum.measures["fro_norm"].value, spectrum.passes, 0, spectrum
     for _ in range(_ROUNDS):
@@ -163,7 +163,7 @@ def far_above(
         rest = analysed(left, asked, seed=seed, max_passes=max_passes)
         passes += reads + rest.passes
         if rest.measures["fro_norm"].value <= _SMALLEST * size:
-            return None
+            return NoiseRank(k, f"{k} values, and what remains is rounding of float64", passes)
         of_rest = rank_of(rest)
         if of_rest is not None:
             return _plus(k, of_rest, rest, passes)
@@ -173,10 +173,11 @@ def far_above(
 def _plus(k: int, of_rest: NoiseRank, rest: Spectrum, passes: int) -> NoiseRank:
     """Return the number of values of a matrix from those that were subtracted, and the rest."""
     largest, rank = float(rest.top[0]), k + of_rest.rank
+    edge, outliers, basis = of_rest.edge, of_rest.outliers, rest.known.basis
+    if edge is None or outliers is None:
+        note = f"{k} values far above a remainder of uneven noise, the largest of it {largest:.2g}"
+        return NoiseRank(k, note, passes, Measure(largest, 0.0, basis), Measure(k, 0.0, basis))
     note = f"{k} values far above a remainder whose largest is {largest:.2g}; {of_rest.note}"
-    edge, outliers = of_rest.edge, of_rest.outliers
-    if edge is None or outliers is None:  # its bulk is uneven, and nothing stands above it
-        return NoiseRank(rank, note, passes, Measure(largest, 0.0, rest.known.basis))
     return NoiseRank(rank, note, passes, edge, k + outliers)
 
 

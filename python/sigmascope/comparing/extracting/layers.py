@@ -28,7 +28,7 @@ from sigmascope.comparing.matrix_pairs import StoredPair
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import Measure
 
-from .result import EXTRACTED, NOT_CARRIED
+from .result import BELOW_EDGE, EXTRACTED, NOT_CARRIED
 
 _HELD = 3
 """Both matrices are read once if they take at most this part, 1 / 3, of the memory limit."""
@@ -128,7 +128,10 @@ def _extracted(
     row = _evidence(found, notes, request.device) | _remaining(found.remaining, found)
     if found.rank == 0:
         reason = "no singular value of the change is clearly above its noise edge"
-        return row | {"status": "below the edge", "reason": reason}, None
+        if not found.met:
+            reason = f"{found.notes[0]}; give a rank, energy or error"
+        below = {"status": BELOW_EDGE, "reason": reason, "converged": found.converged}
+        return row | below, None
     stored = target.stored(found.balanced, request.dtype)
     change = target.change(stored)
     moved = _moved(found.balanced, change)

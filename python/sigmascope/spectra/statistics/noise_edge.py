@@ -247,10 +247,8 @@ class _Bulk(NamedTuple):
             return -math.inf
         energy = self._energy(clear, unit)
         squares = [0.0]
-        for norm2, across, along in (
-            (row**2 - energy / m, n, m),
-            (column**2 - energy / n, m, n),
-        ):
+        lines = (row**2 - energy / m, n, m), (column**2 - energy / n, m, n)
+        for norm2, across, along in lines:
             a = norm2 / (across * variance)
             if a > 1.0 + math.sqrt(along / across):
                 squares.append(norm2 * (1.0 + along / across / (a - 1.0)))
