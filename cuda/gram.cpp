@@ -171,6 +171,14 @@ std::vector<double> CudaBackend<T>::eigvalsh(Small& a, GramProducts products) {
 }
 
 template <class T>
+std::int64_t CudaBackend<T>::gram_additions(const MatrixView& a) {
+  // Of cuBLAS, of rows that are multiplied at once; of the kernel, of groups of chains.
+  constexpr std::int64_t group = product_group * product_chain;
+  static_assert(rows_at_once == group);
+  return product_chain + product_group + a.rows() / group;
+}
+
+template <class T>
 std::vector<double> CudaBackend<T>::gram_eigenvalues(const MatrixView& a) {
   if (diagonalizes(a.cols())) {
     auto square = gram_on_device(a);
@@ -197,6 +205,8 @@ template std::vector<double> CudaBackend<float>::eigvalsh(Small&, GramProducts);
 template std::vector<double> CudaBackend<double>::eigvalsh(Small&, GramProducts);
 template std::vector<double> CudaBackend<float>::gram_eigenvalues(const MatrixView&);
 template std::vector<double> CudaBackend<double>::gram_eigenvalues(const MatrixView&);
+template std::int64_t CudaBackend<float>::gram_additions(const MatrixView&);
+template std::int64_t CudaBackend<double>::gram_additions(const MatrixView&);
 template std::optional<EigenPairs> CudaBackend<float>::gram_eigenpairs(const MatrixView&,
                                                                        std::int64_t);
 template std::optional<EigenPairs> CudaBackend<double>::gram_eigenpairs(const MatrixView&,

@@ -78,6 +78,8 @@ concept LinearOperator =
       { a.gram_eigenvalues() } -> std::same_as<std::vector<double>>;
       // Its k largest eigenvalues, descending, and their vectors.
       { a.gram_eigenpairs(k) } -> std::same_as<EigenPairs>;
+      // The most sums that follow one another in an element of this A^T A.
+      { a.gram_additions() } -> std::same_as<std::int64_t>;
       // A^T A with fewer bits, its lower triangle
       { a.fast_gram() } -> std::same_as<Gram>;
       // Number of reads of A so far.

@@ -31,11 +31,19 @@ struct GramSpectrum {
   bool fast_reduction = false;         // the eigenvalues come from products in fp32
 };
 
+// Sums that follow one another in an element of A^T A without a part of their own in the bound.
+inline constexpr std::int64_t additions_at_hand = 64;
+
 // Error of an eigenvalue relative to lambda_1: n^1/2 roundings of a reduction to tridiagonal form,
 // times a constant. The largest errors were measured where all values are equal: 1.0e-14 at order
 // 1100, 1.2e-14 at 2200, 1.6e-14 at 4096. The bound is twice that.
-inline double gram_error(std::int64_t n) {
-  return 2e-14 * std::max(1.0, std::sqrt(static_cast<double>(n) / 2048));
+//
+// If rows repeat, all J additions to an element err alike, by half a unit of the partial sum: by
+// J / 2 roundings of the whole. The constant has room for 64, which are those of 32768 rows.
+inline double gram_error(std::int64_t n, std::int64_t additions) {
+  const double beyond =
+      static_cast<double>(std::max<std::int64_t>(additions - additions_at_hand, 0));
+  return 2e-14 * std::max(1.0, std::sqrt(static_cast<double>(n) / 2048)) + 0x1p-54 * beyond;
 }
 
 // The eigenvalues of a fast Gram matrix are computed fast, too, if the error of the reduction is no
@@ -77,10 +85,11 @@ inline double sigma_error(double value, double d, double first) {
   return value > d ? std::sqrt(value) - std::sqrt(value - d) + 4e-16 * first : std::sqrt(d);
 }
 
-// The spectrum of a Gram matrix with measured errors and the eigenvalues `lambda`, ascending. Its
-// elements are not read: g may be without them.
+// The spectrum of a Gram matrix with measured errors and the eigenvalues `lambda`, ascending, whose
+// elements are sums of `additions`. They are not read: g may be without them.
 inline GramSpectrum spectrum_of_eigenvalues(std::vector<double> lambda, const Gram& g,
-                                            const GramErrors& seen, bool fast_reduction) {
+                                            std::int64_t additions, const GramErrors& seen,
+                                            bool fast_reduction) {
   GramSpectrum result;
   result.precision = g.precision;
   result.fast_reduction = fast_reduction;
@@ -90,7 +99,7 @@ inline GramSpectrum spectrum_of_eigenvalues(std::vector<double> lambda, const Gr
   std::reverse(lambda.begin(), lambda.end());
   const auto order = static_cast<std::int64_t>(lambda.size());
   const double first = lambda.empty() ? 0.0 : std::max(lambda.front(), 0.0),
-               rounding = gram_error(order) * first;
+               rounding = gram_error(order, additions) * first;
   const auto moved = [&](double value) {
     return std::max(displacement(lambda, value, error_at(g, e, value)), seen.at(value)) +
            relative * std::abs(value);
@@ -107,12 +116,13 @@ inline GramSpectrum spectrum_of_eigenvalues(std::vector<double> lambda, const Gr
 
 // The spectrum of a Gram matrix, which is overwritten, with its measured errors.
 template <Backend B>
-GramSpectrum spectrum_of_gram(B& device, Gram g, const GramErrors& seen = {}) {
+GramSpectrum spectrum_of_gram(B& device, Gram g, std::int64_t additions,
+                              const GramErrors& seen = {}) {
   const bool fast =
       g.error > 0 && g.reduction_error <= std::max(g.error, reduction_share * g.largest);
   std::vector<double> lambda =
       device.eigvalsh(g.values, fast ? GramProducts::fast : GramProducts::full);
-  return spectrum_of_eigenvalues(std::move(lambda), g, seen, fast);
+  return spectrum_of_eigenvalues(std::move(lambda), g, additions, seen, fast);
 }
 
 template <Backend B, LinearOperator A>
@@ -121,12 +131,13 @@ GramSpectrum gram_spectrum(B& device, A& a, GramProducts products) {
   const bool fallen_back = g.doubtful;
   if (products == GramProducts::full || fallen_back) {
     g = Gram();  // frees its memory first
-    GramSpectrum result = spectrum_of_eigenvalues(a.gram_eigenvalues(), g, {}, false);
+    GramSpectrum result =
+        spectrum_of_eigenvalues(a.gram_eigenvalues(), g, a.gram_additions(), {}, false);
     result.fallen_back = fallen_back;
     return result;
   }
   const GramErrors seen = g.error > 0 ? measured_errors(device, a, g) : GramErrors();
-  return spectrum_of_gram(device, std::move(g), seen);
+  return spectrum_of_gram(device, std::move(g), a.gram_additions(), seen);
 }
 
 struct GramVectors {
@@ -144,11 +155,11 @@ inline double pair_residual(double theta, double rho, double d) {
 }
 
 // The k largest values and right vectors from the Gram matrix alone, in fp64.
-inline GramVectors vectors_of_gram(const Small& g, std::int64_t k) {
+inline GramVectors vectors_of_gram(const Small& g, std::int64_t additions, std::int64_t k) {
   EigenPairs top = top_eigenpairs(g, k);
   GramVectors result{{}, {}, symmetric_residuals(g, top), std::move(top.vectors)};
-  const double d =
-      gram_error(g.rows) * (top.values.empty() ? 0.0 : std::max(top.values.front(), 0.0));
+  const double d = gram_error(g.rows, additions) *
+                   (top.values.empty() ? 0.0 : std::max(top.values.front(), 0.0));
   for (std::size_t i = 0; i < top.values.size(); ++i) {
     const double sigma = std::sqrt(std::max(top.values[i], 0.0));
     result.values.push_back(sigma);

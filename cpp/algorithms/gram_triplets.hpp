@@ -33,17 +33,17 @@ struct GramOptions {
   std::uint64_t seed = 0;
 };
 
-// Bound on the error of an eigenvalue of A^T A.
-inline double eigenvalue_error(const std::vector<double>& s, std::int64_t n) {
-  return gram_error(n) * (s.empty() ? 0.0 : s.front() * s.front());
+// Bound on the error of an eigenvalue of A^T A, relative to lambda_1 by `relative` (gram_error).
+inline double eigenvalue_error(const std::vector<double>& s, double relative) {
+  return relative * (s.empty() ? 0.0 : s.front() * s.front());
 }
 
 // Whether the values of a solver's eigenvectors, read anew, are as large as its eigenvalues, with a
 // margin for roundings. Vectors of other eigenvalues than the leading ones have small residuals,
 // too.
 inline bool agree(const std::vector<double>& s, const std::vector<double>& eigenvalues,
-                  std::int64_t n) {
-  const double most = 4 * eigenvalue_error(s, n);
+                  double relative) {
+  const double most = 4 * eigenvalue_error(s, relative);
   for (std::size_t i = 0; i < s.size(); ++i)
     if (!(eigenvalues[i] <= s[i] * s[i] + most)) return false;
   return true;
@@ -55,8 +55,8 @@ inline bool agree(const std::vector<double>& s, const std::vector<double>& eigen
 // sqrt(d) mix, and a value with a small residual may be in the place of another one.
 template <Backend B>
 std::vector<double> gram_triplet_errors(const std::vector<double>& s,
-                                        const std::vector<double>& eigenvalues, std::int64_t n) {
-  const double floor = rounding_floor<B>(s), d = eigenvalue_error(s, n);
+                                        const std::vector<double>& eigenvalues, double relative) {
+  const double floor = rounding_floor<B>(s), d = eigenvalue_error(s, relative);
   std::vector<double> errors;
   errors.reserve(s.size());
   for (std::size_t i = 0; i < s.size(); ++i) {
@@ -94,7 +94,7 @@ Triplets<B> complete_triplets(B& device, A& a, std::int64_t k) {
 // those of a decomposition of A itself.
 template <Backend B, LinearOperator A>
 GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
-  const std::int64_t n = a.cols();
+  const double relative = gram_error(a.cols(), a.gram_additions());
   GramTriplets<B> result;
   const auto within = [&](const std::vector<double>& judged, const std::vector<double>& s) {
     return *std::max_element(judged.begin(), judged.end()) <=
@@ -112,11 +112,11 @@ GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
     s.reserve(top.values.size());
     for (const double value : top.values) s.push_back(std::sqrt(std::max(value, 0.0)));
     if (!options.may_complete || options.vectors ||
-        within(gram_triplet_errors<B>(s, top.values, n), s)) {
+        within(gram_triplet_errors<B>(s, top.values, relative), s)) {
       auto read = rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, options.k,
                                 options.seed);
-      auto errors = gram_triplet_errors<B>(read.s, top.values, n);
-      const bool right = agree(read.s, top.values, n);
+      auto errors = gram_triplet_errors<B>(read.s, top.values, relative);
+      const bool right = agree(read.s, top.values, relative);
       judge(std::move(read), std::move(errors));
       result.converged = result.converged && right;
       if (result.converged || !options.may_complete) return result;

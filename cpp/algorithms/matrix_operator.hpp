@@ -60,6 +60,7 @@ class MatrixOperator {
       if (auto found = backend_.gram_eigenpairs(view_, k)) return std::move(*found);
     return top_eigenpairs(backend_.gram(view_, GramProducts::full).values, k);
   }
+  std::int64_t gram_additions() const { return backend_.gram_additions(view_); }
   Gram fast_gram() { return ++reads_, backend_.gram(view_, GramProducts::fast); }
 
  private:

@@ -26,29 +26,53 @@ namespace sigmascope {
 
 namespace {
 
-Small gemm(const char* transa, const Small& a, const Small& b, std::int64_t m, std::int64_t k) {
-  Small c(m, b.cols);
-  if (m == 0 || b.cols == 0 || k == 0) return c;
-  const int mi = to_int(m), n = to_int(b.cols), ki = to_int(k), lda = to_int(a.rows),
-            ldb = to_int(b.rows);
-  const double one = 1, zero = 0;
-  scipy_dgemm_(transa, "N", &mi, &n, &ki, &one, a.data(), &lda, b.data(), &ldb, &zero, c.data(),
-               &mi);
-  return c;
+// The sum of product(i, count) over strips of rows, as a tree. The square of a column of 4 million
+// equal numbers was off by 2900 roundings without strips, and is by 45.
+template <class Product>
+Small sum_of_strips(std::int64_t first, std::int64_t rows, const Product& product) {
+  constexpr std::int64_t strip = 4096;
+  if (rows < 2 * strip) return product(first, rows);
+  const std::int64_t half = rows / (2 * strip) * strip;
+  Small sum = sum_of_strips(first, half, product);
+  const Small other = sum_of_strips(first + half, rows - half, product);
+  for (std::size_t e = 0; e < sum.values.size(); ++e) sum.values[e] += other.values[e];
+  return sum;
 }
 
 }  // namespace
 
-Small matmul(const Small& a, const Small& b) { return gemm("N", a, b, a.rows, a.cols); }
-Small matmul_adjoint(const Small& a, const Small& b) { return gemm("T", a, b, a.cols, a.rows); }
+Small matmul(const Small& a, const Small& b) {
+  Small c(a.rows, b.cols);
+  if (a.rows == 0 || b.cols == 0 || a.cols == 0) return c;
+  const int m = to_int(a.rows), n = to_int(b.cols), k = to_int(a.cols);
+  const double one = 1, zero = 0;
+  scipy_dgemm_("N", "N", &m, &n, &k, &one, a.data(), &m, b.data(), &k, &zero, c.data(), &m);
+  return c;
+}
+
+Small matmul_adjoint(const Small& a, const Small& b) {
+  const int m = to_int(a.cols), n = to_int(b.cols), ld = to_int(a.rows);
+  if (m == 0 || n == 0 || ld == 0) return {m, n};
+  return sum_of_strips(0, a.rows, [&](std::int64_t first, std::int64_t rows) {
+    Small c(m, n);
+    const int k = to_int(rows);
+    const double one = 1, zero = 0;
+    scipy_dgemm_("T", "N", &m, &n, &k, &one, a.data() + first, &ld, b.data() + first, &ld, &zero,
+                 c.data(), &m);
+    return c;
+  });
+}
 
 Small gram_of(const Small& a) {
-  Small square(a.cols, a.cols);
-  const int n = to_int(a.cols), k = to_int(a.rows);
-  if (n == 0 || k == 0) return square;
-  const double one = 1, zero = 0;
-  scipy_dsyrk_("U", "T", &n, &k, &one, a.data(), &k, &zero, square.data(), &n);
-  return square;
+  const int n = to_int(a.cols), ld = to_int(a.rows);
+  if (n == 0 || ld == 0) return {n, n};
+  return sum_of_strips(0, a.rows, [&](std::int64_t first, std::int64_t rows) {
+    Small square(n, n);
+    const int k = to_int(rows);
+    const double one = 1, zero = 0;
+    scipy_dsyrk_("U", "T", &n, &k, &one, a.data() + first, &ld, &zero, square.data(), &n);
+    return square;
+  });
 }
 
 std::vector<double> column_norms(const Small& a) {
@@ -62,7 +86,7 @@ std::vector<double> column_norms(const Small& a) {
 }
 
 EigenPairs eigh(Small a) {
-  const int n = to_int(a.rows);
+  const int n = to_order(a.rows, 2 * a.rows * a.rows + 6 * a.rows + 1);  // the workspace
   EigenPairs result{std::vector<double>(as_size(n)), Small()};
   if (n > 0) {
     double work_size = 0;

@@ -71,7 +71,9 @@ std::optional<EigenRows> eigen_rows(const Tridiagonalized& matrix, std::int64_t 
 Small symmetric_product(const Small& a, const Small& x);
 // The norms of a x - lambda x for eigenpairs of such a matrix.
 std::vector<double> symmetric_residuals(const Small& a, const EigenPairs& pairs);
-// A small SVD whose values are right to rounding; see small_svd.cpp.
+// A small SVD whose values are right to rounding; see small_svd.cpp. The shorter side of the matrix
+// is at most `largest_svd`: dbdsdc counts the numbers of its workspace in 32 bits.
+inline constexpr std::int64_t largest_svd = 32767;
 SmallSvd svd(Small a);
 // Upper triangular R with R^T R = a; nothing if a is not positive definite.
 std::optional<Small> cholesky(Small a);

@@ -23,16 +23,22 @@ void scipy_dstedc_(const char*, const int*, double*, double*, double*, const int
 
 namespace sigmascope {
 
+namespace {
+
+std::int64_t workspace_numbers(std::int64_t n) { return n * (n + 4) + 1; }  // of dstedc
+
+}  // namespace
+
 Diagonalized::Diagonalized(Small matrix) : Diagonalized(Tridiagonalized(std::move(matrix))) {}
 
 Diagonalized::Diagonalized(Tridiagonalized matrix)
     : tridiagonal_(std::move(matrix)),
-      order_(tridiagonal_.order()),
+      order_(to_order(tridiagonal_.order(), workspace_numbers(tridiagonal_.order()))),
       z_(order_, order_),
       values_(tridiagonal_.diagonal) {
   if (order_ == 0) return;
   std::vector<double> below = tridiagonal_.below;
-  Small work(std::int64_t{order_} * (order_ + 4) + 1, 1);
+  Small work(workspace_numbers(order_), 1);
   std::vector<int> iwork(5 * values_.size() + 3);
   const int lwork = static_cast<int>(work.rows), liwork = static_cast<int>(iwork.size());
   int failed = 0;

@@ -172,6 +172,7 @@ Tridiagonalized::Tridiagonalized(Small matrix)
 }
 
 void Tridiagonalized::reduce_by_reflections(Small matrix) {
+  to_order(order_, std::int64_t{order_} * order_);  // dsytrd counts elements in 32 bits
   reflections_ = std::move(matrix);
   tau_.resize(diagonal.size());
   Small work(std::int64_t{64} * order_, 1);

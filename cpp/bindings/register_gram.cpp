@@ -35,7 +35,8 @@ Small unpacked(const Packed& packed, std::int64_t n) {
 }
 
 // Singular values and their errors from the Gram matrix. top > 0: only so many of the largest, with
-// right vectors and residuals.
+// right vectors and residuals. The sum is that of exact terms of at most `additions_at_hand`
+// additions each (GramAccumulator).
 py::dict packed_spectrum(const Packed& packed, std::int64_t n, std::int64_t top, int threads) {
   Gram g{unpacked(packed, n)};
   py::dict result;
@@ -43,7 +44,7 @@ py::dict packed_spectrum(const Packed& packed, std::int64_t n, std::int64_t top,
     const GramSpectrum every = [&] {
       py::gil_scoped_release release;
       CpuBackend<double> backend({.threads = threads, .panel_rows = 0, .observer = {}});
-      return spectrum_of_gram(backend, std::move(g));
+      return spectrum_of_gram(backend, std::move(g), additions_at_hand);
     }();
     result["values"] = to_numpy(every.values);
     result["errors"] = to_numpy(every.errors);
@@ -52,7 +53,7 @@ py::dict packed_spectrum(const Packed& packed, std::int64_t n, std::int64_t top,
   }
   const GramVectors pairs = [&] {
     py::gil_scoped_release release;
-    return vectors_of_gram(g.values, top);
+    return vectors_of_gram(g.values, additions_at_hand, top);
   }();
   result["values"] = to_numpy(pairs.values);
   result["errors"] = to_numpy(pairs.errors);

@@ -3,6 +3,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/distributed.hpp"
 #include "bindings/solver_calls.hpp"
+#include "kernels/gram/gram.hpp"
 
 namespace sigmascope {
 
@@ -20,7 +21,10 @@ struct OnCpu {
 
 void register_linalg(py::module_& module) {
   register_solvers(module, OnCpu{});
-  module.def("gram_error", &gram_error, "n"_a);
+  module.def(
+      "gram_error",
+      [](std::int64_t rows, std::int64_t n) { return gram_error(n, gram_additions(rows, n)); },
+      "rows"_a, "n"_a);
 }
 
 }  // namespace sigmascope

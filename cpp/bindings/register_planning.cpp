@@ -3,6 +3,7 @@
 // decomposition, constants, and the criteria that a choice depends on.
 #include "algorithms/randomized_svd.hpp"
 #include "algorithms/rayleigh_ritz.hpp"
+#include "algorithms/small_dense.hpp"
 #include "algorithms/steering.hpp"
 #include "algorithms/work.hpp"
 #include "bindings/bindings.hpp"
@@ -90,6 +91,7 @@ void register_planning(py::module_& module) {
   module.def("remainder_bytes", &remainder_bytes, "elements"_a);
   module.def("is_fine", &is_fine, "tolerance"_a, "order"_a);
   module.def("resolution", &resolution, "epsilon"_a);
+  module.attr("LARGEST_SVD") = largest_svd;
   module.attr("TEST_COLUMNS") = tests;
   module.attr("SMALL_ORDER") = Work::worth_saving;
 }

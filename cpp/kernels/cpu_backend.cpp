@@ -58,6 +58,22 @@ Block<T> CpuBackend<T>::from_host(const Small& x) {
   return block;
 }
 
+namespace {
+
+// Add all columns to the first: `parts_together` of them one after the other, their sums as a tree.
+// The square of a column of 4 million equal numbers is then right to 21 roundings, not to 670.
+void add_parts(Small& partial) {
+  const auto add = [&](std::int64_t to, std::int64_t from) {
+    for (std::int64_t e = 0; e < partial.rows; ++e) partial(e, to) += partial(e, from);
+  };
+  for (std::int64_t p = 0; p < partial.cols; ++p)
+    if (p % parts_together != 0) add(p / parts_together * parts_together, p);
+  for (std::int64_t step = parts_together; step < partial.cols; step *= 2)
+    for (std::int64_t p = 0; p + step < partial.cols; p += 2 * step) add(p, p + step);
+}
+
+}  // namespace
+
 template <class T>
 Small CpuBackend<T>::inner(std::span<const Block> xs, const Block& y) {
   constexpr std::int64_t part = inner_part, run = 64;
@@ -89,9 +105,9 @@ Small CpuBackend<T>::inner(std::span<const Block> xs, const Block& y) {
         }
       }
     });
-    for (std::int64_t p = 0; p < parts; ++p)
-      for (std::int64_t i = 0; i < cols; ++i)
-        for (std::int64_t j = 0; j < y.cols; ++j) result(first + i, j) += partial(i * y.ld + j, p);
+    add_parts(partial);
+    for (std::int64_t i = 0; parts > 0 && i < cols; ++i)
+      for (std::int64_t j = 0; j < y.cols; ++j) result(first + i, j) = partial(i * y.ld + j, 0);
     first += cols;
     xs = xs.subspan(count);
   }
@@ -199,6 +215,11 @@ template <class T>
 std::vector<double> CpuBackend<T>::gram_eigenvalues(const MatrixView& a) {
   Gram g = gram(a, GramProducts::full);
   return eigvalsh(g.values, GramProducts::full);
+}
+
+template <class T>
+std::int64_t CpuBackend<T>::gram_additions(const MatrixView& a) {
+  return sigmascope::gram_additions(a.rows(), a.cols());
 }
 
 template class CpuBackend<float>;

@@ -18,6 +18,8 @@ namespace sigmascope {
 
 // Rows of a block that one sum of `inner` runs over: the L1 cache holds them.
 inline constexpr std::int64_t inner_part = 1024;
+// Sums of parts that are added one after the other.
+inline constexpr std::int64_t parts_together = 64;
 
 template <class T>
 class CpuBackend {
@@ -73,6 +75,7 @@ class CpuBackend {
   // Eigenvalues of a symmetric matrix, ascending; overwrites it.
   std::vector<double> eigvalsh(Small& a, GramProducts products);
   std::vector<double> gram_eigenvalues(const MatrixView& a);  // of A^T A in fp64, ascending
+  static std::int64_t gram_additions(const MatrixView& a);    // that follow one another in A^T A
 
  private:
   // Measured: c_check, c_column, and sqrt(2 c_check / c_column), rounded.

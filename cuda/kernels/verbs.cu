@@ -58,12 +58,16 @@ __device__ void inner_parts(const Row<T>& xs, const T* y, std::int64_t rows, std
     partial[(part * xs.all + i0 + ti) * cols + j0 + tj] = total;
 }
 
-__device__ void sum_parts(const double* partial, std::int64_t size, std::int64_t parts,
-                          double* sums) {
+// In the order of the CPU: `parts_together` parts one after the other, their sums as a tree.
+__device__ void sum_parts(double* partial, std::int64_t size, std::int64_t parts, double* sums) {
   for (std::int64_t e = first_element(); e < size; e += element_step()) {
-    double total = 0;
-    for (std::int64_t part = 0; part < parts; ++part) total += partial[part * size + e];
-    sums[e] = total;
+    for (std::int64_t part = 0; part < parts; ++part)
+      if (part % parts_together != 0)
+        partial[part / parts_together * parts_together * size + e] += partial[part * size + e];
+    for (std::int64_t step = parts_together; step < parts; step *= 2)
+      for (std::int64_t part = 0; part + step < parts; part += 2 * step)
+        partial[part * size + e] += partial[(part + step) * size + e];
+    sums[e] = parts > 0 ? partial[e] : 0;
   }
 }
 

@@ -31,9 +31,9 @@ struct Row {
   }
 };
 
-// Rows of a block that one sum of `inner` runs over, and rows of each chain in it: those of the
-// CPU, so that the bits are the same.
-inline constexpr std::int64_t inner_rows = 1024, inner_chain = 64;
+// Rows of a block that one sum of `inner` runs over, rows of each chain in it, and sums that are
+// added one after the other: those of the CPU, so that the bits are the same.
+inline constexpr std::int64_t inner_rows = 1024, inner_chain = 64, parts_together = 64;
 
 // Entry (i, j) is a function of (seed, i, column0 + j), that of kernels/blocks/gaussian.hpp.
 template <class T>
@@ -41,7 +41,7 @@ cudaError_t fill_gaussian(BlockView<T> x, std::uint64_t seed, std::int64_t colum
                           cudaStream_t stream);
 
 // sums = [x_1 x_2 ...]^T y (xs.all x y.cols, row-major): in T over 64 rows at a time, in fp64 over
-// 1024 rows, which are added in their order. `partial` has room for the sums of each 1024 rows.
+// 1024 rows, which are added in groups. `partial` has room for the sums of each 1024 rows.
 template <class T>
 cudaError_t inner(const Row<T>& xs, BlockView<const T> y, double* partial, double* sums,
                   cudaStream_t stream);

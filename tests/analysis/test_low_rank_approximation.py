@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -186,3 +187,34 @@ def test_nan_is_located() -> None:
     A[3, 4] = np.nan
     with pytest.raises(ss.NonFiniteError, match="3, 4"):
         ss.low_rank(A, 2)
+
+
+CRITERIA: dict[str, dict[str, Any]] = {
+    "rank": {"rank": 3},
+    "energy": {"energy": 0.9},
+    "error": {"error": 0.2},
+    "edge": {"rank": "edge"},
+}
+
+
+@pytest.mark.parametrize("exponent", [-1074, -1060, -1040, -1000, -700, -300, 300, 700, 1000])
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_power_of_two_scales_every_norm(criterion: str, exponent: int) -> None:
+    """To the bit; below 2^-1000 the rounding of subnormal factors is in the bounds as well."""
+    A = np.rint(12 * np.random.default_rng(0).standard_normal((40, 24)))
+    options, subnormal = CRITERIA[criterion], exponent < -1000
+    plain = ss.low_rank(A, **options)
+    with warnings.catch_warnings():
+        if exponent < -1060:  # of so few bits that an error may not be certain
+            warnings.simplefilter("ignore", ss.ConvergenceWarning)
+        found = ss.low_rank(np.ldexp(A, exponent), **options)
+    assert plain.rank <= found.rank <= plain.rank + (2 if exponent < -1060 else 0)
+    assert found.fro_norm == pytest.approx(np.ldexp(plain.fro_norm, exponent), abs=1e-323, rel=0)
+    if found.rank > plain.rank:
+        return
+    room = 64 * 2.0**-1074 if subnormal else 0.0
+    remaining = np.ldexp(plain.remaining.value, exponent)
+    assert abs(found.remaining.value - remaining) <= room
+    for name, sign in (("least", -1), ("spectral_bound", 1)):
+        beyond = sign * (getattr(found, name) - np.ldexp(getattr(plain, name), exponent))
+        assert 0 <= beyond <= room

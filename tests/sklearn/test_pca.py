@@ -91,11 +91,30 @@ def test_components_wait_for_enough_rows() -> None:
     assert pca.fit(X).n_samples_seen_ == 120
 
 
+@pytest.mark.parametrize("mean", [1e4, 1e5, 1e6, 1e7, 1e8])
+@pytest.mark.parametrize("n_components", [3, 0.9, None])
+def test_rows_at_hand_lose_no_digits_to_their_means(mean: float, n_components: Any) -> None:
+    from sklearn import decomposition
+
+    X = rows(mean) * [1, -1, 1, 3, 1, 1, 1]
+    ours = PCA(n_components).fit(X)  # warnings are errors
+    theirs = decomposition.PCA(n_components, svd_solver="full").fit(X)
+    variances = theirs.explained_variance_
+    np.testing.assert_allclose(ours.explained_variance_, variances, rtol=1e-8)
+    np.testing.assert_allclose(ours.components_, theirs.components_, atol=1e-7)
+    np.testing.assert_allclose(ours.mean_, theirs.mean_, rtol=1e-14)
+    assert ours.explained_variance_error_[0] < 1e-10 * variances[0]
+
+
 def test_means_that_cost_digits_warn_and_a_shift_keeps_them() -> None:
     X = rows(1e7)
-    with pytest.warns(ss.ConvergenceWarning, match="rough means as `shift` reduce it"):
-        PCA(2).fit(X)
-    pca = PCA(2, shift=X[0]).fit(X)
+    message = "rough means as `shift` reduce it"
+    with pytest.warns(ss.ConvergenceWarning, match=message):
+        PCA(2).partial_fit(X)
+    one, two = PCA(2).fit(X[:50]), PCA(2).fit(X[50:])
+    with pytest.warns(ss.ConvergenceWarning, match=message):
+        one.merge(two)
+    pca = PCA(2, shift=X[0]).partial_fit(X)
     assert pca.explained_variance_error_[0] < 1e-10
 
 

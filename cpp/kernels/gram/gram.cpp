@@ -19,6 +19,15 @@ namespace sigmascope {
 namespace {
 
 constexpr std::int64_t row_chunk = 48;
+// Panels whose products are added up before their sum is added to the total, of a matrix of more
+// panels than these.
+constexpr std::int64_t panels_together = 64;
+// Above this order a second square would take more memory (512 MiB) than its digits are worth.
+constexpr std::int64_t largest_grouped = 8192;
+
+bool adds_groups(std::int64_t rows, std::int64_t n) {
+  return rows > panels_together * gram_rows && n <= largest_grouped;
+}
 // Below this order fp64 costs little, and errors average out over too few columns.
 constexpr std::int64_t fast_order = 512;
 constexpr double bf16_rounding = 2.5e-8, f32_rounding = 5e-8;  // rms, with a margin
@@ -193,6 +202,14 @@ void finish(ThreadPool& pool, Squares& sums, double u, Gram& gram) {
   gram.doubtful = below.parallel || columns < least_columns;
 }
 
+// total += group; group = 0
+void move_sums(ThreadPool& pool, Small& group, Small& total) {
+  pool.run(group.cols, [&](std::int64_t j, int) {
+    for (std::int64_t i = j; i < group.rows; ++i) total(i, j) += group(i, j);
+    std::fill_n(group.data() + j * group.rows, group.rows, 0.0);
+  });
+}
+
 // All of a panel in fp64, row-major. Returns the narrowest format that holds it, or fp64 if the
 // products are to be full.
 Narrow decode_all(Cpu& cpu, const Panel& panel, double factor, GramProducts products, double* out,
@@ -225,6 +242,8 @@ Gram gram_matrix(Cpu& cpu, const MatrixView& a, GramProducts products) {
   std::optional<GramTiles> tiles;
   if (fast && cpu.isa.tiles) tiles.emplace(n);
   Gram result{Small(n, n)};
+  Small group = adds_groups(a.rows(), n) ? Small(n, n) : Small();
+  Small& sum = group.rows > 0 ? group : result.values;
   Squares squares{std::vector<double>(as_size(n)), {}};
   Narrow widest = fast ? Narrow::bf16 : Narrow::f64;
   PanelStream panels(a, gram_rows);
@@ -233,9 +252,11 @@ Gram gram_matrix(Cpu& cpu, const MatrixView& a, GramProducts products) {
     const Narrow narrow = decode_all(cpu, panel, a.factor, products, decoded.get(), ld);
     const Decoded x{decoded.get(), a.transposed ? panel.cols : panel.rows, a.transposed ? 1 : ld,
                     a.transposed ? ld : 1};
-    if (narrow == Narrow::f64) add_in_f64(cpu.pool, x, result.values);
-    else if (tiles) add_in_tiles(cpu.isa, cpu.pool, narrow, x, *tiles, result.values);
-    else add_in_cells(cpu.isa, cpu.pool, narrow, x, cells.get(), result.values);
+    if (narrow == Narrow::f64) add_in_f64(cpu.pool, x, sum);
+    else if (tiles) add_in_tiles(cpu.isa, cpu.pool, narrow, x, *tiles, sum);
+    else add_in_cells(cpu.isa, cpu.pool, narrow, x, cells.get(), sum);
+    if (group.rows > 0 && ((index + 1) % panels_together == 0 || index + 1 == panels.count()))
+      move_sums(cpu.pool, group, result.values);
     if (fast) squares.add(cpu.pool, x);
     widest = std::max(widest, narrow);
     cpu.report(panel.stored_bytes());
@@ -257,7 +278,13 @@ std::int64_t gram_pass_bytes(const PassLayout& layout, GramProducts products) {
     const std::int64_t width = best_isa().tiles ? 4 * tile_parts : 4;
     operands = width * gram_rows * (n + 2 * cell_group) + 3 * 8 * m;  // sums of squares, sorted
   }
-  return panel + operands + scratch * layout.threads;
+  const std::int64_t group = adds_groups(m, n) ? 8 * n * n : 0;
+  return panel + operands + group + scratch * layout.threads;
+}
+
+std::int64_t gram_additions(std::int64_t rows, std::int64_t n) {
+  const std::int64_t panels = chunks(rows, gram_rows);
+  return adds_groups(rows, n) ? panels_together + chunks(panels, panels_together) : panels;
 }
 
 }  // namespace sigmascope

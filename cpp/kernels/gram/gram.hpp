@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A^T A by panels of fixed gram_rows, in fp64 or faster.
+// A^T A by panels of fixed gram_rows, in fp64 or faster. The products of 64 panels are added up
+// before they go to the total: over m rows, errors grow with 64 + m / 32768, not with m / 512.
 //
 // Fast: a panel whose every element is a bf16 number is multiplied in bf16, else one of fp32
 // numbers in fp32, else in fp64: a function of the values, not of how they are stored. Sums run
@@ -30,6 +31,10 @@ namespace sigmascope {
 
 // A^T A, its lower triangle, in fp64.
 Gram gram_matrix(Cpu& cpu, const MatrixView& a, GramProducts products);
+
+// The most sums that follow one another in one of its elements: of panels, and of groups of these.
+// Within a panel, sums are those of a product.
+std::int64_t gram_additions(std::int64_t rows, std::int64_t n);
 
 // Bytes that it takes in addition to its result, for the Gram matrix of the shorter side.
 std::int64_t gram_pass_bytes(const PassLayout& layout, GramProducts products);

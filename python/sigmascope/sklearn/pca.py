@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 
 _WARNED = 1e-6
 """Error of the variances, relative to the largest, above which a warning tells it."""
+_FINE = 1e-9
+"""Error up to which rows at hand are not read again, less their means."""
 
 
 class PCA(Components):
@@ -39,7 +41,8 @@ class PCA(Components):
         error is then refused.
     shift : (n_features,) array-like, optional
         Rough means, which keep digits where means are much larger than deviations; estimators
-        merge only if theirs are equal. The exact means are removed in any case.
+        merge only if theirs are equal. The exact means are removed in any case. :meth:`fit` needs
+        none: where digits are lost, it reads the rows again, less their means.
 
     Attributes
     ----------
@@ -66,7 +69,8 @@ class PCA(Components):
     Warns
     -----
     ConvergenceWarning
-        An error of a variance exceeds 1e-6 of the largest variance: `shift` reduces it.
+        An error of a variance exceeds 1e-6 of the largest variance: `shift` reduces it. After
+        :meth:`partial_fit` and :meth:`merge`, since :meth:`fit` removes the means first.
 
     Examples
     --------
@@ -94,10 +98,19 @@ class PCA(Components):
         self.shift = shift
 
     def fit(self, X: Any, y: None = None) -> Self:
-        """Compute the components of the rows of X (n_samples, n_features), and forget others."""
+        """Compute the components of the rows of X (n_samples, n_features), and forget others.
+
+        Two passes where means are more than some hundred times the deviations. `accumulator_` holds
+        the rows as they are, so that estimators still merge.
+        """
         self._check_n_components()
-        self._add(X, reset=True)
-        return self._read_out()
+        rows = self._add(X, reset=True)
+        result = self._components_of(self.accumulator_)
+        errors, values = result.explained_variance_errors, result.explained_variance
+        if self.shift is None and not errors[0] <= _FINE * values[0]:
+            about_means = GramAccumulator(rows.shape[1], center=result.mean)
+            result = self._components_of(about_means.update(rows))
+        return self._published(result)
 
     def partial_fit(self, X: Any, y: None = None) -> Self:
         """Add rows to those of earlier calls.
@@ -107,7 +120,9 @@ class PCA(Components):
         self._check_n_components()
         self._add(X, reset=not hasattr(self, "accumulator_"))
         least = self.n_components if isinstance(self.n_components, Integral) else 2
-        return self if self.n_samples_seen_ < max(int(least), 2) else self._read_out()
+        if self.n_samples_seen_ < max(int(least), 2):
+            return self
+        return self._published(self._components_of(self.accumulator_))
 
     def merge(self, other: PCA) -> Self:
         """Add the rows of another estimator, which is not changed; ValueError if shifts differ.
@@ -118,7 +133,7 @@ class PCA(Components):
         check_is_fitted(other, "accumulator_")
         self.accumulator_.merge(other.accumulator_)
         self.n_samples_seen_ = self.accumulator_.rows
-        return self._read_out()
+        return self._published(self._components_of(self.accumulator_))
 
     def transform(self, X: Any) -> Array:
         """Return the scores (n_samples, n_components_) of rows."""
@@ -166,24 +181,30 @@ class PCA(Components):
                 "variance between 0 and 1, or None"
             )
 
-    def _add(self, X: Any, reset: bool) -> None:
+    def _add(self, X: Any, reset: bool) -> Any:
+        """Add rows to the sums, and return them as they were added."""
         X = self._rows(X, reset=reset)
         if reset:
             center = True if self.shift is None else np.asarray(self.shift, dtype=np.float64)
             self.accumulator_ = GramAccumulator(X.shape[1], center=center)
         self.accumulator_.update(X)
         self.n_samples_seen_ = self.accumulator_.rows
+        return X
 
-    def _read_out(self) -> Self:
+    def _components_of(self, sums: GramAccumulator) -> PrincipalComponents:
+        """Return as many components as `n_components` asks for."""
         wanted = self.n_components
         if isinstance(wanted, Integral):
-            found = self.accumulator_.pca(int(wanted))
-        else:
-            found = self.accumulator_.pca()
-            if wanted is not None:
-                below = np.cumsum(found.explained_variance_ratio) < wanted
-                most = len(found.components)  # rounding may leave their sum below the share
-                found = self.accumulator_.pca(min(1 + int(np.sum(below)), most))
+            return sums.pca(int(wanted))
+        every = sums.pca()
+        if wanted is None:
+            return every
+        below = np.cumsum(every.explained_variance_ratio) < wanted
+        most = len(every.components)  # rounding may leave their sum below the share
+        return sums.pca(min(1 + int(np.sum(below)), most))
+
+    def _published(self, found: PrincipalComponents) -> Self:
+        """Set the attributes of scikit-learn, and warn of errors."""
         self._publish(found)
         if found.explained_variance_errors[0] > _WARNED * found.explained_variance[0] > 0:
             warnings.warn(

@@ -30,7 +30,12 @@ _SMALL = 256
 
 
 def fits_gram(a: Matrix, k: int, options: CallOptions, *, complete: bool = False) -> bool:
-    """Tell whether there is memory for the Gram matrix, or for the whole decomposition as well."""
+    """Tell whether there is memory for the Gram matrix, or for the whole decomposition as well.
+
+    That has a largest order, since LAPACK counts its workspace in 32 bits.
+    """
+    if complete and min(a.shape) > _core.LARGEST_SVD:
+        return False
     need = with_device_gram(partial(gram_need, k=k, complete=complete), a, options)
     return fits_host(a, options, need) and fits_device(a, options, need)
 
@@ -60,7 +65,7 @@ def svds_by_gram(
     matrix does not resolve them to the tolerance, A itself is decomposed at once.
     """
     n = min(a.shape)
-    error = _core.gram_error(n)
+    error = _core.gram_error(max(a.shape), n)
     resolved = True
     if known is not None and len(known) == k:
         resolved = np.sqrt(known[-1] ** 2 + 2 * error * known[0] ** 2) - known[-1] <= tol * known[0]

@@ -24,6 +24,9 @@ NORMAL = 2.0**-1022
 USUAL = 200
 """Largest magnitude of an exponent for which no unit is needed: squares are well in range."""
 
+LEAST = -1008
+"""Least exponent of a unit: 2^1008 is a number of float64, by which a matrix can be multiplied."""
+
 
 def scaled(x: Number, exponent: int) -> Number:
     """Return x 2^exponent, rounded once; infinite where that is beyond float64."""
@@ -46,11 +49,14 @@ def scaled_errors(errors: Number, values: Number, exponent: int) -> Number:
 
 
 def exponent_of(x: float) -> int:
-    """Return the exponent of the power of two above |x|; 0 if it is at most `USUAL`."""
+    """Return the exponent of the power of two above |x|; 0 if it is at most `USUAL`.
+
+    At least `LEAST`, in whose units subnormal numbers are still far above 2^-200.
+    """
     if x == 0 or not math.isfinite(x):
         return 0
     exponent = math.frexp(x)[1]
-    return exponent if abs(exponent) > USUAL else 0
+    return max(exponent, LEAST) if abs(exponent) > USUAL else 0
 
 
 def in_units(x: Array, step: int) -> tuple[Array, int]:

@@ -23,7 +23,7 @@ from .accumulator import unchanged
 from .centred_spectrum import CentredSpectrum
 from .centring import CentredRows
 from .exact_sum import ExactSum, grid_of
-from .native_calls import native_calls
+from .native_calls import PART, native_calls, packed_gram
 from .principal_components import PrincipalComponents
 
 
@@ -114,7 +114,9 @@ class GramAccumulator(CentredRows):
         squares = Need(16 * self.n_cols**2, 0)  # sums, and those of a group of chains
         calls = native_calls(a, lambda _: squares, num_threads=num_threads, device=device)
         a, fro2, unit = self._surveyed(a, calls)
-        packed = calls.module.packed_gram(a._native, **calls.options)
+        if a.shape[0] > PART:
+            self._require_memory(28, "an update of many rows of")
+        packed = packed_gram(a, calls)
         terms = {"g": packed, "f": np.asarray(fro2), **self._column_sums(a, calls)}
         with self._lock:
             grids = self._sums["g"].grids
@@ -246,7 +248,7 @@ class GramAccumulator(CentredRows):
             packed[start : start + n - j] -= sums.sums[j:] * (sums.sums[j] / rows)
         found = _core.packed_spectrum(packed, n, top=min(k + 1, n), threads=1)
         values = found["values"] ** 2
-        solver = 2e-14 * max(1.0, (n / 2048) ** 0.5)  # gram_error of gram_spectrum.hpp
+        solver = _core.gram_error(PART, n)
         error = (solver + sums.rounding) * values[0] + sums.error
         spectrum = CentredSpectrum(sums, values, found["v"][:, :k], float(error))
         return spectrum.components(root_mean_squares)

@@ -19,6 +19,9 @@ from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra.units import exponent_of, scaled
 
+PART = 32768
+"""Rows whose Gram matrix is one product: `additions_at_hand` panels of gram_spectrum.hpp."""
+
 
 class NativeCalls(NamedTuple):
     """Native module of an update, and the keyword arguments that its functions share."""
@@ -58,6 +61,22 @@ def native_calls(
     plan = device_plan(a, call, need, f"an update by {arguments.of_shape(a.shape)}")
     on_device = {"device": call.device.index} | plan.native()
     return NativeCalls(call.device.solvers, options | on_device)
+
+
+def packed_gram(a: Matrix, calls: NativeCalls) -> NDArray[np.float64]:
+    """Return the lower triangle of A^T A, in the order of its columns.
+
+    The products of every `PART` rows are added up together with what each sum rounds off, so that
+    errors do not grow with the number of rows.
+    """
+    total = calls.module.packed_gram(a[:PART]._native, **calls.options)
+    lost = np.zeros(len(total) if a.shape[0] > PART else 0)
+    for first in range(PART, a.shape[0], PART):
+        term = calls.module.packed_gram(a[first : first + PART]._native, **calls.options)
+        before, total = total, total + term  # Knuth's sum of two numbers
+        added = total - before
+        lost += (before - (total - added)) + (term - added)
+    return total + lost if len(lost) else total
 
 
 def require_finite(*arrays: NDArray[np.float64]) -> None:

@@ -147,6 +147,7 @@ struct PlainOperator {
     pairs.values.resize(as_size(k)), pairs.vectors.keep_columns(k);
     return pairs;
   }
+  std::int64_t gram_additions() const { return rows(); }
   Gram fast_gram() { return Gram{gram()}; }
 };
 

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices of many rows: every function takes them, and rows that repeat stay within bounds.
+
+Where all rows are alike, every rounding of a long sum has the same sign. The truth is rational.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import sigmascope as ss
+
+Array = NDArray[np.float64]
+TALL = (46_341, 2), (100_000, 3)
+"""46,340 is the largest number whose square is less than 2^31."""
+
+
+FIRST: dict[str, Callable[[Any], float]] = {
+    "svds": lambda a: ss.svds(a, 1).s[0],
+    "svds of every value": lambda a: ss.svds(a, min(a.shape)).s[0],
+    "svds without vectors": lambda a: ss.svds(a, 1, vectors=False, tol=1e-9).s[0],
+    "svds by Krylov": lambda a: ss.svds(a, 1, method="krylov").s[0],
+    "svds by Gram": lambda a: ss.svds(a, 1, method="gram").s[0],
+    "randomized_svd": lambda a: ss.randomized_svd(a, 1).s[0],
+    "svdvals": lambda a: ss.svdvals(a)[0],
+    "svdvals, fast": lambda a: ss.svdvals(a, accuracy="fast")[0],
+    "spectrum, top": lambda a: ss.spectrum(a, effort="top", k=1, vectors=True).top[0],
+    "spectrum, density": lambda a: ss.spectrum(a, effort="density", k=1, vectors=True).top[0],
+    "spectrum, exact": lambda a: ss.spectrum(a, effort="exact", vectors=True).top[0],
+    "low_rank by rank": lambda a: ss.low_rank(a, 1).factors.singular_values()[0],
+    "low_rank by energy": lambda a: ss.low_rank(a, energy=0.5).factors.singular_values()[0],
+    "low_rank by error": lambda a: ss.low_rank(a, error=0.9).factors.singular_values()[0],
+    "Sketch": lambda a: ss.Sketch(a.shape[1], 1).update(a).svd().s[0],
+    "LinearSketch": lambda a: ss.LinearSketch(a.shape, 1).update(a).svd().s[0],
+}
+OF_ROWS: dict[str, Callable[[Any], float]] = {
+    "GramAccumulator": lambda a: ss.GramAccumulator(a.shape[1]).update(a).svdvals()[0],
+    "its svd": lambda a: ss.GramAccumulator(a.shape[1]).update(a).svd(1).s[0],
+}
+
+
+@pytest.mark.parametrize("shape", TALL)
+@pytest.mark.parametrize("name", [*FIRST, *OF_ROWS])
+def test_every_function_takes_more_rows_than_46340(name: str, shape: tuple[int, int]) -> None:
+    a = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    a[:, 0] *= 3
+    first = np.linalg.svd(a.astype(np.float64), compute_uv=False)[0]
+    for given in (a, a.T) if name in FIRST else (a,):
+        value = (FIRST | OF_ROWS)[name](given)
+        assert abs(value / first - 1) < 1e-5
+
+
+def squares(column: Array) -> Fraction:
+    """Return the exact sum of squares."""
+    values, counts = np.unique(column, return_counts=True)
+    return sum(
+        (Fraction(float(v)) ** 2 * int(c) for v, c in zip(values, counts, strict=True)), Fraction(0)
+    )
+
+
+def distance(value: float, square: Fraction) -> float:
+    """Return value - square^1/2, from exact numbers."""
+    difference = Fraction(float(value)) ** 2 - square
+    return float(difference / Fraction(2 * math.sqrt(square)))
+
+
+COLUMNS: dict[str, Callable[[int], Array]] = {
+    "a third": lambda m: np.full(m, 1 / 3),
+    "counts": lambda m: np.arange(1.0, m + 1),
+}
+ROUTES: dict[str, Callable[[Array], tuple[float, float]]] = {
+    "svdvals": lambda a: (ss.svdvals(a)[0], ss.svdvals(a).errors[0]),
+    "spectrum": lambda a: ((s := ss.spectrum(a, effort="exact")).top[0], s.top_errors[0]),
+    "svds by Gram": lambda a: ((s := ss.svds(a, 1, method="gram")).s[0], s.errors[0]),
+    "svds in float64": lambda a: (
+        (s := ss.svds(a, 1, method="krylov", precision="float64", tol=1e-9)).s[0],
+        s.errors[0],
+    ),
+    "one update": lambda a: (
+        (s := ss.GramAccumulator(a.shape[1]).update(a).svdvals())[0],
+        s.errors[0],
+    ),
+    "its svd": lambda a: (
+        (s := ss.GramAccumulator(a.shape[1]).update(a).svd(1)).s[0],
+        s.errors[0],
+    ),
+}
+
+
+@pytest.mark.parametrize("rows", [40_000, 1_000_000])
+@pytest.mark.parametrize("column", COLUMNS)
+def test_rows_that_round_alike_stay_within_bounds(column: str, rows: int) -> None:
+    x = COLUMNS[column](rows)
+    a = np.repeat(x[:, None], 2, axis=1)
+    square = 2 * squares(x)
+    for name, route in ROUTES.items():
+        value, error = route(a)
+        assert abs(distance(value, square)) <= error, name
+
+
+def test_bounds_of_ordinary_shapes_are_as_tight_as_ever() -> None:
+    """The rows have a part in the bound from 32,768 on, which is small up to 10^7."""
+    for rows in (100, 30_000):
+        values = ss.svdvals(np.random.default_rng(0).standard_normal((rows, 20)))
+        assert values.errors[0] <= 1.05e-14 * values[0]
+    values = ss.svdvals(np.full((1_000_000, 2), 0.7))
+    assert values.errors[0] <= 1.2e-14 * values[0]
+
+
+def test_vectors_of_equal_rows_converge() -> None:
+    """Their norms are sums of a million equal squares."""
+    a = np.full((1_000_000, 2), 1 / 3)
+    for given in (a, a.T):
+        assert ss.svds(given, 2).converged
+        assert ss.svds(given, 1, method="gram").converged
