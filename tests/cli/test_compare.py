@@ -92,7 +92,7 @@ def test_integers_without_a_partner(tmp_path: Path, dtype: str, expected: int) -
         status, out, _ = invoke(before, after, "--quiet")
         assert status == expected
         assert "embeddings.position_ids: " in out
-        word = "integers without a partner" if expected == 0 else "without a partner"
+        word = "of integers without a partner" if expected == 0 else "without a partner"
         assert f"Not compared, so that nothing is said of them: 1 (1 {word})." in " ".join(
             out.split()
         )

@@ -43,7 +43,8 @@ def saved(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> Path:
 def headline(table: ss.Scan | ss.Comparison, day: date | None = None) -> tuple[str, str]:
     """Return the sentence and the facts of a page as text."""
     html = page(table.header(), table.rows, day=day)
-    found = re.search(r'<p class="headline">(.*?)</p>\s*<p class="where">(.*?)</p>', html, re.S)
+    parts = r'<p class="headline">(.*?)</p>\s*<dl.*?</dl>\s*<p class="where">(.*?)</p>'
+    found = re.search(parts, html, re.S)
     assert found is not None
     sentence, facts = (re.sub(r"<[^>]+>", "", text) for text in found.groups())
     return sentence, facts
@@ -105,17 +106,17 @@ def test_the_place_of_a_change(tmp_path: Path) -> None:
 
 
 def test_few_directions_are_few() -> None:
-    """81 of 384 are not few, although ten of them hold most of the energy."""
+    """Ten directions that hold two thirds of the energy are not all, and 81 of 384 are not few."""
     rng = np.random.default_rng(3)
     before = weights(n=128)
-    steep = np.arange(1, 129) ** -1.1
+    steep = np.arange(1, 129) ** -0.8
     after = {
         name: W + (0.01 * rng.standard_normal(W.shape) @ np.diag(steep)).astype(np.float32)
         for name, W in before.items()
     }
     sentence, _ = headline(ss.compare(before, after))
     assert "few" not in sentence
-    assert re.search(r"ten directions hold \d+ % of the energy of the change; \d+ of 128", sentence)
+    assert re.search(r"ten directions hold \d+ % of the energy of the change", sentence)
 
 
 def test_one_changed_matrix_of_many_is_named() -> None:

@@ -26,6 +26,9 @@ _SMALL = "differ by no more than the rounding of their formats"
 _FEW = 0.1
 """Share of the full rank up to which a number of directions is called few."""
 
+_NEARLY_ALL = 0.9
+"""Share of the energy in ten directions that are called few if no count above noise is known."""
+
 _HALF = 0.5
 """Share of the energy of a change by which its ten strongest directions tell its kind."""
 
@@ -110,7 +113,11 @@ def _kind(changed: Sequence[Row]) -> str:
     above = (
         "" if count is None else f"; {short(count.value)} of {short(full)} exceed the noise edge"
     )
-    if 0 < (10 if count is None else count.value) <= _FEW * full:
+    if count is None:
+        few = ten.low >= _NEARLY_ALL and 10 <= _FEW * full
+    else:
+        few = 0 < count.value <= _FEW * full
+    if few:
         return f". In a typical matrix the change lies along few directions{above}"
     share = f"{short(100 * ten.value, 2)} %"
     return f". In a typical matrix ten directions hold {share} of the energy of the change{above}"
