@@ -69,7 +69,7 @@ def test_rows_as_json_and_a_second_run(folders: tuple[Path, Path], tmp_path: Pat
 
 @pytest.mark.parametrize("rank", [1, 2, 3, 6, 24])
 def test_advice_holds(rank: int, folders: tuple[Path, Path], tmp_path: Path) -> None:
-    """What --energy 0.9 would take is between the sizes that the last line says."""
+    """The size by --energy 0.9 is between those that the last line says."""
     status, text, _ = invoke("extract", *folders, "--out", tmp_path / "a", "--rank", rank, "-q")
     assert status == 0
     (line,) = [line for line in text.splitlines() if line.startswith("The adapter holds ")]

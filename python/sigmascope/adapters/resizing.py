@@ -126,7 +126,7 @@ def resize(
     _check_products(source, modules)
     settings = dict(read_json(Path(str(source.path)) / NAME))
     kept = {name: value for name, value in settings.items() if name not in _PER_MODULE}
-    folder = AdapterFolder(Path(out), settings=kept).begun(overwrite)
+    folder = AdapterFolder(Path(out), settings=kept).start(overwrite)
     found: list[Resized] = []
     carried: list[Carried] = []
     for module in modules:

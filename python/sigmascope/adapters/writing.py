@@ -67,7 +67,7 @@ class AdapterFolder:
     settings: Mapping[str, Any]
     replaced: Path | None = None
 
-    def begun(self, overwrite: bool) -> AdapterFolder:
+    def start(self, overwrite: bool) -> AdapterFolder:
         """Make the folder, or one beside it if it holds a complete adapter that is to be replaced.
 
         Raises

@@ -181,7 +181,7 @@ def extract(
         "base_model_name_or_path": path_text(str(both[0].path)),
         "fan_in_fan_out": request.transposed,
     }
-    folder = AdapterFolder(Path(out), stated).begun(overwrite)
+    folder = AdapterFolder(Path(out), stated).start(overwrite)
     files = identities(both[0]), identities(both[1])
     with Outputs(None, folder.path / JOURNAL, Extraction) as outputs:
         request = request.resuming(outputs.limits, keep_memory=memory_limit is not None)
