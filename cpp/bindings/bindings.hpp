@@ -58,6 +58,15 @@ T keyword(const py::kwargs& kwargs, const char* name) {
   }
 }
 
+// Works without the GIL, then checks that mapped files are those that were opened.
+template <class Work>
+auto unlocked(const Matrix& matrix, const Work& work) {
+  const py::gil_scoped_release release;
+  auto result = work();
+  matrix.check_mappings();
+  return result;
+}
+
 // An observer that checks for Ctrl-C and reports progress about twenty times a second. It takes the
 // GIL only then.
 Observer make_observer(const py::object& progress);

@@ -24,10 +24,9 @@ inline py::object place_or_none(std::int64_t row, std::int64_t col) {
 
 template <class P>
 py::dict element_moments(P& passes, const Matrix& matrix, bool histogram) {
-  const ElementMoments m = [&] {
-    py::gil_scoped_release release;
+  const ElementMoments m = unlocked(matrix, [&] {
     return passes.moments(matrix, histogram ? CodeCounts::all : CodeCounts::none);
-  }();
+  });
   py::dict result;
   for (const auto& [name, value] : {std::pair{"count", m.all.count},
                                     {"mean", m.all.mean},
@@ -63,6 +62,7 @@ py::dict element_survey(P& passes, const Matrix& matrix,
     seen = passes.survey(matrix, {place.first, place.second, shape->first >= shape->second});
     problem.exponent = door_exponent(matrix, seen.largest);
     problem.fro2 = scaled_squares(passes, matrix, seen, problem.exponent, problem.survey_reads);
+    matrix.check_mappings();
   }
   py::dict result;
   result["fro2"] = problem.in_squared_units(problem.fro2);
@@ -79,10 +79,11 @@ template <class P>
 py::dict element_change(P& passes, const Matrix& before, const Matrix& after) {
   if (before.rows != after.rows || before.cols != after.cols)
     throw std::invalid_argument("matrices of two shapes");
-  const auto [sums, was, is] = [&] {
-    py::gil_scoped_release release;
-    return passes.difference(before, after);
-  }();
+  const auto [sums, was, is] = unlocked(before, [&] {
+    auto found = passes.difference(before, after);
+    after.check_mappings();
+    return found;
+  });
   py::dict result;
   result["digests"] =
       py::make_tuple(py::make_tuple(was.sum, was.zeros), py::make_tuple(is.sum, is.zeros));

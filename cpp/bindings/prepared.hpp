@@ -118,6 +118,7 @@ template <class B>
 struct Prepared : Problem {
   using Backend = B;
   using T = typename B::Real;
+  Matrix source;                  // as it was given, with its files
   Matrix matrix;                  // row-major if one of the matrix and its transpose is
   std::optional<Matrix> rounded;  // a copy in bf16
   Sparse remainder;               // of a sum of tiles: the part that bf16 cannot represent
@@ -125,10 +126,10 @@ struct Prepared : Problem {
   std::optional<MatrixOperator<B>> a;
 
   template <class... Device>
-  Prepared(const Matrix& source, const RunOptions& options, bool rounded_copy,
+  Prepared(const Matrix& given, const RunOptions& options, bool rounded_copy,
            const Device&... device)
-      : Problem{.flipped = source.rows < source.cols,
-                .fingerprint = options.fingerprint.value_or(0)},
+      : Problem{.flipped = given.rows < given.cols, .fingerprint = options.fingerprint.value_or(0)},
+        source(given),
         matrix(loaded_up_to(source, options.load_bytes)),
         backend(cpu_options(options), device...) {
     py::gil_scoped_release release;

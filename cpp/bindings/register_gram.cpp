@@ -18,10 +18,8 @@ py::array_t<double> packed_gram(const Matrix& matrix, const RunOptions& run) {
                               .observer = make_observer(run.progress)});
   const bool flip = matrix.mostly_column_major();
   const Matrix stored = flip ? matrix.transposed() : matrix;
-  const Small g = [&] {
-    py::gil_scoped_release release;
-    return backend.gram({&stored, flip, 1.0}, GramProducts::full).values;
-  }();
+  const Small g = unlocked(
+      matrix, [&] { return backend.gram({&stored, flip, 1.0}, GramProducts::full).values; });
   return packed_triangle(g);
 }
 

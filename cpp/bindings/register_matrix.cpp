@@ -110,6 +110,7 @@ py::array_t<T> decode(const Matrix& matrix, int threads) {
   py::gil_scoped_release release;
   Cpu cpu({.threads = threads, .panel_rows = 0, .observer = {}});
   decode_block(cpu, matrix, 0, matrix.rows, 0, matrix.cols, data);
+  matrix.check_mappings();
   return out;
 }
 

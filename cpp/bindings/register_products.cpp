@@ -64,10 +64,8 @@ py::object product(const Matrix& matrix, const Input<T>& x, const std::string& v
   CpuBackend<T> backend(cpu_options(run_options(kwargs)));
   const Block<T> block = from_numpy<T>(x);
   Block<T> image;
-  const Block<T> result = [&] {
-    py::gil_scoped_release release;
-    return multiplied(backend, matrix, block, kind, image);
-  }();
+  const Block<T> result =
+      unlocked(matrix, [&] { return multiplied(backend, matrix, block, kind, image); });
   if (kind != ProductKind::gram_step) return to_numpy(result, false);
   return py::make_tuple(to_numpy(result, false), to_numpy(image, false));
 }
@@ -77,10 +75,8 @@ py::array_t<double> gram(const Matrix& matrix, const py::kwargs& kwargs) {
   CpuBackend<double> backend(cpu_options(run_options(kwargs)));
   const bool flip = matrix.mostly_column_major();
   const Matrix stored = flip ? matrix.transposed() : matrix;
-  const Gram g = [&] {
-    py::gil_scoped_release release;
-    return backend.gram({&stored, flip, 1.0}, GramProducts::full);
-  }();
+  const Gram g =
+      unlocked(matrix, [&] { return backend.gram({&stored, flip, 1.0}, GramProducts::full); });
   return py::array_t<double>({g.values.cols, g.values.rows}, g.values.data());
 }
 

@@ -29,6 +29,17 @@ void put_triplets(py::dict& result, P& p, const Factors& f, bool vectors) {
   result["vt"] = vector_array(p, p.flipped ? f.u : f.v, true);
 }
 
+// Works without the GIL, then checks that mapped files are those that were opened.
+template <class P, class Work>
+auto solved(const P& p, const Work& work) {
+  if constexpr (requires { p.source.check_mappings(); }) {
+    return unlocked(p.source, work);
+  } else {  // workers open the files
+    const py::gil_scoped_release release;
+    return work();
+  }
+}
+
 template <class P>
 void put_evidence(py::dict& result, const P& p) {
   result["reads"] = p.a->reads() + p.survey_reads;
@@ -54,10 +65,7 @@ inline py::dict quadrature_dict(const Quadrature& rule, const Problem& p) {
 template <class P>
 py::dict krylov(P& p, KrylovOptions options) {
   options.seed = p.start(options.seed);
-  const auto top = [&] {
-    py::gil_scoped_release release;
-    return block_krylov(p.backend, *p.a, p.fro2, options);
-  }();
+  const auto top = solved(p, [&] { return block_krylov(p.backend, *p.a, p.fro2, options); });
   py::dict result;
   put_triplets(result, p, top.triplets, options.vectors);
   result["residuals"] = to_numpy(p.in_units(top.residuals));
@@ -81,8 +89,7 @@ template <class P>
 py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t seed,
                  Products products) {
   std::int64_t taken = 0;
-  const Quadrature rule = [&] {
-    py::gil_scoped_release release;
+  const Quadrature rule = solved(p, [&] {
     KrylovSpace<typename P::Backend> space(p.backend, p.a->cols(), std::min(block, p.a->cols()),
                                            p.start(seed));
     while (taken < steps && !space.exhausted()) {
@@ -90,7 +97,7 @@ py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t see
       ++taken;
     }
     return quadrature(space);
-  }();
+  });
   py::dict result = quadrature_dict(rule, p);
   result["steps"] = taken;
   put_evidence(result, p);
@@ -100,10 +107,8 @@ py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t see
 template <class P>
 py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes,
                   std::uint64_t seed) {
-  const auto factors = [&] {
-    py::gil_scoped_release release;
-    return randomized_svd(p.backend, *p.a, p.fro2, k, block, passes, p.start(seed));
-  }();
+  const auto factors = solved(
+      p, [&] { return randomized_svd(p.backend, *p.a, p.fro2, k, block, passes, p.start(seed)); });
   py::dict result;
   put_triplets(result, p, factors.triplets, true);
   result["residuals"] = to_numpy(p.in_units(factors.triplets.residuals));
@@ -118,10 +123,7 @@ py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes,
 template <class P>
 py::dict gram_top(P& p, GramOptions options) {
   options.seed = p.start(options.seed);
-  const auto top = [&] {
-    py::gil_scoped_release release;
-    return gram_triplets(p.backend, *p.a, options);
-  }();
+  const auto top = solved(p, [&] { return gram_triplets(p.backend, *p.a, options); });
   py::dict result;
   put_triplets(result, p, top.triplets, true);
   result["residuals"] = to_numpy(p.in_units(top.triplets.residuals));
@@ -134,10 +136,8 @@ py::dict gram_top(P& p, GramOptions options) {
 
 template <class P>
 py::dict every_value(P& p, bool fast) {
-  const GramSpectrum spectrum = [&] {
-    py::gil_scoped_release release;
-    return gram_spectrum(p.backend, *p.a, gram_products(fast));
-  }();
+  const GramSpectrum spectrum =
+      solved(p, [&] { return gram_spectrum(p.backend, *p.a, gram_products(fast)); });
   py::dict result;
   result["values"] = to_numpy(p.in_units(spectrum.values));
   result["errors"] = to_numpy(p.in_units(spectrum.errors));

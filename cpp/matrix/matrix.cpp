@@ -129,6 +129,15 @@ double Matrix::layers() const {
          static_cast<double>(std::max<std::int64_t>(rows * cols, 1));
 }
 
+void Matrix::check_mappings() const {
+  const ByteSource* last = nullptr;  // tiles of one file mostly follow each other
+  for (const Tile& tile : tiles) {
+    const ByteSource* source = tile.bytes.only_in_file() ? nullptr : tile.bytes.source();
+    if (source != nullptr && source != last) source->check_unchanged();
+    last = source;
+  }
+}
+
 Matrix Matrix::loaded() const {
   Matrix result = *this;
   for (Tile& tile : result.tiles) {

@@ -89,6 +89,9 @@ struct Matrix {
   bool mostly_column_major() const;
   bool has_f64() const;
   double layers() const;  // tiles over an element, on average; more than one: a sum
+  // Throws ChangedFile if a mapped file of a tile has changed since it was opened, after its
+  // numbers were used. Reads of other files notice that themselves.
+  void check_mappings() const;
   // Every file tile read into memory once.
   Matrix loaded() const;
   // A copy of every tile that is in the memory of the host; tiles in files are shared.

@@ -28,6 +28,10 @@ class ByteSource {
   virtual const std::string& name() const = 0;  // for messages
   virtual std::uint64_t size() const = 0;       // when it was opened
 
+  // Throws ChangedFile if the bytes are no longer those that were there when it was opened, as far
+  // as that can be known. Reads of a file check that themselves.
+  virtual void check_unchanged() const {}
+
   // Exactly [offset, offset + length), or an exception.
   virtual Buffer read(std::uint64_t offset, std::size_t length) const = 0;
 

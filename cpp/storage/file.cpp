@@ -40,14 +40,36 @@ struct stat status_of(int descriptor, const std::string& path) {
   return status;
 }
 
+std::int64_t nanoseconds(const struct timespec& time) {
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+FileState state_of(const struct stat& status) {
+  return {.size = static_cast<std::uint64_t>(status.st_size),
+          .modified = nanoseconds(status.st_mtim),
+          .status_changed = nanoseconds(status.st_ctim),
+          .links = status.st_nlink,
+          .mode = status.st_mode,
+          .owner = (std::uint64_t{status.st_uid} << 32) | status.st_gid};
+}
+
+std::string described(const FileState& state) {
+  return std::to_string(state.size) + " bytes, written at " + std::to_string(state.modified) +
+         " ns";
+}
+
+// Whether only the status changed, for no reason that is known: a write whose time was set back.
+bool status_alone_changed(const FileState& then, const FileState& now) {
+  return then.status_changed != now.status_changed && then.links == now.links &&
+         then.mode == now.mode && then.owner == now.owner;
+}
+
 }  // namespace
 
 File::File(std::string path, Caching caching)
     : path_(std::move(path)),
       caching_(caching),
       descriptor_(-1),
-      size_(0),
-      modified_(0),
       direct_(false),
       cached_descriptor_(-1) {
   constexpr int mode = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
@@ -62,8 +84,7 @@ File::File(std::string path, Caching caching)
       fail("cannot read", path_);
     }
     if (!S_ISREG(status.st_mode)) throw NotRegularFile(path_ + ": not a regular file");
-    size_ = static_cast<std::uint64_t>(status.st_size);
-    modified_ = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+    opened_ = state_of(status);
   } catch (...) {
     ::close(descriptor_);
     throw;
@@ -74,6 +95,20 @@ File::File(std::string path, Caching caching)
   // ahead past a tensor would stay in the page cache. This is advice: failing is no error.
   ::posix_fadvise(descriptor_, 0, 0,
                   caching_ == Caching::kept ? POSIX_FADV_SEQUENTIAL : POSIX_FADV_RANDOM);
+}
+
+void File::check_unchanged() const {
+  const FileState now = state_of(status_of(descriptor_, path_));
+  const bool written = now.size != opened_.size || now.modified != opened_.modified;
+  if (!written && !status_alone_changed(opened_, now)) return;
+  std::string what = path_ + ": the file changed while it was in use: it had " +
+                     described(opened_) + "; now it has " + described(now);
+  if (!written)
+    what += ", but its status changed at " + std::to_string(now.status_changed) +
+            " ns (it was renamed, or its time was set back after a write)";
+  throw ChangedFile(what +
+                    ". Numbers of both states would be mixed: wait until no program writes the "
+                    "file and open it again, or use a copy");
 }
 
 File::~File() {
@@ -103,6 +138,7 @@ std::byte* File::read_into(std::byte* memory, std::uint64_t offset, std::size_t 
       caching_ == Caching::none ? static_cast<std::size_t>(offset % page) : 0;
   if (caching_ == Caching::none) read_pages(offset - before, before + length, start);
   else read_cached(descriptor_, offset, length, start);
+  check_unchanged();
   return start + before;
 }
 
@@ -135,6 +171,7 @@ Buffer File::read_runs(std::uint64_t offset, std::size_t length, std::size_t str
     if (descriptor >= 0) read_cached(descriptor, offset + i * stride, length, data + i * length);
     else std::memcpy(data + i * length, read(offset + i * stride, length).data, length);
   }
+  check_unchanged();
   return {std::move(memory), data, count * length};
 }
 

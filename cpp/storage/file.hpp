@@ -36,6 +36,17 @@ enum class Caching : std::uint8_t {
   none,
 };
 
+// What a write leaves behind: sizes in bytes, times in nanoseconds. The time of the last change of
+// the status cannot be set back, but is that of renaming and linking as well.
+struct FileState {
+  std::uint64_t size = 0;
+  std::int64_t modified = 0;
+  std::int64_t status_changed = 0;
+  std::uint64_t links = 0;  // and mode and owner: changes of the status that change no byte
+  std::uint64_t mode = 0;
+  std::uint64_t owner = 0;
+};
+
 class File final : public ByteSource {
  public:
   // Never waits, as opening a pipe would. Throws std::system_error that names the path, or
@@ -45,15 +56,18 @@ class File final : public ByteSource {
 
   const std::string& name() const override { return path_; }
   Caching caching() const { return caching_; }
-  std::uint64_t size() const override { return size_; }
+  std::uint64_t size() const override { return opened_.size; }
   // For a process that opens the file again: where it was, and when it had last been written, in
   // nanoseconds.
   const std::string& absolute() const { return absolute_; }
-  std::int64_t modified() const { return modified_; }
+  std::int64_t modified() const { return opened_.modified; }
+  void check_unchanged() const override;
 
-  // Exactly [offset, offset + length); throws std::system_error, or TruncatedFile when the file
-  // ends early. Past the cache too the bytes come straight to where they stay, in the whole pages
-  // that hold them: no second buffer.
+  // Exactly [offset, offset + length); throws std::system_error, TruncatedFile when the file ends
+  // early, or ChangedFile: bytes that a read returns are those of the file that was opened. The
+  // system notes the time of a write before it writes, so that a look after the read suffices. Past
+  // the cache too the bytes come straight to where they stay, in the whole pages that hold them: no
+  // second buffer.
   Buffer read(std::uint64_t offset, std::size_t length) const override;
   std::byte* read_into(std::byte* memory, std::uint64_t offset, std::size_t length) const override;
 
@@ -77,8 +91,7 @@ class File final : public ByteSource {
   std::string path_, absolute_;
   Caching caching_;
   int descriptor_;
-  std::uint64_t size_;
-  std::int64_t modified_;
+  FileState opened_;
   mutable std::atomic<bool> direct_;  // the descriptor's O_DIRECT
   mutable std::once_flag reopened_;
   mutable int cached_descriptor_;  // of the same file, when runs needed it

@@ -10,6 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sigmascope._host.interrupts import end_at_once
+
+end_at_once()
+
 from sigmascope._execution.build import available_devices, cuda_config
 from sigmascope._host.keywords import public
 from sigmascope._host.native import _core

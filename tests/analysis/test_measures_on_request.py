@@ -212,7 +212,7 @@ def test_with_an_executor_the_parts_are_computed_here(tmp_path: Path) -> None:
     alone = ss.spectrum(a, **options)
     assert spread.effort == alone.effort == "density"
     assert spread[FARMS] == alone[FARMS]
-    for name in (RANDOM, "effective_rank_above_edge", "shoulder_200"):
+    for name in (RANDOM, "effective_rank", "shoulder_200"):
         one, other = spread[name], alone[name]
         assert abs(one.value - other.value) <= 1e-3 * other.value + 1e-9, name
 

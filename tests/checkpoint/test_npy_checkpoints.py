@@ -103,25 +103,24 @@ def test_broken_files(tmp_path: Path) -> None:
         (tmp_path / "x.npy").write_bytes(content)
         with pytest.raises(CheckpointError, match=rf"x\.npy.*{message}"):
             open_checkpoint(tmp_path)
-    (tmp_path / "x.npz").write_bytes(b"PK")
-    with pytest.raises(CheckpointError, match=r"x\.npz: save the arrays as \.npy files"):
+    np.savez(tmp_path / "x.npz", w=normal(4, 4))
+    with pytest.raises(CheckpointError, match=r"x\.npz: not a checkpoint but a \.npz archive"):
         open_checkpoint(tmp_path / "x.npz")
 
 
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("tf_model.h5", "save the weights as safetensors, or open them by h5py"),
+        ("arrays.npz", "save the arrays as .npy files"),
     ],
 )
 def test_files_of_other_frameworks_are_named_with_what_helps(
     name: str, advice: str, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(b"x")
-    for path in (tmp_path, tmp_path / name):
-        with pytest.raises(CheckpointError, match=advice) as caught:
-            open_checkpoint(path)
-        assert name in str(caught.value)
+    with pytest.raises(CheckpointError, match=advice) as caught:
+        open_checkpoint(tmp_path)
+    assert name in str(caught.value)
     saved(tmp_path, x=normal(4, 4))
     (note,) = open_checkpoint(tmp_path).notes
     assert note.startswith(f"files not part of the checkpoint: '{name}' ({advice}")

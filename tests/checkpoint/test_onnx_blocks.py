@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.checkpoints import record
+from tests.support.command_line import invoke
 from tests.support.onnx_blocks import Blocks, blocks
 from tests.support.onnx_files import (
     INT32S,
@@ -122,7 +123,10 @@ def test_codes_may_be_varints_and_scales_constants(tmp_path: Path) -> None:
     nodes = [constant("scales", of_array("", *made.tensors["scales"])), made.node()]
     path = tmp_path / "m.onnx"
     path.write_bytes(of_nodes(nodes, numbers))
-    np.testing.assert_array_equal(np.asarray(ss.open_checkpoint(path)["B"]), made.numbers)
+    checkpoint = ss.open_checkpoint(path)
+    np.testing.assert_array_equal(np.asarray(checkpoint["B"]), made.numbers)
+    assert repr(checkpoint).endswith(" in 1 files>")  # the decoded codes are not another file
+    assert invoke("info", path)[1].splitlines()[1].startswith("1 file, ")
 
 
 def test_bodies_have_weights_of_their_own(tmp_path: Path) -> None:

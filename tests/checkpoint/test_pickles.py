@@ -18,6 +18,7 @@ from tests.support.torch_files import normal, saved, torch
 
 import sigmascope as ss
 from sigmascope.checkpoint import Checkpoint, open_checkpoint
+from sigmascope.checkpoint.formats.pickled_tree import WRAPPERS
 from sigmascope.checkpoint.formats.pickles import SUFFIXES
 from sigmascope.errors import CheckpointError
 
@@ -144,7 +145,7 @@ def test_equal_numbers_in_two_storages_are_not_tied(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------- containers
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "module"])
+@pytest.mark.parametrize("key", WRAPPERS)
 def test_weights_beside_other_things(key: str, tmp_path: Path) -> None:
     weights = OrderedDict({"layer.weight": normal(3, 4)})
     value = {"epoch": 3, key: weights, "optimizer": {"state": {0: {"exp_avg": normal(3, 4)}}}}

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.checkpoints import Stored, record, write_file
+from tests.support import onnx_files
+from tests.support.checkpoints import Stored, of_array, record, write_file
+from tests.support.gguf_files import write_gguf
+from tests.support.onnx_files import write_onnx
 
 import sigmascope as ss
 from sigmascope.checkpoint.formats.readers import BUILT_IN, GROUP, reader_of, registered
@@ -90,7 +93,7 @@ def test_formats_of_the_package_come_first_and_import_no_other(
     plain(tmp_path / "model" / "up_proj.plain")
     assert list(ss.open_checkpoint(tmp_path / "model")) == ["w"]
     assert "plain_format" not in sys.modules
-    assert reader_of("x.plain").name == "plain"
+    assert reader_of(Path("x.plain")).name == "plain"
 
 
 @pytest.mark.parametrize(
@@ -123,3 +126,30 @@ def test_readers_that_cannot_be_used_are_named(
 def test_no_two_formats_have_one_suffix() -> None:
     suffixes = [suffix for reader in BUILT_IN for suffix in reader.suffixes]
     assert len(set(suffixes)) == len(suffixes)
+
+
+def contents(folder: Path) -> dict[str, Path]:
+    """A file of each format that is recognised, all with the matrix A."""
+    torch = pytest.importorskip("torch")
+    write_file(folder / "a.safetensors", of_array("w", "F32", A))
+    torch.save({"w": torch.from_numpy(A)}, folder / "a.pt")
+    state = {"w": torch.from_numpy(A)}
+    torch.save(state, folder / "old.pt", _use_new_zipfile_serialization=False)
+    np.save(folder / "w.npy", A)
+    write_onnx(folder / "a.onnx", onnx_files.of_array("w", "F32", A))
+    write_gguf(folder / "a.gguf", {"w": ("F32", A)})
+    return {path.name: path for path in folder.iterdir()}
+
+
+NAMES = ["w", "w.pth.tar", "w.jit", "w.zip", "w.model", "w.bin", "w.pt", "w.ckpt", "w.weights"]
+NAMES += ["w.safetensors", "w.gguf", "w.onnx", "w.npy"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_single_file_is_read_whatever_it_is_called(name: str, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    for path in contents(tmp_path / "made").values():
+        (tmp_path / name).write_bytes(path.read_bytes())
+        opened = ss.open_checkpoint(tmp_path / name)
+        (matrix,) = opened.values()
+        np.testing.assert_array_equal(np.asarray(matrix), A)

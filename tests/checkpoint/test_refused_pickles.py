@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import pickle
 import pickletools
+import re
 import zipfile
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.checkpoints import record
-from tests.support.torch_files import normal, saved, torch
+from tests.support.torch_files import crafted, normal, saved, torch
 
 from sigmascope.checkpoint import open_checkpoint
 from sigmascope.errors import CheckpointError
@@ -33,22 +33,13 @@ class Calls:
         return self.call
 
 
-def crafted(path: Path, program: bytes, key: str = "0", data: bytes = bytes(64)) -> Path:
-    """An archive of any pickle, with one storage."""
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", program)
-        archive.writestr("archive/byteorder", b"little")
-        archive.writestr(f"archive/data/{key}", data)
-    return path
-
-
 @pytest.mark.parametrize(
     ("function", "arguments", "name"),
     [
         (os.system, ("touch {}",), "posix.system"),
         (os.mkdir, ("{}",), "posix.mkdir"),
-        (eval, ("open({!r}, 'w')",), r"builtin\w*\.eval"),
-        (getattr, ("", "format"), r"builtin\w*\.getattr"),
+        (eval, ("open({!r}, 'w')",), r"\w*builtin\w*\.eval"),
+        (getattr, ("", "format"), r"\w*builtin\w*\.getattr"),
         (torch.load, ("{}",), "torch.serialization.load"),
         (torch.hub.load, ("{}", "x"), "torch.hub.load"),
     ],
@@ -56,16 +47,25 @@ def crafted(path: Path, program: bytes, key: str = "0", data: bytes = bytes(64))
 def test_nothing_that_a_pickle_names_is_run(
     function: Callable[..., Any], arguments: tuple[str, ...], name: str, tmp_path: Path
 ) -> None:
+    """Their names are listed, and a file of nothing else is refused."""
     witness = tmp_path / "witness"
     texts = [argument.format(str(witness)) for argument in arguments]
-    for value in ({"w": normal(2, 2), "x": Calls(function, *texts)}, Calls(function, *texts)):
-        path = saved(tmp_path, value)
-        with pytest.raises(CheckpointError, match=rf"pytorch_model\.bin: refused, .*{name}"):
+    path = tmp_path / "x.pt"
+    for archive in (True, False):
+        call = Calls(function, *texts)
+        torch.save({"w": normal(2, 2), "x": call}, path, _use_new_zipfile_serialization=archive)
+        checkpoint = open_checkpoint(path)
+        assert list(checkpoint) == ["w"]
+        found = record(checkpoint, "x")
+        assert found["status"] == "other"
+        assert re.fullmatch(rf"{name}, no tensor", str(found["reason"]))
+        torch.save(call, path, _use_new_zipfile_serialization=archive)
+        with pytest.raises(CheckpointError, match=rf"x\.pt: holds a {name}, no tensors by name"):
             open_checkpoint(path)
     assert not witness.exists()
 
 
-def test_names_by_every_opcode_are_refused(tmp_path: Path) -> None:
+def test_names_by_every_opcode_are_inert(tmp_path: Path) -> None:
     programs = [
         b"cposix\nsystem\n(S'x'\ntR.",  # GLOBAL, REDUCE
         b"(S'x'\niposix\nsystem\n.",  # INST
@@ -73,26 +73,14 @@ def test_names_by_every_opcode_are_refused(tmp_path: Path) -> None:
         b"\x80\x04\x8c\x05posix\x8c\x06system\x93.",  # STACK_GLOBAL
         b"ctorch\nFloatStorage\n(tR.",  # a name that is known, but no function
         b"ccollections\nOrderedDict\n)R}S'a'\nI1\nsb(S'x'\nccollections\nos\n.",
+        b"\x80\x02cposix\nsystem\nX\x01\x00\x00\x00x\x85\x81.",  # NEWOBJ
+        b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x01x\x85}\x92.",  # NEWOBJ_EX
     ]
     for program in programs:
-        with pytest.raises(CheckpointError, match=r"refused|is called"):
+        with pytest.raises(
+            CheckpointError, match=r"holds a (posix.system|collections.os)|is called"
+        ):
             open_checkpoint(crafted(tmp_path / "x.pt", program))
-
-
-def test_training_arguments_are_refused_by_name(tmp_path: Path) -> None:
-    path = saved(tmp_path, {"args": Namespace(lr=1.0), "w": normal(2, 2)})
-    with pytest.raises(CheckpointError, match=r"asks for 'argparse.Namespace', which is no part"):
-        open_checkpoint(path)
-
-
-class Own(torch.Tensor):  # type: ignore[misc]
-    """A class of tensors of another package."""
-
-
-def test_tensors_of_other_classes_are_refused_with_advice(tmp_path: Path) -> None:
-    path = saved(tmp_path, {"w": normal(2, 2).as_subclass(Own)})
-    with pytest.raises(CheckpointError, match=r"_rebuild_from_type_v2.*torchao.*safetensors"):
-        open_checkpoint(path)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +126,7 @@ def test_an_archive_cut_short_compressed_or_without_its_records(tmp_path: Path) 
     raw = good.read_bytes()
     for length in (0, 3, 100, len(raw) // 2, len(raw) - 1):
         (tmp_path / "cut.pt").write_bytes(raw[:length])
-        with pytest.raises(CheckpointError, match=r"cut\.pt: no (readable )?zip archive"):
+        with pytest.raises(CheckpointError, match=r"cut\.pt: no (readable zip archive|file of)"):
             open_checkpoint(tmp_path / "cut.pt")
     with zipfile.ZipFile(good) as archive:
         held = {name: archive.read(name) for name in archive.namelist()}
@@ -146,8 +134,8 @@ def test_an_archive_cut_short_compressed_or_without_its_records(tmp_path: Path) 
         (held, zipfile.ZIP_DEFLATED, "is compressed"),
         ({n: d for n, d in held.items() if not n.endswith("/0")}, 0, "no record of storage '0'"),
         ({n: d[:-4] if n.endswith("/0") else d for n, d in held.items()}, 0, "has 3596"),
-        ({n: d for n, d in held.items() if "pkl" not in n}, 0, "with 0 pickles"),
-        ({**held, "b/data.pkl": b"."}, 0, "with 2 pickles"),
+        ({n: d for n, d in held.items() if "pkl" not in n}, 0, "with 0 files data.pkl"),
+        ({**held, "b/data.pkl": b"."}, 0, "with 2 files data.pkl"),
         ({**held, "good/byteorder": b"big"}, 0, "big-endian"),
         ({**held, "good/data.pkl": b"not a pickle"}, 0, "no readable pickle"),
         ({**held, "good/data.pkl": held["good/data.pkl"][:-9]}, 0, "no readable pickle"),
@@ -187,15 +175,6 @@ def test_a_file_with_bytes_changed_is_refused_or_stays_within_itself(
         found = record(checkpoint, name)
         assert 0 <= found["offset"] <= found["offset"] + found["nbytes"] <= len(raw)
         assert np.asarray(matrix).shape == matrix.shape
-
-
-def test_files_of_before_the_archive_are_refused_unread(tmp_path: Path) -> None:
-    witness = tmp_path / "witness"
-    path = tmp_path / "old.bin"
-    torch.save({"w": Calls(os.mkdir, str(witness))}, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(CheckpointError, match=r"old\.bin: no zip archive, as PyTorch writes since"):
-        open_checkpoint(path)
-    assert not witness.exists()
 
 
 def test_a_pickle_that_holds_itself_or_one_thing_very_often(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_unknown_names_are_not_guessed(name: str) -> None:
 
 
 def test_layer_is_kept_for_unknown_names() -> None:
-    assert role_of("model.layers.12.mlp.unheard_of.weight") == Role(12, "other", "text", None)
+    assert role_of("model.layers.12.mlp.unheard_of.weight") == Role(12, "other", "", None)
 
 
 def test_two_names_of_one_role_become_other() -> None:
@@ -222,3 +222,17 @@ def test_names_of_one_model_have_distinct_roles() -> None:
 @given(st.text(max_size=60) | st.text(".0123layersmpqkv_weight", max_size=60))
 def test_any_text_has_a_role(name: str) -> None:
     assert role_of(name).role
+
+
+def test_towers_without_names() -> None:
+    """A model of sound has no text, unless the role of a tensor says so."""
+    names = ["stft.basis", "encoder.0.conv.weight", "decoder.rnn.weight"]
+    towers = {name: role.tower for name, role in roles_of(names).items()}
+    assert towers == dict(zip(names, ("", "encoder", "decoder"), strict=True))
+    named = roles_of([*names, "model.layers.0.mlp.up_proj.weight"])
+    assert named["stft.basis"].tower == "text"
+    assert [role_of(name).tower for name in (names[0], "text_model.x", "lm_head.weight")] == [
+        "",
+        "text",
+        "text",
+    ]

@@ -30,7 +30,7 @@ modules = [["k", 'key_map']]
 def test_a_users_rules_come_first(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     path.write_text(OWN)
-    assert role_of(NAME) == Role(None, "other", "text", None)
+    assert role_of(NAME) == Role(None, "other", "", None)
     opened(tmp_path, Stored(NAME, "F32", (4, 3)), Stored("lm_head.weight", "F32", (4, 3)))
     checkpoint = ss.open_checkpoint(tmp_path, rules=path)
     assert checkpoint.roles[NAME] == Role(3, "mixed_k", "vision", None)

@@ -88,7 +88,7 @@ def test_workers_report_bytes(good: Path) -> None:
 
 @pytest.mark.parametrize("command", ["trajectory", "reference"])
 def test_series_of_checkpoints_report_progress(good: Path, command: str) -> None:
-    options = ["--step", "1"] if command == "trajectory" else []
+    options = ["--seed", "0", *(["--step", "1"] if command == "trajectory" else [])]
     status, out, err = invoke(command, good, *options)
     assert status == 0
     assert len(err.splitlines()) == 3
@@ -224,20 +224,6 @@ def test_full_disk_keeps_the_other_output(good: Path, tmp_path: Path) -> None:
     assert found.returncode == 2
     assert "full.jsonl: No space left on device" in found.stderr
     assert "Traceback" not in found.stderr
-
-
-def test_a_reader_that_leaves_is_no_crash(good: Path) -> None:
-    process = subprocess.Popen(
-        [*COMMAND, "scan", good, "--json", "--quiet"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait() == 1
 
 
 # -------------------------------------------------------------------------------- early ends

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from tests.support.changed import update, weights, written
 from typer.testing import CliRunner
 
@@ -75,6 +76,26 @@ def test_what_has_no_partner_is_listed_and_told(folders: tuple[Path, Path], tmp_
     assert status == 1
     assert "Without a partner:" in out
     assert f"{NAMES[1]}: after has no tensor of this name" in out
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("int64", 0), ("int32", 0), ("bool", 0), ("int8", 1), ("uint8", 1)]
+)
+def test_integers_without_a_partner(tmp_path: Path, dtype: str, expected: int) -> None:
+    """Converters leave out buffers of positions and masks; bytes may be the codes of a weight."""
+    w = weights(30, 20, np.random.default_rng(0), 2)
+    paths = []
+    for name, more in (("a", {"embeddings.position_ids": np.ones((1, 9), dtype)}), ("b", {})):
+        paths.append(tmp_path / f"{name}.safetensors")
+        save_file({NAMES[0]: w, **more}, paths[-1])
+    for before, after in (paths, paths[::-1]):
+        status, out, _ = invoke(before, after, "--quiet")
+        assert status == expected
+        assert "embeddings.position_ids: " in out
+        word = "integers without a partner" if expected == 0 else "without a partner"
+        assert f"Not compared, so that nothing is said of them: 1 (1 {word})." in " ".join(
+            out.split()
+        )
 
 
 def test_json_is_rows_and_nothing_else(folders: tuple[Path, Path]) -> None:

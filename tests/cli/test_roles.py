@@ -73,10 +73,12 @@ def test_a_run_and_a_family(tmp_path: Path) -> None:
         folder = tmp_path / f"checkpoint-{step}"
         FAMILIES["llama"].opened(folder, seed=step)
         paths.append(folder)
-    run_rows = lines("trajectory", *paths, "--measure", "stable_rank", "--json", "-q")
+    run_rows = lines("trajectory", *paths, "--measure", "stable_rank", "--json", "-q", "--seed", 0)
     assert {row["step"] for row in run_rows} == {100, 200}
     assert "text up" in run("trajectory", *paths, "--step", 1, "--step", 2)
-    rows = lines("reference", *paths, "--measure", "stable_rank", "--bands", 1, "--json", "-q")
+    rows = lines(
+        "reference", *paths, "--measure", "stable_rank", "--bands", 1, "--json", "-q", "--seed", 0
+    )
     assert {row["count"] for row in rows} == {2}
     out = tmp_path / "placed.csv"
     shown = run("reference", *paths, "--place", paths[0], "--out", out)

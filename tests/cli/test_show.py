@@ -32,9 +32,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 COMMANDS = {
     "scan": (["scan", "{0}", "-q"], (".jsonl", ".csv", ".parquet")),
     "compare": (["compare", "{0}", "{1}", "-q"], (".jsonl", ".csv", ".parquet")),
-    "trajectory": (["trajectory", "{0}", "{1}", "-q"], (".jsonl", ".csv")),
-    "reference": (["reference", "{0}", "{1}", "-q"], (".jsonl", ".csv")),
-    "place": (["reference", "{0}", "--place", "{1}", "-q"], (".jsonl", ".csv")),
+    "trajectory": (["trajectory", "{0}", "{1}", "-q", "--seed", "0"], (".jsonl", ".csv")),
+    "reference": (["reference", "{0}", "{1}", "-q", "--seed", "0"], (".jsonl", ".csv")),
+    "place": (["reference", "{0}", "--place", "{1}", "-q", "--seed", "0"], (".jsonl", ".csv")),
 }
 
 

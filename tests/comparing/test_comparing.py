@@ -165,7 +165,7 @@ def test_a_tiny_change_keeps_its_measures(tmp_path: Path) -> None:
     d = low_rank(60, 50, np.geomspace(1, 0.1, 50), rng)
     large = row_of(tmp_path / "large", w, w + d, effort="exact")
     small = row_of(tmp_path / "small", 1e3 * w, 1e3 * w + 1e-6 * d, effort="exact")
-    for name in ("stable_rank", "effective_rank", "alpha", "mp_outliers", "participation_ratio"):
+    for name in ("stable_rank", "effective_rank", "alpha", "shoulder_200", "participation_ratio"):
         # what float64 keeps of entries 1e9 times as large
         assert small[f"delta_{name}"] == pytest.approx(large[f"delta_{name}"], rel=1e-3), name
 
@@ -209,6 +209,10 @@ def test_scale_transpose_and_rotation_change_no_scale_free_measure(
         for group in (*GROUPS, "change"):
             for measure in free:
                 name = f"{group}_{measure}"
+                if measure.startswith("mp_") and None in (row[name], plain[name]):
+                    # Whether there is an edge depends on the norms of rows, which turn.
+                    assert kind == "rotated" or row[name] is plain[name], (kind, name)
+                    continue
                 assert row[name] == pytest.approx(plain[name], rel=1e-6, abs=1e-6), (kind, name)
         sides = ("right", "left") if kind == "transposed" else ("left", "right")
         for side, other in zip(("left", "right"), sides, strict=True):

@@ -344,3 +344,29 @@ def test_an_executor_changes_no_bit(tmp_path: Path) -> None:
         scan = ss.scan(one, executor=pool, workers=2, **OPTIONS)
     assert bits(found.rows) == bits(expected.rows)
     assert bits(scan.rows) == bits(ss.scan(one, **OPTIONS).rows)
+
+
+MASKS = {
+    "causal": np.triu(np.full((9, 9), -np.inf, np.float32), 1),
+    "heads": np.triu(np.full((1, 2, 6, 6), -np.inf, np.float32), 1),
+    "vector": np.where(np.arange(8) < 3, 0, -np.inf).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("what", MASKS)
+def test_masks_of_attention_are_compared_by_entries(what: str) -> None:
+    mask = MASKS[what]
+    found = ss.compare({"mask": mask}, {"mask": mask.copy()})
+    assert {row["status"] for row in found.rows} == {"entrywise"}
+    assert sum(row["changed_entries"] for row in found.rows) == 0
+    assert all(row["reason"].startswith("a mask: ") for row in found.rows)
+    other = mask.copy()
+    other[mask == 0] = -np.inf
+    other[..., 0] = 0
+    found = ss.compare({"mask": mask}, {"mask": other})
+    assert sum(row["changed_entries"] for row in found.rows) == np.sum(mask != other)
+
+
+def test_a_mask_and_a_matrix_cannot_be_compared() -> None:
+    (row,) = ss.compare({"w": MASKS["causal"]}, {"w": np.eye(9, dtype=np.float32)}).failed
+    assert "infinite entries" in row["reason"]

@@ -87,7 +87,8 @@ def test_every_tensor_is_accounted_for(tmp_path: Path) -> None:
     assert rows[UNCHANGED]["status"] == "unchanged"
     assert rows[EMBEDDING]["status"] == "extracted"
     assert rows[NORM]["status"] == "not carried"
-    assert rows[NORM]["reason"].startswith("the tensor is not a matrix: with the option `whole`")
+    reason = "the tensor is not a matrix; whole=True (--whole in a shell) saves it in full"
+    assert rows[NORM]["reason"] == reason
     for name in (EMBEDDING, NORM):
         size = np.linalg.norm(TUNED[name].astype(float) - BASE[name].astype(float))
         assert rows[name]["delta_fro_norm"] == pytest.approx(size, rel=1e-12)

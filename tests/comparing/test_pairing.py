@@ -153,3 +153,71 @@ def test_weights_that_cannot_be_read_say_so(tmp_path: Path) -> None:
     assert (row["status"], row["kind"]) == ("not analysed", "unreadable")
     assert row["reason"].startswith("after: ")
     assert found.unreadable == [row]
+
+
+def blocks(prefix: str = "", more: int = 0) -> dict[str, np.ndarray]:
+    """Tensors whose roles are not known; two kinds of names that begin with the same letters."""
+    rng = np.random.default_rng(3)
+    names = [f"enc.{i}.thing" for i in range(3)] + ["ending.thing"]
+    names += [f"more.{i}.thing" for i in range(more)]
+    return {prefix + name: rng.standard_normal((9, 7)) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "other"),
+    [
+        ("", "model."),
+        ("module.", ""),
+        ("", "_orig_mod.module."),
+        ("model.net.", "module."),
+        ("F0::If_0_then_branch__Inline_0__", "model."),
+        ("F0::If_0_then_branch__Inline_0__", ""),
+    ],
+)
+@pytest.mark.parametrize("extra", [(0, 0), (2, 0), (0, 2)])
+def test_one_prefix_before_every_name(
+    tmp_path: Path, prefix: str, other: str, extra: tuple[int, int]
+) -> None:
+    """Wrappers put a prefix before every name; one checkpoint may have tensors of its own."""
+    base, tuned_base = blocks(prefix, extra[0]), blocks(other, extra[1])
+    result = both(tmp_path, base, {name: 1.01 * x for name, x in tuned_base.items()})
+    assert len(result.analysed) == 4
+    for row in result.analysed:
+        assert row["after"].removeprefix(other) == row["before"].removeprefix(prefix)
+        assert row["relative_change"] == pytest.approx(0.01, rel=1e-4)
+        assert row["notes"].startswith("paired by name without the prefix")
+    assert len(result.unpaired) == sum(extra)
+    [remark] = [note for note in result.notes if "prefix" in note]
+    assert remark.startswith("4 pairs have the same name only without the prefix ")
+    assert all(repr(word) in remark for word in (prefix, other) if word)
+
+
+def test_prefixes_that_explain_not_all_pair_nothing(tmp_path: Path) -> None:
+    """One name without a counterpart, one other shape, or two ways to pair: nothing is guessed."""
+    base = blocks()
+    other = blocks("model.")
+    lacking = {name: x for name, x in other.items() if "ending" not in name} | {
+        "model.x.thing": np.ones((9, 7))
+    }
+    reshaped = other | {"model.ending.thing": np.ones((7, 9))}
+    twice = other | blocks("copy.")
+    for i, changed in enumerate((lacking, reshaped, twice)):
+        result = both(tmp_path / str(i), base, changed)
+        assert result.analysed == []
+        assert len(result.unpaired) == len(base) + len(changed)
+
+
+def test_single_tensors_pair_if_one_name_ends_with_the_other(tmp_path: Path) -> None:
+    w = np.random.default_rng(0).standard_normal((6, 5))
+    pairs = {("w", "module.w"): 1, ("module.w", "w"): 1, ("w", "ww"): 0, ("a.w", "b.w"): 0}
+    for i, ((before, after), count) in enumerate(pairs.items()):
+        assert len(both(tmp_path / str(i), {before: w}, {after: w}).analysed) == count
+    assert both(tmp_path / "more", {"w": w}, {"a.w": w, "b": w}).analysed == []
+
+
+def test_prefixes_do_not_join_unlike_places(tmp_path: Path) -> None:
+    """Two layers that each model has alone are not the same layers."""
+    rng = np.random.default_rng(1)
+    base = {f"model.{Q.format(i)}": rng.standard_normal((6, 6)) for i in (2, 3)}
+    other = {f"model.{UP.format(i)}": rng.standard_normal((6, 6)) for i in (2, 3)}
+    assert both(tmp_path, base, other).analysed == []

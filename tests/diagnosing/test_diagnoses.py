@@ -201,7 +201,7 @@ def test_nothing_of_a_group_enters_its_own_verdicts() -> None:
 def test_without_a_calibration_it_is_said_what_cannot_be_told() -> None:
     found = diagnose(rows_of_update(0.5))
     assert found.verdict == "no calibration"
-    assert "cannot be told without runs of known data" in found.text
+    assert "stays open: that takes a calibration, made from runs whose data is known" in found.text
     assert found.position is found.p_narrow is found.rank_p_broad is found.error_rate is None
 
 

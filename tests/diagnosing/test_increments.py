@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from tests.support.updates import rows_of_update
 
 from sigmascope.diagnosing import diagnose_increments
+from sigmascope.diagnosing.increments import _any_order, clearest_split
 
 
 def series(shares: list[float], seed: int = 0, **options: Any) -> list[Any]:
@@ -22,13 +24,15 @@ def test_a_change_is_found_where_it_is() -> None:
     assert found.changed
     assert found.left_out == 2
     assert found.split == 6
-    assert found.p == pytest.approx(2 / 2**8)
+    assert found.p == pytest.approx(2 / 70)  # 70 ways to choose 4 of 8 increments
+    assert found.least_p == found.p
     assert (found.matrices, found.blocks) == (24, 8)
     assert np.exp(found.before) > 0.55 > 0.52 > np.exp(found.after)
     assert "From 6000 to 7000 on each increment is spread over fewer directions" in found.text
     rising = diagnose_increments(series([0.50] * 5 + [0.56] * 5))
     assert rising.changed
     assert "over more directions" in rising.text
+    assert "The p-value holds if, without a change, any order" in rising.text
 
 
 def test_the_first_quarter_does_not_count() -> None:
@@ -37,12 +41,65 @@ def test_the_first_quarter_does_not_count() -> None:
     assert "No change of the spread is distinguishable" in found.text
 
 
-def test_chance_is_called_a_change_as_rarely_as_it_says() -> None:
-    called = sum(
-        diagnose_increments(series([0.55] * 8, seed=seed, noise=0.05)).changed
-        for seed in range(1, 201)
-    )
-    assert called <= 18  # 10 expected; P(more than 18) < 0.01
+def rejected(
+    shared: float, carried: float, change: float = 0.0, runs: int = 200, blocks: int = 8
+) -> int:
+    """Count p <= 0.05 in runs of 9 increments, in deviations of the noise of a block.
+
+    `shared` is the size of chance that all blocks of an increment have in common, `carried` the
+    correlation of a block's own noise from one increment to the next, `change` the step after the
+    fourth.
+    """
+    rng, count = np.random.default_rng(5), 0
+    for _ in range(runs):
+        values = rng.standard_normal((blocks, 9))
+        for t in range(1, 9):
+            values[:, t] *= np.sqrt(1 - carried**2)
+            values[:, t] += carried * values[:, t - 1]
+        values += shared * rng.standard_normal(9) + change * (np.arange(9) > 3)
+        count += clearest_split(values, 0)[1] <= 0.05
+    return count
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.2, 0.5, 1.0, 10.0])
+@pytest.mark.parametrize("carried", [0.0, 0.3, 0.6])
+def test_chance_is_called_a_change_as_rarely_as_it_says(shared: float, carried: float) -> None:
+    """Signs of blocks alone reject up to all for shared chance, orders alone 30 % for carried."""
+    assert rejected(shared, carried) <= 18  # P(Binomial(200, 0.05) > 18) < 0.005
+
+
+@pytest.mark.parametrize(("change", "least"), [(0.5, 5), (1.0, 29), (2.0, 48)])
+def test_a_change_is_found_as_often_as_measured(change: float, least: int) -> None:
+    """9, 37 and 50 of 50 runs were measured, whose increments share chance of 0.2."""
+    assert rejected(0.2, 0.0, change, runs=50) >= least
+
+
+def test_orders_are_all_tried_or_drawn() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal(6) + np.repeat([0.0, 2.0], 3)
+
+    def clear(series: Any) -> float:
+        n = len(series)
+        return max(
+            abs(np.mean(series[s:]) - np.mean(series[:s])) * np.sqrt(s * (n - s) / n)
+            for s in range(1, n)
+        )
+
+    every = [clear(np.array(order)) for order in permutations(values)]
+    assert _any_order(values, 0) == np.mean(np.array(every) >= clear(values) * (1 - 1e-9))
+    many = rng.standard_normal(20) + np.repeat([0.0, 0.8], 10)
+    assert _any_order(many, 0) == _any_order(many, 0)
+    assert abs(_any_order(many, 0) - _any_order(many, 1)) < 0.05
+    assert _any_order(np.repeat([0.0, 9.0], 10), 0) >= 1e-4
+    assert _any_order(np.zeros(5), 0) == 1.0
+
+
+def test_few_increments_say_that_nothing_could_be_significant() -> None:
+    found = diagnose_increments(series([0.56] * 3 + [0.3] * 2))
+    assert found.p == found.least_p == pytest.approx(1 / 3)
+    assert not found.changed
+    assert "With 4 increments and 8 blocks the least p is 0.33: no change could be" in found.text
+    assert "the least p" not in diagnose_increments(series([0.56] * 10)).text
 
 
 def test_few_blocks_or_increments_are_said() -> None:

@@ -52,7 +52,7 @@ def headline(table: ss.Scan | ss.Comparison, day: date | None = None) -> tuple[s
 def test_a_checkpoint_without_faults(tmp_path: Path) -> None:
     scan = ss.scan(saved(tmp_path, "model", weights()))
     sentence, facts = headline(scan, date(2026, 3, 1))
-    wanted = "12 matrices: no sign of damage, and none is far from the others of its role."
+    wanted = "12 matrices: no sign of damage, and no outlier in any role."
     assert sentence == wanted
     assert facts == f"{12 * 96 * 96:,} parameters · 1 file · page made on 2026-03-01"
     assert "page made" not in headline(scan)[1]
@@ -83,9 +83,14 @@ def test_the_size_and_the_kind_of_a_change(rank: int, tmp_path: Path) -> None:
         after[name] = (W + size * update).astype(np.float32)
     one, other = saved(tmp_path, "before", before), saved(tmp_path, "after", after)
     sentence, facts = headline(ss.compare(one, other))
-    kinds = {2: "few directions of each matrix: 2 of 96 exceed the noise", 96: "many directions"}
-    assert sentence.startswith("The weights changed by 5.000 % of their size, in all roles alike")
-    assert f"along {kinds[rank]}" in sentence
+    kinds = {
+        2: "lies along few directions; 2 of 96 exceed the noise edge.",
+        96: "is spread over many directions.",
+    }
+    assert sentence == (
+        "The weights changed by 5.000 % (‖ΔW‖/‖W‖), with no clear difference between roles. "
+        f"In a typical matrix the change {kinds[rank]}"
+    )
     assert facts == f"{12 * 96 * 96:,} parameters · 2 files"
 
 
@@ -97,6 +102,27 @@ def test_the_place_of_a_change(tmp_path: Path) -> None:
     }
     one, other = saved(tmp_path, "before", before), saved(tmp_path, "after", after)
     assert ", most in q and least in k" in headline(ss.compare(one, other))[0]
+
+
+def test_few_directions_are_few() -> None:
+    """81 of 384 are not few, although ten of them hold most of the energy."""
+    rng = np.random.default_rng(3)
+    before = weights(n=128)
+    steep = np.arange(1, 129) ** -1.1
+    after = {
+        name: W + (0.01 * rng.standard_normal(W.shape) @ np.diag(steep)).astype(np.float32)
+        for name, W in before.items()
+    }
+    sentence, _ = headline(ss.compare(before, after))
+    assert "few" not in sentence
+    assert re.search(r"ten directions hold \d+ % of the energy of the change; \d+ of 128", sentence)
+
+
+def test_one_changed_matrix_of_many_is_named() -> None:
+    before = weights()
+    name = next(iter(before))
+    sentence, _ = headline(ss.compare(before, before | {name: 2 * before[name]}))
+    assert f"in 1 of 12 matrices, that is {name}" in sentence
 
 
 def test_no_change(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_what_lies_beyond_is_counted_of_the_row(
     page = browser.new_page()
     page.goto(path.as_uri())
     text = page.locator("#density text", has_text="beyond").text_content() or ""
-    found = re.match(r"([\d.]+)(?: ± ([\d.]+))? values? beyond, up to 900 →", text)
+    found = re.match(r"([\d.]+)(?: ± ([\d.]+))? more beyond this axis, up to 900 →", text)
     assert found
     assert (found[2] is None) == (count < k), "exact where the row has them all"
     assert abs(float(found[1]) - count) <= float(found[2] or 0)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
 from tests.support.html_pages import Open
 from tests.support.made_rows import ODD
 
@@ -123,7 +124,7 @@ def test_sides_of_a_pair_are_switched(opened: Open) -> None:
     assert page.locator("#ranks path.series").count() == 4
     page.locator("#side").get_by_label("before").check()
     assert "before" in (page.locator("#density-caption").text_content() or "")
-    headers = page.locator("#numbers thead th").all_text_contents()
+    headers = page.locator("#numbers table").nth(1).locator("thead th").all_text_contents()
     assert headers == ["Measure", "before", "after", "change", "ΔW", "ΔW without decay"]
 
 
@@ -154,3 +155,45 @@ def test_the_table_has_several_measures(opened: Open) -> None:
     again = page.locator("#table thead th").all_text_contents()
     assert sum("effective rank of ΔW" in text for text in again) == 1
     assert any("relative change" in text for text in again)
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_numbers_of_a_pair_stand_under_their_own_head_and_in_sight(
+    opened: Open, width: int
+) -> None:
+    page = opened("comparison", width)
+    tables = page.locator("#numbers table")
+    assert page.locator("#numbers h3").all_text_contents() == [
+        "Measures of the pair as a whole",
+        "Measures of each matrix",
+    ]
+    assert tables.nth(0).locator("thead th").all_text_contents() == ["Measure", "Value"]
+    rows = tables.nth(0).locator("tbody tr").all()
+    assert any("relative change" in (row.text_content() or "") for row in rows)
+    for row in rows:
+        box = row.locator("td").bounding_box()
+        assert row.locator("td").count() == 1
+        assert box is not None
+        assert box["x"] + box["width"] <= width
+    heads = tables.nth(1).locator("thead th").count()
+    assert heads == 6
+    for row in tables.nth(1).locator("tbody tr").all():
+        assert row.locator("th, td").count() == heads, "a number under each head"
+    names = tables.nth(1).locator("tbody th").first
+    before = names.bounding_box()
+    tables.nth(1).locator("..").evaluate("(box) => { box.scrollLeft = 400; }")
+    assert names.bounding_box() == before, "names stay in sight"
+
+
+@pytest.mark.parametrize("kind", ["scan", "comparison"])
+def test_notes_in_charts_stay_inside_them(opened: Open, kind: str) -> None:
+    """The notes on values below the axis were cut off at the left, three of them in one line."""
+    page = opened(kind, 400)
+    for chart in page.locator("#one svg").all():
+        frame = chart.bounding_box()
+        assert frame is not None
+        for text in chart.locator("text").all():
+            box = text.bounding_box()
+            assert box is not None
+            assert box["x"] >= frame["x"] - 1, text.text_content()
+            assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1, text.text_content()

@@ -156,7 +156,7 @@ def test_what_lies_beyond_is_counted_of_the_row(count: int, k: int) -> None:
     row = scan_row("w", 0, "up", shape) | evidence(shape) | columns_of(values, shape, 0.0, k)
     ax = Plots([row]).density("w")
     (text,) = [one.get_text() for one in ax.texts]
-    shown = text.partition(" beyond, up to 900 →")[0].split(" ± ")
+    shown = text.partition(" more beyond this axis, up to 900 →")[0].split(" ± ")
     assert len(shown) == 1 + (k < count)
     assert abs(float(shown[0]) - count) <= float(shown[-1]) * (k < count)
     curve = curve_of(row)

@@ -75,6 +75,26 @@ def test_a_pair_names_both_if_they_differ(tmp_path: Path) -> None:
     assert ss.compare(base, adapter, k=4).architecture == named
 
 
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({"model_type": "llama"}, "LlamaForCausalLM"),
+        ({"model_type": "llama", "architectures": ["LlamaModel"]}, "LlamaForCausalLM → LlamaModel"),
+        ({"model_type": "mistral"}, "LlamaForCausalLM → mistral"),
+        ({}, "LlamaForCausalLM"),
+    ],
+)
+def test_a_type_without_a_class_is_the_same_model(
+    tmp_path: Path, settings: Any, shown: str
+) -> None:
+    """A config.json without `architectures` has "bert", where its partner has "BertModel"."""
+    folders = [model(tmp_path / name, 1) for name in ("before", "after")]
+    first = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+    for folder, config in zip(folders, (first, settings), strict=True):
+        (folder / "config.json").write_text(json.dumps(config))
+    assert ss.compare(*folders, k=4).architecture == shown
+
+
 def test_a_page_says_that_it_is_a_part(tmp_path: Path) -> None:
     folder = model(tmp_path / "model")
     part = ss.scan(folder, k=4, shard=(1, 2))

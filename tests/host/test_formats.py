@@ -8,8 +8,14 @@ import gzip
 import io
 import json
 import lzma
+import pickle
+import struct
 import tarfile
+import zipfile
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +29,19 @@ def packed() -> bytes:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
         archive.addfile(tarfile.TarInfo("x"))
+    return made.getvalue()
+
+
+def archive(save: Callable[..., None], **arrays: np.ndarray[Any, Any]) -> bytes:
+    made = io.BytesIO()
+    save(made, **arrays)
+    return made.getvalue()
+
+
+def zipped(name: str) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as files:
+        files.writestr(name, b"{}")
     return made.getvalue()
 
 
@@ -40,7 +59,6 @@ CONTENTS = {
         b"version https://git-lfs.github.com/spec/v1\noid",
         "a Git LFS pointer, .*lfs pull",
     ),
-    "zip": (b"PK\x03\x04\x14\x00\x00\x00\x08\x00", "a zip archive, as PyTorch writes"),
     "gzip": (gzip.compress(b"1" * 100), "packed by gzip: unpack it"),
     "bzip2": (bz2.compress(b"1" * 100), "packed by bzip2"),
     "xz": (lzma.compress(b"1" * 100), "packed by xz"),
@@ -48,10 +66,31 @@ CONTENTS = {
     "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document"),
     "png": (b"\x89PNG\r\n\x1a\n" + bytes(30), "an image"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(30), "an HDF5 file"),
-    "npy": (b"\x93NUMPY\x01\x00" + bytes(30), "a .npy file: it is read if its name ends so"),
-    "gguf": (b"GGUF\x09\x00\x00\x00" + bytes(30), "a GGUF file: it is read if its name ends so"),
-    "parquet": (b"PAR1\x15\x04\x15" + bytes(30), "a Parquet file"),
-    "pickle": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a pickle, as PyTorch wrote before"),
+    "parquet": (
+        b"PAR1\x15\x04\x15" + bytes(30),
+        r"a Parquet file: .*ParquetFile\(path\).iter_batches\(\) to GramAccumulator",
+    ),
+    "fastText": (struct.pack("<12i", 793712314, 12, 16, *range(9)), "a model of fastText: load"),
+    "ctranslate2": (
+        struct.pack("<IH", 6, 12) + b"WhisperSpec\x00" + bytes(60),
+        r"a model of CTranslate2 \(WhisperSpec\): open the checkpoint that it was made of",
+    ),
+    "tflite": (b"\x1c\x00\x00\x00TFL3" + bytes(60), "a model of TensorFlow Lite"),
+    "ncnn": (b"7767517\n999 1782\nInput  input.1  0 1 in0\n", "the layers of an ncnn model"),
+    "ncnn's weights": (struct.pack("<I", 0x01306B47) + bytes(60), "weights of ncnn, whose shapes"),
+    "cactus": (struct.pack("<I", 0x05E12A84) + bytes(60), "a model of Cactus"),
+    "mat 5": (b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(90), "a MATLAB file.*loadmat"),
+    "mat 7.3": (b"MATLAB 7.3 MAT-file, Platform: GLNXA64" + bytes(90), "a MATLAB file.*h5py"),
+    "matrix market": (b"%%MatrixMarket matrix array real\n2 2\n", "a Matrix Market file: scipy"),
+    "ggml": (b"tjgg\x03\x00\x00\x00" + bytes(60), "a file of GGML of before GGUF"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(60), "packed by zstd: unpack"),
+    "sqlite": (b"SQLite format 3\x00" + bytes(60), "a database of SQLite"),
+    "npz": (archive(np.savez, w=np.ones((2, 3))), r"a .npz archive.* as dict\(np.load\(path\)\)"),
+    "keras": (zipped("metadata.json"), "an archive of Keras"),
+    "pickled array": (pickle.dumps({"a": np.ones(3)}), "a pickle of arrays of NumPy, which is not"),
+    "pickled object": (pickle.dumps(Fraction(1, 3), 2), "a pickle of fractions.Fraction, which"),
+    "newer pickle": (pickle.dumps(Fraction(1, 3), 5), "a pickle of fractions.Fraction, which"),
+    "pickle": (b"\x80\x04\x95\x04\x00\x00\x00\x00\x00\x00\x00K\x01.", "a pickle"),
 }
 
 
@@ -61,10 +100,6 @@ def test_files_are_called_what_they_are(name: str, suffix: str, tmp_path: Path) 
     content, message = CONTENTS[name]
     path = tmp_path / f"model{suffix}"
     path.write_bytes(content)
-    if (name, suffix) in (("zip", ".bin"), ("npy", ".npy")):
-        message = "no readable"  # the format that is expected, damaged
-    if (name, suffix) == ("gguf", ".gguf"):
-        message = "GGUF version 9"
     with pytest.raises(ss.CheckpointError, match=rf"model\{suffix}.* {message}"):
         ss.open_checkpoint(path)
 
@@ -101,6 +136,40 @@ def test_what_is_safetensors_is_not_taken_for_another(tmp_path: Path) -> None:
         path = tmp_path / "x.safetensors"
         path.write_bytes(length.to_bytes(8, "little") + header.ljust(length))
         assert [record["name"] for record in ss.open_checkpoint(path).info()] == ["w"]
+
+
+@pytest.mark.parametrize("suffix", [".model", ".bin", ".safetensors", ".dat", ""])
+def test_what_is_not_recognised_is_printed(suffix: str, tmp_path: Path) -> None:
+    """The length that such bytes would be means nothing for files of other names."""
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(b"E5S1" + bytes(range(60)))
+    with pytest.raises(ss.CheckpointError, match=r"it begins with b'E5S1\\x00\\x01\\x02\\x03'"):
+        ss.open_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("saved_model.pb", "a SavedModel of TensorFlow: give .*load_checkpoint to open_checkpoint"),
+        ("model.ckpt.data-00000-of-00001", "a checkpoint of TensorFlow: give"),
+        ("arrays.npz", r"not read: 'arrays.npz': save the arrays as .npy"),
+    ],
+)
+def test_folders_are_called_what_they_are(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(bytes(60))
+    with pytest.raises(ss.CheckpointError, match=rf"no \.safetensors file.*{message}"):
+        ss.open_checkpoint(tmp_path)
+
+
+def test_a_matrix_of_another_file_is_refused_with_the_call_to_use(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"PAR1" + bytes(60))
+    with pytest.raises(ss.CheckpointError, match=r"iter_batches\(\) to GramAccumulator"):
+        ss.svds(path)
+    path = tmp_path / "a.toy"
+    path.write_bytes(b"TOY0" + bytes(60))
+    with pytest.raises(ss.CheckpointError, match=r"open_checkpoint\('.*a\.toy'\)\[name\] is one"):
+        ss.svds(path)
 
 
 def test_noise_is_not_recognised() -> None:

@@ -167,12 +167,25 @@ def test_info_groups_or_lists(tmp_path: Path) -> None:
 def test_problems_of_one_reason_are_one_line(tmp_path: Path) -> None:
     tensors = [Stored(f"codes.{i}", "F4", (4, 4)) for i in range(30)]
     found = ss.scan(opened(tmp_path, *tensors))
-    brief, full = screen(), screen(UNLIMITED)
-    report.show_scan(brief, found)
-    report.show_scan(full, found)
-    line = "  codes.0, codes.1, codes.2 and 27 more: dtype F4 is not decoded"
-    assert line in shown(brief).splitlines()
-    assert f"  {', '.join(f'codes.{i}' for i in range(30))}: dtype F4 is not decoded" in shown(full)
+    for out in (screen(), screen(UNLIMITED)):
+        report.show_scan(out, found)
+        assert "  codes.{0 to 29}: dtype F4 is not decoded" in shown(out).splitlines()
+
+
+def test_a_reason_stands_before_many_names_and_the_range_of_their_changes() -> None:
+    names = [f"h.{i}.{x}.bias" for i in range(24) for x in ("key", "query", "LayerNorm")]
+    more = [f"encoder.part_{letter}.bias" for letter in "abcdefgh"]
+    sizes = {name: 0.01 * (i + 1) for i, name in enumerate(names)}
+    for out in (screen(), screen(UNLIMITED)):
+        by_reason(out, "Left:", [(name, "not a matrix") for name in (*names, *more)], "", sizes)
+        lines = shown(out).splitlines()
+        assert lines[:3] == [
+            "Left:",
+            "  80 tensors (|dW| 0.0100 to 0.720): not a matrix",
+            "    h.{0 to 23}: key.bias, query.bias, LayerNorm.bias",
+        ]
+        assert ("    and 3 more" in lines) == (out.width == 80)
+        assert ("    encoder.part_h.bias" in lines) == (out.width > 80)
 
 
 def test_many_problems_are_counted() -> None:

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.support.checkpoints import opened, write_file
 from tests.support.mixed_checkpoint import DOWN, UP, column, mixed
@@ -102,6 +103,44 @@ def test_nonfinite_values_are_counted_and_placed_and_the_scan_goes_on(folder: Pa
     assert row["converged"] is False
 
 
+MASKS = {
+    "causal": np.triu(np.full((9, 9), -np.inf), 1),
+    "heads": np.broadcast_to(np.triu(np.full((6, 6), -np.inf), 1), (1, 2, 6, 6)),
+    "of one row": np.where(np.arange(8) < 3, 0, -np.inf),
+    "signed zero": np.where(np.eye(4) == 1, -0.0, -np.inf),
+}
+
+
+@pytest.mark.parametrize("what", MASKS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_masks_of_attention_are_not_errors(what: str, dtype: Any) -> None:
+    numbers = np.ascontiguousarray(MASKS[what], dtype)
+    found = ss.scan({"mask": numbers, "w": np.eye(3, dtype=np.float32)})
+    assert found.failed == []
+    rows = [row for row in found if row["tensor"] == "mask"]
+    assert {row["status"] for row in rows} == {"entrywise"}
+    assert sum(row["inf"] for row in rows) == np.isinf(numbers).sum()
+    assert sum(row["zeros"] for row in rows) == (numbers == 0).sum()
+    assert all(row["reason"].startswith("a mask: ") for row in rows)
+    assert all(row["converged"] for row in rows)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (4, 5)])
+def test_nothing_but_infinity_is_an_error(shape: tuple[int, ...]) -> None:
+    (row,) = ss.scan({"w": np.full(shape, -np.inf, np.float32)}).failed
+    assert "infinite entries" in row["reason"]
+
+
+@pytest.mark.parametrize("other", [np.nan, np.inf, 1.0, 1e-30])
+@pytest.mark.parametrize("shape", [(12,), (3, 4)])
+def test_masks_with_any_other_number_are_errors(other: float, shape: tuple[int, ...]) -> None:
+    numbers = np.zeros(shape, np.float32)
+    numbers[-1] = -np.inf
+    numbers.flat[1] = other
+    (row,) = ss.scan({"mask": numbers}).failed
+    assert "infinite" in row["reason"]
+
+
 @pytest.mark.usefixtures("density_of_small_matrices")
 @pytest.mark.parametrize("effort", ["top", "density", "exact"])
 def test_every_measure_of_every_effort_has_a_column(tmp_path: Path, effort: str) -> None:
@@ -179,7 +218,7 @@ def test_an_excluded_tensor_is_no_problem(folder: Path) -> None:
         ({"effort": "all"}, "effort is one of top, density, exact, not 'all'"),
         ({"k": 0}, "k must be positive, not 0"),
         ({"tol": float("nan")}, "tol must be positive, not nan"),
-        ({"seed": -1}, "seed must be between"),
+        ({"seed": -1}, "seed must be an integer between .*, not -1"),
         ({"num_threads": 0}, "num_threads must be at least 1"),
         ({"memory_limit": "much"}, "memory_limit 'much'"),
         (

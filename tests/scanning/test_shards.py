@@ -156,7 +156,8 @@ def test_shards_and_merge_on_the_command_line(folder: Path, tmp_path: Path) -> N
     paths = [tmp_path / f"{index}.jsonl" for index in range(2)]
     for index, path in enumerate(paths):
         status, _, _ = invoke(
-            "scan", folder, "--shard", f"{index}/2", "--resume", path, "-k", 4, "--quiet"
+            *("scan", folder, "--shard", f"{index}/2", "--resume", path),
+            *("-k", 4, "--seed", 0, "--quiet"),
         )
         assert status in (0, 1)  # the NaN is in one of them
     out = tmp_path / "whole.parquet"
@@ -175,6 +176,8 @@ def test_shards_and_merge_on_the_command_line(folder: Path, tmp_path: Path) -> N
 
 def test_processes_on_the_command_line(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.jsonl"
-    status, _, _ = invoke("scan", folder, "--workers", 2, "-k", 4, "--out", out, "--quiet")
+    status, _, _ = invoke(
+        *("scan", folder, "--workers", 2, "-k", 4, "--seed", 0, "--out", out, "--quiet")
+    )
     assert status == 1
     assert bits(ss.Scan.load(out)) == bits(ss.scan(folder, k=4))

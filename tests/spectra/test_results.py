@@ -60,7 +60,7 @@ def test_svd_unpacks_as_numpy_does(svd):
     text = repr(svd)
     assert "k = 2" in text
     assert "sigma = [3, 1]" in text
-    assert "error <= 2e-07" in text
+    assert "error <= 2e-07, residual <= " in text
     assert "converged" in text
     assert "NOT" not in text
     assert "NOT converged" in repr(dataclasses.replace(svd, converged=False))

@@ -93,7 +93,7 @@ def test_what_has_not_converged_is_named_once() -> None:
         (lambda x: ss.svds(x, 21), r"k = 21 must be between 1 and min\(m, n\) = 20"),
         (lambda x: ss.randomized_svd(x, 21), r"k = 21 must be between"),
         (lambda x: ss.svds(x, 2, tol=0), "tol must be positive"),
-        (lambda x: ss.svds(x, 2, seed=-1), "seed must be between"),
+        (lambda x: ss.svds(x, 2, seed=-1), "seed must be an integer between"),
         (lambda x: ss.svds(x, 2, method="qr"), "method is"),
         (lambda x: ss.svdvals(x, accuracy="some"), "accuracy is"),
         (lambda x: ss.spectral_density(x, probes=1), "at least 2 probes"),

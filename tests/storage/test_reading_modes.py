@@ -149,9 +149,12 @@ def test_a_checkpoint_carries_how_it_is_read(small: Path) -> None:
             call()
 
 
+HOW = ("-k", "3", "--seed", "0", "--json")
+
+
 def test_reading_on_the_command_line(small: Path) -> None:
     def lines(*arguments: str) -> list[str]:
-        found = CliRunner().invoke(app, ["scan", str(small), "-k", "3", "--json", *arguments])
+        found = CliRunner().invoke(app, ["scan", str(small), *HOW, *arguments])
         assert found.exit_code == 0, found.output
         return [line.partition('"seconds"')[0] for line in found.stdout.splitlines()]
 
@@ -175,8 +178,9 @@ def test_a_file_cut_short_is_named_with_its_end(left: int, tmp_path: Path) -> No
             call()
     with pytest.raises(ss.CheckpointError, match="raw ends at byte"):
         a[:, 3:5].load()
-    if left >= 4097:
-        assert a[:10].load().shape == (10, 100)
+    if left >= 4097:  # rows that are there still: nothing says that they are the old ones
+        with pytest.raises(ss.CheckpointError, match=f"it had 360000 bytes.*now it has {left} "):
+            a[:10].load()
 
 
 @pytest.mark.parametrize("reading", READINGS)

@@ -82,7 +82,7 @@ def test_digits_outside_the_components_are_kept() -> None:
     X = rng.standard_normal((300, 3)) * [1e6, 1.0, 1.0]
     found = streamed(X, 1)
     v = found.components[0]
-    with pytest.warns(ss.ConvergenceWarning, match=r"the noise variance is .* \+- .*: so are"):
+    with pytest.warns(ss.ConvergenceWarning, match=r"the noise variance is .* ± .*: so are"):
         likelihoods = found.log_likelihood(X)
     outside = np.linalg.norm(np.cross(X - found.mean, v), axis=1) ** 2
     along = ((X - found.mean) @ v) ** 2 / found.explained_variance[0]
@@ -114,7 +114,7 @@ def flat_sketch() -> ss.PrincipalComponents:
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: streamed(rows(4, 6), 4).precision(), r"the noise variance is 0 \+- .*keep fewer"),
+        (lambda: streamed(rows(4, 6), 4).precision(), r"the noise variance is 0 ± .*keep fewer"),
         (lambda: flat_sketch().precision(), "the noise variance is .*may be singular"),
         (
             lambda: streamed(np.c_[rows(), rows()[:, :1]], 7).log_likelihood(np.ones((1, 7))),

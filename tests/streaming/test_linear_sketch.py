@@ -211,7 +211,7 @@ def test_what_is_refused_changes_nothing(
         (lambda: sketch(width=3), "width = 3 must be at least k = 4"),
         (lambda: sketch(core=16), "core = 16 must be at least width = 17"),
         (lambda: sketch(probes=3), "at least 4 probes, not 3"),
-        (lambda: sketch(seed=-1), "seed must be between"),
+        (lambda: sketch(seed=-1), "seed must be an integer between"),
         (lambda: sketch().svd(), "nothing was added"),
         (lambda: sketch().merge(sketch(seed=1)), "'seed': 0.*'seed': 1"),
         (lambda: sketch().merge(sketch(probes=9)), "'probes': 16.*'probes': 9"),

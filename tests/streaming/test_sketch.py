@@ -187,7 +187,7 @@ def test_rows_of_no_height_change_nothing() -> None:
         (lambda: ss.Sketch(5, 0), r"k = 0 must be between 1 and n_cols = 5"),
         (lambda: ss.Sketch(5, 6), r"k = 6 must be between 1 and n_cols = 5"),
         (lambda: ss.Sketch(50, 6, width=5), r"width = 5 must be at least k = 6"),
-        (lambda: ss.Sketch(5, 1, seed=-1), r"seed must be between"),
+        (lambda: ss.Sketch(5, 1, seed=-1), r"seed must be an integer between"),
         (lambda: ss.Sketch(5, 1).update(np.ones((2, 4))), r"rows of 4 columns.*n_cols = 5"),
         (lambda: ss.Sketch(5, 1).update(np.ones(5)), r"2 dimensions"),
         (lambda: ss.Sketch(5, 1).svd(), r"seen no rows"),

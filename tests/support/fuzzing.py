@@ -8,18 +8,21 @@ parts are replaced by what they should not be, and bytes are changed at last, or
 
 from __future__ import annotations
 
-import io
 import json
-import pickle
 import struct
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.support import fuzzing_distributed, fuzzing_flax, fuzzing_gguf, fuzzing_onnx
+from tests.support import (
+    fuzzing_distributed,
+    fuzzing_flax,
+    fuzzing_gguf,
+    fuzzing_onnx,
+    fuzzing_pickles,
+)
 from tests.support.checkpoints import encoded, entry, framed
 from tests.support.fuzzing_groups import strange_weight
 
@@ -178,85 +181,6 @@ def safetensors(rng: Rng, folder: Path, name: str = "model.safetensors") -> Path
     return folder / name
 
 
-def _text(value: str) -> bytes:
-    raw = value.encode("utf-8", "surrogatepass")
-    return b"X" + struct.pack("<I", len(raw)) + raw
-
-
-def _number(value: int) -> bytes:
-    return pickle.dumps(value, 2)[2:-1]
-
-
-_BARE = [b"(", b")", b"]", b"}", b"2", b"0", b"R", b"b", b"t", b"\x85", b"u", b"s", b"e"]
-"""Instructions without an argument."""
-
-
-def _instructions(rng: Rng) -> list[bytes]:
-    """Those of a dict of tensors, as PyTorch writes it."""
-    out = [b"\x80\x02", b"}", b"q\x00", b"("]
-    for number in range(int(rng.integers(1, 4))):
-        kind = pick(rng, ["FloatStorage", "DoubleStorage", "BFloat16Storage", "ByteStorage"])
-        m, n = (int(x) for x in rng.integers(1, 5, 2))
-        out += [_text(f"layers.{number}.w"), b"ctorch._utils\n_rebuild_tensor_v2\n", b"(", b"("]
-        out += [_text("storage"), f"ctorch\n{kind}\n".encode(), _text("0"), _text("cpu")]
-        out += [_number(64), b"t", b"Q", _number(0), _number(m), _number(n), b"\x86"]
-        out += [
-            _number(n),
-            _number(1),
-            b"\x86",
-            b"\x89",
-            b"ccollections\nOrderedDict\n",
-            b")",
-            b"R",
-        ]
-        out += [b"t", b"R"]
-    return [*out, b"u", b"."]
-
-
-def _other_instruction(rng: Rng) -> bytes:
-    kind = int(rng.integers(4))
-    if kind == 0:
-        return _number(int(pick(rng, [n for n in NUMBERS if type(n) is int])))
-    if kind == 1:
-        return _text(pick(rng, TEXTS))
-    if kind == 2:
-        return pick(
-            rng, [b"(", b")", b"]", b"}", b"2", b"0", b"R", b"b", b"t", b"\x85", b"u", b"s", b"e"]
-        )
-    return bytes([int(rng.integers(256))]) + rng.bytes(int(rng.integers(0, 5)))
-
-
-def _changed_program(rng: Rng, program: list[bytes]) -> list[bytes]:
-    out, at = list(program), int(rng.integers(len(program)))
-    how = int(rng.integers(4))
-    if how == 0:
-        del out[at]
-    elif how == 1:
-        out.insert(at, out[int(rng.integers(len(out)))])
-    else:
-        out[at : at + how - 2] = [_other_instruction(rng)]
-    return out or [b"."]
-
-
-def pickled(rng: Rng, folder: Path) -> Path:
-    program = b"".join(times(rng, lambda v: _changed_program(rng, v), _instructions(rng)))
-    made = io.BytesIO()
-    packed = zipfile.ZIP_DEFLATED if rng.random() < 0.05 else zipfile.ZIP_STORED
-    with zipfile.ZipFile(made, "w", packed) as archive:
-        archive.writestr("m/data.pkl", program)
-        if rng.random() < 0.5:
-            archive.writestr("m/byteorder", pick(rng, [b"little", b"little", b"big", b""]))
-        archive.writestr(f"m/data/{pick(rng, ['0', '0', '0', '1', 'é'])}", rng.bytes(256))
-    raw = bytearray(made.getvalue())
-    # A number in a head of a record, or in the directory.
-    marks = [b"PK\x01\x02", b"PK\x05\x06", b"PK\x03\x04"]
-    if rng.random() < 0.3 and (at := raw.find(pick(rng, marks))) >= 0:
-        place = at + 4 + 2 * int(rng.integers(20))
-        raw[place : place + 4] = struct.pack("<I", int(pick(rng, [0, 1, 2**16, 2**31, 2**32 - 1])))
-    (folder / "model.pt").write_bytes(noise(rng, bytes(raw), 0.15))
-    return folder / "model.pt"
-
-
 def npy(rng: Rng, folder: Path) -> Path:
     shape = tuple(int(n) for n in rng.integers(0, 6, int(rng.integers(0, 4))))
     dtype = pick(rng, ["<f4", "<f8", "<f2", ">f4", "|u1", "<i8", "<c8", "|b1", "|V2", "|O", "<U3"])
@@ -369,7 +293,8 @@ def table(rng: Rng, folder: Path) -> Path:
 
 READERS: dict[str, Callable[[Rng, Path], Path]] = {
     "safetensors": safetensors,
-    "pickle": pickled,
+    "pickle": partial(fuzzing_pickles.pickled, noise=noise),
+    "legacy pickle": partial(fuzzing_pickles.legacy, noise=noise),
     "npy": npy,
     "gguf": partial(fuzzing_gguf.gguf, noise=noise),
     "onnx": partial(fuzzing_onnx.onnx, noise=noise),

@@ -22,14 +22,16 @@ def rows_of_update(
     noise: float = 0.01,
     size: float = -2.5,
     width: int = WIDTH,
+    common: float = 0.0,
     **columns: Any,
 ) -> list[Row]:
     """Return rows whose effective ranks are about this share of the full rank, and vary by layer.
 
-    `noise` is the standard deviation of the logarithm of each, `size` that of ||dW|| / ||W||; other
-    columns replace those of every row.
+    `noise` is the standard deviation of the logarithm of each, `common` that of a shift that all
+    share, `size` that of ||dW|| / ||W||; other columns replace those of every row.
     """
     rng = np.random.default_rng(seed)
+    share *= math.exp(common * float(np.random.default_rng([seed, 1]).standard_normal()))
     size += 0.1 * rng.standard_normal()
     decay = -0.01 + 0.002 * rng.standard_normal()
     rows = []

@@ -250,12 +250,18 @@ def with_shape(row: Mapping[str, Any], words: str) -> str:
     return words if None in shape else f"{shape[0]} x {shape[1]}, {words}"
 
 
+def role_in_tower(tower: str | None, role: str) -> str:
+    """Write a role after its tower, if that has a name: "vision q"."""
+    return f"{tower} {role}" if tower else role
+
+
 def counted(count: int, what: str, plural: str | None = None) -> str:
     """Write a count with its noun: "1 tensor", "40 tensors"."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {plural or what + 's'}"
 
 
 _KINDS = {
+    "matrix": ("matrix", "matrices"),
     "integer": ("integer tensor",),
     "empty": ("empty tensor",),
     "tied": ("second name of a tensor", "second names of tensors"),
@@ -263,6 +269,16 @@ _KINDS = {
     "whole": ("weight saved whole", "weights saved whole"),
     "part": ("part of quantised weights", "parts of quantised weights"),
 }
+
+
+def seed_text(options: Mapping[str, Any]) -> str:
+    """Show the seed of a run, and how a drawn one is used again."""
+    seed = options.get("seed")
+    if not options.get("seed_drawn"):
+        return f"seed {seed}"
+    if seed is None:
+        return "a drawn seed for each part, which its rows have"
+    return f"seed {seed}, drawn for this run (--seed {seed} repeats its numbers)"
 
 
 def kinds(counts: Counter[str]) -> str:

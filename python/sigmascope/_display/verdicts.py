@@ -24,6 +24,15 @@ COMPARED = ("analysed", "entrywise")
 NOT_ADAPTED = "not adapted"
 """Reason in the row of a weight that an adapter does not change."""
 
+ALONE_INTEGERS = "integers without a partner"
+"""Reason in a verdict: integers of 2 bytes and more, or booleans, that one checkpoint has alone.
+
+Such buffers count positions or mask them; converters leave them out. Integers of one byte may be
+the codes of weights.
+"""
+
+_CODES = ("I8", "U8", "I4", "U4")
+
 _UNSEEN = {
     "failed": "failed",
     "excluded": "excluded",
@@ -209,4 +218,10 @@ def _why(row: RowView) -> str:
     kind = row.get("kind") or "without a reason"
     if row["status"] == "not analysed" and kind in ("matrix", "stack", "kernel"):
         return "no matrix in the other"
+    if row["status"] == "unpaired" and kind == "integer" and _dtype(row) not in _CODES:
+        return ALONE_INTEGERS
     return _UNSEEN.get(row["status"]) or _UNSEEN.get(kind, kind)
+
+
+def _dtype(row: RowView) -> str | None:
+    return row.get("before_dtype") or row.get("after_dtype")

@@ -5,6 +5,11 @@ from __future__ import annotations
 
 import math
 import operator
+import secrets
+from typing import SupportsIndex
+
+DRAWN_BITS = 53
+"""Random bits of a seed that is drawn: all integers of that size are exact in float64."""
 
 
 def check_rank(k: int, shape: tuple[int, int]) -> None:
@@ -20,11 +25,38 @@ def check_positive(**values: float) -> None:
             raise ValueError(f"{name} must be positive, not {value}")
 
 
-def check_seed(seed: int, name: str = "seed") -> int:
-    """ValueError unless seed fits 64 bits."""
-    if not 0 <= operator.index(seed) < 2**64:
-        raise ValueError(f"{name} must be between 0 and 2**64 - 1, not {seed}")
-    return int(seed)
+def resolve_seed(seed: SupportsIndex | None) -> int:
+    """Return the seed that is given; without one, draw a number that nobody knows.
+
+    A drawn seed has 53 bits, so that tables keep it: readers of JSON and of CSV that take every
+    number for a float64 lose integers above 2^53.
+
+    Raises
+    ------
+    TypeError
+        If the seed is not an integer.
+    ValueError
+        If it is negative or has more than 64 bits.
+    """
+    if seed is None:
+        return secrets.randbits(DRAWN_BITS)
+    wanted = (
+        "seed must be an integer between 0 and 2**64 - 1, or None to draw one that nobody knows"
+    )
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        draw = ": pass int(rng.integers(2**53))" if hasattr(seed, "bit_generator") else ""
+        raise TypeError(f"{wanted}, not {seed!r}{draw}") from None
+    if not 0 <= number < 2**64:
+        raise ValueError(f"{wanted}, not {number}")
+    return number
+
+
+def check_fingerprint(fingerprint: int) -> None:
+    """ValueError unless a fingerprint fits 64 bits."""
+    if not 0 <= operator.index(fingerprint) < 2**64:
+        raise ValueError(f"fingerprint must be between 0 and 2**64 - 1, not {fingerprint}")
 
 
 def check_accuracy(accuracy: str) -> None:

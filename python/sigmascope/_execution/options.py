@@ -175,7 +175,7 @@ class CallOptions:
             raise TypeError(f"executor is a concurrent.futures.Executor, not {executor!r}")
         if reserved < 0:
             raise ValueError(f"reserved must not be negative, it is {reserved}")
-        arguments.check_seed(fingerprint or 0, "fingerprint")
+        arguments.check_fingerprint(fingerprint or 0)
         if precision is None:
             precision = rounding.coarsest_for(a, precisions, on_cuda=chosen.is_cuda)
         return cls(

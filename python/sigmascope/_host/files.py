@@ -43,6 +43,11 @@ _KINDS = {
 }
 
 
+def state_of(status: os.stat_result) -> tuple[int, int, int]:
+    """Return size, time of the last write and inode: a write or a replacement changes them."""
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
 def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
     """Open a regular file, or a symbolic link to one, for reading, without waiting.
 

@@ -10,26 +10,59 @@ LOOK = 4096
 """Number of bytes from which a format is recognised."""
 
 _UNPACK = "unpack it first"
+_READ = "which open_checkpoint reads"
+_ARRAYS = "give its arrays to open_checkpoint, as a dict of arrays by name"
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (
-        b"version ",
+        b"version https://git-lfs",
         "a Git LFS pointer, not the file itself (git lfs pull fetches it)",
     ),
-    (
-        b"PK\x03\x04",
-        "a zip archive, as PyTorch writes .bin, .pt and .pth files, and NumPy .npz: the first are "
-        "read under these names, of the last each array saved as .npy",
-    ),
-    (b"GGUF", "a GGUF file: it is read if its name ends so"),
-    (b"\x93NUMPY", "a .npy file: it is read if its name ends so"),
+    (b"GGUF", f"a GGUF file, {_READ}"),
+    (b"\x93NUMPY", f"a .npy file, {_READ}"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes: save the weights as safetensors"),
-    (b"PAR1", "a Parquet file: a saved scan is loaded by Scan.load and by merge, as .parquet"),
+    (
+        b"PAR1",
+        "a Parquet file: a saved scan is loaded by Scan.load and by merge, as .parquet; of a table "
+        "of numbers, give the batches of pyarrow.parquet.ParquetFile(path).iter_batches() to "
+        "GramAccumulator(columns).extend",
+    ),
+    (
+        b"\xba\x16\x4f\x2f",
+        "a model of fastText: load it by the package fasttext, and give its get_input_matrix() and "
+        "get_output_matrix() to open_checkpoint in a dict",
+    ),
+    (b"\x83\x2a\xe1\x05", "a model of Cactus: open the checkpoint that it was made of"),
+    (b"\x84\x2a\xe1\x05", "a model of Cactus: open the checkpoint that it was made of"),
+    (
+        b"7767517\n",
+        "the layers of an ncnn model, without weights: open the checkpoint that it was made of",
+    ),
+    (
+        b"\x47\x6b\x30\x01",
+        "weights of ncnn, whose shapes are in the .param file: open the checkpoint that they were "
+        "made of",
+    ),
+    (
+        b"%%MatrixMarket",
+        "a Matrix Market file: scipy.io.mmread(path) gives a matrix that svds takes",
+    ),
+    (
+        b"MATLAB 5.0 MAT-file",
+        f"a MATLAB file: {_ARRAYS}, as scipy.io.loadmat(path) returns them",
+    ),
+    (b"MATLAB 7.3 MAT-file", f"a MATLAB file: {_ARRAYS}, as h5py.File(path) holds them"),
+    *(
+        (magic, "a file of GGML of before GGUF: llama.cpp converts it to GGUF")
+        for magic in (b"tjgg", b"fmgg", b"lmgg", b"algg")
+    ),
     (b"\x1f\x8b", f"a file packed by gzip: {_UNPACK}"),
     (b"BZh", f"a file packed by bzip2: {_UNPACK}"),
     (b"\xfd7zXZ\x00", f"a file packed by xz: {_UNPACK}"),
     (b"\x28\xb5\x2f\xfd", f"a file packed by zstd: {_UNPACK}"),
+    (b"\x04\x22\x4d\x18", f"a file packed by lz4: {_UNPACK}"),
     (b"7z\xbc\xaf\x27\x1c", f"a 7z archive: {_UNPACK}"),
     (b"Rar!", f"a RAR archive: {_UNPACK}"),
+    (b"SQLite format 3\x00", "a database of SQLite"),
     (b"%PDF", "a PDF document"),
     (b"\x89PNG", "an image (PNG)"),
     (b"\xff\xd8\xff", "an image (JPEG)"),
@@ -38,7 +71,20 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 )
 _PAGE = "what a server answered in place of the file, mostly: fetch it again, perhaps logged in"
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
+_CLASS = re.compile(
+    rb"c(?P<module>[\w.]{1,99})\n(?P<name>[\w.]{1,99})\n"
+    rb"|\x8c.(?P<module4>[A-Za-z_][\w.]{1,99})\x94?\x8c.(?P<name4>[A-Za-z_][\w.]{1,99})\x94?\x93",
+    re.DOTALL,
+)
+_CTRANSLATE2 = re.compile(rb"[\x01-\x20]\0\0\0.\0(?P<name>\w{1,60}Spec)\0", re.DOTALL)
 _TABLE = re.compile(r"[^\n]*\bname\b,[^\n]*\b(?:file|before_file)\b,")
+_ARCHIVES = (
+    (rb".*\.npy", f"a .npz archive of NumPy: {_ARRAYS}, as dict(np.load(path)) returns them"),
+    (rb"metadata\.json|config\.json", "an archive of Keras: save the weights as safetensors"),
+    (rb"\[Content_Types\]\.xml", "a document of an office program"),
+    (rb"META-INF/.*", "an archive of Java"),
+)
+"""Names of the first file in zip archives."""
 
 
 def recognised(start: bytes) -> str | None:
@@ -57,14 +103,53 @@ def recognised(start: bytes) -> str | None:
     for magic, what in _MAGIC:
         if start.startswith(magic):
             return what
+    if start.startswith(b"PK\x03\x04"):
+        return _archive(start)
     if start[257:262] == b"ustar":
-        return f"a tar archive: {_UNPACK}"
+        return f"a tar archive, as PyTorch wrote before 0.1.10: {_UNPACK}, or load it there"
+    if start[4:8] == b"TFL3":
+        return "a model of TensorFlow Lite: open the checkpoint that it was made of"
+    if found := _CTRANSLATE2.match(start):
+        kind = found["name"].decode()
+        return f"a model of CTranslate2 ({kind}): open the checkpoint that it was made of"
     if _PICKLE.match(start):
-        return (
-            "a pickle, as PyTorch wrote before 1.6: load it there and save it anew, best as "
-            "safetensors"
-        )
+        return _pickle(start)
     return _text(start)
+
+
+def _archive(start: bytes) -> str:
+    """Name a zip archive by the first file in it."""
+    length = int.from_bytes(start[26:28], "little")
+    name = start[30 : 30 + length]
+    for pattern, what in _ARCHIVES:
+        if re.fullmatch(pattern, name, re.DOTALL):
+            return what
+    return "a zip archive, as PyTorch writes"
+
+
+def _pickle(start: bytes) -> str:
+    """Name a pickle that is not one of PyTorch by the first class in it."""
+    found = _CLASS.search(start)
+    kind = ""
+    if found is not None:
+        module, name = found["module"] or found["module4"], found["name"] or found["name4"]
+        kind = f" of {module.decode()}.{name.decode()}"
+        kind = " of arrays of NumPy" if module.startswith(b"numpy") else kind
+    return (
+        f"a pickle{kind}, which is not run here, and not a file of PyTorch: load it by the program "
+        f"that wrote it, if you trust it, and {_ARRAYS}"
+    )
+
+
+def described(start: bytes) -> str:
+    """Return the format of a file in words; its first bytes if that is not recognised.
+
+    Examples
+    --------
+    >>> described(b"(pickled)" + bytes(100))
+    "something that is not recognised: it begins with b'(pickled'"
+    """
+    return recognised(start) or f"something that is not recognised: it begins with {start[:8]!r}"
 
 
 def _text(start: bytes) -> str | None:

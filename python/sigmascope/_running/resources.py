@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from sigmascope._execution.devices import CPU, Device
 from sigmascope._execution.several_devices import with_memory
-from sigmascope._tables.outputs import Limits
+from sigmascope._tables.outputs import JournalSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +45,13 @@ class Resources:
         """Return the options of a matrix that is analysed on one of the devices."""
         return replace(self, devices=tuple(each for each in self.devices if each.name == name))
 
-    def resuming(self, limits: Limits, *, keep_memory: bool) -> Self:
+    def resuming(self, journal: JournalSettings, *, keep_memory: bool) -> Self:
         """Return the options with the memory of a journal that is resumed.
 
         With `keep_memory` the memory limit of the host stays. A limit of the journal that is beyond
         what there is now does not count.
         """
-        host, device = limits
+        host, device = journal.host, journal.device
         options = self
         if host is not None and not keep_memory:
             options = replace(options, memory_limit=host)

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
@@ -16,6 +16,7 @@ from sigmascope._execution import arguments
 from sigmascope._execution.several_devices import devices_of
 from sigmascope._host.memory import resolve_memory
 from sigmascope._host.threads import resolve_threads
+from sigmascope._tables.outputs import JournalSettings
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import AdapterOrigin, Scannable, reopened
@@ -45,6 +46,8 @@ class Options(Resources):
     ----------
     effort, k, tol, accuracy, seed, measures
         As for :func:`sigmascope.spectrum`.
+    seed_drawn
+        True if the caller gave no seed, and this run drew one.
     vectors
         Folder in which the singular vectors of every matrix are saved, or None.
     num_threads, memory_limit, devices
@@ -56,6 +59,7 @@ class Options(Resources):
     tol: float
     accuracy: str
     seed: int
+    seed_drawn: bool = False
     measures: tuple[str, ...] = ()
     vectors: str | None = None
 
@@ -66,7 +70,7 @@ class Options(Resources):
         k: int,
         tol: float,
         accuracy: str,
-        seed: int,
+        seed: int | None,
         num_threads: int | None,
         memory_limit: int | str | None,
         measures: str | Sequence[str] | None = (),
@@ -86,7 +90,8 @@ class Options(Resources):
             k=int(k),
             tol=float(tol),
             accuracy=str(accuracy),
-            seed=arguments.check_seed(seed),
+            seed=arguments.resolve_seed(seed),
+            seed_drawn=seed is None,
             measures=check_measures(measures),
             num_threads=resolve_threads(num_threads),
             memory_limit=resolve_memory(memory_limit),
@@ -97,7 +102,22 @@ class Options(Resources):
         """Return the options as plain JSON, as the header of a saved scan holds them."""
         names = ("effort", "k", "tol", "accuracy", "seed", "vectors")
         own = {name: getattr(self, name) for name in names}
-        return own | {"measures": list(self.measures)} | Resources.recorded(self)
+        drawn = {"seed_drawn": True} if self.seed_drawn else {}
+        return own | drawn | {"measures": list(self.measures)} | Resources.recorded(self)
+
+    def planned(self) -> dict[str, Any]:
+        """Return the record of a plan, without a drawn seed: the run will draw another."""
+        return self.recorded() | ({"seed": None} if self.seed_drawn else {})
+
+    def resuming(self, journal: JournalSettings, *, keep_memory: bool) -> Options:
+        """Return the options with the memory of a journal, and with its seed unless one is given.
+
+        See :meth:`Resources.resuming`.
+        """
+        options = Resources.resuming(self, journal, keep_memory=keep_memory)
+        if not self.seed_drawn or journal.seed is None:
+            return options
+        return replace(options, seed=journal.seed, seed_drawn=False)
 
     def of_spectrum(self) -> dict[str, Any]:
         """Return the arguments by which :func:`sigmascope.spectrum` chooses a method and memory."""

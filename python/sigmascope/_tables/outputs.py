@@ -75,20 +75,34 @@ def check_outputs(
     return None, []
 
 
-class Limits(NamedTuple):
-    """Bytes of the host and of a device that a journal's run may take; None: not known."""
+class JournalSettings(NamedTuple):
+    """Settings that a resumed run takes from its journal unless the caller gives them.
 
-    host: int | None
-    device: int | None
+    A setting that is not known is None.
+
+    Attributes
+    ----------
+    host, device
+        Bytes of memory that the run may take.
+    seed
+        The seed of its rows.
+    """
+
+    host: int | None = None
+    device: int | None = None
+    seed: int | None = None
 
 
-def limits_of(header: Header | None) -> Limits:
-    """Return the memory of a journal's run; that of the host only if this machine has as much."""
+def settings_of(header: Header | None) -> JournalSettings:
+    """Return the settings of a journal's run; its memory only if this machine has as much."""
     if header is None:
-        return Limits(None, None)
-    limit: int = header["options"]["memory_limit"]
+        return JournalSettings()
+    options = header["options"]
+    limit: int = options["memory_limit"]
     host = limit if limit <= available_memory() else None
-    return Limits(host, header["options"].get("device_memory"))
+    seed = options.get("seed")
+    valid = isinstance(seed, int) and 0 <= seed < 2**64
+    return JournalSettings(host, options.get("device_memory"), seed if valid else None)
 
 
 def resumed(path: Path, header: Header, rows: list[Row], now: T) -> T:
@@ -133,9 +147,9 @@ class Outputs(Generic[T]):
         return self._new if self._resumed is None else [self._resumed, *self._new]
 
     @property
-    def limits(self) -> Limits:
-        """The memory of the run that is resumed."""
-        return limits_of(None if self._resumed is None else self._resumed.header)
+    def resumed_settings(self) -> JournalSettings:
+        """The memory and the seed of the run that is resumed."""
+        return settings_of(None if self._resumed is None else self._resumed.header)
 
     def begin(self, table: T) -> T:
         """Write headers, and the rows of a resumed journal into new ones; return the table.

@@ -16,12 +16,13 @@ from sigmascope.errors import CheckpointError
 
 from .journal import Header
 
-FREE = ("num_threads", "memory_limit", "device", "device_memory")
+FREE = ("num_threads", "memory_limit", "device", "device_memory", "seed_drawn")
 """Options that may differ between two parts of one scan.
 
 No number depends on the number of threads. The memory of the host and of a device may lead to
 another method, which the row states; a scan that is resumed uses that of its journal. Devices of
-one kind give the same bits; their kind is in the record of the engine.
+one kind give the same bits; their kind is in the record of the engine. Parts that each drew a seed
+belong together, too: every row has the seed of its part.
 """
 
 
@@ -74,7 +75,8 @@ def _brief(value: Any) -> str:
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    for name in sorted({*then, *now} - {*FREE}):
+    both_drawn = {"seed"} if then.get("seed_drawn") and now.get("seed_drawn") else set()
+    for name in sorted({*then, *now} - {*FREE} - both_drawn):
         if then.get(name) != now.get(name):
             yield f"{name} was {then.get(name)!r}, is {now.get(name)!r}"
 

@@ -189,6 +189,7 @@ def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
     types = {
         "str": pa.string(),
         "int": pa.int64(),
+        "uint": pa.uint64(),
         "float": pa.float64(),
         "bool": pa.bool_(),
         "ints": pa.list_(pa.int64()),
@@ -213,7 +214,13 @@ def pandas_frame(rows: Sequence[Row], schema: Schema, columns: Sequence[str]) ->
         import pandas as pd
     except ImportError as error:
         raise ImportError(f"a DataFrame {TABLE_HINT}") from error
-    types = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
+    types = {
+        "str": "string",
+        "int": "Int64",
+        "uint": "UInt64",
+        "float": "float64",
+        "bool": "boolean",
+    }
     return pd.DataFrame(
         {
             name: pd.Series(

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from sigmascope._display.rows import Row as Row  # for the rooms above
 
-Kind = Literal["str", "int", "float", "bool", "ints", "floats"]
+Kind = Literal["str", "int", "uint", "float", "bool", "ints", "floats"]
 """The type of a column."""
 
 _NUMBER = (int, float)
@@ -39,7 +39,12 @@ def _has_kind(value: object, kind: Kind) -> bool:
         )
     if isinstance(value, bool) or kind == "bool":
         return isinstance(value, bool) and kind == "bool"
-    kinds: Mapping[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": _NUMBER}
+    kinds: Mapping[str, type | tuple[type, ...]] = {
+        "str": str,
+        "int": int,
+        "uint": int,
+        "float": _NUMBER,
+    }
     return isinstance(value, kinds[kind])
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class Analysis:
     max_passes: int
     seed: int
     elements: bool
+    extremes: statistics.Extremes | None = None
 
     def compute(self, a: Matrix, chosen: Route, call: CallOptions) -> Spectrum:
         """Analyse a matrix by the route and with the options that were chosen for it."""
@@ -52,6 +54,7 @@ class Analysis:
             self.elements,
             time.perf_counter(),
             plan if plan.serves_parts else None,
+            self.extremes,
         )
         if plan.loaded_nbytes:  # one read of the file for everything that follows
             part, held = a.load(), plan.loaded_nbytes
@@ -109,7 +112,8 @@ class Request:
     """One call of :func:`sigmascope.spectrum` on a matrix: route, options, and start time.
 
     `call`: its options, with the memory of the statistics of the elements reserved. `plan`: the way
-    in which every part of the call reads the matrix; None if each part chooses its own.
+    in which every part of the call reads the matrix; None if each part chooses its own. `extremes`:
+    of the matrix, if they are known already.
     """
 
     route: Route
@@ -120,10 +124,16 @@ class Request:
     elements: bool
     started: float
     plan: MemoryPlan | None
+    extremes: statistics.Extremes | None = None
 
     def reserving(self, nbytes: int) -> Request:
         """Return the same request, with so many more bytes of the memory taken."""
         return replace(self, call=self.call.with_reserved(self.call.reserved + nbytes))
+
+    def extremes_of(self, seen: Moments | None, unit: int) -> statistics.Extremes | None:
+        """Return the largest row, column and entry in units of 2^unit, where they are known."""
+        extremes = statistics.Extremes.of(seen) or self.extremes
+        return None if extremes is None else extremes.scaled(-unit)
 
     @property
     def elapsed(self) -> float:
@@ -167,7 +177,14 @@ def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> S
     result, unit = every_value(a, route.accuracy, call, request.plan)
     fro_norm = result.fro_norm if seen is None or unit else seen.fro_norm
     measures = statistics.measures_from_values(
-        result.values, result.errors, a.shape, fro_norm, floor=result.floor, k=k, unit=unit
+        result.values,
+        result.errors,
+        a.shape,
+        fro_norm,
+        floor=result.floor,
+        k=k,
+        unit=unit,
+        extremes=request.extremes_of(seen, unit),
     )
     result = result.scaled(unit)
     svd = None
@@ -195,7 +212,9 @@ def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> S
         num_threads=result.num_threads,
         device=call.device.name,
         converged=True,
-        notes=route.notes + tuple(n for n in result.notes if n not in call.device.notes),
+        notes=route.notes
+        + tuple(n for n in result.notes if n not in call.device.notes)
+        + statistics.notes_on_bulk(measures, a.shape),
         svd=svd,
     )
 
@@ -211,12 +230,13 @@ def _searched(
     route, call, seed, seconds = request.route, request.call, request.seed, request.elapsed
     top, errors, unit = result["s"], result["errors"], result["unit"]
     fro_norm = float(np.sqrt(result["fro2"])) if seen is None or unit else seen.fro_norm
+    known: dict[str, Any] = {"unit": unit, "extremes": request.extremes_of(seen, unit)}
     if density is not None:
         measures = statistics.measures_from_density(
-            density, top, errors, a.shape, fro_norm, unit=unit
+            density, top, errors, a.shape, fro_norm, **known
         )
     else:
-        measures = statistics.measures_from_top(top, errors, a.shape, fro_norm, unit=unit)
+        measures = statistics.measures_from_top(top, errors, a.shape, fro_norm, **known)
     return Spectrum(
         shape=a.shape,
         effort=route.effort,
@@ -238,7 +258,10 @@ def _searched(
         num_threads=call.threads,
         device=call.device.name,
         converged=result["converged"],
-        notes=route.notes + krylov_notes(result) + beyond(unit, fro_norm),
+        notes=route.notes
+        + krylov_notes(result)
+        + beyond(unit, fro_norm)
+        + statistics.notes_on_bulk(measures, a.shape),
         svd=triplets_of(result, call, search, seed, seconds) if route.vectors else None,
     )
 

@@ -12,6 +12,7 @@ from sigmascope._host.keywords import public
 from sigmascope.matrices.stacks import stack_of
 from sigmascope.solvers.stacked import run_stack
 from sigmascope.spectra import Spectrum
+from sigmascope.spectra.statistics import Extremes
 
 from .admission import Asked
 from .low_rank import LowRank
@@ -32,7 +33,7 @@ def spectrum(
     max_passes: int = 300,
     accuracy: str = "reference",
     measures: str | Sequence[str] = (),
-    seed: int = 0,
+    seed: int | None = 0,
     vectors: bool = False,
     elements: bool = True,
     **options: Unpack[SpectrumOptions],
@@ -125,16 +126,25 @@ def spectrum(
 
 
 def analysed(
-    A: Any, asked: Asked, *, seed: int, max_passes: int = 300, elements: bool = True
+    A: Any,
+    asked: Asked,
+    *,
+    seed: int | None,
+    max_passes: int = 300,
+    elements: bool = True,
+    extremes: Extremes | None = None,
 ) -> Spectrum | Any:
-    """Compute :func:`spectrum`, with all options of `CallOptions.of` in `asked`."""
+    """Compute :func:`spectrum`, with all options of `CallOptions.of` in `asked`.
+
+    `extremes`: of the matrix, where they are known without the statistics of its elements.
+    """
     if isinstance(A, LowRank):
         return A.spectrum(asked.k, memory_limit=asked.options.get("memory_limit"))
     stack = stack_of(A)
     arguments.check_positive(max_passes=max_passes)
-    arguments.check_seed(seed)
     chosen, call = asked.chosen(stack.pattern)
-    analysis = Analysis(asked, max_passes, seed, elements)
+    seed = arguments.resolve_seed(seed)
+    analysis = Analysis(asked, max_passes, seed, elements, extremes)
     if stack.is_single:
         return analysis.compute(stack.pattern, chosen, call)
     kept = result_nbytes(chosen)

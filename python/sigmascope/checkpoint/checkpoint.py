@@ -121,7 +121,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
     def __repr__(self) -> str:
         return (
             f"<Checkpoint {str(self.path)!r}: {len(self)} matrices, "
-            f"{len(self._pieces)} tensors in {len(self.files)} files>"
+            f"{len(self._pieces)} tensors in {len(set(self.files))} files>"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -192,7 +192,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
         record, role = self._record(view.tensor), self.roles[name]
         record["nbytes"], record["matrices"] = view.nbytes, (name,)
         record["layer"], record["role"] = role.layer, role.role
-        record["tower"], record["expert"] = role.tower, role.expert
+        record["tower"], record["expert"] = role.tower or None, role.expert
         record["head"] = role.head
         return record
 
@@ -216,7 +216,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
             matrices=tuple(view.name for view in reading.views),
             layer=role.layer,
             role=role.role,
-            tower=role.tower,
+            tower=role.tower or None,
             expert=role.expert,
             head=role.head,
         )

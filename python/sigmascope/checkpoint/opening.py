@@ -47,11 +47,12 @@ def open_checkpoint(
         only a node names), a `.distcp` file of torch.distributed.checkpoint (it stands for its
         folder), the `_METADATA` of orbax (it stands for its folder; extra `tensorstore`), a
         `.npy` file, a `.msgpack` file of flax, an index of shards, or a folder
-        with any of these: the first format that is present, in this order. Without an index a
-        folder is read as its `model.safetensors`, `pytorch_model.bin`, `model.onnx` or
-        `flax_model.msgpack`, or else as all files of its kind. Other packages may register further
-        formats (:mod:`sigmascope.checkpoint.formats.readers`). The folder of a model in the cache
-        of the Hub stands for the revision that refs/main names.
+        with any of these: the first format that is present, in this order. A single file on this
+        machine may have any name (`.pth.tar`, `.jit`, none): its first bytes tell the format.
+        Without an index a folder is read as its `model.safetensors`, `pytorch_model.bin`,
+        `model.onnx` or `flax_model.msgpack`, or else as all files of its kind. Other packages may
+        register further formats (:mod:`sigmascope.checkpoint.formats.readers`). The folder of a
+        model in the cache of the Hub stands for the revision that refs/main names.
 
         A URL stands for a file, or a folder, on another machine: `hf://org/model@revision` (extra
         `hub`), `https://…`, `s3://…`, `gs://…`, `az://…` (extra `remote`). Headers and tensors are

@@ -30,6 +30,6 @@ class TensorRecord(TypedDict):
     matrices: tuple[str, ...]
     layer: int | None
     role: str
-    tower: str
+    tower: str | None
     expert: int | None
     head: int | None

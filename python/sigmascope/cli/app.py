@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from sigmascope import __version__, report, show_config
+from sigmascope._host.interrupts import handle_again
 from sigmascope._tables.journal import json_line
 from sigmascope.adapters import as_scannable
 from sigmascope.report.tables import console
@@ -22,7 +23,15 @@ from .bench import bench
 from .compare import compare
 from .demo import fetch
 from .diagnose import calibrate, diagnose
-from .exits import DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors
+from .exits import (
+    CLOSED_PIPE,
+    DONE,
+    INCOMPLETE,
+    INTERRUPTED,
+    TERMINATED,
+    clean_errors,
+    is_closed,
+)
 from .extract import extract, resize
 from .manual import manual_page
 from .options import (
@@ -30,6 +39,7 @@ from .options import (
     AccuracyOption,
     CheckpointArgument,
     DeviceOption,
+    DrawnSeedOption,
     Effort,
     EffortOption,
     ExcludeOption,
@@ -70,7 +80,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Spectra of the weights in huge checkpoints, each number with its error.",
     epilog="Exit status: 0 done; 1 tensors failed, cannot be read, did not converge or have no "
-    "partner (results are written); 2 bad usage or input; 130 Ctrl-C (finished rows are written).",
+    "partner, or most bytes were not analysed (results are written); 2 bad usage or input; "
+    "130 Ctrl-C (finished rows are written); 141 the reader of the output closed it.",
 )
 
 
@@ -127,7 +138,7 @@ def scan(
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
     measures: MeasuresOption = None,
-    seed: SeedOption = 0,
+    seed: DrawnSeedOption = None,
     reading: ReadingOption = Reading.BUFFERED,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
@@ -238,11 +249,18 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def run() -> None:
     """Run the command line, and exit."""
+    handle_again()
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # the encoding of a terminal may lack "±"
+    output = sys.stdout
     try:
         app()
     except KeyboardInterrupt as stop:
         sys.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
+    except SystemExit:
+        # Click catches a closed pipe, too: it wraps the stream, and exits with status 1.
+        if sys.stdout is not output or is_closed(output):
+            sys.exit(CLOSED_PIPE)
+        raise

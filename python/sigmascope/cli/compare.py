@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from sigmascope import report
+from sigmascope._display.verdicts import ALONE_INTEGERS
 from sigmascope.adapters import Scannable, as_scannable
 from sigmascope.comparing import Comparison, plan_compare
 from sigmascope.comparing import compare as compare_checkpoints
@@ -24,6 +25,7 @@ from .options import (
     Accuracy,
     AccuracyOption,
     DeviceOption,
+    DrawnSeedOption,
     Effort,
     EffortOption,
     ExcludeOption,
@@ -37,7 +39,6 @@ from .options import (
     Reading,
     ReadingOption,
     RulesOption,
-    SeedOption,
     ThreadsOption,
     TolOption,
     VariantOption,
@@ -83,7 +84,7 @@ def compare(
     device: DeviceOption = "cpu",
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
-    seed: SeedOption = 0,
+    seed: DrawnSeedOption = None,
     reading: ReadingOption = Reading.BUFFERED,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
@@ -189,7 +190,8 @@ def _diagnosed(
 def status_of(comparison: Comparison) -> int:
     """Return the exit status of a comparison: INCOMPLETE if a tensor was not compared.
 
-    Tensors that the user excluded, and entries that are no tensors, do not count.
+    Tensors that the user excluded, entries that are not tensors, and buffers of integers that one
+    checkpoint lacks do not count.
     """
-    lacking = comparison.verdict.not_compared.keys() - {"excluded", "no tensor"}
+    lacking = comparison.verdict.not_compared.keys() - {"excluded", "no tensor", ALONE_INTEGERS}
     return INCOMPLETE if lacking or comparison.unconverged else DONE

@@ -43,9 +43,11 @@ PairsArgument = Annotated[
 ReferenceOption = Annotated[
     Path | None,
     typer.Option(
+        "--reference",
+        "--calibration",
         metavar="FILE",
         help="A calibration that `sigmascope calibrate` made from runs of known data; with it the "
-        "result says how narrow or broad the data was.",
+        "result says how narrow or broad the data was. `example` shows what an answer looks like.",
     ),
 ]
 RecipeOption = Annotated[
@@ -133,6 +135,10 @@ def diagnose(
             raise ValueError(f"several comparisons and {given[0]} exclude each other")
         status = DONE
         calibration = None if reference is None else Calibration.load(reference)
+        if calibration is not None and calibration.example and fail_on is not None:
+            raise ValueError(
+                "--fail-on needs a calibration of your own: the example decides nothing"
+            )
         if len(comparisons) > 1:
             run = diagnose_increments(comparisons, alpha=alpha)
             _tell(run, out, as_json)

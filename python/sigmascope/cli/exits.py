@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import typer
 
 from sigmascope._display.text import printable
 from sigmascope.errors import SigmascopeError
 
-DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED, CLOSED_PIPE, TERMINATED = 0, 1, 2, 130, 141, 143
 
 
 @contextmanager
@@ -22,12 +23,21 @@ def clean_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # The reader has closed the pipe. Python would report it once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(INCOMPLETE) from None
+        raise typer.Exit(CLOSED_PIPE) from None
     except (SigmascopeError, OSError, ValueError, ImportError) as error:
         complain(error)
         raise typer.Exit(BAD_INPUT) from None
+
+
+def is_closed(stream: TextIO) -> bool:
+    """Return True if the reader of a pipe has closed it, as `head` does; discard what remains."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        # Python would report it once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return True
+    return False
 
 
 def complain(error: Exception) -> None:

@@ -22,6 +22,7 @@ from sigmascope.scanning import Progress
 from .exits import DONE, INCOMPLETE, clean_errors
 from .options import (
     DeviceOption,
+    DrawnSeedOption,
     ExcludeOption,
     IncludeOption,
     JsonOption,
@@ -29,7 +30,6 @@ from .options import (
     QuietOption,
     Reading,
     ReadingOption,
-    SeedOption,
     ThreadsOption,
     paths_here,
 )
@@ -127,7 +127,7 @@ def extract(
     device: DeviceOption = "cpu",
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
-    seed: SeedOption = 0,
+    seed: DrawnSeedOption = None,
     reading: ReadingOption = Reading.BUFFERED,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,

@@ -72,6 +72,16 @@ AccuracyOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option(min=0, metavar="N", help="Random seed; the same seed gives the same numbers.")
 ]
+DrawnSeedOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Seed of the random start; the same seed gives the same numbers. Default: that of the "
+        "journal of --resume, or else one that is drawn and shown, so that nobody can make a file "
+        "that the start misses.",
+    ),
+]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(

@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from sigmascope import report
+from sigmascope._display.coverage import describe_unread_bytes
 from sigmascope._host.threads import set_numpy_threads
 from sigmascope._tables.journal import json_line
 from sigmascope.adapters import as_scannable
@@ -148,8 +149,12 @@ def _ignore(error: threading.ExceptHookArgs) -> None:
 
 
 def status_of(scan: Scan) -> int:
-    """Return the exit status of a scan: INCOMPLETE if rows failed or did not converge."""
-    return INCOMPLETE if scan.failed or scan.unreadable or scan.unconverged else DONE
+    """Return the exit status of a scan: INCOMPLETE if rows failed or did not converge.
+
+    It is INCOMPLETE, too, if most bytes of the checkpoint are not analysed for another reason.
+    """
+    lacking = scan.failed or scan.unreadable or scan.unconverged
+    return INCOMPLETE if lacking or describe_unread_bytes(scan.rows) else DONE
 
 
 def status_of_interruption(stop: ScanInterrupted) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from sigmascope import report
+from sigmascope._display.text import seed_text
 from sigmascope._tables.journal import json_line
 from sigmascope.checkpoint.remote.urls import is_url
 from sigmascope.report.tables import console
@@ -23,7 +24,7 @@ from sigmascope.series.saved import saved_trajectory
 from sigmascope.series.sources import MEASURES
 
 from .exits import DONE, clean_errors
-from .options import DeviceOption, QuietOption, paths_here
+from .options import DeviceOption, DrawnSeedOption, QuietOption, paths_here
 from .scan import progress_on, status_of_interruption
 
 ScansArgument = Annotated[
@@ -62,6 +63,7 @@ def trajectory(
         ),
     ] = None,
     measure: MeasureOption = None,
+    seed: DrawnSeedOption = None,
     device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
@@ -77,6 +79,7 @@ def trajectory(
                 run,
                 steps=step or None,
                 measures=measure or MEASURES,
+                seed=seed,
                 device=device,
                 progress=progress,
             )
@@ -86,6 +89,7 @@ def trajectory(
             sys.stdout.writelines(map(json_line, table))
         else:
             report.show_trajectory(console(), table)
+        _tell_seed(table.seed, seed, as_json)
         sys.stdout.flush()
     raise typer.Exit(DONE)
 
@@ -100,6 +104,13 @@ def _saved(
     if found is not None and step:
         raise ValueError(f"{run[0]} is a trajectory, which has its own steps: give no --step")
     return found
+
+
+def _tell_seed(scanned_with: int | None, given: int | None, as_json: bool) -> None:
+    """Print the seed that was drawn for the scans of checkpoints, if there were any."""
+    if scanned_with is not None and given is None:
+        text = seed_text({"seed": scanned_with, "seed_drawn": True})
+        console(stderr=as_json).print(f"Checkpoints scanned with {text}.")
 
 
 def reference(
@@ -121,6 +132,7 @@ def reference(
             help="Number of equal parts, by depth, into which layers are divided.",
         ),
     ] = 4,
+    seed: DrawnSeedOption = None,
     device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
@@ -129,15 +141,18 @@ def reference(
     """Describe models of one family: the range of each measure by role and depth."""
     with clean_errors(), _interruptible():
         with progress_on(quiet) as progress:
-            how: dict[str, Any] = {"device": device, "progress": progress}
+            how: dict[str, Any] = {"seed": seed, "device": device, "progress": progress}
             family = gather(models, measures=measure or MEASURES, bands=bands, **how)
-            table = family if place is None else family.place(place, **how)
+            again = how if family.seed is None else how | {"seed": family.seed}
+            table = family if place is None else family.place(place, **again)
+            scanned_with = family.seed if table.seed is None else table.seed
         if out is not None:
             table.save(out)
         if as_json:
             sys.stdout.writelines(map(json_line, table))
         else:
             report.show_series(console(), table)
+        _tell_seed(scanned_with, seed, as_json)
         sys.stdout.flush()
     raise typer.Exit(DONE)
 

@@ -26,9 +26,11 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.scanning.structure import Structure, structure
 from sigmascope.solvers.moments import element_moments
 from sigmascope.spectra import Moments, Spectrum, statistics
+from sigmascope.spectra.statistics import Extremes
 
 from .changed_entries import changed_entries
 from .matrix_pairs import MatrixPair, StoredPair
+from .noise import with_noise
 from .pair_norms import PairNorms
 from .pair_plan import PairPlan, device_share
 from .pair_spectra import ByteCounter, Job, PairSpectra
@@ -36,6 +38,9 @@ from .quantisation import direction_columns
 from .rows import GROUPS
 from .scaled_pairs import ScaledPair
 from .updates import mask_columns, share_columns, spread_columns, update_passes
+
+_NEAR = 1.25
+"""Largest ratio of a bound on rows and entries of the projected change to those of the change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +92,20 @@ def findings(
         if isinstance(pair, ScaledPair):
             pair = pair.measured(**how)
         norms = pair.norms(progress=counter.listener(), **how)
-        structures = {
-            side: structure(a, _moments(a, progress=counter.listener(), **how))
+        moments = {
+            side: _moments(a, progress=counter.listener(), **how)
             for side, a in (("before", pair.before), ("after", pair.after))
             if isinstance(a, Matrix) and (side == "before" or isinstance(pair, StoredPair))
         }
+        structures = {side: structure(getattr(pair, side), moments[side]) for side in moments}
         entries = changed_entries(pair, norms)
         moved = norms.change.change2 != 0
-        update = spread_columns(pair, progress=counter.listener(), **how) if moved else {}
-    jobs, known = _jobs(pair, norms, options.k)
+        if moved and isinstance(pair.delta, Matrix):
+            moments["delta"] = _moments(pair.delta, progress=counter.listener(), **how)
+        update = spread_columns(pair.delta, moments.get("delta")) if moved else {}
     change = norms.change
     decay = change.product / change.before2 if change.before2 > 0 else 0.0
+    jobs, known = _jobs(pair, norms, options.k, _extremes(moments, decay))
     computation = PairSpectra(jobs, decay, norms.fingerprint, options, plan, counter, lease)
     spectra = known | computation.run()
     if change.change2 == 0:
@@ -108,6 +116,7 @@ def findings(
     if moved:
         with lease.threads(plan.workers, spare=True) as fraction:
             how["num_threads"] = options.threads_of(fraction)
+            spectra = with_noise(pair, spectra, norms, options, **how)
             update |= _of_requested(pair, spectra, options, **how)
             if isinstance(pair, StoredPair):
                 update |= direction_columns(pair.delta, norms, spectra, **how)
@@ -118,6 +127,17 @@ def findings(
 def _moments(a: Matrix, **options: Any) -> Moments:
     """Compute the statistics of the elements that tell of a special structure."""
     return element_moments(a, CallOptions.of(a, cuda=True, **options), histogram=False)
+
+
+def _extremes(moments: Mapping[str, Moments], decay: float) -> dict[str, Extremes | None]:
+    """Return the largest row, column and entry of each matrix, or a bound, where one is known."""
+    extremes = {group: Extremes.of(seen) for group, seen in moments.items()}
+    before, delta = extremes.get("before"), extremes.get("delta")
+    if before is not None and delta is not None:
+        bound = delta.plus(before, decay)
+        near = all(a <= _NEAR * b for a, b in zip(bound, delta, strict=True))
+        extremes["projected"] = bound if near else None
+    return extremes
 
 
 def _of_requested(
@@ -133,7 +153,9 @@ def _of_requested(
     return row
 
 
-def _jobs(pair: MatrixPair, norms: PairNorms, k: int) -> tuple[dict[str, Job], dict[str, Spectrum]]:
+def _jobs(
+    pair: MatrixPair, norms: PairNorms, k: int, extremes: Mapping[str, Extremes | None]
+) -> tuple[dict[str, Job], dict[str, Spectrum]]:
     """Return the spectra to compute, and those that are known since their matrix is zero."""
     zero, change = _zero_spectrum(pair.before.shape, k), norms.change
     jobs: dict[str, Job] = {}
@@ -149,11 +171,12 @@ def _jobs(pair: MatrixPair, norms: PairNorms, k: int) -> tuple[dict[str, Job], d
             # The norm of a weight plus an adapter's change is not a sum over its entries.
             summed = isinstance(pair, StoredPair) and math.isfinite(norm2)
             summed = summed and norms.unit == norms.delta_unit == 0  # a square that float64 holds
-            jobs[group] = Job(a, norm2 if summed else None)
+            jobs[group] = Job(a, norm2 if summed else None, extremes.get(group))
     if change.change2 == 0:
         jobs.pop("after", None)  # the same as before
     elif change.product != 0:
-        jobs["projected"] = Job(pair.without(change.product / change.before2))
+        without = pair.without(change.product / change.before2)
+        jobs["projected"] = Job(without, None, extremes.get("projected"))
     return jobs, known
 
 

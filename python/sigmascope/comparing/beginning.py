@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
-from sigmascope._display.text import path_text
+from sigmascope._display.text import counted, path_text
 from sigmascope._execution.build import engine
 from sigmascope._execution.several_devices import device_record
 from sigmascope._running.selection import Patterns, as_list
@@ -17,7 +19,7 @@ from sigmascope.adapters import Adapter, Scannable
 from sigmascope.checkpoint import FileIdentity, Tensors
 
 from .adapted import adapted_pairs
-from .members import Pair, members, selected
+from .members import Pair, members, prefixes_text, selected
 from .pairing import linked
 from .result import Comparison
 
@@ -52,7 +54,7 @@ def empty_table(
     options: Options,
     include: Patterns,
     exclude: Patterns,
-    expected: int,
+    pairs: Sequence[Pair],
     part: Shard | None,
 ) -> Comparison:
     """Return the table of a comparison before its first row; `files` are those of each side."""
@@ -62,8 +64,8 @@ def empty_table(
         after=path_text(str(both[1].path)),
         options=options.recorded() | patterns | both[0].choices,
         rows=[],
-        expected=expected,
-        notes=notes_of(both),
+        expected=len(pairs),
+        notes=notes_of(both, pairs),
         files=named_files(*files),
         engine=engine() | device_record(options.devices),
         architecture=_architecture(*both),
@@ -72,17 +74,29 @@ def empty_table(
 
 
 def _architecture(before: Scannable, after: Scannable) -> str | None:
-    """Name the model, or both if they differ; None if a configuration names neither."""
-    names = (before.architecture, after.architecture)
-    if names[0] == names[1]:
-        return names[0]
-    return " → ".join(filter(None, names))
+    """Name the model, or both if they differ; None if a configuration names neither.
+
+    A model without `architectures` is named by its model_type, "bert" instead of "BertModel": the
+    class name then stands for both.
+    """
+    names = list(filter(None, (before.architecture, after.architecture)))
+    short, long = (names[0], names[-1]) if names else ("", "")
+    if len(short) > len(long):
+        short, long = long, short
+    if long.lower().startswith(re.sub("[-_]", "", short.lower())):
+        return long or None
+    return " → ".join(names)
 
 
-def notes_of(both: Both) -> tuple[str, ...]:
-    """Return the remarks on the files of both checkpoints, each with its side."""
+def notes_of(both: Both, pairs: Iterable[Pair]) -> tuple[str, ...]:
+    """Return the remarks on both checkpoints, each with its side, and on names that differ."""
     sides = zip(("before", "after"), both, strict=True)
-    return tuple(f"{side}: {note}" for side, checkpoint in sides for note in checkpoint.notes)
+    notes = [f"{side}: {note}" for side, checkpoint in sides for note in checkpoint.notes]
+    renamed = Counter(pair.prefixes for pair in pairs if pair.prefixes is not None)
+    for prefixes, count in renamed.items():
+        what = counted(count, "pair has", "pairs have")
+        notes.append(f"{what} the same name only without {prefixes_text(prefixes)}")
+    return tuple(notes)
 
 
 def _pairs(before: Scannable, after: Scannable) -> Iterator[Pair]:

@@ -6,11 +6,15 @@ from __future__ import annotations
 import math
 import time
 
+import numpy as np
+
 from sigmascope._running.tasks import TENSOR_ERRORS, failed
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Scannable
 from sigmascope.checkpoint.elements import Elements
-from sigmascope.scanning.entrywise import evidence, nonfinite, nonfinite_counts
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.scanning.entrywise import evidence, mask, nonfinite, nonfinite_counts
+from sigmascope.scanning.structure import iter_blocks, mask_statistics
 from sigmascope.spectra.statistics.entries import VectorChange, VectorStatistics
 from sigmascope.spectra.statistics.pairs import ROUNDING
 
@@ -48,6 +52,8 @@ def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
     ):
         row |= _side(side, seen, stored)
     row |= {"changed_entries": difference.changed, "delta_abs_max": difference.largest}
+    if difference.before.is_mask and difference.after.is_mask:
+        return row | {"reason": mask(difference.before)}
     if difference.before.finite and difference.after.finite:
         return row | _change(difference)
     wrong = [
@@ -71,6 +77,20 @@ def _elements(both: tuple[Scannable, Scannable], pair: Pair) -> tuple[Elements, 
     if len(one.pieces) != len(two.pieces):
         one, two = one.once(), two.once()
     return one, two
+
+
+def compared_masks(before: Matrix, after: Matrix) -> Row | None:
+    """Compare two matrices that are masks of attention; return None for all others."""
+    began = time.perf_counter()
+    one, two = mask_statistics(before), mask_statistics(after)
+    if one is None or two is None:
+        return None
+    changed = sum(
+        int(np.sum(x != y)) for x, y in zip(iter_blocks(before), iter_blocks(after), strict=True)
+    )
+    row: Row = {"status": "entrywise", "converged": True, "changed_entries": changed}
+    row |= {"before_nan": 0, "after_nan": 0, "before_inf": one.inf, "after_inf": two.inf}
+    return row | {"reason": mask(one)} | evidence(began)
 
 
 def _side(side: str, seen: VectorStatistics, stored: Elements) -> Row:

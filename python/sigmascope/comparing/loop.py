@@ -40,7 +40,7 @@ def compare(
     tol: float = 1e-3,
     accuracy: str = "reference",
     measures: str | Sequence[str] | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     device: str = "cpu",
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
@@ -136,8 +136,8 @@ def compare(
     pairs, part = listed_part(both, include, exclude, shard)
     files = identities(both[0]), identities(both[1])
     with Outputs(out, resume, Comparison) as outputs:
-        options = options.resuming(outputs.limits, keep_memory=memory_limit is not None)
-        start = empty_table(both, files, options, include, exclude, len(pairs), part)
+        options = options.resuming(outputs.resumed_settings, keep_memory=memory_limit is not None)
+        start = empty_table(both, files, options, include, exclude, pairs, part)
 
         def read_entries(pair: Pair) -> Row:
             return compared_entrywise(both, pair)

@@ -17,7 +17,7 @@ from .rows import COLUMNS
 ENTRYWISE = "entrywise"
 """Status of a pair without a spectrum, whose numbers are compared one by one."""
 
-Place = tuple[str, int | None, str, int | None, tuple[str, ...]]
+Place = tuple[str | None, int | None, str, int | None, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ class Pair:
         Remark for the column `notes`.
     label
         Suffix of the row's name, if one tensor has several rows.
+    prefixes
+        The prefixes before the names of both, if the names agree only without them.
     """
 
     before: Member | None
@@ -95,6 +97,7 @@ class Pair:
     rows: int | None = None
     note: str | None = None
     label: str = ""
+    prefixes: tuple[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -150,6 +153,18 @@ class Pair:
         row["status"] = "not analysed" if self.matrix or self.entrywise else self.status
         row["reason"], row["notes"] = self.reason, self.note
         return row
+
+    def without_prefixes(self, prefixes: tuple[str, str]) -> Pair:
+        """Return the pair with a note that its names agree only without these prefixes."""
+        paired = f"paired by name without {prefixes_text(prefixes)}"
+        note = "; ".join(filter(None, (paired, self.note)))
+        return replace(self, prefixes=prefixes, note=note)
+
+
+def prefixes_text(prefixes: tuple[str, str]) -> str:
+    """Write the prefixes that were taken off: "the prefix 'module.' of after"."""
+    sides = zip(prefixes, ("before", "after"), strict=True)
+    return " and ".join(f"the prefix {prefix!r} of {side}" for prefix, side in sides if prefix)
 
 
 def selected(

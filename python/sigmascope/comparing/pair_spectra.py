@@ -20,6 +20,7 @@ from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.density import DensityRequest
 from sigmascope.spectra import Difference, Spectrum, statistics
+from sigmascope.spectra.statistics import Extremes
 
 from .pair_plan import PairPlan, device_share, spectrum_options
 
@@ -53,10 +54,11 @@ class ByteCounter:
 
 
 class Job(NamedTuple):
-    """A matrix whose spectrum is computed, and its ||A||_F^2 if it is known and finite."""
+    """A matrix whose spectrum is computed; its ||A||_F^2 if finite, and extremes if known."""
 
     matrix: Matrix | LowRank
     fro2: float | None = None
+    extremes: Extremes | None = None
 
 
 class PairSpectra:
@@ -130,23 +132,25 @@ class PairSpectra:
             "reserved": plan.reserved if alone else plan.reserved_with_others,
             "progress": self._counter.listener(),
         }
-        a, fro2 = self._jobs[group]
+        a, fro2, extremes = self._jobs[group]
         if isinstance(a, LowRank):
             memory = {name: shared[name] for name in ("memory_limit", "reserved")}
             return a.spectrum(options.k, vectors=True, **memory)
         if group == "projected":
             how = shared | {"device": device_share(options, workers)}
-            near = projected(a, known["before"], known["delta"], self._decay, options, **how)
+            near = projected(
+                self._jobs[group], known["before"], known["delta"], self._decay, options, **how
+            )
             if near is not None:
                 return near
         vectors = group != "projected"
         how = spectrum_options(options, workers) | shared
         asked = Asked.of(vectors=vectors, fro2=fro2, **how)
-        return analysed(a, asked, seed=options.seed, elements=False)
+        return analysed(a, asked, seed=options.seed, elements=False, extremes=extremes)
 
 
 def projected(
-    a: Matrix, before: Spectrum, delta: Spectrum, decay: float, options: Options, **how: Any
+    job: Job, before: Spectrum, delta: Spectrum, decay: float, options: Options, **how: Any
 ) -> Spectrum | None:
     """Compute the spectrum of P = dW - c W from those of W and dW; None if c W is too large.
 
@@ -161,7 +165,8 @@ def projected(
         abs(decay) * before.measures["fro_norm"].value,
     )
     small = distance.spectral <= options.tol * float(delta.top[0])
-    if not small or delta.density is None or spectrum_options(options)["measures"]:
+    a, requested = job.matrix, spectrum_options(options)["measures"]
+    if not small or delta.density is None or requested or isinstance(a, LowRank):
         return None
     fro_norm = delta.density.fro_norm
     fro_norm *= math.sqrt(1.0 - min((distance.frobenius / fro_norm) ** 2, 1.0))
@@ -173,6 +178,10 @@ def projected(
         density = DensityRequest(probes, STEPS, options.seed).compute(a, call)
         passes = density.passes
     errors = delta.top_errors + distance.spectral
+    size = density.fro_norm
+    measures = statistics.measures_from_density(
+        density, delta.top, errors, delta.shape, size, extremes=job.extremes
+    )
     return Spectrum(
         shape=delta.shape,
         effort=delta.effort,
@@ -183,9 +192,7 @@ def projected(
         value_errors=None,
         density=density,
         moments=None,
-        measures=statistics.measures_from_density(
-            density, delta.top, errors, delta.shape, density.fro_norm
-        ),
+        measures=measures,
         method="quadrature, largest values by Weyl" if passes else "from dW and its distance",
         precision=density.precision,
         passes=passes,
@@ -196,5 +203,8 @@ def projected(
         num_threads=how["num_threads"],
         device=delta.device,
         converged=delta.converged,
-        notes=("the decay moves no singular value beyond the tolerance",),
+        notes=(
+            "the decay moves no singular value beyond the tolerance",
+            *statistics.notes_on_bulk(measures, delta.shape),
+        ),
     )

@@ -3,8 +3,9 @@
 
 Two tensors are a pair if they have the same name. Otherwise they are a pair if each is the only
 tensor of its checkpoint in the same place: tower, layer, role, expert, and label of the slice.
-Prefixes, dtypes and shards do not matter. Nothing is guessed: a tensor of unknown role is paired by
-its name only, and if several tensors are in one place, the reason lists them.
+Prefixes, dtypes and shards do not matter. The tensors that remain are pairs if all of their names
+agree after one prefix of each checkpoint is taken off. Nothing is guessed: if several tensors are
+in one place, the reason lists them.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sigmascope._display.text import dimensions
+from sigmascope._display.text import dimensions, role_in_tower
 from sigmascope.checkpoint.quantised.layouts import TIED
 
 from .members import ENTRYWISE, Member, Pair, Place
+from .prefixes import pair_by_prefixes
 
 VOCABULARY = ("embed", "unembed")
 """Roles of matrices with a row for each token; of two sizes, the common rows are compared."""
 
 
 def linked(before: list[Member], after: list[Member]) -> Iterator[Pair]:
-    """Pair tensors by name, then by place; list the others without a partner."""
+    """Pair tensors by name, by place, then by prefixes; list the others without a partner."""
     named = {member.name: member for member in after}
     partners = {member.name: named[member.name] for member in before if member.name in named}
     free = [member for member in after if member.name not in partners]
@@ -37,11 +39,18 @@ def linked(before: list[Member], after: list[Member]) -> Iterator[Pair]:
         ):
             partners[ours[0].name] = theirs[0]
     taken = {member.name for member in partners.values()}
+    renamed, prefixes = pair_by_prefixes(
+        [member for member in before if member.name not in partners and _is_whole(member)],
+        [member for member in after if member.name not in taken and _is_whole(member)],
+    )
+    partners |= renamed
+    taken |= {member.name for member in renamed.values()}
     originals = {member.name: member for member in before}, {m.name: m for m in after}
     for member in before:
         partner = partners.get(member.name)
         if partner is not None:
-            yield _comparable(*_untied(member, partner, partners, originals))
+            pair = _comparable(*_untied(member, partner, partners, originals))
+            yield pair.without_prefixes(prefixes) if member.name in renamed and prefixes else pair
         else:
             status, reason = _alone(member, places, offers, "after")
             yield Pair(member, None, status, reason)
@@ -58,9 +67,14 @@ def _alone(
     where: str,
 ) -> tuple[str, str | None]:
     """Return status and reason of a tensor without a partner; parts of a weight need none."""
-    if member.record["status"] in ("scale", "part"):
+    if not _is_whole(member):
         return "not analysed", member.record["reason"]
     return "unpaired", _no_partner(member, own, others, where)
+
+
+def _is_whole(member: Member) -> bool:
+    """Return False for parts of a quantised weight, which are read with the weight."""
+    return member.record["status"] not in ("scale", "part")
 
 
 def _by_place(members: list[Member]) -> dict[Place, list[Member]]:
@@ -92,7 +106,7 @@ def _no_partner(
 
 def _words(place: Place) -> str:
     tower, layer, role, expert, labels = place
-    text = f"{tower} {role}"
+    text = role_in_tower(tower, role)
     text += "".join(f"[{label}]" for label in labels)
     text += f" of layer {layer}" if layer is not None else ""
     return text + (f", expert {expert}" if expert is not None else "")

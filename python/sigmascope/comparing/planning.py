@@ -13,12 +13,12 @@ from sigmascope._execution import arguments, rates
 from sigmascope._host.keywords import public
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import Options
-from sigmascope._tables.outputs import PathLike, Paths, check_outputs, limits_of, resumed
+from sigmascope._tables.outputs import PathLike, Paths, check_outputs, resumed, settings_of
 from sigmascope._tables.provenance import identities
 from sigmascope.adapters import as_scannable, largest_file
 from sigmascope.analysis.requested import REQUESTED, check_measures
 
-from .beginning import PairBuilder, Source, empty_table, listed_part, notes_of
+from .beginning import PairBuilder, Source, empty_table, listed_part
 from .members import Pair
 from .pair_estimates import PairEstimate
 from .plans import ComparisonPlan
@@ -37,7 +37,7 @@ def plan_compare(
     tol: float = 1e-3,
     accuracy: str = "reference",
     measures: str | Sequence[str] | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     device: str = "cpu",
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
@@ -106,9 +106,9 @@ def plan_compare(
     both = as_scannable(before), as_scannable(after)
     pairs, part = listed_part(both, include, exclude, shard)
     header, rows = check_outputs(out, resume, Comparison.schema)
-    options = options.resuming(limits_of(header), keep_memory=memory_limit is not None)
+    options = options.resuming(settings_of(header), keep_memory=memory_limit is not None)
     files = identities(both[0]), identities(both[1])
-    table = empty_table(both, files, options, include, exclude, len(pairs), part)
+    table = empty_table(both, files, options, include, exclude, pairs, part)
     if header is not None and resume is not None:
         table = resumed(Path(resume), header, rows, table)
     builder = PairBuilder(table, pairs, f"{table.before} with {table.after}", lambda _: {})
@@ -120,13 +120,13 @@ def plan_compare(
     return ComparisonPlan(
         before=path_text(str(both[0].path)),
         after=path_text(str(both[1].path)),
-        options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
+        options=options.planned() | {"include": as_list(include), "exclude": as_list(exclude)},
         tensors=tuple(estimate.plan for estimate in estimates),
         unreadable=_unreadable(pairs),
         workers=workers or 1,
         alone=frozenset(),
         rates=measured,
-        notes=notes_of(both),
+        notes=table.notes,
         kept=sum(pair.matrix for pair in pairs) - len(planned),
         shard=part,
         processes=workers is not None,

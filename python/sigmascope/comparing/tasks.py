@@ -23,11 +23,12 @@ from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
 from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of, dora_of
 from sigmascope.checkpoint import FileIdentity, Origin
-from sigmascope.errors import MemoryLimitError
+from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.scanning.tasks import product_rank
 
 from .analysis import findings
+from .entrywise import compared_masks
 from .matrix_pairs import AdaptedPair, AdapterPair, MatrixPair, StoredPair
 from .measures import pair_columns
 from .members import Pair
@@ -205,6 +206,9 @@ def compare_matrices(
         with budget.pair(plan) as lease:
             columns = _columns(link.name, pair, plan, options, lease, read)
         matrices.check_unchanged(link.name)  # the files may have changed while they were read
+    except NonFiniteError as error:
+        masks = compared_masks(pair.before, pair.after) if isinstance(pair, StoredPair) else None
+        return masks or failed(error, began)
     except TENSOR_ERRORS as error:
         return failed(error, began)
     notes = [note for note in (link.note, columns["notes"]) if note]

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._execution.memory import Need
-from sigmascope._execution.options import CallOptions
 from sigmascope._tables.schema import Row
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint.elements import CHUNK
 from sigmascope.matrices.matrix import Matrix, multiply
 from sigmascope.matrices.sources import matrix
 from sigmascope.solvers.change import UNCHANGED, images, inner_need
-from sigmascope.solvers.moments import element_moments
-from sigmascope.spectra import SVD, Measure, Spectrum
+from sigmascope.spectra import SVD, Measure, Moments, Spectrum
 from sigmascope.spectra.statistics import pairs, updates
 
 from .matrix_pairs import MatrixPair, StoredPair
@@ -46,12 +44,12 @@ def update_passes(pair: MatrixPair, measures: Sequence[str]) -> int:
     return 1 + requested + (pair.quantised == 1)  # the errors along the directions of W
 
 
-def spread_columns(pair: MatrixPair, **options: Any) -> Row:
+def spread_columns(delta: Matrix | LowRank, seen: Moments | None) -> Row:
     """Return how an update that is not zero is spread over its entries, rows and columns.
 
-    One pass over dW; none for the change of an adapter, whose rows follow from its triplets.
+    `seen`: the statistics of the elements of a matrix; the rows of the change of an adapter follow
+    from its triplets.
     """
-    delta = pair.delta
     if isinstance(delta, LowRank):
         svd = delta.svd()
         assert svd.U is not None
@@ -59,8 +57,7 @@ def spread_columns(pair: MatrixPair, **options: Any) -> Row:
         rows, columns = (np.linalg.norm(X * svd.s, axis=1) for X in (svd.U, svd.Vt.T))
         kurtosis, changed = math.nan, None  # rounding hides which rows of the product are zero
     else:
-        call = CallOptions.of(delta, cuda=True, **options)
-        seen = element_moments(delta, call, histogram=False)
+        assert seen is not None
         assert seen.row_norms is not None
         rows, columns, kurtosis = seen.row_norms, seen.column_norms, seen.kurtosis
         changed = int(np.count_nonzero(rows))

@@ -77,6 +77,8 @@ class CalibratedDifference:
     rates : PairRates
     guards : tuple of Guard
         Conditions, with their numbers.
+    example : bool
+        True if the calibration is the example that the package ships.
     """
 
     difference: float | None
@@ -87,6 +89,7 @@ class CalibratedDifference:
     distance: float
     rates: PairRates
     guards: tuple[Guard, ...]
+    example: bool = False
 
     @property
     def refusals(self) -> tuple[Guard, ...]:
@@ -122,7 +125,9 @@ def calibrated_difference(
     )
     places = set(calibration.score.places)
     if not all(places.intersection(update.places) for update in updates):
-        return CalibratedDifference(None, None, None, deviation, freedom, distance, rates, guards)
+        return CalibratedDifference(
+            None, None, None, deviation, freedom, distance, rates, guards, calibration.example
+        )
     first, second = (calibration.score.of(update.places) for update in updates)
     difference = second - first
     interval = p = None
@@ -132,7 +137,15 @@ def calibrated_difference(
         if not any(guard.outcome == "refused" for guard in guards):
             p = p_of(difference, deviation, freedom)
     return CalibratedDifference(
-        difference, interval, p, deviation, freedom, distance, rates, guards
+        difference,
+        interval,
+        p,
+        deviation,
+        freedom,
+        distance,
+        rates,
+        guards,
+        calibration.example,
     )
 
 

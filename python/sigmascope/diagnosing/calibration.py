@@ -35,6 +35,14 @@ from .verdicts import Scored
 
 SCHEMA, VERSION = "sigmascope.calibration", 1
 
+EXAMPLE = "example"
+"""Name by which :meth:`Calibration.load` finds the calibration that the package ships."""
+
+EXAMPLE_ONLY = (
+    "Example calibration: not from your kind of run, so this verdict means nothing for your model."
+)
+"""First sentence of every answer that the example calibration gives."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Calibration:
@@ -52,6 +60,9 @@ class Calibration:
         Breadths at which a run with a number as its label belongs to a class.
     engine : dict
         Version, kernels and BLAS of the package that fitted the score.
+    example : bool
+        True for the calibration that the package ships to show what an answer looks like. Its runs
+        are not of the user's kind, and every result made with it says so.
     """
 
     runs: tuple[CalibrationRun, ...]
@@ -60,6 +71,7 @@ class Calibration:
     narrow_at_most: float = NARROW_AT_MOST
     broad_at_least: float = BROAD_AT_LEAST
     engine: dict[str, Any] = field(default_factory=dict)
+    example: bool = False
 
     @classmethod
     @public
@@ -143,7 +155,8 @@ class Calibration:
         sides = [run.side for run in self.labelled()]
         groups = len({run.group for run in self.runs})
         return (
-            f"Calibration({sides.count('narrow')} narrow and {sides.count('broad')} broad runs, "
+            f"Calibration({'example, ' * self.example}{sides.count('narrow')} narrow and "
+            f"{sides.count('broad')} broad runs, "
             f"{sides.count(None)} others, {groups} group{'s' if groups != 1 else ''}, "
             f"{self.score.kind} score over {len(self.score.places)} places)"
         )
@@ -184,6 +197,7 @@ class Calibration:
             "narrow_at_most": self.narrow_at_most,
             "broad_at_least": self.broad_at_least,
             "engine": self.engine,
+            "example": self.example,
             "score": asdict(self.score),
             "runs": [run_record(run) for run in self.runs],
         }
@@ -195,6 +209,13 @@ class Calibration:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a saved calibration.
 
+        Parameters
+        ----------
+        path : path
+            A file, or "example" for the calibration that the package ships: runs of small models
+            (docs/regimes.md), which show what an answer looks like. A file of that name comes
+            first.
+
         Raises
         ------
         ValueError
@@ -203,6 +224,8 @@ class Calibration:
             If it cannot be read.
         """
         where = os.fspath(path)
+        if where == EXAMPLE and not Path(where).exists():
+            path = Path(__file__).with_name("example.json")
         try:
             record = json.loads(read_regular(Path(path), MAX_TABLE_BYTES))
         except ValueError as error:
@@ -229,6 +252,7 @@ class Calibration:
                 float(record["narrow_at_most"]),
                 float(record["broad_at_least"]),
                 dict(record["engine"]),
+                bool(record.get("example", False)),  # files of earlier versions lack it
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{where}: not a complete calibration: {error!r}") from error

@@ -11,7 +11,7 @@ from sigmascope._host.keywords import public
 from sigmascope.series.sources import Source, SourceRows, read_source
 
 from .calibrated_pairs import calibrated_difference
-from .calibration import Calibration
+from .calibration import EXAMPLE_ONLY, Calibration
 from .guards import Guard, guards_of
 from .paired import PairedDiagnosis, names_of, paired
 from .pattern import pattern_guard
@@ -176,6 +176,9 @@ def _with_calibration(
             f"The calibration does not apply to {name}. "
             + " ".join(guard.text for guard in refused),
         )
+        if calibration.example and judgement is not None:
+            answer = _reasons(name, judgement, narrow, broad, rate, ())
+            reasons += (f"If it applied, an answer would read: {' '.join(answer)}",)
     else:
         verdict = judgement.word
         reasons = _reasons(name, judgement, narrow, broad, rate, guards)
@@ -189,9 +192,10 @@ def _with_calibration(
         guards=guards,
         places=_places(update, calibration),
         positions={} if judgement is None else _positions(calibration, rate, narrow, broad),
-        reasons=reasons,
+        reasons=(EXAMPLE_ONLY, *reasons) if calibration.example else reasons,
         alpha=alpha,
         update=update,
+        example=calibration.example,
     )
 
 

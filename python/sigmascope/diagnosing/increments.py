@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count as count_from
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from sigmascope._host.keywords import public
 from sigmascope.series.sources import Source, read_source
 
-from .paired import LEAST_BLOCKS, block_of, signs_of
+from .paired import DRAWS, LEAST_BLOCKS, block_of, signs_of
 from .places import Update, update_of
 from .records import save_record
 
@@ -29,6 +30,12 @@ WARM_UP = 0.25
 
 LEAST_INCREMENTS = 4
 """Fewest increments that are left."""
+
+ALL_ORDERS = 8
+"""Most increments for which every order is tried; of more, `DRAWS` orders are drawn."""
+
+_PART = 1 << 20
+"""Numbers of the orders that are held at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,10 @@ class RunDiagnosis:
     before, after : float
         Mean spread of the increments on both sides of the split.
     p : float or None
-        Probability of a split as clear under random signs of the blocks, over all splits; None for
-        fewer than 6 blocks.
+        The larger of two probabilities of a split as clear, each over all splits: with the
+        increments in any order, and with any signs of the blocks. None for fewer than 6 blocks.
+    least_p : float
+        Least p that so many increments and blocks allow.
     matrices, blocks : int
         Matrices that every increment has; their blocks: attention or MLP of a layer.
     alpha : float
@@ -62,6 +71,7 @@ class RunDiagnosis:
     before: float
     after: float
     p: float | None
+    least_p: float
     matrices: int
     blocks: int
     alpha: float
@@ -80,16 +90,26 @@ class RunDiagnosis:
         )
         if self.p is None:
             return f"{self.blocks} blocks are too few to tell whether the spread changed: {ranks}."
-        evidence = f"p = {self.p:.2g} over all splits, {self.blocks} blocks"
+        count = len(self.names) - self.left_out
+        evidence = f"p = {self.p:.2g} over all splits, {count} increments, {self.blocks} blocks"
         if not self.changed:
+            few = (
+                f" With {count} increments and {self.blocks} blocks the least p is "
+                f"{self.least_p:.2g}: no change could be significant at {self.alpha:g}."
+                if self.least_p > self.alpha
+                else ""
+            )
             return (
                 f"No change of the spread is distinguishable. The clearest is at "
-                f"{self.names[self.split]}: {ranks} ({evidence})."
+                f"{self.names[self.split]}: {ranks} ({evidence}).{few}"
             )
         word = "fewer" if self.after < self.before else "more"
         return (
             f"From {self.names[self.split]} on each increment is spread over {word} directions: "
-            f"{ranks} ({evidence}). The data or the learning rate changed."
+            f"{ranks} ({evidence}). The data or the learning rate changed, or the run drifts. The "
+            "p-value holds if, without a change, any order of the increments is equally likely. "
+            "Where all blocks drift, or carry chance from one increment to the next, it is too "
+            "small."
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -107,6 +127,7 @@ class RunDiagnosis:
             "before": self.before,
             "after": self.after,
             "p": self.p,
+            "least_p": self.least_p,
             "matrices": self.matrices,
             "blocks": self.blocks,
             "alpha": self.alpha,
@@ -150,9 +171,16 @@ def diagnose_increments(
     The first quarter of the increments is left out. For each split of the n others into s earlier
     ones and n - s later ones, the difference of both means is summed over all matrices and
     multiplied by sqrt(s (n - s) / n), which makes splits comparable (Hawkins 1977). The largest of
-    these is compared with those of random signs of the blocks (attention or MLP of a layer), the
-    same sign for all splits of a block, so that the p-value holds for the choice of the split too
-    (Westfall & Young 1993). A schedule of the learning rate changes the spread as well.
+    these is compared with the largest under two kinds of chance, so that both p-values hold for the
+    choice of the split too (Westfall & Young 1993); `p` is the larger one (Berger 1982):
+
+    - the increments in any order, which allows for chance that all matrices of an increment share;
+    - random signs of the blocks (attention or MLP of a layer), the same sign for all splits of a
+      block, which allows for chance that a block carries from one increment to the next.
+
+    Chance that all blocks share and carry over is not told from a change, nor is a schedule of the
+    learning rate: docs/probabilities.md has the rates. The least p of n increments is
+    2 / C(n, n // 2), so that 5 % needs 8 of them after the first quarter, 10 in all.
 
     Examples
     --------
@@ -187,18 +215,9 @@ def increments(
         series = np.array([table[key].value for table in tables])
         by_block[block_of(tables[0][key])].append(series)
     sums = np.array([np.sum(each, axis=0) for each in by_block.values()])  # blocks x increments
-    splits = range(1, len(tables))
-    moved = np.array([sums[:, s:].mean(axis=1) - sums[:, :s].mean(axis=1) for s in splits])
-    count = len(tables)
-    moved *= np.sqrt([[s * (count - s) / count] for s in splits])
-    clear = np.abs(moved.sum(axis=1))
-    best = int(np.argmax(clear))
-    p = None
-    if len(sums) >= LEAST_BLOCKS:
-        largest = np.abs(signs_of(len(sums), seed) @ moved.T).max(axis=1)
-        p = float(np.mean(largest >= clear[best] * (1 - 1e-12)))
+    split, p = clearest_split(sums, seed)
     means = sums.sum(axis=0) / len(shared)
-    split = best + 1
+    count = len(tables)
     return RunDiagnosis(
         names,
         tuple(float(np.mean([s.value for s in update.spreads])) for update in updates),
@@ -206,8 +225,52 @@ def increments(
         first + split,
         float(means[:split].mean()),
         float(means[split:].mean()),
-        p,
+        p if len(sums) >= LEAST_BLOCKS else None,
+        max(2 / math.comb(count, count // 2), 2.0 ** (1 - len(sums)), 1 / DRAWS),
         len(shared),
         len(sums),
         alpha,
     )
+
+
+def clearest_split(sums: Array, seed: int) -> tuple[int, float]:
+    """Return the clearest split of the series (blocks, n), and the p-value of one as clear."""
+    by_split = _weighted(sums)  # blocks x splits
+    clear = np.abs(by_split.sum(axis=0))
+    best = int(np.argmax(clear))
+    largest = np.abs(signs_of(len(sums), seed) @ by_split).max(axis=1)
+    of_signs = float(np.mean(largest >= clear[best] * (1 - 1e-12)))
+    return best + 1, max(of_signs, _any_order(sums.sum(axis=0), seed))
+
+
+def _any_order(series: Array, seed: int) -> float:
+    """Return the share of orders of a series (n,) whose clearest split is as clear as the given."""
+    count = len(series)
+    observed = float(_clearest(series[None])[0]) * (1 - 1e-9)
+    if count <= ALL_ORDERS:
+        orders = np.array(list(permutations(range(count))))
+        return float(np.mean(_clearest(series[orders]) >= observed))
+    rng = np.random.default_rng(seed)
+    as_clear, left = 1, DRAWS - 1
+    while left:
+        part = min(left, max(1, _PART // count))
+        drawn = rng.permuted(np.broadcast_to(series, (part, count)), axis=1)
+        as_clear += int(np.sum(_clearest(drawn) >= observed))
+        left -= part
+    return as_clear / DRAWS
+
+
+def _clearest(series: Array) -> Array:
+    """Return the largest weighted difference of means over all splits of each series (..., n)."""
+    return np.asarray(np.abs(_weighted(series)).max(axis=-1))
+
+
+def _weighted(series: Array) -> Array:
+    """Return sqrt(s (n - s) / n) times the difference of means at each split s of series (..., n).
+
+    The sum of the first s, less s times the mean of all, is s (n - s) / n times that difference.
+    """
+    count = series.shape[-1]
+    before = np.arange(1, count)
+    sums = np.cumsum(series - series.mean(axis=-1, keepdims=True), axis=-1)[..., :-1]
+    return np.asarray(sums / np.sqrt(before * (count - before) / count))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sigmascope._display.student import t_of
 
 from .calibrated_pairs import CalibratedDifference
+from .calibration import EXAMPLE_ONLY
 from .places import Spread, Update
 from .records import save_record
 
@@ -45,11 +46,12 @@ class PairedDiagnosis:
     difference : float
         Mean over matrices of ln(effective rank of the second update / that of the first).
     interval : tuple of float
-        Interval of the difference at 1 - alpha: the differences that random signs of the blocks do
-        not reject; for fewer than 6 blocks, by Student's distribution over blocks.
+        Interval of the difference at 1 - alpha if blocks are independent: the differences that
+        random signs of the blocks do not reject; for fewer than 6 blocks, that of Student.
     p : float or None
-        Probability of a difference as large under random signs of the blocks; None for fewer than
-        6 blocks.
+        Probability of a difference as large under random signs of the blocks, which holds if blocks
+        are independent; None for fewer than 6 blocks. Two runs cannot show whether they are: chance
+        that all blocks of a run share makes it too small.
     matrices, blocks : int
         Matrices that both updates have; their blocks: attention or MLP of a layer.
     alpha : float
@@ -70,18 +72,14 @@ class PairedDiagnosis:
 
     @property
     def narrower(self) -> str | None:
-        """The model with the narrower data, if the difference is significant.
+        """The model with the narrower data, if the difference is significant by a calibration.
 
-        A calibration that applies decides by its score; else the update that is more concentrated
-        is the narrower.
+        None without a calibration that applies: only more runs show how much a seed moves.
         """
-        difference: float | None
-        difference, p = self.difference, self.p
-        if self.calibrated is not None and self.calibrated.p is not None:
-            difference, p = self.calibrated.difference, self.calibrated.p
-        if difference is None or p is None or p > self.alpha:
+        score = self.calibrated
+        if score is None or score.difference is None or score.p is None or score.p > self.alpha:
             return None
-        return self.names[int(difference < 0)]
+        return self.names[int(score.difference < 0)]
 
     @property
     def text(self) -> str:
@@ -94,6 +92,10 @@ class PairedDiagnosis:
         found = self.calibrated
         if found is None:
             return (self._by_blocks(),)
+        reasons = self._with_calibration(found)
+        return (EXAMPLE_ONLY, *reasons) if found.example else reasons
+
+    def _with_calibration(self, found: CalibratedDifference) -> tuple[str, ...]:
         if found.p is None:
             refused = " ".join(guard.text for guard in found.refusals)
             return (f"The calibration does not apply. {refused}", self._by_blocks())
@@ -128,17 +130,17 @@ class PairedDiagnosis:
                 f"The update of {name} has the lower effective rank, by {change} {span}; "
                 f"{self.blocks} blocks are too few for a p-value."
             )
-        evidence = f"{_p_text(self.p)}, {self.blocks} blocks"
+        evidence = f"{self.blocks} blocks, {_p_text(self.p)} if they are independent"
         if self.p > self.alpha:
             return (
                 f"The updates are not distinguishable: their effective ranks differ by {change} "
                 f"{span} ({evidence})."
             )
         return (
-            f"The update of {name} is the more concentrated, by {change} {span} "
-            f"({evidence}): if both had one recipe, its data was narrower, or newer to the base. "
-            "The p-value takes blocks as independent. Where the seed of a run moves all of them, "
-            "it is too small; the runs of a calibration tell how much."
+            f"The update of {name} is the more concentrated, by {change} {span} ({evidence}). "
+            "Either its data was narrower, or newer to the base, or its recipe differed, or its "
+            "seed moved all blocks. Two runs cannot tell which; the runs of a calibration show how "
+            "much a seed moves."
         )
 
     def _widths(self) -> tuple[float, float]:

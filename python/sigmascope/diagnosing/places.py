@@ -59,7 +59,7 @@ class Place(NamedTuple):
         """Return the place in words: "attention in, second quarter"."""
         parts = {4: ("first", "second", "third", "last"), 2: ("first", "last")}[bands]
         unit = {4: "quarter", 2: "half"}[bands]
-        tower = "" if self.tower == "text" else f"{self.tower}: "
+        tower = "" if self.tower in ("text", "") else f"{self.tower}: "
         return f"{tower}{self.group}, {parts[self.band]} {unit}"
 
 

@@ -87,6 +87,9 @@ class Diagnosis:
         Sentences: the verdict first.
     alpha : float
     update : Update
+    example : bool
+        True if the calibration is the example that the package ships: the verdict then means
+        nothing for the model.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Diagnosis:
     reasons: tuple[str, ...]
     alpha: float
     update: Update
+    example: bool = False
 
     @property
     def text(self) -> str:
@@ -152,7 +156,7 @@ class Diagnosis:
         """
         from sigmascope._display.plot.diagnosed import draw_diagnosis
 
-        return draw_diagnosis(ax, self.to_dict()["places"])
+        return draw_diagnosis(ax, self.to_dict()["places"], example=self.example)
 
     def save(self, path: str | os.PathLike[str], *, comparison: Comparison | None = None) -> None:
         """Write the result as JSON, or as a page if the path ends with .html.
@@ -169,6 +173,7 @@ class Diagnosis:
             "kind": "diagnosis",
             "name": self.name,
             "verdict": self.verdict,
+            "example": self.example,
             "text": self.text,
             "reasons": list(self.reasons),
             "alpha": self.alpha,

@@ -19,7 +19,8 @@ def without_calibration(name: str, update: Update, alpha: float) -> Diagnosis:
         f"{update.matrices} matrices.",
         *_precision(update),
         *_tokens(update),
-        "How narrow its data was cannot be told without runs of known data.",
+        "How narrow its data was stays open: that takes a calibration, made from runs whose data "
+        "is known.",
     )
     return Diagnosis(
         name=name,

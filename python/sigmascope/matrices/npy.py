@@ -16,7 +16,10 @@ from sigmascope.errors import CheckpointError
 
 MAGIC = b"\x93NUMPY"
 
-_CHECKPOINTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".index.json")
+_CHECKPOINTS = (
+    *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".index.json", ".onnx"),
+    *(".distcp", ".msgpack", ".h5", ".hdf5", ".keras"),
+)
 """Suffixes of files that hold many tensors."""
 
 
@@ -65,7 +68,10 @@ def read_npy_header(file: io.RawIOBase, path: str | os.PathLike[str]) -> NpyHead
     file.seek(0)
     if not start.startswith(MAGIC):
         what = recognised(start) or f"it begins with {start[:8]!r}, not with {MAGIC!r}"
-        raise CheckpointError(f"{name} is no readable .npy file: {what}")
+        raise CheckpointError(
+            f"{name} is no readable .npy file: {what} (if it is a checkpoint of many matrices, "
+            f"open_checkpoint({name!r})[name] is one of them)"
+        )
     try:
         _check_length(start)
         with warnings.catch_warnings():

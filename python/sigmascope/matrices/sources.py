@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._host.files import check_reading, open_regular
+from sigmascope._host.files import check_reading, open_regular, state_of
 from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope.errors import CheckpointError
@@ -54,7 +54,8 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
     Returns
     -------
     Matrix
-        It keeps `source` alive; later changes of its numbers change the matrix. Those on a GPU
+        It keeps `source` alive; later changes of its numbers change the matrix, also those of the
+        file of a memmap. A ``.npy`` file is checked at every read. Numbers on a GPU
         count if they were asked for, on the current stream of the library of `source`, before a
         call that uses the matrix.
 
@@ -141,6 +142,7 @@ def _from_dlpack(source: Any) -> Matrix:
 def _from_npy(path: str, asked: str | None) -> Matrix:
     check_npy_name(path)
     with open_regular(path) as file:
+        before = state_of(os.fstat(file.fileno()))
         shape, fortran, dtype, offset = read_npy_header(file, path)
     if len(shape) != 2:
         helps = "; NumPy's load with mmap_mode='r' opens a stack" if len(shape) > 2 else ""
@@ -158,6 +160,8 @@ def _from_npy(path: str, asked: str | None) -> Matrix:
         stored = tensor(path, offset, (m, n), kind)
     except CheckpointError as error:
         raise CheckpointError(f"{path} is no readable .npy file: {error}") from None
+    if state_of(os.stat(path)) != before:  # the matrix has opened the file by its path
+        raise CheckpointError(f"{path}: the file changed while its header was read: try again")
     return stored.T if fortran else stored
 
 

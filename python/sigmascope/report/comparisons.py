@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from sigmascope._display.folding import fold_names
+from sigmascope._display.html import headline
 from sigmascope._display.quantised import hurt, quantised, sentences
 from sigmascope._display.text import counted, duration, number_of, printable, short, size
 from sigmascope._display.verdicts import outcome
 from sigmascope._tables.schema import Row
 from sigmascope.comparing import Comparison
+from sigmascope.comparing.noise import WITHOUT_COUNT
 
 from . import summary
 from .pages import BY_ROLE, NO_ERROR, options_of, ranged
-from .remarkable import show_entrywise, show_omissions, show_specials
+from .remarkable import show_entrywise, show_omissions, show_specials, show_unread_bytes
 from .tables import by_reason, listed, show_table
 
 _LABELS = {
@@ -37,9 +40,13 @@ def show_comparison(out: Console, comparison: Comparison) -> None:
     if comparison.before:
         names = f"{printable(comparison.before)} -> {printable(comparison.after)}"
         out.print(names, soft_wrap=True)
+    show_unread_bytes(out, comparison.rows, "compared")
     out.print(str(comparison.verdict), soft_wrap=True)
-    out.print()
     rows = comparison.analysed
+    if rows:
+        sentence = headline.compared(rows).replace("‖ΔW‖/‖W‖", _LABELS["relative_change"])
+        out.print(printable(sentence))
+    out.print()
     show_specials(out, rows)
     if rows:
         measures = [name for name in _LABELS if any(row.get(name) is not None for row in rows)]
@@ -82,6 +89,15 @@ def _quantised(out: Console, rows: Sequence[Row]) -> None:
         out.print()
 
 
+def _without_edge(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """Yield the changed matrices that have no count above noise, and why."""
+    for row in rows:
+        for part in (row["notes"] or "").split("; "):
+            groups, _, note = part.partition(": ")
+            if "delta" in groups.split(", ") and note in WITHOUT_COUNT:
+                yield row["name"], note
+
+
 def _problems(out: Console, comparison: Comparison) -> None:
     for title, rows in (
         ("Failed:", comparison.failed),
@@ -94,7 +110,8 @@ def _problems(out: Console, comparison: Comparison) -> None:
         "Did not converge (the errors hold all the same):",
         [f"{row['name']}: {row['passes']} passes" for row in comparison.unconverged],
     )
-    listed(out, "Identical:", comparison.verdict.identical)
+    by_reason(out, "Without a count above noise:", _without_edge(comparison.analysed))
+    listed(out, "Identical:", [fold.text for fold in fold_names(comparison.verdict.identical)])
     below = [
         row
         for row in comparison.compared

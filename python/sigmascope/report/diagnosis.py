@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from sigmascope._display.html.diagnosed import title_of
 from sigmascope.diagnosing import Calibration
 from sigmascope.diagnosing.validation import ErrorRate
 
@@ -41,10 +42,12 @@ def show_diagnosis(out: Console, record: Mapping[str, Any]) -> None:
 
 def _model(out: Console, record: Mapping[str, Any]) -> None:
     """Print the finding, the guards and the places."""
-    out.print(f"{record['verdict'].upper()}\n")
+    out.print(f"{title_of(record)}\n", style="bold")
     for sentence in record["reasons"]:
         out.print(sentence)
     out.print()
+    if record["verdict"] == "no calibration":
+        out.print("To see what an answer looks like: --calibration example.\n")
     _show_guards(out, record["guards"])
     _show_places(out, record["places"])
     out.print("What this cannot say:")

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from sigmascope._display.text import at_most, counted, duration, printable, short, size, with_error
+from sigmascope._display.text import (
+    at_most,
+    counted,
+    duration,
+    printable,
+    seed_text,
+    short,
+    size,
+    with_error,
+)
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.resizing import Resized
 from sigmascope.comparing.extracting import Extraction
@@ -24,15 +33,21 @@ def show_extraction(out: Console, extraction: Extraction) -> None:
     out.print(names, soft_wrap=True)
     rows = extraction.analysed
     if rows:
-        show_table(out, "", _HEADERS, [_line(row) for row in rows])
+        headers, cells = list(_HEADERS), [_line(row) for row in rows]
+        if any(row["mp_outliers"] is not None for row in rows):
+            headers.insert(2, "above noise")
+            for line, row in zip(cells, rows, strict=True):
+                line.insert(2, _above_noise(row))
+        show_table(out, "", headers, cells)
     more = "the journal has them all"
     for title, chosen in (
         ("Changed, and not in the adapter:", extraction.not_carried),
+        ("No value above the noise, and not in the adapter:", extraction.below_edge),
         ("Failed:", extraction.failed),
         ("Without a partner:", extraction.unpaired),
     ):
-        lines = [(_with_change(row), row["reason"] or "") for row in chosen]
-        by_reason(out, title, lines, more)
+        lines = [(row["name"], row["reason"] or "") for row in chosen]
+        by_reason(out, title, lines, more, {row["name"]: row["delta_fro_norm"] for row in chosen})
     unconverged = [f"{row['name']}: {row['passes']} passes" for row in extraction.unconverged]
     listed(out, "Search or criterion not reached (what remains is right):", unconverged)
     listed(out, "Remarks:", list(extraction.notes))
@@ -66,9 +81,9 @@ def _line(row: Row) -> list[str]:
     ]
 
 
-def _with_change(row: Row) -> str:
-    norm = row["delta_fro_norm"]
-    return row["name"] if norm is None else f"{row['name']} (|dW| {short(norm)})"
+def _above_noise(row: Row) -> str:
+    count = row["mp_outliers"]
+    return "-" if count is None else with_error(count, row["mp_outliers_error"])
 
 
 def _totals(out: Console, extraction: Extraction) -> None:
@@ -85,6 +100,8 @@ def _totals(out: Console, extraction: Extraction) -> None:
     elif not extraction.written:
         parts.append("no adapter was written")
     out.print("; ".join(parts) + ".")
+    if extraction.options.get("seed_drawn"):
+        out.print(f"Search from {seed_text(extraction.options)}.")
     if extraction.analysed and extraction.complete:
         out.print(_advice(extraction), soft_wrap=True)
 
@@ -100,8 +117,9 @@ def _advice(extraction: Extraction) -> str:
     rank bounds the rank of every other share from both sides.
     """
     rows = extraction.analysed
-    whole = sum(row["delta_fro_norm"] ** 2 for row in rows)
-    lost = sum(row["remaining"] ** 2 for row in rows)
+    largest = max(row["delta_fro_norm"] for row in rows) or 1.0  # no square overflows
+    whole = sum((row["delta_fro_norm"] / largest) ** 2 for row in rows)
+    lost = sum((row["remaining"] / largest) ** 2 for row in rows)
     itemsize = 4 if extraction.options["dtype"] == "float32" else 2
     each = [(sum(_sides(row)) * itemsize, _rank_bounds(row)) for row in rows]
     now = sum(nbytes * row["rank"] for (nbytes, _), row in zip(each, rows, strict=True))

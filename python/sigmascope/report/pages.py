@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from sigmascope._display.html import headline, scanned
 from sigmascope._display.rows import full_rank
 from sigmascope._display.text import (
     counted,
@@ -18,6 +19,8 @@ from sigmascope._display.text import (
     kinds,
     number_of,
     printable,
+    role_in_tower,
+    seed_text,
     size,
     with_error,
 )
@@ -27,7 +30,7 @@ from sigmascope.checkpoint import TensorRecord
 from sigmascope.scanning import Scan
 
 from . import summary
-from .remarkable import show_omissions, show_specials
+from .remarkable import show_omissions, show_specials, show_unread_bytes
 from .tables import by_reason, listed, show_table, split_columns
 
 _LABELS = {
@@ -53,7 +56,7 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
     if checkpoint.architecture:
         out.print(printable(checkpoint.architecture), soft_wrap=True)
     out.print(
-        f"{counted(len(checkpoint.files), 'file')}, {counted(len(records), 'tensor')}, "
+        f"{counted(len(set(checkpoint.files)), 'file')}, {counted(len(records), 'tensor')}, "
         f"{counted(len(checkpoint), 'matrix', 'matrices')} to analyse, {size(total)}\n"
     )
     plain = Counter(r["status"] for r in records if not r["matrices"] and not _is_unreadable(r))
@@ -103,7 +106,7 @@ def _grouped_tensors(out: Console, checkpoint: Scannable, records: Sequence[Tens
     several = len({record["tower"] for record in records}) > 1
     groups: dict[tuple[str, ...], list[TensorRecord]] = {}
     for record in records:
-        role = f"{record['tower']} {record['role']}" if several else record["role"]
+        role = role_in_tower(record["tower"], record["role"]) if several else record["role"]
         shape = dimensions(record["shape"])
         key: tuple[str, ...] = (role, record["status"], record["dtype"], shape)
         key += _terms(checkpoint, record["name"])
@@ -122,7 +125,12 @@ def show_scan(out: Console, scan: Scan) -> None:
     """Print a scan: measures by role and by layer, extremes, problems, and totals."""
     if scan.checkpoint:
         out.print(f"{printable(scan.checkpoint)}\n", soft_wrap=True)
+    show_unread_bytes(out, scan.rows, "analysed")
     rows = scan.analysed
+    header = scan.header()
+    sentence = headline.scanned(scan.rows, scanned.findings(header, scan.rows))
+    out.print(printable(f"{headline.unfinished(header, scan.rows)}{sentence}"))
+    out.print()
     show_specials(out, rows)
     if rows:
         _roles(out, rows)
@@ -255,7 +263,7 @@ def options_of(options: Mapping[str, Any]) -> str:
         return "The file does not have the options of the run."
     return (
         f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "
-        f"seed {options['seed']}."
+        f"{seed_text(options)}."
     )
 
 

@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from sigmascope._display.text import amount, counted, dimensions, duration, printable, size
+from sigmascope._display.text import (
+    amount,
+    counted,
+    dimensions,
+    duration,
+    printable,
+    role_in_tower,
+    size,
+)
 from sigmascope.scanning import TensorPlan
 from sigmascope.scanning.plans import Plan
 
@@ -39,7 +47,7 @@ def _lines(plan: Plan) -> list[list[str]]:
     several = len({tensor.tower for tensor in plan.accepted}) > 1
     groups: dict[tuple[str, ...], list[TensorPlan]] = {}
     for tensor in plan.accepted:
-        role = f"{tensor.tower} {tensor.role}" if several else tensor.role
+        role = role_in_tower(tensor.tower, tensor.role) if several else tensor.role
         shape = dimensions((tensor.rows, tensor.columns))
         once = tensor.stays_on_device if tensor.device_bytes else tensor.held
         read = "once" if once else "each pass"

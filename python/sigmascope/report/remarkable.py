@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
+from sigmascope._display.coverage import describe_unread_bytes
 from sigmascope._display.specials import omissions, specials
 from sigmascope._display.text import short
 from sigmascope._display.verdicts import outcome
@@ -17,6 +18,13 @@ from .tables import listed, show_table
 
 _SHOWN = 12
 """Largest number of changed tensors without a spectrum that are shown one by one."""
+
+
+def show_unread_bytes(out: Console, rows: Sequence[Row], action: str) -> None:
+    """Print how many bytes are in no number of the result, if they are most of them."""
+    sentence = describe_unread_bytes(rows, action)
+    if sentence:
+        out.print(f"{sentence}\n", soft_wrap=True)
 
 
 def show_specials(out: Console, rows: Sequence[Row]) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from sigmascope._display.text import bounds, counted, with_error
+from sigmascope._display.html.explanation import of_trajectory
+from sigmascope._display.text import bounds, counted, role_in_tower, with_error
 from sigmascope._tables.schema import Row
 from sigmascope.series import SeriesTable, Trajectory
 
@@ -39,8 +40,9 @@ def show_trajectory(out: Console, run: Trajectory) -> None:
     for (measure, tower, role), layers in groups.items():
         values = [_median(_rows_at(layers, step), "value", "error") for step in shown]
         moved = _median([rows[-1] for rows in layers.values()], "change", "change_error")
-        lines.append([f"{tower} {role}".strip(), measure, str(len(layers)), moved, *values])
+        lines.append([role_in_tower(tower, role), measure, str(len(layers)), moved, *values])
     headers = ["role", "measure", "n", "change", *(f"{step:.12g}" for step in shown)]
+    out.print(f"{of_trajectory(run, run.steps)}\n")
     show_table(out, "Median over the n layers, by step", headers, lines, left=2)
     out.print(f"{NO_ERROR}\n")
     if any(len(rows) < len(run.steps) for layers in groups.values() for rows in layers.values()):
@@ -71,7 +73,7 @@ def show_series(out: Console, table: SeriesTable) -> None:
         return
     numbers = [name for name in table.columns[6:] if name not in _WITH_ANOTHER]
     lines = [
-        [f"{row['tower']} {row['role']}", row["measure"], _depth(row), str(row["count"])]
+        [role_in_tower(row["tower"], row["role"]), row["measure"], _depth(row), str(row["count"])]
         + [_number(row, name) for name in numbers]
         for row in table
     ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sigmascope._display.rows import full_rank
-from sigmascope._display.text import median_with_error, range_of, with_error
+from sigmascope._display.text import median_with_error, range_of, role_in_tower, with_error
 from sigmascope._tables.schema import Row
 from sigmascope._tables.table import Table
 
@@ -75,7 +75,7 @@ def by_role(rows: Iterable[Row]) -> list[Group]:
     several = len({row["tower"] for row in rows}) > 1
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        name = f"{row['tower']} {row['role']}" if several else row["role"]
+        name = role_in_tower(row["tower"], row["role"]) if several else row["role"]
         groups.setdefault(name, []).append(row)
     return [Group(name, tuple(group)) for name, group in groups.items()]
 

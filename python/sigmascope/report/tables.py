@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from sigmascope._display.folding import fold_names
 from sigmascope._display.names import short_names, stay_distinct
-from sigmascope._display.text import printable
+from sigmascope._display.text import counted, printable, short
 
 UNLIMITED = 1_000_000
 """Width of a console that is no terminal, in characters."""
@@ -23,19 +24,28 @@ UNLIMITED = 1_000_000
 _LISTED = 20
 """Largest number of lines of a list on a terminal; the rest is counted."""
 
-_NAMED = 3
-"""Largest number of tensors of one reason that are named on a terminal; the rest is counted."""
+_NAMED = 6
+"""Largest number of lines with names of one reason on a terminal; the rest is counted."""
+
+_SHORT = 60
+"""Largest number of characters of names that stand in one line with their reason."""
 
 _GAP = 2
 _LEAST = 12
 """Least width to which names are shortened."""
 
 
+class _Screen(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise the error that is being handled; rich would exit with status 1."""
+        raise
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console that prints text without markup, since names come from files."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else UNLIMITED
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    return _Screen(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
 def is_complete(out: Console) -> bool:
@@ -153,16 +163,41 @@ def by_reason(
     title: str,
     reasons: Iterable[tuple[str, str]],
     more: str = "--out keeps them all",
+    sizes: Mapping[str, float | None] | None = None,
 ) -> None:
-    """Print a title, and below it a line for each reason with the names of its tensors."""
+    """Print a title, and below it each reason with the names of its tensors, which are folded.
+
+    Parameters
+    ----------
+    out, title
+    reasons
+        Name and reason of each tensor.
+    more
+        A way to see the names that are left out.
+    sizes
+        Norms of the changes of tensors, whose range is printed with the reason.
+    """
     groups: dict[str, list[str]] = {}
     for name, reason in reasons:
         groups.setdefault(reason, []).append(name)
-    lines = [f"{_some(names, is_complete(out))}: {reason}" for reason, names in groups.items()]
+    lines: list[str] = []
+    for reason, names in groups.items():
+        folds = fold_names(names)
+        known = [size for name in names if (size := (sizes or {}).get(name)) is not None]
+        norm = f" (|dW| {_ends(known)})" if known else ""
+        together = ", ".join(fold.text for fold in folds)
+        if len(folds) == 1 or len(together) <= _SHORT:
+            lines.append(f"{together}{norm}: {reason}")
+            continue
+        lines.append(f"{counted(len(names), 'tensor')}{norm}: {reason}")
+        few = folds if is_complete(out) or len(folds) <= _NAMED + 1 else folds[:_NAMED]
+        lines += [f"  {fold.text}" for fold in few]
+        rest = len(names) - sum(len(fold.names) for fold in few)
+        lines += [f"  and {rest:,} more"] if rest else []
     listed(out, title, lines, more)
 
 
-def _some(names: Sequence[str], every: bool) -> str:
-    if every or len(names) <= _NAMED + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more"
+def _ends(numbers: Sequence[float]) -> str:
+    """Write the range of some numbers, or their one value."""
+    low, high = short(min(numbers)), short(max(numbers))
+    return low if low == high else f"{low} to {high}"

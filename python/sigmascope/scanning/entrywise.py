@@ -45,7 +45,9 @@ def entrywise(checkpoint: Scannable, name: str, kind: str) -> Row:
     except TENSOR_ERRORS as error:
         return failed(error, began)
     row = {"status": "entrywise", "converged": True} | columns_of(seen, elements)
-    if not seen.finite:
+    if seen.is_mask:
+        row["reason"] = mask(seen)
+    elif not seen.finite:
         row |= nonfinite(f"the {kind} holds {nonfinite_counts(seen, elements)}")
     return row | evidence(began)
 
@@ -65,6 +67,11 @@ def columns_of(seen: VectorStatistics, elements: Elements) -> Row:
         "fro_norm": norm,
         "fro_norm_error": None if norm is None else ROUNDING * norm,
     }
+
+
+def mask(seen: VectorStatistics) -> str:
+    """Return the reason why a mask of attention has no spectrum, which is not an error."""
+    return f"a mask: {seen.zeros} entries are 0, and {seen.inf} are -inf"
 
 
 def nonfinite_counts(seen: VectorStatistics, elements: Elements) -> str:

@@ -19,7 +19,7 @@ class LiveOptions(TypedDict, total=False):
     k: int
     tol: float
     accuracy: str
-    seed: int
+    seed: int | None
     device: str
     num_threads: int | None
     memory_limit: int | str | None

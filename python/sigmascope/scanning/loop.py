@@ -42,7 +42,7 @@ def scan(
     tol: float = 1e-3,
     accuracy: str = "reference",
     measures: str | Sequence[str] | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     device: str = "cpu",
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
@@ -65,7 +65,10 @@ def scan(
         As for :func:`open_checkpoint`. Of a state dict, or a module, every tensor is used where it
         is in memory; it must not change meanwhile.
     effort, k, tol, accuracy, measures, seed
-        For each matrix, as for :func:`spectrum`.
+        For each matrix, as for :func:`spectrum`. For files from strangers pass ``seed=None``: one
+        seed is drawn for all matrices, that of the journal where the scan resumes one. Rows and
+        `options` have it. Shards that draw seeds can be merged; to have the bits of a scan without
+        shards, they need one seed.
     device : str
         "cpu"; "cuda", the first CUDA device, or "cuda:1" for another; or "cuda:all", all CUDA
         devices of this machine, which must be of one kind: each matrix is analysed on one of them.
@@ -177,7 +180,7 @@ def scan(
     check_files(executor, opened)
     items, part = listed_part(opened, include, exclude, shard)
     with Outputs(out, resume, Scan) as outputs:
-        options = options.resuming(outputs.limits, keep_memory=memory_limit is not None)
+        options = options.resuming(outputs.resumed_settings, keep_memory=memory_limit is not None)
         start = empty_table(opened, options, include, exclude, len(items), part)
 
         def read_entries(item: Item) -> Row:

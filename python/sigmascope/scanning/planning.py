@@ -13,7 +13,7 @@ from sigmascope._execution import arguments, rates
 from sigmascope._host.keywords import public
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import Options
-from sigmascope._tables.outputs import PathLike, Paths, check_outputs, limits_of, resumed
+from sigmascope._tables.outputs import PathLike, Paths, check_outputs, resumed, settings_of
 from sigmascope.adapters import Scannable, as_scannable, largest_file
 from sigmascope.checkpoint import Tensors
 
@@ -34,7 +34,7 @@ def plan_scan(
     tol: float = 1e-3,
     accuracy: str = "reference",
     measures: str | Sequence[str] | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     device: str = "cpu",
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
@@ -99,7 +99,7 @@ def plan_scan(
     opened = as_scannable(checkpoint)
     items, part = listed_part(opened, include, exclude, shard)
     header, rows = check_outputs(out, resume, Scan.schema)
-    options = options.resuming(limits_of(header), keep_memory=memory_limit is not None)
+    options = options.resuming(settings_of(header), keep_memory=memory_limit is not None)
     table = empty_table(opened, options, include, exclude, len(items), part)
     if header is not None and resume is not None:
         table = resumed(Path(resume), header, rows, table)
@@ -115,7 +115,7 @@ def plan_scan(
     planned = [items[index] for index in builder.matrices]
     return ScanPlan(
         checkpoint=path_text(str(opened.path)),
-        options=options.recorded() | {"include": as_list(include), "exclude": as_list(exclude)},
+        options=options.planned() | {"include": as_list(include), "exclude": as_list(exclude)},
         tensors=tuple(
             estimated(opened, item, shares.options_of(item.name), measured) for item in planned
         ),

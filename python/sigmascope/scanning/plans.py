@@ -61,7 +61,7 @@ class TensorPlan:
     name: str
     tensor: str
     role: str
-    tower: str
+    tower: str | None
     rows: int
     columns: int
     dtype: str

@@ -26,7 +26,8 @@ moments              of the finite elements, `abs_max` the largest magnitude; `n
 structure            `structure`: words for a matrix with a special structure: "all zero",
                      "constant", "rank 1", "rank 40 of 64", rows or columns that are the same;
                      None for most. `copied_rows` and `copied_columns` count rows and columns that
-                     are equal to an earlier one, number for number
+                     are equal to an earlier one, entry by entry; 0 if the entries have so few
+                     distinct values that coincidences explain the copies
 measures             value and `<name>_error`, see :mod:`sigmascope.spectra.statistics`;
                      `alpha_farms`, `randomized_distance` and `correlation_traps` on request only
                      (:mod:`sigmascope.analysis.requested`)
@@ -81,7 +82,7 @@ _EVIDENCE: dict[str, Kind] = {
     "passes": "int",
     "block": "int",
     "basis_columns": "int",
-    "seed": "int",
+    "seed": "uint",
     "seconds": "float",
     "num_threads": "int",
     "device": "str",

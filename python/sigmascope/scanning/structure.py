@@ -7,7 +7,7 @@ their medians.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -18,12 +18,32 @@ from sigmascope._display.text import counted, short
 from sigmascope._tables.schema import Row
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import Moments, Spectrum
+from sigmascope.spectra.statistics.entries import VectorStatistics
+
+from .coincidences import are_coincidences
 
 _BLOCK_BYTES = 1 << 23
 """Bytes of the rows that are decoded at a time to compare them."""
 
 _DEFICIENT = 1e-6
 """Fraction of the largest singular value below which a value counts as 0, as in the rank."""
+
+
+def mask_statistics(a: Matrix) -> VectorStatistics | None:
+    """Return the statistics of a mask, whose entries are 0 and -inf; None of other matrices."""
+    seen = VectorStatistics()
+    for block in iter_blocks(a):
+        if not np.all((block == 0) | np.isneginf(block)):
+            return None
+        seen.add(block)
+    return seen if seen.is_mask else None
+
+
+def iter_blocks(a: Matrix) -> Iterator[NDArray[np.float64]]:
+    """Yield the entries of a matrix, a few rows at a time."""
+    rows = max(1, _BLOCK_BYTES // (8 * a.shape[1]))
+    for start in range(0, a.shape[0], rows):
+        yield np.asarray(a[start : start + rows], np.float64).ravel()
 
 
 class Structure(NamedTuple):
@@ -38,12 +58,23 @@ class Structure(NamedTuple):
         constant matrix.
     passes
         Reads of the matrix that finding this took.
+    rows_coincide, columns_coincide
+        True if the copies are no more than the number of distinct entries explains; see
+        :func:`sigmascope.scanning.coincidences.are_coincidences`.
     """
 
     constant: float | None = None
     copied_rows: int = 0
     copied_columns: int = 0
     passes: int = 0
+    rows_coincide: bool = True
+    columns_coincide: bool = True
+
+    @property
+    def reported_copies(self) -> tuple[int, int]:
+        """Copied rows and columns; 0 for those that coincidences explain."""
+        rows = 0 if self.rows_coincide else self.copied_rows
+        return rows, 0 if self.columns_coincide else self.copied_columns
 
 
 def structure(a: Matrix, moments: Moments) -> Structure:
@@ -61,7 +92,8 @@ def structure(a: Matrix, moments: Moments) -> Structure:
     Equal rows have the same norm, to the bit, since norms are summed in one order. If no two norms
     are the same, the matrix need not be read; finding that out is a sort of m + n numbers. Else the
     matrix is decoded once more, 8 MiB at a time, and rows and columns with the same norm are
-    compared by hashes of 128 bits. -0 counts as 0.
+    compared by hashes of 128 bits. -0 counts as 0. The first lines of a matrix with copies are read
+    once more, to see whether coincidences explain them.
     """
     if moments.min == moments.max:
         return Structure(constant=float(moments.min))
@@ -73,7 +105,9 @@ def structure(a: Matrix, moments: Moments) -> Structure:
         of_columns, of_rows = _copies(a.T, columns, rows)
     else:
         of_rows, of_columns = _copies(a, rows, columns)
-    return Structure(None, of_rows, of_columns, passes=1)
+    counts = len(of_rows), len(of_columns)
+    coincide = are_coincidences(a.T, of_rows), are_coincidences(a, of_columns)
+    return Structure(None, *counts, 1, *coincide)
 
 
 def _alike(norms: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -82,11 +116,13 @@ def _alike(norms: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.flatnonzero(count[place] > 1)
 
 
-def _copies(a: Matrix, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> tuple[int, int]:
-    """Count the rows and the columns, of those with these indices, that equal an earlier one."""
+def _copies(
+    a: Matrix, rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and the columns, of those with these indices, that equal an earlier one."""
     m, n = a.shape
     height = max(_BLOCK_BYTES // (8 * n), 1)
-    of_rows: Counter[bytes] = Counter()
+    of_rows: list[bytes] = []
     of_columns = [blake2b(digest_size=16) for _ in columns]
     for start in range(0, m, height):
         in_block = rows[(rows >= start) & (rows < start + height)]
@@ -94,11 +130,21 @@ def _copies(a: Matrix, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> tup
             continue
         numbers = np.asarray(a[start : start + height], dtype=np.float64) + 0.0  # -0 becomes 0
         for i in in_block - start:
-            of_rows[blake2b(numbers[i].tobytes(), digest_size=16).digest()] += 1
+            of_rows.append(blake2b(numbers[i].tobytes(), digest_size=16).digest())
         for j, digest in zip(columns, of_columns, strict=True):
             digest.update(np.ascontiguousarray(numbers[:, j]).tobytes())
-    copies = Counter(digest.digest() for digest in of_columns)
-    return sum(of_rows.values()) - len(of_rows), sum(copies.values()) - len(copies)
+    return _repeated(rows, of_rows), _repeated(columns, [each.digest() for each in of_columns])
+
+
+def _repeated(indices: NDArray[np.intp], digests: list[bytes]) -> NDArray[np.intp]:
+    """Return the indices whose digest occurred before."""
+    seen: set[bytes] = set()
+    repeated = []
+    for index, digest in zip(indices, digests, strict=True):
+        if digest in seen:
+            repeated.append(index)
+        seen.add(digest)
+    return np.asarray(repeated, dtype=np.intp)
 
 
 def in_words(entries: Structure, spectrum: Spectrum) -> str | None:
@@ -108,7 +154,7 @@ def in_words(entries: Structure, spectrum: Spectrum) -> str | None:
         return "all zero" if zero else f"constant {short(entries.constant)}"
     rank, full = certain_rank(spectrum), min(spectrum.shape)
     parts = [] if rank is None or rank == full else [f"rank {rank}" + f" of {full}" * (rank > 1)]
-    copies = (entries.copied_rows, "row"), (entries.copied_columns, "column")
+    copies = zip(entries.reported_copies, ("row", "column"), strict=True)
     words = [counted(count, noun) for count, noun in copies if count]
     parts += [f"{' and '.join(words)} equal to others"] if words else []
     return "; ".join(parts) or None
@@ -131,9 +177,10 @@ def certain_rank(spectrum: Spectrum) -> int | None:
 
 def structure_columns(entries: Structure, spectrum: Spectrum) -> Row:
     """Return the columns of a scan that describe the structure of a matrix."""
+    rows, columns = entries.reported_copies
     return {
         "structure": in_words(entries, spectrum),
-        "copied_rows": entries.copied_rows,
-        "copied_columns": entries.copied_columns,
+        "copied_rows": rows,
+        "copied_columns": columns,
         "passes": spectrum.passes + entries.passes,
     }

@@ -31,8 +31,9 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.moments import element_moments
 from sigmascope.spectra import Spectrum, weightwatcher
 
+from .entrywise import evidence, mask
 from .rows import moment_columns, spectrum_columns
-from .structure import structure, structure_columns
+from .structure import mask_statistics, structure, structure_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +131,18 @@ def analyse(
         row = failed(error, began)
         if isinstance(error, NonFiniteError) and isinstance(a, Matrix):
             with suppress(*TENSOR_ERRORS):
-                call = CallOptions.of(
-                    a, num_threads=options.num_threads, device=options.device, cuda=True
-                )
-                row |= moment_columns(element_moments(a, call, histogram=False))
+                row |= _nonfinite_columns(a, options, began)
         return row
+
+
+def _nonfinite_columns(a: Matrix, options: Options, began: float) -> Row:
+    """Return the moments of a matrix with NaN or infinity; a mask of 0 and -inf is not an error."""
+    if (seen := mask_statistics(a)) is not None:
+        row: Row = {"status": "entrywise", "converged": True, "reason": mask(seen), "failure": None}
+        numbers = {"zeros": seen.zeros, "nan": 0, "inf": seen.inf}
+        return row | numbers | {"min": seen.least, "max": seen.greatest} | evidence(began)
+    call = CallOptions.of(a, num_threads=options.num_threads, device=options.device, cuda=True)
+    return moment_columns(element_moments(a, call, histogram=False))
 
 
 def _read_once(a: Matrix, options: Options) -> Matrix:

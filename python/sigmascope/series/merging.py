@@ -35,7 +35,8 @@ def merge(parts: Iterable[str | os.PathLike[str] | Parts], *, partial: bool = Fa
     -------
     Scan or Comparison
         The same rows as one scan of the whole checkpoint, or one comparison of both, in the same
-        order. If parts were computed with different instruction sets, or a different BLAS, their
+        order. If parts drew seeds of their own, each row has the seed of its part, and a note says
+        so. If parts were computed with different instruction sets, or a different BLAS, their
         numbers agree within their errors but not to the bit, and a note says so.
 
     Raises
@@ -74,13 +75,22 @@ def merge(parts: Iterable[str | os.PathLike[str] | Parts], *, partial: bool = Fa
     if any(engine != engines[0] for engine in engines):
         kinds = sorted({", ".join(map(str, engine.values())) for engine in engines})
         notes.append(f"parts computed by different engines: {'; '.join(kinds)}")
+    options, total = dict(first.options), first.shard.total
+    seeds = {table.options.get("seed") for _, _, table in by_index.values()}
+    if len(seeds) > 1:  # parts that were made without a seed
+        options["seed"] = None
+        notes.append(
+            f"{len(seeds)} parts drew a seed each, and every row has that of its part: parts that "
+            "are made with one seed have the bits of an unsharded run"
+        )
     rows: dict[int, Row] = {}
     for _, shard, table in by_index.values():
         # An unfinished part has the first of its rows.
         rows |= zip(shard.positions, table.rows, strict=False)
     ordered = [rows[position] for position in sorted(rows)]
-    total = first.shard.total
-    return replace(first, rows=ordered, expected=total, notes=tuple(notes), shard=None)
+    return replace(
+        first, rows=ordered, expected=total, notes=tuple(notes), options=options, shard=None
+    )
 
 
 def _shard_of(label: str, table: Parts, first: Parts) -> Shard:

@@ -14,7 +14,16 @@ from sigmascope._tables.schema import Row
 from sigmascope.scanning import scan
 from sigmascope.scanning.keywords import ScanOptions, ScanOptionsWithMeasures
 
-from .sources import MEASURES, Cell, Source, cells_of, check_measures, read_source
+from .sources import (
+    MEASURES,
+    Cell,
+    Source,
+    cells_of,
+    check_measures,
+    read_source,
+    read_sources,
+    seed_of,
+)
 from .tables import SeriesTable
 
 COLUMNS = (
@@ -84,8 +93,10 @@ class Reference(SeriesTable):
         identities: tuple[frozenset[str], ...],
         measures: tuple[str, ...],
         bands: int,
+        seed: int | None = None,
     ) -> None:
-        super().__init__(COLUMNS, [_summary(place, by_model) for place, by_model in values.items()])
+        rows = [_summary(place, by_model) for place, by_model in values.items()]
+        super().__init__(COLUMNS, rows, seed)
         self._values, self._identities = values, identities
         self.models, self.measures, self.bands = models, measures, bands
 
@@ -137,7 +148,7 @@ class Reference(SeriesTable):
                 quantile = _quantile(value, error, others, confidence)
                 columns = (*_flat(place), len(others), value, error, *quantile)
                 placed.append(dict(zip(PLACED, columns, strict=True)))
-        return SeriesTable(PLACED, placed)
+        return SeriesTable(PLACED, placed, given.seed)
 
 
 @public_with_options_of(scan)
@@ -187,7 +198,7 @@ def reference(
         raise ValueError("a reference needs at least one model")
     if bands < 1:
         raise ValueError(f"bands must be at least 1, not {bands}")
-    known = [read_source(model, options, number) for number, model in enumerate(models, 1)]
+    known = read_sources(models, options)
     wanted = check_measures(measures, [row for model in known for row in model.rows])
     values: dict[Place, dict[int, Value]] = {}
     for number, model in enumerate(known):
@@ -195,7 +206,7 @@ def reference(
             values.setdefault(place, {})[number] = value
     labels = tuple(model.label for model in known)
     identities = tuple(model.identity for model in known)
-    return Reference(values, labels, identities, wanted, bands)
+    return Reference(values, labels, identities, wanted, bands, seed_of(known))
 
 
 def _values_of(rows: Sequence[Row], measures: Sequence[str], bands: int) -> dict[Place, Value]:

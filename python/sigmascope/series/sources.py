@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +74,19 @@ class SourceRows:
         Label of the source: its path, or its number.
     identity : frozenset of str
         Digests of the files that were scanned; empty if they are not known.
+    seed : int or None
+        Seed of the scan that was made for it; None if there was none to make.
     """
 
     rows: list[Row]
     label: str
     identity: frozenset[str]
+    seed: int | None
+
+
+def seed_of(sources: Iterable[SourceRows]) -> int | None:
+    """Return the seed of the scans that were made for the sources; None if there were none."""
+    return next((source.seed for source in sources if source.seed is not None), None)
 
 
 def read_source(source: Source, options: ScanOptions, number: int = 0) -> SourceRows:
@@ -92,11 +100,12 @@ def read_source(source: Source, options: ScanOptions, number: int = 0) -> Source
         As for :func:`scan`, :meth:`Scan.load` and :meth:`Comparison.load`.
     """
     table: object = source
-    if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        table = load(path) if path.suffix in _SAVED else scan(source, **options)
-    elif isinstance(source, Scannable | Mapping | HasStateDict):
+    seed: int | None = None
+    if isinstance(source, str | os.PathLike) and Path(source).suffix in _SAVED:
+        table = load(Path(source))
+    elif isinstance(source, str | os.PathLike | Scannable | Mapping | HasStateDict):
         table = scan(source, **options)
+        seed = table.options["seed"]
     rows = getattr(table, "rows", table)
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
         raise TypeError(f"no scan, file or checkpoint: {type(source).__name__}")
@@ -105,7 +114,18 @@ def read_source(source: Source, options: ScanOptions, number: int = 0) -> Source
         rows=[dict(row) for row in rows],
         label=path_of(source) or path_of(table) or f"number {number}",
         identity=frozenset(file["digest"] for file in files),
+        seed=seed,
     )
+
+
+def read_sources(sources: Iterable[Source], options: ScanOptions) -> list[SourceRows]:
+    """Read the rows of several sources; all checkpoints are scanned with the seed of the first."""
+    tables: list[SourceRows] = []
+    for number, source in enumerate(sources, 1):
+        tables.append(read_source(source, options, number))
+        if tables[-1].seed is not None:
+            options = {**options, "seed": tables[-1].seed}
+    return tables
 
 
 def load(path: Path) -> Scan | Comparison:
@@ -148,7 +168,7 @@ def cells_of(rows: Sequence[Row], measure: str, *, by_name: bool = False) -> Ite
             if by_name:
                 yield Cell(name, "", name, None, None, *numbers)
             continue
-        layer, tower = row.get("layer"), row.get("tower") or "text"
+        layer, tower = row.get("layer"), row.get("tower") or ""
         depth = None if layer is None else layer / max(last.get(tower, 0), 1)
         yield Cell(name, tower, role, layer, depth, *numbers)
 

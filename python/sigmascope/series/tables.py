@@ -24,10 +24,12 @@ class SeriesTable(Sequence[Row]):
         Names of the columns.
     rows : list of dict
         Rows as plain JSON.
+    seed : int or None
+        Seed of the scans that were made for it; None if every source was a saved table.
     """
 
-    def __init__(self, columns: Sequence[str], rows: list[Row]) -> None:
-        self.columns, self.rows = tuple(columns), rows
+    def __init__(self, columns: Sequence[str], rows: list[Row], seed: int | None = None) -> None:
+        self.columns, self.rows, self.seed = tuple(columns), rows, seed
 
     def __len__(self) -> int:
         return len(self.rows)

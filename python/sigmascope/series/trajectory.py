@@ -16,7 +16,16 @@ from sigmascope.checkpoint.remote.urls import is_url
 from sigmascope.scanning import scan
 from sigmascope.scanning.keywords import ScanOptions
 
-from .sources import MEASURES, Cell, Source, cells_of, check_measures, path_of, read_source
+from .sources import (
+    MEASURES,
+    Cell,
+    Source,
+    cells_of,
+    check_measures,
+    path_of,
+    read_sources,
+    seed_of,
+)
 from .tables import SeriesTable
 
 COLUMNS = (
@@ -72,8 +81,9 @@ class Trajectory(SeriesTable):
         steps: tuple[float, ...],
         measures: tuple[str, ...],
         missing: dict[tuple[str, str], tuple[float, ...]],
+        seed: int | None = None,
     ) -> None:
-        super().__init__(COLUMNS, rows)
+        super().__init__(COLUMNS, rows, seed)
         self.steps, self.measures, self.missing = steps, measures, missing
 
     def __repr__(self) -> str:
@@ -132,7 +142,9 @@ def trajectory(
     >>> run.where(role="up", layer=3, measure="effective_rank")          # doctest: +SKIP
     """
     sources = _by_step(run, steps)
-    tables = {step: read_source(source, options).rows for step, source in sorted(sources.items())}
+    steps = sorted(sources)
+    read = read_sources([sources[step] for step in steps], options)
+    tables = {step: source.rows for step, source in zip(steps, read, strict=True)}
     wanted = check_measures(measures, [row for rows in tables.values() for row in rows])
     rows: list[Row] = []
     missing: dict[tuple[str, str], tuple[float, ...]] = {}
@@ -148,7 +160,7 @@ def trajectory(
         common = [name for name in names if (name, measure) not in missing]
         rows += _rows(measure, {step: [cells[step][name] for name in common] for step in cells})
     rows.sort(key=lambda row: row["step"])  # the sort is stable: places stay in file order
-    return Trajectory(rows, tuple(tables), wanted, missing)
+    return Trajectory(rows, tuple(tables), wanted, missing, seed_of(read))
 
 
 def _by_step(

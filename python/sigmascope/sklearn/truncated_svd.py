@@ -37,7 +37,7 @@ class TruncatedSVD(Components):
         The floor for rows in float32 is 96 units of roundoff.
     random_state : int, RandomState or None
         Seed of the search; 0 for None, so that fits agree to the bit. An instance of RandomState
-        gives another seed at every fit.
+        gives another seed at every fit. For rows from strangers pass ``secrets.randbits(53)``.
 
     Attributes
     ----------

@@ -32,7 +32,7 @@ def spectral_density(
     passes: int = 12,
     probes: int = 32,
     precision: str | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     **options: Unpack[ComputeOptions],
 ) -> Density | Any:
     """Estimate the distribution of all singular values from a few passes.
@@ -102,7 +102,7 @@ def spectral_density(
     if n < 2:
         raise ValueError(f"a density needs at least 2 singular values, shape {a.shape} has {n}")
     probes = min(probes, n)
-    asked = DensityRequest(probes, passes, arguments.check_seed(seed))
+    asked = DensityRequest(probes, passes, arguments.resolve_seed(seed))
     if stack.is_single:
         return asked.compute(a, call)
     kept = 16 * probes * passes * (probes + 2)  # nodes and weights of both rules

@@ -77,7 +77,7 @@ def svds_by_gram(
         vectors=vectors,
         may_complete=complete,
         at_once=not resolved or _costs_less(n, k),
-        seed=arguments.check_seed(seed),
+        seed=seed,
         **plan.native(),
         **paths(opened),
     )

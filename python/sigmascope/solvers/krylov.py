@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sigmascope._display.text import amount
-from sigmascope._execution import arguments, costs, distributed
+from sigmascope._execution import costs, distributed
 from sigmascope._execution.memory import graded_need, grown_need, krylov_need
 from sigmascope._execution.memory_plan import (
     LOWEST_PANEL,
@@ -196,7 +196,7 @@ def _attempt(
         hard_restart_columns=0 if strict or most == n else most,
         refusal_columns=most if strict and most < n else 0,
         full_readout_columns=max(allowed, 1) if allowed < most else 0,
-        seed=arguments.check_seed(seed),
+        seed=seed,
         vectors=settings.vectors,
         density=settings.density,
         of_values=settings.of_values,

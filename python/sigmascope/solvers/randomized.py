@@ -33,7 +33,7 @@ def randomized_svd(
     passes: int = 2,
     oversampling: int | None = None,
     precision: str | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     **options: Unpack[ComputeOptions],
 ) -> SVD | Any:
     """Compute the best rank-k approximation that a fixed number of passes affords.
@@ -108,7 +108,7 @@ def randomized_svd(
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
     if b < k:
         raise ValueError(f"oversampling must not be negative, it is {oversampling}")
-    asked = _Asked(k, b, passes, arguments.check_seed(seed))
+    asked = _Asked(k, b, passes, arguments.resolve_seed(seed))
     if stack.is_single:
         return in_kind_of(A, with_evidence(asked.compute(a, call), call))
     kept = 8 * sum(a.shape) * k

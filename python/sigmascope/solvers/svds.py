@@ -36,7 +36,7 @@ def svds(
     max_passes: int = 300,
     block: int | None = None,
     precision: str | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     **options: Unpack[ComputeOptions],
 ) -> SVD | Any:
     """Compute the k largest singular values and vectors to a tolerance.
@@ -75,11 +75,11 @@ def svds(
         in float32: the errors are as small, and the search is shorter where the device multiplies
         bfloat16. There "mixed" is the default for min(m, n) >= 512. Elsewhere "split" is "float32".
         docs/numerics.md says which products are rounded, and how the errors include that.
-    seed : int
+    seed : int or None
         Of the random start, which follows from it and from a hash of the numbers of A: same A and
-        seed, same bits, whatever the storage and the threads. A matrix that hides a direction from
-        its start would have to invert the hash, which is not cryptographic, and know the seed:
-        for matrices from strangers, ``secrets.randbits(64)`` is one that nobody knows.
+        seed, same bits, whatever the storage and the threads. Whoever knows the seed can construct
+        a matrix whose largest direction the start misses. For a matrix from a stranger pass None,
+        which draws a seed that nobody knows; `seed` of the result has it.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
         :class:`sigmascope._execution.keywords.ComputeOptions`. Of a stack, progress counts the
@@ -179,12 +179,11 @@ def svds(
     )
     arguments.check_rank(k, a.shape)
     arguments.check_positive(tol=tol, max_passes=max_passes)
-    arguments.check_seed(seed)
     if method not in ("auto", "krylov", "gram"):
         raise ValueError(f"method is 'auto', 'krylov' or 'gram', not {method!r}")
     if block is not None and block < 1:
         raise ValueError(f"block must be at least 1, not {block}")
-    asked = _Asked(k, tol, vectors, method, max_passes, block, seed)
+    asked = _Asked(k, tol, vectors, method, max_passes, block, arguments.resolve_seed(seed))
     if stack.is_single:
         return in_kind_of(A, told(with_evidence(asked.compute(a, call), call), tol))
     kept = 8 * sum(a.shape) * k if vectors else 0

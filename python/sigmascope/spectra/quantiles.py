@@ -16,6 +16,7 @@ from .staircase import (
     ramp,
     staircases,
     steps_at,
+    unevenness,
 )
 
 Array = NDArray[np.float64]
@@ -73,7 +74,22 @@ def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
     moved = slope * place
     # The slope varies from node to node; a change far beyond that variation is a gap.
     gaps = np.maximum(_across(stairs, above, place) - UNEVEN * moved, 0.0)
-    return _outside_gaps(q, above, value, moved + gaps + smoothing)
+    error = np.maximum(moved + gaps + smoothing, _among_uneven(q, above, value))
+    return _outside_gaps(q, above, value, error)
+
+
+def _among_uneven(q: Quadrature, above: Array, value: Array) -> Array:
+    """Return the error of quantiles where values are uneven: half the way to the ends of stairs.
+
+    The position lies between the nodes b places before and after it; see `staircase.bracket`.
+    """
+    stair = staircases(q)[0]
+    places = np.searchsorted(stair.middles, above)
+    last = len(stair.roots) - 1
+    high = stair.roots[np.clip(np.maximum(places - stair.probes, stair.singles), 0, last)]
+    low = stair.roots[np.clip(places + stair.probes, 0, last)]
+    apart = np.maximum(high - value, value - low)
+    return np.asarray(np.nan_to_num(unevenness(q, places)) * np.maximum(apart, 0.0) / 2.0)
 
 
 def _outside_gaps(q: Quadrature, above: Array, value: Array, error: Array) -> tuple[Array, Array]:

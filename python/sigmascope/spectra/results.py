@@ -117,7 +117,8 @@ class SVD:
     def __repr__(self) -> str:
         return (
             f"SVD(k = {len(self.s)}, sigma = {_few(np.asarray(self.s), self.errors)}, "
-            f"error <= {_at_most(self.errors.max(initial=0.0))}, {state(self.converged)}, "
+            f"error <= {_at_most(self.errors.max(initial=0.0))}, "
+            f"residual <= {_at_most(self.residuals.max(initial=0.0))}, {state(self.converged)}, "
             f"{self.passes} passes, {self.precision}, {self.seconds:.2f} s)"
         )
 

@@ -5,6 +5,9 @@ A step function is the worst integrand for quadrature: the cumulative count of a
 a staircase of q stairs, each made of the b nodes of one step. So counts use ramps about one stair
 wide, quantiles are means over such a window, and energy ranks use the Lorenz curve, whose corners
 are exact minima over hinge functions. The spread over three window widths enters every error.
+
+All of this takes values to be evenly spread within a stair. Where the nodes show that they are not,
+errors come from a bracket that assumes nothing (`bracket`).
 """
 
 from __future__ import annotations
@@ -24,8 +27,11 @@ from .rule import Array, Rule
 WIDTHS = (0.75, 1.0, 1.5)
 # Fraction of the sag of a one-stair chord that counts as error of an energy rank.
 SAG = 0.4
-# Fraction of the uncertainty within the last stair that counts as error of a count.
+# Fraction of the uncertainty within the first and the last stair that counts as error of a count.
 END = 0.25
+# Ratio of the slopes of stairs up to which values count as even, and its excess over that at which
+# nothing is known of their places.
+EVEN, UNEVEN = 2.0, 6.0
 
 
 class Staircase:
@@ -182,7 +188,15 @@ def _through_ramps(q: Quadrature, x: Array) -> tuple[Array, Array]:
     last, before = mean_of(s.mean_sigma(ends, half / 2.0) for s in stairs)
     width = np.maximum(before - last, 1e-9 * math.sqrt(q.fro2))
     left = np.maximum(half - np.abs(q.n - raw), 0.0) * np.clip((x - last) / width + 1.0, 0.0, 1.0)
-    return values[1], errors[1] + smoothing + END * left
+    error = errors[1] + smoothing + END * left
+    least, most, unresolved = bracket(q, x)
+    value = np.clip(values[1], least, most)
+    apart = np.maximum(most - value, value - least)
+    places = np.searchsorted(-stairs[0].roots, -x)
+    uneven = np.nan_to_num(unevenness(q, places), nan=1.0)
+    first = places < stairs[0].singles + stairs[0].probes
+    uneven = np.where(first, np.maximum(uneven, END), uneven)
+    return value, np.maximum(error, np.maximum(uneven * apart, unresolved) / 2.0)
 
 
 def _through_steps(q: Quadrature, x: Array) -> tuple[Array, Array]:
@@ -199,6 +213,48 @@ def _through_steps(q: Quadrature, x: Array) -> tuple[Array, Array]:
     beyond = np.where(inside, rho / np.where(inside, distance, 1.0), 1.0)
     counts = np.concatenate([np.ones(len(q.converged)), np.maximum(q.gauss.calibrated, 0.0)])
     return values, errors + beyond @ counts
+
+
+def bracket(q: Quadrature, x: Array) -> tuple[Array, Array, Array]:
+    """Bound the number of values above each x (f,), sigma, whatever their places are.
+
+    The measure of a vector between two nodes of its Gauss rule of q steps is known up to the weight
+    of one node on each side (Chebyshev, Markov, Stieltjes). A block of b probes shares its nodes,
+    so that each side has b of them. A node whose uncertainty reaches x may be on both sides: the
+    third result is how many values such nodes stand for.
+    """
+    stairs = staircases(q)
+    counts, nodes = stairs[0].count, stairs[0].lambdas
+    cut = x[:, None] ** 2
+    surely = np.sum(q.moved(nodes, -1.0) > cut, axis=1)
+    perhaps = np.sum(q.moved(nodes, 1.0) > cut, axis=1)
+    first = np.maximum(surely - stairs[0].probes, np.minimum(surely, stairs[0].singles))
+    last = np.minimum(perhaps + stairs[0].probes, len(nodes))
+    most = np.where(last == len(nodes), q.n, counts[last])
+    return counts[first], most, counts[perhaps] - counts[surely]
+
+
+def unevenness(q: Quadrature, places: NDArray[np.int64]) -> Array:
+    """Return how uneven the values about a node of the Gauss rule are, from 0, even, to 1.
+
+    It compares the slopes (sigma per value) of all stairs, each of b nodes, that begin at most two
+    stairs before the node and end at most two after it. Where values are even, b nodes in a row
+    have one width, also if the nodes of a step lie close together. It is NaN where fewer than b / 2
+    stairs can be compared.
+    """
+    stair = staircases(q)[0]
+    b, end = stair.probes, len(stair.roots)
+    uneven = np.full(len(places), np.nan)
+    for i, place in enumerate(places):
+        starts = np.arange(max(place - 2 * b, stair.singles), min(place + b, end - b - 1) + 1)
+        if len(starts) < max(b // 2, 2):
+            continue
+        width = stair.roots[starts] - stair.roots[starts + b]
+        slope = width / np.maximum(stair.middles[starts + b] - stair.middles[starts], 0.5)
+        steepest, least = float(slope.max()), float(slope.min())
+        ratio = steepest / least if least > 0 else math.inf
+        uneven[i] = np.clip((ratio - EVEN) / UNEVEN, 0.0, 1.0)
+    return uneven
 
 
 def energy_rank(q: Quadrature, share: float) -> tuple[float, float]:

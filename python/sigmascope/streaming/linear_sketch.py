@@ -51,7 +51,7 @@ class LinearSketch(Accumulator):
         Rows of Phi and Psi, at least width; 2 width + 1 by default.
     probes : int
         Rows of Theta, at least 4.
-    seed : int
+    seed : int or None
         Seed of the random matrices, as for `Sketch`; sketches merge only if all but k agree.
 
     Notes
@@ -74,13 +74,13 @@ class LinearSketch(Accumulator):
         width: int | None = None,
         core: int | None = None,
         probes: int = 16,
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> None:
         m, n = (int(extent) for extent in shape)
         if min(m, n) < 1:
             raise ValueError(f"a sketch of shape {(m, n)} holds nothing")
         arguments.check_rank(k, (m, n))
-        self.shape, self.k, self.seed = (m, n), int(k), arguments.check_seed(seed)
+        self.shape, self.k, self.seed = (m, n), int(k), arguments.resolve_seed(seed)
         self.width = min(4 * k + 1 if width is None else int(width), m, n)
         if self.width < k:
             raise ValueError(f"width = {self.width} must be at least k = {k}")

@@ -123,7 +123,7 @@ class PrincipalComponents:
             i = int(np.argmin(resolved))
             value, error = self.explained_variance[i], self.explained_variance_errors[i]
             raise ValueError(
-                f"the variance of component {i} is {value:.3g} +- {error:.3g}, which cannot be "
+                f"the variance of component {i} is {value:.3g} ± {error:.3g}, which cannot be "
                 f"divided by: whiten {i} components at most"
             )
         return np.sqrt(self.explained_variance)
@@ -187,7 +187,7 @@ class PrincipalComponents:
         if k == n:
             what = f"variance of component {k - 1}"
             value, error = self.explained_variance[-1], self.explained_variance_errors[-1]
-        told = f"the {what} is {value:.3g} +- {error:.3g}"
+        told = f"the {what} is {value:.3g} ± {error:.3g}"
         if value <= error:
             raise ValueError(f"{told}: the covariance may be singular; keep fewer components")
         if error > _LOOSE * value:
@@ -210,5 +210,5 @@ class PrincipalComponents:
         share, error = self.explained_variance_ratio.sum(), self.explained_variance_ratio_errors
         return (
             f"PrincipalComponents({k} of {n} columns, {self.rows} rows, "
-            f"{share:.4g} +- {error.sum():.1g} of the variance)"
+            f"{share:.4g} ± {error.sum():.1g} of the variance)"
         )

@@ -42,9 +42,9 @@ class Sketch(CentredRows):
         Number of singular values.
     width : int, optional
         Columns of Omega, at least k; 2 k + 10 by default, at most n_cols. Errors fall with it.
-    seed : int
+    seed : int or None
         Seed of Omega; sketches merge only if n_cols, width and seed agree. Whoever knows the seed
-        can make rows that the sketch misses: for data from strangers use ``secrets.randbits(64)``.
+        can make rows that the sketch misses: for data from strangers pass None, which draws one.
     center : bool or (n_cols,) array-like
         For :meth:`pca`, as in :class:`GramAccumulator`.
 
@@ -80,12 +80,12 @@ class Sketch(CentredRows):
         k: int,
         *,
         width: int | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
         center: bool | ArrayLike = False,
     ) -> None:
         if n_cols < 1 or not 1 <= k <= n_cols:
             raise ValueError(f"k = {k} must be between 1 and n_cols = {n_cols}")
-        self.k, self.seed = int(k), arguments.check_seed(seed)
+        self.k, self.seed = int(k), arguments.resolve_seed(seed)
         self.width = min(2 * k + 10 if width is None else int(width), n_cols)
         if self.width < k:
             raise ValueError(f"width = {self.width} must be at least k = {k}")

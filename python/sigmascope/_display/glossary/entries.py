@@ -147,15 +147,15 @@ MEASURES: dict[str, Entry] = {
     ),
     "mp_edge": Entry(
         "noise edge",
-        "Where the singular values of pure noise with the same median would end "
-        "(Marchenko-Pastur).",
+        "Where the singular values of even noise with this median end (Marchenko-Pastur).",
         _NOISE,
         unit="σ",
         log=True,
     ),
     "mp_outliers": Entry(
         "values above the noise edge",
-        "How many singular values exceed the noise edge: directions that are more than noise.",
+        "How many singular values exceed the noise edge. The count less its error is more than "
+        "noise. It is absent where the values are unlike noise.",
         _NOISE,
         rank=True,
     ),

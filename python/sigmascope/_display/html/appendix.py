@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from sigmascope._display.folding import fold_names
 from sigmascope._display.rows import Row
-from sigmascope._display.text import counted, duration, printable, size
+from sigmascope._display.text import counted, duration, printable, seed_text, size
 from sigmascope._display.verdicts import COMPARED
 
 from .estimates import groups
@@ -63,9 +64,11 @@ def _reasoned(row: Row) -> Row:
 def _names(group: Sequence[Row]) -> str:
     if len(group) == 1:
         return f"<code>{shown(group[0]['name'])}</code>"
-    names = [f"<li><code>{shown(row['name'])}</code></li>" for row in group[:_NAMES]]
-    if len(group) > _NAMES:
-        names.append(f"<li>and {len(group) - _NAMES:,} more</li>")
+    folds = fold_names(row["name"] for row in group)
+    names = [f"<li><code>{shown(fold.text)}</code></li>" for fold in folds[:_NAMES]]
+    if len(folds) > _NAMES:
+        more = sum(len(fold.names) for fold in folds[_NAMES:])
+        names.append(f"<li>and {more:,} more</li>")
     return _folded(f"{len(group):,} names", names)
 
 
@@ -87,8 +90,11 @@ def _facts(header: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[tuple[str
     engine = header.get("engine") or {}
     yield "sigmascope", ", ".join(f"{name} {value}" for name, value in engine.items()) or "unknown"
     yield "table", f"{header.get('schema')}, version {header.get('version')}"
-    for name, value in (header.get("options") or {}).items():
-        if value not in (None, [], ()):
+    options = header.get("options") or {}
+    for name, value in options.items():
+        if name == "seed_drawn":
+            yield "random start", seed_text(options)
+        elif value not in (None, [], ()):
             values = value if isinstance(value, (list, tuple)) else [value]
             memory = name in ("memory_limit", "device_memory")
             text = size(value) if memory else ", ".join(map(str, values))

@@ -43,6 +43,8 @@ class Least:
     """Degrees between the angle of a change and that of random directions."""
     expands: float = 0.01
     """Change of the effective rank, relative to the rank before."""
+    gap: float = 2.0
+    """Ratio of the largest relative changes to all others, for matrices of roles with few."""
     decay: float = 0.005
     """Fraction of the energy of a change in its component along W."""
 

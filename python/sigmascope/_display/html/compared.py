@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sigmascope._display.curves import least_random_angle
+from sigmascope._display.folding import fold_names
 from sigmascope._display.rows import Row
-from sigmascope._display.text import counted, duration, short, with_error
+from sigmascope._display.text import counted, duration, number_of, short, with_error
 from sigmascope._display.verdicts import outcome
 
 from . import verdicts
 from .chance import COMPARISON, Pair
 from .changes import is_changed, role_extremes, total_change
 from .estimates import groups, middle, of_column, pairs_of
+from .few import alone, largest_changes
 from .findings import Finding, listing, more, outcomes, several_towers
 from .outliers import standing_out
 from .remarkable import (
@@ -45,6 +48,8 @@ def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
         parts += [*_amount(pairs, changed), *left_out(pairs, ("relative_change",))]
         parts += of_quantised(pairs)
         parts += left_out(changed, _LEFT_OUT)
+        largest = largest_changes(changed)
+        parts += [largest.finding()] if largest else []
         parts += [*_by_role(changed), *_by_depth(changed)]
         parts += [*_shape(changed), *_rotation(changed), *_reinforced(changed)]
         parts += [*_rank(pairs), *_decay(changed)]
@@ -82,14 +87,11 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
             text += " Every change is above the rounding floor of the storage formats."
         yield Finding("How much", text, "notice" if not changed else "plain")
     if same:
-        items = [(row["name"], "") for row in same]
-        yield Finding(
-            "Identical",
-            f"{counted(len(same), 'pair')} {'is' if len(same) == 1 else 'are'} the same, "
-            f"number for number.{more(len(same))}",
-            "plain",
-            listing(items),
-        )
+        folds = fold_names(row["name"] for row in same)
+        items = [(f.text, counted(len(f.names), "pair") if len(f.names) > 1 else "") for f in folds]
+        are = "is" if len(same) == 1 else "are"
+        text = f"{counted(len(same), 'pair')} {are} identical in every entry.{more(len(items))}"
+        yield Finding("Identical", text, "plain", listing(items))
     if below:
         yield on_below_floor(below, len(pairs))
 
@@ -103,7 +105,11 @@ def _by_role(changed: list[Row]) -> Iterator[Finding]:
     text += f"and smallest in {extremes.least}, {low}"
     text += f" (medians of {high.count:,} and {low.count:,} pairs)"
     text += "." if extremes.known else ": the roles are not distinguishable."
-    yield Finding("Which roles", text)
+    items = [
+        (row["name"], f"‖ΔW‖/‖W‖ {number_of(row, 'relative_change')}") for row in alone(changed)
+    ]
+    text += " Roles of one matrix are named below." if items else ""
+    yield Finding("Which roles", text + more(len(items)), "plain", listing(items))
 
 
 def _by_depth(changed: list[Row]) -> Iterator[Finding]:
@@ -123,7 +129,7 @@ def _by_depth(changed: list[Row]) -> Iterator[Finding]:
         known = verdicts.differ(thirds[0], thirds[2], len(towers))
         trend = verdicts.trend(first, last) if known else verdicts.NO_TREND
         text = (
-            f"{f'In the {tower} tower, the' if with_tower else 'The'} relative change "
+            f"{f'In the {tower} tower, the' if with_tower and tower else 'The'} relative change "
             f"{trend}: {first} in the first third of {len(layers)} layers, "
             f"{centre} in the middle, {last} in the last (medians of {first.count:,}, "
             f"{centre.count:,} and {last.count:,} pairs)."
@@ -141,11 +147,13 @@ def _shape(changed: list[Row]) -> Iterator[Finding]:
     parts = []
     if count is not None:
         full = middle([min(row["rows"], row["columns"]) for row in changed])
-        rank = f" with an effective rank of {above}" if above is not None else ""
+        among = f" of {count.among:,}" if count.count < count.among else ""
         parts.append(
-            f"Above the noise edge, ΔW has {count} singular values{rank} "
-            f"(medians of {count.count:,} pairs; the full rank is {short(full.value)})"
+            f"ΔW has {replace(count, among=0)} singular values above the noise edge, of "
+            f"{short(full.value)} (median of {count.count:,}{among} pairs)"
         )
+        if above is not None and count.high > 0:
+            parts.append(f"Their effective rank is {replace(above, among=0)}")
     if ten is not None:
         parts.append(f"Its ten strongest directions hold {verdicts.percent(ten)} of its energy")
     if raw is not None:

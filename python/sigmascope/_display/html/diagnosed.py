@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sigmascope._display.text import writable
 
+from .explanation import of_diagnosis
 from .templates import filled, head, part
 
 WIDTH, LABELS, RIGHT, TOP, ROW = 900, 250, 20, 10, 30
@@ -42,8 +43,21 @@ _TITLES = {
     "not distinguishable": "Not distinguishable",
     "unlike both": "Unlike narrow and broad runs",
     "refused": "No answer: the calibration does not apply",
-    "no calibration": "No answer without runs of known data",
+    "no calibration": "What can be measured without reference runs",
 }
+
+
+def title_of(record: Mapping[str, Any]) -> str:
+    """Return the verdict of a diagnosis in words, marked if it comes from the example."""
+    title = _TITLES[record["verdict"]]
+    return (
+        f"{title} (example calibration: not from your kind of run)" if _example(record) else title
+    )
+
+
+def _example(record: Mapping[str, Any]) -> bool:
+    """Return True if the example calibration gave an answer; earlier records lack the flag."""
+    return bool(record.get("example") or (record.get("calibrated") or {}).get("example"))
 
 
 def write(path: Path, record: Mapping[str, Any]) -> None:
@@ -59,8 +73,9 @@ def page(record: Mapping[str, Any]) -> str:
     return filled(
         part("diagnosis.html"),
         head=head(f"{heading}: diagnosis", str(record["version"]), style),
-        kind=kind,
+        kind=f"{kind}, by the example calibration" if _example(record) else kind,
         heading=escape(heading),
+        explanation=of_diagnosis(record).html(),
         body="\n".join(body(record)),
     )
 
@@ -105,7 +120,8 @@ def _paired(record: Mapping[str, Any]) -> Iterator[str]:
     yield _sentences(record["reasons"])
     yield (
         f"<p class='note'>{_counts(record)} Without a calibration, the p-value is the share of "
-        "random signs of the blocks that make as large a difference.</p>"
+        "random signs of the blocks that make as large a difference. It holds if blocks are "
+        "independent, which two runs cannot show.</p>"
     )
     if record["calibrated"] is not None:
         yield from _guards(record["calibrated"]["guards"])
@@ -122,7 +138,7 @@ def _guards(guards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _body(record: Mapping[str, Any]) -> Iterator[str]:
-    yield f"<p class='verdict'>{_TITLES[record['verdict']]}</p>"
+    yield f"<p class='verdict'>{title_of(record)}</p>"
     yield _sentences(record["reasons"])
     yield "<h3>Where the update lies</h3>"
     yield (

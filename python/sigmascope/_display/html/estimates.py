@@ -17,7 +17,7 @@ from .chance import LEAST, Pair, cut_off, far_out, holm
 OUTLIER = 3.5
 """Robust standard deviations beyond which a value is an outlier (Iglewicz & Hoaglin 1993)."""
 
-_FEWEST = 5
+FEWEST = 5
 """Least number of matrices in a group that is searched for outliers."""
 
 _SHOWN = 0.05
@@ -61,7 +61,7 @@ class Middle:
             low, high = bounds(self.low, self.high, digits)
             text += f" [{low}, {high}]"
         some = self.count < self.among
-        return f"{text} (of {self.count:,} of {self.among:,})" if some else text
+        return f"{text} (median of {self.count:,} of {self.among:,})" if some else text
 
     def times(self, factor: float) -> Middle:
         """Return the median and interval multiplied by a positive factor."""
@@ -148,7 +148,7 @@ def outliers(rows: Iterable[Row], columns: Iterable[str], level: float) -> list[
         (column, having)
         for group in groups(rows, "tower", "role").values()
         for column in names
-        if len(having := [row for row in group if (row.get(column) or 0.0) > 0.0]) >= _FEWEST
+        if len(having := [row for row in group if (row.get(column) or 0.0) > 0.0]) >= FEWEST
     ]
     far = [
         far_out([math.log(row[column]) for row in having], _LEAST_SPREAD)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sigmascope._display.rows import Row, largest_first
-from sigmascope._display.text import counted
+from sigmascope._display.text import counted, role_in_tower
 
 Kind = Literal["plain", "notice", "problem"]
 
@@ -94,4 +94,4 @@ def several_towers(rows: Iterable[Row]) -> bool:
 def role_name(row: Row, with_tower: bool) -> str:
     """Return the role of a row, after its tower if `with_tower`."""
     role = row.get("role") or "other"
-    return f"{row.get('tower')} {role}" if with_tower else str(role)
+    return role_in_tower(row.get("tower"), role) if with_tower else str(role)

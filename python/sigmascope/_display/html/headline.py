@@ -15,12 +15,16 @@ from sigmascope._display.verdicts import outcome
 
 from .changes import is_changed, role_extremes, total_change
 from .estimates import middle, of_column
+from .few import largest_changes
 from .findings import EXTENT, Finding
 
 _NO_PARAMETERS = ("tied", "other", "whole", "part", "scale", "integer", "empty")
 """Kinds of tensors whose entries are no parameters of their own."""
 
 _SMALL = "differ by no more than the rounding of their formats"
+
+_FEW = 0.1
+"""Share of the full rank up to which a number of directions is called few."""
 
 _HALF = 0.5
 """Share of the energy of a change by which its ten strongest directions tell its kind."""
@@ -35,7 +39,7 @@ def scanned(rows: Sequence[Row], findings: Sequence[Finding]) -> str:
         return "No matrix was analysed."
     count = counted(len(analysed), "matrix", "matrices")
     if not wrong and not notable:
-        return f"{count}: no sign of damage, and none is far from the others of its role."
+        return f"{count}: no sign of damage, and no outlier in any role."
     heads = [finding.text.split(". ")[0].rstrip(".") for finding in (*wrong, *notable)]
     return f"{count}. {'. '.join(heads[:2])}."
 
@@ -65,7 +69,10 @@ def _change(pairs: Sequence[Row]) -> str:
         count = counted(len(changed), "matrix", "matrices")
         return f"Change of matrices that were zero before: {count}"
     size = with_error(100 * total[0], 100 * total[1])
-    return f"The weights changed by {size} % of their size, {_where(changed)}{_kind(changed)}"
+    weights = f"The weights changed by {size} % (‖ΔW‖/‖W‖)"
+    if len(changed) < len(pairs):
+        weights += f", in {len(changed):,} of {counted(len(pairs), 'matrix', 'matrices')}"
+    return f"{weights}, {_where(changed)}{_kind(changed)}"
 
 
 def unfinished(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
@@ -77,28 +84,36 @@ def unfinished(header: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 
 def _where(changed: Sequence[Row]) -> str:
+    """Name the matrices that changed most if they stand out, else the roles if these differ."""
+    if len(changed) == 1:
+        return f"that is {changed[0]['name']}"
+    largest = largest_changes(changed)
+    if largest is not None:
+        return f"most in {largest.names().rstrip(',')}, by {largest.sizes()}; {largest.rest()}"
     extremes = role_extremes(list(changed))
     if extremes is None:
-        return f"in {counted(len(changed), 'matrix', 'matrices')}"
+        return "with too few matrices of each role to compare roles"
     if not extremes.known:
-        return "in all roles alike, as far as can be told"
+        return "with no clear difference between roles"
     return f"most in {extremes.most} and least in {extremes.least}"
 
 
 def _kind(changed: Sequence[Row]) -> str:
+    """Say whether few or many directions hold the energy of a typical change."""
     ten = of_column(changed, "delta_concentration_10")
-    if ten is None:
+    if ten is None or ten.low <= _HALF <= ten.high:
         return ""
-    if ten.low > _HALF:
-        count = of_column(changed, "delta_mp_outliers")
-        full = middle([min(row["rows"], row["columns"]) for row in changed])
-        above = (
-            ""
-            if count is None
-            else f": {short(count.value)} of {short(full.value)} exceed the noise"
-        )
-        return f", along few directions of each matrix{above}"
-    return ", along many directions of each matrix" if ten.high < _HALF else ""
+    if ten.high < _HALF:
+        return ". In a typical matrix the change is spread over many directions"
+    full = middle([min(row["rows"], row["columns"]) for row in changed]).value
+    count = of_column(changed, "delta_mp_outliers")
+    above = (
+        "" if count is None else f"; {short(count.value)} of {short(full)} exceed the noise edge"
+    )
+    if 0 < (10 if count is None else count.value) <= _FEW * full:
+        return f". In a typical matrix the change lies along few directions{above}"
+    share = f"{short(100 * ten.value, 2)} %"
+    return f". In a typical matrix ten directions hold {share} of the energy of the change{above}"
 
 
 def facts(header: Mapping[str, Any], rows: Sequence[Row], day: date | None) -> list[str]:

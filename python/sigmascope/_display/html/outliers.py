@@ -9,7 +9,7 @@ from sigmascope._display.glossary import entry
 from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, number_of, with_error
 
-from .estimates import Middle, Outlier, outliers
+from .estimates import FEWEST, Middle, Outlier, groups, outliers
 from .findings import Finding, listing, more, role_name, several_towers
 
 
@@ -32,9 +32,9 @@ def standing_out(rows: list[Row], columns: Iterable[str], level: float) -> Findi
     if not far:
         return Finding(
             "Nothing stands out",
-            "No matrix is far from the others of its role: all are within 3.5 robust standard "
+            "No matrix is far from the others of its role. All are within 3.5 robust standard "
             "deviations of the median, or within a fifth of it, or where chance may put one of so "
-            "many.",
+            f"many.{_untested(rows)}",
         )
     with_tower = several_towers(rows)
     items = [(of_one[0].row["name"], _remark(of_one, with_tower)) for of_one in far]
@@ -45,6 +45,16 @@ def standing_out(rows: list[Row], columns: Iterable[str], level: float) -> Findi
         "fifth of it, and farther than chance would put any of so many."
     )
     return Finding("Stand out in their role", text + more(len(items)), "notice", listing(items))
+
+
+def _untested(rows: Iterable[Row]) -> str:
+    """Say how many matrices are in roles with too few for this test; "" if there are none."""
+    few = sum(len(g) for g in groups(rows, "tower", "role").values() if len(g) < FEWEST)
+    if not few:
+        return ""
+    are = "is in a role" if few == 1 else "are in roles"
+    matrices = counted(few, "matrix", "matrices")
+    return f" Not tested: {matrices}, which {are} of fewer than {FEWEST}."
 
 
 def _remark(of_one: list[Outlier], with_tower: bool) -> str:

@@ -14,10 +14,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from sigmascope._display.coverage import describe_unread_bytes
 from sigmascope._display.rows import Row
 from sigmascope._display.text import counted, printable, writable
 
-from . import compared, headline, scanned
+from . import compared, explanation, headline, scanned
 from .appendix import not_analysed, provenance, shown
 from .diagnosed import section
 from .findings import Finding
@@ -75,7 +76,8 @@ def page(
     script = "(() => {\n'use strict';\n" + "\n".join(part(f"{n}.js") for n in _SCRIPTS) + "})();\n"
     title, heading, where = _titles(kind, header)
     sentence = headline.compared(rows) if comparison else headline.scanned(rows, findings)
-    sentence = headline.unfinished(header, rows) + sentence
+    unread = describe_unread_bytes(rows, "compared" if comparison else "analysed")
+    sentence = headline.unfinished(header, rows) + (f"{unread} " if unread else "") + sentence
     return filled(
         part("page.html"),
         head=head(title, str((header.get("engine") or {}).get("version", "")), style, script),
@@ -84,6 +86,11 @@ def page(
         where=where,
         facts=shown(" · ".join(headline.facts(header, rows, day))),
         headline=explained(shown(sentence)),
+        explanation=(
+            explanation.of_comparison(header, rows)
+            if comparison
+            else explanation.of_scan(header, rows, findings)
+        ).html(),
         findings=_findings(findings, {row["name"]: i for i, row in enumerate(analysed)}),
         diagnosis=section(diagnosis) if diagnosis else "",
         left_out=_left_out(numbers),

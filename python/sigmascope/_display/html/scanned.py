@@ -15,7 +15,8 @@ from sigmascope._display.text import counted, duration, kinds, number_of, short,
 
 from .chance import LEAST, SCAN, Pair, welch
 from .estimates import groups, middle
-from .findings import EXTENT, Finding, listing, more, outcomes, role_name, several_towers
+from .few import alone_in_role
+from .findings import EXTENT, Finding, Kind, listing, more, outcomes, role_name, several_towers
 from .outliers import standing_out
 from .remarkable import left_out, special_matrices
 
@@ -24,6 +25,9 @@ _TELLING = ("effective_rank", "stable_rank", "spectral_norm", "fro_norm")
 
 _LIKE_NOISE = 0.01
 """Relative excess over the effective rank of noise, plus 1, at which a spectrum is flat."""
+
+_FEW_ABOVE, _SHARE_ABOVE = 4, 0.02
+"""Most values of even noise above its edge: 4, or this share of all."""
 
 _NAMED = 3
 """Largest number of outlier rows, or columns, that a finding names of one matrix."""
@@ -39,7 +43,8 @@ def findings(header: dict[str, Any], rows: list[Row]) -> list[Finding]:
     parts += outcomes(rows, ("matrix", "matrices"))
     if analysed:
         parts += left_out(analysed, _TELLING)
-        parts += [standing_out(analysed, _TELLING, SCAN), *_ranks(analysed), *_noise(analysed)]
+        parts += [standing_out(analysed, _TELLING, SCAN), *_ranks(analysed)]
+        parts += [*alone_in_role(analysed, _rank_measure(analysed)), *_noise(analysed)]
         parts += [*_outlier_channels(analysed), *_least_certain(analysed)]
     return parts
 
@@ -71,9 +76,7 @@ def _extent(header: dict[str, Any], rows: list[Row], analysed: list[Row]) -> Fin
 
 def _ranks(rows: list[Row]) -> Iterator[Finding]:
     """Yield the finding on the roles with the largest and the smallest fraction of full rank."""
-    name = next((n for n in _TELLING[:2] if any(r.get(n) is not None for r in rows)), None)
-    if name is None:
-        return
+    name = _rank_measure(rows)
     with_tower = several_towers(rows)
     having = [row for row in rows if row.get(name) is not None]
     roles = {
@@ -103,6 +106,12 @@ def _ranks(rows: list[Row]) -> Iterator[Finding]:
     yield Finding("Rank by role", text + ("." if known else unsure))
 
 
+def _rank_measure(rows: Iterable[Row]) -> str:
+    """Return the first measure of rank that some row has."""
+    rows = list(rows)
+    return next((n for n in _TELLING[:2] if any(r.get(n) is not None for r in rows)), _TELLING[1])
+
+
 def _shares(
     rows: Iterable[Row], name: str, of: Callable[[str, tuple[int, int]], float] | None = None
 ) -> list[Pair]:
@@ -125,16 +134,19 @@ def _noise(rows: list[Row]) -> Iterator[Finding]:
     having = [row for row in rows if row.get("mp_outliers") is not None]
     noise = [row for row in having if _is_noise(row)]
     if noise:
+        few = len(noise) == 1
         text = (
-            f"{counted(len(noise), 'matrix', 'matrices')} of {len(having):,} "
-            f"{'has' if len(noise) == 1 else 'have'} no singular value that is surely above the "
-            "noise edge: by their values alone they are not distinguishable from random numbers."
+            f"{len(noise):,} of {counted(len(having), 'matrix', 'matrices')} "
+            f"{'has' if few else 'have'} no singular value clearly above the noise edge. "
+            f"{'Its' if few else 'Their'} singular values do not distinguish "
+            f"{'it from a matrix' if few else 'them from matrices'} of random numbers."
         )
         items = [
             (row["name"], with_shape(row, f"{number_of(row, 'mp_outliers')} above the noise edge"))
             for row in largest_first(noise)
         ]
-        yield Finding("Like noise", text + more(len(items)), "notice", listing(items))
+        kind: Kind = "notice" if len(noise) > len(having) / 2 else "plain"
+        yield Finding("Like noise", text + more(len(items)), kind, listing(items))
 
 
 def _is_noise(row: Row) -> bool:
@@ -145,7 +157,10 @@ def _is_noise(row: Row) -> bool:
     rank, expected = row.get("effective_rank"), noise_rank("effective_rank", _shape(row))
     error = 1.0 + _LIKE_NOISE * expected + 2 * (row.get("effective_rank_error") or 0.0)
     flat = rank is not None and rank > expected + error
-    return not flat and bool(row["mp_outliers"] <= (row.get("mp_outliers_error") or 0))
+    # Of even noise, a few values exceed the edge; more than those of an uneven bulk may be chance,
+    # too, but such a bulk is not that of random numbers of one size.
+    few = row["mp_outliers"] <= max(_FEW_ABOVE, _SHARE_ABOVE * min(_shape(row)))
+    return not flat and few and bool(row["mp_outliers"] <= (row.get("mp_outliers_error") or 0))
 
 
 def _shape(row: Row) -> tuple[int, int]:

@@ -20,7 +20,9 @@ _SIDES = (
 """Key of each class of runs, its label, its colour, and how far it is from the middle of a row."""
 
 
-def draw_diagnosis(ax: Axes | None, places: Sequence[Mapping[str, Any]]) -> Axes:
+def draw_diagnosis(
+    ax: Axes | None, places: Sequence[Mapping[str, Any]], *, example: bool = False
+) -> Axes:
     """Draw a row for each place: runs of known data as dots by class, the model as a line.
 
     Parameters
@@ -29,6 +31,8 @@ def draw_diagnosis(ax: Axes | None, places: Sequence[Mapping[str, Any]]) -> Axes
     places : sequence of mapping
         The places of a diagnosis as plain JSON, each with `text`, `value`, `narrow`, `broad` and
         `others`; values are ln(effective rank / min(m, n)).
+    example : bool
+        Whether the runs are those of the example calibration, which the title then says.
     """
     ax = drawn_on(ax, (8.0, 1.2 + 0.34 * len(places)))
     for key, label, colour, shift in _SIDES:
@@ -48,6 +52,8 @@ def draw_diagnosis(ax: Axes | None, places: Sequence[Mapping[str, Any]]) -> Axes
         )
     ax.set_yticks(range(len(places)), [place["text"] for place in places])
     ax.invert_yaxis()
+    if example:
+        ax.set_title("example calibration: not from your kind of run", fontsize="medium")
     ax.set_xlabel("effective rank of the update without decay (% of the full rank)")
     ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return styled(ax)

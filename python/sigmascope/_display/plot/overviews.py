@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sigmascope._display.glossary import entry, role_rank
 from sigmascope._display.rows import Row
+from sigmascope._display.text import role_in_tower
 
 from .axes import COLOURS, STYLES, drawn_on, is_log, styled, words
 
@@ -30,7 +31,7 @@ def by_place(rows: Iterable[Row], column: str) -> Places:
     places: Places = {}
     for row in rows:
         role = row.get("role") or "other"
-        layers = places.setdefault(f"{row.get('tower')} {role}" if several else role, {})
+        layers = places.setdefault(role_in_tower(row.get("tower"), role) if several else role, {})
         layers.setdefault(row["layer"], [])
         if row.get(column) is not None:
             layers[row["layer"]].append(row)

@@ -76,7 +76,8 @@ def draw_density(ax: Axes | None, row: Row, side: str) -> Axes:
         ax.plot(density.above, zeros, "|", color=colour, markersize=12, clip_on=True)
     if density.beyond or density.beyond_error:
         largest = with_error(float(curve.sigma[0]), float(curve.errors[0]))
-        note = f"{with_error(density.beyond, density.beyond_error)} beyond, up to {largest} →"
+        count = with_error(density.beyond, density.beyond_error)
+        note = f"{count} more beyond this axis, up to {largest} →"
         ax.annotate(note, (1, 0.06), xycoords="axes fraction", ha="right", fontsize="small")
     ax.set_xlim(0.0, end)
     ax.set_ylim(bottom=0.0)

@@ -36,7 +36,7 @@ def low_rank(
     tol: float = 1e-4,
     max_passes: int = 300,
     precision: str | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     **options: Unpack[ComputeOptions],
 ) -> LowRankApproximation:
     """Approximate a matrix by a product of thin factors, and measure the error that remains.
@@ -49,9 +49,10 @@ def low_rank(
         Also a lazy sum, difference or multiple of matrices. A LowRank is truncated exactly, through
         matrices of order r, and no other option than the criterion and memory_limit counts.
     rank : int or "edge"
-        At most min(m, n). "edge": the number of singular values clearly above the edge of the noise
-        bulk, `mp_edge` of :func:`spectrum`: by more than twice its error and the 99 % quantile of
-        its fluctuation. Where there is no bulk, of those above rounding.
+        At most min(m, n). "edge": the number of singular values above what noise of the observed
+        bulk reaches in one matrix of a hundred; 0, with a warning, where the values spread too far
+        for that. Where the noise is not resolved, leading triplets are subtracted first, and where
+        there is no noise, the values above rounding count.
     energy : float
         Share of ||A||_F^2 that the approximation has at least; between 0 and 1.
     error : float
@@ -91,7 +92,8 @@ def low_rank(
     Warns
     -----
     ConvergenceWarning
-        The tolerance was not reached, or not even min(m, n) triplets satisfy the criterion.
+        The tolerance was not reached, not even min(m, n) triplets satisfy the criterion, or "edge"
+        does not apply.
 
     See Also
     --------
@@ -146,7 +148,7 @@ def approximated(
     tol: float,
     max_passes: int,
     precision: str | None,
-    seed: int,
+    seed: int | None,
     part: str = "largest",
     weight: Any = None,
     **options: Any,
@@ -164,8 +166,7 @@ def approximated(
     call = CallOptions.of(a, precision=precision, precisions=SEARCHES, cuda=True, **options)
     criterion.check(a.shape)
     arguments.check_positive(tol=tol, max_passes=max_passes)
-    arguments.check_seed(seed)
-    how = Settings(call, options, tol, max_passes, seed)
+    how = Settings(call, options, tol, max_passes, arguments.resolve_seed(seed))
     if weight is not None:
         return weighted(a, weight, criterion, how, started)
     if part == "smallest":
@@ -178,7 +179,14 @@ def approximated(
 
 def _told(found: LowRankApproximation) -> LowRankApproximation:
     """Warn the caller of low_rank if the search or the criterion failed."""
-    if not found.met:
+    if not found.met and found.rank == 0:
+        warnings.warn(
+            f"{found.criterion} does not apply, and the approximation is zero: "
+            f"{found.notes[0]}. Give a rank, energy or error",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    elif not found.met:
         rest, norm = found.weighted or found.remaining, found.weighted_norm or found.fro_norm
         warnings.warn(
             f"{found.criterion} is not certain even with rank {found.rank}: what remains is "

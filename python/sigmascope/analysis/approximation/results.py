@@ -36,7 +36,7 @@ def result_of(
         spectral_evidence=bound.evidence,
         fro_norm=norm,
         criterion=criterion.words,
-        met=criterion.allows(remaining.value + remaining.error, norm),
+        met=found.applies and criterion.allows(remaining.value + remaining.error, norm),
         converged=svd.converged,
         passes=found.passes,
         method=svd.method if svd.method == METHOD else f"{svd.method}, projection in float64",

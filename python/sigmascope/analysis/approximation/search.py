@@ -11,22 +11,17 @@ import numpy as np
 
 from sigmascope._execution import costs
 from sigmascope._execution.options import CallOptions
-from sigmascope.analysis.admission import Asked
-from sigmascope.analysis.spectrum import analysed
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.svds import triplets
 from sigmascope.solvers.svdvals import every_value
 from sigmascope.spectra import SVD, Measure
-from sigmascope.spectra.statistics.bulk import count_above_noise
 
 from .criteria import Criterion
+from .noise_rank import noise_rank
 from .projection import Projection, projected
 
 _FIRST = 16
 """Triplets of the first search for a criterion that does not tell the rank."""
-
-_EDGE_VALUES = 64
-"""Largest values of the spectrum that locates the noise edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +55,7 @@ class Found:
     edge: Measure | None = None
     outliers: Measure | None = None
     smallest: bool = False
+    applies: bool = True
 
 
 def find(a: Matrix, criterion: Criterion, how: Settings) -> Found:
@@ -86,26 +82,18 @@ def _of_rank(a: Matrix, k: int, how: Settings, passes: int = 0, **facts: Any) ->
 
 
 def _above_edge(a: Matrix, how: Settings) -> Found:
-    """Count the values that are clearly above the noise edge of :func:`spectrum`."""
-    asked = Asked.of(
-        effort="density", k=min(_EDGE_VALUES, *a.shape), tol=1e-3, accuracy="reference",
-        **how.options,
-    )  # fmt: skip
-    spectrum = analysed(a, asked, seed=how.seed, elements=False, max_passes=how.max_passes)
-    found = spectrum.measures
-    if "mp_outliers" in found:
-        edge, outliers = found["mp_edge"], found["mp_outliers"]
-        k = int(count_above_noise(spectrum.known, edge, a.shape).value)
-        note = f"{outliers} values above the noise edge {edge}, {k} of them clearly"
-        return _of_rank(a, k, how, spectrum.passes, notes=(note,), edge=edge, outliers=outliers)
-    every, unit = every_value(a, "reference", how.call.with_precision("float64"))
-    k = int(np.sum(every.values > every.floor))
-    every = every.scaled(unit)
-    note = (
-        f"there is no noise edge, since the median of the values is not resolved: "
-        f"the rank is the number of values above the rounding floor {every.floor:.2g}"
+    """Search for the values that are clearly above the noise edge."""
+    known = noise_rank(a, how.call, how.options, seed=how.seed, max_passes=how.max_passes)
+    return _of_rank(
+        a,
+        known.rank,
+        how,
+        known.passes,
+        notes=(known.note,),
+        edge=known.edge,
+        outliers=known.outliers,
+        applies=known.applies,
     )
-    return _of_rank(a, k, how, spectrum.passes + every.passes, notes=(note,))
 
 
 def _within(a: Matrix, criterion: Criterion, how: Settings) -> Found:

@@ -24,7 +24,8 @@ from .entries import Header, TensorEntry, of_each, opened
 from .gathered import GatheredTensors, Piece, PiecedTensor, is_grid
 from .jsontext import brief
 from .memory import DTYPE_NAMES
-from .pickles import WRAPPERS, tensor_in
+from .pickled_tree import WRAPPERS
+from .pickles import tensor_in
 from .stored import Stored, StoredSource
 
 SUFFIX = ".distcp"

@@ -33,6 +33,13 @@ _UNREAD = {
     ".npz": "save the arrays as .npy files",
     ".h5": "save the weights as safetensors, or open them by h5py and give its arrays",
 }
+_GET_TENSOR = "give {name: reader.get_tensor(name)} of tf.train.load_checkpoint to open_checkpoint"
+_TENSORFLOW = {
+    "saved_model.pb": f"a SavedModel of TensorFlow: {_GET_TENSOR}, of its path variables/variables",
+    "*.data-00000-of-*": f"a checkpoint of TensorFlow: {_GET_TENSOR}",
+}
+"""Files that tell what a folder without a readable file is."""
+
 _SHARD_NAME = re.compile(
     r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)\.(?:safetensors|bin|pt|msgpack)"
 )
@@ -88,9 +95,7 @@ def read_files(path: str | os.PathLike[str] | RemotePath, variant: str | None = 
             indexed = (each for each in BUILT_IN if each.index_suffix)
             fitting = (each for each in indexed if path.name.endswith(each.index_suffix))
             return _read_indexed(path, next(fitting, SAFETENSORS))
-        if path.suffix in _UNREAD:
-            raise CheckpointError(f"{path}: {_UNREAD[path.suffix]}")
-        return _read_together(path.parent, reader_of(path.name).read(path), ())
+        return _read_together(path.parent, reader_of(path).read(path), ())
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -239,6 +244,9 @@ def _elsewhere(folder: Place, names: Iterable[str]) -> str:
     }
     if below:
         return f"; sub-folders with some: {listed(sorted(below))}"
+    for pattern, what in _TENSORFLOW.items():
+        if next(folder.glob(pattern), None) is not None:
+            return f" but {what}"
     others = [name for name in names if name.endswith(tuple(_UNREAD))]
     why = "; ".join(sorted({_UNREAD[Path(name).suffix] for name in others}))
     return f" (not read: {listed(others)}: {why})" if others else ""

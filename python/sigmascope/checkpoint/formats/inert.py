@@ -61,10 +61,14 @@ _KNOWN = {
 
 
 class Storage(NamedTuple):
-    """A storage in a pickle: the dtype that it was saved as, and the name of its record."""
+    """A storage in a pickle: the dtype that it was saved as, and the name of its record.
+
+    `start` is the first element of a part of one, which PyTorch once had.
+    """
 
     dtype: str
     key: str
+    start: int = 0
 
 
 class Tensor(NamedTuple):
@@ -124,27 +128,15 @@ def _tensor(
         )
     if not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
         raise CheckpointError(f"a tensor has shape, strides or offset {brief(list(numbers))}")
-    return Tensor(storage, numbers[0], shape, strides, dtype)
+    return Tensor(storage, storage.start + numbers[0], shape, strides, dtype)
 
 
 class _OrderedDict(OrderedDict[Any, Any]):
-    """The replacement of OrderedDict: it can only be made empty."""
-
-    def __init__(self, *args: object) -> None:
-        if any(args):
-            raise CheckpointError("an OrderedDict made of something else")
-        super().__init__()
+    """The replacement of OrderedDict, which ignores attributes."""
 
 
 _OrderedDict.__name__ = "OrderedDict"
 
-_OF_OWN_CLASSES = ("_rebuild_from_type_v2", "_rebuild_wrapper_subclass")
-"""Functions of torch that make tensors of other classes than its own."""
-
-_OWN_CLASSES = (
-    "weights are of a class of their own, as torchao quantises them: save them as safetensors, "
-    "which are read"
-)
 
 _PLAIN = (str, int, float, bytes, type(None))
 Handler = Callable[[Any], None]
@@ -191,6 +183,11 @@ def _make_set(reader: Any) -> None:
     pickle._Unpickler.dispatch[pickle.FROZENSET[0]](reader)
 
 
+def _reduce(reader: Any) -> None:
+    arguments = reader.stack.pop()
+    reader.stack[-1] = reader.call(reader.stack[-1], arguments)
+
+
 def _build(reader: Any) -> None:
     state = reader.stack.pop()
     reader.set_attributes(reader.stack[-1], state)
@@ -207,6 +204,7 @@ class Inert(pickle._Unpickler):
         pickle.DICT[0]: _make_dict,
         pickle.ADDITEMS[0]: _add_items,
         pickle.FROZENSET[0]: _make_set,
+        pickle.REDUCE[0]: _reduce,
         pickle.BUILD[0]: _build,
         # BYTEARRAY8 allocates the stated number of bytes before it reads them.
         pickle.BYTEARRAY8[0]: _refused,
@@ -228,17 +226,40 @@ class Inert(pickle._Unpickler):
         if not isinstance(owner, _OrderedDict):
             raise CheckpointError(f"a {type(owner).__name__} is given attributes")
 
-    def find_class(self, module: str, name: str, /) -> Any:
-        """Return what stands for a name; CheckpointError if it is none of a tensor."""
+    def call(self, function: Any, arguments: object) -> Any:
+        """Make the record of a call: of the name of a function, or of OrderedDict.
+
+        All arguments count as instructions, since one tuple may be those of many calls.
+        """
+        if type(arguments) is not tuple:
+            raise CheckpointError(f"its pickle calls with a {type(arguments).__name__}")
+        self.steps += len(arguments)
+        if function is not _OrderedDict:
+            return function(*arguments)
+        made, pairs = _OrderedDict(), arguments[0] if arguments else ()
+        if len(arguments) > 1 or not isinstance(pairs, list | tuple):
+            raise CheckpointError("an OrderedDict made of something else")
+        self.steps += len(pairs)  # Python 2 gives the items to the class
+        for pair in pairs:
+            if type(pair) not in (list, tuple) or len(pair) != 2:
+                raise CheckpointError("an OrderedDict made of something else")
+            self.check_keys(pair[:1])
+            made[pair[0]] = pair[1]
+        return made
+
+    def known(self, module: str, name: str) -> Any:
+        """Return what stands for the name of a part of a tensor; None of any other name."""
         if (module, name) == ("collections", "OrderedDict"):
             return _OrderedDict
-        if f"{module}.{name}" in _KNOWN:
-            return Name(f"{module}.{name}")
-        own = name in _OF_OWN_CLASSES or module.partition(".")[0] == "torchao"
-        advice = f" ({_OWN_CLASSES})" if own else ""
+        return Name(f"{module}.{name}") if f"{module}.{name}" in _KNOWN else None
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        """Return what stands for a name; CheckpointError if it is none of a tensor."""
+        if (found := self.known(module, name)) is not None:
+            return found
         raise CheckpointError(
             f"refused, for its pickle asks for {brief(f'{module}.{name}')}, which is no part of a "
-            f"tensor{advice}; nothing of it was run"
+            "tensor; nothing of it was run"
         )
 
     def persistent_load(self, pid: Any) -> Storage:
@@ -250,9 +271,14 @@ class Inert(pickle._Unpickler):
 
 
 def unpickled(raw: bytes, reader: type[Inert] = Inert) -> object:
+    """Read a pickle in memory; as :func:`unpickled_from`."""
+    return unpickled_from(io.BytesIO(raw), reader)
+
+
+def unpickled_from(stream: Any, reader: type[Inert] | Inert = Inert) -> object:
     """Read a pickle: tensors become `Tensor`, the rest plain containers and numbers.
 
-    A `reader` may know more classes.
+    A `reader` may know more classes. The stream then stands after the pickle.
 
     Raises
     ------
@@ -260,7 +286,8 @@ def unpickled(raw: bytes, reader: type[Inert] = Inert) -> object:
         It names anything else, or is no pickle.
     """
     try:
-        return reader(io.BytesIO(raw), encoding="utf-8").load()
+        made = reader(stream, encoding="utf-8") if isinstance(reader, type) else reader
+        return made.load()
     except CheckpointError:
         raise
     except Exception as error:  # a broken pickle may raise anything

@@ -6,11 +6,11 @@ Read are those of the main graph and of the bodies of If, Loop and Scan: numbers
 the folder of the model. Numbers stay where they are; only those that a model stores as varints are
 decoded when they are used.
 
-Some exporters write weights as nodes of the operator Constant. Those of floating point with a
-dimension or more are read, too, by the name of their output; scalars and integers serve to compute
-shapes. Two bodies may have tensors of the same name: that of the later one in the file then begins
-with the output of its node and the name of its attribute. Tensors in functions are not read: a note
-counts what has some.
+Some exporters write weights as nodes of the operator Constant. Those of floating point with two
+numbers or more are read, too, by the name of their output, and those that are codes, scales or
+zeros; single numbers and other integers serve to compute shapes and masks. Two bodies may have
+tensors of the same name: that of the later one in the file then begins with the output of its node
+and the name of its attribute. Tensors in functions are not read: a note counts what has some.
 
 A weight has the orientation of its operator: that of MatMul, and of Gemm without transB, has a row
 for each input, where PyTorch has a column. It is changed only where the node says which parameter
@@ -22,6 +22,7 @@ from __future__ import annotations
 import io
 from collections import Counter, deque
 from collections.abc import Sequence
+from functools import partial
 
 from sigmascope._host.formats import recognised
 from sigmascope._host.limits import MAX_NESTING, MAX_TENSORS
@@ -34,8 +35,8 @@ from .jsontext import brief
 from .names import checked_name
 from .onnx_external import Location, data_file, location_of
 from .onnx_nodes import BODIES, CONVOLUTIONS, bodies_of, constant_of, read_node
-from .onnx_tensors import Initializer, read_initializer
-from .onnx_uses import Graph, set_consumers, set_uses
+from .onnx_tensors import Initializer, read_initializer, read_integers
+from .onnx_uses import Graph, set_arithmetic, set_consumers, set_uses, used_constants
 from .onnx_varints import VarintNumbers
 from .protobuf import Field, WireStream
 from .stored import Stored, StoredSource
@@ -44,6 +45,16 @@ SUFFIX = ".onnx"
 
 _MODEL_PRODUCER, _MODEL_GRAPH, _MODEL_FUNCTION = 2, 7, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
+
+
+def begins_with_producer(start: bytes) -> bool:
+    """Tell whether a file begins as exporters write models: a small version, then a text.
+
+    Core ML and TensorFlow write messages of the same form, whose second field is not a text.
+    """
+    if len(start) < 16 or start[0] != 8 or not 0 < start[1] < 32 or start[2] != 0x12:
+        return False
+    return start[3] < 128 and start[4 : 4 + min(start[3], 12)].isascii() and start[4] >= 32
 
 
 def read_onnx(path: Place) -> tuple[Header, ...]:
@@ -103,6 +114,7 @@ class _Tensors:
         self.found: dict[str, Initializer] = {}
         self.unread: Counter[str] = Counter()
         self.kernels: set[str] = set()
+        self.constants = 0
 
     def read(self, main: Field) -> None:
         """Collect the tensors of the main graph, then those of bodies."""
@@ -113,8 +125,15 @@ class _Tensors:
             graphs.extend(self._read_graph(done[-1]))
         for name in self.kernels & self.found.keys():
             self.found[name].kernel = True
+        integers = partial(read_integers, self.stream)
+        set_arithmetic(done, integers)
+        for graph, name in list(used_constants(done)):
+            if name in graph.constants:
+                constant = graph.constants.pop(name)
+                assert isinstance(constant, Initializer)
+                self._add(constant, graph)
         set_uses(done)
-        set_consumers(done)
+        set_consumers(done, integers)
         for tensor in self.found.values():
             consumer = None if tensor.use is None else tensor.use.consumer
             if consumer is not None and consumer.operator in CONVOLUTIONS:
@@ -142,6 +161,10 @@ class _Tensors:
                     constant = read_initializer(stream, tensor, node.output)
                     if constant.is_weight:
                         self._add(constant, graph)
+                    else:
+                        self.constants += 1
+                        self._check_count()
+                        graph.constants[constant.name] = constant
         return bodies
 
     def _body(self, graph: Graph, part: Field, name: str) -> Graph:
@@ -163,9 +186,12 @@ class _Tensors:
         if tensor.name in self.found:
             raise twice
         self.found[tensor.name] = tensor
-        if len(self.found) > MAX_TENSORS:
+        self._check_count()
+
+    def _check_count(self) -> None:
+        if len(self.found) + self.constants > MAX_TENSORS:
             raise CheckpointError(
-                f"{path}: more than {MAX_TENSORS} initialisers, which is the limit"
+                f"{self.stream.path}: more than {MAX_TENSORS} initialisers, which is the limit"
             )
 
 

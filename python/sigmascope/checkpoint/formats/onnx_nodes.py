@@ -6,11 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from sigmascope._host.limits import MAX_DIMENSIONS
+
 from .protobuf import Field, WireStream
 
 _INPUT, _OUTPUT, _NODE_NAME, _OPERATOR, _ATTRIBUTE, _DOMAIN = 1, 2, 3, 4, 5, 7
-_NAME, _INTEGER, _TEXT, _TENSOR, _GRAPH, _GRAPHS = 1, 3, 4, 5, 6, 11
+_NAME, _INTEGER, _TEXT, _TENSOR, _GRAPH, _INTEGERS, _GRAPHS = 1, 3, 4, 5, 6, 8, 11
 _FEW = 32
+
+Setting = int | str | tuple[int, ...]
+"""An attribute of a node."""
 
 BODIES = ("If", "Loop", "Scan")
 """Operators with graphs of their own."""
@@ -60,23 +65,30 @@ def read_node(stream: WireStream, part: Field) -> Node:
     return Node(operator, name, tuple(inputs), output, tuple(attributes))
 
 
-def settings_of(stream: WireStream, node: Node) -> tuple[tuple[str, int | str], ...]:
-    """Return the attributes of a node that are integers or texts, each with its name, sorted."""
-    found: dict[str, int | str] = {}
+def settings_of(stream: WireStream, node: Node) -> tuple[tuple[str, Setting], ...]:
+    """Return the attributes of a node that are integers, their lists or texts, by name, sorted."""
+    found: dict[str, Setting] = {}
     for attribute in node.attributes:
         name = ""
-        value: int | str | None = None
+        value: Setting | None = None
         for each in stream.enter(attribute, "an attribute"):
             if each.number == _NAME:
                 name = stream.text(each, "the name of an attribute")
             elif each.number == _INTEGER:
-                number = stream.number(each, "the number of an attribute")
-                value = number - 2**64 if number >= 2**63 else number
+                value = signed(stream.number(each, "the number of an attribute"))
+            elif each.number == _INTEGERS:
+                some = stream.numbers(each, "the numbers of an attribute", MAX_DIMENSIONS)
+                value = (*(value if isinstance(value, tuple) else ()), *map(signed, some))
             elif each.number == _TEXT:
                 value = stream.text(each, "the text of an attribute")
         if value is not None:
             found[name] = value
     return tuple(sorted(found.items()))
+
+
+def signed(number: int) -> int:
+    """Return the integer that a varint of 64 bits stands for."""
+    return number - 2**64 if number >= 2**63 else number
 
 
 def constant_of(stream: WireStream, node: Node) -> Field | None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from sigmascope.errors import CheckpointError
 from .entries import DTYPE_BITS, TensorEntry, is_integer
 from .jsontext import brief
 from .names import checked_name
+from .onnx_nodes import signed
 from .onnx_uses import Use
 from .onnx_varints import PackedNumbers
 from .protobuf import BYTES, FIXED32, FIXED64, VARINT, Field, WireStream
@@ -100,9 +102,14 @@ class Initializer:
         return -(-prod(self.shape) * _TYPES[self.code].bits // 8)
 
     @property
+    def kind(self) -> str:
+        """Name of the dtype; "" of a tensor that is not read."""
+        return "" if self.reason is not None or self.code not in _TYPES else self.dtype
+
+    @property
     def is_weight(self) -> bool:
-        """True for floating point with a dimension or more."""
-        return bool(self.shape) and self.code in _TYPES and not is_integer(self.dtype)
+        """True for floating point with two numbers or more."""
+        return prod(self.shape) > 1 and self.code in _TYPES and not is_integer(self.dtype)
 
     @property
     def is_external(self) -> bool:
@@ -246,3 +253,16 @@ def _place(found: Initializer, places: dict[int, Field], where: str) -> None:
         )
     if found.is_varints and found.stored > MAX_VARINT_BYTES:
         found.reason = f"varints of {found.stored} bytes, above the limit of {MAX_VARINT_BYTES}"
+
+
+def read_integers(stream: WireStream, found: Initializer) -> tuple[int, ...] | None:
+    """Read a tensor of a few integers of 64 bits, as shapes are; None if it is not one."""
+    few = len(found.shape) < 2 and prod(found.shape) <= MAX_DIMENSIONS
+    if found.kind != "I64" or found.is_external or not few:
+        return None
+    stream.position = found.start
+    if found.numbers == _RAW:
+        raw = stream.take(found.stored, "a shape")
+        return struct.unpack(f"<{len(raw) // 8}q", raw)
+    place = Field(found.numbers, BYTES, found.start, found.start + found.stored, 0)
+    return tuple(map(signed, stream.numbers(place, "a shape", MAX_DIMENSIONS)))

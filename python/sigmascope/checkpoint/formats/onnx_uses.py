@@ -8,11 +8,12 @@ else that of the nearest graph around it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from .onnx_nodes import Node, settings_of
+from .onnx_chains import ARITHMETIC, PASSING, STEPS, Chain, Integers, Tensor, follow, forwarded
+from .onnx_nodes import Node, Setting, settings_of
 from .protobuf import Field, WireStream
 
 BLOCKS = "com.microsoft.MatMulNBits"
@@ -35,6 +36,7 @@ _CODES: Mapping[str, Mapping[int, tuple[int, ...]]] = {
 }
 """Places of codes among the inputs of operators, and those of the tensors that belong to them."""
 
+_CODED = {*_CODES, ARITHMETIC}
 _INPUTS_FIRST = ("MatMul", "MatMulInteger")
 
 
@@ -52,23 +54,27 @@ class Use:
     others : tuple of str or None
         Names of the scales, zeros and groups of codes: "" of one that is left out, None of one
         that is computed.
-    settings : tuple of (str, int or str)
-        Attributes that are integers or texts; of operators that take codes, and of Gemm.
+    settings : tuple of (str, int or str or tuple of int)
+        Attributes that are integers or texts; of operators that take codes, and of Gemm. Those of
+        `ARITHMETIC` are of its :class:`~sigmascope.checkpoint.formats.onnx_chains.Chain`.
     agreed : bool
         All nodes of this operator that use the tensor do so with the same inputs and attributes.
     place : int
         Place of the tensor among the inputs, from 0.
     consumer : Use or None
-        Use of the numbers of codes of `LINEAR`, if one node has them.
+        Use of the numbers of codes of `LINEAR` and `ARITHMETIC`, if one node has them.
+    transposed : bool
+        The node has the transpose of the stored matrix.
     """
 
     operator: str
     node: str = ""
     others: tuple[str | None, ...] = ()
-    settings: tuple[tuple[str, int | str], ...] = ()
+    settings: tuple[tuple[str, Setting], ...] = ()
     agreed: bool = True
     place: int = 1
     consumer: Use | None = None
+    transposed: bool = False
 
     @property
     def inputs_first(self) -> bool | None:
@@ -76,24 +82,25 @@ class Use:
         if self.consumer is not None:
             return self.consumer.inputs_first
         if self.operator == "Gemm":
-            return not dict(self.settings).get("transB", 0)
-        return {BLOCKS: False}.get(self.operator, True if self.operator in _INPUTS_FIRST else None)
+            return bool(dict(self.settings).get("transB", 0)) == self.transposed
+        if self.operator in _INPUTS_FIRST:
+            return not self.transposed
+        return False if self.operator == BLOCKS else None
 
     def merged(self, other: Use) -> Use:
         """Return the use of a tensor that is used in two ways."""
         first, second = replace(self, node=""), replace(other, node="")
         if first == second:
             return first
-        if first.operator == second.operator and first.operator in _CODES:
+        if first.operator == second.operator and first.operator in _CODED:
             return replace(first, agreed=False)
-        codes = [use for use in (first, second) if use.operator in _CODES]
+        codes = [use for use in (first, second) if use.operator in _CODED]
         return codes[0] if len(codes) == 1 else Use("")
 
 
-class Named(Protocol):
+class Named(Tensor, Protocol):
     """A tensor that is known by name, and how it is used."""
 
-    name: str
     use: Use | None
 
 
@@ -101,8 +108,20 @@ class Named(Protocol):
 class Graph:
     """A graph: the main one, or a body, whose node and attribute `prefix` names.
 
-    `own` are the tensors in it by the names that its nodes give them; `uses` how these nodes use
-    tensors of this graph or of one around it; `dequantised` the codes of outputs of `LINEAR`.
+    Attributes
+    ----------
+    own, constants : dict
+        The tensors in it by the names that its nodes give them: those that are listed, and
+        constants that may serve to compute shapes.
+    uses, worked : dict
+        How its nodes use tensors of this graph or of one around it: all nodes, and those that are
+        not of `PASSING`.
+    dequantised : dict
+        Names of the codes of outputs of `LINEAR`.
+    numbers : dict
+        The same for outputs of `ARITHMETIC`, too, as chains that end there.
+    steps : dict
+        Nodes of `STEPS` by their outputs.
     """
 
     part: Field
@@ -110,34 +129,91 @@ class Graph:
     depth: int = 0
     around: Graph | None = None
     own: dict[str, Named] = field(default_factory=dict)
+    constants: dict[str, Named] = field(default_factory=dict)
     uses: dict[str, Use] = field(default_factory=dict)
+    worked: dict[str, Use] = field(default_factory=dict)
     dequantised: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, Chain] = field(default_factory=dict)
+    steps: dict[str, tuple[Node, Mapping[str, Setting]]] = field(default_factory=dict)
 
     def add(self, stream: WireStream, node: Node) -> None:
         """Add what a node does with its inputs."""
+        codes = _CODES.get(node.operator, {})
+        known = node.operator in _CODES or node.operator in STEPS or node.operator == "Gemm"
+        settings = settings_of(stream, node) if known else ()
         if node.operator in LINEAR:
             self.dequantised[node.output] = node.input(0)
+        if node.operator in STEPS:
+            self.steps[node.output] = node, dict(settings)
         for place, name in enumerate(node.inputs):
             use = Use("")
-            codes = _CODES.get(node.operator)
-            if codes is not None and place in codes:
+            if place in codes:
                 others = tuple(node.input(other) for other in codes[place])
-                settings = settings_of(stream, node)
                 use = Use(node.operator, node.name, others, settings, place=place)
-            elif codes is None and place == 1:
-                settings = settings_of(stream, node) if node.operator == "Gemm" else ()
-                use = Use(node.operator, node.name, (), settings)
-            found = self.uses.get(name)
-            self.uses[name] = use if found is None else found.merged(use)
+            elif not codes and place == 1:
+                kept = settings if node.operator == "Gemm" else ()
+                use = Use(node.operator, node.name, (), kept)
+            _merge(self.uses, name, use)
+            if node.operator not in PASSING:
+                _merge(self.worked, name, use)
+
+    def step(self, name: str) -> tuple[Node, Mapping[str, Setting]] | None:
+        """Return the node of `STEPS` that computes a tensor, here or in a graph around."""
+        found = (graph.steps[name] for graph in self._outwards() if name in graph.steps)
+        return next(found, None)
 
     def named(self, name: str) -> Named | None:
         """Return the tensor that a node of this graph means; None if it is computed."""
+        found = (graph.own[name] for graph in self._outwards() if name in graph.own)
+        return next(found, None)
+
+    def stored(self, name: str) -> Named | None:
+        """Return the tensor or the constant that a node means; None if it is computed."""
+        owner = self.owner_of_constant(name)
+        return self.named(name) if owner is None else owner.constants[name]
+
+    def owner_of_constant(self, name: str) -> Graph | None:
+        """Return the graph that has a constant, this one or one around."""
+        return next((graph for graph in self._outwards() if name in graph.constants), None)
+
+    def chain(self, name: str) -> Chain | None:
+        """Return the chain that ends with a tensor, if that is the numbers of codes."""
+        found = (graph.numbers[name] for graph in self._outwards() if name in graph.numbers)
+        return next(found, None)
+
+    def _outwards(self) -> Iterator[Graph]:
         graph: Graph | None = self
         while graph is not None:
-            if name in graph.own:
-                return graph.own[name]
+            yield graph
             graph = graph.around
-        return None
+
+
+def set_arithmetic(graphs: Sequence[Graph], integers: Integers) -> None:
+    """Add the uses of codes that nodes of arithmetic turn into numbers.
+
+    `integers` reads the shapes that nodes of Reshape take.
+    """
+    for graph in graphs:
+        for output, codes in graph.dequantised.items():
+            if (tensor := graph.stored(codes)) is not None:
+                graph.numbers[output] = Chain.of(codes, tensor)
+        for output, (node, _) in graph.steps.items():
+            chain = follow(graph, output, integers) if node.operator == "Mul" else None
+            if chain is None:
+                continue
+            settings = *sorted(chain.settings.items()), ("numbers", output)
+            use = Use(ARITHMETIC, node.name, (chain.scales, chain.zeros), settings, place=0)
+            graph.numbers[output] = chain
+            _merge(graph.uses, chain.name, use)
+
+
+def used_constants(graphs: Sequence[Graph]) -> Iterator[tuple[Graph, str]]:
+    """List the constants that are codes, scales or zeros, each with its graph."""
+    for graph in graphs:
+        for name, use in graph.uses.items():
+            for each in (name, *use.others) if use.operator in _CODED else ():
+                if each and (owner := graph.owner_of_constant(each)) is not None:
+                    yield owner, each
 
 
 def set_uses(graphs: Sequence[Graph]) -> None:
@@ -153,21 +229,33 @@ def set_uses(graphs: Sequence[Graph]) -> None:
             tensor.use = found if tensor.use is None else tensor.use.merged(found)
 
 
-def set_consumers(graphs: Sequence[Graph]) -> None:
+def set_consumers(graphs: Sequence[Graph], integers: Integers) -> None:
     """Set the uses of the numbers of codes, after those of the codes themselves."""
-    uses: dict[str, list[Use]] = {}
+    consumers: dict[str, Use] = {}
+    shapes: dict[str, set[tuple[int, ...]]] = {}
     for graph in graphs:
-        for name, use in graph.uses.items():
-            uses.setdefault(name, []).append(use)
-    for graph in graphs:
-        for output, codes in graph.dequantised.items():
-            tensor, found = graph.named(codes), uses.get(output, [])
-            if tensor is None or tensor.use is None or tensor.use.operator not in LINEAR:
+        for name, use in graph.worked.items():
+            if (chain := forwarded(graph, name, integers)) is None:
                 continue
-            known = tensor.use.consumer
-            here = found[0] if len(found) == 1 else Use("")
-            consumer = here if known is None else known.merged(here)
-            tensor.use = replace(tensor.use, consumer=consumer)
+            codes, transposed = chain.codes.name, chain.transposed
+            here = Use("") if transposed is None else replace(use, transposed=transposed)
+            _merge(consumers, codes, here)
+            shapes.setdefault(codes, set()).add(chain.shape)
+    for tensor in (tensor for graph in graphs for tensor in graph.own.values()):
+        of_codes = tensor.use
+        if tensor.name not in consumers or of_codes is None:
+            continue
+        if of_codes.operator in (*LINEAR, ARITHMETIC):
+            settings = dict(of_codes.settings)
+            if len(shapes[tensor.name]) == 1:
+                settings["shape"] = min(shapes[tensor.name])
+            known, every = consumers[tensor.name], tuple(sorted(settings.items()))
+            tensor.use = replace(of_codes, consumer=known, settings=every)
+
+
+def _merge(uses: dict[str, Use], name: str, use: Use) -> None:
+    known = uses.get(name)
+    uses[name] = use if known is None else known.merged(use)
 
 
 def _stored_name(graph: Graph, name: str | None) -> str | None:

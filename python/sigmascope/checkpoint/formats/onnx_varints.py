@@ -60,6 +60,7 @@ class VarintNumbers(VirtualFile):
         kept, numbers = self._last
         if kept != index:
             numbers = self._decoded(self._packed[index])
+            self._stored.check_unchanged()
             self._last = index, numbers
         memory[:] = numbers[start : start + memory.nbytes]
 

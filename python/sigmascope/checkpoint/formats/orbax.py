@@ -22,7 +22,7 @@ from .index import listed
 from .jsontext import brief, parse_json, unique
 from .memory import DTYPE_NAMES
 from .orbax_metadata import Leaf, Tree, parsed_tree
-from .pickles import WRAPPERS
+from .pickled_tree import WRAPPERS
 from .stored import Stored, StoredSource
 from .zarr_arrays import ZarrArray, ZarrArrays, opened_arrays
 

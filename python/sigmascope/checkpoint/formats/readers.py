@@ -15,25 +15,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sigmascope._host.formats import described
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
+from sigmascope.matrices.npy import MAGIC as NPY
 
 from .distributed import SUFFIX as DISTCP
 from .distributed import read_distributed
-from .entries import Header
+from .entries import Header, opened, start_of
 from .flax_msgpack import SUFFIX as FLAX
 from .flax_msgpack import read_flax
 from .gguf_files import model_of, read_shards
 from .npy import read_npy
 from .onnx import SUFFIX as ONNX
-from .onnx import chosen_model, read_onnx
+from .onnx import begins_with_producer, chosen_model, read_onnx
 from .orbax import SUFFIXES as ORBAX
 from .orbax import read_orbax
 from .pickles import SUFFIXES as PICKLES
-from .pickles import read_pickled
-from .safetensors import read_header
+from .pickles import is_saved_by_torch, read_pickled
+from .safetensors import begins_with_header, read_header
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -58,6 +61,9 @@ class Reader:
         CheckpointError, with the path, for a file that is not what it claims to be.
     index_suffix, main_file : str, optional
         Suffix of a JSON index of shards, and name of the file of an unsharded checkpoint.
+    begins : callable, optional
+        Function of the first bytes of a file, which tells whether they are those of this format. A
+        single file is then read under any name.
     chosen : callable, optional
         Function of a folder and of the names of its files of this format, which returns the file
         to be read. Without it each of these files is a part of one checkpoint.
@@ -75,6 +81,7 @@ class Reader:
     index_suffix: str = ""
     main_file: str = ""
     chosen: Callable[[Place, Sequence[str]], str] | None = None
+    begins: Callable[[bytes], bool] | None = None
 
     @property
     def main_index(self) -> str:
@@ -92,15 +99,27 @@ SAFETENSORS = Reader(
     lambda path: (read_header(path),),
     ".safetensors.index.json",
     "model.safetensors",
+    begins=begins_with_header,
 )
 PYTORCH = Reader(
-    "PyTorch", PICKLES, lambda path: (read_pickled(path),), ".bin.index.json", "pytorch_model.bin"
+    "PyTorch",
+    PICKLES,
+    lambda path: (read_pickled(path),),
+    ".bin.index.json",
+    "pytorch_model.bin",
+    begins=is_saved_by_torch,
 )
 BUILT_IN = (
     SAFETENSORS,
     PYTORCH,
-    Reader("GGUF", (".gguf",), read_shards, chosen=model_of),
-    Reader("ONNX", (ONNX,), read_onnx, chosen=chosen_model),
+    Reader(
+        "GGUF",
+        (".gguf",),
+        read_shards,
+        chosen=model_of,
+        begins=lambda start: start.startswith(b"GGUF"),
+    ),
+    Reader("ONNX", (ONNX,), read_onnx, chosen=chosen_model, begins=begins_with_producer),
     Reader(
         "torch.distributed.checkpoint",
         (DISTCP,),
@@ -108,7 +127,12 @@ BUILT_IN = (
         chosen=lambda folder, names: names[0],
     ),
     Reader("orbax", ORBAX, read_orbax, chosen=lambda folder, names: names[0]),
-    Reader(".npy", (".npy",), lambda path: (read_npy(path),)),
+    Reader(
+        ".npy",
+        (".npy",),
+        lambda path: (read_npy(path),),
+        begins=lambda start: start.startswith(NPY),
+    ),
     Reader("flax", (FLAX,), read_flax, ".msgpack.index.json", "flax_model.msgpack"),
 )
 """The formats of this package."""
@@ -126,9 +150,27 @@ def readers() -> Iterator[Reader]:
     yield from registered()
 
 
-def reader_of(name: str) -> Reader:
-    """Return the format of a file by its name; safetensors if no other fits."""
-    return next((reader for reader in readers() if reader.fits(name)), SAFETENSORS)
+def reader_of(path: Place) -> Reader:
+    """Return the format of a single file: by its name, or by its first bytes if they are another's.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, or neither tells the format: the message says what it is.
+    """
+    named = next((reader for reader in readers() if reader.fits(path.name)), None)
+    if named is not None and (named.begins is None or not isinstance(path, Path)):
+        return named  # the first bytes of a file on another machine are a request
+    with opened(path) as (file, _):
+        start = start_of(file)
+    by_content = (each for each in BUILT_IN if each.begins is not None and each.begins(start))
+    found = next(by_content, None)
+    if named is not None:
+        holds = named.begins is not None and named.begins(start)
+        return named if holds or found is None else found
+    if found is None:
+        raise CheckpointError(f"{path}: not a checkpoint but {described(start)}")
+    return found
 
 
 @cache

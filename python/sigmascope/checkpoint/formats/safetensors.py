@@ -54,6 +54,12 @@ def read_header(path: str | os.PathLike[str] | RemotePath) -> Header:
     return Header(path, entries, metadata, stored)
 
 
+def begins_with_header(start: bytes) -> bool:
+    """Tell whether a file begins as safetensors files do: with a length, and JSON of an object."""
+    length = int.from_bytes(start[:8], "little")
+    return 2 <= length <= MAX_JSON_BYTES and start[8:9] == b"{" and start[9:10] in b'"} \t\r\n'
+
+
 def _read_header_bytes(file: io.RawIOBase, size: int, path: Place) -> bytes:
     """Read the JSON text, after its length is checked."""
     if 0 < size < 8 and (what := recognised(start_of(file, size))):
@@ -68,7 +74,7 @@ def _read_header_bytes(file: io.RawIOBase, size: int, path: Place) -> bytes:
     if length > MAX_JSON_BYTES:
         raise CheckpointError(
             f"{path}: no safetensors file, or a damaged one: header length {length} above the "
-            f"limit of {MAX_JSON_BYTES} bytes"
+            f"limit of {MAX_JSON_BYTES} bytes; it begins with {start[:8]!r}"
         )
     if length > size - 8:
         raise CheckpointError(

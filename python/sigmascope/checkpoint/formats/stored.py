@@ -86,9 +86,11 @@ class StoredFile:
         except OSError as error:
             raise self._unreadable(error) from error
         if now != self:
+            how = "written" if now.inode == self.inode else "another file, written"
             raise CheckpointError(
-                f"{self.path}: the file changed since it was opened "
-                f"({self.size} bytes then, {now.size} now): open the checkpoint again"
+                f"{self.path}: the file changed since it was opened (then {self.size} bytes, "
+                f"written at {self.modified_ns} ns; now {now.size} bytes, {how} at "
+                f"{now.modified_ns} ns): open the checkpoint again, when no program writes it"
             )
 
     def read(self, offset: int, count: int, reading: str) -> bytes:

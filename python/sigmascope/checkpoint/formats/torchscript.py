@@ -12,7 +12,8 @@ from typing import Any
 
 from sigmascope.errors import CheckpointError
 
-from .inert import Inert, Tensor
+from .inert import Tensor
+from .placeholders import Tolerant
 
 
 class Module(dict[str, Any]):
@@ -42,11 +43,11 @@ def _as_list(values: object) -> object:
     return values
 
 
-class Scripted(Inert):
+class Scripted(Tolerant):
     """An inert unpickler that knows modules of programs, too."""
 
     def set_attributes(self, owner: object, state: object) -> None:
-        """Set the attributes of a module; of others as :class:`Inert` does.
+        """Set the attributes of a module; of others as :class:`Tolerant` does.
 
         One dict may be the state of many modules, so that its entries count as instructions.
         """
@@ -57,7 +58,7 @@ class Scripted(Inert):
             super().set_attributes(owner, state)
 
     def find_class(self, module: str, name: str, /) -> Any:
-        """Return what stands for a name; CheckpointError if it is none of a tensor or module."""
+        """Return what stands for a name."""
         if module.partition(".")[0] == "__torch__":
             return Module
         if module == "torch.jit._pickle" and name.startswith("build_") and name.endswith("list"):

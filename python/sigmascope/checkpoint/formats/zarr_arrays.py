@@ -114,8 +114,7 @@ class ZarrArrays(VirtualFile):
 
     def copy(self, index: int, start: int, memory: memoryview) -> None:
         """Read bytes of an array: boxes of its elements, one after another."""
-        for stored in self._files:
-            stored.check_unchanged()
+        self._check_unchanged()
         array = self._arrays[index]
         first, stop = start // array.itemsize, -(-(start + memory.nbytes) // array.itemsize)
         found = np.empty((stop - first) * array.itemsize, np.uint8)
@@ -125,8 +124,13 @@ class ZarrArrays(VirtualFile):
             part = self._read(index, (*box.prefix, rows) if array.shape else ())
             found[at : at + part.nbytes] = part
             at += part.nbytes
+        self._check_unchanged()
         skipped = start - first * array.itemsize
         memory[:] = found[skipped : skipped + memory.nbytes].data
+
+    def _check_unchanged(self) -> None:
+        for stored in self._files:
+            stored.check_unchanged()
 
     def _read(self, index: int, where: tuple[int | slice, ...]) -> np.ndarray[Any, Any]:
         array = self._arrays[index]

@@ -27,7 +27,8 @@ class Role:
         "q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "down", "router", "embed", "unembed"
         and so on; parts other than the weight follow after a dot ("q.bias"); "other" if unknown.
     tower : str
-        "text", "vision", "audio", "projector", "encoder", "decoder", "talker" or "mtp".
+        "text", "vision", "audio", "projector", "encoder", "decoder", "talker" or "mtp"; empty where
+        no rule names one, if none of these tensors has a known role.
     expert : int or None
         Number of its expert, or of the slice in a stacked tensor.
     head : int or None
@@ -54,7 +55,8 @@ def role_of(name: str, rules: Rules | None = None) -> Role:
     """
     rules = rules or standard_rules()
     layer, expert, place = rules.numbers(name)
-    return Role(layer, *rules.place(place, frozenset()), expert)
+    role, tower = rules.place(place, frozenset())
+    return Role(layer, role, tower or _main_tower([role]), expert)
 
 
 def roles_of(names: Iterable[str], rules: Rules | None = None) -> dict[str, Role]:
@@ -67,9 +69,11 @@ def roles_of(names: Iterable[str], rules: Rules | None = None) -> dict[str, Role
     found = {name: rules.numbers(name) for name in names}
     places = {place for _, _, place in found.values()}
     modules = frozenset(places | {place.rpartition(".")[0] for place in places})
+    pairs = {name: rules.place(place, modules) for name, (_, _, place) in found.items()}
+    main = _main_tower(role for role, tower in pairs.values() if not tower)
     roles = {
-        name: Role(layer, *rules.place(place, modules), expert)
-        for name, (layer, expert, place) in found.items()
+        name: Role(layer, pairs[name][0], pairs[name][1] or main, expert)
+        for name, (layer, expert, _) in found.items()
     }
     counts: dict[Role, int] = {}
     for role in roles.values():
@@ -78,3 +82,11 @@ def roles_of(names: Iterable[str], rules: Rules | None = None) -> dict[str, Role
         name: role if counts[role] == 1 else replace(role, role="other")
         for name, role in roles.items()
     }
+
+
+def _main_tower(roles: Iterable[str]) -> str:
+    """Return the tower of tensors that no rule puts into one: "text" if a role among them is known.
+
+    A model of sound or images whose names no rule covers has no text.
+    """
+    return "text" if any(role != "other" for role in roles) else ""

@@ -39,14 +39,17 @@ class Rules:
         return layer, expert, name
 
     def place(self, name: str, modules: frozenset[str]) -> tuple[str, str]:
-        """Return role and tower of a name without numbers, given all modules of the model."""
+        """Return role and tower of a name without numbers, given all modules of the model.
+
+        The tower is empty where no rule names it.
+        """
         key = name, modules
         if key not in self.known:  # a large model has a few dozen of them
             self.known[key] = self._place(name, modules)
         return self.known[key]
 
     def _place(self, name: str, modules: frozenset[str]) -> tuple[str, str]:
-        tower = next((tower for tower, rule in self.towers if rule.search(name)), "text")
+        tower = next((tower for tower, rule in self.towers if rule.search(name)), "")
         prefix = "".join(prefix for prefix, rule in self.prefixes if rule.search(name))
         for role, rule, sibling in self.modules:
             match = rule.search(name)

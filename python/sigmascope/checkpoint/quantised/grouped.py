@@ -12,10 +12,13 @@ from functools import partial
 from typing import NamedTuple
 
 from sigmascope.checkpoint.configuration import Configuration
-from sigmascope.checkpoint.formats.onnx_uses import BLOCKS, EXPERTS, LINEAR, TABLE
+from sigmascope.checkpoint.formats.entries import TensorEntry
+from sigmascope.checkpoint.formats.onnx_chains import ARITHMETIC
+from sigmascope.checkpoint.formats.onnx_uses import BLOCKS, EXPERTS, LINEAR, TABLE, Use
 from sigmascope.checkpoint.reading import MAX_SLICES
 from sigmascope.checkpoint.views import Extent, Located, Reading, View, dimensions
 
+from .arithmetic import arithmetic_weight
 from .bitsandbytes import byte_rows, four_bit_weight
 from .compressed import byte_weight, packed_weight
 from .experts import experts_weight
@@ -63,6 +66,7 @@ _READERS: Mapping[str, tuple[tuple[str, tuple[str, ...], Reader], ...]] = {
 _OPERATORS: Mapping[str, Reader] = {
     BLOCKS: blocks_weight,
     **dict.fromkeys(LINEAR, linear_weight),
+    ARITHMETIC: arithmetic_weight,
     TABLE: table_weight,
     EXPERTS: experts_weight,
 }
@@ -113,7 +117,7 @@ def _candidates(
 ) -> Iterator[tuple[Module, Reader]]:
     """List who may interpret a tensor as codes: by the node of an ONNX model, or by the method."""
     name, use = tensor.entry.name, tensor.entry.use
-    if use is not None and use.operator in _OPERATORS and _are_codes(tensor, use.operator):
+    if use is not None and use.operator in _OPERATORS and _are_codes(tensor.entry, use):
         yield Module(name, tensors, dict(use.settings)), _OPERATORS[use.operator]
         return
     for ending, dtypes, read in _READERS.get(method, ()):
@@ -121,10 +125,12 @@ def _candidates(
             yield Module(name.removesuffix(ending), tensors, config.quantisation), read
 
 
-def _are_codes(tensor: Located, operator: str) -> bool:
+def _are_codes(entry: TensorEntry, use: Use) -> bool:
     """Tell whether a tensor is a weight: biases are codes of DequantizeLinear, too."""
-    entry = tensor.entry
-    return operator not in LINEAR or (entry.dtype in TABLES and len(entry.shape) > 1)
+    if use.operator not in (*LINEAR, ARITHMETIC):
+        return True
+    shape = dict(use.settings).get("shape", entry.shape)
+    return entry.dtype in TABLES and isinstance(shape, tuple) and len(shape) > 1
 
 
 def _method(tensors: Mapping[str, Located], config: Configuration) -> str:

@@ -7,6 +7,8 @@ for all, or a vector of one for each index of an axis. Zeros are codes of the sa
 shape of the scales. Codes of less than 8 bits follow each other in the order of the elements, the
 first one in the low bits.
 
+The weight has the shape that Reshape gives to the numbers before the node that computes with them.
+
 GatherBlockQuantized takes rows of a table. Its codes may be bytes that hold several codes along the
 last axis, and so then do its zeros; without these a zero is half the number of codes. A table has
 the orientation of its operator, as every weight of a model has.
@@ -14,6 +16,7 @@ the orientation of its operator, as every weight of a model has.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -30,6 +33,7 @@ from .scales import HEADERS
 from .tables import E4M3, E5M2, SIGNED_BYTES, SIGNED_NIBBLES, dense, integers, natural, unpacked
 
 Shape = tuple[int, ...]
+Blocks = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
 TABLES = {
     "I8": SIGNED_BYTES,
@@ -47,8 +51,30 @@ _AXES = (2, 3, 4, 5)
 _LEAST_BLOCK = 16
 
 
+def _stored_blocks(layout: CodesLayout, reading: str) -> Blocks:
+    """Read scales and zeros that are stored in the grid of the blocks."""
+    scales = read_numbers(layout.scales, reading).reshape(layout.grid)
+    return scales, None if layout.zeros is None else _stored_zeros(layout, layout.zeros, reading)
+
+
+def _stored_zeros(layout: CodesLayout, zeros: Located, reading: str) -> NDArray[np.float32]:
+    """Return the number of the zero of every block, in the grid of these."""
+    grid, entry = layout.grid, zeros.entry
+    if reading == HEADERS:
+        return np.zeros(grid, np.float32)
+    length = grid[-1] if layout.packed else prod(grid)
+    rows = prod(grid) // length
+    stored = replace(zeros, entry=replace(entry, dtype="U8", shape=(rows, entry.nbytes // rows)))
+    codes = read_integers(stored, reading)
+    if layout.bits < 8:
+        words = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 4))).view("<u4")
+        codes = unpacked(words, layout.bits, dense(layout.bits), length)
+    numbers: NDArray[np.float32] = layout.table[codes]
+    return numbers.reshape(grid)
+
+
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class CodesLayout:
     """A tensor of codes.
 
     Attributes
@@ -56,11 +82,15 @@ class _Layout:
     codes, scales, zeros
         Stored tensors.
     shape, sizes
-        Extents of the numbers, and of the blocks that share a scale.
+        Extents of the codes, and of the blocks that share a scale.
     table
         Numbers of codes, of which a missing zero is taken off.
+    result
+        Extents of the numbers.
     packed
         True if zeros of less than 8 bits begin at a byte in each row.
+    load
+        Function of the layout and a file mode that returns the scales and the zeros of all blocks.
     """
 
     codes: Located
@@ -69,7 +99,9 @@ class _Layout:
     shape: Shape
     sizes: Shape
     table: NDArray[np.float32]
+    result: Shape
     packed: bool = False
+    load: Callable[[CodesLayout, str], Blocks] = _stored_blocks
 
     @property
     def bits(self) -> int:
@@ -111,8 +143,9 @@ def linear_weight(module: Module) -> GroupedWeight:
     if "zero_points" in named.tensors:
         zeros = named.need("zero_points", (codes.entry.dtype,), (len(scales.entry.shape),))
         named.check_shape(zeros, scales.entry.shape)
-    table = TABLES[codes.entry.dtype]
-    return _weight(module, _Layout(codes, scales, zeros, shape, sizes, table), "DequantizeLinear")
+    table, result = TABLES[codes.entry.dtype], result_shape(module, shape)
+    layout = CodesLayout(codes, scales, zeros, shape, sizes, table, result)
+    return codes_weight(module, layout, "DequantizeLinear")
 
 
 def table_weight(module: Module) -> GroupedWeight:
@@ -151,8 +184,14 @@ def table_weight(module: Module) -> GroupedWeight:
         named.check_shape(zeros, (*grid[:-1], -(-grid[-1] * each // 8)))
     elif packed:
         table = table - (1 << (bits - 1))
-    layout = _Layout(codes, scales, zeros, shape, sizes, table, packed)
-    return _weight(module, layout, "GatherBlockQuantized")
+    layout = CodesLayout(codes, scales, zeros, shape, sizes, table, shape, packed)
+    return codes_weight(module, layout, "GatherBlockQuantized")
+
+
+def result_shape(module: Module, shape: Shape) -> Shape:
+    """Return the extents of the numbers as nodes reshape them."""
+    found: Shape = module.settings.get("shape", shape)
+    return found if len(found) > 1 else shape
 
 
 def _axis(module: Module, key: str, default: int, count: int) -> int:
@@ -170,9 +209,15 @@ def _grid(shape: Shape, sizes: Shape) -> Shape:
     return tuple(-(-n // size) for n, size in zip(shape, sizes, strict=True))
 
 
-def _weight(module: Module, layout: _Layout, operator: str) -> GroupedWeight:
-    """Return the weight: a matrix, a kernel with its outputs as rows, or a stack of matrices."""
-    entry, shape, bits = layout.codes.entry, layout.shape, layout.bits
+def codes_weight(module: Module, layout: CodesLayout, operator: str) -> GroupedWeight:
+    """Return the weight: a matrix, a kernel with its outputs as rows, or a stack of matrices.
+
+    Raises
+    ------
+    LayoutError
+        Rows end within a byte, or the blocks of the codes are not blocks of the numbers.
+    """
+    entry, shape, bits = layout.codes.entry, layout.result, layout.bits
     kernel = len(shape) > 3 or entry.kernel or "conv" in entry.name or 1 in shape[1:]
     stack = len(shape) == 3 and not kernel
     rows, *rest = shape[1:] if stack else shape
@@ -181,6 +226,8 @@ def _weight(module: Module, layout: _Layout, operator: str) -> GroupedWeight:
         raise LayoutError(
             f"{entry.name} has rows of {columns} codes of {bits} bits, which end within a byte"
         )
+    if shape != layout.shape and (stack or rows not in _leading_products(layout.shape)):
+        raise LayoutError(f"codes {dimensions(layout.shape)} are read as {dimensions(shape)}")
     packing = Packing((rows, columns), bits, natural(8 // bits), word=1)
     zero = "" if layout.zeros is None else " and zero"
     how = f"{entry.dtype} of {operator}, scale{zero} per {dimensions(layout.sizes)} block"
@@ -199,36 +246,34 @@ def _weight(module: Module, layout: _Layout, operator: str) -> GroupedWeight:
     )
 
 
-def _load(layout: _Layout, packing: Packing, stack: bool, reading: str, index: int) -> GroupCodes:
-    scales = read_numbers(layout.scales, reading).reshape(layout.grid)
-    zeros = None if layout.zeros is None else _zeros(layout, layout.zeros, reading)
+def _leading_products(shape: Shape) -> list[int]:
+    """Return the numbers of rows of a tensor whose leading axes are read as one."""
+    return [prod(shape[:count]) for count in range(1, len(shape) + 1)]
+
+
+def _load(
+    layout: CodesLayout, packing: Packing, stack: bool, reading: str, index: int
+) -> GroupCodes:
+    scales, zeros = layout.load(layout, reading)
     shape, sizes = layout.shape, layout.sizes
     if stack:
         place = index // sizes[0]
         scales = scales[place]
         zeros = None if zeros is None else zeros[place]
         shape, sizes = shape[1:], sizes[1:]
-    of_rows = np.arange(shape[0]) // sizes[0]
-    of_columns = np.zeros((), np.int64)
-    for n, size, blocks in zip(shape[1:], sizes[1:], scales.shape[1:], strict=True):
-        of_columns = of_columns[..., None] * blocks + np.arange(n) // size
-    groups = of_rows.astype(np.int32), of_columns.ravel().astype(np.int32)
-    grid = (scales.shape[0], prod(scales.shape[1:]))
+    leading = _leading_products(shape).index(packing.shape[0]) + 1
+    groups = (
+        _places(shape[:leading], sizes[:leading], scales.shape[:leading]),
+        _places(shape[leading:], sizes[leading:], scales.shape[leading:]),
+    )
+    grid = prod(scales.shape[:leading]), prod(scales.shape[leading:])
     offsets = None if zeros is None else zeros.reshape(grid)
     return GroupCodes(packing, layout.table, groups, scales.reshape(grid), offsets)
 
 
-def _zeros(layout: _Layout, zeros: Located, reading: str) -> NDArray[np.float32]:
-    """Return the number of the zero of every block, in the grid of these."""
-    grid, entry = layout.grid, zeros.entry
-    if reading == HEADERS:
-        return np.zeros(grid, np.float32)
-    length = grid[-1] if layout.packed else prod(grid)
-    rows = prod(grid) // length
-    stored = replace(zeros, entry=replace(entry, dtype="U8", shape=(rows, entry.nbytes // rows)))
-    codes = read_integers(stored, reading)
-    if layout.bits < 8:
-        words = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 4))).view("<u4")
-        codes = unpacked(words, layout.bits, dense(layout.bits), length)
-    numbers: NDArray[np.float32] = layout.table[codes]
-    return numbers.reshape(grid)
+def _places(shape: Shape, sizes: Shape, grid: Shape) -> NDArray[np.int32]:
+    """Return the block of each index of some axes that are read as one."""
+    found = np.zeros((), np.int64)
+    for n, size, blocks in zip(shape, sizes, grid, strict=True):
+        found = found[..., None] * blocks + np.arange(n) // size
+    return found.ravel().astype(np.int32)

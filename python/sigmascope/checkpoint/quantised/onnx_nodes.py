@@ -45,7 +45,10 @@ def inputs_of(module: Module, codes: Located, names: tuple[str, ...]) -> Module:
 def original_name(name: str, module: Module) -> str:
     """Return the name of the weight, which tools extend; that of the codes if it is taken.
 
-    A model keeps the original, too, if something else uses it.
+    A model keeps the original, too, if something else uses it. A node that makes the numbers may
+    give them the name of the weight.
     """
-    original = _ADDED.sub("", name)
+    numbers = str(module.settings.get("numbers", ""))
+    extended = name.startswith((f"{numbers}_", f"{numbers}.")) if numbers else False
+    original = numbers if extended else _ADDED.sub("", name)
     return name if original in module.tensors else original

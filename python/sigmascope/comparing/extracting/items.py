@@ -96,4 +96,4 @@ def _carrier(pair: Pair, layouts: Layouts, whole: bool) -> Target | Whole | str 
     found = layouts.whole(pair)
     if whole or isinstance(found, str):
         return found
-    return "the tensor is not a matrix: with the option `whole` the adapter has it in full"
+    return "the tensor is not a matrix; whole=True (--whole in a shell) saves it in full"

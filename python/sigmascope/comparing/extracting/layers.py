@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from sigmascope._execution.options import CallOptions
 from sigmascope._host.memory import resolve_memory
 from sigmascope._running.resources import Resources
 from sigmascope._running.tasks import ByteListener
+from sigmascope._tables.outputs import JournalSettings
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.targets import Target
 from sigmascope.analysis.approximation import LowRankApproximation
@@ -27,7 +28,7 @@ from sigmascope.comparing.matrix_pairs import StoredPair
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import Measure
 
-from .result import EXTRACTED, NOT_CARRIED
+from .result import BELOW_EDGE, EXTRACTED, NOT_CARRIED
 
 _HELD = 3
 """Both matrices are read once if they take at most this part, 1 / 3, of the memory limit."""
@@ -47,6 +48,8 @@ class Request(Resources):
         True if the weights of linear layers have inputs as rows.
     search
         Options of :func:`low_rank`.
+    seed_drawn
+        As for :class:`sigmascope._running.tasks.Options`.
     num_threads, memory_limit, devices
         As for :class:`Resources`.
     """
@@ -55,6 +58,7 @@ class Request(Resources):
     dtype: str
     transposed: bool
     search: dict[str, Any]
+    seed_drawn: bool = False
 
     def recorded(self) -> dict[str, Any]:
         """Return the options as plain JSON, as the header of a saved extraction has them."""
@@ -63,7 +67,18 @@ class Request(Resources):
             "dtype": self.dtype,
             "fan_in_fan_out": self.transposed,
         }
-        return self.search | own | Resources.recorded(self)
+        drawn = {"seed_drawn": True} if self.seed_drawn else {}
+        return self.search | drawn | own | Resources.recorded(self)
+
+    def resuming(self, journal: JournalSettings, *, keep_memory: bool) -> Request:
+        """Return the request with the memory of a journal, and with its seed unless one is given.
+
+        See :meth:`Resources.resuming`.
+        """
+        request = Resources.resuming(self, journal, keep_memory=keep_memory)
+        if not self.seed_drawn or journal.seed is None:
+            return request
+        return replace(request, search=self.search | {"seed": journal.seed}, seed_drawn=False)
 
 
 def extract_matrix(
@@ -113,7 +128,10 @@ def _extracted(
     row = _evidence(found, notes, request.device) | _remaining(found.remaining, found)
     if found.rank == 0:
         reason = "no singular value of the change is clearly above its noise edge"
-        return row | {"status": "below the edge", "reason": reason}, None
+        if not found.met:
+            reason = f"{found.notes[0]}; give a rank, energy or error"
+        below = {"status": BELOW_EDGE, "reason": reason, "converged": found.converged}
+        return row | below, None
     stored = target.stored(found.balanced, request.dtype)
     change = target.change(stored)
     moved = _moved(found.balanced, change)

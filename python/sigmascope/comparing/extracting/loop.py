@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def extract(
     tol: float = 1e-4,
     max_passes: int = 300,
     precision: str | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
     reading: str | None = None,
@@ -168,8 +168,9 @@ def extract(
             "tol": tol,
             "max_passes": max_passes,
             "precision": precision,
-            "seed": arguments.check_seed(seed),
+            "seed": arguments.resolve_seed(seed),
         },
+        seed_drawn=seed is None,
         num_threads=resolve_threads(num_threads),
         memory_limit=resolve_memory(memory_limit),
         devices=devices_of(device),
@@ -184,8 +185,8 @@ def extract(
     folder = AdapterFolder(Path(out), stated).start(overwrite)
     files = identities(both[0]), identities(both[1])
     with Outputs(None, folder.path / JOURNAL, Extraction) as outputs:
-        request = request.resuming(outputs.limits, keep_memory=memory_limit is not None)
-        table = outputs.begin(_empty(both, files, request, patterns | {"whole": whole}, len(items)))
+        request = request.resuming(outputs.resumed_settings, keep_memory=memory_limit is not None)
+        table = outputs.begin(_empty(both, files, request, patterns | {"whole": whole}, items))
         _forget_lost(table, items, folder)
         source = f"{table.before} with {table.after}"
         builder = TableBuilder(table, items, source, lambda item: entrywise(both, item))
@@ -232,7 +233,7 @@ def _empty(
     files: Files,
     request: Request,
     chosen: dict[str, Any],
-    expected: int,
+    items: Sequence[Item],
 ) -> Extraction:
     """Return the table before its first row."""
     before, after = both
@@ -241,8 +242,8 @@ def _empty(
         after=path_text(str(after.path)),
         options=request.recorded() | chosen,
         rows=[],
-        expected=expected,
-        notes=notes_of(both),
+        expected=len(items),
+        notes=notes_of(both, [item.pair for item in items]),
         files=named_files(*files),
         engine=engine() | device_record(request.devices),
         architecture=before.architecture,

@@ -7,7 +7,8 @@ module
     Module that is adapted, if the tensor is its weight; of stacked experts their parameter.
 status
     "extracted": the adapter has the change. "saved whole": it has the tuned tensor. "unchanged":
-    both are equal. "below the edge": no value of the change is clearly above its noise edge.
+    both are equal. "below the edge": no value of the change is clearly above its noise edge,
+    or its values have no such edge, as `reason` says.
     "not carried": an adapter cannot have the change, and `reason` says why. "unpaired",
     "not analysed", "excluded", "failed": as in a comparison.
 rank
@@ -77,7 +78,7 @@ COLUMNS: dict[str, Kind] = FROM_PAIR | {
     "method": "str",
     "precision": "str",
     "passes": "int",
-    "seed": "int",
+    "seed": "uint",
     "seconds": "float",
     "num_threads": "int",
     "device": "str",
@@ -88,6 +89,7 @@ EXTRACTION = Schema("sigmascope.extraction", 1, "extraction", COLUMNS, (1,))
 EXTRACTED = "extracted"
 SAVED = "saved whole"
 NOT_CARRIED = "not carried"
+BELOW_EDGE = "below the edge"
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
@@ -123,6 +125,11 @@ class Extraction(PairTable):
     def not_carried(self) -> list[Row]:
         """Rows of changed tensors whose change no adapter can have."""
         return [row for row in self.rows if row["status"] == NOT_CARRIED]
+
+    @property
+    def below_edge(self) -> list[Row]:
+        """Rows of changed matrices without a value that is clearly above noise."""
+        return [row for row in self.rows if row["status"] == BELOW_EDGE]
 
     @property
     def written(self) -> bool:

@@ -68,7 +68,7 @@ def _key(each: LiveItem) -> Key:
     record = each.item.record
     if record["role"] == "other":
         return (each.item.name,)
-    return record["tower"] or "text", record["role"], record["layer"]
+    return record["tower"], record["role"], record["layer"]
 
 
 class Rotation:

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Statistics of spectra: every measure as a function of singular values, and all of them at once.
 
-``ranks``: norms, ranks, concentrations; ``marchenko_pastur``: the noise edge; ``bulk``: outliers
-above the bulk; ``power_law``: alpha; ``wasserstein``: distances between spectra; ``measures``: a
-dictionary of all measures with their errors. NumPy only; no files.
+``ranks``: norms, ranks, concentrations; ``marchenko_pastur``: the edge of even noise;
+``noise_edge``: what noise of the observed bulk reaches; ``bulk``: outliers above the bulk;
+``power_law``: alpha; ``wasserstein``: distances between spectra; ``measures``: a dictionary of all
+measures with their errors. NumPy only; no files.
 """
 
 from __future__ import annotations
 
-from .bulk import correlation_traps
+from .bulk import correlation_traps, notes_on_bulk
 from .marchenko_pastur import marchenko_pastur_median, mp_edge, noise_scale, tracy_widom_width
 from .measures import measures_from_density, measures_from_top, measures_from_values
+from .noise_edge import Extremes
 from .power_law import (
     PowerLawFit,
     alpha_farms,
@@ -37,6 +39,7 @@ from .ranks import (
 from .wasserstein import randomized_distance, wasserstein
 
 __all__ = [
+    "Extremes",
     "PowerLawFit",
     "alpha_farms",
     "alpha_hill",
@@ -56,6 +59,7 @@ __all__ = [
     "measures_from_values",
     "mp_edge",
     "noise_scale",
+    "notes_on_bulk",
     "nuclear_norm",
     "nuclear_rank",
     "numerical_rank",

@@ -18,6 +18,7 @@ from sigmascope.spectra import Density, Known, Measure
 
 from . import marchenko_pastur as mp
 from . import ranks
+from .noise_edge import Extremes, noise_edge
 
 Array = NDArray[np.float64]
 Measures = dict[str, Measure]
@@ -60,10 +61,34 @@ class Cut:
         return [(t, *self.ends(t)) for t in (TIMES[:1] if known.complete else TIMES)]
 
 
-def bulk_measures(known: Known, middle: Measure, top: Measure, shape: tuple[int, int]) -> Measures:
+EDGE_MEASURES = (
+    "mp_edge",
+    "mp_outliers",
+    "mp_softrank",
+    "effective_rank_above_edge",
+    "mp_lower_outliers",
+)
+"""Measures that need a bulk of noise."""
+
+NO_BULK = (
+    "no noise edge: the singular values spread further than those of even noise, and too far to "
+    "tell directions from it"
+)
+"""The note of a spectrum whose values have a median but no bulk of noise."""
+
+
+def bulk_measures(
+    known: Known,
+    middle: Measure,
+    top: Measure,
+    shape: tuple[int, int],
+    fro_norm: float,
+    extremes: Extremes | None = None,
+) -> Measures:
     """Compute the measures that need the median: shoulder counts, and the edge of a noise bulk.
 
-    `middle` and `top` are the median and the largest singular value.
+    `middle` and `top` are the median and the largest singular value; `extremes` as for
+    :func:`noise_edge`. The measures of the edge are absent where the bulk is not one of noise.
 
     shoulder_t
         #{sigma > t median}, t = 2, 2.86 and 4. Range 0 .. p / 2, no unit.
@@ -79,8 +104,9 @@ def bulk_measures(known: Known, middle: Measure, top: Measure, shape: tuple[int,
 
     The error of the edge follows from that of the median. The error of a count, and of the rank, is
     the largest possible change: by values whose errors reach over the threshold; above the edge, by
-    values that noise reaches in one matrix of a hundred (Tracy-Widom); below, by values that exceed
-    the edge computed without the outliers, which raise the median. O(p) in addition to the median.
+    values that noise of this bulk reaches in one matrix of a hundred (:func:`noise_edge`); below,
+    by values that exceed the edge computed without the outliers, which raise the median. O(p) in
+    addition to the median.
     """
     found = {
         f"shoulder_{name}": count(known, Cut(t * middle.value, t * middle.error))
@@ -90,6 +116,12 @@ def bulk_measures(known: Known, middle: Measure, top: Measure, shape: tuple[int,
         return found
     edge = mp.mp_edge(middle.value, shape)
     error = edge * middle.error / middle.value
+    clear = edge
+    if top.value > edge:  # else nothing is above, whatever the noise is like
+        noise = noise_edge(known, edge, shape, fro_norm, extremes)
+        if not noise.applies:
+            return found
+        clear = noise.threshold
     soft = (edge / top.value) ** 2
     # The error of a square must also cover four errors of its base.
     off = middle.error / middle.value + top.error / top.value
@@ -100,7 +132,7 @@ def bulk_measures(known: Known, middle: Measure, top: Measure, shape: tuple[int,
         edge,
         error,
         below=max(edge - mp.mp_edge(rest.value, shape), 0.0),
-        above=mp.TRACY_WIDOM_99 * mp.tracy_widom_width(middle.value, shape),
+        above=max(clear - edge, 0.0),
     )
     lower = mp.mp_lower_edge(middle.value, shape)
     margin = mp.TRACY_WIDOM_99 * mp.lower_edge_width(middle.value, shape)
@@ -121,14 +153,32 @@ def bulk_measures(known: Known, middle: Measure, top: Measure, shape: tuple[int,
     }
 
 
-def count_above_noise(known: Known, edge: Measure, shape: tuple[int, int]) -> Measure:
-    """Count the values above the noise edge by more than its error and its fluctuation.
+def is_unresolved(found: Measures) -> bool:
+    """Tell whether the median of all values of a matrix, which is not zero, is not resolved."""
+    return "effective_rank" in found and "shoulder_200" not in found
 
-    The threshold is higher than the edge by twice its error, and by the 99 % quantile of the
-    Tracy-Widom law: noise alone has a larger value in about one matrix of a hundred.
+
+def notes_on_bulk(found: Measures, shape: tuple[int, int]) -> tuple[str, ...]:
+    """Return the note that the measures of the edge are absent since the bulk is not of noise."""
+    absent = "shoulder_200" in found and "mp_edge" not in found and min(shape) >= mp.MIN_VALUES
+    return (NO_BULK,) if absent else ()
+
+
+def count_above_noise(
+    known: Known,
+    edge: Measure,
+    shape: tuple[int, int],
+    fro_norm: float,
+    extremes: Extremes | None = None,
+    *,
+    deflated: bool = False,
+) -> Measure:
+    """Count the values that are more than noise at a level of 1 %.
+
+    The threshold is that of :func:`noise_edge`, higher by twice the error of the edge.
     """
-    width = edge.value * mp.tracy_widom_width(1.0, shape) / mp.mp_edge(1.0, shape)
-    return count(known, Cut(edge.value + 2 * edge.error + mp.TRACY_WIDOM_99 * width))
+    noise = noise_edge(known, edge.value, shape, fro_norm, extremes, deflated=deflated)
+    return count(known, Cut(noise.threshold + 2 * edge.error))
 
 
 def correlation_traps(permuted: Sequence[Known], shape: tuple[int, int]) -> Measures:

@@ -74,8 +74,8 @@ class VectorStatistics:
 
     Attributes
     ----------
-    count, zeros, nan, inf
-        Numbers of elements, exact zeros, NaNs and infinities.
+    count, zeros, nan, inf, masked
+        Numbers of elements, exact zeros, NaNs, infinities, and those of these that are negative.
     first
         Place of the first NaN or infinity in C order, or None.
     least, greatest
@@ -86,6 +86,7 @@ class VectorStatistics:
     zeros: int = 0
     nan: int = 0
     inf: int = 0
+    masked: int = 0
     first: int | None = None
     least: float | None = None
     greatest: float | None = None
@@ -99,6 +100,7 @@ class VectorStatistics:
         if not finite.all():
             if self.first is None:
                 self.first = self.count + int(np.argmin(finite))
+            self.masked += int(np.sum(np.isneginf(x)))
             nan = int(np.isnan(x).sum())
             self.nan += nan
             self.inf += int(np.sum(~finite)) - nan
@@ -117,6 +119,14 @@ class VectorStatistics:
     def finite(self) -> bool:
         """True if no number is NaN or infinite."""
         return self.nan == self.inf == 0
+
+    @property
+    def is_mask(self) -> bool:
+        """True if every number is 0 or -inf, and there are both, as in a mask of attention.
+
+        A tensor of nothing but -inf may be a weight that has diverged.
+        """
+        return 0 < self.masked == self.inf == self.count - self.zeros < self.count
 
     @property
     def largest(self) -> float:

@@ -18,6 +18,7 @@ from sigmascope.spectra import Basis, Density, Known, Measure
 from sigmascope.spectra.units import exponent_of, scaled, scaled_errors
 
 from . import bulk, power_law, ranks
+from .noise_edge import Extremes
 
 Array = NDArray[np.float64]
 Measures = dict[str, Measure]
@@ -41,8 +42,8 @@ def measures_from_values(
     *,
     floor: float = 0.0,
     k: int | None = None,
-    rtol: float = ranks.RANK_RTOL,
     unit: int = 0,
+    extremes: Extremes | None = None,
 ) -> Measures:
     """Compute all measures of one matrix from all its singular values.
 
@@ -56,10 +57,10 @@ def measures_from_values(
         Rounding floor: below this sigma the method cannot tell a value from zero.
     k
         Number of values of ``concentration_k``; min(64, min(m, n)) if None.
-    rtol
-        Relative threshold of ``numerical_rank``.
     unit
         Values, errors, fro_norm and floor are in units of 2^unit; the measures are not.
+    extremes
+        Largest norms of rows, columns and entries, in units of 2^unit, where they are known.
 
     Raises
     ------
@@ -72,11 +73,12 @@ def measures_from_values(
     if (shift := exponent_of(float(s[0]))) != 0:
         s, e = scaled(s, -shift), scaled_errors(e, s, -shift)
         fro_norm, floor, unit = scaled(fro_norm, -shift), scaled(floor, -shift), unit + shift
+        extremes = extremes and extremes.scaled(-shift)
     k = min(64, len(s)) if k is None else k
     found = _from_top(s, e, fro_norm, min(k, len(s)), "spectrum")
     found["nuclear_norm"] = Measure(float(s.sum()), float(e.sum()), "spectrum")
     known = Known(len(s), s, e)
-    cut = bulk.Cut(max(rtol * float(s[0]), floor))
+    cut = bulk.Cut(max(ranks.RANK_RTOL * float(s[0]), floor))
     found["numerical_rank"] = bulk.count(known, cut)
     if s[0] == 0:
         return _of_unit(found, unit)
@@ -87,8 +89,9 @@ def measures_from_values(
         found["condition"] = Measure(value, value * (worst - 1), "spectrum")
     found |= power_law.tail_measures(s, e, floor, unit)
     middle = known.quantile(0.5)
-    if middle.value > floor:
-        found |= bulk.bulk_measures(known, middle, found["spectral_norm"], shape)
+    if middle.value > max(floor, 2 * middle.error):
+        top = found["spectral_norm"]
+        found |= bulk.bulk_measures(known, middle, top, shape, fro_norm, extremes)
     return _of_unit(found, unit)
 
 
@@ -100,23 +103,24 @@ def measures_from_density(
     fro_norm: float,
     *,
     k: int | None = None,
-    rtol: float = ranks.RANK_RTOL,
     unit: int = 0,
+    extremes: Extremes | None = None,
 ) -> Measures:
     """Compute the measures of a density and the top k values: all but condition and power laws.
 
     ``numerical_rank`` is present only if it is certain: the energy outside the resolved values is
-    at most (rtol sigma_1)^2, so that no other value can exceed the threshold. ``top``,
-    ``top_errors`` and ``fro_norm`` are in units of 2^unit.
+    at most (1e-6 sigma_1)^2, so that no other value can exceed the threshold. ``top``,
+    ``top_errors``, ``fro_norm`` and ``extremes`` are in units of 2^unit.
     """
     s, e = _checked(top, top_errors, shape, fro_norm)
     if (shift := density.exponent - unit) != 0:
         s, e = scaled(s, -shift), scaled_errors(e, s, -shift)
         fro_norm, unit = scaled(fro_norm, -shift), density.exponent
+        extremes = extremes and extremes.scaled(-shift)
     density = density.in_units()
     found = _from_top(s, e, fro_norm, min(k or len(s), len(s)), "top")
     found["nuclear_norm"] = density.nuclear_norm()
-    rank = _certain_rank(density, rtol)
+    rank = _certain_rank(density)
     if rank is not None:
         found["numerical_rank"] = rank
     if fro_norm == 0:
@@ -135,7 +139,8 @@ def measures_from_density(
     known = Known(min(shape), s, e, density)
     middle = known.quantile(0.5)
     if middle.value > 2 * middle.error:
-        found |= bulk.bulk_measures(known, middle, found["spectral_norm"], shape)
+        top_value = found["spectral_norm"]
+        found |= bulk.bulk_measures(known, middle, top_value, shape, fro_norm, extremes)
     return _of_unit(found, unit)
 
 
@@ -146,16 +151,18 @@ def measures_from_top(
     fro_norm: float,
     *,
     unit: int = 0,
+    extremes: Extremes | None = None,
 ) -> Measures:
     """Compute the measures that follow from the top k values and the exact ||A||_F.
 
     These are norms, stable rank, concentrations, and the energy ranks that the k values reach. With
     k = min(m, n) the values are the whole spectrum, and the result is that of
-    :func:`measures_from_values`. ``top``, ``top_errors`` and ``fro_norm`` are in units of 2^unit.
+    :func:`measures_from_values`. ``top``, ``top_errors``, ``fro_norm`` and ``extremes`` are in
+    units of 2^unit.
     """
     s, e = _checked(top, top_errors, shape, fro_norm)
     if len(s) == min(shape):
-        return measures_from_values(s, e, shape, fro_norm, k=len(s), unit=unit)
+        return measures_from_values(s, e, shape, fro_norm, k=len(s), unit=unit, extremes=extremes)
     if (shift := exponent_of(float(s[0]))) != 0:
         s, e = scaled(s, -shift), scaled_errors(e, s, -shift)
         fro_norm, unit = scaled(fro_norm, -shift), unit + shift
@@ -246,7 +253,7 @@ def _spectral_entropy(rank: Measure, p: int) -> Measures:
     return {"spectral_entropy": Measure(value, rank.error / rank.value / math.log(p), rank.basis)}
 
 
-def _certain_rank(density: Density, rtol: float) -> Measure | None:
+def _certain_rank(density: Density) -> Measure | None:
     """Return the numerical rank if neither rounding nor the remaining energy can change it."""
     rule = density.quadrature
     values = rule.converged
@@ -254,7 +261,7 @@ def _certain_rank(density: Density, rtol: float) -> Measure | None:
         return Measure(0.0, 0.0, "density")
     if len(values) == 0 or rule.distance.frobenius > 0:
         return None
-    cut = rtol**2 * float(values[0])
+    cut = ranks.RANK_RTOL**2 * float(values[0])
     # The error of a node is at most the resolution; twice that if it was set to 0.
     doubtful = bool(np.any(np.abs(values - cut) <= 2.0 * rule.resolution))
     left = abs(density.fro_norm**2 - float(values.sum())) + len(values) * rule.resolution

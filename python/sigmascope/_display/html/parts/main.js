@@ -19,7 +19,7 @@ function fillMeasures() {
 function fillControls() {
   fillMeasures();
   byId('tower-label').hidden = towers.length < 2;
-  fill(byId('tower'), [['', 'all'], ...towers.map((t) => [t, t])], '');
+  fill(byId('tower'), [['', 'all'], ...towers.map((t) => [t || UNNAMED, t || UNNAMED])], '');
   fill(byId('matrix'), everyRow.map((i) => [String(i), matrices.name[i]]), '0');
 }
 
@@ -28,7 +28,7 @@ function showChoice() {
   const shows = Object.entries(SHOWS).filter(([show]) => allows(measure(), show)).map(([show, words]) => [show, words(state.measure)]);
   if (!allows(measure(), state.show)) state.show = 'value';
   fill(byId('show'), shows, state.show);
-  const places = [...new Set(everyRow.filter((i) => !state.tower || textOf('tower', i) === state.tower).map(placeOf))];
+  const places = [...new Set(everyRow.filter((i) => !state.tower || (textOf('tower', i) || UNNAMED) === state.tower).map(placeOf))];
   if (!places.includes(state.role)) state.role = '';
   fill(byId('role'), [['', 'all'], ...places.map((p) => [p, p])], state.role);
   for (const name of ['measure', 'tower', 'layers', 'name']) {

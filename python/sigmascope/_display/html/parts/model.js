@@ -19,7 +19,7 @@ const whole = (key) => (products && ofChange(key) ? 'r, the rank of the adapter'
 const isBelow = (i) => (matrices.flags[i] & BELOW_ROUNDING) > 0;
 const towers = [...new Set(everyRow.map((i) => textOf('tower', i)))];
 const roleOf = (i) => textOf('role', i) ?? 'other';
-const placeOf = (i) => (towers.length > 1 ? `${textOf('tower', i)} ${roleOf(i)}` : roleOf(i));
+const placeOf = (i) => (towers.length > 1 ? `${textOf('tower', i) ?? ''} ${roleOf(i)}`.trim() : roleOf(i));
 
 // Roles in the order in which a block computes; other roles follow in the order of the file.
 function ordered(rows) {
@@ -38,6 +38,7 @@ function firstRow() {
 
 const FIRST = comparison ? ['relative_change'] : ['effective_rank', 'stable_rank'];
 
+const UNNAMED = 'without a name';
 const UNFILTERED = { tower: '', role: '', layers: '', name: '' };
 
 // Ranks of matrices of several shapes are compared as fractions of the full rank.
@@ -62,7 +63,7 @@ function filtered() {
   const part = state.name.trim().toLowerCase();
   return everyRow.filter(
     (i) =>
-      (!state.tower || textOf('tower', i) === state.tower) &&
+      (!state.tower || (textOf('tower', i) || UNNAMED) === state.tower) &&
       (!state.role || placeOf(i) === state.role) &&
       (!inside || inside(matrices.layer[i])) &&
       (!part || matrices.name[i].toLowerCase().includes(part)),

@@ -79,7 +79,9 @@ function drawBelow(svg, i, sides, y, left, right, top, bottom) {
     const [, sigma, errors] = curveOf(i, side);
     return `${comparison ? `${SIDES[side]} ` : ''}${withError(sigma.at(-1), errors.at(-1))}`;
   });
-  if (least.length) svg.append(label(right - 24, bottom - 6, `↓ to ${least.join(', ')}`, { class: 'halo', 'text-anchor': 'end' }));
+  least.forEach((text, j) => {
+    svg.append(label(right - 24, bottom - 6 - 14 * (least.length - 1 - j), `↓ to ${text}`, { class: 'halo', 'text-anchor': 'end' }));
+  });
 }
 
 // The noise edge of W in a scan, of ΔW in a comparison.
@@ -163,7 +165,6 @@ function drawBeyond(svg, [, sigma, errors, [end, , , beyond, error, strokes]], x
     svg.append(draw('line', { x1: place, x2: place, y1: base - 9, y2: base, class: `series ${side}` }));
   }
   if (!beyond && !error) return;
-  const count = `${withError(beyond, error)} value${beyond === 1 && !error ? '' : 's'}`;
-  const text = `${count} beyond, up to ${withError(sigma[0], errors[0])} →`;
+  const text = `${withError(beyond, error)} more beyond this axis, up to ${withError(sigma[0], errors[0])} →`;
   svg.append(label(width - 14, PLOT.top + 28, text, { 'text-anchor': 'end', class: 'strong halo' }));
 }

@@ -21,42 +21,51 @@ function shareText(key, i) {
 
 const header = (text, number = false) => element('th', { scope: 'col', class: number ? 'number' : null }, text);
 
-// All measures of a matrix; for a pair, with a column for each side.
+// All measures of a matrix; those of a pair as a whole in a table of their own.
 function drawNumbers(i) {
-  const table = element('table', {});
-  const body = element('tbody', {});
-  if (comparison) {
-    const every = ['before', 'after', 'change', 'delta', 'projected'];
-    const sides = every.filter((s) => data.measures.some((m) => m.key.startsWith(`${s}_`) && valueOf(m.key, i) !== null));
-    const words = { before: 'before', after: 'after', change: 'change', delta: 'ΔW', projected: 'ΔW without decay' };
-    const plain = data.measures.filter((m) => !every.some((s) => m.key.startsWith(`${s}_`)) && valueOf(m.key, i) !== null);
-    const names = [...new Set(data.measures.flatMap((m) => sides.filter((s) => m.key.startsWith(`${s}_`)).map((s) => m.key.slice(s.length + 1))))];
-    table.append(element('thead', {}, element('tr', {}, header('Measure'), ...sides.map((s) => header(words[s], true)))));
-    const head = (words) => element('tr', { class: 'group' }, element('th', { colspan: sides.length + 1, scope: 'rowgroup' }, words));
-    if (plain.length) body.append(head('The pair as a whole'));
-    for (const m of plain) {
-      body.append(element('tr', {}, named(m), element('td', { class: 'number', colspan: sides.length }, numberText(m.key, i))));
-    }
-    body.append(head('Each matrix'));
-    for (const name of names) {
-      const known = sides.map((s) => measures.get(`${s}_${name}`)).find(Boolean);
-      if (!sides.some((s) => valueOf(`${s}_${name}`, i) !== null)) continue;
-      body.append(element('tr', {}, sideless(known, name), ...sides.map((s) => numberCell(`${s}_${name}`, i))));
-    }
-  } else {
-    table.append(element('thead', {}, element('tr', {}, header('Measure'), header('Value', true), header(`Share of ${whole('')}`, true))));
-    for (const [group, keys] of grouped(data.measures.keys(), (j) => data.measures[j].group)) {
-      const known = keys.map((j) => data.measures[j]).filter((m) => valueOf(m.key, i) !== null);
-      if (known.length) body.append(element('tr', { class: 'group' }, element('th', { colspan: 3, scope: 'rowgroup' }, group)));
-      for (const m of known) {
-        const share = m.rank ? shareText(m.key, i) : '';
-        body.append(element('tr', {}, named(m), numberCell(m.key, i), element('td', { class: 'number' }, share)));
-      }
+  const tables = comparison ? [ofPair(i), ofSides(i)] : [ofMatrix(i)];
+  const boxes = tables.filter(Boolean).map(([title, heads, lines]) => {
+    const table = element('table', { class: heads.length === 2 ? 'narrow' : null }, element('thead', {}, element('tr', {}, ...heads)), element('tbody', {}, ...lines));
+    const words = `${title} of ${matrices.name[i]}`;
+    return [element('h3', {}, title), element('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': words }, table)];
+  });
+  byId('numbers').replaceChildren(...boxes.flat());
+}
+
+const SIDE_HEADS = { before: 'before', after: 'after', change: 'change', delta: 'ΔW', projected: 'ΔW without decay' };
+const sideOf = (key) => Object.keys(SIDE_HEADS).find((side) => key.startsWith(`${side}_`));
+
+// Measures that belong to both matrices of a pair together, one number each.
+function ofPair(i) {
+  const known = data.measures.filter((m) => !sideOf(m.key) && valueOf(m.key, i) !== null);
+  if (!known.length) return null;
+  const lines = known.map((m) => element('tr', {}, named(m), element('td', { class: 'number' }, numberText(m.key, i))));
+  return ['Measures of the pair as a whole', [header('Measure'), header('Value', true)], lines];
+}
+
+// Measures of each matrix of a pair, and of its change, with a column for each.
+function ofSides(i) {
+  const sides = Object.keys(SIDE_HEADS).filter((s) => data.measures.some((m) => sideOf(m.key) === s && valueOf(m.key, i) !== null));
+  const names = [...new Set(data.measures.flatMap((m) => sides.filter((s) => sideOf(m.key) === s).map((s) => m.key.slice(s.length + 1))))];
+  const lines = names.filter((name) => sides.some((s) => valueOf(`${s}_${name}`, i) !== null)).map((name) => {
+    const known = sides.map((s) => measures.get(`${s}_${name}`)).find(Boolean);
+    return element('tr', {}, sideless(known, name), ...sides.map((s) => numberCell(`${s}_${name}`, i)));
+  });
+  return lines.length ? ['Measures of each matrix', [header('Measure'), ...sides.map((s) => header(SIDE_HEADS[s], true))], lines] : null;
+}
+
+// Measures of a matrix of a scan, by group, with ranks also as a share of the full rank.
+function ofMatrix(i) {
+  const lines = [];
+  for (const [group, keys] of grouped(data.measures.keys(), (j) => data.measures[j].group)) {
+    const known = keys.map((j) => data.measures[j]).filter((m) => valueOf(m.key, i) !== null);
+    if (known.length) lines.push(element('tr', { class: 'group' }, element('th', { colspan: 3, scope: 'rowgroup' }, group)));
+    for (const m of known) {
+      const share = m.rank ? shareText(m.key, i) : '';
+      lines.push(element('tr', {}, named(m), numberCell(m.key, i), element('td', { class: 'number' }, share)));
     }
   }
-  table.append(body);
-  const box = element('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Measures of ${matrices.name[i]}` }, table);
-  byId('numbers').replaceChildren(element('h3', {}, 'Every measure'), box);
+  return ['Every measure', [header('Measure'), header('Value', true), header(`Share of ${whole('')}`, true)], lines];
 }
 
 const named = (m) => element('th', { scope: 'row' }, term(m.label, m.meaning), m.unit ? ` (${m.unit})` : '');

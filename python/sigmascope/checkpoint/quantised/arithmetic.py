@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Codes that the nodes Cast, Sub and Mul of ONNX models turn into numbers.
+
+A number is (code - zero) * scale, as that of DequantizeLinear is. Scales and zeros are spread over
+the codes as operators of ONNX spread them: axes are counted from the last one, and one of length 1
+stands for all indices. Where nodes have transposed the codes before, the axes are those after it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigmascope.checkpoint.views import Located
+
+from .linear import TABLES, Blocks, CodesLayout, Shape, codes_weight, result_shape
+from .modules import (
+    FLOATS,
+    GroupedWeight,
+    LayoutError,
+    Module,
+    read_integers,
+    read_numbers,
+)
+from .onnx_nodes import inputs_of
+
+_AXES = (2, 3, 4, 5)
+_INTEGERS = ("I8", "U8", "I32", "I64")
+
+
+def arithmetic_weight(module: Module) -> GroupedWeight:
+    """Interpret codes that Cast and Mul turn into numbers.
+
+    Raises
+    ------
+    LayoutError
+        Scales or zeros do not fit, or are of a dtype that is not read.
+    """
+    codes = module.need("", tuple(TABLES), (1, *_AXES))
+    named = inputs_of(module, codes, ("scales", "zero_points"))
+    shape: Shape = module.settings["scaled"]
+    order: Shape = module.settings["order"]
+    every = tuple(range(len(shape) + 1))
+    scales, zeros = named.need("scales", FLOATS, every), None
+    if "zero_points" in named.tensors:
+        zeros = named.need("zero_points", (*FLOATS, *_INTEGERS), every)
+    sizes = shape
+    for tensor in (scales,) if zeros is None else (scales, zeros):
+        grid = _spread(tensor, shape, order)
+        sizes = tuple(1 if n > 1 else size for n, size in zip(grid, sizes, strict=True))
+    layout = CodesLayout(
+        codes,
+        scales,
+        zeros,
+        shape,
+        sizes,
+        TABLES[codes.entry.dtype],
+        result_shape(module, shape),
+        load=partial(_blocks, order),
+    )
+    return codes_weight(module, layout, "Cast and Mul")
+
+
+def _spread(tensor: Located, shape: Shape, order: Shape) -> Shape:
+    """Return the extents of scales or zeros along the axes of the codes, in the order of these."""
+    stored = tensor.entry.shape
+    aligned = (1,) * (len(shape) - len(stored)) + stored
+    codes = tuple(shape[axis] for axis in order)
+    if not all(n in (1, codes[axis]) for axis, n in enumerate(aligned)):
+        raise LayoutError(
+            f"{tensor.entry.name} has shape {list(stored)}, which is not spread over {list(codes)}"
+        )
+    return tuple(aligned[order.index(axis)] for axis in range(len(order)))
+
+
+def _blocks(order: Shape, layout: CodesLayout, reading: str) -> Blocks:
+    """Read scales and zeros, and spread them over the grid of the blocks."""
+    scales = _numbers(layout, layout.scales, order, reading)
+    zeros = layout.zeros
+    return scales, None if zeros is None else _numbers(layout, zeros, order, reading)
+
+
+def _numbers(
+    layout: CodesLayout, tensor: Located, order: Shape, reading: str
+) -> NDArray[np.float32]:
+    read = read_numbers if tensor.entry.dtype in FLOATS else read_integers
+    stored = tensor.entry.shape
+    found = read(tensor, reading).reshape((1,) * (len(order) - len(stored)) + stored)
+    found = found.transpose(np.argsort(order))
+    return np.broadcast_to(found.astype(np.float32), layout.grid)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The values of a change that are more than noise, where its bulk alone does not tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from sigmascope._execution.options import CallOptions
+from sigmascope._running.tasks import Options
+from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.approximation.noise_rank import NoiseRank, far_above
+from sigmascope.errors import MemoryLimitError
+from sigmascope.matrices.matrix import Matrix
+from sigmascope.spectra import Measure, Spectrum
+from sigmascope.spectra.statistics import pairs
+from sigmascope.spectra.statistics.bulk import (
+    EDGE_MEASURES,
+    NO_BULK,
+    Cut,
+    effective_rank_above,
+    is_unresolved,
+)
+from sigmascope.spectra.statistics.marchenko_pastur import MIN_VALUES
+from sigmascope.spectra.units import scaled
+
+from .matrix_pairs import MatrixPair
+from .pair_norms import PairNorms
+from .pair_plan import spectrum_options
+
+ROUNDING_ALONE = "the change is rounding alone, as far as its size and its singular values tell"
+"""The note of a change within the rounding of the stored numbers."""
+
+WITHOUT_COUNT = (NO_BULK, ROUNDING_ALONE)
+"""Notes that say why a change has no count above noise."""
+
+
+def with_noise(
+    pair: MatrixPair,
+    spectra: Mapping[str, Spectrum],
+    norms: PairNorms,
+    options: Options,
+    **how: Any,
+) -> dict[str, Spectrum]:
+    """Return the spectra of a pair with what the change has above the noise.
+
+    A change of which all but a few values are far below what a search resolves, as of a product
+    that was merged in float32, is searched again without its leading triplets. A change within
+    rounding, of which nothing is clearly above its bulk, has no edge.
+    """
+    found, far, change = dict(spectra), None, norms.change
+    decay = change.product / change.before2 if change.before2 > 0 else 0.0
+    for group in ("delta", "projected"):
+        if group not in found:
+            continue
+        if is_unresolved(found[group].measures):
+            a = pair.delta if group == "delta" else pair.without(decay)
+            far = far or _far_above(a, found[group], options, **how)
+            if far is not None:
+                found[group] = _with_rank(found[group], far)
+        if _is_rounding(found[group], norms):
+            found[group] = _without_edge(found[group])
+    return found
+
+
+def _far_above(delta: Any, spectrum: Spectrum, options: Options, **how: Any) -> NoiseRank | None:
+    """Search for the values far above a noise that the spectrum does not resolve."""
+    if not isinstance(delta, Matrix) or min(delta.shape) < MIN_VALUES:
+        return None
+    asked = Asked.of(**spectrum_options(options) | {"measures": ()} | how)
+    call = CallOptions.of(delta, cuda=True, **how)
+    with suppress(MemoryLimitError):
+        return far_above(delta, spectrum, call, asked, seed=options.seed, max_passes=300)
+    return None
+
+
+def _with_rank(spectrum: Spectrum, far: NoiseRank) -> Spectrum:
+    """Return a spectrum with the number of values that stand far above its noise."""
+    known = spectrum.known
+    count = far.outliers or Measure(float(far.rank), 0.0, known.basis)
+    measures = spectrum.measures | {"mp_outliers": count}
+    if far.edge is not None:
+        soft = (far.edge / float(spectrum.top[0])) * (far.edge / float(spectrum.top[0]))
+        measures |= {"mp_edge": far.edge, "mp_softrank": soft}
+    if far.rank <= len(known.values):
+        above = Cut(float(known.values[far.rank - 1]) * (1.0 - 1e-9))
+        measures["effective_rank_above_edge"] = effective_rank_above(known, above, count)
+    return replace(spectrum, measures=measures, notes=(*spectrum.notes, far.note))
+
+
+def _is_rounding(spectrum: Spectrum, norms: PairNorms) -> bool:
+    """Tell whether a change is within rounding, and none of its values is clearly above a bulk."""
+    count = spectrum.measures.get("mp_outliers")
+    if norms.floor is None or count is None or count.value - count.error >= 1:
+        return False
+    change2 = scaled(norms.change.change2, 2 * (norms.delta_unit - norms.unit))
+    return not pairs.above_rounding(change2, norms.floor)
+
+
+def _without_edge(spectrum: Spectrum) -> Spectrum:
+    kept = {name: m for name, m in spectrum.measures.items() if name not in EDGE_MEASURES}
+    return replace(spectrum, measures=kept, notes=(*spectrum.notes, ROUNDING_ALONE))

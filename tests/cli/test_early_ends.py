@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Commands whose reader leaves, and Ctrl-C before the command line is ready."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.checkpoints import of_array, write_file
+from tests.support.command_line import COMMAND
+
+import sigmascope as ss
+
+SIGPIPE_STATUS = 141
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two checkpoints, and the saved tables of a scan and a comparison."""
+    path = tmp_path_factory.mktemp("saved")
+    for seed in (0, 1):
+        numbers = np.random.default_rng(seed).standard_normal((12, 8)).astype(np.float32)
+        write_file(path / f"{seed}.safetensors", of_array("w", "F32", numbers))
+    ss.scan(path / "0.safetensors", out=path / "scan.csv")
+    ss.compare(path / "0.safetensors", path / "1.safetensors", out=path / "pair.csv")
+    return path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "show scan.csv",
+        "show pair.csv",
+        "info 0.safetensors",
+        "info 0.safetensors --json",
+        "scan 0.safetensors --quiet",
+        "scan 0.safetensors --quiet --json",
+        "scan 0.safetensors --plan",
+        "compare 0.safetensors 1.safetensors --quiet",
+        "trajectory 0.safetensors 1.safetensors --step 0 --step 1 --quiet",
+        "reference 0.safetensors --quiet",
+        "bench --list",
+        "config",
+        "manual",
+        "--help",
+        "scan --help",
+        "--version",
+    ],
+)
+def test_a_reader_that_leaves_ends_a_command_quietly(command: str, folder: Path) -> None:
+    """As `| head -0` does; the status is that of a program that SIGPIPE ended."""
+    process = subprocess.Popen(
+        [*COMMAND, *command.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process:
+        assert process.stderr.read() == b""
+    assert process.returncode == SIGPIPE_STATUS
+
+
+@pytest.mark.parametrize("module", ["numpy", "typer"])
+@pytest.mark.parametrize("name", ["-m", "sigmascope"])
+def test_ctrl_c_during_the_imports_leaves_no_traceback(
+    module: str, name: str, tmp_path: Path
+) -> None:
+    """A module of the same name, found first, stands for a slow import."""
+    slow = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    (tmp_path / f"{module}.py").write_text(slow)
+    script = tmp_path / "sigmascope"  # as pip writes the command
+    script.write_text("from sigmascope.__main__ import main\nmain()\n")
+    command = COMMAND if name == "-m" else [COMMAND[0], str(script)]
+    package = str(Path(ss.__file__).parents[1])
+    paths = os.pathsep.join([str(tmp_path), package, os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [*command, "config"],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")  # 130 in a shell
+
+
+def test_an_import_in_another_program_leaves_its_signals_alone() -> None:
+    code = "import signal, sigmascope; print(signal.getsignal(signal.SIGINT).__name__)"
+    done = subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "default_int_handler\n"

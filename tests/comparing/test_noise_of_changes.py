@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Counts above the noise of a change: of merged products, of decays, of rounding alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.noises import NOISES, to_bfloat16
+from tests.support.tuned_models import Model
+
+import sigmascope as ss
+from sigmascope.spectra.statistics.bulk import NO_BULK
+
+RANK = 8
+SHAPES = {
+    "model.layers.0.self_attn.q_proj.weight": (96, 96),
+    "model.layers.0.mlp.up_proj.weight": (128, 96),
+    "model.layers.0.mlp.down_proj.weight": (96, 128),
+}
+STORED: dict[str, Any] = {
+    "float32": lambda x: x.astype(np.float32),
+    "bfloat16": lambda x: to_bfloat16(x).astype(np.float32),
+    "float16": lambda x: x.astype(np.float16),
+    "float64": lambda x: x,
+}
+
+
+def merged_pair(seed: int, stored: str, rank: int = RANK, size: float = 0.3) -> tuple[Model, Model]:
+    """A model with rows of unlike sizes, and a product merged into each of its matrices."""
+    rng = np.random.default_rng([seed, 51])
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for name, (m, n) in SHAPES.items():
+        W = STORED[stored](0.05 * NOISES["rows by exp(.3 z)"](rng, m, n))
+        B, A = rng.standard_normal((m, rank)), rng.standard_normal((rank, n))
+        before[name] = W
+        after[name] = STORED[stored](W.astype(np.float64) + size * B @ A / np.sqrt(m * n))
+    return before, after
+
+
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_merged_product_has_its_rank_in_every_format(seed, stored, tmp_path: Path):
+    """The values fall from 0.3 to 1e-8 in float32, and to 1e-2 in bfloat16."""
+    before, after = merged_pair(seed, stored)
+    extracted = ss.extract(before, after, tmp_path, rank="edge")
+    assert [row["rank"] for row in extracted.analysed] == [RANK] * len(SHAPES)
+    for effort in ("exact", "density"):
+        compared = ss.compare(before, after, effort=effort)
+        for row in compared.rows:
+            count, error = row["delta_mp_outliers"], row["delta_mp_outliers_error"]
+            assert count - error <= RANK <= count + error
+            if stored in ("float32", "float64"):
+                assert (count, error) == (RANK, 0)
+                assert 1 <= row["delta_effective_rank_above_edge"] <= RANK
+
+
+def test_a_change_that_is_rounding_alone_has_no_count():
+    rng = np.random.default_rng(52)
+    before = {name: STORED["float32"](rng.standard_normal(shape)) for name, shape in SHAPES.items()}
+    after = {name: to_bfloat16(W).astype(np.float32) for name, W in before.items()}
+    for row in ss.compare(before, _as_bfloat16(after), effort="exact").rows:
+        assert row["above_rounding"] is False
+        for group in ("delta", "projected"):
+            assert row[f"{group}_mp_outliers"] is row[f"{group}_mp_edge"] is None
+        assert "rounding alone" in row["notes"]
+
+
+def _as_bfloat16(model: Model) -> dict[str, Any]:
+    import ml_dtypes
+
+    return {name: W.astype(ml_dtypes.bfloat16) for name, W in model.items()}
+
+
+def test_a_matrix_without_an_edge_says_why_it_is_not_in_the_adapter(tmp_path: Path):
+    """A change whose values decay evenly is not noise plus directions."""
+    rng = np.random.default_rng(53)
+    before, after = merged_pair(0, "float64")
+    name = next(iter(SHAPES))
+    m, n = SHAPES[name]
+    U, V = (np.linalg.qr(rng.standard_normal((extent, min(m, n))))[0] for extent in (m, n))
+    after[name] = before[name] + (U * np.exp(-0.03 * np.arange(min(m, n)))) @ V.T
+    extracted = ss.extract(before, after, tmp_path, rank="edge")
+    row = next(row for row in extracted.rows if row["name"] == name)
+    assert (row["status"], row["converged"]) == ("below the edge", True)
+    assert row["reason"] == f"{NO_BULK}; give a rank, energy or error"
+    assert [each["rank"] for each in extracted.analysed] == [RANK] * (len(SHAPES) - 1)
+    compared = ss.compare(before, after, effort="exact")
+    assert compared[name]["delta_mp_outliers"] is None
+    assert f"delta, projected: {NO_BULK}" in compared[name]["notes"]

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrices whose role has too few for a test by role, and matrices like noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.made_rows import ODD, ROLES, scan_header, scan_rows
+from tests.support.screens import screen, shown
+
+import sigmascope as ss
+from sigmascope import report
+from sigmascope._display.html import headline, page
+from sigmascope._display.html.scanned import findings as scan_findings
+
+
+def findings_of(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the title and the text of every finding of a scan, with the names in it."""
+    return {
+        finding.title: " ".join([finding.text, *(f"{n}: {text}" for n, text in finding.items)])
+        for finding in scan_findings(scan_header(rows), rows)
+    }
+
+
+@pytest.mark.parametrize("size", [1.0, 20.0])
+@pytest.mark.parametrize("others", [1, 4, 7])
+def test_the_only_matrix_of_a_role_is_named_if_it_changed_most(size: float, others: int) -> None:
+    """A pooler has no role mates, so that only a comparison with all other matrices finds it."""
+    rng = np.random.default_rng(2)
+    names = [f"model.layers.{i}.{ROLES[r][0]}.weight" for i in range(6) for r in [*ROLES][:others]]
+    steep = 2.0 + np.geomspace(1, 0.1, 48)
+    before = {
+        name: (rng.standard_normal((48, 48)) * steep).astype(np.float32)
+        for name in [*names, "pooler.dense.weight"]
+    }
+    after = {
+        name: W
+        + (size if "pooler" in name else 1.0)
+        * (0.01 * np.linalg.norm(W) / 48 * rng.standard_normal(W.shape)).astype(np.float32)
+        for name, W in before.items()
+    }
+    pair = ss.compare(before, after)
+    sentence = headline.compared(pair.rows)
+    html = page(pair.header(), pair.rows)
+    out = screen(200)
+    report.show_comparison(out, pair)
+    named = "most in pooler.dense.weight, by "
+    assert (named in sentence) == (size > 1)
+    assert (named in shown(out)) == (size > 1)
+    assert ("Changed most" in html) == (size > 1)
+    assert ("no clear difference between roles" in sentence) == (size == 1 and others > 1)
+
+
+@pytest.mark.parametrize(("noise", "kind"), [(1, "plain"), (30, "notice")])
+def test_noise_is_a_notice_only_of_a_model_of_noise(noise: int, kind: str) -> None:
+    """A healthy model may have a matrix like noise, which is not its headline."""
+    rows = [row for row in scan_rows(4) if row["status"] == "analysed" and row["name"] != ODD[0]]
+    for row in rows[:noise]:
+        row |= {"mp_outliers": 0.0, "mp_outliers_error": 1.0}
+    findings = scan_findings(scan_header(rows), rows)
+    assert [f.kind for f in findings if f.title == "Like noise"] == [kind]
+    sentence = headline.scanned(rows, findings)
+    assert ("noise" in sentence) == (kind == "notice")
+    assert ("no sign of damage, and no outlier in any role" in sentence) == (kind == "plain")
+
+
+def test_the_only_matrix_of_a_role_is_compared_with_all_others() -> None:
+    rows = [row for row in scan_rows(4) if row["status"] == "analysed"]
+    embed = rows[0]
+    embed |= {"effective_rank": 3.2, "fro_norm": 1e4}
+    remark = findings_of(rows)["Alone in a role"]
+    assert "2 matrices are the only ones of their role" in remark
+    assert f"{embed['name']}: 256 x 64, effective rank 5 % of the full rank, below the" in remark
+    assert "root mean square of the entries 78.1, above the others" in remark
+    rows = [row for row in rows if row["name"] != ODD[0]]
+    assert "Not tested: 29 matrices" in findings_of(rows)["Nothing stands out"]
+
+
+def test_noise_is_called_noise() -> None:
+    rows = scan_rows(4)
+    for row in rows[:3]:
+        row |= {"mp_outliers": 0.0, "mp_outliers_error": 1.0}
+    noise = findings_of(rows)["Like noise"]
+    assert noise.startswith(
+        "3 of 30 matrices have no singular value clearly above the noise edge. Their singular "
+        "values do not distinguish them from matrices of random numbers."
+    )
+    rows[1] |= {"mp_outliers": 9.0}
+    rows[2] |= {"mp_outliers": 9.0}
+    assert "1 of 30 matrices has" in findings_of(rows)["Like noise"]
+    assert (
+        "Its singular values do not distinguish it from a matrix" in findings_of(rows)["Like noise"]
+    )
+    assert rows[0]["name"] in findings_of(rows)["Like noise"]

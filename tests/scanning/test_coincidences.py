@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Equal rows and columns of few distinct numbers are reported only beyond coincidences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gguf
+import ml_dtypes
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import sigmascope as ss
+from sigmascope.scanning.structure import Structure, structure
+
+Array = NDArray[np.float32]
+ROUNDED: dict[str, Any] = {
+    "f16": np.float16,
+    "bf16": ml_dtypes.bfloat16,
+    "e4m3": ml_dtypes.float8_e4m3fn,
+    "e2m1": ml_dtypes.float4_e2m1fn,
+}
+BLOCKS = ("Q8_0", "Q5_0", "Q4_0", "Q4_1")
+DRAWS: dict[str, Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]] = {
+    "gaussian": lambda rng, shape: rng.standard_normal(shape),
+    "heavy": lambda rng, shape: rng.standard_t(3, shape),
+    "uniform": lambda rng, shape: rng.uniform(-1, 1, shape),
+    "sparse": lambda rng, shape: rng.standard_normal(shape) * (rng.random(shape) < 0.3),
+    "scaled rows": lambda rng, shape: (
+        rng.standard_normal(shape) * rng.lognormal(0, 2, (shape[0], 1))
+    ),
+}
+
+
+def stored(x: NDArray[Any], name: str) -> Array:
+    """Return the numbers that a format stores for x."""
+    if name in ROUNDED:
+        return np.asarray(x.astype(ROUNDED[name]), np.float32)
+    kind = getattr(gguf.GGMLQuantizationType, name)
+    decoded: Array = gguf.dequantize(gguf.quantize(x.astype(np.float32), kind), kind)
+    return decoded
+
+
+def structure_of(x: Array) -> Structure:
+    a = ss.matrix(np.ascontiguousarray(x))
+    return structure(a, ss.moments(a))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("name", [*ROUNDED, *BLOCKS])
+def test_coincidences_are_not_reported(name: str, turned: bool) -> None:
+    coincidences = 0
+    for seed, draw in enumerate(DRAWS.values()):
+        for m, n in ((1, 96), (2, 384), (3, 384), (4, 1024), (6, 160), (12, 512)):
+            x = stored(draw(np.random.default_rng([seed, m, n]), (m, n)), name)
+            entries = structure_of(x.T if turned else x)
+            coincidences += max(entries.copied_rows, entries.copied_columns)
+            assert entries.reported_copies == (0, 0), (seed, m, n, entries)
+    assert coincidences > 50
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("name", [*ROUNDED, *BLOCKS])
+@pytest.mark.parametrize("kind", ["one copy", "32 equal", "160 zero", "all but 20 zero"])
+def test_copies_beyond_coincidences_are_reported(name: str, turned: bool, kind: str) -> None:
+    for m in (24, 200):
+        x = stored(np.random.default_rng(m).standard_normal((m, 320)), name)
+        if kind == "one copy":
+            x[:, 200] = x[:, 3]
+        elif kind == "32 equal":
+            x[:, :32] = x[:, :1]
+        else:
+            x[:, 160 if kind == "160 zero" else 20 :] = 0.0
+        entries = structure_of(x.T if turned else x)
+        expected = {"one copy": 1, "32 equal": 31, "160 zero": 159, "all but 20 zero": 299}
+        assert entries.reported_copies[0 if turned else 1] == expected[kind]
+
+
+@pytest.mark.parametrize("name", ["Q4_0", "Q8_0", "bf16"])
+def test_an_embedding_of_two_tokens_is_an_ordinary_matrix(name: str) -> None:
+    x = stored(0.05 * np.random.default_rng(0).standard_normal((2, 384)), name)
+    (row,) = ss.scan({"embeddings.token_type_embeddings.weight": x}, k=2).rows
+    assert (row["structure"], row["copied_columns"]) == (None, 0)
+
+
+def test_two_equal_columns_of_many_digits_are_reported() -> None:
+    """No coincidence explains equal numbers with 24 bits, not even in two rows."""
+    x = np.random.default_rng(1).standard_normal((2, 384)).astype(np.float32)
+    x[:, 100] = x[:, 7]
+    (row,) = ss.scan({"w": x}, k=2).rows
+    assert (row["structure"], row["copied_columns"]) == ("1 column equal to others", 1)
