@@ -120,9 +120,11 @@ def test_each_name_means_a_keyword_that_some_function_has() -> None:
     all_own = {name for function in EVERY.values() for name in keywords_of(function)}
     for name, targets in OTHER_NAMES.items():
         assert set(targets) <= all_own, (name, targets)
+    estimators = pytest.importorskip("sigmascope.sklearn")
+    every = [*EVERY.values(), estimators.PCA, estimators.TruncatedSVD]
     for name, remarks in REMARKS.items():
         for needed, _ in remarks:
-            assert any(needed <= set(keywords_of(f)) for f in EVERY.values()), name
+            assert any(needed <= set(keywords_of(f)) for f in every), name
 
 
 def test_missing_and_surplus_arguments_are_told_by_python() -> None:
