@@ -81,7 +81,7 @@ def test_orders_are_all_tried_or_drawn() -> None:
     def clear(series: Any) -> float:
         n = len(series)
         return max(
-            abs(np.mean(series[s:]) - np.mean(series[:s])) * np.sqrt(s * (n - s) / n)
+            float(abs(np.mean(series[s:]) - np.mean(series[:s])) * np.sqrt(s * (n - s) / n))
             for s in range(1, n)
         )
 

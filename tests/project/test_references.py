@@ -202,6 +202,7 @@ def test_options_in_code_are_those_of_a_command(path: Path) -> None:
             assert option is not None
             commands = [*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "tests").glob("*.py")]
             commands += (ROOT / "tests" / "campaign").glob("*.py")
+            commands += (ROOT / "tests" / "probabilities").glob("*.py")
             named = any(option[0] in text_of(p) for p in commands)
             assert option[0] in ours | OTHERS or named, f"{name_of(path)}: {code}"
 

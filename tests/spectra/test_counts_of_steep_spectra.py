@@ -22,6 +22,7 @@ STEEP = {
     "cluster at the edge": np.r_[
         np.ones(30), np.linspace(0.999, 0.99, 30), np.linspace(0.5, 0, 140)
     ],
+    "copies at the edge": np.r_[np.ones(40), np.linspace(0.99, 0, 160)],
     "cluster inside": np.r_[np.linspace(1, 0.6, 60), np.full(60, 0.55), np.linspace(0.5, 0.1, 80)],
     "two values": np.r_[np.ones(80), np.full(120, 0.1)],
     "rank 30": np.r_[np.linspace(1, 0.3, 30), np.zeros(170)],
@@ -58,7 +59,7 @@ def estimates(A: np.ndarray, kind: str, passes: int, probes: int) -> Iterator[Es
     true = np.linalg.svd(A.astype(float), compute_uv=False)
     middle = float(np.median(true))
     cuts = [x * middle for x in (0.1, 0.5, 1.0, 3.0)] + [x * true[0] for x in (1e-5, 1e-3, 0.1)]
-    cuts += [(true[i - 1] + true[i]) / 2 for i in (5, 20, 40, 60, 100, 140, 180)]
+    cuts += [(true[i - 1] + true[i]) / 2 for i in (5, 20, 39, 40, 60, 100, 140, 180)]
     shares = np.array([0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97])
     for seed in range(3):
         density = ss.spectral_density(A, passes=passes, probes=probes, seed=seed)

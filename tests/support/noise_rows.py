@@ -27,7 +27,8 @@ def _orthogonal(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     return q if shape[0] >= shape[1] else q.T
 
 
-def _bf16(x: Array) -> Array:
+def rounded_to_bf16(x: Array) -> Array:
+    """Round to the nearest bfloat16."""
     bits = x.astype(np.float32).view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
     return rounded.astype(np.uint32).view(np.float32).astype(np.float64)
@@ -42,7 +43,7 @@ KINDS: dict[str, Draw] = {
     "heavy": lambda rng, shape: rng.standard_t(3, shape),
     "lognormal": lambda rng, shape: rng.choice([-1, 1], shape) * rng.lognormal(0, 0.5, shape),
     "orthogonal": _orthogonal,
-    "bf16": lambda rng, shape: _bf16(0.02 * rng.standard_normal(shape)),
+    "bf16": lambda rng, shape: rounded_to_bf16(0.02 * rng.standard_normal(shape)),
     "sparse": lambda rng, shape: rng.standard_normal(shape) * (rng.random(shape) < 0.3),
 }
 """Ways to begin a weight."""
