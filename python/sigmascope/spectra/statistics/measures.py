@@ -10,6 +10,7 @@ are propagated as bounds, to first order and all with their worst signs.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +25,11 @@ Measures = dict[str, Measure]
 
 ENERGY_SHARES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99}
 _TARGETS = np.array(list(ENERGY_SHARES.values())) * (1.0 - ranks.TIE)
-ROUNDING = 2.0**-48  # relative error of a Frobenius norm summed in float64
+ROUNDING = 2.0**-48
+"""Relative error of sums of measures in float64, such as the Frobenius norm."""
+
+COUNTS = "energy_rank_", "numerical_rank", "mp_outliers", "mp_lower_", "alpha_tail", "shoulder_"
+"""How the names of measures begin that are whole numbers, which may be exact."""
 
 _WORST = 1e100
 """Largest error of a value that is counted, relative to the largest value; its square is finite."""
@@ -79,7 +84,7 @@ def measures_from_values(
     cut = bulk.Cut(max(rtol * float(s[0]), floor))
     found["numerical_rank"] = bulk.count(known, cut)
     if s[0] == 0:
-        return _of_unit(found, unit)
+        return _finished(found, unit)
     found |= _ranks(s / s[0], np.minimum(e / s[0], _WORST))
     if s[-1] > floor and s[-1] > 2 * e[-1]:
         value = float(s[0] / s[-1])
@@ -89,7 +94,7 @@ def measures_from_values(
     middle = known.quantile(0.5)
     if middle.value > floor:
         found |= bulk.bulk_measures(known, middle, found["spectral_norm"], shape)
-    return _of_unit(found, unit)
+    return _finished(found, unit)
 
 
 def measures_from_density(
@@ -120,7 +125,7 @@ def measures_from_density(
     if rank is not None:
         found["numerical_rank"] = rank
     if fro_norm == 0:
-        return _of_unit(found, unit)
+        return _finished(found, unit)
     nuclear = found["nuclear_norm"]
     rank_of_norm = (nuclear.value / fro_norm) ** 2
     found["nuclear_rank"] = Measure(
@@ -136,7 +141,7 @@ def measures_from_density(
     middle = known.quantile(0.5)
     if middle.value > 2 * middle.error:
         found |= bulk.bulk_measures(known, middle, found["spectral_norm"], shape)
-    return _of_unit(found, unit)
+    return _finished(found, unit)
 
 
 def measures_from_top(
@@ -159,14 +164,25 @@ def measures_from_top(
     if (shift := exponent_of(float(s[0]))) != 0:
         s, e = scaled(s, -shift), scaled_errors(e, s, -shift)
         fro_norm, unit = scaled(fro_norm, -shift), unit + shift
-    return _of_unit(_from_top(s, e, fro_norm, len(s), "top"), unit)
+    return _finished(_from_top(s, e, fro_norm, len(s), "top"), unit)
 
 
-def _of_unit(found: Measures, unit: int) -> Measures:
-    """Return measures of a matrix as those of the matrix times 2^unit."""
-    if unit == 0:
-        return found
-    return {name: m.scaled(_SIGMAS.get(name, 0) * unit) for name, m in found.items()}
+def _finished(found: Measures, unit: int) -> Measures:
+    """Return measures with the rounding of their own sums, of the matrix times 2^unit.
+
+    Errors of values that nearly cancel in a measure may be far below a unit of its last place.
+    """
+    return {
+        name: _rounded(name, measure).scaled(_SIGMAS.get(name, 0) * unit)
+        for name, measure in found.items()
+    }
+
+
+def _rounded(name: str, measure: Measure) -> Measure:
+    least = ROUNDING * abs(measure.value)
+    if measure.error >= least or name.startswith(COUNTS):
+        return measure
+    return replace(measure, error=least)
 
 
 def _checked(
