@@ -76,8 +76,10 @@ def svds(
         bfloat16. There "mixed" is the default for min(m, n) >= 512. Elsewhere "split" is "float32".
         docs/numerics.md says which products are rounded, and how the errors include that.
     seed : int
-        Of the random start, which follows from it and from a hash of the numbers of A: same A and
-        seed, same bits, whatever the storage and the threads. A matrix that hides a direction from
+        Of the random start, which follows from it and from a hash of the numbers of A. The same A,
+        order of storage (by rows or by columns), precision and seed give the same bits, whatever
+        the shards and the threads. Of the other order, the last bits differ: sums run along the
+        other side. A matrix that hides a direction from
         its start would have to invert the hash, which is not cryptographic, and know the seed:
         for matrices from strangers, ``secrets.randbits(64)`` is one that nobody knows.
     **options

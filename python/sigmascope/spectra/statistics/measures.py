@@ -29,7 +29,7 @@ ROUNDING = 2.0**-48
 """Relative error of sums of measures in float64, such as the Frobenius norm."""
 
 COUNTS = "energy_rank_", "numerical_rank", "mp_outliers", "mp_lower_", "alpha_tail", "shoulder_"
-"""How the names of measures begin that are whole numbers, which may be exact."""
+"""Beginnings of the names of measures that are whole numbers, and may be exact."""
 
 _WORST = 1e100
 """Largest error of a value that is counted, relative to the largest value; its square is finite."""
