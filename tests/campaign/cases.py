@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -56,7 +57,7 @@ class Case:
 
     def matches(self, only: list[str]) -> bool:
         """Whether it is of a class, function or dtype among these (of each sort that is named)."""
-        of = (self.kind, generators.CLASSES), (self.function, FUNCTIONS), (self.dtype, DTYPES)
+        of = (self.kind, generators.EVERY), (self.function, FUNCTIONS), (self.dtype, DTYPES)
         return all(mine in only for mine, known in of if not set(only).isdisjoint(known))
 
     def record(self) -> dict[str, Any]:
@@ -66,8 +67,30 @@ class Case:
         return replace(self, **changes)
 
 
+TALL_EVERY = 50
+"""Ordinary cases between two tall ones, which take as long as all of these together."""
+
+
+def numbers(first: int, end: int) -> Iterator[int]:
+    """Give the numbers of cases from `first` on: after 50 ordinary ones the next of the tall ones.
+
+    Tall cases are -1, -2 and so on, so that no ordinary case has changed since there are any.
+    """
+    for index in range(first, end):
+        yield index
+        if index >= 0 and (index + 1) % TALL_EVERY == 0:
+            yield -((index + 1) // TALL_EVERY)
+
+
+def following(index: int) -> int:
+    """The ordinary number from which `numbers` go on after this case."""
+    return index + 1 if index >= 0 else -index * TALL_EVERY
+
+
 def draw(seed: int, index: int) -> Case:
     """The case of this number: the same for ever, as long as this file and the classes are."""
+    if index < 0:
+        return _tall(seed, index)
     rng = random.Random(f"{seed}:{index}")
     function = rng.choices(list(FUNCTIONS), list(FUNCTIONS.values()))[0]
     kind = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
@@ -89,6 +112,35 @@ def draw(seed: int, index: int) -> Case:
         layout=layout,
         function=function,
         options=OPTIONS[function](rng, m, n),
+    )
+
+
+def _tall(seed: int, index: int) -> Case:
+    """A matrix with a side above 46,340, the largest whose square is below 2^31."""
+    rng = random.Random(f"{seed}:{index}")
+    function = rng.choices(list(FUNCTIONS), list(FUNCTIONS.values()))[0]
+    reach, most = (10**6, 2 * 10**6) if rng.random() < 0.96 else (10**7, 10**7)
+    m = round(math.exp(rng.uniform(math.log(46_340), math.log(reach))))
+    n = rng.randint(1, min(40, max(most // m, 1)))
+    of_rows = function in ("low_rank", "gram_accumulator")
+    layouts = ("plain", "fortran", "transposed", "grid", "slice")
+    options = OPTIONS[function](rng, m, n)
+    if "columns" in options:
+        options["columns"] = rng.randint(1, max(most // m, 1))
+    if "width" in options:
+        options["width"] = max(options["k"], min(options["width"], n + 8))
+    parts = "parts" in options
+    return Case(
+        seed=seed,
+        index=index,
+        kind=rng.choice(list(generators.TALL)),
+        matrix_seed=rng.randrange(2**32),
+        **dict(zip(("m", "n"), (m, n) if of_rows or rng.random() < 0.5 else (n, m), strict=True)),
+        dtype=rng.choices(list(DTYPES), [6, 7, 1, 3, 1, 1])[0],
+        exponent=0,
+        layout=rng.choice(layouts[:2] if parts else layouts),
+        function=function,
+        options=options,
     )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -121,13 +122,82 @@ COMPOSITIONS: dict[str, Maker] = {
     )
 }
 CLASSES: dict[str, Maker] = SIMPLE | COMPOSITIONS
+"""Those that ordinary cases are drawn from; a case is another one where they are others."""
+
+
+def lengthened(make: Callable[[np.random.Generator, int, int], Array]) -> Maker:
+    """Matrices of any shape, whose longer side is that of the rows that are made."""
+
+    def either(rng: np.random.Generator, m: int, n: int) -> Array:
+        return make(rng, m, n) if m >= n else make(rng, n, m).T.copy()
+
+    return either
+
+
+def core(rng: np.random.Generator, m: int, n: int) -> Array:
+    """A matrix of any simple class, of few rows."""
+    return simple(rng, min(m, int(rng.integers(n, 4 * n + 64))), n)
+
+
+def tall_repeated(rng: np.random.Generator, m: int, n: int) -> Array:
+    """Few rows again and again: every rounding of a long sum has the same sign."""
+    rows = core(rng, m, n)
+    return np.tile(rows, (-(-m // len(rows)), 1))[:m]
+
+
+def tall_constant(rng: np.random.Generator, m: int, n: int) -> Array:
+    return np.ones((m, 1)) * rng.choice([1 / 3, -0.7, 1.0], (1, n))
+
+
+def tall_counts(rng: np.random.Generator, m: int, n: int) -> Array:
+    return np.arange(1.0, m + 1)[:, None] * np.ones(n) + rng.integers(0, 2) * np.arange(n)
+
+
+def tall_noise(rng: np.random.Generator, m: int, n: int) -> Array:
+    """Noise on columns of any size, about any mean."""
+    sizes = np.exp(rng.uniform(-rng.uniform(0, 20), 0, n))
+    return (rng.standard_normal((m, n)) + rng.choice([0.0, 1.0, 1e4])) * sizes
+
+
+def tall_signs(rng: np.random.Generator, m: int, n: int) -> Array:
+    return rng.choice([-1.0, 1.0], (m, n))
+
+
+def tall_padded(rng: np.random.Generator, m: int, n: int) -> Array:
+    """Few rows among zeros."""
+    A, rows = np.zeros((m, n)), core(rng, m, n)
+    A[np.sort(rng.permutation(m)[: len(rows)])] = rows
+    return A
+
+
+def tall_outliers(rng: np.random.Generator, m: int, n: int) -> Array:
+    """Noise, and few rows that are far larger."""
+    A = rng.standard_normal((m, n))
+    A[rng.integers(m, size=3)] *= log_uniform(rng, 10, 1e6)
+    return A
+
+
+TALL: dict[str, Maker] = {
+    f.__name__: lengthened(f)
+    for f in (
+        tall_repeated,
+        tall_constant,
+        tall_counts,
+        tall_noise,
+        tall_signs,
+        tall_padded,
+        tall_outliers,
+    )
+}
+"""Classes of matrices with a side above 46,340, made in little time and memory."""
+EVERY: dict[str, Maker] = CLASSES | TALL
 
 
 def make(name: str, seed: int, m: int, n: int) -> Array:
     """A matrix of a class: float64, largest entry 1 (or all 0). Same arguments, same numbers."""
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     with np.errstate(all="ignore"):
-        A = np.asarray(CLASSES[name](rng, m, n), dtype=np.float64)
+        A = np.asarray(EVERY[name](rng, m, n), dtype=np.float64)
     assert A.shape == (m, n), (name, A.shape, (m, n))
     assert np.isfinite(A).all(), (name, seed, m, n)
     return A / (np.abs(A).max(initial=0.0) or 1.0)

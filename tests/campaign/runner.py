@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from .cases import FUNCTIONS, Case, draw
-from .generators import CLASSES
+from .cases import FUNCTIONS, Case, draw, following
+from .generators import EVERY
 from .stored import DTYPES
 from .summary import Summary
 
@@ -151,7 +151,7 @@ class Campaign:
             return end
         if not done:
             self._seen(ended(draw(self.seed, began), code), isa)
-        return began + 1
+        return following(began)
 
     def _listen(self, process: subprocess.Popen[str], isa: str) -> tuple[int | None, bool]:
         """Take in what a worker tells: the case that it began last, and whether that is done."""
@@ -243,7 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
     seed = int(time.strftime("%Y%m%d")) if asked.seed is None else asked.seed
     isas = asked.isa.split(",") if asked.isa else available()
     only = [name for name in asked.only.replace("/", ",").split(",") if name]
-    unknown = set(only).difference(CLASSES, FUNCTIONS, DTYPES)
+    unknown = set(only).difference(EVERY, FUNCTIONS, DTYPES)
     if unknown:
         sys.exit(f"no class, function or dtype: {', '.join(sorted(unknown))}")
     print(f"campaign seed {seed}, instruction sets {' '.join(isas)}, {where()}", flush=True)

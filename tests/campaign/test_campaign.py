@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import count, islice, repeat
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import pytest
 import sigmascope as ss
 from tests.campaign import runner, showing, shrinking, streams
 from tests.campaign.calls import run
-from tests.campaign.cases import FUNCTIONS, Case, draw
-from tests.campaign.generators import CLASSES, make
+from tests.campaign.cases import FUNCTIONS, Case, draw, following, numbers
+from tests.campaign.generators import CLASSES, EVERY, TALL, make
 from tests.campaign.stored import DTYPES, EXPONENTS, LAYOUTS, SHARDED, rounded, stored
 from tests.campaign.summary import Summary
 from tests.campaign.truth import Truth, jacobi
@@ -25,7 +25,7 @@ from tests.campaign.truth import Truth, jacobi
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (3, 8), (33, 20), (20, 33), (40, 40)]
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_class_has_every_shape_and_the_same_numbers_again(name: str) -> None:
     for seed, (m, n) in enumerate(SHAPES):
         A = make(name, seed, m, n)
@@ -69,6 +69,26 @@ def test_a_case_is_the_same_for_ever() -> None:
     assert {(case.kind, case.function) for case in of} == {("hilbert", "svds"), ("lehmer", "svds")}
 
 
+def test_tall_cases_have_numbers_of_their_own() -> None:
+    """Whatever is added to them, ordinary cases stay the same."""
+    assert [*numbers(48, 52)] == [48, 49, -1, 50, 51]
+    assert [*numbers(-7, -6)] == [-7]
+    assert [following(index) for index in (5, 49, -1, -2)] == [6, 50, 50, 100]
+    seen = [draw(0, -index) for index in range(1, 400)]
+    assert {case.function for case in seen} == set(FUNCTIONS)
+    assert {case.kind for case in seen} == set(TALL)
+    sides = [max(case.m, case.n) for case in seen]
+    assert min(sides) >= 46_340
+    assert max(sides) > 10**6
+    assert 0.2 < np.mean([case.m < case.n for case in seen]) < 0.6
+
+
+@pytest.mark.parametrize("index", [-1, -2, -3, -4, -5, -6, -7, -8])
+def test_tall_cases_find_nothing(index: int) -> None:
+    wrong = [finding for finding in run(draw(0, index)).findings if finding.what != "work"]
+    assert wrong == [], f"python -m tests.campaign --case 0:{index}"
+
+
 SLICE = 12
 
 
@@ -102,9 +122,8 @@ def test_the_command_runs_cases_in_workers_and_writes_what_it_saw(
     }
     code = runner.main([str(word) for option in asked.items() for word in option])
     record = json.loads(written.read_text(encoding="utf-8"))
-    drawn = [
-        case for case in map(draw, repeat(0), range(60)) if case.matches(["svdvals", "moments"])
-    ]
+    drawn = [draw(0, index) for index in numbers(0, 60)]
+    drawn = [case for case in drawn if case.matches(only)]
     assert record["cases"] == len(drawn) > 0
     assert set(record["functions"]) == {case.function for case in drawn}
     assert code == (1 if record["failures"] else 0)

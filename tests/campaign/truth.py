@@ -29,7 +29,7 @@ class Truth:
             self.shift = 0  # halves of subnormal numbers are rounded
         self.X = np.ldexp(numbers, -self.shift)
         self.doubt = float(np.ldexp(doubt, -self.shift))
-        self.values: Array = np.linalg.svd(self.X, compute_uv=False)
+        self.values: Array = np.linalg.svd(shortened(self.X), compute_uv=False)
         self.fro = float(np.sqrt(np.sum(np.square(self.X).ravel())))  # pairwise sums: 1e-15
 
     def down(self, x: Any) -> Any:
@@ -65,6 +65,20 @@ class Truth:
             off = np.abs(s.astype(np.longdouble) - self.precise[:k]).astype(np.float64)
             outside = off - within
         return off, outside
+
+
+def shortened(X: Array) -> Array:
+    """Return a matrix of the same values and not many rows: triangles of strips, by QR.
+
+    Of 260,970 equal rows LAPACK's first value is off by 4e-12; of strips it is as for few rows.
+    """
+    strip = max(4096, 8 * min(X.shape))
+    A = X if X.shape[0] >= X.shape[1] else X.T
+    if len(A) < 2 * strip:
+        return X
+    while len(A) >= 2 * strip:
+        A = np.vstack([np.linalg.qr(A[i : i + strip], "r") for i in range(0, len(A), strip)])
+    return A
 
 
 def jacobi(W: NDArray[Any], sweeps: int = 6) -> Array:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .calls import run
-from .cases import draw
+from .cases import draw, numbers
 from .outcome import Outcome
 from .shrinking import save, shrunk
 
@@ -26,7 +26,7 @@ CPU, WALL = 120.0, 900.0
 def main() -> None:
     job = json.loads(sys.argv[1])
     saved = {tuple(group): count for *group, count in job["saved"]}
-    for index in range(job["first"], job["end"]):
+    for index in numbers(job["first"], job["end"]):
         if job["until"] and time.time() > job["until"]:
             break
         case = draw(job["seed"], index)

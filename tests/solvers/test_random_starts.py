@@ -236,3 +236,31 @@ def test_seeds_differ_and_are_what_the_caller_gave() -> None:
     assert found[0].s.tobytes() == found[2].s.tobytes() != found[1].s.tobytes()
     with pytest.raises(ValueError, match="fingerprint must be between"):
         unwrap(ss.randomized_svd)(A, 3, fingerprint=-1)
+
+
+ORDERED: dict[str, Callable[[Any], Any]] = {
+    "svds": lambda a: ss.svds(a, 5).s,
+    "randomized_svd": lambda a: ss.randomized_svd(a, 5).s,
+    "svdvals": lambda a: ss.svdvals(a).values,
+    "low_rank": lambda a: ss.low_rank(a, 4).s,
+}
+
+
+@pytest.mark.parametrize("name", ORDERED)
+def test_bits_are_those_of_the_order_of_storage(name: str) -> None:
+    """By rows or by columns: the same numbers in other dtypes, views and shards have the bits."""
+    A = np.rint(50 * np.random.default_rng(0).standard_normal((300, 200))).astype(np.float32)
+    A[:, :3] *= 4
+    columns = np.asfortranarray(A)
+    view = np.zeros((600, 400), np.float32)
+    view[::2, :200] = A
+    same = {
+        "rows": [A, view[::2, :200], ss.vstack([A[:111], A[111:]]), ss.matrix(A.T.copy().T.copy())],
+        "columns": [columns, A.T.copy().T, ss.matrix(A.T.copy()).T],
+    }
+    value = ORDERED[name]
+    first = {order: value(arrays[0]) for order, arrays in same.items()}
+    for order, arrays in same.items():
+        for other in arrays[1:]:
+            np.testing.assert_array_equal(value(other), first[order], err_msg=order)
+    np.testing.assert_allclose(first["rows"], first["columns"], rtol=1e-4)

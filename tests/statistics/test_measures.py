@@ -14,6 +14,7 @@ from tests.support import known_spectra
 
 from sigmascope.spectra import statistics as sst
 from sigmascope.spectra.statistics import measures_from_top, measures_from_values
+from sigmascope.spectra.statistics.measures import COUNTS
 from sigmascope.spectra.tails import least_distances
 
 SCALE_FREE_RANKS = [
@@ -372,3 +373,19 @@ def test_no_measure_is_nan_on_any_family(family):
 def test_bad_input_is_named(values, errors, shape, fro, message):
     with pytest.raises(ValueError, match=message):
         measures_from_values(values, errors, shape, fro)
+
+
+SPREADS = {"equal": 0.0, "nearly equal": 1e-9, "wide": 1e-3}
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+@pytest.mark.parametrize("order", [1, 600])
+def test_no_error_is_below_the_rounding_of_its_value(spread, order):
+    """Errors of equal values cancel in a ratio of their sums, whose rounding does not."""
+    sigma = 1 - SPREADS[spread] * np.arange(order)
+    errors, norm, shape = np.full(order, 1e-18), float(np.linalg.norm(sigma)), (order + 300, order)
+    every = measures_from_values(sigma, errors, shape, norm)
+    top = measures_from_top(sigma[:5], errors[:5], shape, norm)
+    for name, measure in [*every.items(), *top.items()]:
+        counts = name.startswith(COUNTS) and float(measure.value).is_integer()
+        assert counts or measure.error >= np.spacing(abs(measure.value)) / 2, name

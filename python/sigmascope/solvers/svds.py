@@ -76,10 +76,12 @@ def svds(
         bfloat16. There "mixed" is the default for min(m, n) >= 512. Elsewhere "split" is "float32".
         docs/numerics.md says which products are rounded, and how the errors include that.
     seed : int or None
-        Of the random start, which follows from it and from a hash of the numbers of A: same A and
-        seed, same bits, whatever the storage and the threads. Whoever knows the seed can construct
-        a matrix whose largest direction the start misses. For a matrix from a stranger pass None,
-        which draws a seed that nobody knows; `seed` of the result has it.
+        Of the random start, which follows from it and from a hash of the numbers of A. The same A,
+        order of storage (by rows or by columns), precision and seed give the same bits, whatever
+        the shards and the threads. Of the other order, the last bits differ: sums run along the
+        other side. Whoever knows the seed can construct a matrix whose largest direction the start
+        misses. For a matrix from a stranger pass None, which draws a seed that nobody knows;
+        `seed` of the result has it.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
         :class:`sigmascope._execution.keywords.ComputeOptions`. Of a stack, progress counts the

@@ -10,6 +10,7 @@ are propagated as bounds, to first order and all with their worst signs.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +26,11 @@ Measures = dict[str, Measure]
 
 ENERGY_SHARES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99}
 _TARGETS = np.array(list(ENERGY_SHARES.values())) * (1.0 - ranks.TIE)
-ROUNDING = 2.0**-48  # relative error of a Frobenius norm summed in float64
+ROUNDING = 2.0**-48
+"""Relative error of sums of measures in float64, such as the Frobenius norm."""
+
+COUNTS = "energy_rank_", "numerical_rank", "mp_outliers", "mp_lower_", "alpha_tail", "shoulder_"
+"""Beginnings of the names of measures that are whole numbers, and may be exact."""
 
 _WORST = 1e100
 """Largest error of a value that is counted, relative to the largest value; its square is finite."""
@@ -81,7 +86,7 @@ def measures_from_values(
     cut = bulk.Cut(max(ranks.RANK_RTOL * float(s[0]), floor))
     found["numerical_rank"] = bulk.count(known, cut)
     if s[0] == 0:
-        return _of_unit(found, unit)
+        return _finished(found, unit)
     found |= _ranks(s / s[0], np.minimum(e / s[0], _WORST))
     if s[-1] > floor and s[-1] > 2 * e[-1]:
         value = float(s[0] / s[-1])
@@ -92,7 +97,7 @@ def measures_from_values(
     if middle.value > max(floor, 2 * middle.error):
         top = found["spectral_norm"]
         found |= bulk.bulk_measures(known, middle, top, shape, fro_norm, extremes)
-    return _of_unit(found, unit)
+    return _finished(found, unit)
 
 
 def measures_from_density(
@@ -124,7 +129,7 @@ def measures_from_density(
     if rank is not None:
         found["numerical_rank"] = rank
     if fro_norm == 0:
-        return _of_unit(found, unit)
+        return _finished(found, unit)
     nuclear = found["nuclear_norm"]
     rank_of_norm = (nuclear.value / fro_norm) ** 2
     found["nuclear_rank"] = Measure(
@@ -141,7 +146,7 @@ def measures_from_density(
     if middle.value > 2 * middle.error:
         top_value = found["spectral_norm"]
         found |= bulk.bulk_measures(known, middle, top_value, shape, fro_norm, extremes)
-    return _of_unit(found, unit)
+    return _finished(found, unit)
 
 
 def measures_from_top(
@@ -166,14 +171,25 @@ def measures_from_top(
     if (shift := exponent_of(float(s[0]))) != 0:
         s, e = scaled(s, -shift), scaled_errors(e, s, -shift)
         fro_norm, unit = scaled(fro_norm, -shift), unit + shift
-    return _of_unit(_from_top(s, e, fro_norm, len(s), "top"), unit)
+    return _finished(_from_top(s, e, fro_norm, len(s), "top"), unit)
 
 
-def _of_unit(found: Measures, unit: int) -> Measures:
-    """Return measures of a matrix as those of the matrix times 2^unit."""
-    if unit == 0:
-        return found
-    return {name: m.scaled(_SIGMAS.get(name, 0) * unit) for name, m in found.items()}
+def _finished(found: Measures, unit: int) -> Measures:
+    """Return measures with the rounding of their own sums, of the matrix times 2^unit.
+
+    Errors of values that nearly cancel in a measure may be far below a unit of its last place.
+    """
+    return {
+        name: _rounded(name, measure).scaled(_SIGMAS.get(name, 0) * unit)
+        for name, measure in found.items()
+    }
+
+
+def _rounded(name: str, measure: Measure) -> Measure:
+    least = ROUNDING * abs(measure.value)
+    if measure.error >= least or name.startswith(COUNTS):
+        return measure
+    return replace(measure, error=least)
 
 
 def _checked(
