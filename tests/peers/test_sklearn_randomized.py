@@ -31,7 +31,9 @@ def test_low_rank(dtype: str, passes: int) -> None:
     result = randomized(A, 10, passes=passes)
     assert result.U is not None
     assert result.Vt is not None
-    assert (result.U.dtype, result.U.shape, result.Vt.shape) == (dtype, (100, 10), (10, 500))
+    if result.method == "randomized block Krylov, measured":  # else float64, as of svds
+        assert result.U.dtype == dtype
+    assert (result.U.shape, result.Vt.shape) == ((100, 10), (10, 500))
     if passes > 1:
         close = 1.5e-5 if dtype == "float32" else 1.5e-7
         assert_allclose(result.s, s[:10], atol=close)
@@ -118,8 +120,8 @@ def test_uniform(shape: tuple[int, int], k: int, passes: int) -> None:
         assert result.Vt is not None
         along = np.einsum("ik,ij,kj->k", result.U.astype(float), A, result.Vt.astype(float))
         assert np.all(along >= 0)
-    # Their starts differ: the numbers are rounded. So each is as near the truth as it says.
-    within = results[0].errors + results[1].errors
+    # Their starts differ: the numbers are rounded. So each is as near its truth as it says.
+    within = results[0].errors + results[1].errors + 2.0**-24 * np.linalg.norm(A)
     assert np.all(np.abs(results[0].s - results[1].s) <= within)
 
 

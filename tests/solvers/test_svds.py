@@ -285,18 +285,19 @@ def test_extreme_scales_neither_overflow_nor_vanish(scale: float, device: str) -
 
 def test_randomized_svd_is_a_projection_with_honest_bounds(device: str) -> None:
     A, sigma = ks.llm(600, 500) if device == "cpu" else ks.llm(220, 200)
+    k = 40 if device == "cpu" else 12
     errors = []
     for passes in (1, 2, 4):
-        result = ss.randomized_svd(A, 40, passes=passes, oversampling=10, seed=3, device=device)
+        result = ss.randomized_svd(A, k, passes=passes, oversampling=10, seed=3, device=device)
         check_values(result, sigma)
         U, s, Vt = result
         assert U is not None
         assert Vt is not None
-        assert np.abs(U.T @ U - np.eye(40)).max() < 1e-10
-        assert np.abs(Vt @ Vt.T - np.eye(40)).max() < 1e-10
+        assert np.abs(U.T @ U - np.eye(k)).max() < 1e-10
+        assert np.abs(Vt @ Vt.T - np.eye(k)).max() < 1e-10
         check_triplets(result, A)
         assert result.passes == passes + 2  # one before for the norm, one after that measures
-        errors.append(np.max((sigma[:40] - s) / sigma[:40]))
+        errors.append(np.max((sigma[:k] - s) / sigma[:k]))
     assert errors[0] > 2 * errors[1] > 4 * errors[2]  # each pass earns its read
 
 

@@ -186,7 +186,7 @@ def svds(
         raise ValueError(f"block must be at least 1, not {block}")
     asked = _Asked(k, tol, vectors, method, max_passes, block, seed)
     if stack.is_single:
-        return in_kind_of(A, told(with_evidence(asked.compute(a, call), call), tol))
+        return in_kind_of(A, told(with_evidence(asked.compute(a, call), call, tol), tol))
     kept = 8 * sum(a.shape) * k if vectors else 0
     found = svd_stack(
         run_stack("svds", stack, asked.compute, call, asked.suffices, kept),

@@ -288,8 +288,12 @@ def _factors(
     V, s, _ = np.linalg.svd(Bt, full_matrices=False)
     shares = 2.0**-48 * first / lam[resolved]
     rounded = float(np.sum(shares * np.sum(Bt**2, axis=0)))
-    certain = max(fro2 - float(np.sum(s**2)), 0.0) + rounded
+    missed = max(fro2 - float(np.sum(s**2)), 0.0)
+    certain = missed + rounded
     likely = np.inf
-    if resolved.all():
+    if resolved.all() and len(y2) < len(z):  # else nothing is missed
         likely = missed_by_sketch(z, y2) + rounded
+    # The error has no more eigenvalues than A^T A has beside the sketch, and the trace `missed`.
+    if likely < (missed - rounded - 1e-12 * fro2) / max(len(z) - len(s), 1):
+        likely = np.inf
     return s, V, certain, likely
