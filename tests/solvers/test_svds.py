@@ -301,6 +301,21 @@ def test_randomized_svd_is_a_projection_with_honest_bounds(device: str) -> None:
     assert errors[0] > 2 * errors[1] > 4 * errors[2]  # each pass earns its read
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(128, 128), (300, 200), (150, 400)])
+def test_passes_that_cost_more_than_a_decomposition_give_way_to_it(
+    shape: tuple[int, int], dtype: type
+) -> None:
+    A = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    for k in (min(shape) // 2, min(shape)):
+        svd = ss.randomized_svd(A, k)
+        assert svd.method == "full decomposition"
+        assert svd.converged
+        check_values(svd, lapack(A)[:k])
+        assert ss.svds(A, k, tol=1e-13).s.tobytes() == svd.s.tobytes()
+    assert ss.randomized_svd(A, 4, passes=1).method == "randomized block Krylov, measured"
+
+
 @pytest.mark.parametrize("shape", [(50, 30), (30, 50), (1, 7), (7, 1), (64, 64)])
 def test_randomized_svd_of_everything_is_exact(shape: tuple[int, int], device: str) -> None:
     A, sigma = ks.gaussian(*shape)

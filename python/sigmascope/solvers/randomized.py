@@ -60,7 +60,8 @@ def randomized_svd(
     passes : int, optional
         Products A^T (A X), each one read of A, all of whose blocks are kept: by default 5, or 3
         where k is at least a tenth of min(m, n). One read before looks at the norm and for NaN, and
-        one after, of k + oversampling + 10 columns, measures the answer. Where all this costs more
+        one after, of k + oversampling + 10 columns, measures the answer; `passes` of the result
+        counts these two as well. Where all this costs more
         than a decomposition of A itself, the exact methods of :func:`sigmascope.svds` take its
         place.
     oversampling : int, optional

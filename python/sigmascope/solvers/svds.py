@@ -59,7 +59,9 @@ def svds(
         Block Krylov, or the eigenvectors of the whole Gram matrix (exact, costs m n^2), or the
         cheaper of the two.
     max_passes : int
-        Krylov steps, one read of A each, after which to stop without convergence. A search ends
+        Krylov steps, one read of A each, after which to stop without convergence. `passes` of the
+        result counts every read: also the one before the search, and those of the answer, one or
+        two. A search ends
         sooner where its basis would be the whole space, or its work two fifths of that of a full
         decomposition (a quarter below order 256): the Gram matrix takes its place, if there is
         memory for it, and a note says so. So it does at once where k is at least a quarter of

@@ -58,8 +58,9 @@ class Sketch(CentredRows):
     -----
     Memory: 24 n_cols * width bytes, and 16 n_cols * width more for every factor of 2^16 between the
     largest entries of its updates. Terms are summed as integers of 80 bits, so the sums are as
-    exact as their terms. Halko, Martinsson & Tropp 2011; Yu, Gu, Li & Li 2017. For data that come
-    as additive updates, not as rows, see :class:`LinearSketch`.
+    exact as their terms. An update of m rows takes 4 m n_cols * width flops, the end about 25
+    n_cols * width^2: where width is near n_cols, a GramAccumulator costs a quarter. Halko,
+    Martinsson & Tropp 2011; Yu, Gu, Li & Li 2017. For additive updates: :class:`LinearSketch`.
 
     Examples
     --------
