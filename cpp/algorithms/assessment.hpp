@@ -135,9 +135,10 @@ bool assess_by_rows(const KrylovSpace<B>& space, std::int64_t count, Assessment&
 // coarsest products that the space was made of. `keep`: T is wanted for a quadrature.
 template <Backend B>
 Assessment assess(const KrylovSpace<B>& space, double fro2, std::int64_t k, std::int64_t least,
-                  const Rounding& rounding, bool keep) {
+                  const Rounding& rounding, bool keep, const ProductErrors& product_errors = {}) {
   Assessment a;
   a.rounding = rounding;
+  a.product_errors = product_errors;
   const std::int64_t count =
       std::min(space.columns(), std::max(least, k + 2 * space.last_columns() + 8));
   std::vector<RoundedShare> rounded(as_size(count));

@@ -143,7 +143,7 @@ class BlockKrylovSolver {
     work_.check(space_->columns());
     assessment_.t.reset();  // its memory is needed for the next one
     assessment_ = assess(*space_, fro2_, k_, restart_size(assessment_, options_, n_) + 2 * block_,
-                         precision_.lowest_rounding(), options_.density);
+                         precision_.lowest_rounding(), options_.density, options_.product_errors);
   }
 
   // Decide whether the k values are in their places, and when to check next.
@@ -156,7 +156,7 @@ class BlockKrylovSolver {
     return placement;
   }
 
-  // By proof, or by the guard, which may inject random columns first.
+  // By proof, or by the guard, which may inject random columns first, unless ||A||_F contradicts.
   Placement judged_placement(bool meets_tolerance, bool last) {
     if (!meets_tolerance && !is_saturated<B>(assessment_, options_)) return Placement::open;
     const Placement proved = proved_placement(*space_, assessment_, fro2_, options_);
@@ -167,7 +167,9 @@ class BlockKrylovSolver {
     // If the space is almost complete, the rest costs less than a confirmation.
     const bool almost_complete = 4 * space_->columns() >= 3 * n_;
     if (proved != Placement::open || last || almost_complete) return proved;
-    const auto verdict = guard_.examine(*space_, assessment_, options_, result_.injected);
+    const auto verdict = misses_a_value(*space_, assessment_, fro2_, options_)
+                             ? MultiplicityGuard::Verdict::inject
+                             : guard_.examine(*space_, assessment_, options_, result_.injected);
     if (verdict == MultiplicityGuard::Verdict::inject) inject();
     return verdict == MultiplicityGuard::Verdict::sure ? Placement::sure : Placement::open;
   }

@@ -32,16 +32,19 @@ struct RitzPairs {
   std::vector<double> values;  // theta, descending
   Small weights;               // of the vectors for each column of the start block: probe_weights
   std::vector<double> rho;     // |A^T A v - theta v|, lambda
+  ProductErrors product_errors;
 
   std::int64_t count() const { return static_cast<std::int64_t>(rho.size()); }
   double theta(std::int64_t i) const { return std::max(values[as_size(i)], 0.0); }
   double residual(std::int64_t i) const { return rho[as_size(i)]; }
 };
 
-// Rounding error of T's entries, lambda. No rule compares Ritz values more finely.
+// Error of T's entries, lambda: by rounding, and by both products of A^T A. No rule compares Ritz
+// values more finely.
 template <Backend B>
 double projection_rounding(const RitzPairs& pairs) {
-  return 16 * B::epsilon() * pairs.theta(0);
+  const double sigma = std::sqrt(pairs.theta(0));
+  return 16 * B::epsilon() * pairs.theta(0) + 2 * pairs.product_errors.at(sigma) * sigma;
 }
 
 // The nearest neighbours of value i, fewer than `most`, for which the part of A outside the space

@@ -12,6 +12,7 @@
 #include "algorithms/backend.hpp"
 #include "algorithms/gram_spectrum.hpp"
 #include "algorithms/rayleigh_ritz.hpp"
+#include "algorithms/rounding.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {
@@ -31,32 +32,37 @@ struct GramOptions {
   bool may_complete = false;  // there is memory for a decomposition of A itself
   bool at_once = false;  // start with that decomposition, since k is so large that it is cheaper
   std::uint64_t seed = 0;
+  ProductErrors product_errors = {};
 };
 
-// Bound on the error of an eigenvalue of A^T A, relative to lambda_1 by `relative` (gram_error).
-inline double eigenvalue_error(const std::vector<double>& s, double relative) {
-  return relative * (s.empty() ? 0.0 : s.front() * s.front());
+// Bound on the error of an eigenvalue of A^T A: by rounding, relative to lambda_1 by `relative`
+// (gram_error), and by both products.
+inline double eigenvalue_error(const std::vector<double>& s, double relative,
+                               const ProductErrors& products) {
+  const double largest = s.empty() ? 0.0 : s.front();
+  return relative * (largest * largest) + 2 * products.at(largest) * largest;
 }
 
 // Whether the values of a solver's eigenvectors, read anew, are as large as its eigenvalues, with a
 // margin for roundings. Vectors of other eigenvalues than the leading ones have small residuals,
 // too.
 inline bool agree(const std::vector<double>& s, const std::vector<double>& eigenvalues,
-                  double relative) {
-  const double most = 4 * eigenvalue_error(s, relative);
+                  double error) {
+  const double most = 4 * error;
   for (std::size_t i = 0; i < s.size(); ++i)
     if (!(eigenvalues[i] <= s[i] * s[i] + most)) return false;
   return true;
 }
 
-// Bounds on |s_i - sigma_i| for vectors of the k leading eigenvalues. Values of a subspace are
-// never above sigma_i. sigma_i^2 is at most d above the i-th computed eigenvalue, which is at most
-// d above s_i^2 if the vectors are right. A residual gives no bound: eigenvectors of values below
-// sqrt(d) mix, and a value with a small residual may be in the place of another one.
+// Bounds on |s_i - sigma_i| for vectors of the k leading eigenvalues, each with an error of d.
+// Values of a subspace are never above sigma_i. sigma_i^2 is at most d above the i-th computed
+// eigenvalue, which is at most d above s_i^2 if the vectors are right. A residual gives no bound:
+// eigenvectors of values below sqrt(d) mix, and a value with a small residual may be in the place
+// of another one.
 template <Backend B>
 std::vector<double> gram_triplet_errors(const std::vector<double>& s,
-                                        const std::vector<double>& eigenvalues, double relative) {
-  const double floor = rounding_floor<B>(s), d = eigenvalue_error(s, relative);
+                                        const std::vector<double>& eigenvalues, double d) {
+  const double floor = rounding_floor<B>(s);
   std::vector<double> errors;
   errors.reserve(s.size());
   for (std::size_t i = 0; i < s.size(); ++i) {
@@ -111,12 +117,14 @@ GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
     std::vector<double> s;
     s.reserve(top.values.size());
     for (const double value : top.values) s.push_back(std::sqrt(std::max(value, 0.0)));
+    const double error = eigenvalue_error(s, relative, options.product_errors);
     if (!options.may_complete || options.vectors ||
-        within(gram_triplet_errors<B>(s, top.values, relative), s)) {
+        within(gram_triplet_errors<B>(s, top.values, error), s)) {
       auto read = rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, options.k,
                                 options.seed);
-      auto errors = gram_triplet_errors<B>(read.s, top.values, relative);
-      const bool right = agree(read.s, top.values, relative);
+      const double of_read = eigenvalue_error(read.s, relative, options.product_errors);
+      auto errors = gram_triplet_errors<B>(read.s, top.values, of_read);
+      const bool right = agree(read.s, top.values, of_read);
       judge(std::move(read), std::move(errors));
       result.converged = result.converged && right;
       if (result.converged || !options.may_complete) return result;

@@ -32,6 +32,8 @@ struct KrylovOptions {
   bool density = false;                // also the quadrature of the space, before any restart
   Products products = Products::full;  // of the first steps
   bool of_values = false;              // the tolerance is of the values' errors even with vectors
+  bool norm_is_bound = false;          // the ||A||_F^2 given is an upper bound
+  ProductErrors product_errors = {};
 
   bool of_residuals() const { return vectors && !of_values; }
 };

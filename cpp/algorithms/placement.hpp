@@ -2,6 +2,7 @@
 // Whether the k values found are the k largest, by proof.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "algorithms/assessment.hpp"
@@ -24,6 +25,33 @@ Placement proved_placement(const KrylovSpace<B>& space, const Assessment& a, dou
   if (next + missing <= a.theta(options.k - 1)) return Placement::sure;
   const bool within = missing <= options.tolerance * options.tolerance * a.theta(0);
   return within ? Placement::within : Placement::open;
+}
+
+// Whether ||A||_F contradicts the space: the mean of the eigenvalues outside is above all that has
+// not converged inside. A start without gaps would have seen it, unless it belongs to copies of a
+// value, of which the space holds as many as random columns were drawn.
+template <Backend B>
+bool misses_a_value(const KrylovSpace<B>& space, const RitzPairs& a, double fro2,
+                    const Rounding& rounding) {
+  constexpr double share = 0.01;  // of a value: copies that rounding has spread
+  const double mean = mean_outside(space, fro2, rounding);
+  if (mean <= 0) return false;
+  double inside = 0;
+  for (std::int64_t j = 0; j < a.count(); ++j)
+    if (a.residual(j) > unconverged_share * a.theta(j))
+      inside = std::max(inside, a.theta(j) + a.residual(j));
+  if (inside == 0 && a.count() < space.columns()) inside = a.theta(a.count() - 1);
+  if (mean <= inside) return false;
+  const std::int64_t copies = space.random_columns();
+  for (std::int64_t i = 0; i + copies - 1 < a.count(); ++i)
+    if (a.theta(i + copies - 1) >= (1 - share) * std::max(a.theta(i), mean)) return false;
+  return true;
+}
+
+template <Backend B>
+bool misses_a_value(const KrylovSpace<B>& space, const Assessment& a, double fro2,
+                    const KrylovOptions& options) {
+  return !options.norm_is_bound && misses_a_value(space, a, fro2, a.rounding);
 }
 
 }  // namespace sigmascope

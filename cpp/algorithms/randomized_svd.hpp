@@ -22,7 +22,9 @@
 #include <vector>
 
 #include "algorithms/krylov_space.hpp"
+#include "algorithms/placement.hpp"
 #include "algorithms/rayleigh_ritz.hpp"
+#include "algorithms/start_bounds.hpp"
 #include "algorithms/value_errors.hpp"
 #include "matrix/sizes.hpp"
 
@@ -33,7 +35,17 @@ struct LowRank {
   Triplets<B> triplets;
   std::vector<double> errors;  // bounds on |s_i - sigma_i|
   bool converged = false;      // exact to rounding
+  bool contradicted = false;   // ||A||_F contradicts the random vectors
   std::int64_t columns = 0, steps = 0;
+};
+
+struct RandomizedOptions {
+  std::int64_t k = 6;
+  std::int64_t block = 16;
+  std::int64_t passes = 5;
+  std::uint64_t seed = 0;
+  bool norm_is_bound = false;  // the ||A||_F^2 given is an upper bound
+  ProductErrors product_errors = {};
 };
 
 // Number of random columns outside the basis, which measure what the basis has not captured (Halko,
@@ -102,30 +114,55 @@ class RandomizedSvd {
   using Block = typename B::Block;
 
  public:
-  RandomizedSvd(B& device, A& a, double fro2, std::int64_t block, std::uint64_t seed)
+  RandomizedSvd(B& device, A& a, double fro2, const RandomizedOptions& options)
       : device_(device),
         a_(a),
         fro2_(fro2),
-        seed_(seed),
-        space_(device, a.cols(), std::min(block, a.cols()), seed) {}
+        options_(options),
+        space_(device, a.cols(), std::min(options.block, a.cols()), options.seed) {}
 
-  LowRank<B> run(std::int64_t k, std::int64_t passes) {
+  LowRank<B> run() {
     LowRank<B> result;
     const std::int64_t width = space_.next_columns();
-    const Small r = search(passes, result.steps);
+    const Small r = search(options_.passes, result.steps);
     result.columns = space_.columns();
-    const Diagonalized t(space_.t());
-    const std::vector<double> theta = t.top(std::min(k, result.columns)).values;
-    const double within = deviation_of(device_, space_.basis()) <= orthonormal_to<B>()
-                              ? remainder<B>(fro2_, space_.captured())
-                              : std::numeric_limits<double>::infinity();
+    const bool orthonormal = deviation_of(device_, space_.basis()) <= orthonormal_to<B>();
+    const SpaceBounds of_space = space_bounds(result.steps, orthonormal);
     Block basis = vectors(right_vectors(space_, r, width));
-    const double outside = widened(basis, result.triplets, k);
-    bounds(result, theta, within, outside);
+    const double outside = widened(basis, result.triplets, options_.k);
+    bounds(result, of_space, outside);
     return result;
   }
 
  private:
+  // What the space says of eigenvalues of A^T A.
+  struct SpaceBounds {
+    std::vector<double> theta;  // of the space
+    double within;              // bound on the part of ||A||_F^2 outside the space
+    std::vector<double> start;  // bounds on the first k + 1, by the start: see StartBounds
+    bool contradicted = false;  // by ||A||_F
+  };
+
+  SpaceBounds space_bounds(std::int64_t steps, bool orthonormal) const {
+    constexpr double unknown = std::numeric_limits<double>::infinity();
+    EigenPairs ritz = Diagonalized(space_.t()).top(space_.columns());
+    const RitzPairs pairs{.values = std::move(ritz.values),
+                          .weights = {},
+                          .rho = column_norms(matmul(space_.coupling(), ritz.vectors)),
+                          .product_errors = options_.product_errors};
+    SpaceBounds bounds{
+        .theta = pairs.values,
+        .within = remainder<B>(fro2_, space_.captured()),
+        .start = StartBounds<B>(space_, pairs, ritz.vectors, steps).of_first(options_.k + 1),
+        .contradicted =
+            !options_.norm_is_bound && misses_a_value(space_, pairs, fro2_, Rounding{})};
+    if (!orthonormal) {
+      bounds.within = unknown;
+      bounds.start.assign(bounds.start.size(), unknown);
+    }
+    return bounds;
+  }
+
   // Take the steps; returns R of [Y_1 ... Y_p] = U R.
   Small search(std::int64_t passes, std::int64_t& steps) {
     std::vector<Block> left;
@@ -156,7 +193,7 @@ class RandomizedSvd {
     const std::int64_t d = space_.columns(), w = space_.next_columns();
     Block basis = combine_basis(device_, space_.basis(), chosen.part(0, d, 0, chosen.cols));
     if (w > 0) combine(device_, basis, space_.next(), chosen.part(d, d + w, 0, chosen.cols));
-    return repaired(device_, std::move(basis), seed_ + 1);
+    return repaired(device_, std::move(basis), options_.seed + 1);
   }
 
   // The triplets from the basis and random columns outside it, w = V c + q r. Returns a bound on
@@ -167,13 +204,14 @@ class RandomizedSvd {
     parts.push_back(std::move(basis));
     Small r;
     if (count > 0) {
-      auto outside = orthonormalize(device_, parts, device_.gaussian(n, count, seed_ + 1, 0), 0.0);
+      auto outside =
+          orthonormalize(device_, parts, device_.gaussian(n, count, options_.seed + 1, 0), 0.0);
       r = std::move(outside.r);
       parts.push_back(std::move(outside.q));
     }
     Block all = combine_basis(device_, parts, Small::identity(columns_of<B>(parts)));
     parts.clear();
-    triplets = rayleigh_ritz(device_, a_, std::move(all), Columns::ritz, k, seed_ + 2);
+    triplets = rayleigh_ritz(device_, a_, std::move(all), Columns::ritz, k, options_.seed + 2);
     if (count <= 0) return 0;
     const Small images = matmul(triplets.r.part(0, triplets.r.rows, width, triplets.r.cols), r);
     double mean = 0;
@@ -181,42 +219,56 @@ class RandomizedSvd {
     return mean / least_mean_square(count);
   }
 
-  // By Weyl, sigma_i^2 <= lambda_i(A P A^T) + ||A - A P||^2 for any projector P. It is applied to
-  // the projector onto the measured vectors, and to that onto the space, of which theta are the
-  // eigenvalues lambda_i.
-  void bounds(LowRank<B>& result, const std::vector<double>& theta, double within,
-              double outside) const {
+  // Every bound is one on sigma_i^2, and the least counts. By Weyl it is
+  // lambda_i(A P A^T) + ||A - A P||^2 for any projector P: onto the vectors that were measured, and
+  // onto the space. Random vectors add bounds that fail in one case of a million: ||A - A P||^2 by
+  // test vectors, and those of StartBounds. What they say is dropped where ||A||_F contradicts it,
+  // which is exact: a direction was hidden from them.
+  void bounds(LowRank<B>& result, const SpaceBounds& of_space, double outside) const {
     const Triplets<B>& triplets = result.triplets;
+    const std::vector<double>& s = triplets.s;
     double captured = 0;
     for (const double value : triplets.r.values) captured += value * value;
-    const double measured = std::min(remainder<B>(fro2_, captured), outside),
-                 floor = rounding_floor<B>(triplets.s);
-    double most = 0;
-    for (std::size_t i = 0; i < triplets.s.size(); ++i) {
-      const double square = triplets.s[i] * triplets.s[i],
-                   known = std::max(square, i < theta.size() ? theta[i] : 0.0);
-      result.errors.push_back(std::sqrt(std::min(square + measured, known + within)) -
-                              triplets.s[i] + floor);
-      most = std::max(most, triplets.residuals[i]);
+    const double exact = remainder<B>(fro2_, captured), floor = rounding_floor<B>(s);
+    const double least = exact - 2 * 64 * B::epsilon() * fro2_;
+    result.contradicted = of_space.contradicted || (!options_.norm_is_bound && outside < least);
+    const double measured = result.contradicted ? exact : std::min(exact, outside);
+    std::vector<double> upper = of_space.start;
+    if (result.contradicted) upper.assign(upper.size(), std::numeric_limits<double>::infinity());
+    std::vector<double> squares, rho;
+    const double of_products = options_.product_errors.at(s.front());
+    for (std::size_t i = 0; i < upper.size(); ++i) {
+      const double theta = i < of_space.theta.size() ? of_space.theta[i] : 0.0,
+                   square = i < s.size() ? s[i] * s[i] : theta;
+      upper[i] = std::min(upper[i], std::max(square, theta) + of_space.within);
+      if (i >= s.size()) continue;
+      upper[i] = std::min(upper[i], square + measured);
+      squares.push_back(square);
+      rho.push_back(s[i] * (triplets.residuals[i] + of_products));
     }
+    tighten_by_residuals(upper, squares, rho);
+    for (std::size_t i = 0; i < s.size(); ++i)
+      result.errors.push_back(std::sqrt(std::max(upper[i], squares[i])) - s[i]);
+    bound_by_earlier(s, result.errors);
+    for (double& error : result.errors) error += floor;
+    const double most = *std::max_element(triplets.residuals.begin(), triplets.residuals.end());
     result.converged = triplets.deviation <= orthonormal_to<B>() &&
                        captured <= fro2_ * (1 + 1024 * B::epsilon()) &&
                        most <= 256 * B::epsilon() * std::sqrt(fro2_) &&
-                       std::min(measured, within) <= 128 * B::epsilon() * fro2_;
+                       std::min(measured, of_space.within) <= 128 * B::epsilon() * fro2_;
   }
 
   B& device_;
   A& a_;
   double fro2_;
-  std::uint64_t seed_;
+  RandomizedOptions options_;
   KrylovSpace<B> space_;
 };
 
 // fro2 = ||A||_F^2.
 template <Backend B, LinearOperator A>
-LowRank<B> randomized_svd(B& device, A& a, double fro2, std::int64_t k, std::int64_t block,
-                          std::int64_t passes, std::uint64_t seed) {
-  return RandomizedSvd<B, A>(device, a, fro2, block, seed).run(k, passes);
+LowRank<B> randomized_svd(B& device, A& a, double fro2, const RandomizedOptions& options) {
+  return RandomizedSvd<B, A>(device, a, fro2, options).run();
 }
 
 }  // namespace sigmascope

@@ -62,7 +62,8 @@ class ReadOut {
     const double least = rounding_floor<B>(triplets.s);
     const double floor = least + product_error(triplets.s.front());
     std::vector<double> residuals = result.residuals;  // errors count rounding by the floor
-    for (double& residual : residuals) residual -= triplets.measuring;
+    const double of_products = options_.product_errors.at(triplets.s.front());
+    for (double& residual : residuals) residual += of_products - triplets.measuring;
     const UnconvergedBounds bounds = measured_bounds(triplets.s, residuals, floor);
     const double missing =
         missing_mass(space_, how_.fro2, Rounding::of(how_.lowest_precision, how_.fro2, a_.cols()));
@@ -81,7 +82,10 @@ class ReadOut {
         options_.of_residuals() ? triplets.measuring + 2 * B::epsilon() * largest : least;
     const double allowed = wanted < least ? 2 * least : wanted + rounding;
     result.consistent = is_consistent(triplets);
-    result.converged = result.consistent && how_.placement != Placement::open &&
+    // A bound above sigma_1 says nothing, however small the residuals are.
+    const bool useful =
+        *std::max_element(result.errors.begin(), result.errors.end()) <= largest + floor;
+    result.converged = result.consistent && useful && how_.placement != Placement::open &&
                        *std::max_element(judged.begin(), judged.end()) <= allowed;
     if (!result.converged) result.errors = errors(false);
   }

@@ -46,6 +46,15 @@ struct Rounding {
   }
 };
 
+// Bound on the spectral norm of what a product with A, or with its transpose, adds by itself: 0 for
+// a matrix that the device multiplies. An operator has one of its own.
+struct ProductErrors {
+  double absolute = 0;  // sigma
+  double relative = 0;  // of sigma_1
+
+  double at(double sigma_1) const { return absolute + relative * sigma_1; }
+};
+
 // The share of a basis column, or of a combination of columns, that rounded products multiplied.
 struct RoundedShare {
   double weight = 0;  // squared norm of that share; 1: all of the column

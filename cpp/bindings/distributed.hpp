@@ -113,7 +113,10 @@ struct Distributed : Problem {
                 .fro2 = matrix.attr("fro2").cast<double>(),
                 .survey_reads = matrix.attr("looks").cast<std::int64_t>(),
                 .fingerprint =
-                    options.fingerprint.value_or(matrix.attr("fingerprint").cast<std::uint64_t>())},
+                    options.fingerprint.value_or(matrix.attr("fingerprint").cast<std::uint64_t>()),
+                .norm_is_bound = matrix.attr("norm_is_bound").cast<bool>(),
+                .product_errors = {.absolute = matrix.attr("absolute_error").cast<double>(),
+                                   .relative = matrix.attr("relative_error").cast<double>()}},
         backend(
             {.threads = options.threads, .panel_rows = 0, .observer = make_observer(py::none())}),
         a(std::in_place, backend, matrix) {}

@@ -63,6 +63,8 @@ struct Problem {
   double fro2 = 0.0;              // of the scaled matrix
   std::int64_t survey_reads = 1;  // reads of the matrix before the products
   std::uint64_t fingerprint = 0;  // of the matrix, or one that several matrices share
+  bool norm_is_bound = false;     // fro2 is an upper bound
+  ProductErrors product_errors = {};
 
   // The seed of the random numbers. It depends on the matrix, so that a matrix with a
   // direction orthogonal to them is hard to make.

@@ -3,6 +3,7 @@
 // prepared. The GIL is released while they run.
 #pragma once
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -62,9 +63,20 @@ inline py::dict quadrature_dict(const Quadrature& rule, const Problem& p) {
   return result;
 }
 
+// The tolerance of a search whose residuals get the relative error of products on top. Where that
+// error is most of the tolerance, or more, the search ends a little above the error: a bound on a
+// value is up to four residuals.
+inline double searched_tolerance(double tolerance, const ProductErrors& errors) {
+  const double own = errors.relative;
+  return tolerance > 2 * own ? tolerance - own : std::max(tolerance, 4 * own);
+}
+
 template <class P>
 py::dict krylov(P& p, KrylovOptions options) {
+  options.tolerance = searched_tolerance(options.tolerance, p.product_errors);
   options.seed = p.start(options.seed);
+  options.norm_is_bound = p.norm_is_bound;
+  options.product_errors = p.product_errors;
   const auto top = solved(p, [&] { return block_krylov(p.backend, *p.a, p.fro2, options); });
   py::dict result;
   put_triplets(result, p, top.triplets, options.vectors);
@@ -105,15 +117,17 @@ py::dict density(P& p, std::int64_t block, std::int64_t steps, std::uint64_t see
 }
 
 template <class P>
-py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes,
-                  std::uint64_t seed) {
-  const auto factors = solved(
-      p, [&] { return randomized_svd(p.backend, *p.a, p.fro2, k, block, passes, p.start(seed)); });
+py::dict low_rank(P& p, RandomizedOptions options) {
+  options.seed = p.start(options.seed);
+  options.norm_is_bound = p.norm_is_bound;
+  options.product_errors = p.product_errors;
+  const auto factors = solved(p, [&] { return randomized_svd(p.backend, *p.a, p.fro2, options); });
   py::dict result;
   put_triplets(result, p, factors.triplets, true);
   result["residuals"] = to_numpy(p.in_units(factors.triplets.residuals));
   result["errors"] = to_numpy(p.in_units(factors.errors));
   result["converged"] = factors.converged;
+  result["contradicted"] = factors.contradicted;
   result["columns"] = factors.columns;
   result["steps"] = factors.steps;
   put_evidence(result, p);
@@ -122,7 +136,9 @@ py::dict low_rank(P& p, std::int64_t k, std::int64_t block, std::int64_t passes,
 
 template <class P>
 py::dict gram_top(P& p, GramOptions options) {
+  options.tolerance = searched_tolerance(options.tolerance, p.product_errors);
   options.seed = p.start(options.seed);
+  options.product_errors = p.product_errors;
   const auto top = solved(p, [&] { return gram_triplets(p.backend, *p.a, options); });
   py::dict result;
   put_triplets(result, p, top.triplets, true);
@@ -208,8 +224,8 @@ void register_solvers(py::module_& module, Solve solve) {
       "low_rank",
       [solve](const py::object& a, std::int64_t k, std::int64_t block, std::int64_t passes,
               std::uint64_t seed, bool f64, const py::kwargs& kwargs) {
-        return solve(
-            a, f64, kwargs, [&](auto& p) { return low_rank(p, k, block, passes, seed); }, false);
+        const RandomizedOptions options{.k = k, .block = block, .passes = passes, .seed = seed};
+        return solve(a, f64, kwargs, [&](auto& p) { return low_rank(p, options); }, false);
       },
       "a"_a, py::kw_only(), "k"_a, "block"_a, "passes"_a, "seed"_a, "f64"_a);
   module.def(

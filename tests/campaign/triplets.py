@@ -57,6 +57,8 @@ def svds(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
         limit = max(options.get("tol", 1e-4), floor) + floor
         limit = truth.down(float(found.s[0])) * limit * 1.01 + 1.5 * truth.quantum
         outcome.require("converged above tolerance", truth.down(reached), limit)
+        most = truth.down(float(found.s[0])) * (1 + 2 * floor) + 1.5 * truth.quantum
+        outcome.require("converged above tolerance", truth.down(found.errors), most, "of a value")
     same_bits(case, lambda B, more: ss.svds(B, k, **options | more), found, outcome)
     alone = options | {"num_threads": 1}
     if "memory_limit" not in case.options:  # there may be no room for the Gram matrix

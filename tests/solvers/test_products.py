@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -195,6 +196,61 @@ def test_errors_of_products_count() -> None:
     assert_true(found, single.array)
     assert found.errors.min() >= 1e-6 * found.s[0]
     assert any("products have a relative error of" in note for note in found.notes)
+
+
+def inexact(kind: str, array: Array, size: float) -> Any:
+    """Return an operator whose products are off by `size` times its norm."""
+    single = array.astype(np.float32)
+    rng = np.random.default_rng(7)
+    error = rng.standard_normal(array.T.shape)
+    error *= size * np.linalg.norm(array, 2) / np.linalg.norm(error, 2)
+    products: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+        "exact": (lambda x: array @ x, lambda y: array.T @ y),
+        "products in float32": (
+            lambda x: (single @ x.astype(np.float32)).astype(np.float64),
+            lambda y: (single.T @ y.astype(np.float32)).astype(np.float64),
+        ),
+        "another adjoint": (lambda x: array @ x, lambda y: array.T @ y + error @ y),
+        "not linear": (lambda x: array @ (x + size * x**3), lambda y: array.T @ y),
+    }
+    forward, back = products[kind]
+    return linalg.LinearOperator(array.shape, matvec=forward, rmatvec=back, dtype=np.float64)
+
+
+@pytest.mark.parametrize("kind", ["exact", "products in float32", "another adjoint", "not linear"])
+@pytest.mark.parametrize("shape", [(200, 200), (300, 400)])
+def test_a_converged_result_of_inexact_products_is_worth_something(
+    kind: str, shape: tuple[int, int]
+) -> None:
+    """Errors within the tolerance, or not converged with the reason; never several sigma_1."""
+    array = np.random.default_rng(5).standard_normal(shape)
+    array[:, :3] *= 4
+    sizes = (1e-12, 1e-9, 1e-6) if kind in ("another adjoint", "not linear") else (0.0,)
+    for size in sizes:
+        for seed, vectors, method in ((0, True, "auto"), (1, False, "auto"), (2, True, "gram")):
+            source = inexact(kind, array, size)
+            with warnings.catch_warnings(record=True) as seen:
+                warnings.simplefilter("always")
+                svd = ss.svds(source, 3, seed=seed, vectors=vectors, method=method)
+            assert_true(svd, array)
+            assert svd.converged == (not seen)
+            reached = svd.residuals if vectors else svd.errors
+            if svd.converged:
+                assert reached.max() <= 1.1e-4 * svd.s[0]
+                assert svd.errors.max() <= 1e-2 * svd.s[0]
+            else:
+                assert size == 1e-6
+                assert any("errors of products" in note for note in svd.notes)
+
+
+def test_products_in_float32_are_not_exact_to_rounding() -> None:
+    array = np.outer(np.arange(1.0, 61.0), np.arange(1.0, 51.0))
+    assert ss.randomized_svd(inexact("exact", array, 0.0), 2).converged
+    coarse = ss.randomized_svd(inexact("products in float32", array / 7, 0.0), 2)
+    assert not coarse.converged
+    tight = inexact("another adjoint", array, 1e-8)
+    with pytest.warns(ss.ConvergenceWarning):
+        assert not ss.svds(tight, 2, tol=1e-9).converged
 
 
 def test_not_converged_after_one_step() -> None:

@@ -6,6 +6,7 @@ And the start is the same for every way to store, cut and read one matrix.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from inspect import unwrap
 from pathlib import Path
@@ -103,6 +104,61 @@ def test_the_sample_is_indeed_hidden_from_the_start_that_it_was_made_for() -> No
     fooled = unwrap(ss.svds)(H, 4, tol=1e-3, method="krylov", fingerprint=0)
     assert fooled.converged
     assert fooled.s[0] < 1.01
+
+
+PLACES: dict[str, Callable[..., ss.SVD]] = {
+    "svds": lambda A, k, **o: unwrap(ss.svds)(A, k, method="krylov", fingerprint=0, **o),
+    "values": lambda A, k, **o: unwrap(ss.svds)(
+        A, k, method="krylov", vectors=False, fingerprint=0, **o
+    ),
+    "randomized_svd": lambda A, k, **o: unwrap(ss.randomized_svd)(A, k, fingerprint=0, **o),
+    "low_rank": lambda A, k, **o: unwrap(ss.low_rank)(A, k, fingerprint=0, **o),
+    "Sketch": lambda A, k: ss.Sketch(A.shape[1], k).update(A).svd(),
+}
+
+
+def _hidden_from(place: str, n: int, *, tests_alone: bool) -> np.ndarray:
+    """Return the random vectors that one of PLACES begins with and tests its answer with."""
+    if place == "Sketch":
+        return np.asarray(_core.gaussian(n, 60, 0, 0, 1))
+    start = _core.start_of(0, 0)
+    tests = _core.gaussian(n, 24, start + 1, 0, 1)
+    return tests if tests_alone else np.hstack([_core.gaussian(n, 64, start, 0, 1), tests])
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize("bulk", [0.0, 1e-4])
+def test_the_exact_norm_wins_over_random_vectors(place: str, dtype: str, bulk: float) -> None:
+    """A direction that no random vector sees is in ||A||_F: it is found, or is in the errors."""
+    m, n, rank = 260, 200, 8
+    rng = np.random.default_rng(1)
+    U, V = (np.linalg.qr(rng.standard_normal((extent, n)))[0] for extent in (m, n))
+    s = np.r_[np.linspace(1, 0.5, rank), np.full(n - rank, bulk)]
+    G = _hidden_from(place, n, tests_alone=False)
+    for big, k in ((1.6, 4), (1.6, rank), (0.2, rank + 2)):
+        A = hiding((U * s) @ V.T, G, big, 3).astype(NUMBERS[dtype])
+        truth = np.linalg.svd(A.astype(float), compute_uv=False)[:k]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ss.ConvergenceWarning)
+            svd = PLACES[place](A, k)
+        off = np.abs(svd.s - truth)
+        assert np.all(off <= svd.errors + 1e-6), (big, k, svd)
+        assert not svd.converged or off.max() < 1e-4, (big, k, svd)
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+def test_test_vectors_that_see_nothing_are_not_believed(dtype: str) -> None:
+    """Where the start has seen too little to contradict them, ||A||_F alone does."""
+    rng = np.random.default_rng(2)
+    n = 200
+    A = rng.standard_normal((260, 4)) @ rng.standard_normal((4, n)) / n
+    H = hiding(A, _hidden_from("", n, tests_alone=False), 1.5, 3).astype(NUMBERS[dtype])
+    svd = unwrap(ss.randomized_svd)(H, 4, passes=1, fingerprint=0)
+    truth = np.linalg.svd(H.astype(float), compute_uv=False)
+    assert np.all(np.abs(svd.s - truth[:4]) <= svd.errors + 1e-6)
+    assert not svd.converged
+    assert any("||A||_F contradicts" in note for note in svd.notes)
 
 
 @given(st.data())

@@ -64,11 +64,17 @@ and measures of them for each probe. One of every value has more measures, and n
 _FILE_RATE = 1.5e9
 """Bytes per second of what is read again at each pass."""
 
+_TESTS = 10
+"""Random columns with which a randomized approximation is measured: `randomized_svd.hpp`."""
+
 _STEP_OVERHEAD = 8e-6
 
 _SEARCH_OVERHEAD, _GRAM_OVERHEAD = 0.05e-3, 0.05e-3
 """Seconds more, of a search and of a Gram matrix, that decide between the two for small matrices.
 Measured from order 8 to 512."""
+
+_FULL_SVD, _FULL_QUADRATIC = 2.5e-10, 150
+"""Seconds per n^2 (n + 150) of a dense SVD of order n with all vectors. Measured to order 600."""
 
 _CUDA_READS = 4 / 2e12
 """Seconds per entry of a step that reads bfloat16 numbers twice."""
@@ -173,6 +179,31 @@ def krylov_seconds(
 ) -> float:
     """Cost of the k largest triplets by block Krylov, in all."""
     return sum(krylov_parts(shape, k, block, tol, precision, file_bytes, on_cuda=on_cuda))
+
+
+@lru_cache(4096)
+def randomized_exceeds_svd(
+    shape: tuple[int, int], block: int, passes: int, precision: str, file_bytes: int, on_cuda: bool
+) -> bool:
+    """Tell whether so many passes, with bases of both sides, cost more than a full SVD of A."""
+    n, m = sorted(shape)
+    columns, last = min(passes * block, n), min(block + _TESTS, n)
+    slow = 2 if precision == "float64" else 1
+    small = 2 * _svd_seconds(columns, columns) + _svd_seconds(last, last)
+    small += _VECTORS_EIGEN * columns**2 * (columns + _GRAM_QUADRATIC)
+    if on_cuda:
+        products = sum(_cuda_step_seconds(m * n, c, precision) for c in (columns, last))
+        basis = slow * 4 * (n + m) * columns**2 / _CUDA_BASIS_RATE
+    else:
+        products = sum(4 * m * n * c / step_rate(precision, c) for c in (columns, last))
+        basis = slow * (6 * n + 4 * m) * columns**2 / _BASIS_RATE
+    reread = (passes + 1) * file_bytes / _FILE_RATE
+    return _svd_seconds(m, n) < small + products + basis + reread + _SEARCH_OVERHEAD
+
+
+def _svd_seconds(m: int, n: int) -> float:
+    n, m = sorted((m, n))
+    return _FULL_SVD * n * (n + _FULL_QUADRATIC) * (m + 2 * n) / 3
 
 
 def gram_seconds(shape: tuple[int, int], *, vectors: int = 0, on_cuda: bool = False) -> float:

@@ -51,6 +51,8 @@ class DistributedOperator:
         Reads of the matrix so far.
     fingerprint : int
         A hash of its numbers; see :class:`sigmascope._execution.options.CallOptions`.
+    norm_is_bound, absolute_error, relative_error
+        False, 0 and 0: the norm is exact, and products have no error beyond rounding.
 
     Notes
     -----
@@ -60,6 +62,9 @@ class DistributedOperator:
     rows would be read twice for every step. Whoever reads a block again finds it in the system's
     cache of pages, or reads the file again.
     """
+
+    norm_is_bound = False
+    absolute_error = relative_error = 0.0
 
     def __init__(self, a: Matrix, options: CallOptions) -> None:
         self.flipped = a.shape[0] < a.shape[1]

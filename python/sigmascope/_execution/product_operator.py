@@ -27,7 +27,7 @@ class ProductOperator:
         It is the transpose.
     evidence : Evidence
         What is known of the matrix; it is examined when this is first asked for.
-    exponent, fro2, looks, fingerprint
+    exponent, fro2, norm_is_bound, absolute_error, relative_error, looks, fingerprint
         Those of the evidence.
     """
 
@@ -53,6 +53,21 @@ class ProductOperator:
     def fro2(self) -> float:
         """The square of the Frobenius norm of the operator, or a bound on it."""
         return self.evidence.fro2
+
+    @property
+    def norm_is_bound(self) -> bool:
+        """Whether `fro2` is an upper bound."""
+        return not self.evidence.exact
+
+    @property
+    def absolute_error(self) -> float:
+        """Spectral norm of the error of products, in sigma of the operator."""
+        return self.evidence.absolute_error
+
+    @property
+    def relative_error(self) -> float:
+        """The same in units of sigma_1."""
+        return self.evidence.relative_error
 
     @property
     def looks(self) -> int:

@@ -81,6 +81,7 @@ class DensityResult(Problem, QuadratureRule):
 class LowRankResult(Triplets):
     """Result of `_core.low_rank`."""
 
+    contradicted: bool
     columns: int
     steps: int
 

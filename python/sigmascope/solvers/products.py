@@ -10,21 +10,36 @@ import numpy as np
 from sigmascope._execution.options import CallOptions
 from sigmascope.spectra import SVD
 
+from .krylov import floor_of
 
-def with_evidence(found: SVD, call: CallOptions) -> SVD:
+
+def with_evidence(svd: SVD, call: CallOptions, tol: float = 0.0) -> SVD:
     """Return triplets with the errors of the products, and with what is not known of the matrix.
 
-    Those of a stored matrix are returned as they are.
+    Those of a stored matrix are returned as they are. Triplets whose residuals, or errors without
+    vectors, exceed `tol` because of the products have not converged; a `tol` of 0 is one of
+    triplets that are exact to rounding.
     """
     if call.operator is None:
-        return found
+        return svd
     known = call.operator.evidence
-    largest = float(found.s.max(initial=0.0))
+    largest = float(svd.s.max(initial=0.0))
     error = float(np.ldexp(known.absolute_error, known.exponent)) + known.relative_error * largest
+    residuals, errors, notes = svd.residuals + error, svd.errors + error, known.notes
+    floor = floor_of(svd.precision)
+    limit = (max(tol, floor) + floor) * largest
+    reached = np.full(1, error) if tol == 0 else errors if svd.U is None else residuals
+    converged = svd.converged and bool(np.max(reached, initial=0.0) <= limit)
+    if not converged and (svd.converged or (tol > 0 and error > floor * largest)):
+        notes += (
+            f"not converged: errors of products, {error / largest:.2g} sigma_1, exceed "
+            + ("rounding" if tol == 0 else f"what tol = {tol:g} allows with them"),
+        )
     return replace(
-        found,
-        residuals=found.residuals + error,
-        errors=found.errors + error,
-        fro_norm=found.fro_norm if known.exact else float("nan"),
-        notes=(*found.notes, *known.notes),
+        svd,
+        residuals=residuals,
+        errors=errors,
+        converged=converged,
+        fro_norm=svd.fro_norm if known.exact else float("nan"),
+        notes=(*svd.notes, *notes),
     )

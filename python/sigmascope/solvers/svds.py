@@ -59,7 +59,9 @@ def svds(
         Block Krylov, or the eigenvectors of the whole Gram matrix (exact, costs m n^2), or the
         cheaper of the two.
     max_passes : int
-        Krylov steps, one read of A each, after which to stop without convergence. A search ends
+        Krylov steps, one read of A each, after which to stop without convergence. `passes` of the
+        result counts every read: also the one before the search, and those of the answer, one or
+        two. A search ends
         sooner where its basis would be the whole space, or its work two fifths of that of a full
         decomposition (a quarter below order 256): the Gram matrix takes its place, if there is
         memory for it, and a note says so. So it does at once where k is at least a quarter of
@@ -187,7 +189,7 @@ def svds(
         raise ValueError(f"block must be at least 1, not {block}")
     asked = _Asked(k, tol, vectors, method, max_passes, block, arguments.resolve_seed(seed))
     if stack.is_single:
-        return in_kind_of(A, told(with_evidence(asked.compute(a, call), call), tol))
+        return in_kind_of(A, told(with_evidence(asked.compute(a, call), call, tol), tol))
     kept = 8 * sum(a.shape) * k if vectors else 0
     found = svd_stack(
         run_stack("svds", stack, asked.compute, call, asked.suffices, kept),

@@ -66,7 +66,8 @@ class SVD:
         than a residual: it also covers values that may be missing above one that is not yet
         separated from the rest.
     passes, block, columns
-        Reads of A; width of the Krylov block; columns of the basis at the end.
+        Reads of A, those before and after the search included, which `max_passes` does not count;
+        width of the Krylov block; columns of the basis at the end.
     precision, method, seed, seconds, num_threads, notes
         How the result was computed, and remarks on it.
     fro_norm

@@ -205,7 +205,8 @@ extern "C" void plain_randomized_svd(const double* values, std::int64_t m, std::
   PlainOperator a{device, matrix};
   double fro2 = 0;
   for (std::int64_t e = 0; e < m * n; ++e) fro2 += values[e] * values[e];
-  const auto result = randomized_svd(device, a, fro2, k, block, passes, seed);
+  const auto result =
+      randomized_svd(device, a, fro2, {.k = k, .block = block, .passes = passes, .seed = seed});
   std::copy(result.triplets.s.begin(), result.triplets.s.end(), s);
   std::copy(result.errors.begin(), result.errors.end(), errors);
 }

@@ -127,11 +127,16 @@ def projected(a: Matrix, svd: SVD, **options: Any) -> Projection:
     unit = exponent_of(svd.fro_norm)
     if unit:
         a, svd = a * 2.0**-unit, svd.scaled(-unit)
-    V, _ = np.linalg.qr(np.asarray(matrix(svd.Vt), dtype=np.float64).T)  # n x K
+    V = np.asarray(matrix(svd.Vt), dtype=np.float64).T
+    if svd.precision != "float64":
+        V, _ = np.linalg.qr(V)  # n x K
     Y = images(a, np.ascontiguousarray(V), **options)
-    Q, R = np.linalg.qr(Y)
-    X, s, Wt = np.linalg.svd(R)
-    U, Vt, Y = Q @ X, Wt @ V.T, Y @ Wt.T
+    if svd.precision == "float64":  # A V = U S, and orthonormal vectors, but for rounding
+        U, s, Vt = np.asarray(matrix(svd.U), dtype=np.float64), svd.s, V.T
+    else:
+        Q, R = np.linalg.qr(Y)
+        X, s, Wt = np.linalg.svd(R)
+        U, Vt, Y = Q @ X, Wt @ V.T, Y @ Wt.T
     threads = options.get("num_threads")
     rest, reads = remaining(a, svd.fro_norm, (U * s, Vt), Y, threads)
     return Projection(

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from sigmascope._execution import costs
 from sigmascope._execution.options import CallOptions
 from sigmascope.matrices.matrix import Matrix
+from sigmascope.solvers.gram import fits_gram
 from sigmascope.solvers.svds import triplets
 from sigmascope.solvers.svdvals import every_value
 from sigmascope.spectra import SVD, Measure
@@ -100,19 +102,25 @@ def _within(a: Matrix, criterion: Criterion, how: Settings) -> Found:
     """Search for more and more triplets until the criterion certainly holds.
 
     If the Gram matrix is the cheaper route, or a quarter of the values did not suffice, the next
-    rank follows from all values. All ranks after that grow by a quarter.
+    rank follows from all values. All ranks after that grow by a quarter. Where a search shows that
+    a quarter of the triplets will not suffice, and of small matrices at once, all are computed.
     """
     p, K, passes, counted = min(a.shape), min(_FIRST, *a.shape), 0, False
+    may_complete = fits_gram(a, p, how.call, complete=True)
+    if may_complete and p <= 4 * _FIRST:
+        return _of_all(a, criterion, how, passes)
     while True:
         svd = how.search(a, K)
         passes += svd.passes
-        projection = None
-        if p == K or not _lacking(svd, criterion):
+        missing = _missing(svd, criterion)
+        if p == K or missing == 0:
             projection = how.project(a, svd)
             passes += projection.passes
             rank = certain_rank(projection, criterion)
             if rank is not None or p == K:
                 return Found(p if rank is None else rank, svd, projection, passes)
+        if may_complete and 4 * (K + missing) >= p:
+            return _of_all(a, criterion, how, passes)
         if counted:
             K = min(p, K + max(8, K // 4))
         elif p <= 4 * K or _prefers_values(a, 2 * K, how):
@@ -120,6 +128,30 @@ def _within(a: Matrix, criterion: Criterion, how: Settings) -> Found:
             K, passes = min(p, max(number + 1, K + 1)), passes + reads
         else:
             K *= 2
+
+
+def _of_all(a: Matrix, criterion: Criterion, how: Settings, passes: int) -> Found:
+    """Compute all triplets, and project on as many as the criterion needs."""
+    p = min(a.shape)
+    every = triplets(a, how.call, p, tol=how.tol, seed=how.seed, method="gram")
+    passes += every.passes
+    least = criterion.least_rank(every.s, 0.0, every.fro_norm)
+    K = p if least is None else min(least + 1, p)
+    while True:
+        svd = _leading(every, K)
+        projection = how.project(a, svd)
+        passes += projection.passes
+        rank = certain_rank(projection, criterion)
+        if rank is not None or p == K:
+            return Found(p if rank is None else rank, svd, projection, passes)
+        K = min(p, 2 * K)
+
+
+def _leading(svd: SVD, k: int) -> SVD:
+    assert svd.U is not None
+    assert svd.Vt is not None
+    U, Vt = svd.U[:, :k], svd.Vt[:k]
+    return replace(svd, U=U, s=svd.s[:k], Vt=Vt, residuals=svd.residuals[:k], errors=svd.errors[:k])
 
 
 def certain_rank(projection: Projection, criterion: Criterion) -> int | None:
@@ -134,11 +166,12 @@ def certain_rank(projection: Projection, criterion: Criterion) -> int | None:
     return None
 
 
-def _lacking(svd: SVD, criterion: Criterion) -> bool:
-    """Tell whether no approximation of this rank satisfies the criterion."""
+def _missing(svd: SVD, criterion: Criterion) -> int:
+    """Count the further triplets that the criterion needs at least: 0 if these may suffice."""
     assert criterion.relative2 is not None
-    most2 = float(np.sum(((svd.s + svd.errors) / (svd.fro_norm or 1.0)) ** 2))
-    return 1.0 - most2 > criterion.relative2
+    most2 = ((svd.s + svd.errors) / (svd.fro_norm or 1.0)) ** 2
+    lacking = 1.0 - float(np.sum(most2)) - criterion.relative2
+    return math.ceil(min(lacking / max(float(most2[-1]), 1e-9), 1e9)) if lacking > 0 else 0
 
 
 def _prefers_values(a: Matrix, k: int, how: Settings) -> bool:
