@@ -21,9 +21,9 @@ template <class T>
 struct DeviceProblem : Prepared<CudaBackend<T>> {
   py::object allocate;
 
-  DeviceProblem(const Matrix& source, const py::kwargs& kwargs)
+  DeviceProblem(const Matrix& given, const py::kwargs& kwargs)
       // Steps in bf16 round a panel where it is, so that no copy of the matrix is made.
-      : Prepared<CudaBackend<T>>(source, run_options(kwargs), false, device_options(kwargs)),
+      : Prepared<CudaBackend<T>>(given, run_options(kwargs), false, device_options(kwargs)),
         allocate(kwargs.contains("allocate") ? py::object(kwargs["allocate"]) : py::none()) {}
 };
 

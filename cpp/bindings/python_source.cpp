@@ -58,6 +58,12 @@ void PythonSource::fill(std::byte* memory, std::uint64_t offset, std::size_t len
                                                         static_cast<py::ssize_t>(length), false));
 }
 
+void PythonSource::stop_reading() const {
+  if (interpreter_ends()) return;
+  const py::gil_scoped_acquire gil;
+  source_.attr("stop")();
+}
+
 Buffer PythonSource::read(std::uint64_t offset, std::size_t length) const {
   auto memory = memory_for(length);
   std::byte* data = memory.get();

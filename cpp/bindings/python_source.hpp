@@ -25,6 +25,7 @@ class PythonSource final : public ByteSource {
   // costs more than these bytes do.
   Buffer read_runs(std::uint64_t offset, std::size_t length, std::size_t stride,
                    std::size_t count) const override;
+  void stop_reading() const override;
 
   const py::object& object() const { return source_; }
 

@@ -107,8 +107,9 @@ template <class T>
 py::array_t<T> decode(const Matrix& matrix, int threads) {
   py::array_t<T> out({matrix.rows, matrix.cols});
   T* data = out.mutable_data();
+  const Observer observer = make_observer(py::none());
   py::gil_scoped_release release;
-  Cpu cpu({.threads = threads, .panel_rows = 0, .observer = {}});
+  Cpu cpu({.threads = threads, .panel_rows = 0, .observer = observer});
   decode_block(cpu, matrix, 0, matrix.rows, 0, matrix.cols, data);
   matrix.check_mappings();
   return out;

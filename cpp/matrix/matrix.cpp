@@ -138,6 +138,11 @@ void Matrix::check_mappings() const {
   }
 }
 
+void Matrix::stop_reading() const {
+  for (const Tile& tile : tiles)
+    if (tile.bytes.only_in_file()) tile.bytes.source()->stop_reading();
+}
+
 Matrix Matrix::loaded() const {
   Matrix result = *this;
   for (Tile& tile : result.tiles) {

@@ -92,6 +92,8 @@ struct Matrix {
   // Throws ChangedFile if a mapped file of a tile has changed since it was opened, after its
   // numbers were used. Reads of other files notice that themselves.
   void check_mappings() const;
+  // Makes reads of its sources in other threads end soon, with an exception.
+  void stop_reading() const;
   // Every file tile read into memory once.
   Matrix loaded() const;
   // A copy of every tile that is in the memory of the host; tiles in files are shared.

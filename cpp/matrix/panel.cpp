@@ -75,9 +75,10 @@ PanelStream::PanelStream(const MatrixView& view, std::int64_t height)
     });
 }
 
-Panel PanelStream::next() {
+Panel PanelStream::next(const std::function<void()>& waiting) {
   const std::int64_t index = position_++;
-  return ahead_ ? ahead_->take() : fetch(index);
+  if (!ahead_) return fetch(index);
+  return ahead_->take(waiting, [this] { view_.matrix->stop_reading(); });
 }
 
 Panel PanelStream::fetch(std::int64_t index) const {

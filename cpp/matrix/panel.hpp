@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -73,7 +74,8 @@ class PanelStream {
   PanelStream(const Matrix& matrix, std::int64_t height)
       : PanelStream(MatrixView{&matrix, false, 1.0}, height) {}
   std::int64_t count() const { return count_; }
-  Panel next();
+  // `waiting` is called now and then while a panel is read. If it throws, reads are stopped.
+  Panel next(const std::function<void()>& waiting);
 
  private:
   Panel fetch(std::int64_t index) const;

@@ -32,6 +32,9 @@ class ByteSource {
   // as that can be known. Reads of a file check that themselves.
   virtual void check_unchanged() const {}
 
+  // Makes reads that are under way in other threads end soon, with an exception, as after Ctrl-C.
+  virtual void stop_reading() const {}
+
   // Exactly [offset, offset + length), or an exception.
   virtual Buffer read(std::uint64_t offset, std::size_t length) const = 0;
 

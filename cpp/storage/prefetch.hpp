@@ -2,6 +2,7 @@
 // Items 0, 1, 2, ... A thread makes each one ahead, so that reading overlaps computing.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <exception>
@@ -31,10 +32,22 @@ class Prefetch {
   Prefetch(const Prefetch&) = delete;
   Prefetch& operator=(const Prefetch&) = delete;
 
-  // The next item. Rethrows the exception that making it threw in the thread.
-  Item take() {
+  // The next item. Rethrows the exception that making it threw in the thread. Until the item is
+  // there, `waiting` is called five times a second. What it throws ends the wait, after `stop` has
+  // made the thread end.
+  Item take(const std::function<void()>& waiting, const std::function<void()>& stop) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return ready_.has_value() || error_; });
+    const auto made = [this] { return ready_.has_value() || error_; };
+    while (!changed_.wait_for(lock, slice, made)) {
+      lock.unlock();
+      try {
+        waiting();
+      } catch (...) {
+        end(stop);
+        throw;
+      }
+      lock.lock();
+    }
     if (error_) std::rethrow_exception(error_);
     Item item = std::move(*ready_);
     ready_.reset();
@@ -44,7 +57,30 @@ class Prefetch {
   }
 
  private:
+  static constexpr std::chrono::milliseconds slice{200};
+
+  // Again and again, since the thread may begin to make another item after the first time.
+  void end(const std::function<void()>& stop) {
+    std::unique_lock lock(mutex_);
+    stop_ = true;
+    changed_.notify_all();
+    do {
+      lock.unlock();
+      stop();
+      lock.lock();
+    } while (!changed_.wait_for(lock, slice, [this] { return done_; }));
+  }
+
   void run() {
+    make_all();
+    {
+      std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    changed_.notify_all();
+  }
+
+  void make_all() {
     try {
       for (std::size_t i = 0; i < count_; ++i) {
         Item item = make_(i);
@@ -71,6 +107,7 @@ class Prefetch {
   std::optional<Item> ready_;
   std::exception_ptr error_;
   bool stop_ = false;
+  bool done_ = false;
   std::thread thread_;  // last, so that everything it uses is there before it starts
 };
 

@@ -184,7 +184,7 @@ def test_arguments_of_workers(folders: tuple[Path, Path], tmp_path: Path) -> Non
 
 def test_processes_of_the_command_line(folders: tuple[Path, Path], tmp_path: Path) -> None:
     ss.extract(*folders, tmp_path / "a", rank=3)
-    arguments = "extract", *folders, "--out", tmp_path / "b", "--rank", 3, "--quiet"
+    arguments = "extract", *folders, "--out", tmp_path / "b", "--rank", 3, "--seed", 0, "-q"
     status, text, _ = invoke(*arguments, "--workers", 2, "--device", "cpu", "--memory", "1GiB")
     assert status == 0
     assert "8 changes in the adapter" in text

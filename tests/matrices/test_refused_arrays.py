@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,3 +96,21 @@ def test_a_checkpoint_given_as_a_matrix(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"<html> </html>")
     with pytest.raises(ss.CheckpointError, match=r"x is no readable \.npy file: an HTML page"):
         ss.svds(tmp_path / "x", 2)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch calls its quantised tensors deprecated
+@pytest.mark.parametrize("kind", ["quantised", "oneDNN"])
+def test_the_advice_for_layouts_of_torch_is_right(kind: str) -> None:
+    """Tensors without plain numbers, in a call or in a state dict."""
+    torch = pytest.importorskip("torch")
+    numbers = torch.from_numpy(np.arange(12, dtype=np.float32).reshape(4, 3))
+    x = torch.quantize_per_tensor(numbers, 1.0, 0, torch.qint8)
+    cure = "dequantize"
+    if kind == "oneDNN":
+        x, cure = numbers.to_mkldnn(), "to_dense"
+    message = rf"{kind}.*x\.{cure}\(\) has"
+    with pytest.raises(TypeError, match=message):
+        ss.svds(x, 2)
+    (row,) = ss.scan({"w": x}).rows
+    assert re.search(message, row["reason"])
+    np.testing.assert_array_equal(np.asarray(ss.matrix(getattr(x, cure)())), numbers)

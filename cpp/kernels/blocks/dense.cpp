@@ -23,7 +23,7 @@ Small dense(Cpu& cpu, const MatrixView& a) {
   PanelStream panels(stored, row_chunk * cpu.pool.threads());
   std::vector<std::vector<std::byte>> scratch(as_size(cpu.pool.threads()));
   for (std::int64_t index = 0; index < panels.count(); ++index) {
-    const Panel panel = panels.next();
+    const Panel panel = panels.next([&] { cpu.report(0); });
     cpu.pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
       const std::int64_t first = chunk * row_chunk, end = std::min(first + row_chunk, panel.rows),
                          ld = stored.cols;

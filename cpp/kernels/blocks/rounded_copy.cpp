@@ -30,7 +30,7 @@ Matrix rounded(Cpu& cpu, const Matrix& a) {
   std::vector<DecodeScratch> scratch(as_size(cpu.pool.threads()));
   PanelStream panels(a, row_chunk * cpu.pool.threads());
   for (std::int64_t index = 0; index < panels.count(); ++index) {
-    const Panel panel = panels.next();
+    const Panel panel = panels.next([&] { cpu.report(0); });
     cpu.pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * row_chunk;
       decode_bf16(cpu.isa, panel, i, std::min(i + row_chunk, panel.rows), 0, a.cols, 1.0,

@@ -69,7 +69,16 @@ ElementDifference difference(Cpu& cpu, const Matrix& before, const Matrix& after
   std::vector<BothBuffers> buffers(threads);
   PanelStream panels_before(before, height), panels_after(after, height);
   for (std::int64_t index = 0; index < panels_before.count(); ++index) {
-    const Panel was = panels_before.next(), is = panels_after.next();
+    const auto waiting = [&] {
+      try {
+        cpu.report(0);
+      } catch (...) {  // both threads that read ahead are joined
+        before.stop_reading();
+        after.stop_reading();
+        throw;
+      }
+    };
+    const Panel was = panels_before.next(waiting), is = panels_after.next(waiting);
     cpu.pool.run(chunks(was.rows, few_rows) * across, [&](std::int64_t part, int worker) {
       const auto own = as_size(worker);
       const std::int64_t end = std::min(part / across * few_rows + few_rows, was.rows);

@@ -64,7 +64,7 @@ void pass_over(const Matrix& a, std::int64_t height, Cpu& cpu, const Look& look,
   const std::int64_t across = chunks(a.cols, stretch_length);
   PanelStream panels(a, height);
   for (std::int64_t index = 0; index < panels.count(); ++index) {
-    const Panel panel = panels.next();
+    const Panel panel = panels.next([&] { cpu.report(0); });
     const std::int64_t first = panel.row0 / group_rows,
                        groups = chunks(panel.row0 + panel.rows, group_rows) - first;
     cpu.pool.run(groups * across, [&](std::int64_t part, int worker) {

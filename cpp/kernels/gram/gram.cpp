@@ -248,7 +248,7 @@ Gram gram_matrix(Cpu& cpu, const MatrixView& a, GramProducts products) {
   Narrow widest = fast ? Narrow::bf16 : Narrow::f64;
   PanelStream panels(a, gram_rows);
   for (std::int64_t index = 0; index < panels.count(); ++index) {
-    const Panel panel = panels.next();
+    const Panel panel = panels.next([&] { cpu.report(0); });
     const Narrow narrow = decode_all(cpu, panel, a.factor, products, decoded.get(), ld);
     const Decoded x{decoded.get(), a.transposed ? panel.cols : panel.rows, a.transposed ? 1 : ld,
                     a.transposed ? ld : 1};

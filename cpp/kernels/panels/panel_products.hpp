@@ -116,7 +116,7 @@ void multiply_by_shared_panels(Cpu& cpu, const MatrixView& a, const PassBlocks<T
   }
   PanelStream panels(a, product.height());
   for (std::int64_t index = 0; index < panels.count(); ++index) {
-    const Panel panel = panels.next();
+    const Panel panel = panels.next([&] { cpu.report(0); });
     const std::int64_t row = a.transposed ? panel.col0 : panel.row0,
                        count = a.transposed ? panel.cols : panel.rows;
     product.load_panel(panel);

@@ -28,7 +28,7 @@ template <class Use, class GoesOn>
 void each_row(const Matrix& a, Cpu& cpu, const Use& use, const GoesOn& goes_on) {
   PanelStream panels(a, row_chunk * cpu.pool.threads());
   for (std::int64_t index = 0; index < panels.count(); ++index) {
-    const Panel panel = panels.next();
+    const Panel panel = panels.next([&] { cpu.report(0); });
     cpu.pool.run(chunks(panel.rows, row_chunk), [&](std::int64_t chunk, int worker) {
       for (std::int64_t i = chunk * row_chunk; i < std::min(panel.rows, (chunk + 1) * row_chunk);
            ++i)

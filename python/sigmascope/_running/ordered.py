@@ -112,10 +112,14 @@ class ThreadTasks:
         self._analyse = analyse
         self._counts = ByteCounts()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="sigmascope-scan")
+        self._futures: set[Future[Row]] = set()
 
     def submit(self, index: int) -> Future[Row]:
         """Queue one matrix."""
-        return self._pool.submit(self._analyse, index, self._counts.listener(index))
+        future = self._pool.submit(self._analyse, index, self._counts.listener(index))
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+        return future
 
     def bytes_read(self, index: int) -> int:
         """Return the stored bytes that were used so far for a matrix."""
@@ -128,5 +132,9 @@ class ThreadTasks:
     def close(self) -> None:
         """Stop every analysis at its next report of bytes, and wait until all have stopped."""
         self._counts.stop()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        running = tuple(self._futures)
         self._stop_reading()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        while wait(running, timeout=POLL).not_done:  # one that had not begun to read yet
+            self._stop_reading()
+        self._pool.shutdown(wait=True)

@@ -65,7 +65,7 @@ def _words(table: Scan | Comparison) -> Iterator[str]:
     else:
         yield from ("scan", table.checkpoint)
     for name, option in _ASKED.items():
-        if name in options:
+        if options.get(name) is not None:
             yield from (option, str(options[name]))
     for name, option in _LISTS.items():
         for value in options.get(name) or ():

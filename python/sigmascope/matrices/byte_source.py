@@ -10,9 +10,11 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from functools import cache
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import cache, partial
 from operator import itemgetter
 
 from sigmascope.errors import CheckpointError
@@ -60,16 +62,20 @@ class ByteSource(ABC):
         began, pieces = time.monotonic(), list(_pieces(offset, memory.cast("B")))
 
         def piece(at: int, part: memoryview) -> None:
-            self.check_going(began)
-            self.fill(at, part)
+            with checking(partial(self.check_going, began)):
+                check_all_going()
+                self.fill(at, part)
 
         if not self.concurrent or len(pieces) == 1:
             for at, part in pieces:
                 piece(at, part)
             return
-        reads = [_pool().submit(piece, at, part) for at, part in pieces]
+        reads = [_pool().submit(copy_context().run, piece, at, part) for at, part in pieces]
         try:
             wait(reads, return_when=FIRST_EXCEPTION)
+        except BaseException:  # Ctrl-C
+            self.stop()
+            raise
         finally:  # nobody writes to the memory after this
             for read in reads:
                 read.cancel()
@@ -99,6 +105,28 @@ class ByteSource(ABC):
         if found:
             self.read_into(offset, memoryview(found))
         return bytes(found)
+
+
+_CHECKS: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("checks of reads", default=())
+
+
+@contextmanager
+def checking(check: Callable[[], None]) -> Iterator[None]:
+    """Let :func:`check_all_going` call a function, in this thread, which raises to end a read."""
+    token = _CHECKS.set((*_CHECKS.get(), check))
+    try:
+        yield
+    finally:
+        _CHECKS.reset(token)
+
+
+def check_all_going() -> None:
+    """Raise CheckpointError if the read of this thread, or one that it is a part of, was stopped.
+
+    Whoever waits within a read calls this several times a second.
+    """
+    for check in _CHECKS.get():
+        check()
 
 
 def _pieces(offset: int, memory: memoryview) -> Iterator[tuple[int, memoryview]]:

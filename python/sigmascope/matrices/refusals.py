@@ -43,6 +43,10 @@ def refusal(source: Any) -> str | None:
         )
     if str(getattr(source, "layout", "")).startswith("torch.sparse"):
         return f"a sparse {kind} is not supported, since every element is read; x.to_dense() is"
+    if getattr(source, "is_quantized", False) is True:
+        return f"a quantised {kind} has codes, scales and zeros; x.dequantize() has its numbers"
+    if getattr(source, "is_mkldnn", False) is True:
+        return f"a {kind} in the layout of oneDNN (mkldnn) has no strides; x.to_dense() has"
     if getattr(source, "is_meta", False) is True:
         return f"a {kind} on the device meta has a shape and no numbers; load its weights first"
     if hasattr(source, "state_dict"):

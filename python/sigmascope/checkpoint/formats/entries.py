@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sigmascope._host.files import open_regular
 from sigmascope._host.formats import LOOK
 from sigmascope.checkpoint.remote.paths import Place, SourceFile
-from sigmascope.checkpoint.remote.store import concurrently
+from sigmascope.checkpoint.remote.requests import concurrently
 from sigmascope.errors import CheckpointError
 
 from .onnx_uses import Use

@@ -171,7 +171,8 @@ def _read_indexed(path: Place, reader: Reader, every: list[str] | None = None) -
     folder = path.parent
     shards = sorted(set(index.weight_map.values()))
     if isinstance(folder, Path):
-        missing = [shard for shard in shards if not os.path.exists(folder / shard)]
+        there = set(os.listdir(folder))  # as many looks as there are shards would take longer
+        missing = [name for name in shards if name not in there or not (folder / name).exists()]
     else:
         missing = folder.missing(shards)
     if missing:

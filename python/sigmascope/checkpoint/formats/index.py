@@ -8,6 +8,7 @@ the link was made by the owner of the folder, not by the author of the index.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
@@ -21,6 +22,9 @@ from sigmascope.errors import CheckpointError
 from .entries import Header
 from .jsontext import Members, brief, parse_json, unique
 from .names import check_count, checked_name
+
+_USUAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")  # a line break would end a header of a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +93,13 @@ def read_index(path: Place, suffixes: tuple[str, ...]) -> Index:
 
 
 def is_plain(name: str) -> bool:
-    """Tell whether a name is that of a file, without a folder or a drive."""
+    """Tell whether a name is that of a file, without a folder, a drive or a control character."""
+    if _USUAL.fullmatch(name):
+        return True
     # Both path syntaxes are checked on every platform: an index must have one meaning.
     return (
         name not in ("", ".", "..")
-        and "\0" not in name
+        and _CONTROL.search(name) is None
         and PurePosixPath(name).name == name
         and PureWindowsPath(name).name == name
     )

@@ -7,8 +7,11 @@ The text of the original error is never shown, since it may hold a URL with a si
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from sigmascope.errors import CheckpointError
+
+from .requests import LEAST_RATE, SlowAnswerError
 
 _STATUS = re.compile(r"status code: (\d{3}[\w -]*)")
 _UNREACHED = {
@@ -37,6 +40,16 @@ class MissingFileError(CheckpointError):
     """There is no such file."""
 
 
+def check_compression(answer: Any, place: str) -> None:
+    """Raise CheckpointError if an answer of another length was compressed on its way."""
+    encoding = answer.attributes.get("Content-Encoding")
+    if encoding not in (None, "", "identity"):
+        raise CheckpointError(
+            f"{place}: the server compresses its answers ({encoding!r:.40}), so that bytes do "
+            "not lie where they are asked for: let it send files as they are, or download the file"
+        )
+
+
 def failure(error: Exception, where: str, what: str = "") -> CheckpointError:
     """Return the error that a user sees.
 
@@ -51,6 +64,11 @@ def failure(error: Exception, where: str, what: str = "") -> CheckpointError:
     """
     place = f"{where}: {what}: " if what else f"{where}: "
     text = str(error)
+    if isinstance(error, SlowAnswerError):
+        return CheckpointError(
+            f"{place}the server sends too slowly, also after retries: {text}, where at least "
+            f"{LEAST_RATE} bytes a second are waited for: check the network, or {AGAIN}"
+        )
     found = _STATUS.search(text)
     status = found[1].strip() if found else ""
     if isinstance(error, FileNotFoundError) or status.startswith("404"):
@@ -69,6 +87,10 @@ def failure(error: Exception, where: str, what: str = "") -> CheckpointError:
         return CheckpointError(f"{place}the server fails, also after retries ({status}): {AGAIN}")
     if status:
         return CheckpointError(f"{place}the server answers {status}")
+    if "redirect" in text:
+        return CheckpointError(
+            f"{place}the server redirects in a circle, or too often: check the address"
+        )
     reason = next((words for sign, words in _UNREACHED.items() if sign in text), "")
     if reason:
         return CheckpointError(

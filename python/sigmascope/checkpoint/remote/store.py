@@ -3,8 +3,8 @@
 
 Failed connections, answers 408, 429 and 5xx, and connections that are cut are tried again by
 obstore, after times that grow, with jitter. A header `Retry-After` changes none of them: obstore
-neither reads it nor shows headers of failed requests. What it does not try again is an answer of
-another length than was asked for, which is tried again here. Redirects are followed.
+neither reads it nor shows headers of failed requests. An answer of another length than was asked
+for, or one whose bytes come too slowly, is tried again here. Redirects are followed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import os
 import random
 import time
 from base64 import b64encode
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,14 +22,21 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from sigmascope.errors import CheckpointError
-from sigmascope.matrices.byte_source import CONNECTIONS, ByteSource
+from sigmascope.matrices.byte_source import ByteSource, check_all_going
 
-from .failures import CHANGED, MissingFileError, failure, is_beyond_the_end, is_wrong_length
+from .failures import (
+    CHANGED,
+    MissingFileError,
+    check_compression,
+    failure,
+    is_beyond_the_end,
+    is_wrong_length,
+)
+from .requests import SlowAnswerError, chunks_of, concurrently, wait_for
 
 START = 1 << 20
 """Bytes that opening a file reads: nearly all headers are shorter."""
 
-_CHUNK = 1 << 20
 _ATTEMPTS, _PAUSE = 4, 0.2
 _RETRIES: Any = {
     "max_retries": 8,
@@ -114,14 +120,15 @@ class UrlStore:
 
         def read() -> tuple[ByteSource, bytes]:
             try:
-                found = _obstore().get(client(self), key, options={"range": (0, START)})
+                found = _get(self, key, {"range": (0, START)})
             except Exception as error:
                 if is_beyond_the_end(error):  # an empty file has not even its first byte
                     return UrlSource(self, key, 0, "", ""), b""
                 raise
-            start, meta = bytes(found.bytes()), found.meta
+            start, meta = b"".join(chunks_of(found)), found.meta
             source = UrlSource(self, key, meta["size"], meta["e_tag"] or "", _date(meta))
             if len(start) != min(START, source.size):
+                check_compression(found, where)
                 raise CheckpointError(f"{where}: {len(start)} bytes of its first {START}")
             return source, start
 
@@ -130,7 +137,7 @@ class UrlStore:
     def _exists(self, key: str) -> str:
         with suppress(MissingFileError):
             trying(
-                lambda: _obstore().get(client(self), key, options={"range": (0, 1)}).meta,
+                lambda: _get(self, key, {"range": (0, 1)}).meta,
                 f"{self.root}/{key}",
             )
             return key
@@ -138,7 +145,8 @@ class UrlStore:
 
     def _list(self, folder: str) -> list[str]:
         def read() -> list[str]:
-            found = _obstore().list_with_delimiter(client(self), folder or None)
+            listing, connection = _obstore().list_with_delimiter_async, client(self)
+            found = wait_for(lambda: listing(connection, folder or None))
             return [str(each["path"]) for each in found["objects"]]
 
         return trying(read, f"{self.root}/{folder}".rstrip("/"))
@@ -166,14 +174,14 @@ class UrlSource(ByteSource):
 
     def fill(self, offset: int, memory: memoryview) -> None:
         """Read as many bytes as `memory` has; CheckpointError names them and what failed."""
-        began, end = time.monotonic(), offset + memory.nbytes
+        end = offset + memory.nbytes
         options: dict[str, Any] = {"range": (offset, end)}
         if self._tag and not self._tag.startswith("W/"):  # a weak one never matches
             options["if_match"] = self._tag
         what = self.described(offset, memory.nbytes)
 
         def read() -> None:
-            found = _obstore().get(client(self.store), self.key, options=options)
+            found = _get(self.store, self.key, options)
             meta = found.meta
             if (meta["e_tag"] or "", _date(meta), meta["size"]) != (
                 self._tag,
@@ -182,17 +190,22 @@ class UrlSource(ByteSource):
             ):
                 raise CheckpointError(f"{self.name}: {what}: {CHANGED}")
             position = 0
-            for chunk in found.stream(min_chunk_size=_CHUNK):
-                self.check_going(began)
-                part = memoryview(chunk)
+            for part in chunks_of(found):
                 if position + part.nbytes > memory.nbytes:
                     raise ValueError(f"Requested {memory.nbytes}, got more")
                 memory[position : position + part.nbytes] = part
                 position += part.nbytes
             if position != memory.nbytes:
+                check_compression(found, f"{self.name}: {what}")
                 raise ValueError(f"Requested {memory.nbytes}, got {position}")
 
         trying(read, self.name, what)
+
+
+def _get(store: UrlStore, key: str, options: dict[str, Any]) -> Any:
+    """Begin to read a file; the answer has its headers."""
+    get, connection = _obstore().get_async, client(store)
+    return wait_for(lambda: get(connection, key, options=options))
 
 
 def _date(meta: Any) -> str:
@@ -200,7 +213,7 @@ def _date(meta: Any) -> str:
 
 
 def trying(read: Callable[[], T], where: str, what: str = "") -> T:
-    """Call a function that makes a request, again if the answer had another length.
+    """Call a function that makes a request, again if the answer had another length or was slow.
 
     Raises
     ------
@@ -208,22 +221,18 @@ def trying(read: Callable[[], T], where: str, what: str = "") -> T:
         The request failed; its message holds no secret.
     """
     for attempt in range(_ATTEMPTS):
+        check_all_going()
         try:
             return read()
         except (CheckpointError, ImportError, MemoryError):
             raise
         except Exception as error:
-            if attempt + 1 == _ATTEMPTS or not is_wrong_length(error):
+            again = is_wrong_length(error) or isinstance(error, SlowAnswerError)
+            if attempt + 1 == _ATTEMPTS or not again:
                 failed = failure(error, where, what)
                 break
         time.sleep(random.uniform(0.5, 1.0) * _PAUSE * 2**attempt)
     raise failed from None
-
-
-def concurrently(call: Callable[[str], T], items: Sequence[str]) -> list[T]:
-    """Call a function of several items at the same time; the results are in the order of these."""
-    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="sigmascope-open") as pool:
-        return list(pool.map(call, items))
 
 
 @cache

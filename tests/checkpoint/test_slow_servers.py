@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Servers that send next to nothing: they are given up, and Ctrl-C ends every wait for them."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.checkpoints import of_array, write_file
+from tests.support.file_server import FileServer, Request
+from tests.support.remote import served
+
+import sigmascope as ss
+from sigmascope.checkpoint.remote import requests
+
+A = np.random.default_rng(0).standard_normal((1200, 900)).astype(np.float32)
+HANG = 60.0
+"""Seconds after which Ctrl-C counts as unheard: without it, calls wait longer for a server."""
+
+
+class SlowServer(FileServer):
+    """A server that answers reads slowly, from byte `slow_from` of a file on.
+
+    By its `manner` it sends nothing ("silent"), headers and nothing else ("headers"), or a byte now
+    and then ("drip").
+    """
+
+    manner = "drip"
+    slow_from = 1 << 60
+    times = 1 << 60
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.reached, self.released = threading.Event(), threading.Event()
+
+    def respond(self, handler: BaseHTTPRequestHandler, request: Request) -> bool:
+        path = self.folder / request.file
+        if request.start < self.slow_from or self.times <= 0 or not path.is_file():
+            return False
+        self.times -= 1
+        if self.manner == "silent":
+            self._pause(HANG * 10)
+            return True
+        size = path.stat().st_size
+        stop = min(request.stop or size, size)
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes {request.start}-{stop - 1}/{size}")
+        handler.send_header("Content-Length", str(stop - request.start))
+        handler.send_header("ETag", self.tag(path) or "")
+        handler.end_headers()
+        for byte in path.read_bytes()[request.start : stop]:
+            if self.manner == "drip":
+                handler.wfile.write(bytes([byte]))
+                handler.wfile.flush()
+            if self._pause(0.05 if self.manner == "drip" else HANG * 10):
+                break
+        handler.close_connection = True
+        return True
+
+    def _pause(self, seconds: float) -> bool:
+        self.reached.set()
+        return self.released.wait(seconds)
+
+    def close(self) -> None:
+        self.released.set()
+        super().close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[SlowServer]:
+    write_file(tmp_path / "model.safetensors", of_array("w", "F32", A))
+    with served(tmp_path, SlowServer) as running:
+        yield running
+
+
+# ------------------------------------------------------------------------------- the least rate
+
+
+def test_a_dripping_server_is_given_up(server: SlowServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "PERIOD", 0.3)
+    url = f"{server.url}/model.safetensors"
+    far = ss.open_checkpoint(url)
+    server.slow_from = 1
+    with pytest.raises(ss.CheckpointError) as caught:
+        ss.svds(far["w"], 1)
+    for words in (
+        f"{url}: tensor 'w', bytes ",
+        "the server sends too slowly, also after retries: fewer than ",
+        " s, where at least 1024 bytes a second are waited for: check the network",
+    ):
+        assert words in str(caught.value)
+    server.slow_from = 0
+    with pytest.raises(ss.CheckpointError, match=r"model\.safetensors: the server sends too slow"):
+        ss.open_checkpoint(url)
+
+
+def test_a_server_that_recovers_is_tried_again(
+    server: SlowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = ss.open_checkpoint(f"{server.url}/model.safetensors")
+    server.slow_from, server.times = 1, 1
+    monkeypatch.setattr(requests, "PERIOD", 0.3)
+    monkeypatch.setattr(requests, "LEAST_RATE", 100)  # of a loaded machine, too
+    np.testing.assert_array_equal(np.asarray(far["w"].load()), A)
+    assert server.times == 0
+
+
+# ------------------------------------------------------------------------------- Ctrl-C
+
+OPEN = "far = ss.open_checkpoint(url)"
+CALLS = {
+    "open": ("", OPEN),
+    "load": (OPEN, "far['w'].load()"),
+    "asarray": (OPEN, "import numpy; numpy.asarray(far['w'])"),
+    "svds": (OPEN, "ss.svds(far['w'], 1)"),
+    # The engine reads ahead in a thread of its own, and the main thread waits in native code.
+    "panels": (OPEN, "ss.svds(far['w'], 1, memory_limit='1MB', num_threads=2)"),
+    "moments": (OPEN, "ss.moments(far['w'], memory_limit='1MB')"),
+    "difference": (OPEN, "ss.compare(far, far, effort='top', k=1, memory_limit='1GB')"),
+    "scan": (OPEN, "ss.scan(far, effort='top', k=1)"),
+}
+
+
+@contextmanager
+def calling(url: str, before: str, call: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that prints a line, and then makes a call."""
+    code = f"import sigmascope as ss\nurl = {url!r}\n{before}\nprint('go', flush=True)\n{call}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "go\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def interrupt(process: subprocess.Popen[str]) -> str:
+    """Send Ctrl-C, and return what the process prints before it ends."""
+    process.send_signal(signal.SIGINT)
+    return process.communicate(timeout=HANG)[0]
+
+
+@pytest.mark.parametrize("manner", ["drip", "headers", "silent"])
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c_ends_every_wait(call: str, manner: str, server: SlowServer) -> None:
+    before, called = CALLS[call]
+    server.manner, server.slow_from = manner, 0 if call == "open" else 1
+    with calling(f"{server.url}/model.safetensors", before, called) as process:
+        assert server.reached.wait(HANG)
+        printed = interrupt(process)
+    assert "KeyboardInterrupt" in printed or "ScanInterrupted" in printed
+    assert process.returncode == (1 if "ScanInterrupted" in printed else -signal.SIGINT)
+
+
+@pytest.mark.parametrize("url", ["{}", "{}/model.safetensors"])
+def test_ctrl_c_ends_the_wait_for_a_server_that_never_answers(url: str) -> None:
+    """Also where several files are asked for at the same time, as in a folder."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listening:
+        where = url.format(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        with calling(where, "", OPEN) as process:
+            assert "KeyboardInterrupt" in interrupt(process)
+    assert process.returncode == -signal.SIGINT
+
+
+def test_ctrl_c_ends_a_command(server: SlowServer) -> None:
+    url = f"{server.url}/model.safetensors"
+    command = [sys.executable, "-m", "sigmascope", "scan", url, "-q", "--effort", "top"]
+    server.slow_from = 1
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert server.reached.wait(HANG)
+        interrupt(process)
+    finally:
+        process.kill()
+    assert process.returncode == 130
