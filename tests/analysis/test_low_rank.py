@@ -92,7 +92,7 @@ def test_measures_without_meaning_are_absent() -> None:
         assert name not in found
     assert found.moments is None
     full = LowRank(thin(60, 50), thin(50, 50)).spectrum()  # of full rank it has them all
-    assert {"mp_edge", "condition", "alpha"} <= set(full.measures)
+    assert {"shoulder_286", "condition", "alpha"} <= set(full.measures)
 
 
 def test_spectrum_is_exact_and_says_so() -> None:

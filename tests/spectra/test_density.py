@@ -15,6 +15,7 @@ from tests.support.reference import block_krylov
 from sigmascope.spectra import Density
 from sigmascope.spectra import statistics as sst
 from sigmascope.spectra.statistics import measures_from_density, measures_from_values
+from sigmascope.spectra.statistics.bulk import EDGE_MEASURES
 
 
 def density_of(A, block, steps, seed=0):
@@ -97,7 +98,9 @@ def runs(name, block, steps):
 @pytest.mark.parametrize(("block", "steps"), SETTINGS)
 def test_errors_cover_the_truth(name, block, steps):
     truth, found = runs(name, block, steps)
-    for measure in sorted(found[0].keys() - {"fro_norm"}):
+    everywhere = set(truth).intersection(*found) - {"fro_norm"}  # an edge is not in every run
+    assert everywhere >= set(found[0]) - {"fro_norm", *EDGE_MEASURES}
+    for measure in sorted(everywhere):
         misses = np.array([abs(f[measure].value - truth[measure].value) for f in found])
         errors = np.array([f[measure].error for f in found]) + 1e-12 * abs(truth[measure].value)
         assert np.mean(misses <= 2 * errors) >= 0.9, measure
@@ -106,10 +109,12 @@ def test_errors_cover_the_truth(name, block, steps):
 
 @pytest.mark.parametrize("name", ["square", "rectangular", "decaying"])
 def test_errors_are_not_mere_caution(name):
-    truth, found = runs(name, 32, 4)
+    _, found = runs(name, 32, 4)
     for measure, most in [("nuclear_norm", 0.02), ("effective_rank", 0.05), ("mp_edge", 0.1)]:
-        errors = [f[measure].error / truth[measure].value for f in found]
-        assert np.median(errors) < most, measure
+        having = [f for f in found if measure in f]  # an edge is not in every run
+        errors = [f[measure].error / f[measure].value for f in having]
+        assert np.median(errors or [0.0]) < most, measure
+        assert len(having) == len(found) or measure == "mp_edge"
 
 
 def test_radau_removes_the_bias_of_gauss_on_a_hard_edge():

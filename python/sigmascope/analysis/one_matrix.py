@@ -130,9 +130,13 @@ class Request:
         """Return the same request, with so many more bytes of the memory taken."""
         return replace(self, call=self.call.with_reserved(self.call.reserved + nbytes))
 
-    def extremes_of(self, seen: Moments | None, unit: int) -> statistics.Extremes | None:
+    def extremes_of(self, a: Matrix, seen: Moments | None, unit: int) -> statistics.Extremes | None:
         """Return the largest row, column and entry in units of 2^unit, where they are known."""
         extremes = statistics.Extremes.of(seen) or self.extremes
+        if extremes is None and seen is not None and unit > 0:  # a norm is beyond float64
+            call = self.call.with_precision("float64")
+            smaller = element_moments(a * 2.0**-unit, call, histogram=False)
+            return statistics.Extremes.of(smaller)
         return None if extremes is None else extremes.scaled(-unit)
 
     @property
@@ -184,7 +188,7 @@ def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> S
         floor=result.floor,
         k=k,
         unit=unit,
-        extremes=request.extremes_of(seen, unit),
+        extremes=request.extremes_of(a, seen, unit),
     )
     result = result.scaled(unit)
     svd = None
@@ -230,7 +234,7 @@ def _searched(
     route, call, seed, seconds = request.route, request.call, request.seed, request.elapsed
     top, errors, unit = result["s"], result["errors"], result["unit"]
     fro_norm = float(np.sqrt(result["fro2"])) if seen is None or unit else seen.fro_norm
-    known: dict[str, Any] = {"unit": unit, "extremes": request.extremes_of(seen, unit)}
+    known: dict[str, Any] = {"unit": unit, "extremes": request.extremes_of(a, seen, unit)}
     if density is not None:
         measures = statistics.measures_from_density(
             density, top, errors, a.shape, fro_norm, **known
