@@ -114,7 +114,7 @@ def _kind(changed: Sequence[Row]) -> str:
         "" if count is None else f"; {short(count.value)} of {short(full)} exceed the noise edge"
     )
     if count is None:
-        few = ten.low >= _NEARLY_ALL and 10 <= _FEW * full
+        few = ten.low >= _NEARLY_ALL and _FEW * full >= 10
     else:
         few = 0 < count.value <= _FEW * full
     if few:
