@@ -151,8 +151,20 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     ):
         with pytest.raises(error):
             ss.resize(folder, tmp_path / "new", **options)
-    with pytest.raises(ValueError, match="holds an adapter already"):
+    with pytest.raises(ValueError, match=r"holds an adapter already; overwrite \(--overwrite\)"):
         ss.resize(folder, folder, rank=2)
+
+
+def test_an_adapter_is_resized_in_place(tmp_path: Path) -> None:
+    B, A = factors(32, 24)
+    folder = write_adapter(tmp_path / "old", lora(Q, B, A))
+    (folder / "README.md").write_text("notes of the user")
+    ss.resize(folder, tmp_path / "new", rank=2)
+    ss.resize(folder, folder, rank=2, overwrite=True)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert (folder / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+    assert (folder / "README.md").read_text() == "notes of the user"
+    assert [path.name for path in tmp_path.iterdir() if "new" in path.name] == ["new"]
 
 
 def test_low_rank_of_a_product() -> None:

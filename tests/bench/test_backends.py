@@ -3,13 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sigmascope.bench import BACKENDS, Backend, select, synthetic
+from sigmascope.bench import (
+    BACKENDS,
+    Backend,
+    BenchmarkPlan,
+    compare,
+    known_backends,
+    select,
+    synthetic,
+)
 from sigmascope.bench.accuracy import worst_relative_error, worst_residual
+from sigmascope.bench.backends import GROUP
 from sigmascope.bench.solvers import Source
 from sigmascope.bench.worker import capture_call, probe
 
@@ -106,3 +116,66 @@ def test_names_are_unique_and_every_one_says_how_to_install_it() -> None:
     assert select(["dask"])[0].install == "pip install 'dask[array]'"
     assert select(["cupy"])[0].install == "pip install 'cupy-cuda13x[ctk]'"
     assert select(["sklearn"])[0].install == "pip install scikit-learn"
+
+
+TOY = """
+import numpy as np
+from sigmascope.bench import Answer, Backend
+
+
+def solve(source, k, seed, **setting):
+    U, s, Vt = np.linalg.svd(np.asarray(source.array, dtype=np.float64), full_matrices=False)
+    return Answer(U[:, :k], s[:k], Vt[:k])
+
+
+BACKEND = Backend("toy", "toy.svd", "toy", "toy", "toy", solve, lambda k: [[{}]], random=False)
+"""
+
+
+def package(folder: Path, target: str) -> Path:
+    """A package of its own with a backend, as pip installs it."""
+    (folder / "toy.py").write_text(TOY)
+    info = folder / "toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\ntoy = {target}\n")
+    return folder
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    known_backends.cache_clear()
+    yield
+    known_backends.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_backend_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is listed, selected and run in processes of its own, like any other."""
+    package(tmp_path, "toy:BACKEND")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    plan = BenchmarkPlan(k=3, accuracies=[1e-3], turns=1, threads=1)
+    (entry,) = compare(synthetic("decay", 30, 20), plan, select(["toy"])).entries
+    assert (entry.name, entry.version, entry.status) == ("toy", "1.0", "done")
+    assert entry.stands(1e-3)
+    assert select(["all"])[-1].name == "toy"
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("toy:NOTHING", r"the backend 'toy' of toy:NOTHING: AttributeError"),
+        ("toy:solve", r"the backend 'toy' of toy:solve is a function, not a Backend"),
+        ("sigmascope.bench.backends:BACKENDS", r"is a tuple, not a Backend"),
+    ],
+)
+def test_a_backend_that_cannot_be_used_is_named(
+    target: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(tmp_path, target)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ImportError, match=message):
+        select(["numpy"])

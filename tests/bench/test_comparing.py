@@ -177,6 +177,7 @@ def test_what_is_noted() -> None:
     failed.rungs = [Rung({}, message="ValueError: no")]
     whole = BackendComparison("w", (9, 9), "float32", 3, [0.1], 1, False, {}, [missed, failed])
     assert notes(whole) == [
+        "One turn: nothing shows whether a time was disturbed; --turns 3 does",
         "X: the setting for 0.1 gave 2.0e-01 on other seeds",
         "X: did not finish in 9 s",
         "X: ValueError: no",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import ml_dtypes
@@ -123,3 +124,43 @@ def test_errors_and_residuals() -> None:
     turned = Vt.copy()
     turned[19] *= -1  # only this vector is wrong
     assert worst_residual(A, U, s, turned) == pytest.approx(2 * s[19] / s[0])
+
+
+@pytest.mark.parametrize("suffix", [".mtx", ".mat", ".npz", ".sparse.npz"])
+def test_files_that_scipy_reads(suffix: str, tmp_path: Path) -> None:
+    sparse, io = pytest.importorskip("scipy.sparse"), pytest.importorskip("scipy.io")
+    A = np.random.default_rng(0).standard_normal((6, 4)) * (np.arange(4) != 2)
+    path = tmp_path / f"a{suffix}"
+    {
+        ".mtx": lambda: io.mmwrite(path, sparse.coo_array(A)),
+        ".mat": lambda: io.savemat(path, {"A": A, "title": "text"}),
+        ".npz": lambda: np.savez(path, A=A),
+        ".sparse.npz": lambda: sparse.save_npz(path, sparse.csr_array(A)),
+    }[suffix]()
+    found = given(path)
+    np.testing.assert_allclose(found.make(0), A)
+    assert found.title == f"a{suffix}, 6 x 4, float64"
+    assert given(path, dtype="f32").make(0).dtype == np.float32
+
+
+def test_files_that_hold_several_matrices_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    io = pytest.importorskip("scipy.io")
+    io.savemat(tmp_path / "a.mat", {"A": np.eye(3), "B": 2 * np.eye(4), "z": 1j * np.eye(2)})
+    with pytest.raises(ValueError, match=r"a\.mat holds A, B, z: name one with --tensor"):
+        given(tmp_path / "a.mat")
+    assert np.array_equal(given(tmp_path / "a.mat", "B").make(0), 2 * np.eye(4))
+    with pytest.raises(ValueError, match=r"holds no matrix 'C', but A, B, z"):
+        given(tmp_path / "a.mat", "C")
+    with pytest.raises(ValueError, match="complex128 numbers, and a benchmark real ones"):
+        given(tmp_path / "a.mat", "z")
+    for suffix, kind in ((".mtx", "Matrix Market"), (".mat", "MATLAB"), (".npz", "archive")):
+        path = tmp_path / f"text{suffix}"
+        path.write_text("not a matrix, but a text that is long enough for a header" * 9)
+        with pytest.raises(ValueError, match=rf"{path.name} is not an? .*{kind}"):
+            given(path)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(ImportError, match=r"a\.mat is a file of MATLAB.*pip install scipy.*\.npy"):
+        given(tmp_path / "a.mat")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,45 @@ def test_rows_as_json_and_a_second_run(folders: tuple[Path, Path], tmp_path: Pat
     assert text.count('"status": "extracted"') == len(CARRIED)
     status, _, message = invoke(*arguments)
     assert status == 2
-    assert "holds an adapter already" in message
+    assert "holds an adapter already; overwrite (--overwrite) replaces it" in message
+    status, text, _ = invoke(*arguments, "--overwrite")
+    assert status == 0
+    resized = "resize", tmp_path / "a", "--out", tmp_path / "a", "--rank", 1, "-q", "--overwrite"
+    assert invoke(*resized)[0] == 0
+    assert set(ss.open_adapter(tmp_path / "a")) == set(CARRIED)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 6, 24])
+def test_advice_holds(rank: int, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """The size by --energy 0.9 is between those that the last line says."""
+    status, text, _ = invoke("extract", *folders, "--out", tmp_path / "a", "--rank", rank, "-q")
+    assert status == 0
+    (line,) = [line for line in text.splitlines() if line.startswith("The adapter holds ")]
+    found = re.fullmatch(
+        r"The adapter holds ([\d.]+) % of the energy \|dW\|\^2 of all its changes, in (.*) of "
+        r"factors; --energy 0\.9 for each would take (?:between (.*) and )?(.*)\.",
+        line,
+    )
+    assert found is not None, line
+    held, now, low, high = found.groups()
+    rows = [row for row in ss.extract(*folders, tmp_path / "b", rank=rank) if row["rank"]]
+    whole = sum(row["delta_fro_norm"] ** 2 for row in rows)
+    lost = sum(row["remaining"] ** 2 for row in rows)
+    assert float(held) == pytest.approx(100 * (1 - lost / whole), rel=2e-3)
+    assert _bytes(now) == pytest.approx(_weights(tmp_path / "a"), rel=0.02)
+    status, text, _ = invoke("extract", *folders, "--out", tmp_path / "c", "--energy", 0.9, "-q")
+    assert "would take" not in text
+    assert 0.98 * _bytes(low or high) <= _weights(tmp_path / "c") <= 1.02 * _bytes(high)
+
+
+def _bytes(text: str) -> float:
+    number, unit = text.split()
+    return float(number) * {"B": 1, "kB": 1e3, "MB": 1e6}[unit]
+
+
+def _weights(folder: Path) -> int:
+    adapter = ss.open_adapter(folder)
+    return sum(adapter[name].nbytes for name in adapter if adapter.record_of(name)["status"])
 
 
 def test_norms_in_full(folders: tuple[Path, Path], tmp_path: Path) -> None:

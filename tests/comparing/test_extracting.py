@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +153,68 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(ValueError, match="holds an adapter already"):
         ss.extract(BASE, TUNED, folder, rank=3)
     assert len(Extraction.load(folder / JOURNAL)) == len(BASE)
+
+
+def test_another_adapter_replaces_one_when_it_is_complete(tmp_path: Path) -> None:
+    folder, other = tmp_path / "adapter", tmp_path / "other"
+    ss.extract(BASE, TUNED, folder, rank=3)
+    ss.extract(BASE, TUNED, other, rank=1)
+    (folder / "README.md").write_text("notes of the user")
+    files = ("adapter_config.json", "adapter_model.safetensors", JOURNAL)
+    before = {name: (folder / name).read_bytes() for name in files}
+    events = []
+
+    def stop(event: Any) -> None:
+        events.append(event.kind)
+        if events.count("row") == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ss.extract(BASE, TUNED, folder, rank=1, overwrite=True, progress=stop)
+    assert {name: (folder / name).read_bytes() for name in files} == before
+    kinds: list[str] = []
+    found = ss.extract(
+        *(BASE, TUNED, folder), rank=1, overwrite=True, progress=lambda e: kinds.append(e.kind)
+    )
+    assert found.written
+    assert kinds.count("kept") == 3
+    for name in files[:2]:
+        assert (folder / name).read_bytes() == (other / name).read_bytes()
+    assert {row["rank"] for row in Extraction.load(folder / JOURNAL).analysed} == {1}
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", *files]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "other"]
+
+
+def test_weights_never_have_settings_of_another_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended between any two of its steps, a replacement leaves one whole adapter or none."""
+    whole = {rank: tmp_path / f"rank-{rank}" for rank in (1, 3)}
+    for rank, folder in whole.items():
+        ss.extract(BASE, TUNED, folder, rank=rank)
+    pairs = {
+        tuple((f / n).read_bytes() for n in ("adapter_config.json", "adapter_model.safetensors"))
+        for f in whole.values()
+    }
+    target = tmp_path / "adapter"
+    for last in range(4):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(whole[3], target)
+        count = iter(range(last, -1, -1))
+
+        def replace(self: Path, place: Path, count: Any = count) -> Path:
+            if next(count, 0) == 0:
+                raise OSError("killed")
+            return Path(os.rename(self, place) or place)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", replace)
+            with suppress(OSError):
+                ss.extract(BASE, TUNED, target, rank=1, overwrite=True)
+        if (target / "adapter_config.json").exists():
+            names = ("adapter_config.json", "adapter_model.safetensors")
+            assert tuple((target / name).read_bytes() for name in names) in pairs
+        shutil.rmtree(tmp_path / "adapter.new", ignore_errors=True)
 
 
 def test_a_full_disk_loses_no_factors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,9 @@ from sigmascope._display.html.chance import (
     far_out,
     holm,
     interval,
+    paired_by_layer,
     sure,
+    trend_within,
     welch,
 )
 from sigmascope._display.html.compared import findings as comparison_findings
@@ -189,6 +191,71 @@ def test_a_change_by_role_or_depth_of_the_least_size_is_found() -> None:
     assert "Which roles" in claims_of_comparison(by_role)
     by_depth = changed(lambda rng, w, _, layer: added(rng, w, 1e-3 * (least if layer > 5 else 1)))
     assert "Which layers" in claims_of_comparison(by_depth)
+
+
+def levels(rng: np.random.Generator, layers: int) -> dict[str, dict[int, tuple[float, float]]]:
+    """Logarithms of seven roles of different levels, with chance that a layer's matrices share."""
+    shared = 0.2 * rng.standard_normal(layers)
+    return {
+        role: {
+            layer: (level + shared[layer] + 0.1 * rng.standard_normal(), 0.0)
+            for layer in range(layers)
+        }
+        for role, level in zip("qkvogud", rng.normal(0, 1.0, 7), strict=True)
+    }
+
+
+@pytest.mark.parametrize("layers", [6, 12, 30])
+def test_roles_of_different_levels_are_called_a_trend_as_rarely_as_it_says(layers: int) -> None:
+    rng = np.random.default_rng([layers, 8])
+    runs, level = 400, 0.05
+    trends = alike = 0
+    for _ in range(runs):
+        roles = levels(rng, layers)
+        found = trend_within(roles.values())
+        assert found is not None
+        trends += found.p <= level
+        one = roles["q"]
+        other = {layer: (x + 0.1 * rng.standard_normal(), 0.0) for layer, (x, _) in one.items()}
+        alike += (paired_by_layer(one, other) or 0.0) <= level
+    assert max(trends, alike) <= most_of(runs, level)
+
+
+@pytest.mark.parametrize(("shape", "least"), [("line", 0.9), ("step", 0.9), ("last third", 0.75)])
+def test_a_trend_of_roles_of_different_levels_is_found(shape: str, least: float) -> None:
+    """A factor of 2.7 over 12 layers: of the roles together, levels vary by more than that."""
+    rng = np.random.default_rng(9)
+    grow = {
+        "line": np.linspace(0, 1, 12),
+        "step": np.repeat([0.0, 1.0], 6),
+        "last third": np.repeat([0.0, 1.0], [8, 4]),
+    }[shape]
+    known = 0
+    for _ in range(40):
+        roles = {
+            role: {layer: (x + grow[layer], e) for layer, (x, e) in by_layer.items()}
+            for role, by_layer in levels(rng, 12).items()
+        }
+        found = trend_within(roles.values())
+        assert found is not None
+        known += found.p <= COMPARISON and found.factor > LEAST.factor
+    assert known >= 40 * least
+
+
+def test_roles_that_differ_in_every_layer_are_told_apart_under_a_trend() -> None:
+    """Their levels differ by a tenth; depth moves both by a factor of 20."""
+    rng = np.random.default_rng(10)
+    depth = np.linspace(0, 3, 8)
+    one, other = (
+        {layer: (depth[layer] + shift + 0.02 * rng.standard_normal(), 0.0) for layer in range(8)}
+        for shift in (0.0, 0.1)
+    )
+    assert (paired_by_layer(one, other) or 1.0) < 1e-3
+    pairs = [[(math.exp(x), 0.0) for x, _ in role.values()] for role in (one, other)]
+    assert welch(*pairs) > 0.5
+    assert paired_by_layer(one, {9: (0.0, 0.0)}) is None
+    erring = {layer: (x, 0.1) for layer, (x, _) in other.items()}
+    assert paired_by_layer(one, erring) == 1.0
 
 
 def test_an_expansion_of_the_least_size_is_found_and_a_smaller_one_is_called_small() -> None:

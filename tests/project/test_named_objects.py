@@ -23,6 +23,7 @@ from tests.support.sources import (
 )
 
 import sigmascope as ss
+from sigmascope.bench.backends import GROUP as BACKENDS
 from sigmascope.checkpoint.formats.readers import GROUP
 
 # ------------------------------------------------------------------------------------- objects
@@ -133,8 +134,8 @@ def test_a_reference_that_leads_nowhere_is_found() -> None:
     )
 
 
-OTHERS = {GROUP}
-"""Dotted names of the package that are no objects: the group of entry points."""
+OTHERS = {GROUP, BACKENDS}
+"""Dotted names of the package that are groups of entry points, and not objects."""
 
 DOTTED = re.compile(r"(?<![\w./-])(?:sigmascope|ss)((?:\.[A-Za-z_]\w*)+)(?![\w/-])")
 

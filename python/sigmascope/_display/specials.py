@@ -13,6 +13,12 @@ from dataclasses import dataclass
 from sigmascope._display.rows import RowView, largest_first
 from sigmascope._display.text import with_shape
 
+_OF_EDGE = ("mp_", "effective_rank_above_edge")
+"""Beginnings of the measures that need a bulk of noise."""
+
+_NO_EDGE = ("no noise edge", "rounding alone")
+"""Words of a note that say why there is no such bulk."""
+
 NAMED = 3
 """Largest number of names in one line; the rest is counted."""
 
@@ -89,4 +95,17 @@ def _why(row: RowView, rows: Sequence[RowView], measure: str) -> str:
     having = {other.get("effort") for other in rows if other.get(measure) is not None}
     effort = row.get("effort")
     absent = "undefined" if effort in having else f"not at effort {effort}"
-    return special(row) or absent
+    return special(row) or _without_edge(row, measure) or absent
+
+
+def _without_edge(row: RowView, measure: str) -> str:
+    """Return the reason, in the notes of a row, why it lacks a measure of the noise edge."""
+    group = "" if measure.startswith(_OF_EDGE) else measure.partition("_")[0]
+    if not measure.removeprefix(f"{group}_").startswith(_OF_EDGE):
+        return ""
+    for note in (row.get("notes") or "").split("; "):
+        about = note.partition(": ")[0].split(", ")
+        for why in _NO_EDGE:
+            if why in note and (not group or group in about):
+                return why
+    return ""

@@ -64,6 +64,7 @@ def resize(
     energy: float | None = None,
     error: float | None = None,
     dtype: str = "float32",
+    overwrite: bool = False,
     memory_limit: int | str | None = None,
 ) -> list[Resized]:
     """Write a LoRA adapter of smaller rank, each of whose products is truncated exactly.
@@ -80,6 +81,8 @@ def resize(
         As for :func:`low_rank`, of each product s B A; products of a smaller rank keep theirs.
     dtype : {"float32", "float16", "bfloat16"}
         Format of the stored factors.
+    overwrite : bool
+        Whether an adapter in `out` is replaced, once the new one is complete.
     memory_limit : int or str, optional
         Bytes for the truncation of one product.
 
@@ -95,8 +98,8 @@ def resize(
     TypeError
         None or more than one of `rank`, `energy` and `error` is given.
     ValueError
-        An argument is out of range, the folder holds an adapter already, or a change is no plain
-        product of two factors: DoRA, tensors saved whole.
+        An argument is out of range, the folder holds an adapter and `overwrite` is False, or a
+        change is no plain product of two factors: DoRA, tensors saved whole.
     NonFiniteError
         A factor holds NaN or infinity.
     OSError
@@ -123,8 +126,7 @@ def resize(
     _check_products(source, modules)
     settings = dict(read_json(Path(str(source.path)) / NAME))
     kept = {name: value for name, value in settings.items() if name not in _PER_MODULE}
-    folder = AdapterFolder(Path(out), settings=kept)
-    folder.check_new()
+    folder = AdapterFolder(Path(out), settings=kept).start(overwrite)
     found: list[Resized] = []
     carried: list[Carried] = []
     for module in modules:
@@ -137,6 +139,7 @@ def resize(
         carried.append((target, new.rank))
         found.append(_measured(module.name, product, target.change(new), near.rank))
     folder.finish(carried)
+    folder.move()
     return found
 
 

@@ -59,16 +59,33 @@ class AdapterFolder:
     settings : mapping
         Settings in addition to, or in place of, those that follow from the ranks, as
         `base_model_name_or_path` and `fan_in_fan_out`.
+    replaced : Path or None
+        The folder of an adapter that this one replaces when it is complete.
     """
 
     path: Path
     settings: Mapping[str, Any]
+    replaced: Path | None = None
 
-    def check_new(self) -> None:
-        """Make the folder; ValueError if it holds a complete adapter."""
+    def start(self, overwrite: bool) -> AdapterFolder:
+        """Make the folder, or one beside it if it holds a complete adapter that is to be replaced.
+
+        Raises
+        ------
+        ValueError
+            It holds a complete adapter, and `overwrite` is False.
+        """
+        folder = self
         if (self.path / NAME).exists():
-            raise ValueError(f"{self.path} holds an adapter already")
-        self._parts.mkdir(parents=True, exist_ok=True)
+            if not overwrite:
+                raise ValueError(
+                    f"{self.path} holds an adapter already; overwrite (--overwrite) replaces it "
+                    "when the new one is complete"
+                )
+            beside = self.path.with_name(f"{self.path.absolute().name}.new")
+            folder = AdapterFolder(beside, self.settings, replaced=self.path)
+        folder._parts.mkdir(parents=True, exist_ok=True)
+        return folder
 
     @property
     def _parts(self) -> Path:
@@ -121,6 +138,19 @@ class AdapterFolder:
         with replacing(self.path / NAME) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
         shutil.rmtree(self._parts, ignore_errors=True)
+
+    def move(self) -> None:
+        """Put the files of a complete adapter in the place of those of the replaced one, if any.
+
+        Its settings are removed first and moved last: at no time are there weights of one adapter
+        with settings of the other. Other files of the folder stay.
+        """
+        if self.replaced is None:
+            return
+        (self.replaced / NAME).unlink()
+        for path in sorted(self.path.iterdir(), key=lambda path: path.name == NAME):
+            path.replace(self.replaced / path.name)
+        self.path.rmdir()
 
     def _stack(self, parameter: str, wrapper: str, targets: Sequence[Target]) -> None:
         """Write the part of a stack, from the parts of its matrices."""

@@ -8,23 +8,29 @@ is ``sigmascope bench``.
 from __future__ import annotations
 
 from .backend import Backend
-from .backends import BACKENDS, select
+from .backends import BACKENDS, known_backends, select
 from .comparing import BenchmarkPlan, compare
 from .growth import grow
+from .journal import ProcessJournal
 from .results import BackendComparison, Growth
+from .solvers import Answer, Source
 from .workloads import SPECTRA, Workload, given, synthetic
 
 __all__ = [
     "BACKENDS",
     "SPECTRA",
+    "Answer",
     "Backend",
     "BackendComparison",
     "BenchmarkPlan",
     "Growth",
+    "ProcessJournal",
+    "Source",
     "Workload",
     "compare",
     "given",
     "grow",
+    "known_backends",
     "select",
     "synthetic",
 ]

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import entry_points
 
 from . import ladders, solvers
 from .backend import Backend
@@ -71,8 +73,38 @@ BACKENDS = (
 )  # fmt: skip
 
 
+GROUP = "sigmascope.backends"
+"""Group of entry points by which other packages add backends."""
+
+
+@cache
+def known_backends() -> tuple[Backend, ...]:
+    """Return all backends: those of this module, then those that other packages register.
+
+    Raises
+    ------
+    ImportError
+        One of them cannot be imported, is not a Backend, or has the name of another.
+    """
+    every = list(BACKENDS)
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        where = f"the backend {point.name!r} of {point.value}"
+        try:
+            backend = point.load()
+        except Exception as error:
+            raise ImportError(f"{where}: {type(error).__name__}: {error}") from error
+        if not isinstance(backend, Backend):
+            raise ImportError(f"{where} is a {type(backend).__name__}, not a Backend")
+        if backend.name in {each.name for each in every}:
+            raise ImportError(f"{where}: there is a backend of the name {backend.name!r} already")
+        every.append(backend)
+    return tuple(every)
+
+
 def select(names: Iterable[str] | None = None) -> list[Backend]:
-    """Return the backends of these names or groups, in the order of `BACKENDS`; all for None.
+    """Return the backends of these names or groups, in the order of `known_backends`.
+
+    None stands for "all".
 
     All are those of the processor, and those of a CUDA device whose library finds one. By its name
     or group a backend is returned in any case.
@@ -81,11 +113,14 @@ def select(names: Iterable[str] | None = None) -> list[Backend]:
     ------
     ValueError
         If a name is not known, or no name is given.
+    ImportError
+        As for :func:`known_backends`.
     """
+    backends = known_backends()
     if names is None:
         names = ["all"]
     wanted = [name.strip() for name in names if name.strip()]
-    known = {backend.name for backend in BACKENDS} | {backend.group for backend in BACKENDS}
+    known = {backend.name for backend in backends} | {backend.group for backend in backends}
     for name in wanted:
         if name not in known | {"all"}:
             raise ValueError(f"unknown backend {name!r}; known: {', '.join(sorted(known))}, all")
@@ -94,7 +129,7 @@ def select(names: Iterable[str] | None = None) -> list[Backend]:
     every = "all" in wanted
     return [
         b
-        for b in BACKENDS
+        for b in backends
         if b.name in wanted
         or b.group in wanted
         or (every and (b.library is None or not any(b.absence)))

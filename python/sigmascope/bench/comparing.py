@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from .accuracy import reference
 from .backend import Backend
 from .backends import select
 from .machine import chosen_cores, describe
-from .processes import Outcome, run_worker
+from .processes import Outcome, RunWorker, run_worker
 from .results import BackendComparison, BackendResult, Rung, Timing
 from .workloads import TIMED, TUNED, Workload
 
@@ -44,6 +46,8 @@ class BenchmarkPlan:
         Most rounds of further turns for backends whose times vary (:attr:`Timing.is_steady`).
     tell : callable (text)
         Function that is called with a description of the next step.
+    run : callable (backend, job, *, cores, timeout)
+        Function that runs a job in a process: `ProcessJournal.run` keeps what each has reported.
     """
 
     k: int = 32
@@ -54,6 +58,7 @@ class BenchmarkPlan:
     seed: int = 0
     repeats: int = 0
     tell: Tell = field(default=lambda text: None)
+    run: RunWorker = run_worker
 
     def __post_init__(self) -> None:
         if self.k < 1 or self.turns < 1:
@@ -88,6 +93,8 @@ def compare(
     plan = plan or BenchmarkPlan()
     chosen = select() if backends is None else list(backends)
     cores = chosen_cores(plan.threads)
+    present = sum(not any(backend.absence) for backend in chosen)
+    plan = replace(plan, tell=_count_steps(plan.tell, 2 + present * (2 + plan.turns)))
     machine = describe(len(cores), (b.distribution for b in chosen))
     with tempfile.TemporaryDirectory(prefix="sigmascope-bench-") as folder:
         tuned = stage(workload, plan, plan.seed + TUNED, Path(folder) / "tuned.npy")
@@ -119,6 +126,26 @@ def compare(
         )
 
 
+def _count_steps(tell: Tell, total: int) -> Tell:
+    """Return a function that adds to each step its number and the time that is left.
+
+    The estimate assumes that steps take as long as those before. Those for settings take longest
+    and come first, so that it is too long rather than too short.
+    """
+    began, count = time.perf_counter(), 0
+
+    def tell_step(text: str) -> None:
+        nonlocal count
+        count += 1
+        passed, left = time.perf_counter() - began, max(total - count + 1, 1)
+        seconds = passed / max(count - 1, 1) * left
+        time_left = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+        about = f", about {time_left} left" if count > 2 else ""
+        tell(f"{min(count, total)} of {total}{about}: {text}")
+
+    return tell_step
+
+
 def stage(workload: Workload, plan: BenchmarkPlan, seed: int, path: Path) -> dict[str, Any]:
     """Write the matrix and its singular values to files, and return the job with their paths."""
     plan.tell(f"preparing {workload.title}: its singular values in float64")
@@ -130,7 +157,8 @@ def stage(workload: Workload, plan: BenchmarkPlan, seed: int, path: Path) -> dic
     exact = path.with_suffix(".values.npy")
     np.save(exact, reference(A))
     job = {"matrix": str(path), "dtype": A.dtype.name, "reference": str(exact), "k": plan.k}
-    return job | {"accuracies": list(plan.accuracies), "shape": list(A.shape)}
+    job |= {"accuracies": list(plan.accuracies), "shape": list(A.shape)}
+    return job | {"content": sha256(path.read_bytes()).hexdigest()}
 
 
 def _find_settings(
@@ -142,7 +170,7 @@ def _find_settings(
 ) -> None:
     """Find out the abilities of a backend, and measure the settings of its ladders."""
     plan.tell(f"{entry.title}: looking for its settings")
-    abilities = run_worker(backend, {"kind": "probe"}, cores=cores, timeout=plan.timeout)
+    abilities = plan.run(backend, {"kind": "probe"}, cores=cores, timeout=plan.timeout)
     _note_end(entry, abilities)
     entry.can = {
         "out_of_core": backend.out_of_core,
@@ -152,7 +180,7 @@ def _find_settings(
         **dict(*abilities.every("can")),
     }
     entry.device = next(iter(abilities.every("device")), "")
-    outcome = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=plan.timeout)
+    outcome = plan.run(backend, {**job, "kind": "climb"}, cores=cores, timeout=plan.timeout)
     _note_end(entry, outcome)
     entry.rungs = [Rung(**rung) for rung in outcome.every("rung")]
 
@@ -180,7 +208,7 @@ def _choose(
         return
     plan.tell(f"{entry.title}: checking its settings")
     job = {**job, "kind": "check", "candidates": asked, "turns": plan.turns}
-    outcome = run_worker(backend, job, cores=cores, timeout=plan.timeout)
+    outcome = plan.run(backend, job, cores=cores, timeout=plan.timeout)
     _note_end(entry, outcome)
     for line in outcome.lines:
         if "accuracy" not in line:
@@ -204,7 +232,7 @@ def _limits(
     if not on_device:
         return {}
     plan.tell("measuring the limits of the device")
-    outcome = run_worker(on_device[0], {"kind": "limits"}, cores=cores, timeout=plan.timeout)
+    outcome = plan.run(on_device[0], {"kind": "limits"}, cores=cores, timeout=plan.timeout)
     limits: dict[str, Any] = next(iter(outcome.every("limits")), {"message": outcome.message})
     return limits
 
@@ -241,7 +269,7 @@ def time_once(
     settings = [timing.setting for timing in entry.timings]
     first = next((r.seconds for r in entry.rungs if r.setting == settings[0]), 0.0)
     asked = {**job, "kind": "time", "settings": settings, "seconds": first}
-    outcome = run_worker(backend, asked, cores=cores, timeout=plan.timeout)
+    outcome = plan.run(backend, asked, cores=cores, timeout=plan.timeout)
     _note_end(entry, outcome)
     entry.import_seconds += outcome.every("import_seconds")
     for line in outcome.lines:

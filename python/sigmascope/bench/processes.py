@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ class Outcome:
     def every(self, name: str) -> list[Any]:
         """Return the values that were reported under a name."""
         return [line[name] for line in self.lines if name in line]
+
+
+RunWorker = Callable[..., Outcome]
+"""A function like `run_worker`."""
 
 
 def run_worker(

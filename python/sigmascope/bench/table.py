@@ -87,8 +87,10 @@ def cell(entry: BackendResult, accuracy: float) -> str:
 
 
 def notes(comparison: BackendComparison) -> list[str]:
-    """Return remarks on single backends: missing libraries, failures, warnings."""
+    """Return remarks on the times, and on single backends: absence, failures, warnings."""
     texts = []
+    if comparison.turns == 1:
+        texts.append("One turn: nothing shows whether a time was disturbed; --turns 3 does")
     for entry in comparison.entries:
         if entry.absent:
             texts.append(f"{entry.title}: {entry.status}; {entry.message}")
@@ -98,6 +100,12 @@ def notes(comparison: BackendComparison) -> list[str]:
         if failed and not entry.timings:
             texts.append(f"{entry.title}: {failed[-1].message}")
         for timing in entry.timings:
+            tried = [rung.seconds for rung in entry.rungs if rung.setting == timing.setting]
+            if timing.seconds and timing.median > max(10 * min(tried, default=float("inf")), 0.02):
+                texts.append(
+                    f"{entry.title}, {_setting(timing)}: {timing.median:.3g} s in its turns and "
+                    f"{min(tried):.3g} s when it was tried: do not trust the time, run it again"
+                )
             if not timing.is_steady:
                 low, high = timing.quartiles
                 texts.append(

@@ -19,7 +19,7 @@ import numpy as np
 
 from .accuracy import worst_relative_error, worst_residual
 from .backend import Backend, Setting
-from .backends import BACKENDS
+from .backends import known_backends
 from .cuda.limits import device_work, measure_limits
 from .memory import AddedMemory
 from .solvers import Answer, Source
@@ -54,7 +54,7 @@ Report = Callable[[dict[str, Any]], None]
 def main(job_path: str, out_path: str, import_seconds: float) -> None:
     """Carry out a job; `import_seconds` is the time that importing the library took."""
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
-    backend = next(backend for backend in BACKENDS if backend.name == job["backend"])
+    backend = next(backend for backend in known_backends() if backend.name == job["backend"])
     if backend.module == "torch":
         import torch
 
@@ -108,7 +108,7 @@ def probe(backend: Backend) -> dict[str, Any]:
         except ImportError:
             can[dtype] = None
             continue
-        can[dtype] = _takes(backend, stored)
+        can[dtype] = None if backend.direct is None else _takes(backend, stored)
     if backend.hopeless is not None:
         wide = rng.standard_normal((480, 400), dtype=np.float32)
         with tempfile.TemporaryDirectory() as folder:

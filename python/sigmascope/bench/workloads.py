@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from sigmascope.checkpoint import open_checkpoint
 from sigmascope.matrices.sources import matrix
 
+from .foreign_files import KINDS, read_dense
+
 TUNED, TIMED = 0, 1
 """Offsets of the seeds of two synthetic matrices: for the choice of settings, and for timing."""
 
@@ -75,14 +77,15 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 
 def given(path: Path, tensor: str | None = None, dtype: str | None = None) -> Workload:
-    """Return the workload of a .npy file, or of a tensor of a checkpoint.
+    """Return the workload of a file of one matrix, or of a tensor of a checkpoint.
 
     Parameters
     ----------
     path : Path
-        A .npy file; a .safetensors file or a folder of them.
+        A .npy file; a .mtx, .mat or .npz file, which SciPy reads and which becomes dense; a
+        .safetensors file or a folder of them.
     tensor : str, optional
-        Name of the tensor in the checkpoint.
+        Name of the tensor in the checkpoint, or of the variable in a .mat or .npz file.
     dtype : str, optional
         Stored dtype for the benchmark; by default that of the file, or float32 if NumPy has no such
         dtype (fp8 with scales).
@@ -91,6 +94,8 @@ def given(path: Path, tensor: str | None = None, dtype: str | None = None) -> Wo
         if tensor is not None:
             raise ValueError(f"{path} is one array; --tensor is for checkpoints")
         stored = matrix(path)
+    elif path.suffix in KINDS:
+        stored = matrix(read_dense(path, tensor))
     elif tensor is None:
         raise ValueError(f"{path}: name a tensor with --tensor; `sigmascope info` lists them")
     else:

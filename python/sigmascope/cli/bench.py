@@ -18,7 +18,8 @@ import typer
 from sigmascope.bench.machine import busy_note
 from sigmascope.report.tables import console
 
-from .exits import DONE, INCOMPLETE, clean_errors
+from .exits import DONE, INCOMPLETE, INTERRUPTED, clean_errors
+from .resuming import command_again, tell_command
 
 _REPEATS = 2
 """Most rounds of further turns for libraries whose times vary."""
@@ -29,12 +30,14 @@ MatrixArgument = Annotated[
     Path | None,
     typer.Argument(
         metavar="[MATRIX]",
-        help="A .npy file, or a .safetensors file or folder with --tensor; else a synthetic one.",
+        help="A .npy, .mtx, .mat or .npz file (all but the first need SciPy), or a .safetensors "
+        "file or folder with --tensor; else a synthetic one.",
         show_default=False,
     ),
 ]
 TensorOption = Annotated[
-    str | None, typer.Option("--tensor", metavar="NAME", help="Tensor of the checkpoint.")
+    str | None,
+    typer.Option("--tensor", metavar="NAME", help="Tensor of the checkpoint, or variable."),
 ]
 ShapeOption = Annotated[
     str | None,
@@ -96,6 +99,14 @@ SeedOption = Annotated[
         help="Seed of the synthetic matrix for settings; timing uses the next one.",
     ),
 ]
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Keep what each process has measured in this .jsonl, as soon as it ends. The same "
+        "command continues a benchmark that was stopped.",
+    ),
+]
 OutOption = Annotated[
     Path | None, typer.Option("--json", "--out", metavar="FILE", help="Save all results as JSON.")
 ]
@@ -133,6 +144,7 @@ def bench(
     threads: ThreadsOption = None,
     timeout: TimeoutOption = 120.0,
     seed: SeedOption = 0,
+    resume: ResumeOption = None,
     out: OutOption = None,
     plot: PlotOption = None,
     growth: GrowthOption = False,
@@ -154,7 +166,8 @@ def bench(
         _check(matrix, tensor, shape, spectrum, growth, out, plot)
         chosen = room.select(backends.split(","))
         m, n = _pair(shape or _SHAPE)
-        with _telling(quiet) as tell:
+        journal = None if resume is None else room.ProcessJournal(resume)
+        with _telling(quiet) as tell, _stopping(journal):
             plan = room.BenchmarkPlan(
                 k=k,
                 accuracies=_numbers(accuracy),
@@ -164,6 +177,7 @@ def bench(
                 seed=seed,
                 repeats=_REPEATS,
                 tell=tell,
+                **({} if journal is None else {"run": journal.run}),
             )
             if growth:
                 tol = min(plan.accuracies, key=lambda a: abs(a - 1e-3))
@@ -244,10 +258,24 @@ def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> boo
 
 def _show_names(room: Any) -> None:
     out = console()
-    for backend in room.BACKENDS:
+    for backend in room.known_backends():
         state = backend.absence[1] or backend.version or "installed"
         line = f"{backend.name:<18} {backend.group:<8} {backend.title:<34} {state}"
         out.print(line, soft_wrap=True)
+
+
+@contextmanager
+def _stopping(journal: Any) -> Iterator[None]:
+    """After Ctrl-C print the command that continues the benchmark, and exit with its status."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if journal is None:
+            text = "nothing is kept; with --resume FILE.jsonl a benchmark can be continued"
+            print(f"sigmascope: interrupted, and {text}.", file=sys.stderr)
+        else:
+            tell_command(command_again(sys.argv[1:], journal.path, ()), stderr=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager

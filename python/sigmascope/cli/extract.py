@@ -73,6 +73,12 @@ EdgeOption = Annotated[
 StoredOption = Annotated[
     Stored, typer.Option(help="Format of the stored factors. The error is that of rounded factors.")
 ]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace an adapter in the folder, once the new one is complete."
+    ),
+]
 FolderOption = Annotated[
     Path,
     typer.Option("--out", metavar="FOLDER", help="Folder of the new adapter.", show_default=False),
@@ -104,6 +110,7 @@ def extract(
     error: ErrorOption = None,
     edge: EdgeOption = False,
     dtype: StoredOption = Stored.FLOAT32,
+    overwrite: OverwriteOption = False,
     whole: Annotated[
         bool,
         typer.Option(
@@ -133,6 +140,7 @@ def extract(
         how: dict[str, Any] = criterion(rank, energy, error, edge) | {
             "dtype": dtype.value,
             "whole": whole,
+            "overwrite": overwrite,
             "tol": tol,
             "device": device,
             "memory_limit": memory,
@@ -183,12 +191,14 @@ def resize(
     energy: EnergyOption = None,
     error: ErrorOption = None,
     dtype: StoredOption = Stored.FLOAT32,
+    overwrite: OverwriteOption = False,
     memory: MemoryOption = None,
+    quiet: QuietOption = False,  # as of the other commands; there is no progress to hide
 ) -> None:
     """Write a LoRA adapter of smaller rank, each product truncated exactly."""
     set_numpy_threads(1)
     with clean_errors():
-        how = criterion(rank, energy, error)
+        how = criterion(rank, energy, error) | {"overwrite": overwrite}
         found = resize_adapter(adapter, out, dtype=dtype.value, memory_limit=memory, **how)
         report.show_resized(console(), found)
     raise typer.Exit(DONE)

@@ -32,6 +32,9 @@ GROUPS = {
 }
 """Group of each role that is counted; matrices of other roles are left out."""
 
+_OF_A_BULK = ("delta_mp_outliers", "delta_shoulder_286")
+"""Columns that the change of an adapter lacks: it has no bulk, and so no median."""
+
 EMBEDDING = "embed"
 """Role of the input embedding, whose rows belong to tokens."""
 
@@ -185,7 +188,7 @@ def update_of(rows: Iterable[Mapping[str, Any]]) -> Update:
         layers=layers,
         shapes=_shapes(changed),
         adapter=any(row.get("rounding_effective_rank") is None for row in changed)
-        and all(row.get("delta_mp_outliers") is None for row in changed),
+        and all(row.get(name) is None for row in changed for name in _OF_A_BULK),
         above_rounding=_above_rounding(changed),
         tokens=_tokens(rows),
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from sigmascope._display.text import (
     printable,
     seed_text,
     short,
+    size,
     with_error,
 )
 from sigmascope._tables.schema import Row
@@ -100,3 +102,49 @@ def _totals(out: Console, extraction: Extraction) -> None:
     out.print("; ".join(parts) + ".")
     if extraction.options.get("seed_drawn"):
         out.print(f"Search from {seed_text(extraction.options)}.")
+    if extraction.analysed and extraction.complete:
+        out.print(_advice(extraction), soft_wrap=True)
+
+
+_ENERGY = 0.9
+"""Share of the energy for which the size of the adapter is estimated."""
+
+
+def _advice(extraction: Extraction) -> str:
+    """Say what the adapter holds of all changes, its size, and that by another criterion.
+
+    The energy of the k largest directions of a change is concave in k, so that the share at one
+    rank bounds the rank of every other share from both sides.
+    """
+    rows = extraction.analysed
+    largest = max(row["delta_fro_norm"] for row in rows) or 1.0  # no square overflows
+    whole = sum((row["delta_fro_norm"] / largest) ** 2 for row in rows)
+    lost = sum((row["remaining"] / largest) ** 2 for row in rows)
+    itemsize = 4 if extraction.options["dtype"] == "float32" else 2
+    each = [(sum(_sides(row)) * itemsize, _rank_bounds(row)) for row in rows]
+    now = sum(nbytes * row["rank"] for (nbytes, _), row in zip(each, rows, strict=True))
+    low, high = (sum(nbytes * bounds[i] for nbytes, bounds in each) for i in (0, 1))
+    held = f"{100 * (1 - lost / whole):.3g} % of the energy |dW|^2" if whole else "every change"
+    text = f"The adapter holds {held} of all its changes, in {size(now)} of factors"
+    if extraction.options["criterion"] == f"energy = {_ENERGY}":
+        return f"{text}."
+    sizes = size(high) if low == high else f"between {size(low)} and {size(high)}"
+    return f"{text}; --energy {_ENERGY} for each would take {sizes}."
+
+
+def _sides(row: Row) -> tuple[int, int]:
+    """Return rows and columns of the matrix of a row, from the shape of its tensor."""
+    shape = row["before_shape"]
+    first, *others = shape[1:] if row["expert"] is not None and len(shape) == 3 else shape
+    return first, math.prod(others)
+
+
+def _rank_bounds(row: Row) -> tuple[int, int]:
+    """Return the least and the greatest rank at which a change may have `_ENERGY` of its energy."""
+    rank, most = row["rank"], min(_sides(row))
+    share = 1 - min(row["relative_error"], 1.0) ** 2
+    if share >= _ENERGY:
+        return 1, max(math.ceil(rank * _ENERGY / share), 1)
+    low = math.ceil(rank * _ENERGY / share) if share > 0 else rank + 1
+    high = rank + math.ceil((most - rank) * (_ENERGY - share) / (1 - share))
+    return min(low, most), min(high, most)

@@ -14,9 +14,9 @@ from .staircase import (
     mean_of,
     neighbours,
     ramp,
+    slope_ratios,
     staircases,
     steps_at,
-    unevenness,
 )
 
 Array = NDArray[np.float64]
@@ -25,6 +25,9 @@ Array = NDArray[np.float64]
 CUT = 0.5
 # Largest ratio of local to mean slope of a staircase whose values are evenly spaced.
 UNEVEN = 1.5
+# Ratio of the slopes of neighbouring stairs beyond which one of them is a crowd of equal values; at
+# twice that, nothing is known of a quantile within them.
+STEEP = 10.0
 # Multiples of the error of a position for which the error of the quantile must cover the change.
 TIMES = np.array([1.0, 2.0, 4.0])
 
@@ -74,12 +77,12 @@ def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
     moved = slope * place
     # The slope varies from node to node; a change far beyond that variation is a gap.
     gaps = np.maximum(_across(stairs, above, place) - UNEVEN * moved, 0.0)
-    error = np.maximum(moved + gaps + smoothing, _among_uneven(q, above, value))
+    error = np.maximum(moved + gaps + smoothing, _among_crowded(q, above, value))
     return _outside_gaps(q, above, value, error)
 
 
-def _among_uneven(q: Quadrature, above: Array, value: Array) -> Array:
-    """Return the error of quantiles where values are uneven: half the way to the ends of stairs.
+def _among_crowded(q: Quadrature, above: Array, value: Array) -> Array:
+    """Return the error of quantiles beside a crowd of values: half the way to the ends of stairs.
 
     The position lies between the nodes b places before and after it; see `staircase.bracket`.
     """
@@ -89,7 +92,8 @@ def _among_uneven(q: Quadrature, above: Array, value: Array) -> Array:
     high = stair.roots[np.clip(np.maximum(places - stair.probes, stair.singles), 0, last)]
     low = stair.roots[np.clip(places + stair.probes, 0, last)]
     apart = np.maximum(high - value, value - low)
-    return np.asarray(np.nan_to_num(unevenness(q, places)) * np.maximum(apart, 0.0) / 2.0)
+    crowded = np.nan_to_num(np.clip((slope_ratios(q, places) - STEEP) / STEEP, 0.0, 1.0))
+    return np.asarray(crowded * np.maximum(apart, 0.0) / 2.0)
 
 
 def _outside_gaps(q: Quadrature, above: Array, value: Array, error: Array) -> tuple[Array, Array]:

@@ -193,7 +193,7 @@ def _through_ramps(q: Quadrature, x: Array) -> tuple[Array, Array]:
     value = np.clip(values[1], least, most)
     apart = np.maximum(most - value, value - least)
     places = np.searchsorted(-stairs[0].roots, -x)
-    uneven = np.nan_to_num(unevenness(q, places), nan=1.0)
+    uneven = np.nan_to_num(np.clip((slope_ratios(q, places) - EVEN) / UNEVEN, 0.0, 1.0), nan=1.0)
     first = places < stairs[0].singles + stairs[0].probes
     uneven = np.where(first, np.maximum(uneven, END), uneven)
     return value, np.maximum(error, np.maximum(uneven * apart, unresolved) / 2.0)
@@ -234,8 +234,8 @@ def bracket(q: Quadrature, x: Array) -> tuple[Array, Array, Array]:
     return counts[first], most, counts[perhaps] - counts[surely]
 
 
-def unevenness(q: Quadrature, places: NDArray[np.int64]) -> Array:
-    """Return how uneven the values about a node of the Gauss rule are, from 0, even, to 1.
+def slope_ratios(q: Quadrature, places: NDArray[np.int64]) -> Array:
+    """Return the ratio of the steepest to the flattest stair about each node of the Gauss rule.
 
     It compares the slopes (sigma per value) of all stairs, each of b nodes, that begin at most two
     stairs before the node and end at most two after it. Where values are even, b nodes in a row
@@ -244,7 +244,7 @@ def unevenness(q: Quadrature, places: NDArray[np.int64]) -> Array:
     """
     stair = staircases(q)[0]
     b, end = stair.probes, len(stair.roots)
-    uneven = np.full(len(places), np.nan)
+    ratios = np.full(len(places), np.nan)
     for i, place in enumerate(places):
         starts = np.arange(max(place - 2 * b, stair.singles), min(place + b, end - b - 1) + 1)
         if len(starts) < max(b // 2, 2):
@@ -252,9 +252,8 @@ def unevenness(q: Quadrature, places: NDArray[np.int64]) -> Array:
         width = stair.roots[starts] - stair.roots[starts + b]
         slope = width / np.maximum(stair.middles[starts + b] - stair.middles[starts], 0.5)
         steepest, least = float(slope.max()), float(slope.min())
-        ratio = steepest / least if least > 0 else math.inf
-        uneven[i] = np.clip((ratio - EVEN) / UNEVEN, 0.0, 1.0)
-    return uneven
+        ratios[i] = steepest / least if least > 0 else math.inf
+    return ratios
 
 
 def energy_rank(q: Quadrature, share: float) -> tuple[float, float]:

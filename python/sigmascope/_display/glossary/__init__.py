@@ -8,6 +8,7 @@ completely.
 from __future__ import annotations
 
 from .columns import ROLES, SIDES, entry, measured, role_rank
-from .entries import MEASURES, PAIR, Entry
+from .entries import MEASURES, Entry
+from .pair_entries import PAIR
 
 __all__ = ["MEASURES", "PAIR", "ROLES", "SIDES", "Entry", "entry", "measured", "role_rank"]

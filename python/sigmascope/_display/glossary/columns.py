@@ -9,7 +9,8 @@ from typing import Any
 
 from sigmascope._display.rows import Row
 
-from .entries import MEASURES, PAIR, Entry
+from .entries import MEASURES, Entry
+from .pair_entries import PAIR
 
 SIDES = {
     "delta": ("of ΔW", "The change ΔW = after − before", "Of the change ΔW: "),

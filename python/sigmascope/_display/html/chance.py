@@ -10,7 +10,8 @@ consist of noise, at most one page in twenty says that something differs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist, fmean, median, variance
@@ -147,6 +148,109 @@ def welch(one: Sequence[Pair], other: Sequence[Pair]) -> float:
         part**2 / (len(g) - 1) for part, g in zip(parts, groups, strict=True)
     )
     return tail(distance / math.sqrt(sum(parts)), max(1, math.floor(freedom)))
+
+
+Layered = Mapping[int, Pair]
+"""The mean logarithm of positive values in each layer, and its error."""
+
+
+def by_layer(triples: Iterable[tuple[int, float, float]]) -> dict[int, Pair]:
+    """Return the mean logarithm and the mean relative error of (layer, value, error) per layer."""
+    layers: defaultdict[int, list[Pair]] = defaultdict(list)
+    for layer, value, error in triples:
+        if value > 0:
+            layers[layer].append((math.log(value), error / value))
+    return {
+        layer: (fmean(x for x, _ in pairs), fmean(e for _, e in pairs))
+        for layer, pairs in layers.items()
+    }
+
+
+def paired_by_layer(one: Layered, other: Layered) -> float | None:
+    """Return the p-value of Student's test that two roles have the same mean in every layer.
+
+    It takes the differences within layers as independent and normal, so that neither a trend with
+    depth nor chance that a layer's matrices share counts against a difference. The mean is first
+    reduced by twice the median errors, in case all err in the same direction. The result is None
+    if fewer than two layers have both roles.
+    """
+    layers = sorted(one.keys() & other.keys())
+    if len(layers) < 2:
+        return None
+    differences = [one[layer][0] - other[layer][0] for layer in layers]
+    errors = [median(role[layer][1] for layer in layers) for role in (one, other)]
+    return _student(fmean(differences), 2 * sum(errors), differences)
+
+
+def _student(mean: float, error: float, values: Sequence[float]) -> float:
+    distance = abs(mean) - error
+    if distance <= 0:
+        return 1.0
+    spread = math.sqrt(variance(values) / len(values))
+    return tail(distance / spread, len(values) - 1) if spread else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """How roles change with depth: the factor from the first to the last third of the layers.
+
+    Attributes
+    ----------
+    factor, low, high
+        The factor within roles, and its 95 % interval, with layers as independent units.
+    p
+        P-value of no trend: twice the lesser of those of the thirds and of a straight line.
+    """
+
+    factor: float
+    low: float
+    high: float
+    p: float
+
+
+def trend_within(roles: Iterable[Layered]) -> Trend | None:
+    """Test whether values change with depth; None if fewer than six layers have values.
+
+    Each role's mean over its layers is subtracted, so that roles of different levels do not hide a
+    trend. The mean of the roles in a layer is then one number: matrices of a layer share chance.
+    Both tests take the layers as independent and normal where nothing changes: Student's of the
+    first and the last third, with one variance, and Student's of the correlation with the layer.
+    """
+    centred: defaultdict[int, list[Pair]] = defaultdict(list)
+    for role in roles:
+        if len(role) > 1:
+            centre = fmean(x for x, _ in role.values())
+            for layer, (x, error) in role.items():
+                centred[layer].append((x - centre, error))
+    layers = sorted(centred)
+    if len(layers) < 6:
+        return None
+    values = [fmean(x for x, _ in centred[layer]) for layer in layers]
+    error = 2 * median(fmean(e for _, e in centred[layer]) for layer in layers)
+    third = len(layers) // 3
+    first, last = values[:third], values[-third:]
+    distance, freedom = fmean(last) - fmean(first), 2 * (third - 1)
+    spread = math.sqrt((variance(first) + variance(last)) / third)
+    shifted = max(abs(distance) - 2 * error, 0.0)
+    of_thirds = tail(shifted / spread, freedom) if spread else float(shifted == 0)
+    half = t_of(0.05, freedom) * spread + 2 * error
+    low, high = (math.exp(min(distance + sign * half, 700.0)) for sign in (-1, 1))
+    p = min(1.0, 2 * min(of_thirds, _of_line(values, 2 * error)))
+    return Trend(math.exp(distance), low, high, p)
+
+
+def _of_line(values: Sequence[float], error: float) -> float:
+    """Return the p-value of the slope of values in order; their rise is reduced by `error`."""
+    n, places = len(values), range(len(values))
+    centre, mean = fmean(places), fmean(values)
+    square = math.fsum((i - centre) ** 2 for i in places)
+    slope = math.fsum((i - centre) * x for i, x in zip(places, values, strict=True)) / square
+    rest = math.fsum(
+        (x - mean - slope * (i - centre)) ** 2 for i, x in zip(places, values, strict=True)
+    )
+    slope = max(abs(slope) - error / (n - 1), 0.0)
+    spread = math.sqrt(rest / (n - 2) / square)
+    return tail(slope / spread, n - 2) if spread else float(slope == 0)
 
 
 @dataclass(frozen=True, slots=True)

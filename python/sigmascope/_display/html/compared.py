@@ -126,8 +126,7 @@ def _by_depth(changed: list[Row]) -> Iterator[Finding]:
         first, centre, last = (of_column(third, "relative_change") for third in thirds)
         if first is None or centre is None or last is None:
             continue
-        known = verdicts.differ(thirds[0], thirds[2], len(towers))
-        trend = verdicts.trend(first, last) if known else verdicts.NO_TREND
+        trend = verdicts.trend(verdicts.depth_trend(group), len(towers))
         text = (
             f"{f'In the {tower} tower, the' if with_tower and tower else 'The'} relative change "
             f"{trend}: {first} in the first third of {len(layers)} layers, "

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 from typing import Any
 
@@ -13,7 +13,7 @@ from sigmascope._display.glossary import entry
 from sigmascope._display.rows import Row, full_rank, largest_first
 from sigmascope._display.text import counted, duration, kinds, number_of, short, size, with_shape
 
-from .chance import LEAST, SCAN, Pair, welch
+from .chance import LEAST, SCAN, Pair, by_layer, paired_by_layer, welch
 from .estimates import groups, middle
 from .few import alone_in_role
 from .findings import EXTENT, Finding, Kind, listing, more, outcomes, role_name, several_towers
@@ -86,7 +86,7 @@ def _ranks(rows: list[Row]) -> Iterator[Finding]:
     }
     if len(roles) < 2:
         return
-    shares = {role: _shares(group, name) for role, group in roles.items()}
+    shares = {role: _shares(group, name, full_rank_of(name)) for role, group in roles.items()}
     medians = {role: middle(*zip(*pairs, strict=True)) for role, pairs in shares.items()}
     low, high = (f(medians, key=lambda role: medians[role].value) for f in (min, max))
     counts = [f"{len(roles[role]):,}" for role in (low, high)]
@@ -98,10 +98,9 @@ def _ranks(rows: list[Row]) -> Iterator[Finding]:
         f"{' and '.join(counts)} matrices)"
     )
     tests = len(roles) * (len(roles) - 1) / 2
-    measured = [shares]
-    if not products:  # matrices of noise of two shapes differ, too
-        measured.append({role: _shares(group, name, noise_rank) for role, group in roles.items()})
-    known = all(_differ(of_roles[low], of_roles[high], tests) for of_roles in measured)
+    # Matrices of noise of two shapes differ, too.
+    units = [full_rank_of(name)] if products else [full_rank_of(name), noise_rank_of(name)]
+    known = all(_differ(roles[low], roles[high], name, unit, tests) for unit in units)
     unsure = "; the roles are not distinguishable beyond their shapes and chance."
     yield Finding("Rank by role", text + ("." if known else unsure))
 
@@ -112,21 +111,50 @@ def _rank_measure(rows: Iterable[Row]) -> str:
     return next((n for n in _TELLING[:2] if any(r.get(n) is not None for r in rows)), _TELLING[1])
 
 
-def _shares(
-    rows: Iterable[Row], name: str, of: Callable[[str, tuple[int, int]], float] | None = None
-) -> list[Pair]:
-    """Return ranks in per cent of the full rank, or of that of noise of the same shape."""
+Unit = Callable[[Row], float | None]
+"""The rank that a matrix's own is divided by."""
+
+
+def full_rank_of(name: str) -> Unit:
+    """Return the unit of the full rank."""
+    return lambda row: full_rank(row, name)
+
+
+def noise_rank_of(name: str) -> Unit:
+    """Return the unit of the rank of noise of the same shape."""
+    return lambda row: noise_rank(name, _shape(row))
+
+
+def _shares(rows: Iterable[Row], name: str, unit: Unit) -> list[Pair]:
+    """Return ranks in per cent of a unit."""
     return [
         (100 * row[name] / total, 100 * (row.get(f"{name}_error") or 0.0) / total)
         for row in rows
-        if (total := full_rank(row, name) if of is None else of(name, _shape(row)))
+        if (total := unit(row))
     ]
 
 
-def _differ(low: Sequence[Pair], high: Sequence[Pair], tests: float) -> bool:
-    """Return True if two roles differ by the least factor, and significantly in one of `tests`."""
+def _differ(one: list[Row], other: list[Row], name: str, unit: Unit, tests: float) -> bool:
+    """Return True if two roles differ by the least factor, and significantly in one of `tests`.
+
+    Roles of one tower are compared layer by layer where they share two layers.
+    """
+    low, high = (_shares(rows, name, unit) for rows in (one, other))
     factor = median(v for v, _ in high) / (median(v for v, _ in low) or 1.0)
-    return max(factor, 1 / factor) >= LEAST.rank and tests * welch(low, high) <= SCAN
+    if max(factor, 1 / factor) < LEAST.rank:
+        return False
+    p = None
+    if one[0].get("tower") == other[0].get("tower"):
+        p = paired_by_layer(*(_layered(rows, name, unit) for rows in (one, other)))
+    return tests * (welch(low, high) if p is None else p) <= SCAN
+
+
+def _layered(rows: Iterable[Row], name: str, unit: Unit) -> dict[int, Pair]:
+    return by_layer(
+        (row["layer"], row[name] / total, (row.get(f"{name}_error") or 0.0) / total)
+        for row in rows
+        if row.get("layer") is not None and (total := unit(row))
+    )
 
 
 def _noise(rows: list[Row]) -> Iterator[Finding]:

@@ -6,7 +6,6 @@ Each kind of finding has the level `COMPARISON`, which is divided among all its 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import median
@@ -14,27 +13,68 @@ from statistics import median
 from sigmascope._display.rows import Row
 from sigmascope._display.text import bounds, short
 
-from .chance import COMPARISON, LEAST, Pair, interval, sure, welch
-from .estimates import Middle, middle, pairs_of
+from .chance import (
+    COMPARISON,
+    LEAST,
+    Pair,
+    Trend,
+    by_layer,
+    interval,
+    paired_by_layer,
+    sure,
+    trend_within,
+    welch,
+)
+from .estimates import Middle, groups, middle, pairs_of
 
 NO_TREND = "has no trend with depth that is distinguishable"
 
 
-def differ(one: Iterable[Row], other: Iterable[Row], tests: int) -> bool:
-    """Return True if two groups' relative changes differ, significantly in one of `tests`."""
-    groups = [pairs_of(rows, "relative_change") for rows in (one, other)]
-    low, high = sorted(median(value for value, _ in group) for group in groups)
-    return low > 0 and high / low >= LEAST.factor and tests * welch(*groups) <= COMPARISON
+def differ(one: Sequence[Row], other: Sequence[Row], tests: int) -> bool:
+    """Return True if two roles' relative changes differ, significantly in one of `tests`.
+
+    Roles of one tower are compared layer by layer where they share two layers.
+    """
+    pairs = [pairs_of(rows, "relative_change") for rows in (one, other)]
+    low, high = sorted(median(value for value, _ in role) for role in pairs)
+    if not (low > 0 and high / low >= LEAST.factor):
+        return False
+    p = None
+    if {row.get("tower") for row in one} == {row.get("tower") for row in other}:
+        p = paired_by_layer(*(layered(rows, "relative_change") for rows in (one, other)))
+    return tests * (welch(*pairs) if p is None else p) <= COMPARISON
 
 
-def trend(first: Middle, last: Middle) -> str:
-    """Write how layers that differ change with depth, with an interval of the factor."""
-    grows = first.value < last.value
-    low, high = (first, last) if grows else (last, first)
-    least = max(high.low, 0.0) / low.high
-    ends = bounds(least, high.high / low.low if low.low > 0 else math.inf, 2)
-    factor = f"{short(high.value / low.value, 2)} [{', '.join(ends)}]"
-    return f"{'grows' if grows else 'falls'} with depth, by a factor of {factor}"
+def layered(rows: Iterable[Row], column: str) -> dict[int, Pair]:
+    """Return the mean logarithm of a column in each layer, and its error."""
+    return by_layer(
+        (row["layer"], row[column], row.get(f"{column}_error") or 0.0)
+        for row in rows
+        if row.get("layer") is not None and row.get(column) is not None
+    )
+
+
+def depth_trend(rows: Iterable[Row]) -> Trend | None:
+    """Return the trend of the relative change within the roles of a tower."""
+    return trend_within(
+        layered(group, "relative_change") for group in groups(rows, "role").values()
+    )
+
+
+def trend(found: Trend | None, tests: int) -> str:
+    """Write how the relative change goes with depth, with an interval of the factor."""
+    if found is None or tests * found.p > COMPARISON or not _is_large(found.factor):
+        return NO_TREND
+    low, factor, high = found.low, found.factor, found.high
+    if factor < 1:
+        low, factor, high = 1 / high, 1 / factor, 1 / low
+    ends = ", ".join(bounds(low, high, 2))
+    word = "grows" if found.factor > 1 else "falls"
+    return f"{word} with depth, by a factor of {short(factor, 2)} [{ends}] within roles"
+
+
+def _is_large(factor: float) -> bool:
+    return max(factor, 1 / factor) >= LEAST.factor
 
 
 def percent(share: Middle) -> str:

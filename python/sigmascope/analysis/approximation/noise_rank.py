@@ -163,7 +163,8 @@ def far_above(
         rest = analysed(left, asked, seed=seed, max_passes=max_passes)
         passes += reads + rest.passes
         if rest.measures["fro_norm"].value <= _SMALLEST * size:
-            return NoiseRank(k, f"{k} values, and what remains is rounding of float64", passes)
+            note = f"{k} values, and what remains is rounding of float64"
+            return NoiseRank(k, note, passes, None, Measure(k, 0.0, rest.known.basis))
         of_rest = rank_of(rest)
         if of_rest is not None:
             return _plus(k, of_rest, rest, passes)

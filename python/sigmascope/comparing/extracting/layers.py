@@ -181,8 +181,9 @@ def _evidence(found: LowRankApproximation, notes: list[str], device: Device) -> 
         "device": device.name if {*place} & {*found.notes} else "cpu",
         "notes": "; ".join([*notes, *(n for n in found.notes if n not in place)]) or None,
     }
-    if found.edge is not None and found.outliers is not None:
+    if found.edge is not None:
         row["mp_edge"] = found.edge.value if math.isfinite(found.edge.value) else None
+    if found.outliers is not None:
         row["mp_outliers"] = found.outliers.value
         row["mp_outliers_error"] = found.outliers.error
     return row

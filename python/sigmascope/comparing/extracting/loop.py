@@ -56,6 +56,7 @@ def extract(
     dtype: str = "float32",
     fan_in_fan_out: bool | None = None,
     whole: bool = False,
+    overwrite: bool = False,
     tol: float = 1e-4,
     max_passes: int = 300,
     precision: str | None = None,
@@ -91,6 +92,9 @@ def extract(
     whole : bool
         If True, the adapter also has changed norms and biases, in full: `modules_to_save` and
         `bias` of PEFT, which not every program takes that runs adapters.
+    overwrite : bool
+        Whether an adapter in `out` is replaced, once the new one is complete. Until then that is
+        written in a folder beside it, whose name ends with ".new".
     tol, max_passes, precision, seed, num_threads
         As for :func:`low_rank`.
     memory_limit : int or str, optional
@@ -120,8 +124,9 @@ def extract(
     TypeError
         None or more than one of `rank`, `energy` and `error` is given.
     ValueError
-        An argument is out of range, a source is an adapter, the folder holds an adapter already, or
-        its journal is that of another extraction; the message lists the differences.
+        An argument is out of range, a source is an adapter, the folder holds an adapter and
+        `overwrite` is False, or its journal is that of another extraction; the message lists the
+        differences.
     OSError
         Factors cannot be written, as on a full disk. Rows and factors so far are saved.
     OutputError, ScanInterrupted
@@ -177,8 +182,7 @@ def extract(
         "base_model_name_or_path": path_text(str(both[0].path)),
         "fan_in_fan_out": request.transposed,
     }
-    folder = AdapterFolder(Path(out), stated)
-    folder.check_new()
+    folder = AdapterFolder(Path(out), stated).start(overwrite)
     files = identities(both[0]), identities(both[1])
     with Outputs(None, folder.path / JOURNAL, Extraction) as outputs:
         request = request.resuming(outputs.resumed_settings, keep_memory=memory_limit is not None)
@@ -195,6 +199,7 @@ def extract(
         builder.fill(Saving(runner, items, folder), outputs, progress)
     if table.written:
         folder.finish(_carried(table, items), _saved(table, items, both, layouts))
+        folder.move()
     return table
 
 

@@ -37,8 +37,8 @@ In one of a thousand matrices of even noise it is 11.8 widths of M = 10 values, 
 96, 3.4 of 160.
 """
 
-_MARGIN, _MARGIN_SMALL = 2.5, 30.0
-"""Widths between the edge and the threshold: 2.5 + 30 / M for M values.
+_MARGIN, _MARGIN_SMALL = 3.0, 30.0
+"""Widths between the edge and the threshold: 3 + 30 / M for M values.
 
 2.02 is the 99 % quantile of even noise whose edge is known. The rest allows for the deviation of
 the edge that a bulk shows: 1.3 widths of 160 values, 2.5 of 24, 3 of 12.

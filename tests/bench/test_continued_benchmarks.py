@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Benchmarks that are stopped and continued, and what is said of times that cannot be trusted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sigmascope.bench import BenchmarkPlan, ProcessJournal, compare, journal, select, synthetic
+from sigmascope.bench.processes import Outcome
+from sigmascope.bench.results import BackendComparison, BackendResult, Rung, Timing
+from sigmascope.bench.table import notes
+from sigmascope.cli.app import app
+
+OPTIONS = ["bench", "--shape", "30x20", "-k", "2", "--threads", "1", "--turns", "2"]
+OPTIONS += ["--accuracy", "1e-2", "--backends", "ours,numpy"]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+class Worker:
+    """A stand-in for the processes, which count how often each job is run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> None:
+        self.jobs: list[tuple[str, str, int | None]] = []
+        self.stop_at = stop_at
+        monkeypatch.setattr(journal, "run_worker", self)
+
+    def __call__(self, backend: Any, job: dict[str, Any], *, cores: Any, timeout: float) -> Outcome:
+        if self.stop_at is not None and len(self.jobs) == self.stop_at:
+            raise KeyboardInterrupt
+        self.jobs.append((backend.name, job["kind"], job.get("seed")))
+        setting = {"tol": 1e-3}
+        run = {"seconds": [0.5], "busy": [1.0], "peak": 1, "error": 1e-4}
+        run |= {"residual": 1e-4, "message": "", "passes": 3, "device_seconds": []}
+        lines: dict[str, list[dict[str, Any]]] = {
+            "probe": [{"can": {"tells": True}, "device": ""}],
+            "climb": [{"rung": {"setting": setting, "seconds": 0.5, "error": 1e-4}}],
+            "check": [{"accuracy": 1e-2, "setting": setting}],
+            "time": [{"import_seconds": 0.1}, {"number": 0, **run}],
+        }
+        return Outcome(lines[job["kind"]], "done", "")
+
+
+def comparison_of(path: Path, plan: BenchmarkPlan) -> tuple[BackendComparison, ProcessJournal]:
+    kept = ProcessJournal(path)
+    chosen = select(["ours", "numpy"])
+    workload = synthetic("decay", 30, 20)
+    return compare(workload, replace(plan, run=kept.run), chosen), kept
+
+
+PLAN = BenchmarkPlan(k=2, accuracies=[1e-2], turns=2, threads=1)
+
+
+@pytest.mark.parametrize("stop", range(14))
+def test_a_stopped_benchmark_goes_on(
+    stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped at any process, it measures each once in all, and ends with the same record."""
+    path, whole = tmp_path / "x.jsonl", Worker(monkeypatch)
+    expected, _ = comparison_of(tmp_path / "whole.jsonl", PLAN)
+    assert len(whole.jobs) == 15  # 3 backends, each probed, climbed, checked, and timed twice
+    first = Worker(monkeypatch, stop)
+    with pytest.raises(KeyboardInterrupt):
+        comparison_of(path, PLAN)
+    assert len(path.read_text().splitlines()) == stop == len(first.jobs)
+    with open(path, "a") as file:
+        file.write('{"backend": "ou')  # a line that a kill cut off
+    second = Worker(monkeypatch)
+    second_start = len(first.jobs)
+    found, kept = comparison_of(path, PLAN)
+    assert first.jobs + second.jobs == whole.jobs
+    assert (kept.reused, kept.added) == (second_start, 15 - second_start)
+    names = [entry.name for entry in expected.entries]
+    assert [entry.name for entry in found.entries] == names
+    assert [len(t.seconds) for e in found.entries for t in e.timings] == [2] * len(names)
+
+
+@pytest.mark.parametrize("change", [{"k": 3}, {"seed": 5}, {"turns": 3}, {"accuracies": [0.5]}])
+def test_another_benchmark_takes_nothing_that_is_not_its_own(
+    change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, worker = tmp_path / "x.jsonl", Worker(monkeypatch)
+    comparison_of(path, PLAN)
+    before = len(worker.jobs)
+    _, kept = comparison_of(path, replace(PLAN, **change))
+    # Probes depend on none of these; with another turn the first two are the same.
+    assert kept.reused <= (12 if "turns" in change else 3)
+    assert len(worker.jobs) == before + kept.added
+    _, same = comparison_of(path, PLAN)
+    assert same.added == 0
+
+
+def test_a_process_that_ran_out_of_time_gets_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = ProcessJournal(tmp_path / "x.jsonl")
+    (backend,) = select(["numpy"])
+    outcomes = iter([Outcome([], "did not finish", "late"), Outcome([], "done", "")])
+    monkeypatch.setattr(journal, "run_worker", lambda *args, **how: next(outcomes))
+    for timeout, status in ((5.0, "did not finish"), (5.0, "did not finish"), (9.0, "done")):
+        assert kept.run(backend, {"kind": "climb"}, cores=[0], timeout=timeout).status == status
+
+
+def test_the_command_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, out = tmp_path / "x.jsonl", tmp_path / "x.json"
+    arguments = [*OPTIONS, "--resume", str(path), "--json", str(out)]
+    monkeypatch.setattr("sys.argv", ["sigmascope", *arguments])
+    Worker(monkeypatch, 4)
+    stopped = CliRunner().invoke(app, arguments)
+    assert stopped.exit_code == 130
+    assert "To continue, run:" in stopped.stderr
+    assert f"--resume {path}" in stopped.stderr
+    worker = Worker(monkeypatch)
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.stderr
+    assert len(worker.jobs) == 11
+    assert len(json.loads(out.read_text())["entries"]) == 3
+
+
+def test_a_file_of_something_else_stays_as_it_is(tmp_path: Path) -> None:
+    for text in ('{"a": 1}\n', "[1]\n", "words\n"):
+        (tmp_path / "x.jsonl").write_text(text)
+        with pytest.raises(ValueError, match=r"x\.jsonl: line 1 is not a process of a benchmark"):
+            ProcessJournal(tmp_path / "x.jsonl")
+        assert (tmp_path / "x.jsonl").read_text() == text
+    with pytest.raises(ValueError, match=r"resumed from a \.jsonl, not '\.json'"):
+        ProcessJournal(tmp_path / "x.json")
+
+
+def test_steps_are_counted_and_the_time_left_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Worker(monkeypatch)
+    texts: list[str] = []
+    comparison_of(tmp_path / "x.jsonl", replace(PLAN, tell=texts.append))
+    numbers = [text.split(" of ")[0] for text in texts]
+    assert numbers == [str(i) for i in range(1, len(texts) + 1)]
+    assert {text.split(" of ")[1].split(",")[0].split(":")[0] for text in texts} == {"14"}
+    assert all(" left: " in text for text in texts[2:])
+
+
+@pytest.mark.parametrize(
+    ("tried", "turns", "said"),
+    [(0.4, 3, False), (0.03, 3, True), (0.4, 1, True), (1e-5, 3, True)],
+)
+def test_times_that_cannot_be_trusted(tried: float, turns: int, said: bool) -> None:
+    entry = BackendResult("numpy", "numpy.linalg.svd", "2", "")
+    entry.rungs = [Rung({"a": 1}, tried, 1e-4)]
+    entry.timings = [Timing([1e-2], {"a": 1}, [0.4] * turns, [1.0] * turns)]
+    machine = {"load_average": 0.0, "cores": 2}
+    found = BackendComparison("w", (9, 9), "f", 2, [1e-2], turns, True, machine, [entry])
+    texts = " ".join(notes(found))
+    assert ("do not trust the time" in texts) == (tried < 0.04)
+    assert ("One turn" in texts) == (turns == 1)
+    assert said == (bool(texts))
