@@ -29,3 +29,8 @@ def full_rank(row: RowView, column: str = "") -> int:
     product = row.get("product_rank")
     of_change = "before" not in row or column.startswith("delta_")
     return int(product if product and of_change else min(row["rows"], row["columns"]))
+
+
+def role_in_tower(tower: str | None, role: str) -> str:
+    """Write a role after its tower, if that has a name: "vision q"."""
+    return f"{tower} {role}" if tower else role

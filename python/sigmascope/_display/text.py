@@ -250,11 +250,6 @@ def with_shape(row: Mapping[str, Any], words: str) -> str:
     return words if None in shape else f"{shape[0]} x {shape[1]}, {words}"
 
 
-def role_in_tower(tower: str | None, role: str) -> str:
-    """Write a role after its tower, if that has a name: "vision q"."""
-    return f"{tower} {role}" if tower else role
-
-
 def counted(count: int, what: str, plural: str | None = None) -> str:
     """Write a count with its noun: "1 tensor", "40 tensors"."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {plural or what + 's'}"

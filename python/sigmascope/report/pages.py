@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from sigmascope._display.html import headline, scanned
-from sigmascope._display.rows import full_rank
+from sigmascope._display.rows import full_rank, role_in_tower
 from sigmascope._display.text import (
     counted,
     dimensions,
@@ -19,7 +19,6 @@ from sigmascope._display.text import (
     kinds,
     number_of,
     printable,
-    role_in_tower,
     seed_text,
     size,
     with_error,

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from sigmascope._display.rows import role_in_tower
 from sigmascope._display.text import (
     amount,
     counted,
     dimensions,
     duration,
     printable,
-    role_in_tower,
     size,
 )
 from sigmascope.scanning import TensorPlan

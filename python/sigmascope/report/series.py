@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 
 from sigmascope._display.html.explanation import of_trajectory
-from sigmascope._display.text import bounds, counted, role_in_tower, with_error
+from sigmascope._display.rows import role_in_tower
+from sigmascope._display.text import bounds, counted, with_error
 from sigmascope._tables.schema import Row
 from sigmascope.series import SeriesTable, Trajectory
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sigmascope._display.rows import full_rank
-from sigmascope._display.text import median_with_error, range_of, role_in_tower, with_error
+from sigmascope._display.rows import full_rank, role_in_tower
+from sigmascope._display.text import median_with_error, range_of, with_error
 from sigmascope._tables.schema import Row
 from sigmascope._tables.table import Table
 

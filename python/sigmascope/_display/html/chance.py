@@ -192,7 +192,7 @@ def _student(mean: float, error: float, values: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """The change of roles with depth: the factor from the first to the last third of the layers.
+    """The change of roles with depth, as the factor from the first to the last third of the layers.
 
     Attributes
     ----------
