@@ -289,3 +289,20 @@ def test_bodies_have_limits(tmp_path: Path) -> None:
     path.write_bytes(number(1, 10) + content(7, deep))
     with pytest.raises(ss.CheckpointError, match="graphs within 100 others, which is the limit"):
         ss.open_checkpoint(path)
+
+
+@pytest.mark.parametrize("dtype", ["F16", "F32", "F64"])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_an_infinite_constant_of_the_graph_is_not_a_failure(
+    dtype: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Graphs have limits and masks of one number; NaN, and infinity in a weight, are failures."""
+    kind = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]
+    numbers = {"limit": np.full(shape, -np.inf), "top": np.full(shape, np.inf)}
+    numbers |= {"one": np.ones(shape), "bad": np.full(shape, np.nan), "w": np.full(2, np.inf)}
+    made = [of_array(name, dtype, x.astype(kind)) for name, x in numbers.items()]
+    found = ss.scan(write_onnx(tmp_path / "m.onnx", *made))
+    assert sorted(row["name"] for row in found.failed) == ["bad", "w"]
+    assert found["limit"]["reason"] == "the constant -inf of the graph, no weight"
+    assert found["top"]["reason"] == "the constant inf of the graph, no weight"
+    assert found["one"]["status"] != "failed"

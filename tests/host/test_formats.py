@@ -65,7 +65,6 @@ CONTENTS = {
     "tar": (packed(), "a tar archive"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document"),
     "png": (b"\x89PNG\r\n\x1a\n" + bytes(30), "an image"),
-    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(30), "an HDF5 file"),
     "parquet": (
         b"PAR1\x15\x04\x15" + bytes(30),
         r"a Parquet file: .*ParquetFile\(path\).iter_batches\(\) to GramAccumulator",
@@ -85,7 +84,10 @@ CONTENTS = {
     "ggml": (b"tjgg\x03\x00\x00\x00" + bytes(60), "a file of GGML of before GGUF"),
     "zstd": (b"\x28\xb5\x2f\xfd" + bytes(60), "packed by zstd: unpack"),
     "sqlite": (b"SQLite format 3\x00" + bytes(60), "a database of SQLite"),
-    "npz": (archive(np.savez, w=np.ones((2, 3))), r"a .npz archive.* as dict\(np.load\(path\)\)"),
+    "npz": (
+        archive(np.savez, w=np.ones((2, 3))),
+        r"a .npz archive.* as dict\(numpy.load\(path\)\)",
+    ),
     "keras": (zipped("metadata.json"), "an archive of Keras"),
     "pickled array": (pickle.dumps({"a": np.ones(3)}), "a pickle of arrays of NumPy, which is not"),
     "pickled object": (pickle.dumps(Fraction(1, 3), 2), "a pickle of fractions.Fraction, which"),

@@ -93,7 +93,7 @@ PYTHON_ROOMS = {
         "_host errors solvers spectra streaming", outside="scipy sklearn", extra=True
     ),
     "checkpoint": Folder(
-        "_display _host errors matrices", outside="obstore huggingface_hub tensorstore"
+        "_display _host errors matrices", outside="obstore huggingface_hub tensorstore h5py"
     ),
     "adapters": Folder("_host analysis checkpoint errors matrices spectra"),
     "_tables": Folder("_display _host adapters checkpoint errors", outside="pandas pyarrow"),

@@ -19,7 +19,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     ),
     (b"GGUF", f"a GGUF file, {_READ}"),
     (b"\x93NUMPY", f"a .npy file, {_READ}"),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes: save the weights as safetensors"),
+    (b"\x89HDF\r\n\x1a\n", f"an HDF5 file, {_READ} (extra hdf5)"),
     (
         b"PAR1",
         "a Parquet file: a saved scan is loaded by Scan.load and by merge, as .parquet; of a table "
@@ -79,8 +79,8 @@ _CLASS = re.compile(
 _CTRANSLATE2 = re.compile(rb"[\x01-\x20]\0\0\0.\0(?P<name>\w{1,60}Spec)\0", re.DOTALL)
 _TABLE = re.compile(r"[^\n]*\bname\b,[^\n]*\b(?:file|before_file)\b,")
 _ARCHIVES = (
-    (rb".*\.npy", f"a .npz archive of NumPy: {_ARRAYS}, as dict(np.load(path)) returns them"),
-    (rb"metadata\.json|config\.json", "an archive of Keras: save the weights as safetensors"),
+    (rb".*\.npy", f"a .npz archive of NumPy: {_ARRAYS}, as dict(numpy.load(path)) returns them"),
+    (rb"metadata\.json|config\.json", f"an archive of Keras, {_READ} (extra hdf5)"),
     (rb"\[Content_Types\]\.xml", "a document of an office program"),
     (rb"META-INF/.*", "an archive of Java"),
 )

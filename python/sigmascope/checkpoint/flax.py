@@ -4,7 +4,8 @@
 A `kernel` is (inputs, outputs); of attention it may be (inputs, heads, width), of its output
 (heads, width, inputs); of a convolution (places, channels, outputs). They are read as torch's
 weights are, with outputs as rows, so that they compare with these. That is decided by role: a
-kernel of unknown role is read as it is stored.
+kernel of unknown role is read as it is stored. A format may say which axes are inputs, as that of
+Keras does, whatever the role.
 
 MaxText keeps a weight of all layers in one array, along an axis that its settings choose. It is
 the one on which all these arrays have the same size. If that is not the only one, or layers are of
@@ -88,6 +89,10 @@ def with_outputs_first(
         if reading.status not in ("matrix", "stack", "kernel"):
             continue
         tensor, role, axis = tensors[name], roles[name], of_layers.get(name)
+        if stated := tensor.entry.axes:
+            if is_readable(tensor, stated):
+                done[name] = _read(name, tensor, _Layout(stated), "Keras")
+            continue
         if isinstance(axis, str):
             done[name] = Reading("unreadable", reason=axis)
         elif layout == MAXTEXT and role.role.endswith((".bias", "norm")):
@@ -177,16 +182,16 @@ def _einsum(kind: str, shape: list[int]) -> _Layout | None:
     return _Layout(axes, parts) if fits else None
 
 
-def _read(name: str, tensor: Located, layout: _Layout) -> Reading:
+def _read(name: str, tensor: Located, layout: _Layout, program: str = "flax") -> Reading:
     views = [
         _view(name, tensor, place, grid, layout.parts)
         for place, grid in matrices_of_axes(tensor, layout.axes)
     ]
     stored, shape = dimensions(tensor.entry.shape), dimensions(views[0].shape)
     if len(views) == 1:
-        how = f"flax's {stored} read as {shape}, outputs as rows"
+        how = f"{program}'s {stored} read as {shape}, outputs as rows"
         return Reading("kernel" if SPATIAL in layout.axes else "matrix", tuple(views), how)
-    how = f"flax's {stored} read as {len(views)} matrices {shape}, outputs as rows"
+    how = f"{program}'s {stored} read as {len(views)} matrices {shape}, outputs as rows"
     return Reading("matrix" if layout.parts else "stack", tuple(views), how)
 
 

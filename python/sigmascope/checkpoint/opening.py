@@ -46,7 +46,8 @@ def open_checkpoint(
         files of external data; weights have the orientation of their operators, but for those that
         only a node names), a `.distcp` file of torch.distributed.checkpoint (it stands for its
         folder), the `_METADATA` of orbax (it stands for its folder; extra `tensorstore`), a
-        `.npy` file, a `.msgpack` file of flax, an index of shards, or a folder
+        `.npy` file, a `.msgpack` file of flax, an HDF5 file (`.h5`, `.hdf5`, or `.keras`, extra
+        `hdf5`), an index of shards, or a folder
         with any of these: the first format that is present, in this order. A single file on this
         machine may have any name (`.pth.tar`, `.jit`, none): its first bytes tell the format.
         Without an index a folder is read as its `model.safetensors`, `pytorch_model.bin`,
@@ -97,7 +98,7 @@ def open_checkpoint(
         A file, the index, the rules or the folder is not what it claims to be. One bad shard makes
         the call fail; the message names file and tensor, and the values that disagree.
     ImportError
-        A URL or a folder of orbax is given, and the extra for it is not installed.
+        A URL, a folder of orbax or an HDF5 file is given, and its extra is not installed.
     ValueError
         There is no such `reading`.
 

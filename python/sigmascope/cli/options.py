@@ -172,8 +172,8 @@ CheckpointArgument = Annotated[
     str,
     typer.Argument(
         metavar="PATH",
-        help="A .safetensors, .gguf, .onnx, .pt or .npy file, a folder of them, a folder of "
-        "torch.distributed.checkpoint or of orbax (extra tensorstore), the folder of a LoRA "
+        help="A .safetensors, .gguf, .onnx, .pt, .npy or .h5 file (extra hdf5), a folder of them, "
+        "one of torch.distributed.checkpoint or of orbax (extra tensorstore), the folder of a LoRA "
         "adapter, or that of a model in the cache of the Hugging Face Hub. Or a URL: "
         "hf://org/model@revision, https://…, s3://…, gs://…, az://…; of it headers and tensors are "
         "read when they are used, and nothing is stored on this machine.",

@@ -54,7 +54,8 @@ class TensorEntry:
 
     `strides` count elements and are None for C order. For an entry that is no tensor, `foreign` is
     the reason and `dtype` the name of its Python type. `kernel` is true if the file says that a
-    convolution has this tensor as its kernel; `use` is what the nodes of an ONNX model do with it.
+    convolution has this tensor as its kernel; `use` is what the nodes of an ONNX model do with it;
+    `axes` has a letter for each axis, as in `arrays_of_axes`, if the format says which they are.
     """
 
     name: str
@@ -66,6 +67,7 @@ class TensorEntry:
     foreign: str | None = None
     kernel: bool = False
     use: Use | None = None
+    axes: str = ""
 
 
 @dataclass(frozen=True, slots=True)

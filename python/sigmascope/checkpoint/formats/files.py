@@ -31,7 +31,6 @@ from .variants import chosen, variants_of
 
 _UNREAD = {
     ".npz": "save the arrays as .npy files",
-    ".h5": "save the weights as safetensors, or open them by h5py and give its arrays",
 }
 _GET_TENSOR = "give {name: reader.get_tensor(name)} of tf.train.load_checkpoint to open_checkpoint"
 _TENSORFLOW = {

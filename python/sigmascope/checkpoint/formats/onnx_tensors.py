@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, field
 from math import prod
@@ -60,6 +61,10 @@ _TYPES = (
     | _types(_INT64S, I64=7)
     | _types(_UINT64S, U32=12, U64=13)
 )
+_FORMS = {"F16": "<e", "F32": "<f", "F64": "<d"}
+_AS_IT_IS = (_FLOATS, _DOUBLES, _RAW)
+"""Fields whose bytes are those of the numbers."""
+
 _STRING = 8
 _MOST_BITS = 2**63 - 1
 
@@ -183,7 +188,19 @@ def read_initializer(stream: WireStream, part: Field, name: str = "") -> Initial
     _check_shape(found, where)
     if found.reason is None:
         _place(found, places, where)
+        _name_infinity(stream, found)
     return found
+
+
+def _name_infinity(stream: WireStream, found: Initializer) -> None:
+    """Give a single infinite number its reason: graphs have such as limits, never as a weight."""
+    form = _FORMS.get(found.dtype)
+    if form is None or prod(found.shape) != 1 or found.elsewhere or found.numbers not in _AS_IT_IS:
+        return
+    stream.position = found.start
+    (value,) = struct.unpack(form, stream.take(found.stored, "a number"))
+    if math.isinf(value):
+        found.reason = f"the constant {value} of the graph, no weight"
 
 
 def _add_external(found: Initializer, stream: WireStream, part: Field) -> None:

@@ -29,6 +29,9 @@ from .entries import Header, opened, start_of
 from .flax_msgpack import SUFFIX as FLAX
 from .flax_msgpack import read_flax
 from .gguf_files import model_of, read_shards
+from .hdf5 import SUFFIXES as HDF5
+from .hdf5 import read_hdf5
+from .keras import begins_as_hdf5
 from .npy import read_npy
 from .onnx import SUFFIX as ONNX
 from .onnx import begins_with_producer, chosen_model, read_onnx
@@ -133,6 +136,7 @@ BUILT_IN = (
         lambda path: (read_npy(path),),
         begins=lambda start: start.startswith(NPY),
     ),
+    Reader("HDF5", HDF5, read_hdf5, main_file="tf_model.h5", begins=begins_as_hdf5),
     Reader("flax", (FLAX,), read_flax, ".msgpack.index.json", "flax_model.msgpack"),
 )
 """The formats of this package."""

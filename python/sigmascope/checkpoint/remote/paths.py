@@ -16,7 +16,7 @@ from sigmascope.matrices.byte_source import ByteSource
 
 _FILES = (
     *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".distcp", ".msgpack"),
-    *(".npy", ".npz", ".json"),
+    *(".npy", ".npz", ".json", ".h5", ".hdf5", ".keras", ".tar", ".jit"),
 )
 """Suffixes of files; a path with another one is a folder."""
 

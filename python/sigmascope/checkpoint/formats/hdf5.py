@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Datasets of HDF5 files, and of the archives of Keras, which hold such a file.
+
+The extra ``hdf5`` installs h5py, which reads the tree of groups. A contiguous dataset in the order
+of this machine lies in the file in one piece, and is read there, as a tensor of a safetensors file
+is. All others (chunked, compressed, big-endian, of floats of unusual sizes) are a virtual file, of
+which h5py reads and converts the boxes that a range meets. Links to other files are not followed.
+
+The HDF5 library is written in C and parses what the file says: open files that you trust.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sigmascope._host.limits import MAX_DIMENSIONS, MAX_NESTING, MAX_TENSORS
+from sigmascope.checkpoint.remote.paths import Place
+from sigmascope.errors import CheckpointError
+
+from .boxes import boxes_of
+from .entries import Header, TensorEntry, opened
+from .jsontext import brief
+from .keras import axes_of, hdf5_part
+from .memory import DTYPE_NAMES
+from .names import joined
+from .safetensors import MAX_SIZE
+from .stored import Stored, StoredSource
+from .virtual_files import VirtualFile
+
+SUFFIXES = (".h5", ".hdf5", ".keras")
+_WEIGHTS = "model_weights"
+"""Group of the weights in a file of a whole model of Keras 2, next to those of the optimiser."""
+
+
+class _Dataset(NamedTuple):
+    """A dataset of numbers: name, path in the file, shape, dtype, and place if it is one piece."""
+
+    name: str
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return prod(self.shape) * self.dtype.itemsize
+
+    def entry(self, offset: int) -> TensorEntry:
+        """Make the entry of the dataset, whose first byte is given."""
+        dtype = DTYPE_NAMES[self.dtype.name]
+        axes = axes_of(self.name, len(self.shape))
+        return TensorEntry(self.name, dtype, self.shape, offset, self.nbytes, axes=axes)
+
+
+def read_hdf5(path: Place) -> tuple[Header, ...]:
+    """Read the tree of an HDF5 file, without numbers.
+
+    Names are the paths of datasets, without the group `model_weights` of a whole model of Keras.
+
+    Raises
+    ------
+    CheckpointError
+        It is not an HDF5 file, is damaged, or has more than is allowed.
+    ImportError
+        h5py is not installed.
+    """
+    library = _h5py()
+    with opened(path) as (file, stored):
+        try:
+            part, start, size = hdf5_part(file, stored.size)
+            with library.File(part, "r") as tree:
+                walk = _Walk(library, tree, size)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        except _BROKEN as error:
+            raise CheckpointError(f"{path}: no readable HDF5 file: {error!s:.200}") from None
+    whole = [each for each in walk.datasets if each.offset is not None]
+    entries = sorted((each.entry(start + (each.offset or 0)) for each in whole), key=_place)
+    notes = (f"{path.name}: the tensors of {walk.wrapper!r}, named without it",) * bool(
+        walk.wrapper
+    )
+    headers = [Header(path, (*entries, *walk.foreign), {}, stored, notes)]
+    if pieces := [each for each in walk.datasets if each.offset is None]:
+        source = Hdf5Datasets(path, stored, pieces)
+        made = tuple(map(_Dataset.entry, pieces, source.starts))
+        headers.append(Header(path, made, {}, StoredSource(source, path.name)))
+    return tuple(headers)
+
+
+def _place(entry: TensorEntry) -> int:
+    return entry.offset
+
+
+_BROKEN = (
+    *(OSError, RuntimeError, ValueError, LookupError, TypeError, OverflowError, MemoryError),
+    *(zipfile.BadZipFile, EOFError, NotImplementedError, struct.error),
+)
+"""Exceptions that h5py and zipfile raise for damaged files."""
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        raise ImportError("HDF5 files are read by h5py: pip install 'sigmascope[hdf5]'") from error
+    return h5py
+
+
+class _Walk:
+    """The datasets of a file, found by its hard links; each group is visited once."""
+
+    def __init__(self, library: Any, tree: Any, size: int) -> None:
+        self._library, self._size = library, size
+        self.datasets: list[_Dataset] = []
+        self.foreign: list[TensorEntry] = []
+        whole = _WEIGHTS in tree and isinstance(tree[_WEIGHTS], library.Group)
+        self.wrapper = _WEIGHTS if whole else None
+        visited = {tree.id}
+        pending = [("", "", tree, 0)]
+        while pending:
+            above, where, group, depth = pending.pop()
+            for key in group:
+                found = self._member(above, where, group, key, depth)
+                if found is not None and found[2].id not in visited:
+                    visited.add(found[2].id)
+                    pending.append(found)
+
+    def _member(
+        self, above: str, where: str, group: Any, key: str, depth: int
+    ) -> tuple[str, str, Any, int] | None:
+        """Add a member of a group; return it if it is a group to be entered."""
+        library, path = self._library, f"{where}/{key}"
+        name = joined(above, key)
+        if depth == MAX_NESTING:
+            raise CheckpointError(f"{brief(name, 200)}: in more than {MAX_NESTING} groups")
+        if len(self.datasets) + len(self.foreign) >= MAX_TENSORS:
+            raise CheckpointError(f"more than {MAX_TENSORS} datasets")
+        if not isinstance(group.get(key, getlink=True), library.HardLink):
+            self._add_foreign(name, "link", "a link to another place or file, not followed")
+            return None
+        member = group[key]
+        if depth == 0 and self.wrapper and key != self.wrapper:
+            self._add_foreign(name, "group", f"next to {self.wrapper!r}, not read")
+        elif isinstance(member, library.Group):
+            inner = "" if depth == 0 and key == self.wrapper else f"{name}/"
+            return inner, path, member, depth + 1
+        elif isinstance(member, library.Dataset):
+            self._add(name, path, member)
+        else:
+            self._add_foreign(name, "type", "a type of data, no tensor")
+        return None
+
+    def _add_foreign(self, name: str, kind: str, reason: str) -> None:
+        self.foreign.append(TensorEntry(name, kind, (), 0, 0, foreign=reason))
+
+    def _add(self, name: str, path: str, dataset: Any) -> None:
+        if reason := _unread(self._library, dataset):
+            self._add_foreign(name, "dataset", reason)
+            return
+        dtype = dataset.dtype.newbyteorder("=")
+        found = _Dataset(name, path, tuple(map(int, dataset.shape)), dtype, None)
+        if len(found.shape) > MAX_DIMENSIONS or found.nbytes > MAX_SIZE:
+            shape = brief(list(found.shape))
+            raise CheckpointError(
+                f"tensor {brief(name, 200)} has shape {shape}, and {found.nbytes} bytes"
+            )
+        self.datasets.append(found._replace(offset=self._offset(found, dataset)))
+
+    def _offset(self, found: _Dataset, dataset: Any) -> int | None:
+        """Return the byte where the numbers of a dataset begin, if they lie there as they are."""
+        h5t, offset = self._library.h5t, dataset.id.get_offset()
+        same = dataset.id.get_type().equal(h5t.py_create(found.dtype, logical=True))
+        plain = dataset.chunks is None and dataset.id.get_create_plist().get_nfilters() == 0
+        if offset is None or not same or not plain:
+            return None
+        if dataset.id.get_storage_size() != found.nbytes or offset + found.nbytes > self._size:
+            raise CheckpointError(
+                f"tensor {brief(found.name, 200)}: {found.nbytes} bytes from byte {offset} on, "
+                f"{dataset.id.get_storage_size()} are stored in a file of {self._size}"
+            )
+        return int(offset)
+
+
+def _unread(library: Any, dataset: Any) -> str | None:
+    """Return the reason why a dataset is not read; None of one that is."""
+    dtype, properties = dataset.dtype, dataset.id.get_create_plist()
+    if dataset.shape is None:
+        return "a dataset without a shape, no tensor"
+    if dtype.names is not None and dtype.kind == "V":
+        return f"a compound dataset of {brief(', '.join(dtype.names), 100)}, no tensor"
+    if dtype.kind not in "fiubc" or dtype.name not in DTYPE_NAMES:
+        return f"a dataset of {brief(str(dtype), 60)}, no tensor"
+    if dataset.is_virtual or properties.get_external_count():
+        return "a dataset whose numbers are in other files, not read"
+    filters = (properties.get_filter(k) for k in range(properties.get_nfilters()))
+    for code, _, _, name in filters:
+        if not library.h5z.filter_avail(code):
+            shown = brief(name.decode(errors="replace"), 60)
+            return f"packed by the filter {code} {shown}, which h5py lacks: pip install hdf5plugin"
+    if prod(dataset.shape) and not dataset.id.get_storage_size():
+        return "a dataset of which nothing was written"
+    return None
+
+
+class Hdf5Datasets(VirtualFile):
+    """Datasets of a file that are read and converted by h5py.
+
+    Parameters
+    ----------
+    path : Path or RemotePath
+    stored : Stored
+        The file, which tells whether it has changed.
+    datasets : sequence
+        The datasets.
+    """
+
+    def __init__(self, path: Place, stored: Stored, datasets: Sequence[_Dataset]) -> None:
+        super().__init__(str(path), [each.nbytes for each in datasets])
+        self._path, self._stored, self._datasets = path, stored, tuple(datasets)
+        self._open: list[tuple[Any, ExitStack]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": []}  # each process opens the file itself
+
+    def identity(self) -> str:
+        """Return the digest of the file."""
+        return self._stored.identity()["digest"]
+
+    def copy(self, index: int, start: int, memory: memoryview) -> None:
+        """Read bytes of a dataset: boxes of its elements, one after another."""
+        self._stored.check_unchanged()
+        dataset, size = self._datasets[index], self._datasets[index].dtype.itemsize
+        first, stop = start // size, -(-(start + memory.nbytes) // size)
+        found = np.empty((stop - first) * size, np.uint8)
+        at = 0
+        for box in boxes_of(dataset.shape or (1,), first, stop - first):
+            rows = slice(box.start, box.stop)
+            part = self._read(dataset, (*box.prefix, rows) if dataset.shape else ())
+            found[at : at + part.nbytes] = part
+            at += part.nbytes
+        skipped = start - first * size
+        memory[:] = found[skipped : skipped + memory.nbytes].data
+
+    def _read(self, dataset: _Dataset, where: tuple[int | slice, ...]) -> np.ndarray[Any, Any]:
+        try:
+            numbers = self._tree()[dataset.path].astype(dataset.dtype)[where]
+        except _BROKEN as error:
+            raise CheckpointError(
+                f"{self.name}: tensor {brief(dataset.name, 200)} cannot be read: {error!s:.200}"
+            ) from None
+        return np.ascontiguousarray(numbers).reshape(-1).view(np.uint8)
+
+    def _tree(self) -> Any:
+        """Return the root group of the file, which stays open in this process."""
+        if not self._open:
+            stack = ExitStack()
+            file, stored = stack.enter_context(opened(self._path))
+            part, _, _ = hdf5_part(file, stored.size)
+            self._open.append((stack.enter_context(_h5py().File(part, "r")), stack))
+        return self._open[0][0]
