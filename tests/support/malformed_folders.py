@@ -98,7 +98,7 @@ def _nothing(folder: Path) -> Path:
 def _empty(folder: Path) -> None: ...
 
 
-@_folder("folder of an old pickle", "pytorch_model.bin: no zip archive, as PyTorch writes since")
+@_folder("folder of an old pickle", "pytorch_model.bin: no file of PyTorch but text")
 def _pickles(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"PK")
 
