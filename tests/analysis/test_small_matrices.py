@@ -77,6 +77,11 @@ def test_a_spectrum_is_what_its_parts_find(shape, dtype):
     assert found.moments.kurtosis == elements.kurtosis
     assert np.array_equal(found.moments.row_norms, elements.row_norms)
     measures = statistics.measures_from_values(
-        values.values, values.errors, shape, elements.fro_norm, floor=values.floor
+        values.values,
+        values.errors,
+        shape,
+        elements.fro_norm,
+        floor=values.floor,
+        extremes=statistics.Extremes.of(elements),
     )
     assert found.measures == measures

@@ -93,7 +93,7 @@ class NoiseEdge(NamedTuple):
     clear
         Number of values above the threshold.
     uneven
-        True if the bulk is not that of even noise.
+        True if the bulk, without all values above `edge`, is not that of even noise.
     """
 
     threshold: float
@@ -146,6 +146,7 @@ def noise_edge(
     most = min(shape) - mp.MIN_VALUES
     k = min(bulk.above(edge), most)
     found = bulk.threshold(k, 0)
+    uneven = found.growth > (UNEVEN + UNEVEN_SMALL / min(shape)) * width
     for _ in range(_ROUNDS):
         clear = bulk.above(found.threshold)
         if clear >= k:
@@ -160,7 +161,6 @@ def noise_edge(
         if min(clear, most) <= k:
             break
         k = min(clear, most)
-    uneven = found.growth > (UNEVEN + UNEVEN_SMALL / min(shape)) * width
     return NoiseEdge(found.threshold, found.growth, clear, uneven)
 
 
