@@ -242,10 +242,12 @@ class Tolerant(Inert):
 def _plain_parts(key: object, most: int) -> list[object]:
     """Return the parts of nested tuples, without placeholders and names; at most so many."""
     parts, pending = list[object](), [key]
-    while pending:
+    for _ in range(most):  # tuples of one tuple twice have 2**60 parts
+        if not pending:
+            return parts
         part = pending.pop()
-        if type(part) is tuple and len(parts) + len(pending) + len(part) <= most:
+        if type(part) is tuple:
             pending += part
         elif not isinstance(part, Placeholder | Name):
             parts.append(part)
-    return parts
+    return [key]  # a nested tuple, which is refused
