@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support.noise_rows import KINDS, rounded_to_bf16
+from tests.support.noise_rows import KINDS
+from tests.support.noises import NOISES, Noise, autoregressive, scaled_lines
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], Array]
@@ -24,48 +25,36 @@ def correlated(rng: np.random.Generator, shape: tuple[int, ...], rho: float) -> 
     return noise
 
 
-def _rows(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
-    return rng.standard_normal(shape) * np.exp(0.3 * rng.standard_normal((shape[0], 1)))
+def _of_noise(noise: Noise) -> Shaped:
+    return lambda rng, shape: noise(rng, *shape)
 
 
-def _columns(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
-    return rng.standard_normal(shape) * np.exp(0.3 * rng.standard_normal(shape[1]))
-
-
-def _int4(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+def _rounded_to_int4(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     x = rng.standard_normal(shape)
     step = np.abs(x).max() / 7
     return np.asarray(np.round(x / step) * step)
 
 
-def _change_of_bf16(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
-    before = 0.02 * rng.standard_normal(shape)
-    after = before + 2e-4 * rng.standard_normal(shape)
-    return rounded_to_bf16(after) - rounded_to_bf16(before)
-
-
-def _error_of_int4(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
-    x = rng.standard_normal(shape) * np.exp(0.3 * rng.standard_normal((shape[0], 1)))
-    step = np.abs(x).max(axis=1, keepdims=True) / 7
-    return np.asarray(np.round(x / step) * step - x)
+def _product(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    m, n = shape
+    return rng.standard_normal((m, min(shape))) @ rng.standard_normal((min(shape), n))
 
 
 MATRICES: dict[str, Shaped] = {
-    "Gaussian": KINDS["gaussian"],
-    "uniform": KINDS["uniform"],
-    "Laplace": KINDS["laplace"],
-    "Student 5": KINDS["student"],
-    "Student 3": KINDS["heavy"],
-    "sparse, 5 %": lambda rng, shape: rng.standard_normal(shape) * (rng.random(shape) < 0.05),
-    "uneven rows": _rows,
-    "uneven columns": _columns,
-    "AR(1) 0.3 along rows": lambda rng, shape: correlated(rng, shape, 0.3),
-    "rounded to bf16": KINDS["bf16"],
-    "rounded to 4 bits": _int4,
-    "change of a bf16 model": _change_of_bf16,
-    "error of 4 bits per row": _error_of_int4,
+    **{name: _of_noise(noise) for name, noise in NOISES.items()},
+    "weights in bfloat16": KINDS["bf16"],
+    "weights in 4 bits": _rounded_to_int4,
 }
 """Matrices of noise in which nothing stands out."""
+
+STRUCTURED: dict[str, Shaped] = {
+    "rows by exp(z)": _of_noise(scaled_lines(1.0, 0.0)),
+    "both by exp(z)": _of_noise(scaled_lines(1.0, 1.0)),
+    "AR(1) .9 along rows": _of_noise(autoregressive(0.9, along_rows=True)),
+    "Student 1.5": lambda rng, shape: rng.standard_t(1.5, shape),
+    "product of two Gaussian": _product,
+}
+"""Matrices without a planted direction whose values spread further than any noise above."""
 
 
 def series(blocks: int, count: int) -> dict[str, Draw]:

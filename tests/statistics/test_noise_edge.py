@@ -152,3 +152,15 @@ def test_large_rows_columns_and_entries_do_not_count_as_directions():
             A[7, 7] = 40.0
         assert significant(A) == 0
         assert significant(A, elements=False) == 1  # not to be told from a direction
+
+
+def test_bulks_whose_median_is_zero() -> None:
+    """The values above the bulk left out, most of the others of a very sparse matrix are zero."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        for shape in ((24, 24), (48, 48), (12, 40)):
+            for share in (0.01, 0.03, 0.1):
+                A = rng.standard_normal(shape) * (rng.random(shape) < share)
+                for effort in ("exact", "top", "density"):
+                    count = ss.spectrum(A, effort=effort, k=4).get("mp_outliers")
+                    assert count is None or count.value >= 0

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -73,7 +74,7 @@ def int4_rounding(rng: np.random.Generator, m: int, n: int) -> Array:
 
 def block_rounding(rng: np.random.Generator, m: int, n: int) -> Array:
     """The error of Gaussian weights in blocks of 4 bits, whose scale is their largest / -8."""
-    weights = rng.standard_normal((m, n)).reshape(m, -1, min(n, 32))
+    weights = rng.standard_normal((m, n)).reshape(m, -1, math.gcd(n, 32))
     where = np.abs(weights).argmax(axis=2, keepdims=True)
     scale = np.take_along_axis(weights, where, axis=2) / -8
     codes = np.clip(np.round(weights / scale), -8, 7)
