@@ -59,7 +59,9 @@ std::string version_of(const Library& library) {
 void fail_unless(bool succeeded, const char* call, LibraryStatus status, const std::string& name) {
   if (succeeded) return;
   cudaGetLastError();  // which a later check would take for its own
-  throw DeviceError(std::string(call) + ": status " + std::to_string(status) + " (" + name + ")");
+  const bool lacks_memory = name.ends_with("_ALLOC_FAILED");
+  throw DeviceError(std::string(call) + ": status " + std::to_string(status) + " (" + name + ")" +
+                    (lacks_memory ? ", the device has too little free memory" : ""));
 }
 
 // cuSOLVER has no function for it.
