@@ -117,11 +117,10 @@ def randomized_svd(
         Rank; at most min(m, n).
     passes : int, optional
         Products A^T (A X), each one read of A, all of whose blocks are kept: by default 5, or 3
-        where k is at least a tenth of min(m, n). One read before looks at the norm and for NaN, and
-        one after, of k + oversampling + 10 columns, measures the answer; `passes` of the result
-        counts these two as well. Where all this costs more
-        than a decomposition of A itself, the exact methods of :func:`sigmascope.svds` take its
-        place.
+        where k is at least a tenth of min(m, n). The result has them as `steps`. One read before
+        looks at the norm and for NaN, and one after, of k + oversampling + 10 columns, measures the
+        answer; `passes` of the result counts these two as well. Where all this costs more than a
+        decomposition of A itself, the exact methods of :func:`sigmascope.svds` take its place.
     oversampling : int, optional
         The block has k + oversampling columns; 10 by default, and at most min(m, n) in all.
     precision, seed, **options
@@ -271,4 +270,5 @@ class _Asked:
             num_threads=call.threads,
             fro_norm=float(np.sqrt(result["fro2"])),
             notes=call.device.notes + (_CONTRADICTED,) * result["contradicted"],
+            steps=result["steps"],
         ).scaled(result["unit"])

@@ -124,14 +124,13 @@ def svds(
         Block Krylov, or the eigenvectors of the whole Gram matrix (exact, costs m n^2), or the
         cheaper of the two.
     max_passes : int
-        Krylov steps, one read of A each, after which to stop without convergence. `passes` of the
-        result counts every read: also the one before the search, and those of the answer, one or
-        two. A search ends
-        sooner where its basis would be the whole space, or its work two fifths of that of a full
-        decomposition (a quarter below order 256): the Gram matrix takes its place, if there is
-        memory for it, and a note says so. So it does at once where k is at least a quarter of
-        min(m, n). Both together take about twice a full decomposition at most. Below order 128 a
-        search may take all of that work.
+        Krylov steps, one read of A each, after which to stop without convergence. The result has
+        them as `steps`; its `passes` counts every read: also the one before the steps, and those of
+        the answer, one or two. A search ends sooner where its basis would be the whole space, or
+        its work two fifths of that of a full decomposition (a quarter below order 256): the Gram
+        matrix takes its place, if there is memory for it, and a note says so. So it does at once
+        where k is at least a quarter of min(m, n). Both together take about twice a full
+        decomposition at most. Below order 128 a search may take all of that work.
     block : int, optional
         Columns per Krylov step; by default those of least cost
         (:mod:`sigmascope._execution.costs`).
@@ -158,13 +157,13 @@ def svds(
     -------
     SVD
         U (m, k), s (k,) descending, Vt (k, n) in `precision`, with the residuals (sigma), the
-        error bound of each value (sigma), passes and whether it converged. Where A is an array of
-        CuPy or torch on a GPU, or made of such arrays of one library, U and Vt are arrays of that
-        library on that GPU, float32 or float64, and Vt is a transposed view; all else is NumPy's,
-        vectors for arrays of other libraries included (a note says so). Where A is a tensor of
-        torch on the host, or a sequence of them, U, s and Vt are tensors too, without a copy; s is
-        float64 whatever U is (``U * s.to(U.dtype) @ Vt``), and residuals and errors are NumPy's.
-        No gradients are propagated: a tensor that requires them is detached, and no result
+        error bound of each value (sigma), steps, passes and whether it converged. Where A is an
+        array of CuPy or torch on a GPU, or made of such arrays of one library, U and Vt are arrays
+        of that library on that GPU, float32 or float64, and Vt is a transposed view; all else is
+        NumPy's, vectors for arrays of other libraries included (a note says so). Where A is a
+        tensor of torch on the host, or a sequence of them, U, s and Vt are tensors too, without a
+        copy; s is float64 whatever U is (``U * s.to(U.dtype) @ Vt``), and residuals and errors are
+        NumPy's. No gradients are propagated: a tensor that requires them is detached, and no result
         requires them. The residuals are of both sides, and measured by products that the search
         had no part in, with 48 units of roundoff for their own rounding. What is not orthonormal,
         or holds more than ||A||_F, has not converged.
@@ -254,7 +253,8 @@ def svds(
         raise ValueError(f"block must be at least 1, not {block}")
     asked = SVDRequest(k, tol, vectors, method, max_passes, block, arguments.resolve_seed(seed))
     if stack.is_single:
-        return in_kind_of(A, told(with_evidence(asked.compute(a, call), call, tol), tol))
+        top = with_evidence(asked.compute(a, call), call, tol)
+        return in_kind_of(A, told(top, tol, max_passes))
     kept = 8 * sum(a.shape) * k if vectors else 0
     found = svd_stack(
         run_stack("svds", stack, asked.compute, call, asked.suffices, kept),

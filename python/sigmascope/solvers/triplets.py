@@ -89,7 +89,8 @@ def triplets(
     call = replace(call, progress=going_on(call.progress, result["reads"] * a.nbytes))
     every = svds_by_gram(a, k, tol, vectors, seed, call, started, result["s"])
     passes = every.passes + result["reads"]
-    return replace(every, passes=passes, notes=(*krylov_notes(result), GIVEN_UP, *every.notes))
+    notes = (*krylov_notes(result), GIVEN_UP, *every.notes)
+    return replace(every, passes=passes, steps=result["steps"], notes=notes)
 
 
 def choose_block(
