@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_overloads
 
 import pytest
 from tests.support.sources import PACKAGE, ROOT
@@ -45,19 +47,82 @@ def largest(weights: npt.NDArray[np.float32]) -> float:
     every = ss.svdvals(weights)
     U, s, Vt = ss.svds([weights, weights], 2)
     return float(s[0] + every.values[0] + U[0].sum() + close + result.s[0])
+
+
+def failed(stack: npt.NDArray[np.float32]) -> int:
+    found: ss.SVDStack = ss.svds(stack, 2)
+    count = len(ss.svds([stack, stack]).failures) + len(ss.svds(stack).failures)
+    spectra = ss.spectrum(stack, effort="exact")
+    return count + len(spectra.failures) + int(np.sum(found.converged)) + bool(spectra.converged)
 """
+
+HEAD = "import numpy as np\nimport sigmascope as ss\nA = np.ones((9, 6))\n"
+
+KINDS = (
+    HEAD
+    + """
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+import numpy.typing as npt
+
+class Sparse:
+    def tocsr(self, copy: bool = False) -> object: ...
+
+class Operator:
+    def matvec(self, vector: npt.NDArray[Any]) -> object: ...
+
+stack, deep = np.ones((2, 9, 6)), np.ones((2, 2, 9, 6))
+rows: list[list[float]] = [[1.0, 2.0], [3.0, 4.0]]
+path, sparse, operator = Path("a.npy"), Sparse(), Operator()
+matrices: Sequence[ss.Matrix] = [ss.matrix(A)]
+factors: ss.LowRank = ss.low_rank(A, 2).factors
+table: object = None
+anything: Any = A
+unknown: npt.NDArray[np.float32] = np.ones((9, 6), np.float32)
+"""
+)
+
+FUNCTIONS = {
+    "svds({}, 2)": ("SVD", "SVDStack"),
+    "randomized_svd({}, 2)": ("SVD", "SVDStack"),
+    "svdvals({})": ("SingularValues", "SingularValuesStack"),
+    "spectral_density({}, seed=1)": ("Density", "Stack[Density]"),
+    "spectrum({}, measures='alpha')": ("Spectrum", "Stack[Spectrum]"),
+}
+"""Each function that takes stacks: its result of one matrix, and of a stack."""
+
+ONE = ["A", "A.T", "A.astype(np.float32)", "ss.matrix(A)", "'a.npy'", "path", "rows"]
+MANY = ["stack", "deep", "matrices", "[A, A]", "[ss.matrix(A)]", "[unknown, unknown]"]
+NOT_KNOWN = ["unknown", "unknown.T @ unknown", "np.stack([A, A])", "anything", "table"]
+ELSEWHERE = {"sparse": ["svds", "randomized_svd"], "operator": ["svds", "randomized_svd"]}
+ELSEWHERE["factors"] = ["spectrum"]
+
+
+def calls_of_each_kind() -> Iterator[tuple[str, str]]:
+    """Give a call of each function with each kind of argument, and the type of its result."""
+    for call, (one, many) in FUNCTIONS.items():
+        kinds = {one: ONE, many: MANY, "Any": NOT_KNOWN}
+        name = call.split("(")[0]
+        kinds[one] = ONE + [argument for argument, names in ELSEWHERE.items() if name in names]
+        for result, arguments in kinds.items():
+            yield from ((f"ss.{call.format(argument)}", result) for argument in arguments)
+
+
+MATCHES = 'matches argument types "ndarray[tuple[int, int], dtype[float64]]"'
+"""The argument that is wrong is not named where an overload is looked for: its type is."""
 
 WRONG = [
     ("ss.svds(A, 2, num_thread=2)", 'Unexpected keyword argument "num_thread"'),
     ("ss.svds(A, 2, n_iter=2)", 'Unexpected keyword argument "n_iter"'),
     ("ss.svds(A, 2, fingerprint=0)", 'Unexpected keyword argument "fingerprint"'),
-    ("ss.svds(A, 2, num_threads=2.5)", 'Argument "num_threads" to "svds" has incompatible type'),
-    ("ss.svds(A, 2, tol='small')", 'Argument "tol" to "svds" has incompatible type "str"'),
-    ("ss.svdvals(A, memory_limit=[])", 'Argument "memory_limit" to "svdvals" has incompatible'),
-    ("ss.randomized_svd(A)", 'Missing positional argument "k"'),
-    ("ss.spectral_density(A, progress=True)", 'Argument "progress" to "spectral_density" has'),
+    ("ss.svds(A, 2, num_threads=2.5)", f'No overload variant of "svds" {MATCHES}, "int", "float"'),
+    ("ss.svds(A, 2, tol='small')", f'No overload variant of "svds" {MATCHES}, "int", "str"'),
+    ("ss.svdvals(A, memory_limit=[])", f'No overload variant of "svdvals" {MATCHES}, "list[Never]'),
+    ("ss.randomized_svd(A)", 'No overload variant of "randomized_svd" matches argument type'),
+    ("ss.spectral_density(A, progress=True)", f'variant of "spectral_density" {MATCHES}, "bool"'),
     ("ss.moments(A, precision='float64')", 'Unexpected keyword argument "precision"'),
-    ("ss.spectrum(A, device=0)", 'Argument "device" to "spectrum" has incompatible type "int"'),
+    ("ss.spectrum(A, device=0)", f'No overload variant of "spectrum" {MATCHES}, "int"'),
     ("ss.trajectory(['a'], include=3)", 'Argument "include" to "trajectory" has incompatible'),
     ("ss.reference(['a'], n_jobs=3)", 'Unexpected keyword argument "n_jobs"'),
     ("ss.reference(['a']).place('b', effor='top')", 'Unexpected keyword argument "effor"'),
@@ -91,21 +156,22 @@ def written_pages(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def test_a_users_file_is_checked(tmp_path: Path) -> None:
-    """One run of mypy: a file of right lines, one of wrong lines, and the Python of every page."""
+    """One run of mypy: right lines, wrong lines, kinds of arguments, the Python of every page."""
     pytest.importorskip("mypy")
-    right, wrong = tmp_path / "right.py", tmp_path / "wrong.py"
+    right, wrong, kinds = (tmp_path / f"{name}.py" for name in ("right", "wrong", "kinds"))
     pages = dict(written_pages(tmp_path))
     assert {"README.md", "docs/tour.md", "docs/notebooks/one-matrix.md"} <= {*pages.values()}
     right.write_text(RIGHT)
-    head = "import numpy as np\nimport sigmascope as ss\nA = np.ones((9, 6))\n"
-    wrong.write_text(head + "".join(f"{line}\n" for line, _ in WRONG))
+    wrong.write_text(HEAD + "".join(f"{line}\n" for line, _ in WRONG))
+    calls = dict(calls_of_each_kind())
+    kinds.write_text(KINDS + "".join(f"reveal_type({call})\n" for call in calls))
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--no-pretty"),
             *("--no-error-summary", "--cache-dir", str(tmp_path / "cache")),
             *("--follow-imports", "silent", "--ignore-missing-imports"),
             *PAGES_MAY,
-            *map(str, (right, wrong, *pages)),
+            *map(str, (right, wrong, kinds, *pages)),
         ],
         cwd=tmp_path,
         env={"MYPYPATH": str(PACKAGE.parent), "PATH": ""},
@@ -117,10 +183,28 @@ def test_a_users_file_is_checked(tmp_path: Path) -> None:
     assert not done.stderr
     assert done.returncode == 1
     told = [pages.get(tmp_path / line.split(":")[0], "") + line for line in told]
-    by_line = {int(line.split(":")[1]): line for line in told if line.startswith("wrong.py")}
+    by_line: dict[int, str] = {}  # a wrong keyword of overloads has two errors
+    for line in told:
+        if line.startswith("wrong.py"):
+            number = int(line.split(":")[1])
+            by_line[number] = by_line.get(number, "") + line
     assert [line for line in told if not line.startswith("wrong.py")] == []
-    for number, (line, message) in enumerate(WRONG, head.count("\n") + 1):
+    for number, (line, message) in enumerate(WRONG, HEAD.count("\n") + 1):
         assert message in by_line.get(number, ""), f"{line}: {by_line.get(number)}"
+    revealed = re.findall(r"^kinds.py:.*Revealed type is \"(.*)\"", done.stdout, re.MULTILINE)
+    types = [re.sub(r"sigmascope\.[a-z_.]*", "", name) for name in revealed]
+    assert dict(zip(calls, types, strict=True)) == calls
+
+
+@pytest.mark.parametrize("call", FUNCTIONS)
+def test_overloads_have_the_options_of_the_function(call: str) -> None:
+    function = getattr(ss, call.split("(")[0])
+    own = [*inspect.signature(function.__wrapped__, follow_wrapped=False).parameters.values()]
+    overloads = get_overloads(function.__wrapped__)
+    assert len(overloads) == 4
+    for overload in overloads:
+        parameters = [*inspect.signature(overload).parameters.values()]
+        assert [parameters[0].replace(annotation="Any"), *parameters[1:]] == own
 
 
 def test_the_package_says_that_it_is_typed() -> None:

@@ -251,11 +251,34 @@ def test_no_convergence_is_said_and_the_bounds_hold(device: str) -> None:
     n = 400 if device == "cpu" else 120
     A, sigma = ks.gaussian(n, n)
     options: dict[str, Any] = {"block": 8, "max_passes": 4, "device": device}
-    with pytest.warns(ss.ConvergenceWarning, match="did not converge to tol = 1e-10 in"):
+    told = r"did not converge to tol = 1e-10 in the 4 steps that max_passes allows \(6 reads of A\)"
+    with pytest.warns(ss.ConvergenceWarning, match=told):
         result = ss.svds(A, 8, tol=1e-10, method="krylov", **options)
     assert not result.converged
+    assert (result.steps, result.passes) == (4, 6)
     check_values(result, sigma)
     assert np.max(np.abs(result.s - sigma[:8])) > 1e-3 * sigma[0]  # the bounds had work to do
+
+
+def test_steps_are_what_the_limit_counts_and_passes_are_all_reads() -> None:
+    A, _ = ks.gaussian(300, 200)
+    for limit in (1, 2, 5):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ss.ConvergenceWarning)
+            top = ss.svds(A, 5, tol=1e-9, max_passes=limit)
+        few = ss.randomized_svd(A, 5, passes=limit)
+        for result in (top, few):
+            assert (result.steps, result.passes) == (limit, limit + 2)
+            assert f"{limit} step" in repr(result)
+            assert f", {limit + 2} reads, " in repr(result)
+    assert ss.svds(A, 5, method="gram").steps == 0
+
+
+def test_a_search_that_was_given_up_has_its_steps() -> None:
+    A, _ = ks.gaussian(300, 200)
+    result = ss.svds(A, 40, tol=1e-10, method="krylov")
+    assert any("Gram matrix took its place" in note for note in result.notes)
+    assert 0 < result.steps < result.passes
 
 
 def test_a_basis_restarted_for_memory_reaches_the_same_values() -> None:

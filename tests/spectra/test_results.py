@@ -66,6 +66,13 @@ def test_svd_unpacks_as_numpy_does(svd):
     assert "NOT converged" in repr(dataclasses.replace(svd, converged=False))
 
 
+def test_representations_count_steps_and_reads(svd, spectrum):
+    assert "converged, 7 reads, float64" in repr(svd)
+    assert "converged, 5 steps, 7 reads, float64" in repr(dataclasses.replace(svd, steps=5))
+    assert "1 step, 1 read," in repr(dataclasses.replace(svd, steps=1, passes=1))
+    assert f"converged, {spectrum.passes} reads, " in repr(spectrum)
+
+
 def test_results_are_frozen(svd):
     with pytest.raises(dataclasses.FrozenInstanceError):
         svd.passes = 3

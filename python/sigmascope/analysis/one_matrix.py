@@ -20,8 +20,8 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.gram import fits_gram
 from sigmascope.solvers.krylov import GIVEN_UP, KrylovSettings, krylov_notes, triplets_of
 from sigmascope.solvers.moments import element_moments
-from sigmascope.solvers.svds import triplets
 from sigmascope.solvers.svdvals import every_value
+from sigmascope.solvers.triplets import triplets
 from sigmascope.spectra import Density, Moments, Spectrum, statistics
 from sigmascope.spectra.units import beyond, scaled, scaled_errors
 

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
 from sigmascope._execution import arguments
 from sigmascope._execution.keywords import SpectrumOptions
 from sigmascope._host.keywords import public
-from sigmascope.matrices.stacks import stack_of
+from sigmascope.matrices.stacks import ArrayOfAnyShape, ManyMatrices, OneMatrix, stack_of
 from sigmascope.solvers.stacked import run_stack
-from sigmascope.spectra import Spectrum
+from sigmascope.spectra import Spectrum, Stack
 from sigmascope.spectra.statistics import Extremes
 
 from .admission import Asked
@@ -21,6 +21,74 @@ from .requested import REQUESTED, check_measures
 from .routes import EFFORTS
 
 __all__ = ["EFFORTS", "REQUESTED", "spectrum"]
+
+
+@overload
+def spectrum(
+    A: ArrayOfAnyShape,
+    *,
+    effort: str = "density",
+    k: int = 64,
+    tol: float = 1e-3,
+    max_passes: int = 300,
+    accuracy: str = "reference",
+    measures: str | Sequence[str] = (),
+    seed: int | None = 0,
+    vectors: bool = False,
+    elements: bool = True,
+    **options: Unpack[SpectrumOptions],
+) -> Any: ...
+
+
+@overload
+def spectrum(
+    A: OneMatrix | LowRank,
+    *,
+    effort: str = "density",
+    k: int = 64,
+    tol: float = 1e-3,
+    max_passes: int = 300,
+    accuracy: str = "reference",
+    measures: str | Sequence[str] = (),
+    seed: int | None = 0,
+    vectors: bool = False,
+    elements: bool = True,
+    **options: Unpack[SpectrumOptions],
+) -> Spectrum: ...
+
+
+@overload
+def spectrum(
+    A: ManyMatrices,
+    *,
+    effort: str = "density",
+    k: int = 64,
+    tol: float = 1e-3,
+    max_passes: int = 300,
+    accuracy: str = "reference",
+    measures: str | Sequence[str] = (),
+    seed: int | None = 0,
+    vectors: bool = False,
+    elements: bool = True,
+    **options: Unpack[SpectrumOptions],
+) -> Stack[Spectrum]: ...
+
+
+@overload
+def spectrum(
+    A: Any,
+    *,
+    effort: str = "density",
+    k: int = 64,
+    tol: float = 1e-3,
+    max_passes: int = 300,
+    accuracy: str = "reference",
+    measures: str | Sequence[str] = (),
+    seed: int | None = 0,
+    vectors: bool = False,
+    elements: bool = True,
+    **options: Unpack[SpectrumOptions],
+) -> Any: ...
 
 
 @public
@@ -37,7 +105,7 @@ def spectrum(
     vectors: bool = False,
     elements: bool = True,
     **options: Unpack[SpectrumOptions],
-) -> Spectrum | Any:
+) -> Spectrum | Stack[Spectrum]:
     """Compute every measure that an effort allows, each with its error.
 
     Parameters

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Never, Protocol
 
 import numpy as np
 
@@ -13,6 +14,43 @@ from .arrays import check_unmasked
 from .matrix import Matrix
 from .products import Products, products_of
 from .sources import array_of, matrix
+
+ArrayOfAnyShape = np.ndarray[tuple[Never, Never], np.dtype[Any]]
+"""An array whose type does not say how many axes it has, as NDArray: a matrix or a stack.
+
+An axis never has the type Never, so that this matches an unknown shape alone. It comes before the
+others, since a checker takes an unknown shape for any shape.
+"""
+
+Array2D = np.ndarray[tuple[int, int], np.dtype[Any]]
+
+OneMatrix = Matrix | str | os.PathLike[str] | Array2D | Sequence[Sequence[float]]
+"""Type checkers take these for one matrix."""
+
+ManyMatrices = (
+    Sequence[Matrix]
+    | Sequence[Array2D]
+    | np.ndarray[tuple[int, int, int, *tuple[int, ...]], np.dtype[Any]]
+)
+"""Type checkers take these for a stack: a list of NDArray too, whose arrays may be rows."""
+
+
+class SparseMatrix(Protocol):
+    """A sparse matrix of SciPy."""
+
+    def tocsr(self) -> Any:
+        """Return the matrix in compressed rows."""
+
+
+class HasProducts(Protocol):
+    """A linear operator, as those of SciPy."""
+
+    def matvec(self, x: Any, /) -> Any:
+        """Return the product with a vector."""
+
+
+ByProducts = SparseMatrix | HasProducts
+"""One matrix that is known by its products."""
 
 
 @dataclass(frozen=True, slots=True)

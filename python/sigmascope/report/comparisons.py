@@ -108,7 +108,7 @@ def _problems(out: Console, comparison: Comparison) -> None:
     listed(
         out,
         "Did not converge (the errors hold all the same):",
-        [f"{row['name']}: {row['passes']} passes" for row in comparison.unconverged],
+        [f"{row['name']}: {counted(row['passes'], 'read')}" for row in comparison.unconverged],
     )
     by_reason(out, "Without a count above noise:", _without_edge(comparison.analysed))
     listed(out, "Identical:", [fold.text for fold in fold_names(comparison.verdict.identical)])

@@ -48,7 +48,9 @@ def show_extraction(out: Console, extraction: Extraction) -> None:
     ):
         lines = [(row["name"], row["reason"] or "") for row in chosen]
         by_reason(out, title, lines, more, {row["name"]: row["delta_fro_norm"] for row in chosen})
-    unconverged = [f"{row['name']}: {row['passes']} passes" for row in extraction.unconverged]
+    unconverged = [
+        f"{row['name']}: {counted(row['passes'], 'read')}" for row in extraction.unconverged
+    ]
     listed(out, "Search or criterion not reached (what remains is right):", unconverged)
     listed(out, "Remarks:", list(extraction.notes))
     _totals(out, extraction)

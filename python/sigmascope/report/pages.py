@@ -223,7 +223,7 @@ def _problems(out: Console, scan: Scan) -> None:
     listed(
         out,
         "Did not converge (the errors hold all the same):",
-        [f"{row['name']}: {row['passes']} passes" for row in scan.unconverged],
+        [f"{row['name']}: {counted(row['passes'], 'read')}" for row in scan.unconverged],
     )
     listed(out, "Remarks:", list(scan.notes))
 

@@ -7,25 +7,35 @@ import warnings
 
 import numpy as np
 
+from sigmascope._display.text import counted
 from sigmascope.errors import ConvergenceWarning
 from sigmascope.spectra import SVD, SVDStack
+from sigmascope.spectra.results import steps_and_reads
 
 from .stacked import listed, not_converged
 
 
-def told(top: SVD, tol: float) -> SVD:
+def told(top: SVD, tol: float, max_passes: int) -> SVD:
     """Warn the caller of svds if the tolerance was not reached."""
     if not top.converged:
         of, judged = ("error", top.errors) if top.U is None else ("residual", top.residuals)
         with np.errstate(invalid="ignore"):
             worst = float(np.max(judged / max(float(top.s[0]), 2.0**-1074)))
         warnings.warn(
-            f"svds did not converge to tol = {tol:g} in {top.passes} passes: the worst {of} is "
-            f"{worst:.2g} sigma_1; the error bounds hold all the same",
+            f"svds did not converge to tol = {tol:g} in {_course(top, max_passes)}: the worst {of} "
+            f"is {worst:.2g} sigma_1; the error bounds hold all the same",
             ConvergenceWarning,
             stacklevel=4,
         )
     return top
+
+
+def _course(top: SVD, max_passes: int) -> str:
+    """Return the steps and the reads of a search; the limit is named if the search ended by it."""
+    if top.steps < max_passes:
+        return steps_and_reads(top.steps, top.passes) + " of A"
+    steps, reads = counted(top.steps, "step"), counted(top.passes, "read")
+    return f"the {steps} that max_passes allows ({reads} of A)"
 
 
 def stack_told(found: SVDStack, tol: float) -> SVDStack:

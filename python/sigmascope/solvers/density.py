@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
 import numpy as np
 
@@ -19,10 +19,58 @@ from sigmascope._execution.rounding import DENSITIES
 from sigmascope._host.keywords import public
 from sigmascope._host.results import Problem, QuadratureRule
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.matrices.stacks import stack_of
-from sigmascope.spectra import Density
+from sigmascope.matrices.stacks import ArrayOfAnyShape, ManyMatrices, OneMatrix, stack_of
+from sigmascope.spectra import Density, Stack
 
 from .stacked import run_stack
+
+
+@overload
+def spectral_density(
+    A: ArrayOfAnyShape,
+    *,
+    passes: int = 12,
+    probes: int = 32,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> Any: ...
+
+
+@overload
+def spectral_density(
+    A: OneMatrix,
+    *,
+    passes: int = 12,
+    probes: int = 32,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> Density: ...
+
+
+@overload
+def spectral_density(
+    A: ManyMatrices,
+    *,
+    passes: int = 12,
+    probes: int = 32,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> Stack[Density]: ...
+
+
+@overload
+def spectral_density(
+    A: Any,
+    *,
+    passes: int = 12,
+    probes: int = 32,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> Any: ...
 
 
 @public
@@ -34,7 +82,7 @@ def spectral_density(
     precision: str | None = None,
     seed: int | None = 0,
     **options: Unpack[ComputeOptions],
-) -> Density | Any:
+) -> Density | Stack[Density]:
     """Estimate the distribution of all singular values from a few passes.
 
     Parameters

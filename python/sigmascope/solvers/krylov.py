@@ -229,6 +229,7 @@ def triplets_of(
         notes=call.device.notes
         + tolerance_note(settings.tol, call.precision)
         + krylov_notes(result),
+        steps=result["steps"],
     ).scaled(result["unit"])
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
 import numpy as np
 
@@ -17,8 +17,14 @@ from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.keywords import public
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.matrices.stacks import stack_of
-from sigmascope.spectra import SVD
+from sigmascope.matrices.stacks import (
+    ArrayOfAnyShape,
+    ByProducts,
+    ManyMatrices,
+    OneMatrix,
+    stack_of,
+)
+from sigmascope.spectra import SVD, SVDStack
 
 from .gram import fits_gram, svds_by_gram
 from .krylov import floor_of
@@ -38,6 +44,58 @@ _CONTRADICTED = (
 )
 
 
+@overload
+def randomized_svd(
+    A: ArrayOfAnyShape,
+    k: int,
+    *,
+    passes: int | None = None,
+    oversampling: int | None = None,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> Any: ...
+
+
+@overload
+def randomized_svd(
+    A: OneMatrix | ByProducts,
+    k: int,
+    *,
+    passes: int | None = None,
+    oversampling: int | None = None,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> SVD: ...
+
+
+@overload
+def randomized_svd(
+    A: ManyMatrices,
+    k: int,
+    *,
+    passes: int | None = None,
+    oversampling: int | None = None,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> SVDStack: ...
+
+
+@overload
+def randomized_svd(
+    A: Any,
+    k: int,
+    *,
+    passes: int | None = None,
+    oversampling: int | None = None,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> Any: ...
+
+
 @public
 def randomized_svd(
     A: Any,
@@ -48,7 +106,7 @@ def randomized_svd(
     precision: str | None = None,
     seed: int | None = 0,
     **options: Unpack[ComputeOptions],
-) -> SVD | Any:
+) -> SVD | SVDStack:
     """Compute the best rank-k approximation that a fixed number of passes affords.
 
     Parameters
@@ -59,11 +117,10 @@ def randomized_svd(
         Rank; at most min(m, n).
     passes : int, optional
         Products A^T (A X), each one read of A, all of whose blocks are kept: by default 5, or 3
-        where k is at least a tenth of min(m, n). One read before looks at the norm and for NaN, and
-        one after, of k + oversampling + 10 columns, measures the answer; `passes` of the result
-        counts these two as well. Where all this costs more
-        than a decomposition of A itself, the exact methods of :func:`sigmascope.svds` take its
-        place.
+        where k is at least a tenth of min(m, n). The result has them as `steps`. One read before
+        looks at the norm and for NaN, and one after, of k + oversampling + 10 columns, measures the
+        answer; `passes` of the result counts these two as well. Where all this costs more than a
+        decomposition of A itself, the exact methods of :func:`sigmascope.svds` take its place.
     oversampling : int, optional
         The block has k + oversampling columns; 10 by default, and at most min(m, n) in all.
     precision, seed, **options
@@ -213,4 +270,5 @@ class _Asked:
             num_threads=call.threads,
             fro_norm=float(np.sqrt(result["fro2"])),
             notes=call.device.notes + (_CONTRADICTED,) * result["contradicted"],
+            steps=result["steps"],
         ).scaled(result["unit"])

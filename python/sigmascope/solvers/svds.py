@@ -3,26 +3,91 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
-from sigmascope._execution import arguments, costs
+from sigmascope._execution import arguments
 from sigmascope._execution.keywords import ComputeOptions
-from sigmascope._execution.memory_plan import fits_held
-from sigmascope._execution.options import CallOptions, going_on
+from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import SEARCHES
 from sigmascope._host.keywords import public
-from sigmascope.matrices.matrix import Matrix
-from sigmascope.matrices.stacks import stack_of
-from sigmascope.spectra import SVD
+from sigmascope.matrices.stacks import (
+    ArrayOfAnyShape,
+    ByProducts,
+    ManyMatrices,
+    OneMatrix,
+    stack_of,
+)
+from sigmascope.spectra import SVD, SVDStack
 
 from .convergence import stack_told, told
-from .gram import fits_gram, svds_by_gram
-from .krylov import GIVEN_UP, KrylovSettings, krylov, krylov_notes, triplets_of
 from .products import with_evidence
 from .stacked import run_stack, svd_stack
 from .tensors import in_kind_of
+from .triplets import SVDRequest
+
+
+@overload
+def svds(
+    A: ArrayOfAnyShape,
+    k: int = 6,
+    *,
+    tol: float = 1e-4,
+    vectors: bool = True,
+    method: str = "auto",
+    max_passes: int = 300,
+    block: int | None = None,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> Any: ...
+
+
+@overload
+def svds(
+    A: OneMatrix | ByProducts,
+    k: int = 6,
+    *,
+    tol: float = 1e-4,
+    vectors: bool = True,
+    method: str = "auto",
+    max_passes: int = 300,
+    block: int | None = None,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> SVD: ...
+
+
+@overload
+def svds(
+    A: ManyMatrices,
+    k: int = 6,
+    *,
+    tol: float = 1e-4,
+    vectors: bool = True,
+    method: str = "auto",
+    max_passes: int = 300,
+    block: int | None = None,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> SVDStack: ...
+
+
+@overload
+def svds(
+    A: Any,
+    k: int = 6,
+    *,
+    tol: float = 1e-4,
+    vectors: bool = True,
+    method: str = "auto",
+    max_passes: int = 300,
+    block: int | None = None,
+    precision: str | None = None,
+    seed: int | None = 0,
+    **options: Unpack[ComputeOptions],
+) -> Any: ...
 
 
 @public
@@ -38,7 +103,7 @@ def svds(
     precision: str | None = None,
     seed: int | None = 0,
     **options: Unpack[ComputeOptions],
-) -> SVD | Any:
+) -> SVD | SVDStack:
     """Compute the k largest singular values and vectors to a tolerance.
 
     Parameters
@@ -59,14 +124,13 @@ def svds(
         Block Krylov, or the eigenvectors of the whole Gram matrix (exact, costs m n^2), or the
         cheaper of the two.
     max_passes : int
-        Krylov steps, one read of A each, after which to stop without convergence. `passes` of the
-        result counts every read: also the one before the search, and those of the answer, one or
-        two. A search ends
-        sooner where its basis would be the whole space, or its work two fifths of that of a full
-        decomposition (a quarter below order 256): the Gram matrix takes its place, if there is
-        memory for it, and a note says so. So it does at once where k is at least a quarter of
-        min(m, n). Both together take about twice a full decomposition at most. Below order 128 a
-        search may take all of that work.
+        Krylov steps, one read of A each, after which to stop without convergence. The result has
+        them as `steps`; its `passes` counts every read: also the one before the steps, and those of
+        the answer, one or two. A search ends sooner where its basis would be the whole space, or
+        its work two fifths of that of a full decomposition (a quarter below order 256): the Gram
+        matrix takes its place, if there is memory for it, and a note says so. So it does at once
+        where k is at least a quarter of min(m, n). Both together take about twice a full
+        decomposition at most. Below order 128 a search may take all of that work.
     block : int, optional
         Columns per Krylov step; by default those of least cost
         (:mod:`sigmascope._execution.costs`).
@@ -93,13 +157,13 @@ def svds(
     -------
     SVD
         U (m, k), s (k,) descending, Vt (k, n) in `precision`, with the residuals (sigma), the
-        error bound of each value (sigma), passes and whether it converged. Where A is an array of
-        CuPy or torch on a GPU, or made of such arrays of one library, U and Vt are arrays of that
-        library on that GPU, float32 or float64, and Vt is a transposed view; all else is NumPy's,
-        vectors for arrays of other libraries included (a note says so). Where A is a tensor of
-        torch on the host, or a sequence of them, U, s and Vt are tensors too, without a copy; s is
-        float64 whatever U is (``U * s.to(U.dtype) @ Vt``), and residuals and errors are NumPy's.
-        No gradients are propagated: a tensor that requires them is detached, and no result
+        error bound of each value (sigma), steps, passes and whether it converged. Where A is an
+        array of CuPy or torch on a GPU, or made of such arrays of one library, U and Vt are arrays
+        of that library on that GPU, float32 or float64, and Vt is a transposed view; all else is
+        NumPy's, vectors for arrays of other libraries included (a note says so). Where A is a
+        tensor of torch on the host, or a sequence of them, U, s and Vt are tensors too, without a
+        copy; s is float64 whatever U is (``U * s.to(U.dtype) @ Vt``), and residuals and errors are
+        NumPy's. No gradients are propagated: a tensor that requires them is detached, and no result
         requires them. The residuals are of both sides, and measured by products that the search
         had no part in, with 48 units of roundoff for their own rounding. What is not orthonormal,
         or holds more than ||A||_F, has not converged.
@@ -187,9 +251,10 @@ def svds(
         raise ValueError(f"method is 'auto', 'krylov' or 'gram', not {method!r}")
     if block is not None and block < 1:
         raise ValueError(f"block must be at least 1, not {block}")
-    asked = _Asked(k, tol, vectors, method, max_passes, block, arguments.resolve_seed(seed))
+    asked = SVDRequest(k, tol, vectors, method, max_passes, block, arguments.resolve_seed(seed))
     if stack.is_single:
-        return in_kind_of(A, told(with_evidence(asked.compute(a, call), call, tol), tol))
+        top = with_evidence(asked.compute(a, call), call, tol)
+        return in_kind_of(A, told(top, tol, max_passes))
     kept = 8 * sum(a.shape) * k if vectors else 0
     found = svd_stack(
         run_stack("svds", stack, asked.compute, call, asked.suffices, kept),
@@ -199,103 +264,3 @@ def svds(
         vectors=vectors,
     )
     return in_kind_of(A, stack_told(found, tol))
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The arguments of one call of :func:`svds`, checked."""
-
-    k: int
-    tol: float
-    vectors: bool
-    method: str
-    max_passes: int
-    block: int | None
-    seed: int
-
-    def compute(self, a: Matrix, call: CallOptions) -> SVD:
-        return triplets(
-            a,
-            call,
-            self.k,
-            tol=self.tol,
-            vectors=self.vectors,
-            method=self.method,
-            max_passes=self.max_passes,
-            block=self.block,
-            seed=self.seed,
-        )
-
-    def suffices(self, a: Matrix, call: CallOptions) -> bool:
-        """Tell whether the memory allows every method, and a basis of min(m, n) columns."""
-        if not fits_gram(a, self.k, call, complete=True):
-            return False
-        block = _block(a, self.k, self.tol, self.block, call, self.max_passes)
-        if _by_gram(a, self.k, block, self.tol, self.method, call):
-            return True
-        settings = KrylovSettings(
-            a.shape, self.k, self.tol, block, call.precision, self.vectors, density=False
-        )
-        return fits_held(a, call, settings.grown_need(settings.columns, min(a.shape)))
-
-
-def triplets(
-    a: Matrix,
-    call: CallOptions,
-    k: int,
-    *,
-    tol: float,
-    seed: int,
-    vectors: bool = True,
-    method: str = "auto",
-    max_passes: int = 300,
-    block: int | None = None,
-) -> SVD:
-    """:func:`sigmascope.svds` of arguments that are checked, without a warning."""
-    b = _block(a, k, tol, block, call, max_passes)
-    started = time.perf_counter()
-    if _by_gram(a, k, b, tol, method, call):
-        return svds_by_gram(a, k, tol, vectors, seed, call, started)
-    settings = KrylovSettings(a.shape, k, tol, b, call.precision, vectors, density=False)
-    what = f"a basis for the {k} largest singular values of {arguments.of_shape(a.shape)}"
-    result = krylov(
-        a,
-        call,
-        settings,
-        what,
-        max_steps=max_passes,
-        seed=seed,
-        strict=False,
-        bounded=call.operator is None and fits_gram(a, k, call),
-    )
-    if not result["costly"]:
-        return triplets_of(result, call, settings, seed, time.perf_counter() - started)
-    call = replace(call, progress=going_on(call.progress, result["reads"] * a.nbytes))
-    every = svds_by_gram(a, k, tol, vectors, seed, call, started, result["s"])
-    passes = every.passes + result["reads"]
-    return replace(every, passes=passes, notes=(*krylov_notes(result), GIVEN_UP, *every.notes))
-
-
-def _block(
-    a: Matrix, k: int, tol: float, block: int | None, call: CallOptions, max_passes: int
-) -> int:
-    """Return the columns of a Krylov step: those asked for, else those of least cost.
-
-    At least so many that `max_passes` steps can hold k vectors.
-    """
-    if call.operator is not None:
-        return min(block or call.operator.block(k), *a.shape)
-    reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
-    cheapest = costs.best_block(a.shape, k, tol, call.precision, reread, on_cuda=on_cuda)
-    return min(block or max(cheapest, -(-k // max_passes)), *a.shape)
-
-
-def _by_gram(a: Matrix, k: int, block: int, tol: float, method: str, call: CallOptions) -> bool:
-    """Tell whether the Gram matrix was asked for, or is cheaper and fits."""
-    if method != "auto" or not call.forms_gram:
-        return method == "gram"
-    reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
-    cheaper = costs.prefers_gram(
-        a.shape, k, block, tol, call.precision, file_bytes=reread, on_cuda=on_cuda
-    )
-    return cheaper and fits_gram(a, k, call)

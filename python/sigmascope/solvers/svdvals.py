@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
 import numpy as np
 
@@ -17,16 +17,52 @@ from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held, wit
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.keywords import public
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.matrices.stacks import stack_of
-from sigmascope.spectra import SingularValues
+from sigmascope.matrices.stacks import ArrayOfAnyShape, ManyMatrices, OneMatrix, stack_of
+from sigmascope.spectra import SingularValues, SingularValuesStack
 
 from .stacked import run_stack, values_stack
+
+
+@overload
+def svdvals(
+    A: ArrayOfAnyShape,
+    *,
+    accuracy: str = "reference",
+    **options: Unpack[ComputeOptions],
+) -> Any: ...
+
+
+@overload
+def svdvals(
+    A: OneMatrix,
+    *,
+    accuracy: str = "reference",
+    **options: Unpack[ComputeOptions],
+) -> SingularValues: ...
+
+
+@overload
+def svdvals(
+    A: ManyMatrices,
+    *,
+    accuracy: str = "reference",
+    **options: Unpack[ComputeOptions],
+) -> SingularValuesStack: ...
+
+
+@overload
+def svdvals(
+    A: Any,
+    *,
+    accuracy: str = "reference",
+    **options: Unpack[ComputeOptions],
+) -> Any: ...
 
 
 @public
 def svdvals(
     A: Any, *, accuracy: str = "reference", **options: Unpack[ComputeOptions]
-) -> SingularValues | Any:
+) -> SingularValues | SingularValuesStack:
     """Compute every singular value, through the Gram matrix.
 
     Parameters

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._display.notebook import values_html
-from sigmascope._display.text import at_most, with_error
+from sigmascope._display.text import at_most, counted, with_error
 
 from .array_values import ArrayOfValues
 from .units import beyond, scaled, scaled_errors
@@ -45,6 +45,13 @@ def state(converged: bool) -> str:
     return "converged" if converged else "NOT converged"
 
 
+def steps_and_reads(steps: int, reads: int) -> str:
+    """Return "2 steps, 4 reads", or the reads alone of a method without steps."""
+    return (
+        f"{counted(steps, 'step')}, {counted(reads, 'read')}" if steps else counted(reads, "read")
+    )
+
+
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class SVD:
     """The top k singular triplets; a sequence ``U, s, Vt``, as of ``numpy.linalg.svd``.
@@ -65,9 +72,13 @@ class SVD:
         before they are rounded to subnormal numbers (a note says so). An error bound may be larger
         than a residual: it also covers values that may be missing above one that is not yet
         separated from the rest.
-    passes, block, columns
-        Reads of A, those before and after the search included, which `max_passes` does not count;
-        width of the Krylov block; columns of the basis at the end.
+    passes
+        Reads of A in all: one for each step, those before the steps, and those of the answer.
+    steps
+        Krylov steps, which `max_passes` limits, and `passes` of :func:`sigmascope.randomized_svd`;
+        0 of a method without them.
+    block, columns
+        Width of the Krylov block; columns of the basis at the end.
     precision, method, seed, seconds, num_threads, notes
         How the result was computed, and remarks on it.
     fro_norm
@@ -92,6 +103,7 @@ class SVD:
     num_threads: int
     fro_norm: float
     notes: tuple[str, ...] = ()
+    steps: int = 0
 
     def scaled(self, exponent: int) -> SVD:
         """Return the triplets of the matrix times 2^exponent (:mod:`sigmascope.spectra.units`)."""
@@ -120,7 +132,7 @@ class SVD:
             f"SVD(k = {len(self.s)}, sigma = {_few(np.asarray(self.s), self.errors)}, "
             f"error <= {_at_most(self.errors.max(initial=0.0))}, "
             f"residual <= {_at_most(self.residuals.max(initial=0.0))}, {state(self.converged)}, "
-            f"{self.passes} passes, {self.precision}, {self.seconds:.2f} s)"
+            f"{steps_and_reads(self.steps, self.passes)}, {self.precision}, {self.seconds:.2f} s)"
         )
 
     def _repr_html_(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sigmascope._display.notebook import measures_html
-from sigmascope._display.text import dimensions, with_error
+from sigmascope._display.text import counted, dimensions, with_error
 
 from . import weightwatcher
 from .density import Density
@@ -245,8 +245,8 @@ class Spectrum:
         ]
         return (
             f"Spectrum({self.shape[0]} x {self.shape[1]}, {self.effort}, {', '.join(parts)}, "
-            f"{len(self.measures)} measures, {state(self.converged)}, {self.passes} passes, "
-            f"{self.seconds:.2f} s)"
+            f"{len(self.measures)} measures, {state(self.converged)}, "
+            f"{counted(self.passes, 'read')}, {self.seconds:.2f} s)"
         )
 
     def _repr_html_(self) -> str:

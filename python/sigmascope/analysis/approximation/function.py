@@ -7,6 +7,7 @@ import time
 import warnings
 from typing import Any, Unpack
 
+from sigmascope._display.text import counted
 from sigmascope._execution import arguments
 from sigmascope._execution.keywords import ComputeOptions
 from sigmascope._execution.options import CallOptions
@@ -196,8 +197,9 @@ def _told(found: LowRankApproximation) -> LowRankApproximation:
         )
     elif not found.converged:
         warnings.warn(
-            f"the search of low_rank did not converge in {found.passes} passes: another product "
-            f"of rank {found.rank} may be nearer; the remaining error is right all the same",
+            f"the search of low_rank did not converge in {counted(found.passes, 'read')} of A: "
+            f"another product of rank {found.rank} may be nearer; the remaining error is right all "
+            "the same",
             ConvergenceWarning,
             stacklevel=4,
         )

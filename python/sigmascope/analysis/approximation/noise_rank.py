@@ -19,8 +19,8 @@ from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import analysed
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.moments import element_moments
-from sigmascope.solvers.svds import triplets
 from sigmascope.solvers.svdvals import every_value
+from sigmascope.solvers.triplets import triplets
 from sigmascope.spectra import Measure, Spectrum
 from sigmascope.spectra.statistics import Extremes
 from sigmascope.spectra.statistics.bulk import NO_BULK, count_above_noise

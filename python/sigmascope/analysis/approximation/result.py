@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.text import at_most, with_error
+from sigmascope._display.text import at_most, counted, with_error
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import Measure
@@ -111,5 +111,5 @@ class LowRankApproximation:
             f"LowRankApproximation(rank {self.rank} of {self.factors.shape}, {self.criterion}, "
             f"remaining {with_error(self.remaining.value, self.remaining.error)} of "
             f"{self.fro_norm:.6g}, 2-norm <= {at_most(self.spectral_bound, 3)}, "
-            f"{state(self.converged)}, {self.passes} passes, {self.seconds:.2f} s)"
+            f"{state(self.converged)}, {counted(self.passes, 'read')}, {self.seconds:.2f} s)"
         )

@@ -14,8 +14,8 @@ from sigmascope._execution import costs
 from sigmascope._execution.options import CallOptions
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.gram import fits_gram
-from sigmascope.solvers.svds import triplets
 from sigmascope.solvers.svdvals import every_value
+from sigmascope.solvers.triplets import triplets
 from sigmascope.spectra import SVD, Measure
 
 from .criteria import Criterion
