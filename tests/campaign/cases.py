@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from tests.support.known_products import FORMATS, INEXACT
+
 from . import generators
 from .gallery import Array
 from .sequences import SEQUENCES
-from .stored import DTYPES, EXPONENTS, LAYOUTS, rounded
+from .stored import DTYPES, EXPONENTS, LAYOUTS, PRODUCTS, rounded
 
 FUNCTIONS = {
     "svds": 10,
@@ -56,8 +58,13 @@ class Case:
         return rounded(A, self.dtype, self.exponent)
 
     def matches(self, only: list[str]) -> bool:
-        """Whether it is of a class, function or dtype among these (of each sort that is named)."""
-        of = (self.kind, generators.EVERY), (self.function, FUNCTIONS), (self.dtype, DTYPES)
+        """Whether it is of a class, function, dtype or layout among these (of each sort named)."""
+        of = (
+            (self.kind, generators.EVERY),
+            (self.function, FUNCTIONS),
+            (self.dtype, DTYPES),
+            (self.layout, EVERY_LAYOUT),
+        )
         return all(mine in only for mine, known in of if not set(only).isdisjoint(known))
 
     def record(self) -> dict[str, Any]:
@@ -67,30 +74,41 @@ class Case:
         return replace(self, **changes)
 
 
+EVERY_LAYOUT = (*LAYOUTS, *PRODUCTS)
 TALL_EVERY = 50
 """Ordinary cases between two tall ones, which take as long as all of these together."""
+PRODUCTS_EVERY = 10
+"""Ordinary cases between two of products, the first after half as many."""
+PRODUCTS_FROM = 10**6
+"""The first case of products is one below the negative of this."""
 
 
 def numbers(first: int, end: int) -> Iterator[int]:
     """Give the numbers of cases from `first` on: after 50 ordinary ones the next of the tall ones.
 
-    Tall cases are -1, -2 and so on, so that no ordinary case has changed since there are any.
+    Tall cases are -1, -2 and so on, and those of products -1000001, -1000002 and so on, so that no
+    ordinary case has changed since there are any.
     """
     for index in range(first, end):
         yield index
-        if index >= 0 and (index + 1) % TALL_EVERY == 0:
-            yield -((index + 1) // TALL_EVERY)
+        done = index + 1
+        if done > 0 and done % TALL_EVERY == 0:
+            yield -(done // TALL_EVERY)
+        if done > 0 and done % PRODUCTS_EVERY == PRODUCTS_EVERY // 2:
+            yield -(PRODUCTS_FROM + done // PRODUCTS_EVERY + 1)
 
 
 def following(index: int) -> int:
     """The ordinary number from which `numbers` go on after this case."""
+    if index < -PRODUCTS_FROM:
+        return (-index - PRODUCTS_FROM) * PRODUCTS_EVERY - PRODUCTS_EVERY // 2
     return index + 1 if index >= 0 else -index * TALL_EVERY
 
 
 def draw(seed: int, index: int) -> Case:
     """The case of this number: the same for ever, as long as this file and the classes are."""
     if index < 0:
-        return _tall(seed, index)
+        return (_tall if index >= -PRODUCTS_FROM else _products)(seed, index)
     rng = random.Random(f"{seed}:{index}")
     function = rng.choices(list(FUNCTIONS), list(FUNCTIONS.values()))[0]
     kind = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
@@ -139,6 +157,45 @@ def _tall(seed: int, index: int) -> Case:
         dtype=rng.choices(list(DTYPES), [6, 7, 1, 3, 1, 1])[0],
         exponent=0,
         layout=rng.choice(layouts[:2] if parts else layouts),
+        function=function,
+        options=options,
+    )
+
+
+def _products(seed: int, index: int) -> Case:
+    """A matrix that is known by its products: sparse, or a linear operator."""
+    rng = random.Random(f"{seed}:{index}")
+    function = rng.choices(("svds", "randomized_svd"), (3, 1))[0]
+    if rng.random() < 0.5:
+        kind = rng.choice(list(generators.SPARSE))
+    else:
+        kind = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+    m, n = _shape(rng, large=rng.random() < 0.3)  # above order 256 norms are estimated
+    sparse = rng.random() < 0.4
+    layout = rng.choice([x for x in PRODUCTS if (x in FORMATS) == sparse])
+    dtype = rng.choices(("f64", "f32"), (3, 2))[0]
+    if layout in INEXACT:
+        dtype = "f64"
+    elif layout == "products in float32":
+        dtype = "f32"
+    exponent = _exponent(rng, dtype, m, n)
+    if not sparse:  # whose own products are to be numbers of full precision
+        reach = 900 if dtype == "f64" else 60
+        exponent = max(-reach, min(reach, exponent))
+    options = OPTIONS[function](rng, m, n)
+    options.pop("panel_rows", None)
+    if options.get("precision") in ("mixed", "split"):
+        options["precision"] = "float32"
+    return Case(
+        seed=seed,
+        index=index,
+        kind=kind,
+        matrix_seed=rng.randrange(2**32),
+        m=m,
+        n=n,
+        dtype=dtype,
+        exponent=exponent,
+        layout=layout,
         function=function,
         options=options,
     )

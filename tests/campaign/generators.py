@@ -190,7 +190,41 @@ TALL: dict[str, Maker] = {
     )
 }
 """Classes of matrices with a side above 46,340, made in little time and memory."""
-EVERY: dict[str, Maker] = CLASSES | TALL
+
+
+def thinned(rng: np.random.Generator, m: int, n: int) -> Array:
+    """Zeros nearly everywhere, in a matrix of any class."""
+    return simple(rng, m, n) * (rng.random((m, n)) < log_uniform(rng, 1e-3, 1))
+
+
+def scattered(rng: np.random.Generator, m: int, n: int) -> Array:
+    """One number in each row and column: these are the singular values."""
+    A, p = np.zeros((m, n)), min(m, n)
+    rows, columns = rng.permutation(m)[:p], rng.permutation(n)[:p]
+    A[rows, columns] = list(SEQUENCES.values())[rng.integers(len(SEQUENCES))](rng, p)
+    return A
+
+
+def arrow(rng: np.random.Generator, m: int, n: int) -> Array:
+    """A full row and a full column of equal signs, whose sums round alike, and a diagonal."""
+    A = np.zeros((m, n))
+    A[rng.integers(m)], A[:, rng.integers(n)] = rng.choice([0.1, 1.0], 2)
+    np.fill_diagonal(A, log_uniform(rng, 1e-3, 1e3) * rng.standard_normal(min(m, n)))
+    return A
+
+
+def links(rng: np.random.Generator, m: int, n: int) -> Array:
+    """Counts of a graph: few rows and columns hold most of them."""
+    count = 4 * max(m, n)
+    rows, columns = (np.minimum(rng.zipf(1.5, count) - 1, side - 1) for side in (m, n))
+    A = np.zeros((m, n))
+    np.add.at(A, (rows, columns), 1.0)
+    return A
+
+
+SPARSE: dict[str, Maker] = {f.__name__: f for f in (thinned, scattered, arrow, links)}
+"""Classes of matrices that are mostly zeros, for the cases of products."""
+EVERY: dict[str, Maker] = CLASSES | TALL | SPARSE
 
 
 def make(name: str, seed: int, m: int, n: int) -> Array:

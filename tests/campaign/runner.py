@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .cases import FUNCTIONS, Case, draw, following
+from .cases import EVERY_LAYOUT, FUNCTIONS, Case, draw, following
 from .generators import EVERY
 from .stored import DTYPES
 from .summary import Summary
@@ -131,6 +131,7 @@ class Campaign:
             "each": self.each,
             "saved": saved,
             "isa": isa,
+            "alone": self.alone,  # without those of other numbers that follow it
         }
         with subprocess.Popen(
             [sys.executable, "-P", "-m", "tests.campaign.worker", json.dumps(job)],
@@ -222,7 +223,9 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=0, help="stop after so many numbers of cases")
     parser.add_argument("--seed", type=int, help="of the campaign; default: the day")
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
-    parser.add_argument("--only", default="", help="classes, functions, dtypes, with commas")
+    parser.add_argument(
+        "--only", default="", help="classes, functions, dtypes, layouts, with commas"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--isa", default="", help="instruction sets, with commas; default: all")
     parser.add_argument("--folder", type=Path, default=Path("build/campaign"))
@@ -243,9 +246,9 @@ def main(arguments: list[str] | None = None) -> int:
     seed = int(time.strftime("%Y%m%d")) if asked.seed is None else asked.seed
     isas = asked.isa.split(",") if asked.isa else available()
     only = [name for name in asked.only.replace("/", ",").split(",") if name]
-    unknown = set(only).difference(EVERY, FUNCTIONS, DTYPES)
+    unknown = set(only).difference(EVERY, FUNCTIONS, DTYPES, EVERY_LAYOUT)
     if unknown:
-        sys.exit(f"no class, function or dtype: {', '.join(sorted(unknown))}")
+        sys.exit(f"no class, function, dtype or layout: {', '.join(sorted(unknown))}")
     print(f"campaign seed {seed}, instruction sets {' '.join(isas)}, {where()}", flush=True)
     minutes = asked.minutes or (1e9 if asked.cases else 30.0)
     campaign = Campaign(

@@ -14,6 +14,7 @@ import numpy as np
 from .calls import run
 from .cases import Case
 from .outcome import Outcome
+from .stored import PRODUCTS
 
 SECONDS = 6.0
 """Seconds that are spent on a smaller case."""
@@ -94,7 +95,7 @@ def python_line(case: Case, path: Path) -> str:
         dtype = f"ml_dtypes.{names[case.dtype]}"
     load = f"A = np.load({str(path)!r})['A']"
     plain = ("svds", "randomized_svd", "svdvals", "spectrum", "spectral_density", "moments")
-    if case.function not in plain:
+    if case.function not in plain or case.layout in PRODUCTS:
         return f"python -m tests.campaign --file {path}"
     options: dict[str, Any] = dict(case.options)
     given = "".join(f", {key}={value!r}" for key, value in options.items())

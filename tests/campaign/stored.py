@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 
 import sigmascope as ss
+from tests.support import known_products
 
 from .gallery import Array
 
@@ -32,6 +33,9 @@ USUAL = {"f16": 3, "f8_e4m3": 6, "f8_e5m2": 6}
 SHARDED = ("plain", "grid", "slice")
 """Layouts between which no bit may differ."""
 LAYOUTS = (*SHARDED, "fortran", "transposed", "strided", "parts", "file")
+PRODUCTS = known_products.LAYOUTS
+"""Layouts of sparse matrices and linear operators; their cases have numbers of their own."""
+OPERATORS = tuple(layout for layout in PRODUCTS if layout not in known_products.FORMATS)
 
 
 def rounded(A: Array, dtype: str, exponent: int) -> Array:
@@ -50,6 +54,8 @@ def stored(numbers: Array, dtype: str, layout: str = "plain", seed: int = 0) -> 
     draw = random.Random(seed)
     if layout == "plain":
         return A
+    if layout in PRODUCTS:
+        return PRODUCTS[layout](A)
     if layout == "fortran":
         return np.asfortranarray(A)
     if layout == "transposed":

@@ -14,13 +14,24 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
+from sigmascope.matrices.products.operators import OperatorProducts
 from tests.campaign import runner, showing, shrinking, streams
 from tests.campaign.calls import run
 from tests.campaign.cases import FUNCTIONS, Case, draw, following, numbers
-from tests.campaign.generators import CLASSES, EVERY, TALL, make
-from tests.campaign.stored import DTYPES, EXPONENTS, LAYOUTS, SHARDED, rounded, stored
+from tests.campaign.generators import CLASSES, EVERY, SPARSE, TALL, make
+from tests.campaign.stored import (
+    DTYPES,
+    EXPONENTS,
+    LAYOUTS,
+    OPERATORS,
+    PRODUCTS,
+    SHARDED,
+    rounded,
+    stored,
+)
 from tests.campaign.summary import Summary
 from tests.campaign.truth import Truth, jacobi
+from tests.support.known_products import FORMATS, INEXACT
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (3, 8), (33, 20), (20, 33), (40, 40)]
 
@@ -69,11 +80,13 @@ def test_a_case_is_the_same_for_ever() -> None:
     assert {(case.kind, case.function) for case in of} == {("hilbert", "svds"), ("lehmer", "svds")}
 
 
-def test_tall_cases_have_numbers_of_their_own() -> None:
+def test_tall_cases_and_those_of_products_have_numbers_of_their_own() -> None:
     """Whatever is added to them, ordinary cases stay the same."""
     assert [*numbers(48, 52)] == [48, 49, -1, 50, 51]
+    assert [*numbers(3, 7)] == [3, 4, -1000001, 5, 6]
     assert [*numbers(-7, -6)] == [-7]
     assert [following(index) for index in (5, 49, -1, -2)] == [6, 50, 50, 100]
+    assert [following(index) for index in (-1000001, -1000002)] == [5, 15]
     seen = [draw(0, -index) for index in range(1, 400)]
     assert {case.function for case in seen} == set(FUNCTIONS)
     assert {case.kind for case in seen} == set(TALL)
@@ -87,6 +100,63 @@ def test_tall_cases_have_numbers_of_their_own() -> None:
 def test_tall_cases_find_nothing(index: int) -> None:
     wrong = [finding for finding in run(draw(0, index)).findings if finding.what != "work"]
     assert wrong == [], f"python -m tests.campaign --case 0:{index}"
+
+
+def test_cases_of_products_have_every_layout() -> None:
+    seen = [draw(0, -(10**6 + index)) for index in range(1, 800)]
+    assert {case.layout for case in seen} == set(PRODUCTS)
+    assert {case.function for case in seen} == {"svds", "randomized_svd"}
+    assert set(SPARSE) < {case.kind for case in seen} <= {*SPARSE, *CLASSES}
+    orders = [min(case.m, case.n) for case in seen if case.layout in OPERATORS]
+    assert 0.2 < np.mean(np.array(orders) > 256) < 0.5  # up to there the whole matrix is seen
+    only = [case for case in seen if case.matches(["coo", "by blocks", "f32"])]
+    assert {(case.layout, case.dtype) for case in only} == {("coo", "f32"), ("by blocks", "f32")}
+
+
+def test_products_are_those_of_the_numbers() -> None:
+    pytest.importorskip("scipy")
+    numbers = rounded(make("thinned", 3, 23, 31), "f32", 0)
+    x, y = np.eye(31), np.eye(23)
+    for layout in PRODUCTS:
+        A = stored(numbers, "f32", layout)
+        if layout in FORMATS:
+            assert A.format == layout
+            np.testing.assert_array_equal(A.toarray(), numbers)
+        else:
+            forward = A.matmat(x) if hasattr(A, "matmat") else np.stack([*map(A.matvec, x)], 1)
+            back = A.rmatmat(y) if hasattr(A, "rmatmat") else np.stack([*map(A.rmatvec, y)], 1)
+            off = max(np.abs(forward - numbers).max(), np.abs(back.T - numbers).max())
+            size = INEXACT[layout][1] if layout in INEXACT else 0.0
+            assert 0.1 * size <= off <= 10 * size
+
+
+def test_a_slice_of_the_products_finds_nothing() -> None:
+    pytest.importorskip("scipy")
+    for index in range(1, 50):
+        case = draw(0, -(10**6 + index))
+        assert run(case).findings == [], f"python -m tests.campaign --case {case.name}"
+
+
+@pytest.mark.parametrize("layout", PRODUCTS)
+def test_wrong_answers_of_products_are_found_out(
+    layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("scipy")
+    case = replace(HEALTHY, layout=layout, dtype="f32", options=OPTIONS["svds"])
+    case = case if layout == "products in float32" else replace(case, dtype="f64")
+    assert run(case).findings == []
+    evidence = OperatorProducts.evidence
+    with monkeypatch.context() as blind:
+        blind.setattr(
+            OperatorProducts,
+            "evidence",
+            lambda self, precision: replace(evidence(self, precision), relative_error=0.0),
+        )
+        unseen = {finding.what for finding in run(case).findings}
+    assert bool(unseen) == (layout in INEXACT or layout == "products in float32"), unseen
+    svds = ss.svds
+    monkeypatch.setattr(ss, "svds", lambda *a, **o: scaled("s", 1 + 1e-3)(svds(*a, **o)))
+    assert "outside bound" in {finding.what for finding in run(case).findings}
 
 
 SLICE = 12
@@ -131,7 +201,7 @@ def test_the_command_runs_cases_in_workers_and_writes_what_it_saw(
 
 
 def test_what_cannot_be_run_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SystemExit, match="no class, function or dtype: svd, vandermond"):
+    with pytest.raises(SystemExit, match="no class, function, dtype or layout: svd, vandermond"):
         runner.main(["--only", "svds,svd,vandermond", "--isa", "scalar"])
     monkeypatch.setattr(runner, "ROOT", tmp_path)  # where no worker is
     monkeypatch.delenv("PYTHONPATH", raising=False)

@@ -199,7 +199,10 @@ class CallOptions:
 
     def with_precision(self, precision: str) -> Self:
         """Return the same options, with blocks of another precision."""
-        return self if precision == self.precision else replace(self, precision=precision)
+        if precision == self.precision:
+            return self
+        operator = self.operator and self.operator.examined_in(precision)
+        return replace(self, precision=precision, operator=operator)
 
     def has(self, need: Need) -> bool:
         """Tell whether there is memory for it."""

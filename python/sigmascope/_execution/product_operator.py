@@ -39,6 +39,10 @@ class ProductOperator:
         self.rows, self.cols = products.shape[:: -1 if self.flipped else 1]
         self._used = 0
 
+    def examined_in(self, precision: str) -> ProductOperator:
+        """Return the same operator, examined by products with blocks of another precision."""
+        return ProductOperator(self._products, precision, self._progress)
+
     @cached_property
     def evidence(self) -> Evidence:
         """The evidence of the products."""

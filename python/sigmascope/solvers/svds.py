@@ -237,18 +237,14 @@ def svds(
     """
     stack = stack_of(A, products=True)
     a = stack.pattern
-    call = CallOptions.of(
-        a,
-        precision=precision,
-        precisions=SEARCHES,
-        cuda=True,
-        products=stack.products,
-        **options,
-    )
+    how: dict[str, Any] = {"precisions": SEARCHES, "products": stack.products}
+    call = CallOptions.of(a, precision=precision, cuda=True, **how, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):
         raise ValueError(f"method is 'auto', 'krylov' or 'gram', not {method!r}")
+    if method == "gram" and call.operator is not None:
+        call = call.with_precision("float64")  # of the identity, and so of what is examined
     if block is not None and block < 1:
         raise ValueError(f"block must be at least 1, not {block}")
     asked = SVDRequest(k, tol, vectors, method, max_passes, block, arguments.resolve_seed(seed))
