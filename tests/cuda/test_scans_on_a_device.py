@@ -26,6 +26,7 @@ from sigmascope._execution.reading import layout_of
 from sigmascope._running.device_slots import DeviceSlots, most_on_device
 from sigmascope._running.tasks import Options
 from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.spectrum import analysed
 from sigmascope.errors import DeviceError, MemoryLimitError
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 from sigmascope.scanning.concurrency import ConcurrencyPlan
@@ -174,7 +175,7 @@ def test_a_share_of_a_device_does_not_grow(simulated: ModuleType) -> None:
     A = np.ones((960, 640))
     (share,) = several_devices.with_memory(several_devices.devices_of("cuda"), 30 * MIB)
     with pytest.raises(MemoryLimitError, match="which has 30 MiB that a call may take"):
-        ss.spectrum(A, k=4, device=share)
+        analysed(A, Asked("density", 4, 1e-3, "reference", (), False, {"device": share}), seed=0)
     call = CallOptions.of(ss.matrix(A), device=share, cuda=True)
     assert not fits_gram(ss.matrix(A), 4, call)
     assert simulated.simulator.counts()["launches"] == 0
