@@ -194,7 +194,7 @@ def test_a_default_memory_limit_is_within_the_machine() -> None:
         (lambda B, **o: ss.svdvals(B, **o), "svdvals of 400 x 300"),
         (lambda B, **o: ss.svds(B, 20, method="gram", **o), "the Gram matrix of 400 x 300"),
         (lambda B, **o: ss.svds(B, 20, **o), "the 20 largest singular values of 400 x 300"),
-        (lambda B, **o: ss.randomized_svd(B, 20, **o), "2 blocks of 30 columns for 400 x 300"),
+        (lambda B, **o: ss.randomized_svd(B, 20, **o), "5 blocks of 30 columns for 400 x 300"),
         (lambda B, **o: ss.spectral_density(B, **o), "12 blocks of 32 columns for 400 x 300"),
         (lambda B, **o: ss.spectrum(B, k=20, **o), "effort 'density' of 400 x 300"),
         (lambda B, **o: ss.spectrum(B, effort="exact", **o), "svdvals of 400 x 300"),

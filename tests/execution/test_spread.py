@@ -252,7 +252,7 @@ def test_a_matrix_in_memory_is_for_threads_alone() -> None:
     assert np.all(np.abs(result.s - lapack(ss.matrix(A))[:4]) <= result.errors + 1e-12)
     with pytest.raises(TypeError, match="a matrix in memory cannot be sent to another process"):
         ss.svds(A, 4, executor=Shuffling())
-    with pytest.raises(TypeError, match=r"executor is a concurrent\.futures\.Executor, not 3"):
+    with pytest.raises(TypeError, match=r"executor must be a concurrent\.futures\.Executor or None, not 3"):
         ss.svds(A, 4, executor=3)
 
 
@@ -293,6 +293,7 @@ def test_fast_accuracy_says_that_it_is_the_reference(tmp_path: Path) -> None:
 def test_what_comes_back_in_another_shape_is_refused() -> None:
     class Wrong:
         rows, cols, flipped, exponent, fro2, looks, fingerprint = 20, 10, False, 0, 1.0, 1, 0
+        norm_is_bound, absolute_error, relative_error = False, 0.0, 0.0
 
         def gram_step(self, x: Any) -> Any:
             return x[:-1]

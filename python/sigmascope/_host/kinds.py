@@ -79,7 +79,7 @@ _KINDS: dict[str, tuple[str, Accepts]] = {
     "Paths": ("a path, a sequence of paths or None", _are_paths),
     "tuple[int, int]": ("two integers", _are_two_integers),
     "Mapping[str, Any]": ("a mapping", lambda value: isinstance(value, Mapping)),
-    "Executor": ("an executor", lambda value: hasattr(value, "submit")),
+    "Executor": ("a concurrent.futures.Executor", lambda value: hasattr(value, "submit")),
     "ByteProgress": _FUNCTION,
     "Progress": _FUNCTION,
     "Log": _FUNCTION,

@@ -82,15 +82,16 @@ class Criterion(NamedTuple):
         if weighted and self.edge:
             raise ValueError("a weighted matrix has no noise edge: give a rank, energy or error")
 
-    def least_rank(self, s: NDArray[np.float64], rest2: float, norm: float) -> int | None:
+    def least_rank(self, s: NDArray[np.float64], rest: float, norm: float) -> int | None:
         """Return the least number of leading values that leaves no more than may remain.
 
-        None if all of them do not suffice. `rest2` is the squared norm of what is in none of the
-        values s, and `norm` is ||A||_F.
+        None if all of them do not suffice. `rest` is the norm of what is in none of the values s,
+        and `norm` is ||A||_F, by which all are divided before squares may overflow.
         """
         assert self.relative2 is not None
-        left2 = np.append(np.cumsum(s[::-1] ** 2)[::-1], 0.0) + rest2
-        enough = np.flatnonzero(left2 <= self.relative2 * norm**2)
+        norm = norm or 1.0
+        left2 = np.append(np.cumsum((s[::-1] / norm) ** 2)[::-1], 0.0) + (rest / norm) ** 2
+        enough = np.flatnonzero(left2 <= self.relative2)
         return int(enough[0]) if len(enough) else None
 
     def allows(self, remaining: float, norm: float) -> bool:

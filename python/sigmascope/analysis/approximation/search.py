@@ -157,7 +157,7 @@ def _leading(svd: SVD, k: int) -> SVD:
 def certain_rank(projection: Projection, criterion: Criterion) -> int | None:
     """Return the least rank that certainly satisfies a criterion; None if none of these does."""
     rest = projection.rest.value + projection.rest.error
-    rank = criterion.least_rank(projection.s, rest**2, projection.norm)
+    rank = criterion.least_rank(projection.s, rest, projection.norm)
     while rank is not None:
         left = projection.remaining(projection.kept(rank))
         if criterion.allows(left.value + left.error, projection.norm):
