@@ -55,7 +55,8 @@ def with_noise(
     for group in ("delta", "projected"):
         if group not in found:
             continue
-        if is_unresolved(found[group].measures):
+        # The change that an adapter makes has no noise: without the decay, its bulk is that of W.
+        if isinstance(pair.delta, Matrix) and is_unresolved(found[group].measures):
             a = pair.delta if group == "delta" else pair.without(decay)
             far = far or _far_above(a, found[group], options, **how)
             if far is not None:
