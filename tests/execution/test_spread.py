@@ -252,7 +252,9 @@ def test_a_matrix_in_memory_is_for_threads_alone() -> None:
     assert np.all(np.abs(result.s - lapack(ss.matrix(A))[:4]) <= result.errors + 1e-12)
     with pytest.raises(TypeError, match="a matrix in memory cannot be sent to another process"):
         ss.svds(A, 4, executor=Shuffling())
-    with pytest.raises(TypeError, match=r"executor must be a concurrent\.futures\.Executor or None, not 3"):
+    with pytest.raises(
+        TypeError, match=r"executor must be a concurrent\.futures\.Executor or None, not 3"
+    ):
         ss.svds(A, 4, executor=3)
 
 

@@ -364,7 +364,9 @@ def test_svdvals_within_their_errors_and_floor(family: Family, sizes: Sizes, dev
     assert len(result) == len(sigma)
     assert np.all(np.abs(result.values - sigma) <= result.errors + ORACLE * sigma[0])
     assert np.max(np.abs(result.values - sigma)) <= 1e-7 * sigma[0]
-    assert result.floor == pytest.approx(np.sqrt(2e-14) * sigma[0], rel=1e-6)
+    # On a device 80 additions or more follow one another, where the constant has room for 64.
+    longer = 0 if device == "cpu" else 2.0**-54 * (16 + m // 1024)
+    assert result.floor == pytest.approx(np.sqrt(2e-14 + longer) * sigma[0], rel=1e-6)
     resolved = sigma > 1e-3 * sigma[0]
     assert np.all(result.errors[resolved] < 2e-11 * sigma[0])
 
