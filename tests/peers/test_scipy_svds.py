@@ -119,7 +119,7 @@ def test_steps_and_blocks_of_no_whole_number(name: str, steps: Any) -> None:
 @pytest.mark.parametrize("method", ["ekki", object])
 def test_unknown_method(method: Any) -> None:
     """Test_SVDS_once.test_svds_input_validation_solver."""
-    with pytest.raises((TypeError, ValueError), match="method is|method must be a text"):
+    with pytest.raises((TypeError, ValueError), match=r"method is|method must be a text"):
         ss.svds(np.ones((3, 4)), 2, method=method)
 
 
