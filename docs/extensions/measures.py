@@ -85,8 +85,14 @@ def notes_of(text: str) -> dict[str, str]:
             stem = re.sub(r"_k$", "", beginning)
             for name in MEASURES:
                 if name == beginning or re.fullmatch(rf"{stem}_(\d+|k)", name):
-                    found[name] = note
+                    found[name] = links_from_reference(note)
     return found
+
+
+def links_from_reference(text: str) -> str:
+    """Return a text of measures.md with links that lead from a page of docs/reference."""
+    text = re.sub(r"\]\((#[\w-]+)\)", r"](../measures.md\1)", text)
+    return re.sub(r"\]\((\w[\w-]*\.md)", r"](../\1", text)
 
 
 def sections() -> str:

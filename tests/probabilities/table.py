@@ -43,7 +43,7 @@ def _largest(promise: Promise, rates: Sequence[Rate], within: bool) -> Iterator[
 
 def markdown(promise: Promise, rates: Sequence[Rate]) -> str:
     """Return the section of a promise: the rates under each noise."""
-    heading = f"### {promise.name}"
+    heading = f"## {promise.name}"
     if not any(rate.count for rate in rates):
         return f"{heading}\n\n{rates[0]} under each of: {', '.join(promise.cases)}."
     lines = [heading, "", f"| noise | {' | '.join(level.words for level in promise.levels)} |"]

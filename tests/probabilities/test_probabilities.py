@@ -69,7 +69,7 @@ def test_every_promise_and_noise_is_on_the_page() -> None:
     table = page.split(BEGIN)[1].split(END)[0]
     for promise in PROMISES:
         assert promise.says in table, promise.name
-        section = table.split(f"### {promise.name}\n")[1].split("\n### ")[0]
+        section = table.split(f"## {promise.name}\n")[1].split("\n## ")[0]
         assert all(noise in section for noise in promise.cases), promise.name
         assert set(promise.within) <= promise.cases.keys(), promise.name
 
