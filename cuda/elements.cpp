@@ -8,6 +8,7 @@
 #include "kernels/blocks/block.hpp"
 #include "kernels/bytes.hpp"
 #include "kernels/change.hpp"
+#include "kernels/elements/totals.hpp"
 #include "kernels/moments.hpp"
 #include "kernels/stretch_formats.hpp"
 #include "matrix/sizes.hpp"
@@ -100,6 +101,7 @@ ElementMoments ElementPasses::moments(const Matrix& a, CodeCounts counted) {
   });
   for (const RowGroup& group : received(groups)) add_group(found, group);
   found.row_squares = received(row_squares);
+  found.all.sum_squares = sum_of(found.row_squares);
   found.col_squares = received(column_squares);
   for (const unsigned long long count : received(counts))
     found.code_counts.push_back(static_cast<std::int64_t>(count));

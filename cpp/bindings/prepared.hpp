@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <optional>
-#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -19,6 +18,7 @@
 #include "kernels/blocks/rounded_copy.hpp"
 #include "kernels/elements/fingerprint.hpp"
 #include "kernels/elements/survey.hpp"
+#include "kernels/elements/totals.hpp"
 #include "kernels/panels/summed.hpp"
 
 namespace sigmascope {
@@ -81,18 +81,6 @@ struct Problem {
     return values;
   }
 };
-
-// The sum of numbers, of many as a tree: of 262,723 rows, sums in order were off by 4e-12.
-inline double sum_of(std::span<const double> values) {
-  constexpr std::size_t strip = 4096;
-  if (values.size() >= 2 * strip) {
-    const std::size_t half = values.size() / 2;
-    return sum_of(values.first(half)) + sum_of(values.subspan(half));
-  }
-  double total = 0;
-  for (const double value : values) total += value;
-  return total;
-}
 
 // A survey by the processor. A device has its own, which may keep the matrix there for the passes
 // that follow: `forget` says that there are none.

@@ -120,3 +120,16 @@ def test_vectors_of_equal_rows_converge() -> None:
     for given in (a, a.T):
         assert ss.svds(given, 2).converged
         assert ss.svds(given, 1, method="gram").converged
+
+
+@pytest.mark.parametrize("rows", [700, 3000, 8191, 100_000, 1_000_000])
+def test_norms_of_equal_rows_are_right_to_rounding(rows: int) -> None:
+    """Squares that round alike: what they lose is no part of A that an approximation missed."""
+    for value in (1 / 3, 0.7):
+        a = np.full((rows, 2), value)
+        square = 2 * squares(a[:, 0])
+        for given in (a, a.T):
+            found = ss.randomized_svd(given, 1)
+            assert found.converged
+            norms = found.fro_norm, ss.moments(given).fro_norm, ss.svdvals(given).fro_norm
+            assert max(abs(distance(norm, square)) for norm in norms) <= 1e-14 * found.s[0]

@@ -7,6 +7,7 @@
 
 #include "kernels/blocks/block.hpp"
 #include "kernels/elements/element_pass.hpp"
+#include "kernels/elements/totals.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {
@@ -151,6 +152,7 @@ ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted) {
     cpu.report(panel.stored_bytes());
   });
   ElementMoments result = std::move(groups.result);
+  result.all.sum_squares = sum_of(result.row_squares);
   for (const auto& part : counts) {
     result.code_counts.resize(codes, 0);
     for (std::size_t code = 0; code < codes; ++code) result.code_counts[code] += part[code];

@@ -188,19 +188,23 @@ def product_need(layout: PassLayout, columns: int) -> Need:
 
 
 def low_rank_need(layout: PassLayout, k: int, block: int, passes: int, width: int) -> Need:
-    """Return the need of a fixed number of passes: blocks on both sides."""
+    """Return the need of a fixed number of passes: blocks on both sides.
+
+    Of a side no longer than the block, all is in the first one.
+    """
     both = layout.M + layout.N
     d = min(passes * block, layout.N)
+    blocks = 1 if block >= layout.N else passes
     one = both * _row(block, width)
     inner = _core.inner_bytes(layout.M, block, block, width)
     step = 3 * one + inner + products(layout, block, width)
     small = 96 * d**2
-    measured = block + _core.TEST_COLUMNS
+    measured = min(block + _core.TEST_COLUMNS, layout.N)
     read_out = (5 * layout.N + 4 * layout.M) * _row(measured, width)
     read_out += products(layout, measured, width)
     first = elementwise_need(layout)
     working = max(first.nbytes, step + 24 * d**2, small + read_out)
-    return Need(passes * one + both * k * width, working, measured)
+    return Need(blocks * one + both * k * width, working, measured)
 
 
 def density_need(layout: PassLayout, probes: int, passes: int, width: int) -> Need:
