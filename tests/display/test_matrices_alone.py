@@ -84,12 +84,12 @@ def test_noise_is_called_noise() -> None:
         row |= {"mp_outliers": 0.0, "mp_outliers_error": 1.0}
     noise = findings_of(rows)["Like noise"]
     assert noise.startswith(
-        "3 of 30 matrices have no singular value clearly above the noise edge. Their singular "
+        "Of 30 matrices with a noise edge, 3 have no singular value clearly above it. Their singular "
         "values do not distinguish them from matrices of random numbers."
     )
     rows[1] |= {"mp_outliers": 9.0}
     rows[2] |= {"mp_outliers": 9.0}
-    assert "1 of 30 matrices has" in findings_of(rows)["Like noise"]
+    assert "Of 30 matrices with a noise edge, 1 has" in findings_of(rows)["Like noise"]
     assert (
         "Its singular values do not distinguish it from a matrix" in findings_of(rows)["Like noise"]
     )

@@ -164,8 +164,8 @@ def _noise(rows: list[Row]) -> Iterator[Finding]:
     if noise:
         few = len(noise) == 1
         text = (
-            f"{len(noise):,} of {counted(len(having), 'matrix', 'matrices')} "
-            f"{'has' if few else 'have'} no singular value clearly above the noise edge. "
+            f"Of {counted(len(having), 'matrix', 'matrices')} with a noise edge, {len(noise):,} "
+            f"{'has' if few else 'have'} no singular value clearly above it. "
             f"{'Its' if few else 'Their'} singular values do not distinguish "
             f"{'it from a matrix' if few else 'them from matrices'} of random numbers."
         )
