@@ -84,8 +84,8 @@ def test_noise_is_called_noise() -> None:
         row |= {"mp_outliers": 0.0, "mp_outliers_error": 1.0}
     noise = findings_of(rows)["Like noise"]
     assert noise.startswith(
-        "Of 30 matrices with a noise edge, 3 have no singular value clearly above it. Their singular "
-        "values do not distinguish them from matrices of random numbers."
+        "Of 30 matrices with a noise edge, 3 have no singular value clearly above it. Their "
+        "singular values do not distinguish them from matrices of random numbers."
     )
     rows[1] |= {"mp_outliers": 9.0}
     rows[2] |= {"mp_outliers": 9.0}
