@@ -36,7 +36,8 @@ constexpr std::size_t whole_pages(std::size_t length) { return (length + page - 
 
 struct stat status_of(int descriptor, const std::string& path) {
   struct stat status{};
-  if (::fstat(descriptor, &status) != 0) fail("cannot stat", path);
+  if (descriptor < 0) errno = EBADF;  // of no open file
+  if (descriptor < 0 || ::fstat(descriptor, &status) != 0) fail("cannot stat", path);
   return status;
 }
 
