@@ -163,9 +163,14 @@ COUNTS = [
         _tensors,
         "11 entries, above the limit of 10",
     ),
-    ("sigmascope.checkpoint.formats.pickles.MAX_TENSORS", 10, _entries, "more than 10 entries"),
     (
-        "sigmascope.checkpoint.formats.pickles.MAX_NAMES",
+        "sigmascope.checkpoint.formats.pickled_tree.MAX_TENSORS",
+        10,
+        _entries,
+        "more than 10 entries",
+    ),
+    (
+        "sigmascope.checkpoint.formats.pickled_tree.MAX_NAMES",
         20,
         _letters,
         "more than 20 letters together",

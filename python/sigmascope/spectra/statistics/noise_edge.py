@@ -222,9 +222,8 @@ class _Bulk(NamedTuple):
             low = bulk.take(reference.places)
             values = low + (bulk.take(reference.places + 1) - low) * reference.shares
             middle = outside + int(reference.places[0]) + 1
-            if not values[0] > 0.0:  # without the values above, the bulk has a median of 0
-                return values, math.inf
-            return values, reference.spread * float(known.errors[middle]) / float(values[0])
+            error = reference.spread * float(known.errors[middle])
+            return values, error / float(values[0]) if values[0] > 0.0 else math.inf
         place = outside + reference.places + reference.shares
         values, errors = known.quantiles(1.0 - np.clip(place / (known.n - 1), 0.0, 1.0))
         if not values[0] > 0.0:
