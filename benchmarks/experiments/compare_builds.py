@@ -34,7 +34,8 @@ import numpy as np
 import sigmascope as ss
 
 folder, threads, pattern = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-f32, tall, f64 = (np.load(folder / f"{name}.npy") for name in ("f32", "tall", "f64"))
+f32, tall, long, f64 = (np.load(folder / f"{each}.npy") for each in ("f32", "tall", "long", "f64"))
+tiny = np.ascontiguousarray(f64[:64, :64])
 bf16, small = f32.astype(ml_dtypes.bfloat16), np.ascontiguousarray(f32[:768, :512])
 ss.set_num_threads(threads)
 
@@ -43,6 +44,20 @@ def sketch():
     for rows in np.split(f32, 8):
         stream.update(rows)
     return stream.svd().s
+
+def accumulate():
+    gram = ss.GramAccumulator(50)
+    gram.update(long)
+    return gram.svd(8).s
+
+def many(call, *arguments):
+    for _ in range(100):
+        result = call(tiny, *arguments)
+    return result
+
+def operator():
+    from scipy.sparse.linalg import aslinearoperator
+    return ss.svds(aslinearoperator(f64[:, :1500]), 8).s
 
 def compare(effort):
     pair = (folder / f"{name}.safetensors" for name in ("before", "after"))
@@ -65,6 +80,17 @@ CALLS = {
     "spectrum, 4096 x 4096 bf16": lambda: ss.spectrum(bf16).top,
     "moments, 4096 x 4096 bf16": lambda: [ss.moments(bf16).std],
     "Sketch, 4096 x 4096 f32": sketch,
+    "GramAccumulator, 500000 x 50 f32": accumulate,
+    "svds, 500000 x 50 f32, k 8": lambda: ss.svds(long, 8).s,
+    "randomized_svd, 500000 x 50 f32, k 8": lambda: ss.randomized_svd(long, 8).s,
+    "spectral_density, 500000 x 50 f32": lambda: [ss.spectral_density(long).nuclear_norm().value],
+    "moments, 500000 x 50 f32": lambda: [ss.moments(long).std],
+    "svds, operator 2048 x 1500 f64, k 8": operator,
+    "100 x svds, 64 x 64 f64, k 4": lambda: many(ss.svds, 4).s,
+    "100 x randomized_svd, 64 x 64 f64, k 4": lambda: many(ss.randomized_svd, 4).s,
+    "100 x spectrum, 64 x 64 f64": lambda: many(ss.spectrum).top,
+    "100 x svdvals, 64 x 64 f64": lambda: many(ss.svdvals).values,
+    "100 x moments, 64 x 64 f64": lambda: [many(ss.moments).std],
     "compare, 4096 x 4096 f32, top": lambda: compare("top"),
     "compare, 4096 x 4096 f32, density": lambda: compare("density"),
 }
@@ -90,6 +116,7 @@ def matrices(folder: Path) -> None:
     for name, (m, n), dtype in (
         ("f32", (4096, 4096), np.float32),
         ("tall", (8192, 1024), np.float32),
+        ("long", (500_000, 50), np.float32),
         ("f64", (2048, 2048), np.float64),
     ):
         A = rng.standard_normal((m, n), dtype=np.float32).astype(dtype)
