@@ -95,7 +95,7 @@ class OperatorProducts:
         counted = error > _NOTICED * unit
         return Evidence(
             exponent=self._exponent,
-            fro2=fro2 * (1 + 4 * max(error, unit)),
+            fro2=fro2 * (1 + 4 * (error if counted else unit)),
             norm_is_bound=not exact or counted,
             fro_norm=math.ldexp(math.sqrt(norm2), self._exponent) if exact else math.nan,
             absolute_error=0.0,
