@@ -15,7 +15,7 @@ from .cases import Case
 from .gallery import Array
 from .measures import every, of_moments
 from .outcome import Outcome, call
-from .truth import Truth
+from .truth import Truth, product_of_rows
 
 SQUARES = (-500, 500)
 """Exponents of entries whose squares, and sums of them, are all numbers of float64."""
@@ -55,7 +55,7 @@ def sketch(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     V = found.Vt[np.linalg.norm(found.Vt, axis=1) > 0.5].T
     outcome.require("not orthonormal", np.abs(V.T @ V - np.eye(V.shape[1])).max(initial=0), 1e-9)
     s, residuals = s[: V.shape[1]], residuals[: V.shape[1]]
-    rest = np.linalg.norm(truth.X.T @ (truth.X @ V) - V * s**2, axis=0)
+    rest = np.linalg.norm(product_of_rows(truth.X, truth.X @ V) - V * s**2, axis=0)
     rounding = truth.quantum * (1 + 2 * s)  # of s, where that is subnormal, and so of its square
     limit = 1.01 * residuals**2 + 1e-13 * truth.values[0] ** 2 + rounding
     outcome.require("residual", rest, limit, "A^T A v - s^2 v")
@@ -127,10 +127,10 @@ def gram_accumulator(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None
     outcome.require("not orthonormal", np.abs(V.T @ V - np.eye(len(s))).max(), 1e-12)
     # With u along A v, of the lengths that rounding can tell from zero.
     image = truth.X @ V
-    lengths = np.linalg.norm(image, axis=0)
+    lengths = np.sqrt(np.diagonal(product_of_rows(image, image)))
     told = lengths > 1e-6 * truth.values[0]
     U = image[:, told] / np.maximum(lengths[told], 1e-300)
-    rest = np.linalg.norm(truth.X.T @ U - V[:, told] * s[told], axis=0)
+    rest = np.linalg.norm(product_of_rows(truth.X, U) - V[:, told] * s[told], axis=0)
     limit = 1.01 * residuals[told] + 4e-15 * truth.values[0] + truth.quantum
     outcome.require("residual", rest, limit, "A^T u - s v")
 

@@ -15,7 +15,7 @@ from tests.support.known_products import INEXACT
 from .cases import Case
 from .outcome import FLOOR, ORTHOGONAL, Outcome, Refusal, call
 from .stored import OPERATORS, PRODUCTS, SHARDED, stored
-from .truth import Truth
+from .truth import Truth, product_of_rows
 
 WORK = 2.0
 """Most processor time of a search, in units of that of the full decomposition."""
@@ -157,9 +157,7 @@ def _vectors(found: ss.SVD, s: Any, residuals: Any, truth: Truth, outcome: Outco
     assert found.Vt is not None
     U, V = found.U.astype(np.float64), found.Vt.T.astype(np.float64)
     for name, Q, stored_as in (("U", U, found.U), ("V", V, found.Vt)):
-        strips = [Q[i : i + 4096] for i in range(0, len(Q), 4096)]  # one long sum errs by 1e-12
-        square = np.sum([strip.T @ strip for strip in strips], axis=0)
-        worst = np.abs(square - np.eye(len(s))).max()
+        worst = np.abs(product_of_rows(Q, Q) - np.eye(len(s))).max()
         outcome.require("not orthonormal", worst, ORTHOGONAL[str(stored_as.dtype)], name)
     # Of the vectors as they are stored; float64 makes these to 1e-15 sigma_1.
     limit = 1.01 * residuals + 4e-15 * truth.values[0] + truth.quantum
