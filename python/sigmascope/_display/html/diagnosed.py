@@ -76,7 +76,7 @@ def page(record: Mapping[str, Any]) -> str:
         kind=f"{kind}, by the example calibration" if _example(record) else kind,
         heading=escape(heading),
         explanation=of_diagnosis(record).html(),
-        body="\n".join(body(record)),
+        body="\n".join([*body(record), _starts(record)]),
     )
 
 
@@ -94,6 +94,15 @@ def _heading(record: Mapping[str, Any]) -> str:
         return str(record["name"])
     names = record["names"]
     return f"{names[0]} {'and' if record['kind'] == 'paired' else 'to'} {names[-1]}"
+
+
+def _starts(record: Mapping[str, Any]) -> str:
+    """State the seeds of the comparisons; nothing where a record has none."""
+    texts = [", ".join(map(str, seeds)) for seeds in record.get("seeds", ()) if seeds]
+    if not texts:
+        return ""
+    start = "Random start of the comparison" + "s" * (len(texts) > 1)
+    return f"<p class='note'>{start}: seed {'; '.join(dict.fromkeys(texts))}.</p>"
 
 
 def _counts(record: Mapping[str, Any]) -> str:
