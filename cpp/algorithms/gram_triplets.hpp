@@ -27,7 +27,8 @@ struct GramTriplets {
 
 struct GramOptions {
   std::int64_t k = 6;
-  double tolerance = 1e-4;  // relative to sigma_1; of residuals if vectors, else of values
+  double tolerance = 1e-4;        // relative to sigma_1; of residuals if vectors, else of values
+  double value_tolerance = 1e-4;  // where an error is above it, A itself is decomposed
   bool vectors = true;
   bool may_complete = false;  // there is memory for a decomposition of A itself
   bool at_once = false;  // start with that decomposition, since k is so large that it is cheaper
@@ -96,19 +97,21 @@ Triplets<B> complete_triplets(B& device, A& a, std::int64_t k) {
 }
 
 // The k largest triplets from the eigenvectors of A^T A. There is no stopping rule, and no value
-// can be missed. Two reads; three if rounding hides a value. If these triplets do not converge,
-// those of a decomposition of A itself.
+// can be missed. Two reads; three if rounding hides a value. If these triplets do not converge, or
+// an error is above the tolerance of values, those of a decomposition of A itself.
 template <Backend B, LinearOperator A>
 GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
   const double relative = gram_error(a.cols(), a.gram_additions());
   GramTriplets<B> result;
-  const auto within = [&](const std::vector<double>& judged, const std::vector<double>& s) {
+  const auto within = [](const std::vector<double>& judged, const std::vector<double>& s,
+                         double tolerance) {
     return *std::max_element(judged.begin(), judged.end()) <=
-           options.tolerance * s.front() + rounding_floor<B>(s);
+           tolerance * s.front() + rounding_floor<B>(s);
   };
   const auto judge = [&](Triplets<B> triplets, std::vector<double> errors) {
-    result.converged = triplets.deviation <= orthonormal_to<B>() &&
-                       within(options.vectors ? triplets.residuals : errors, triplets.s);
+    const std::vector<double>& judged = options.vectors ? triplets.residuals : errors;
+    result.converged =
+        triplets.deviation <= orthonormal_to<B>() && within(judged, triplets.s, options.tolerance);
     result.triplets = std::move(triplets);
     result.errors = std::move(errors);
   };
@@ -119,7 +122,7 @@ GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
     for (const double value : top.values) s.push_back(std::sqrt(std::max(value, 0.0)));
     const double error = eigenvalue_error(s, relative, options.product_errors);
     if (!options.may_complete || options.vectors ||
-        within(gram_triplet_errors<B>(s, top.values, error), s)) {
+        within(gram_triplet_errors<B>(s, top.values, error), s, options.tolerance)) {
       auto read = rayleigh_ritz(device, a, device.from_host(top.vectors), Columns::ritz, options.k,
                                 options.seed);
       const double of_read = eigenvalue_error(read.s, relative, options.product_errors);
@@ -127,7 +130,8 @@ GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
       const bool right = agree(read.s, top.values, of_read);
       judge(std::move(read), std::move(errors));
       result.converged = result.converged && right;
-      if (result.converged || !options.may_complete) return result;
+      const bool resolved = within(result.errors, result.triplets.s, options.value_tolerance);
+      if ((result.converged && resolved) || !options.may_complete) return result;
     }
   }
   auto complete = complete_triplets(device, a, options.k);

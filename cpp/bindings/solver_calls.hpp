@@ -192,6 +192,7 @@ inline KrylovOptions krylov_options(const py::kwargs& kwargs) {
 inline GramOptions gram_options(const py::kwargs& kwargs) {
   return {.k = keyword<std::int64_t>(kwargs, "k"),
           .tolerance = keyword<double>(kwargs, "tol"),
+          .value_tolerance = keyword<double>(kwargs, "value_tol"),
           .vectors = keyword<bool>(kwargs, "vectors"),
           .may_complete = keyword<bool>(kwargs, "may_complete"),
           .at_once = keyword<bool>(kwargs, "at_once"),

@@ -180,6 +180,7 @@ def gram_top(
     vectors: bool,
     may_complete: bool,
     at_once: bool,
+    value_tol: float,
     seed: int,
     threads: int,
     panel_rows: int,

@@ -211,6 +211,43 @@ def test_a_converged_result_of_inexact_products_is_worth_something(
                 assert any("errors of products" in note for note in svd.notes)
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (3, 1), (2, 400), (600, 800), (800, 600)])
+@pytest.mark.parametrize("size", [1e-11, 1e-7])
+@pytest.mark.filterwarnings("ignore::sigmascope.ConvergenceWarning")
+def test_an_adjoint_that_is_wrong_in_one_direction_is_noticed(
+    shape: tuple[int, int], size: float
+) -> None:
+    """Averages over random vectors hide an error that one singular vector alone has."""
+    rng = np.random.default_rng(3)
+    array = rng.standard_normal(shape)
+    U, s, Vt = np.linalg.svd(array, full_matrices=False)
+    k = min(3, *shape)
+    outside = rng.standard_normal(shape[1])
+    outside -= Vt.T @ (Vt @ outside) * (shape[1] > shape[0])
+    for hidden in (outside, Vt[-1]):
+        error = np.outer(hidden / np.linalg.norm(hidden), U[:, k - 1]) * (size * s[0])
+        operator = linalg.LinearOperator(
+            shape,
+            matvec=lambda x: array @ x,
+            rmatvec=lambda y, error=error: array.T @ y + error @ y,
+            dtype=np.float64,
+        )
+        for found in (ss.svds(operator, k, tol=1e-9), ss.randomized_svd(operator, k)):
+            assert_true(found, array)
+
+
+@pytest.mark.parametrize("shape", [(60, 50), (50, 60), (1, 9)])
+def test_errors_of_products_do_not_contradict_the_norm(shape: tuple[int, int]) -> None:
+    """The norm that they raise is a bound: nothing that a space lacks follows from it."""
+    array = np.outer(np.arange(1.0, shape[0] + 1), np.arange(1.0, shape[1] + 1)) / 7
+    for kind, size in (("products in float32", 0.0), ("another adjoint", 1e-6)):
+        single = array.astype(np.float32) if kind == "products in float32" else array
+        found = ss.randomized_svd(inexact(kind, array, size), 1)
+        assert not any("contradicts" in note for note in found.notes)
+        assert found.errors[0] <= 1e-3 * found.s[0]
+        np.testing.assert_allclose(found.fro_norm, np.linalg.norm(single), rtol=1e-6)
+
+
 def test_products_in_float32_are_not_exact_to_rounding() -> None:
     array = np.outer(np.arange(1.0, 61.0), np.arange(1.0, 51.0))
     assert ss.randomized_svd(inexact("exact", array, 0.0), 2).converged

@@ -86,9 +86,23 @@ def test_converged_is_what_was_asked_for(
                 residuals = np.maximum(left, right)
                 assert np.all(residuals <= found.residuals + slack)
                 assert not found.converged or np.all(residuals <= allowed)
-            else:
-                assert np.all(found.errors <= allowed)
+            assert np.all(found.errors <= allowed)
             assert found.converged
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_exact_to_rounding_is_what_randomized_svd_calls_converged(name: str) -> None:
+    """An exact method in place of passes: nothing hides but what rounding of ||A||_F^2 may hide."""
+    A = MATRICES[name]
+    sigma, norm = np.linalg.svd(A, compute_uv=False), np.linalg.norm(A)
+    for k in (2, 8, 20):
+        found = ss.randomized_svd(A, k)
+        assert np.all(np.abs(found.s - sigma[:k]) <= found.errors + 3e-14 * sigma[0])
+        if found.method in ("Gram matrix", "full decomposition"):
+            assert found.converged
+        if found.converged:
+            assert found.errors.max() <= 2.0**-23 * norm + 3e-14 * sigma[0]
+            assert found.residuals.max() <= 3e-14 * norm
 
 
 def test_a_tolerance_out_of_reach_of_memory_is_said_to_be() -> None:

@@ -33,6 +33,7 @@ BY_NAME: dict[str, dict[str, Any]] = {
         "vectors": True,
         "may_complete": False,
         "at_once": False,
+        "value_tol": 1e-4,
         "seed": 0,
     },
 }

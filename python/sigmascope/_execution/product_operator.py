@@ -61,7 +61,7 @@ class ProductOperator:
     @property
     def norm_is_bound(self) -> bool:
         """Whether `fro2` is an upper bound."""
-        return not self.evidence.exact
+        return self.evidence.norm_is_bound
 
     @property
     def absolute_error(self) -> float:

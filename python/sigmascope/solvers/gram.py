@@ -56,14 +56,17 @@ def svds_by_gram(
     vectors: bool,
     seed: int,
     options: CallOptions,
-    started: float,
     known: NDArray[np.float64] | None = None,
+    value_tol: float | None = None,
 ) -> SVD:
     """:func:`sigmascope.svds` by the Gram matrix, of arguments that are checked.
 
-    `known`: estimates of the values, from a search that was given up. Where they show that the Gram
-    matrix does not resolve them to the tolerance, A itself is decomposed at once.
+    Where an error exceeds `value_tol` sigma_1, by default `tol`, A itself is decomposed, if there
+    is memory for that. `known`: estimates of the values, from a search that was given up. Where
+    they show that the Gram matrix does not resolve them to the tolerance, A itself is decomposed at
+    once.
     """
+    started = time.perf_counter()
     n = min(a.shape)
     error = _core.gram_error(max(a.shape), n)
     resolved = True
@@ -79,6 +82,7 @@ def svds_by_gram(
         distributed.operand(a, options),
         k=k,
         tol=tol,
+        value_tol=tol if value_tol is None else value_tol,
         vectors=vectors,
         may_complete=complete,
         at_once=not resolved or _costs_less(n, k),

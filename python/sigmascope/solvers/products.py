@@ -25,7 +25,18 @@ def with_evidence(svd: SVD, call: CallOptions, tol: float = 0.0) -> SVD:
     known = call.operator.evidence
     largest = float(svd.s.max(initial=0.0))
     error = float(np.ldexp(known.absolute_error, known.exponent)) + known.relative_error * largest
-    residuals, errors, notes = svd.residuals + error, svd.errors + error, known.notes
+    notes, passes = known.notes, svd.passes
+    if known.defects is not None and svd.U is not None:
+        passes += 1
+        scaled = known.defects(np.asarray(svd.U), np.ldexp(svd.s, -known.exponent))
+        of_transpose = float(np.ldexp(scaled.max(initial=0.0), known.exponent))
+        if of_transpose > error:
+            error = of_transpose
+            notes += (
+                f"products with the transpose are off by up to {error / largest:.2g} sigma_1 for "
+                "these vectors: residuals and errors include that",
+            )
+    residuals, errors = svd.residuals + error, svd.errors + error
     floor = floor_of(svd.precision)
     limit = (max(tol, floor) + floor) * largest
     reached = np.full(1, error) if tol == 0 else errors if svd.U is None else residuals
@@ -40,6 +51,7 @@ def with_evidence(svd: SVD, call: CallOptions, tol: float = 0.0) -> SVD:
         residuals=residuals,
         errors=errors,
         converged=converged,
-        fro_norm=svd.fro_norm if known.exact else float("nan"),
+        passes=passes,
+        fro_norm=known.fro_norm,
         notes=(*svd.notes, *notes),
     )

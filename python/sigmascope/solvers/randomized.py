@@ -38,6 +38,11 @@ _PASSES, _PASSES_OF_MANY = 5, 3
 On slowly decaying, Gaussian and sparse matrices of order 500 the worst value is then 0.2 to 0.6
 times as far off as scikit-learn's of as many reads; with 4, up to ten times as far."""
 
+_EXACT_TO = 2.0**-23
+"""Largest error, in units of ||A||_F, of a value that is exact to rounding: a value that may be the
+root of the rounding of ||A||_F^2 in float64 (sqrt(128 units of roundoff), as `randomized_svd.hpp`
+has it)."""
+
 _CONTRADICTED = (
     "||A||_F contradicts the random vectors, which missed a direction: the errors follow from it "
     "alone; try another seed"
@@ -134,9 +139,11 @@ def randomized_svd(
         units of roundoff of float32, 192 of float64, times sigma_1). `errors` is the least of
         several bounds, see the notes: rounding for values that are separated from the rest, 4 to
         20 % of a value of slowly decaying spectra. `converged` is true only if the approximation is
-        exact to rounding: a fixed budget promises nothing more. For values with errors of a
-        tolerance use :func:`sigmascope.svds`, whose methods "Gram matrix" and "full decomposition"
-        `method` may name too.
+        exact to rounding: residuals within 256 units of roundoff of ||A||_F, and errors within the
+        root of 128, since what rounding hides in ||A||_F^2 may be one value (1.2e-7 ||A||_F in
+        float64, 2.8e-3 in float32). A fixed budget promises nothing more. For values with errors of
+        a tolerance use :func:`sigmascope.svds`, whose methods "Gram matrix" and "full
+        decomposition" `method` may name too.
     SVDStack
         Of a stack, as :func:`sigmascope.svds` returns it; each result has the bits of the call on
         its matrix alone.
@@ -237,9 +244,8 @@ class _Asked:
 
     def compute(self, a: Matrix, call: CallOptions) -> SVD:
         if self.by_gram(a, call):
-            started = time.perf_counter()
             tol = floor_of("float64")
-            return svds_by_gram(a, self.k, tol, True, self.seed, call, started)
+            return svds_by_gram(a, self.k, tol, True, self.seed, call, value_tol=_EXACT_TO)
         what = f"{self.passes} blocks of {self.block} columns for {arguments.of_shape(a.shape)}"
         plan = MemoryPlan.fit(a, call, self.need(call), what)
         started = time.perf_counter()

@@ -202,8 +202,10 @@ def svds(
     Products with a sparse matrix are sums in float64, of a copy. An operator is examined by
     products with 32 random vectors (with the identity up to order 256): products that are not
     linear, or not adjoint, are refused, and their errors beyond rounding are added to residuals and
-    errors. Above that order ||A||_F is not known (NaN); a bound that fails in three cases of a
-    million takes its place. Notes say all this. Python code multiplies, without executor or device.
+    errors. So are those of the transpose for the left vectors of the result, which one more product
+    shows in whatever direction they lie (but in one case of a million). Above that order ||A||_F is
+    not known (NaN); a bound that fails in three cases of a million takes its place. Notes say all
+    this. Python code multiplies, without executor or device.
 
     Passes over A: one for norm and range, one per Krylov step, one at the end (two where values
     are lost in rounding); a wide matrix in files is read along its rows twice for each. Memory:
@@ -223,9 +225,9 @@ def svds(
 
     By the Gram matrix nothing is missed, and the bound is sqrt(sigma^2 + 4e-14 sigma_1^2) - sigma
     up to order n = 2048, above it sqrt(n / 2048) times 4e-14. Where that, or a residual, is above
-    the tolerance, or where k is at least a third of min(m, n) (a quarter below order 256, where
-    that also follows a search that was given up), A itself is decomposed (LAPACK's dgesdd), if
-    there is memory for it in float64: every value is then right to the floor.
+    the tolerance, with vectors or without, or where k is at least a third of min(m, n) (a quarter
+    below order 256, where that also follows a search that was given up), A itself is decomposed
+    (LAPACK's dgesdd), if there is memory for it in float64: every value is then right to the floor.
 
     Examples
     --------

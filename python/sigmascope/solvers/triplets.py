@@ -71,7 +71,7 @@ def triplets(
     b = choose_block(a, k, tol, block, call, max_passes)
     started = time.perf_counter()
     if prefers_gram(a, k, b, tol, method, call):
-        return svds_by_gram(a, k, tol, vectors, seed, call, started)
+        return svds_by_gram(a, k, tol, vectors, seed, call)
     settings = KrylovSettings(a.shape, k, tol, b, call.precision, vectors, density=False)
     what = f"a basis for the {k} largest singular values of {arguments.of_shape(a.shape)}"
     result = krylov(
@@ -87,10 +87,11 @@ def triplets(
     if not result["costly"]:
         return triplets_of(result, call, settings, seed, time.perf_counter() - started)
     call = replace(call, progress=going_on(call.progress, result["reads"] * a.nbytes))
-    every = svds_by_gram(a, k, tol, vectors, seed, call, started, result["s"])
+    every = svds_by_gram(a, k, tol, vectors, seed, call, result["s"])
     passes = every.passes + result["reads"]
     notes = (*krylov_notes(result), GIVEN_UP, *every.notes)
-    return replace(every, passes=passes, steps=result["steps"], notes=notes)
+    seconds = time.perf_counter() - started
+    return replace(every, passes=passes, steps=result["steps"], notes=notes, seconds=seconds)
 
 
 def choose_block(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ _AT_ONCE = 1 << 20
 """Elements that are copied at a time to be hashed."""
 
 _COLUMNS = 33
-"""Columns of the widest block by which a matrix is multiplied before the last step."""
+"""Columns of the widest block by which a search multiplies a matrix before the last step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,10 @@ class Evidence:
         Products are those of the matrix times 2^-exponent, "scaled" below.
     fro2 : float
         ||A||_F^2 of the scaled matrix, or an upper bound that fails in three cases of a million.
-    exact : bool
-        Whether `fro2` is no bound but exact to rounding.
+    norm_is_bound : bool
+        Whether `fro2` is a bound, and not exact to rounding.
+    fro_norm : float
+        ||A||_F of the matrix itself, to the error of products; NaN if it is not known.
     absolute_error : float
         Spectral norm of the rounding error of products, in sigma of the scaled matrix.
     relative_error : float
@@ -42,16 +44,21 @@ class Evidence:
         Products with the matrix and its transpose that this took.
     notes : tuple of str
         Remarks for the result.
+    defects : callable, optional
+        Returns bounds on the errors of the transpose of the scaled matrix for left vectors (m, k)
+        and their values (k,) in sigma of the scaled matrix, by one more product.
     """
 
     exponent: int
     fro2: float
-    exact: bool
+    norm_is_bound: bool
+    fro_norm: float
     absolute_error: float
     relative_error: float
     fingerprint: int
     looks: int
     notes: tuple[str, ...] = ()
+    defects: Callable[[NDArray[Any], NDArray[np.float64]], NDArray[np.float64]] | None = None
 
 
 class Products(Protocol):
@@ -85,9 +92,9 @@ class Products(Protocol):
         """Multiply by the transpose of the scaled matrix."""
 
 
-def working_nbytes(shape: tuple[int, int]) -> int:
-    """Return the bytes of blocks in float64 that products of a step take and give."""
-    return 16 * sum(shape) * _COLUMNS
+def working_nbytes(shape: tuple[int, int], columns: int = 0) -> int:
+    """Return the bytes of blocks in float64 that products with so many columns take and give."""
+    return 16 * sum(shape) * max(columns, _COLUMNS)
 
 
 def checked_shape(source: Any) -> tuple[int, int]:

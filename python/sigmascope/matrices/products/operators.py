@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.arrays import complex_refusal
 
 from .evidence import Evidence, checked_shape, door_exponent, hash_of, working_nbytes
+
+_Product = Callable[[NDArray[Any]], NDArray[Any]]
 
 _EXACT_ORDER = 256
 """Order up to which the matrix is multiplied by the identity, so that ||A||_F is known."""
@@ -29,6 +32,12 @@ _WRONG = 1e-3
 
 _NOTICED = 64
 """Units of roundoff from which errors of products count in addition to those of blocks."""
+
+_SUMS = 16
+"""Units of roundoff of sums over a side of the matrix, from which an error of a vector counts."""
+
+_STRIP = 4096
+"""Rows that are multiplied at once."""
 
 _FLOOR = 96
 """Error of the values in units of the error of products, as in units of roundoff of float32."""
@@ -59,36 +68,60 @@ class OperatorProducts:
     @property
     def nbytes(self) -> int:
         """Bytes of blocks; nothing is copied."""
-        return working_nbytes(self.shape)
+        n = min(self.shape)
+        return working_nbytes(self.shape, (n if n <= _EXACT_ORDER else _PROBES) + 1)
 
     def evidence(self, precision: str) -> Evidence:
         """Multiply by random vectors, or by the identity where its order is small."""
         self._exponent, dtype = 0, np.dtype(precision)
-        wide = self.shape[0] < self.shape[1]
-        forward, back = (self.adjoint, self.multiply) if wide else (self.multiply, self.adjoint)
-        n = min(self.shape)
-        exact = n <= _EXACT_ORDER
-        probes, weights = _probes(n, exact, dtype)
-        image = forward(probes)
-        self._exponent = door_exponent(_root_mean_square(image[:, :-1], 1 if exact else _PROBES, n))
-        image = np.ldexp(image, -self._exponent)
-        again = back(image.astype(dtype)).astype(np.float64)
-        image = image.astype(np.float64)
-        error = _error(probes.astype(np.float64), image, again, weights, self._name)
-        norm2 = float(np.square(image[:, :-1]).sum())
-        fro2 = norm2 if exact else _norm_bound(norm2, float(np.square(again[:, :-1]).sum()))
+        m, n = self.shape
+        exact = min(m, n) <= _EXACT_ORDER
+        flipped = exact and m < n
+        gaussian = np.random.default_rng(n).standard_normal((n, _PROBES)).astype(dtype)
+        x, weights = _with_sum(np.eye(min(m, n)) if exact else gaussian, dtype)
+        forward: _Product = self.adjoint if flipped else self.multiply
+        back: _Product = self.multiply if flipped else self.adjoint
+        y = forward(x)
+        size = _root_mean_square(y[:, :-1], 1 if exact else _PROBES, min(m, n))
+        self._exponent = door_exponent(size)
+        y = np.ldexp(y, -self._exponent).astype(dtype)
+        z = back(y).astype(np.float64)
+        probed = self.multiply(gaussian) if exact else y[:, :-1]
+        y = y.astype(np.float64)
+        error = _error(x.astype(np.float64), y, z, weights, self._name)
+        norm2 = float(np.square(y[:, :-1]).sum())
+        fro2 = norm2 if exact else _norm_bound(norm2, float(np.square(z[:, :-1]).sum()))
         unit = 2.0**-53 if precision == "float64" else 2.0**-24
         counted = error > _NOTICED * unit
         return Evidence(
             exponent=self._exponent,
             fro2=fro2 * (1 + 4 * max(error, unit)),
-            exact=exact,
+            norm_is_bound=not exact or counted,
+            fro_norm=math.ldexp(math.sqrt(norm2), self._exponent) if exact else math.nan,
             absolute_error=0.0,
             relative_error=_FLOOR * error if counted else 0.0,
-            fingerprint=hash_of(self.shape, [(image, np.float64)]),
+            fingerprint=hash_of(self.shape, [(y, np.float64)]),
             looks=1,
             notes=_notes(exact, error if counted else 0.0, fro2 * _PROBES / max(norm2, 1e-300)),
+            defects=partial(self._defects, gaussian, probed),
         )
+
+    def _defects(
+        self, x: NDArray[Any], y: NDArray[Any], u: NDArray[Any], s: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return bounds on |B u - A^T u| for left vectors u, where B is the transpose it has.
+
+        x^T B u - (A x)^T u, for Gaussian x, is Gaussian, too, and its variance is that norm
+        squared, in whatever direction B u is wrong. The mean of so many squares is above the
+        share `_least_mean_square` of it in all but one case of a million. 0 is rounding.
+        """
+        unit = np.finfo(u.dtype).eps / 2
+        image = self.adjoint(u).astype(np.float64)
+        x, y, u = (each.astype(np.float64) for each in (x, y, u))
+        means = np.square(_inner(x, image) - _inner(y, u)).mean(axis=0)
+        bounds = np.sqrt(means / _least_mean_square(_PROBES))
+        rounding = _SUMS * unit * (np.linalg.norm(y) / math.sqrt(_PROBES) + s * math.sqrt(len(x)))
+        return np.where(bounds > rounding, bounds, 0.0)
 
     def multiply(self, x: NDArray[Any]) -> NDArray[Any]:
         """Multiply by the scaled matrix."""
@@ -145,16 +178,28 @@ def _no_adjoint(name: str) -> str:
     )
 
 
-def _probes(n: int, exact: bool, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return columns to multiply by, the last one a sum of the others, and weights of that sum.
+def _with_sum(
+    columns: NDArray[Any], dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return columns to multiply by and a last one, a sum of them, and the weights of that sum.
 
     Columns of the identity and integers are exact in every precision: weights of many digits show
     that products are in float32.
     """
-    rng = np.random.default_rng(n)
-    columns = np.eye(n) if exact else rng.standard_normal((n, _PROBES))
-    weights = np.asarray(rng.uniform(1, 2, columns.shape[1]), dtype).astype(np.float64)
+    rng = np.random.default_rng(len(columns))
+    size = math.sqrt(np.square(columns).sum() / len(columns))  # a sum has entries of size 1
+    drawn = np.asarray(rng.uniform(1, 2, columns.shape[1]))
+    weights = np.ldexp(drawn, -round(math.log2(size))).astype(dtype).astype(np.float64)
     return np.column_stack([columns, (columns * weights).sum(axis=1)]).astype(dtype), weights
+
+
+def _inner(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return X^T Y, added up strip by strip: one long sum of a library has a larger error."""
+    strips = range(0, len(x), _STRIP)
+    total: NDArray[np.float64] = np.sum(
+        [x[i : i + _STRIP].T @ y[i : i + _STRIP] for i in strips], axis=0
+    )
+    return total
 
 
 def _root_mean_square(image: NDArray[Any], probes: int, n: int) -> float:
@@ -181,7 +226,8 @@ def _error(
     size = float(np.linalg.norm(y[:, :-1]))
     if size == 0:
         return 0.0
-    sums = float(np.linalg.norm(y[:, -1] - y[:, :-1] @ weights)) / size
+    of_sum = size * math.sqrt(float(np.square(weights).mean()))
+    sums = float(np.linalg.norm(y[:, -1] - y[:, :-1] @ weights)) / of_sum
     square = y.T @ y
     adjoint = float(np.linalg.norm(x.T @ z - square) / np.linalg.norm(square))
     if sums > _WRONG:
@@ -192,14 +238,22 @@ def _error(
     return 2.0 ** math.ceil(math.log2(worst)) if worst > 0 else 0.0
 
 
+def _least_mean_square(count: int) -> float:
+    """Return the share of its expectation below which a mean of so many squares rarely is.
+
+    Squares are of Gaussian numbers; that is one case of a million.
+    """
+    half = count / 2
+    return math.exp((math.log(_CHANCE) + math.lgamma(half + 1)) / half) / half
+
+
 def _norm_bound(squares: float, fourth: float) -> float:
     """Return an upper bound on ||A||_F^2 from ||A X||_F^2 and ||A^T A X||_F^2, X Gaussian.
 
     The mean of squares is below the share `least` of its expectation in one case of a million, and
     below it by 2 sqrt(log(1e6) tr (A^T A)^2 / probes) in another (Laurent & Massart 2000).
     """
-    half = _PROBES / 2
-    least = math.exp((math.log(_CHANCE) + math.lgamma(half + 1)) / half) / half
+    least = _least_mean_square(_PROBES)
     mean, trace = squares / _PROBES, fourth / _PROBES / least
     return min(mean / least, mean + 2 * math.sqrt(-math.log(_CHANCE) * trace / _PROBES))
 

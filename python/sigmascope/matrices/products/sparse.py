@@ -68,10 +68,12 @@ class SparseProducts:
             float(np.square(numbers[start : start + _CHUNK]).sum())
             for start in range(0, len(numbers), _CHUNK)
         ]
+        fro2 = math.fsum(squares)
         return Evidence(
             exponent=exponent,
-            fro2=math.fsum(squares),
-            exact=True,
+            fro2=fro2,
+            norm_is_bound=False,
+            fro_norm=math.ldexp(math.sqrt(fro2), exponent),
             absolute_error=_rounding(self._scaled),
             relative_error=0.0,
             fingerprint=hash_of((*self.shape, exponent), arrays),
