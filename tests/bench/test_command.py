@@ -38,6 +38,7 @@ def test_a_tensor_of_a_checkpoint(tmp_path: Path) -> None:
     record = json.loads(out.read_text(encoding="utf-8"))
     assert [entry["name"] for entry in record["entries"]] == ["ours", "ours-file", "numpy"]
     assert not record["checked_on_another_matrix"]
+    assert record["seed"] is None  # the matrix is given
     assert plot.stat().st_size > 1000
 
 

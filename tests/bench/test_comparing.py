@@ -36,7 +36,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackendCompariso
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         names = ["ours", "numpy", "cupy"]
-        plan = BenchmarkPlan(k=5, accuracies=[1e-3, 1e-1, 1e-15], turns=2, threads=1)
+        plan = BenchmarkPlan(k=5, accuracies=[1e-3, 1e-1, 1e-15], turns=2, threads=1, seed=3)
         yield compare(synthetic("decay", 150, 120, "bf16"), plan, select(names))
 
 
@@ -80,6 +80,7 @@ def test_the_record_is_json_of_a_known_shape(found: BackendComparison) -> None:
     record = json.loads(json.dumps(found.record(), allow_nan=False))
     assert (record["schema"], record["kind"]) == (1, "comparison")
     assert {"workload", "shape", "dtype", "k", "accuracies", "turns", "machine"} <= record.keys()
+    assert record["seed"] == 3  # of the matrix
     assert {"processor", "cores", "threads", "versions", "load_average"} <= record["machine"].keys()
     ours = record["entries"][0]
     assert ours["can"] == {

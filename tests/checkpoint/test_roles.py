@@ -73,12 +73,10 @@ model.layers.4.self_attn.kv_a_layernorm.weight             4  kv_a_norm         
 model.layers.4.mlp.gate.e_score_correction_bias 4 router.e_score_correction_bias text -
 model.layers.4.mlp.shared_experts.down_proj.weight         4  shared_down          text      -
 model.layers.4.mlp.experts.17.down_proj.weight             4  down                 text      17
-model.layers.4.mlp.experts.17.down_proj.weight_scale_inv   4  down.weight_scale_inv text      17
+model.layers.4.mlp.experts.17.down_proj.weight_scale_inv   4  down.scale           text      17
 # gpt-oss
 model.layers.4.mlp.router.weight                           4  router               text      -
 model.layers.4.mlp.experts.gate_up_proj                    4  gate_up              text      -
-model.layers.4.mlp.experts.gate_up_proj_blocks             4  gate_up.blocks       text      -
-model.layers.4.mlp.experts.gate_up_proj_scales             4  gate_up.scales       text      -
 model.layers.4.mlp.experts.down_proj_bias                  4  down.bias            text      -
 model.layers.4.self_attn.sinks                             4  sinks                text      -
 # gpt2
@@ -157,10 +155,13 @@ mlp1.3.weight                                              -  project_out       
 text_model.encoder.layers.0.self_attn.q_proj.weight        0  q                    text      -
 # peft
 base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight 0  q.lora_A.weight      text      -
+# gpt-oss in MXFP4
+model.layers.4.mlp.experts.gate_up_proj_blocks             4  gate_up              text      -
+model.layers.4.mlp.experts.gate_up_proj_scales             4  gate_up.scale        text      -
 # gptq
-model.layers.0.self_attn.q_proj.qweight                    0  q.qweight            text      -
+model.layers.0.self_attn.q_proj.qweight                    0  q                    text      -
 # bnb
-model.layers.0.mlp.up_proj.weight.absmax                   0  up.weight.absmax     text      -
+model.layers.0.mlp.up_proj.weight.absmax                   0  up.scale             text      -
 """
 
 FAMILIES = {

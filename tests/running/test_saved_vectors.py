@@ -12,8 +12,8 @@ import pytest
 from tests.support.changed import update, weights, written
 
 import sigmascope as ss
-from sigmascope._running import vectors
 from sigmascope._running.vectors import vectors_path
+from sigmascope.checkpoint.formats import safetensors_output
 
 OPTIONS: dict[str, Any] = {"k": 4, "tol": 1e-6, "num_threads": 2, "memory_limit": "1GiB"}
 
@@ -82,7 +82,7 @@ def test_a_full_disk_fails_the_row_and_leaves_no_part(
 
     path, journal = written(tmp_path, model(), "F32"), tmp_path / "run.jsonl"
     with monkeypatch.context() as patch:
-        patch.setattr(vectors.json, "dumps", full)
+        patch.setattr(safetensors_output.json, "dumps", full)
         found = ss.scan(path, vectors=tmp_path / "v", resume=None, **OPTIONS)
     assert {row["failure"] for row in found.failed} == {"environment"}
     assert "No space left" in found.failed[0]["reason"]

@@ -4,13 +4,12 @@
 The file of a matrix is `<folder>/<name>.safetensors`, with the characters of its name that cannot
 stand in a path escaped as in URLs. It has the tensors `<name>.U` (m, k), `<name>.S` (k) and
 `<name>.Vt` (k, n), and the bounds `<name>.errors` and `<name>.residuals` (k, sigma units); in a
-comparison `<name>.before.U` and so on.
+comparison `<name>.before.U` and so on. Its metadata have the seed of the search.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._host.replacing import replacing
+from sigmascope.checkpoint.formats.safetensors_output import write_safetensors
 from sigmascope.spectra import SVD
 
 _LONGEST = 180
@@ -59,26 +58,14 @@ def save_vectors(folder: str, name: str, found: Mapping[str, SVD | None]) -> Non
     OSError
         If the file cannot be written; a file that was there stays as it was.
     """
-    tensors: dict[str, NDArray[np.floating]] = {}
+    tensors: dict[str, tuple[str, NDArray[np.floating]]] = {}
+    seeds = set()
     for group, svd in found.items():
         if svd is None or svd.U is None or svd.Vt is None:
             continue
         start = f"{name}.{group}." if group else f"{name}."
         parts = {"U": svd.U, "S": svd.s, "Vt": svd.Vt, "errors": svd.errors}
         parts["residuals"] = svd.residuals
-        tensors |= {start + part: np.ascontiguousarray(x) for part, x in parts.items()}
-    with replacing(vectors_path(folder, name)) as temporary, open(temporary, "wb") as file:
-        offset, header = 0, {}
-        for key, x in tensors.items():
-            end = offset + x.nbytes
-            header[key] = {
-                "dtype": _DTYPES[x.dtype.name],
-                "shape": list(x.shape),
-                "data_offsets": [offset, end],
-            }
-            offset = end
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
-        file.write(len(text).to_bytes(8, "little") + text)
-        for x in tensors.values():
-            file.write(x.data)
+        tensors |= {start + part: (_DTYPES[x.dtype.name], x) for part, x in parts.items()}
+        seeds.add(svd.seed)
+    write_safetensors(vectors_path(folder, name), tensors, seeds)

@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,10 +109,16 @@ class AdapterFolder:
         except (OSError, CheckpointError, KeyError):
             return None
 
-    def finish(self, carried: Sequence[Carried], saved: SavedTensors | None = None) -> None:
+    def finish(
+        self,
+        carried: Sequence[Carried],
+        saved: SavedTensors | None = None,
+        seeds: Iterable[int] = (),
+    ) -> None:
         """Join the parts of all changes and the tensors that are saved, and write the settings.
 
-        The factors of one stack are in memory at a time.
+        The factors of one stack are in memory at a time. The weights have the seeds of the searches
+        in their metadata.
 
         Raises
         ------
@@ -132,7 +138,7 @@ class AdapterFolder:
         if saved is not None and saved.tensors:
             write_safetensors(self._part(_SAVED), saved.named(_depths(carried)))
             parts[_SAVED] = None
-        join_safetensors(self.path / WEIGHTS, map(self._part, parts))
+        join_safetensors(self.path / WEIGHTS, map(self._part, parts), seeds)
         settings = self._settings(carried) | ({} if saved is None else saved.settings())
         text = json.dumps(settings, indent=2)
         with replacing(self.path / NAME) as temporary:

@@ -123,6 +123,7 @@ def compare(
             machine=machine,
             entries=entries,
             limits=limits,
+            seed=plan.seed if workload.synthetic else None,
         )
 
 

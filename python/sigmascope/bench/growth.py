@@ -48,7 +48,8 @@ def grow(
     """
     plan = plan or BenchmarkPlan()
     cores = chosen_cores(plan.threads)
-    growth = Growth(spectrum, dtype, plan.k, tol, plan.turns, describe(len(cores)))
+    machine = describe(len(cores))
+    growth = Growth(spectrum, dtype, plan.k, tol, plan.turns, machine, seed=plan.seed)
     ours = select(["ours"])
     setting = {"tol": tol, "method": "krylov"}  # one method for all sizes
     # With this limit no matrix stays in memory, and no copy is made.

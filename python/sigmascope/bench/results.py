@@ -200,7 +200,9 @@ class BackendComparison:
     """The results of all backends on one workload.
 
     `limits` is the record of :func:`sigmascope.bench.cuda.limits.measure_limits` from the same run;
-    empty where no backend computed on a CUDA device or no library could measure it.
+    empty where no backend computed on a CUDA device or no library could measure it. `seed` is that
+    of a synthetic matrix; None for a given one, and in records of earlier versions. The seeds of
+    the backends are the numbers of the turns.
     """
 
     workload: str
@@ -213,6 +215,7 @@ class BackendComparison:
     machine: dict[str, Any]
     entries: list[BackendResult] = field(default_factory=list)
     limits: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the results as JSON."""
@@ -249,7 +252,7 @@ class Line:
 
 @dataclass
 class Growth:
-    """Time and memory of svds for matrices of growing size."""
+    """Time and memory of svds for matrices of growing size, which are made from `seed`."""
 
     spectrum: str
     dtype: str
@@ -258,6 +261,7 @@ class Growth:
     turns: int
     machine: dict[str, Any]
     lines: list[Line] = field(default_factory=list)
+    seed: int | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the results as JSON."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from sigmascope.errors import CheckpointError
@@ -14,16 +15,19 @@ from .formats.jsontext import brief
 from .fused import role_of_view, split, unsplit_notes
 from .heads import by_heads, key_heads
 from .naming.roles import Role, roles_of
-from .naming.rules import rules_for
+from .naming.rules import Rules, rules_for
 from .naming.table import Table
 from .node_names import as_parameters, certain_names, inputs_first
 from .quantised.grouped import Grouped, grouped_reading, grouped_weights
-from .quantised.layouts import quantised_parts, tied_parts
+from .quantised.layouts import Part, quantised_parts, tied_parts
 from .ranks import joined, width_of
 from .reading import read_as
 from .remote.paths import RemotePath
 from .rope import unpermuted
 from .views import Located, Reading, View
+
+Parts = Mapping[str, Part]
+"""Tensors that belong to others, by name."""
 
 
 class Origin(NamedTuple):
@@ -77,8 +81,11 @@ def assembled(
     weights = grouped[0].weights
     names = {name: weights[name].name if name in weights else name for name in ranks[0]}
     certain = certain_names(names, ranks[0])
-    roles = _roles(names | certain, origin, layout)
-    readings = _read(ranks, grouped, roles, config)
+    rules = rules_for(origin.rules, layout)
+    roles = _roles(names | certain, rules)
+    parts = [_parts(rank, found, config) for rank, found in zip(ranks, grouped, strict=True)]
+    readings = _read(ranks, grouped, parts, roles, config)
+    roles |= _roles_of_parts(parts[0], roles, rules)
     if len(ranks) == 1:
         readings = with_outputs_first(readings, roles, ranks[0], layout)
         readings = as_parameters(readings, certain, ranks[0])
@@ -97,30 +104,46 @@ def assembled(
     return Assembly(readings, _by_name(readings), roles, config.notes + notes)
 
 
-def _roles(names: Mapping[str, str], origin: Origin, model_type: str | None) -> dict[str, Role]:
+def _roles(names: Mapping[str, str], rules: Rules) -> dict[str, Role]:
     """Return the roles of all tensors, by the names of the weights that they are."""
-    found = roles_of(names.values(), rules_for(origin.rules, model_type))
+    found = roles_of(names.values(), rules)
     return {name: found[original] for name, original in names.items()}
+
+
+def _parts(tensors: Mapping[str, Located], grouped: Grouped, config: Configuration) -> Parts:
+    """Return the tensors of one rank that belong to others."""
+    entries = {name: located.entry for name, located in tensors.items()}
+    parts = tied_parts((located.header, located.entry) for located in tensors.values())
+    return {**parts, **quantised_parts(entries, config.method), **grouped.parts}
+
+
+def _roles_of_parts(parts: Parts, roles: Mapping[str, Role], rules: Rules) -> dict[str, Role]:
+    """Return the roles of scales and the like: that of their matrix, and what they hold."""
+    found: dict[str, Role] = {}
+    for name, part in parts.items():
+        if part.owner is not None:
+            owner = roles[part.owner]
+            kind = rules.part_of(name) or part.status
+            known = owner.role != "other"
+            found[name] = replace(owner, role=f"{owner.role}.{kind}") if known else owner
+    return found
 
 
 def _read(
     ranks: Sequence[Mapping[str, Located]],
     grouped: Sequence[Grouped],
+    parts: Sequence[Parts],
     roles: Mapping[str, Role],
     config: Configuration,
 ) -> dict[str, Reading]:
     """Interpret every tensor on each rank, and join the pieces of the ranks."""
     readings: list[dict[str, Reading]] = []
-    for rank, found in zip(ranks, grouped, strict=True):
-        entries = {name: located.entry for name, located in rank.items()}
-        parts = tied_parts((located.header, located.entry) for located in rank.values())
-        parts |= quantised_parts(entries, config.method)
-        parts |= found.parts
+    for rank, found, others in zip(ranks, grouped, parts, strict=True):
         readings.append(
             {
                 name: grouped_reading(found.weights[name])
                 if name in found.weights
-                else read_as(located, rank, parts, config.block)
+                else read_as(located, rank, others, config.block)
                 for name, located in rank.items()
             }
         )

@@ -80,13 +80,13 @@ def split(
 
 
 def _fused_kind(role: Role) -> str | None:
-    name = role.role.removesuffix(".blocks")
+    name = role.role
     return next((kind for kind in ("qkv", "gate_up") if name.endswith(kind)), None)
 
 
 def role_of_view(role: Role, view: View) -> Role:
     """Return the role of a matrix: that of its tensor, with its own expert, part and head."""
-    name = role.role.removesuffix(".blocks")
+    name = role.role
     kind = _fused_kind(role)
     kind = "kv" if kind is None and name.endswith("kv") else kind
     if view.part is not None and kind is not None:

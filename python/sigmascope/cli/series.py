@@ -75,7 +75,8 @@ def trajectory(
     """
     with clean_errors(), _interruptible():
         with progress_on(quiet) as progress:
-            table = _saved(run, step, measure) or follow(
+            saved = _saved(run, step, measure)
+            table = saved or follow(
                 run,
                 steps=step or None,
                 measures=measure or MEASURES,
@@ -89,7 +90,8 @@ def trajectory(
             sys.stdout.writelines(map(json_line, table))
         else:
             report.show_trajectory(console(), table)
-        _tell_seed(table.seed, seed, as_json)
+        if saved is None:
+            _tell_seed(table.seed, seed, as_json)
         sys.stdout.flush()
     raise typer.Exit(DONE)
 

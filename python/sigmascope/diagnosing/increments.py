@@ -62,6 +62,8 @@ class RunDiagnosis:
     matrices, blocks : int
         Matrices that every increment has; their blocks: attention or MLP of a layer.
     alpha : float
+    seeds : tuple of tuple of int
+        Seeds of the rows of each comparison.
     """
 
     names: tuple[str, ...]
@@ -75,6 +77,7 @@ class RunDiagnosis:
     matrices: int
     blocks: int
     alpha: float
+    seeds: tuple[tuple[int, ...], ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -131,6 +134,7 @@ class RunDiagnosis:
             "matrices": self.matrices,
             "blocks": self.blocks,
             "alpha": self.alpha,
+            "seeds": [list(seeds) for seeds in self.seeds],
             "changed": self.changed,
             "text": self.text,
         }
@@ -230,6 +234,7 @@ def increments(
         len(shared),
         len(sums),
         alpha,
+        tuple(update.seeds for update in updates),
     )
 
 

@@ -59,6 +59,8 @@ class PairedDiagnosis:
         Names of the two models.
     calibrated : CalibratedDifference or None
         The difference by the score of a calibration, if one was given.
+    seeds : tuple of tuple of int
+        Seeds of the rows of both comparisons.
     """
 
     difference: float
@@ -69,6 +71,7 @@ class PairedDiagnosis:
     alpha: float
     names: tuple[str, str]
     calibrated: CalibratedDifference | None = None
+    seeds: tuple[tuple[int, ...], ...] = ()
 
     @property
     def narrower(self) -> str | None:
@@ -161,6 +164,7 @@ class PairedDiagnosis:
             "matrices": self.matrices,
             "blocks": self.blocks,
             "alpha": self.alpha,
+            "seeds": [list(seeds) for seeds in self.seeds],
             "names": list(self.names),
             "narrower": self.narrower,
             "calibrated": None if self.calibrated is None else self.calibrated.to_dict(),
@@ -212,6 +216,7 @@ def paired(
         alpha,
         names,
         calibrated,
+        (one.seeds, two.seeds),
     )
 
 

@@ -107,6 +107,8 @@ class Update:
         Changed rows of the input embedding, and all of its rows; None where they are not known.
     adapter : bool
         Whether the update is that of an adapter.
+    seeds : tuple of int
+        Seeds of the rows of the matrices that are counted, each once.
     """
 
     spreads: tuple[Spread, ...]
@@ -122,6 +124,7 @@ class Update:
     adapter: bool
     above_rounding: float | None = field(default=None, compare=False)
     tokens: tuple[int, int] | None = field(default=None, compare=False)
+    seeds: tuple[int, ...] = ()
 
     @property
     def places(self) -> dict[Place, float]:
@@ -191,6 +194,7 @@ def update_of(rows: Iterable[Mapping[str, Any]]) -> Update:
         and all(row.get(name) is None for row in changed for name in _OF_A_BULK),
         above_rounding=_above_rounding(changed),
         tokens=_tokens(rows),
+        seeds=tuple(sorted({row["seed"] for row in changed if row.get("seed") is not None})),
     )
 
 

@@ -177,6 +177,7 @@ class Diagnosis:
             "text": self.text,
             "reasons": list(self.reasons),
             "alpha": self.alpha,
+            "seeds": [list(self.update.seeds)],
             "score": self.score,
             "judgement": None if self.judgement is None else asdict(self.judgement),
             "sources": list(self.sources),

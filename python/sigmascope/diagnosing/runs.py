@@ -80,6 +80,7 @@ def run_record(run: CalibrationRun) -> dict[str, Any]:
     record = asdict(run)
     update = record["update"]
     del update["above_rounding"], update["tokens"]  # a calibration has no use for them
+    record["seeds"] = list(update.pop("seeds"))
     update["spreads"] = [
         [*spread.place, spread.layer, spread.role, spread.value] for spread in run.update.spreads
     ]
@@ -97,4 +98,5 @@ def run_of(record: Mapping[str, Any]) -> CalibrationRun:
     update["profile"] = tuple(math.nan if x is None else x for x in update["profile"])
     update["formats"] = tuple(update["formats"])
     update["shapes"] = {role: (m, n) for role, (m, n) in update["shapes"].items()}
+    update["seeds"] = tuple(record.get("seeds", ()))  # those of earlier versions are not known
     return CalibrationRun(record["label"], record["group"], Update(**update), record["source"])

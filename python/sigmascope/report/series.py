@@ -20,8 +20,8 @@ from .tables import show_table
 _STEPS = 6
 """Largest number of steps that are shown: the first, the last, and some between."""
 
-_WITH_ANOTHER = ("error", "quantile_low", "quantile_high")
-"""Columns that are shown together with another number."""
+_NOT_SHOWN = ("error", "quantile_low", "quantile_high", "seed", "reference_seed")
+"""Columns that are shown together with another number, or below the table."""
 
 
 def show_trajectory(out: Console, run: Trajectory) -> None:
@@ -72,7 +72,7 @@ def show_series(out: Console, table: SeriesTable) -> None:
     if not table:
         out.print("No place in common with another model.\n")
         return
-    numbers = [name for name in table.columns[6:] if name not in _WITH_ANOTHER]
+    numbers = [name for name in table.columns[6:] if name not in _NOT_SHOWN]
     lines = [
         [role_in_tower(row["tower"], row["role"]), row["measure"], _depth(row), str(row["count"])]
         + [_number(row, name) for name in numbers]

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Unpack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .sources import (
     Source,
     cells_of,
     check_measures,
+    common_seed,
     read_source,
     read_sources,
     seed_of,
@@ -39,6 +40,7 @@ COLUMNS = (
     "upper_quartile",
     "greatest",
     "error",
+    "seed",
 )
 PLACED = (
     "tower",
@@ -52,14 +54,21 @@ PLACED = (
     "quantile",
     "quantile_low",
     "quantile_high",
+    "seed",
+    "reference_seed",
 )
 
 Band = tuple[float, float] | tuple[None, None]
 Place = tuple[str, str, Band, str]
 """Tower, role, band of depth, measure."""
 
-Value = tuple[float, float]
-"""A model's value in a place, and its error."""
+
+class Value(NamedTuple):
+    """A model's value in a place, its error, and the seeds of the rows that it is made of."""
+
+    value: float
+    error: float
+    seeds: frozenset[int | None]
 
 
 class Reference(SeriesTable):
@@ -74,6 +83,7 @@ class Reference(SeriesTable):
     `least` … `greatest`        quartiles over the models; the value of a model is the median of its
                                 matrices there
     `error`                     largest error of these values
+    `seed`                      seed of all their rows; None if they differ, or have no random start
     ==========================  ==================================================================
 
     Attributes
@@ -130,7 +140,8 @@ class Reference(SeriesTable):
             `quantile_low` and `quantile_high` bound this fraction in the family of which the
             reference is a sample; they are Clopper-Pearson bounds in which every value is as far
             off as its error allows. `count` is the number of models of the reference; the fewer
-            they are, the wider are the intervals.
+            they are, the wider are the intervals. `seed` is that of the model's rows, and
+            `reference_seed` that of the others; None where rows differ, or have no random start.
 
         Raises
         ------
@@ -142,11 +153,12 @@ class Reference(SeriesTable):
         given = read_source(model, options)
         same = {i for i, known in enumerate(self._identities) if known and known == given.identity}
         placed: list[Row] = []
-        for place, (value, error) in _values_of(given.rows, self.measures, self.bands).items():
+        for place, own in _values_of(given.rows, self.measures, self.bands).items():
             others = [other for i, other in self._values.get(place, {}).items() if i not in same]
             if others:
-                quantile = _quantile(value, error, others, confidence)
-                columns = (*_flat(place), len(others), value, error, *quantile)
+                quantile = _quantile(own, others, confidence)
+                seeds = _common_seed([own]), _common_seed(others)
+                columns = (*_flat(place), len(others), own.value, own.error, *quantile, *seeds)
                 placed.append(dict(zip(PLACED, columns, strict=True)))
         return SeriesTable(PLACED, placed, given.seed)
 
@@ -217,9 +229,10 @@ def _values_of(rows: Sequence[Row], measures: Sequence[str], bands: int) -> dict
             place = cell.tower, cell.role, _band(cell.depth, bands), measure
             places.setdefault(place, []).append(cell)
     return {
-        place: (
+        place: Value(
             float(np.median([cell.value for cell in cells])),
             max(cell.error for cell in cells),  # no median changes by more than all values do
+            frozenset(cell.seed for cell in cells),
         )
         for place, cells in places.items()
     }
@@ -237,22 +250,25 @@ def _flat(place: Place) -> tuple[Any, ...]:
     return tower, role, low, high, measure
 
 
+def _common_seed(values: Iterable[Value]) -> int | None:
+    return common_seed(seed for value in values for seed in value.seeds)
+
+
 def _summary(place: Place, by_model: Mapping[int, Value]) -> Row:
-    values = np.array([value for value, _ in by_model.values()])
+    values = np.array([own.value for own in by_model.values()])
     quartiles = np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
-    error = max(error for _, error in by_model.values())
-    return dict(zip(COLUMNS, (*_flat(place), len(values), *quartiles, error), strict=True))
+    error = max(own.error for own in by_model.values())
+    seed = _common_seed(by_model.values())
+    return dict(zip(COLUMNS, (*_flat(place), len(values), *quartiles, error, seed), strict=True))
 
 
-def _quantile(
-    value: float, error: float, others: Sequence[Value], confidence: float
-) -> tuple[float, float, float]:
+def _quantile(own: Value, others: Sequence[Value], confidence: float) -> tuple[float, float, float]:
     """Return the fraction of others below a value, and an interval for it."""
-    n = len(others)
-    below = sum(other < value for other, _ in others)
-    equal = sum(other == value for other, _ in others)
-    surely = sum(other + e < value - error for other, e in others)
-    perhaps = sum(other - e <= value + error for other, e in others)
+    n, value, error = len(others), own.value, own.error
+    below = sum(other.value < value for other in others)
+    equal = sum(other.value == value for other in others)
+    surely = sum(other.value + other.error < value - error for other in others)
+    perhaps = sum(other.value - other.error <= value + error for other in others)
     tail = (1 - confidence) / 2
     low = 0.0 if surely == 0 else _solve(lambda p: _at_least(surely, n, p), tail)
     high = 1.0 if perhaps == n else _solve(lambda p: 1 - _at_least(perhaps + 1, n, p), tail, False)

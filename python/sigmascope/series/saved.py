@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from sigmascope._tables.schema import Row
 
 from .reference import COLUMNS as REFERENCE
 from .reference import PLACED
-from .tables import SeriesTable
+from .sources import common_seed
+from .tables import SEEDS, SeriesTable
 from .trajectory import COLUMNS as TRAJECTORY
 from .trajectory import Trajectory
 
-_KINDS = tuple(map(frozenset, (TRAJECTORY, REFERENCE, PLACED)))
+_KINDS = TRAJECTORY, REFERENCE, PLACED
 _TEXTS = ("tower", "role", "measure")
-_INTEGERS = ("layer", "count")
+_INTEGERS = ("layer", "count", *SEEDS)
 
 
 def load_series(path: Path) -> SeriesTable | None:
@@ -38,14 +39,23 @@ def load_series(path: Path) -> SeriesTable | None:
     if path.suffix not in (".csv", ".jsonl"):
         return None
     lines = read_text(path).splitlines()
-    columns = _columns(lines[0], path.suffix) if lines else ()
-    if frozenset(columns) not in _KINDS:
+    stored = _columns(lines[0], path.suffix) if lines else ()
+    columns = kind_of(stored)
+    if columns is None:
         return None
-    rows = _csv_rows(path, lines) if path.suffix == ".csv" else _json_rows(path, lines, columns)
-    if frozenset(columns) != _KINDS[0]:
-        return SeriesTable(columns, rows)
+    read = _csv_rows(path, lines) if path.suffix == ".csv" else _json_rows(path, lines, stored)
+    rows: list[Row] = [{name: row.get(name) for name in columns} for row in read]
+    seed = common_seed(row["seed"] for row in rows)
+    if columns != TRAJECTORY:
+        return SeriesTable(columns, rows, seed)
     steps = tuple(sorted({row["step"] for row in rows}))
-    return Trajectory(rows, steps, tuple(dict.fromkeys(row["measure"] for row in rows)), {})
+    return Trajectory(rows, steps, tuple(dict.fromkeys(row["measure"] for row in rows)), {}, seed)
+
+
+def kind_of(stored: Iterable[str]) -> tuple[str, ...] | None:
+    """Return all columns of the series whose saved rows have these; None for any other table."""
+    names = set(stored)
+    return next((kind for kind in _KINDS if set(kind) - SEEDS <= names <= set(kind)), None)
 
 
 def saved_trajectory(path: Path, measures: Sequence[str] | None = None) -> Trajectory | None:
@@ -66,7 +76,7 @@ def saved_trajectory(path: Path, measures: Sequence[str] | None = None) -> Traje
                 f"{path}: no {measure!r}, its measures are {', '.join(found.measures)}"
             )
     rows = [row for row in found if row["measure"] in wanted]
-    return Trajectory(rows, found.steps, wanted, {})
+    return Trajectory(rows, found.steps, wanted, {}, found.seed)
 
 
 def _columns(line: str, suffix: str) -> tuple[str, ...]:

@@ -52,6 +52,8 @@ class Cell:
         without a layer.
     value, error : float
         The measure, and its error; 0 if the row has no error.
+    seed : int or None
+        Seed of the row; None if it has no random start, or was saved without one.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Cell:
     depth: float | None
     value: float
     error: float
+    seed: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,12 @@ class SourceRows:
 def seed_of(sources: Iterable[SourceRows]) -> int | None:
     """Return the seed of the scans that were made for the sources; None if there were none."""
     return next((source.seed for source in sources if source.seed is not None), None)
+
+
+def common_seed(seeds: Iterable[int | None]) -> int | None:
+    """Return the seed that all rows have; None if they differ, or have no random start."""
+    distinct = {seed for seed in seeds if seed is not None}
+    return distinct.pop() if len(distinct) == 1 else None
 
 
 def read_source(source: Source, options: ScanOptions, number: int = 0) -> SourceRows:
@@ -163,7 +172,8 @@ def cells_of(rows: Sequence[Row], measure: str, *, by_name: bool = False) -> Ite
         read = row.get("status") in COMPARED  # also tensors without a spectrum, which have a norm
         if not read or value is None:
             continue
-        name, numbers = row["name"], (float(value), float(row.get(f"{measure}_error") or 0.0))
+        error = float(row.get(f"{measure}_error") or 0.0)
+        name, numbers = row["name"], (float(value), error, row.get("seed"))
         if role in (None, "other"):
             if by_name:
                 yield Cell(name, "", name, None, None, *numbers)

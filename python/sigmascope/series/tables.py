@@ -14,6 +14,9 @@ from sigmascope._host.replacing import replacing
 from sigmascope._tables.saving import TABLE_HINT
 from sigmascope._tables.schema import Row
 
+SEEDS = frozenset({"seed", "reference_seed"})
+"""Columns with seeds, which files of earlier versions lack."""
+
 
 class SeriesTable(Sequence[Row]):
     """Rows that have every column of `columns` in their order; None if a column does not apply.
@@ -25,7 +28,8 @@ class SeriesTable(Sequence[Row]):
     rows : list of dict
         Rows as plain JSON.
     seed : int or None
-        Seed of the scans that were made for it; None if every source was a saved table.
+        Seed of the scans that were made for it; None if every source was a saved table. The column
+        `seed` has that of each row, and saved files keep it.
     """
 
     def __init__(self, columns: Sequence[str], rows: list[Row], seed: int | None = None) -> None:
@@ -58,7 +62,10 @@ class SeriesTable(Sequence[Row]):
             import pandas as pd
         except ImportError as error:
             raise ImportError(f"a DataFrame {TABLE_HINT}") from error
-        return pd.DataFrame(self.rows, columns=list(self.columns))
+        frame = pd.DataFrame(self.rows, columns=list(self.columns))
+        for name in SEEDS.intersection(self.columns):  # float64 holds no seed of more than 53 bits
+            frame[name] = pd.array([row[name] for row in self.rows], dtype="UInt64")
+        return frame
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the table as `.csv` or `.jsonl`; the file is replaced atomically.

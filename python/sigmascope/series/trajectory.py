@@ -22,6 +22,7 @@ from .sources import (
     Source,
     cells_of,
     check_measures,
+    common_seed,
     path_of,
     read_sources,
     seed_of,
@@ -41,6 +42,7 @@ COLUMNS = (
     "greatest",
     "change",
     "change_error",
+    "seed",
 )
 
 Place = tuple[str, str, int | None]
@@ -60,6 +62,7 @@ class Trajectory(SeriesTable):
     `least`, `greatest`  least and greatest of their values
     `change`             change of the value since the first step; `change_error` is the sum of both
                          errors
+    `seed`               seed of all their rows; None if they differ, or have no random start
     ===================  =========================================================================
 
     That of a :class:`Monitor` has at each step the places that were analysed then.
@@ -223,4 +226,5 @@ def row_of(step: float, measure: str, cells: Sequence[Cell], first: Row | None) 
         "greatest": max(cell.value for cell in cells),
         "change": 0.0 if first is None else value - first["value"],
         "change_error": 0.0 if first is None else error + first["error"],
+        "seed": common_seed(cell.seed for cell in cells),
     }

@@ -20,6 +20,9 @@ from .templates import filled, head, part
 WIDTH, LABELS, RIGHT, TOP, ROW = 900, 250, 20, 10, 30
 DOT = 4.5
 
+_LEAST = 1e-3
+"""Least margin of an axis in parts of its numbers: six digits then tell ticks apart."""
+
 
 class Axis(NamedTuple):
     """The axis of strips: its label for readers, its numbers and their unit."""
@@ -76,7 +79,7 @@ def page(record: Mapping[str, Any]) -> str:
         kind=f"{kind}, by the example calibration" if _example(record) else kind,
         heading=escape(heading),
         explanation=of_diagnosis(record).html(),
-        body="\n".join(body(record)),
+        body="\n".join([*body(record), _starts(record)]),
     )
 
 
@@ -94,6 +97,15 @@ def _heading(record: Mapping[str, Any]) -> str:
         return str(record["name"])
     names = record["names"]
     return f"{names[0]} {'and' if record['kind'] == 'paired' else 'to'} {names[-1]}"
+
+
+def _starts(record: Mapping[str, Any]) -> str:
+    """State the seeds of the comparisons; nothing where a record has none."""
+    texts = [", ".join(map(str, seeds)) for seeds in record.get("seeds", ()) if seeds]
+    if not texts:
+        return ""
+    start = "Random start of the comparison" + "s" * (len(texts) > 1)
+    return f"<p class='note'>{start}: seed {'; '.join(dict.fromkeys(texts))}.</p>"
 
 
 def _counts(record: Mapping[str, Any]) -> str:
@@ -197,7 +209,7 @@ def _strips(places: Sequence[Mapping[str, Any]], axis: Axis) -> str:
         )
     ]
     low, high = min(every), max(every)
-    room = 0.04 * (high - low) or 1.0
+    room = max(0.04 * (high - low), _LEAST * max(abs(low), abs(high))) or 1.0
     low, high = low - room, high + room
 
     def x_of(value: float) -> float:
@@ -246,10 +258,8 @@ def _ticks(low: float, high: float) -> Iterator[float]:
     step = 10.0 ** math.floor(math.log10(high - low))
     while (high - low) / step < 4:
         step /= 2
-    tick = math.ceil(low / step) * step
-    while tick <= high:
-        yield round(tick, 10)
-        tick += step
+    for number in range(math.ceil(low / step), math.floor(high / step) + 1):
+        yield number * step
 
 
 _KINDS: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterator[str]]]] = {

@@ -89,13 +89,24 @@ def draw_heatmap(ax: Axes | None, rows: Iterable[Row], column: str) -> Axes:
     edges = np.arange(len(layers) + 1) - 0.5, np.arange(len(places) + 1) - 0.5
     ax.pcolor(*edges, np.ma.masked_invalid(missing), hatch="///", alpha=0.0, edgecolor="0.6")
     image = ax.pcolormesh(*edges, np.ma.masked_invalid(grid), **_colours(column, grid))
-    step = max(1, len(layers) // 20)
-    ax.set_xticks(range(0, len(layers), step), [str(layer) for layer in layers[::step]])
+    _name_layers(ax, layers)
     ax.set_yticks(range(len(places)), list(places))
     ax.invert_yaxis()
     ax.set_xlabel("layer")
     ax.figure.colorbar(image, ax=ax, label=words(column), pad=0.02)
     return ax
+
+
+def _name_layers(ax: Axes, layers: Sequence[int]) -> None:
+    """Number as many columns as the width of the axes allows."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    def name(place: float, _: object) -> str:
+        known = place == int(place) and 0 <= place < len(layers)
+        return str(layers[int(place)]) if known else ""
+
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    ax.xaxis.set_major_formatter(FuncFormatter(name))
 
 
 def _colours(column: str, grid: NDArray[np.float64]) -> dict[str, Any]:

@@ -27,24 +27,28 @@ _ANGLES = {
 
 
 def draw_spectrum(ax: Axes | None, row: Row, sides: Iterable[str]) -> Axes:
-    """Draw singular values by rank on logarithmic axes, with bands of two errors."""
+    """Draw singular values by rank, with bands of two errors; logarithmic if they are far apart."""
     curves = [(side, curve) for side in sides if (curve := curve_of(row, side)) is not None]
     if not curves:
         raise ValueError(f"{row['name']} has no singular values")
     ax = drawn_on(ax, (6.0, 4.5))
+    levels: list[float] = []
     for side, curve in curves:
         text, colour, style = SIDES[side]
         seen = curve.sigma > 1e-6 * curve.sigma[0]
         ranks, sigma, width = curve.ranks[seen], curve.sigma[seen], 2 * curve.errors[seen]
         ax.plot(ranks, sigma, color=colour, linestyle=style, label=text)
+        levels += sigma.tolist()
         low = np.maximum(sigma - width, sigma[-1] / 10)
         ax.fill_between(ranks, low, sigma + width, color=colour, alpha=0.2, linewidth=0)
         edge = row.get(f"{side}_mp_edge" if side else "mp_edge")
         if edge and side in ("", "delta"):
             label = "noise edge" if not side else "noise edge of ΔW"
+            levels.append(edge)
             ax.axhline(edge, color=NOISE, linewidth=1, linestyle=(0, (5, 4)), label=label)
     ax.set_xscale("log")
-    ax.set_yscale("log")
+    if max(levels) > 2 * min(levels):  # numbers of a logarithmic axis differ in few digits below
+        ax.set_yscale("log")
     ax.set_xlabel("rank")
     ax.set_ylabel("singular value σ")
     ax.set_title(row["name"], fontsize="medium", loc="left")

@@ -28,8 +28,15 @@ _METADATA = {"format": "pt"}
 _NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
-def write_safetensors(path: Path, tensors: Tensors) -> None:
+def write_safetensors(path: Path, tensors: Tensors, seeds: Iterable[int] = ()) -> None:
     """Write tensors; the file is replaced by one operation.
+
+    Parameters
+    ----------
+    path : Path
+    tensors : mapping of name to (dtype, array)
+    seeds : iterable of int
+        Seeds of the searches that made them; the metadata of the file have them as `seed`.
 
     Raises
     ------
@@ -43,7 +50,7 @@ def write_safetensors(path: Path, tensors: Tensors) -> None:
         header[name] = {"dtype": dtype, "shape": list(x.shape), "data_offsets": [offset, end]}
         offset = end
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(_framed(header))
+        file.write(_framed(header, seeds))
         for _, x in tensors.values():
             file.write(np.ascontiguousarray(x).data)
 
@@ -94,8 +101,10 @@ def read_safetensors(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
     return found
 
 
-def join_safetensors(path: Path, parts: Iterable[Path]) -> None:
+def join_safetensors(path: Path, parts: Iterable[Path], seeds: Iterable[int] = ()) -> None:
     """Write the tensors of several files into one, a megabyte at a time, and flush it to the disk.
+
+    The seeds are stated as by :func:`write_safetensors`.
 
     Raises
     ------
@@ -113,7 +122,7 @@ def join_safetensors(path: Path, parts: Iterable[Path]) -> None:
             size = max(size, end)
         offset += size
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(_framed(header))
+        file.write(_framed(header, seeds))
         for part in parts:
             with BufferedReader(open_regular(part)) as source:
                 source.seek(int.from_bytes(source.read(8), "little"), os.SEEK_CUR)
@@ -122,7 +131,9 @@ def join_safetensors(path: Path, parts: Iterable[Path]) -> None:
         os.fsync(file.fileno())
 
 
-def _framed(header: dict[str, Any]) -> bytes:
-    text = json.dumps({"__metadata__": _METADATA} | header).encode()
+def _framed(header: dict[str, Any], seeds: Iterable[int]) -> bytes:
+    seed = ", ".join(map(str, sorted(set(seeds))))
+    metadata = _METADATA | ({"seed": seed} if seed else {})
+    text = json.dumps({"__metadata__": metadata} | header).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text

@@ -15,6 +15,9 @@ from sigmascope.errors import CheckpointError
 from .patterns import Match, Pattern, compiled_pattern
 from .table import Table, read_table
 
+_AFTER_MODULE = re.compile(r"[._]")
+"""Characters between the name of a module and that of its part."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rules:
@@ -57,6 +60,15 @@ class Rules:
                 part = self._part(match["part"], role)
                 return prefix + role + ("" if part == "weight" else f".{part}"), tower
         return "other", tower
+
+    def part_of(self, name: str) -> str | None:
+        """Return what a part of a weight holds, from the end of its name; None if no rule says."""
+        for end in _AFTER_MODULE.finditer(name):
+            text = name[end.end() :]
+            for part, rule in self.parts:
+                if part not in ("", "weight", "bias") and rule.fullmatch(text):
+                    return part
+        return None
 
     def _part(self, text: str | None, role: str) -> str:
         if text is None or (text == "scale" and role.endswith("norm")):  # as flax names a norm's

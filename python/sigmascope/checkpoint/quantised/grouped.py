@@ -104,11 +104,11 @@ def grouped_weights(tensors: Mapping[str, Located], config: Configuration) -> Gr
                 layout = use.operator if use is not None and of_node else method
                 parts[name] = Part("unreadable", f"quantised weight ({layout}): {error}")
                 others = () if use is None else use.others
-                parts |= {each: Part("part", f"part of {name}") for each in others if each}
+                parts |= {each: Part.of(name, "part") for each in others if each}
                 continue
             weights[name] = weight
-            parts |= {each: Part("scale", f"scale of {name}") for each in weight.scales}
-            parts |= {each: Part("part", f"part of {name}") for each in weight.others}
+            parts |= {each: Part.of(name, "scale") for each in weight.scales}
+            parts |= {each: Part.of(name, "part") for each in weight.others}
     return Grouped(weights, parts)
 
 

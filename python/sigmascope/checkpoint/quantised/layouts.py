@@ -25,11 +25,18 @@ from .torchao import CODES as TORCHAO_CODES
 class Part:
     """Status of a tensor that is part of another weight, and the reason why it has no matrix.
 
-    `status` is "unreadable" for codes that are not decoded.
+    `status` is "unreadable" for codes that are not decoded. `owner` is the name of the codes of
+    which a "scale" or a "part" is one.
     """
 
     status: str
     reason: str
+    owner: str | None = None
+
+    @classmethod
+    def of(cls, owner: str, status: str) -> Part:
+        """Describe a "scale" or a "part" of some codes."""
+        return cls(status, f"{status} of {owner}", owner)
 
 
 # (end of the codes' name, ends of the scales' names, ends of other parts, layout)
@@ -87,7 +94,7 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
         if entry.foreign or not _has_codes(entry, method):
             continue
         if scale := packed_scales(entry, entries):
-            parts[scale.name] = Part("scale", f"scale of {name}")
+            parts[scale.name] = Part.of(name, "scale")
             continue
         for ending, scales, others, layout in _LAYOUTS:
             if name.endswith(ending):
@@ -100,7 +107,7 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
         if name not in parts and is_quantised(entry.dtype) and not packed_scales(entry, entries):
             found = dict.fromkeys(scale_names(name, entries), "scale of")
             if entry.dtype in ("F8_E4M3", "F8_E5M2", *BLOCK_DTYPES):
-                parts |= {part: Part("scale", f"scale of {name}") for part in found}
+                parts |= {part: Part.of(name, "scale") for part in found}
             else:
                 _add(parts, entries, name, found, method or "codes with scales")
     return parts
@@ -143,4 +150,4 @@ def _add(
     parts[name] = Part("unreadable", reason)
     for part, what in present.items():
         status = "scale" if what == "scale of" else "part"
-        parts.setdefault(part, Part(status, f"{what} {name}"))
+        parts.setdefault(part, Part.of(name, status))

@@ -198,7 +198,8 @@ def extract(
             runner = ExecutorTasks(executor, tasks, workers, run, len(items))
         builder.fill(Saving(runner, items, folder), outputs, progress)
     if table.written:
-        folder.finish(_carried(table, items), _saved(table, items, both, layouts))
+        seeds = (row["seed"] for row in table.analysed if row["seed"] is not None)
+        folder.finish(_carried(table, items), _saved(table, items, both, layouts), seeds)
         folder.move()
     return table
 

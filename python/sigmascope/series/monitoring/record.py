@@ -12,7 +12,7 @@ from sigmascope._host.files import read_regular
 from sigmascope._host.limits import MAX_TABLE_BYTES
 from sigmascope._host.replacing import naming
 from sigmascope._tables.schema import Row
-from sigmascope.series.saved import load_series
+from sigmascope.series.saved import kind_of, load_series
 from sigmascope.series.sources import cells_of
 from sigmascope.series.trajectory import COLUMNS, Trajectory, row_of
 
@@ -54,7 +54,8 @@ class Record:
         with naming(out):
             text = read_regular(out, MAX_TABLE_BYTES) if out.exists() else b""
             whole = text[: text.rfind(b"\n") + 1]
-            if text and not _starts_trajectory(whole):
+            stored = _columns_of(whole)
+            if text and kind_of(stored) != COLUMNS:
                 raise ValueError(f"{out}: not a trajectory; no row is appended to it")
             if len(whole) < len(text):  # a line that a killed run did not finish
                 os.truncate(out, len(whole))
@@ -67,6 +68,8 @@ class Record:
             then, now = ", ".join(found.measures), ", ".join(self.measures)
             raise ValueError(f"{out}: its measures are {then}, and not {now}")
         self.rows = found.rows
+        if stored != COLUMNS:  # of an earlier version: every line of a file has the same columns
+            self.trajectory().save(out)
         self._find_first()
 
     def _find_first(self) -> None:
@@ -131,13 +134,13 @@ class Record:
         return Trajectory(list(self.rows), steps, self.measures, {})
 
 
-def _starts_trajectory(text: bytes) -> bool:
-    """Return True if the first line of a file is a row of a trajectory."""
+def _columns_of(text: bytes) -> tuple[str, ...]:
+    """Return the names in the first line of JSON lines; none if it is not a row."""
     try:
         row = json.loads(text.partition(b"\n")[0])
     except ValueError:
-        return False
-    return isinstance(row, dict) and tuple(row) == COLUMNS
+        return ()
+    return tuple(row) if isinstance(row, dict) else ()
 
 
 def _where(row: Row) -> Where:

@@ -33,7 +33,7 @@ function drawAngles(i) {
   for (const tick of [0, 15, 30, 45, 60, 75, 90]) {
     svg.append(draw('line', { x1: left, x2: width - right, y1: y(tick), y2: y(tick), class: 'grid' }), label(left - 6, y(tick) + 4, `${tick}°`, { 'text-anchor': 'end' }));
   }
-  bottomAxis(svg, x, top, height - bottom, Math.max(3, Math.floor(width / 90)), tickText, true);
+  bottomAxis(svg, x, top, height - bottom, Math.max(3, Math.floor(width / 90)), true);
   svg.append(label(width - right, height - 6, 'angle, from the smallest', { 'text-anchor': 'end' }), label(4, 12, 'principal angle'));
   drawChance(svg, i, found, y, left, width - right);
   const ends = [];

@@ -1,5 +1,8 @@
 // Scales, ticks and axes.
 
+// Values that agree to so many digits are one on a chart. Steps of their ticks would come near the rounding of float64.
+const SAME = 1e-12;
+
 // Round numbers between two ends, about `count` of them.
 function linearTicks(low, high, count) {
   const raw = (high - low) / Math.max(count, 1) || 1;
@@ -53,26 +56,59 @@ function fitted(values, from, to, { log = false, zero = false } = {}) {
   }
   if (zero || (low > 0 && low < 0.4 * high)) low = Math.min(low, 0);
   if (zero) high = Math.max(high, 0);
-  const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  const same = high - low <= SAME * size;
+  const room = (same ? size * 0.1 : (high - low) * 0.06) || 1;
   return scale(low === 0 ? 0 : low - room, high === 0 && zero ? room : high + room, from, to, false);
 }
 
-// Horizontal grid lines with their numbers at the left.
-function leftAxis(svg, y, left, right, count, text = tickText) {
-  for (const tick of y.ticks(count)) {
-    svg.append(draw('line', { x1: left, x2: right, y1: y(tick), y2: y(tick), class: tick === 0 ? 'axis' : 'grid' }));
-    svg.append(label(left - 6, y(tick) + 4, text(tick), { 'text-anchor': 'end' }));
+// Whether six digits state ticks, to a hundredth of their distance.
+const sixDigitsTell = (ticks) => ticks.every((tick, i) => {
+  const step = ticks.length > 1 ? Math.abs(tick - ticks[i ? i - 1 : 1]) : Infinity;
+  return Math.abs(Number(tick.toPrecision(6)) - tick) <= 0.01 * step;
+});
+
+// Ticks with texts that differ and fit. Where values agree in their first digits, the texts are differences from a round
+// number, which the note states; where there is no room, there are fewer ticks.
+function labelled(place, count, fits, whole = false) {
+  const near = place.high - place.low < 0.05 * Math.max(Math.abs(place.low), Math.abs(place.high));
+  const first = place.ticks(count).length > 1 ? count : 2 * count;
+  for (let most = first; most > 0; most -= 1) {
+    const ticks = place.ticks(most).filter((tick) => !whole || Number.isInteger(tick));
+    const texts = ticks.map(tickText);
+    if (ticks.length && sixDigitsTell(ticks) && fits(ticks, texts, near)) return { ticks, texts, note: '' };
+    const differences = near && ticks.length > 1 && differenceTexts(ticks);
+    if (differences && fits(ticks, differences.texts, near)) return { ticks, ...differences };
   }
+  const ticks = place.ticks(first).slice(0, 1);
+  return { ticks, texts: ticks.map(tickText), note: '' };
+}
+
+// Return whether texts below an axis have a gap between them.
+const apartBelow = (x) => (ticks, texts) => ticks.slice(1).every((tick, i) => {
+  return x(tick) - x(ticks[i]) >= (textWidth(texts[i]) + textWidth(texts[i + 1])) / 2 + 6;
+});
+
+// Horizontal grid lines with their numbers at the left; the width of numbers counts only where they can be shortened.
+function leftAxis(svg, y, left, right, count) {
+  const fits = (_, texts, near) => !near || texts.every((text) => textWidth(text) <= left - 6);
+  const { ticks, texts, note } = labelled(y, count, fits);
+  ticks.forEach((tick, i) => {
+    svg.append(draw('line', { x1: left, x2: right, y1: y(tick), y2: y(tick), class: tick === 0 ? 'axis' : 'grid' }));
+    svg.append(label(left - 6, y(tick) + 4, texts[i], { 'text-anchor': 'end' }));
+  });
+  if (note) svg.append(label(right, y(y.high) - 1, note, { 'text-anchor': 'end' }));
 }
 
 // The line below a chart with its ticks and their numbers.
-function bottomAxis(svg, x, top, bottom, count, text = tickText, whole = false) {
+function bottomAxis(svg, x, top, bottom, count, whole = false) {
   svg.append(draw('line', { x1: x(x.low), x2: x(x.high), y1: bottom, y2: bottom, class: 'axis' }));
-  for (const tick of x.ticks(count)) {
-    if (whole && !Number.isInteger(tick)) continue;
+  const { ticks, texts, note } = labelled(x, count, apartBelow(x), whole);
+  ticks.forEach((tick, i) => {
     svg.append(draw('line', { x1: x(tick), x2: x(tick), y1: bottom, y2: bottom + 4, class: 'axis' }));
-    svg.append(label(x(tick), bottom + 16, text(tick), { 'text-anchor': 'middle' }));
-  }
+    svg.append(label(x(tick), bottom + 16, texts[i], { 'text-anchor': 'middle' }));
+  });
+  if (note) svg.append(label(x(x.low) - 10, bottom + 16, note, { 'text-anchor': 'end' }));
 }
 
 const path = (points) => points.map(([x, y], i) => `${i ? 'L' : 'M'}${x.toFixed(1)} ${y.toFixed(1)}`).join('');

@@ -70,7 +70,7 @@ function depthPanel(width, place, group, context, range, choose) {
   const x = scale(Math.min(...layers), Math.max(Math.max(...layers), Math.min(...layers) + 1), left, width - right);
   const y = scale(range.low, range.high, height - bottom, top, range.log);
   leftAxis(svg, y, left, width - right, 4);
-  bottomAxis(svg, x, top, height - bottom, Math.max(2, Math.floor((width - left) / 48)), tickText, true);
+  bottomAxis(svg, x, top, height - bottom, Math.max(2, Math.floor((width - left) / 48)), true);
   for (const other of context) {
     for (const run of runs(profile(other), y)) {
       svg.append(draw('path', { d: path(run.map((p) => [x(p.layer), y(p.value)])), class: 'context' }));

@@ -28,7 +28,7 @@ function colourScale(values, width) {
   }
   const log = isLog(values);
   const least = log ? values.filter((v) => v > 0).reduce((a, b) => Math.min(a, b)) : low;
-  return [CIVIDIS, scale(least, high > least ? high : least + (Math.abs(least) || 1), 0, width, log)];
+  return [CIVIDIS, scale(least, high - least > SAME * Math.abs(high) ? high : least + (Math.abs(least) || 1), 0, width, log)];
 }
 
 function drawHeatmap(rows, choose) {
@@ -131,12 +131,13 @@ function colourLegend(palette, known, cells) {
   const gradient = draw('linearGradient', { id: 'colours' });
   palette.forEach((c, i) => gradient.append(draw('stop', { offset: `${(100 * i) / (palette.length - 1)}%`, 'stop-color': c })));
   svg.append(draw('defs', {}, gradient), draw('rect', { x: left, y: 2, width: bar, height: 12, fill: 'url(#colours)' }));
-  for (const tick of x.ticks(4)) {
+  const { ticks, texts, note } = labelled(x, 4, apartBelow(x));
+  ticks.forEach((tick, i) => {
     svg.append(draw('line', { x1: left + x(tick), x2: left + x(tick), y1: 14, y2: 18, class: 'axis' }));
-    svg.append(label(left + x(tick), 31, tickText(tick), { 'text-anchor': 'middle' }));
-  }
+    svg.append(label(left + x(tick), 31, texts[i], { 'text-anchor': 'middle' }));
+  });
   const mark = (text, ...shapes) => element('span', {}, draw('svg', { viewBox: '0 0 16 14', width: 16, height: 14, 'aria-hidden': 'true' }, ...shapes), text);
-  const legend = element('div', { class: 'legend' }, svg);
+  const legend = element('div', { class: 'legend' }, svg, element('span', {}, note));
   if (cells.some((c) => c.value === null)) {
     legend.append(mark('no value', draw('rect', { width: 16, height: 14, class: 'empty' }), draw('path', { d: 'M2 11L14 3', class: 'hatch' })));
   }

@@ -59,10 +59,25 @@ function tickText(value) {
   const size = Math.abs(value);
   if (size >= 1e5 || size < 1e-3) {
     const power = Math.floor(Math.log10(size) + 1e-9);
-    const mantissa = Number((value / 10 ** power).toPrecision(3));
+    const mantissa = Number((value / 10 ** power).toPrecision(6));
     return mantissa === 1 ? `10${superscript(power)}` : `${mantissa}·10${superscript(power)}`;
   }
   return String(Number(value.toPrecision(6)));
+}
+
+// A bound of the width of a text of a chart, in pixels: a digit of 12 pixels is 7 wide.
+const textWidth = (text) => [...text].reduce((sum, c) => sum + ('.·, '.includes(c) ? 4 : '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'.includes(c) ? 5 : 7.2), 0);
+
+// The numbers at ticks as differences from a round number, in units of a power of ten: "2" and the note "·10⁻⁷ + 44.12".
+function differenceTexts(ticks) {
+  const power = orderOf(ticks[1] - ticks[0], 2);
+  const unit = 10 ** power;
+  const base = Math.floor(ticks[0] / (100 * unit)) * 100 * unit;
+  const texts = ticks.map((tick) => String(Number(((tick - base) / unit).toFixed(1))));
+  const own = powerOf(base);
+  const number = fixed(shifted(Math.abs(base), own), Math.max(0, own - power - 2));
+  const times = [power ? `·10${superscript(power)}` : '', own ? `·10${superscript(own)}` : ''];
+  return { texts, note: base ? `${times[0]} ${base < 0 ? '−' : '+'} ${number}${times[1]}`.trim() : times[0] };
 }
 
 function median(values) {
