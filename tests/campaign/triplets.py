@@ -145,10 +145,11 @@ def _loss(layout: str, digits: str) -> float:
 
 def _defects(X: Any, V: Any, U: Any, s: Any, limit: Any) -> Any:
     """|X v - s u|, in extended precision where the sums of float64 may have made it too large."""
-    found = np.linalg.norm(X @ V - U * s, axis=0)
+    found = np.linalg.norm(product_of_rows(X.T, V) - U * s, axis=0)
     if np.any(found > limit):
         X, V, U, s = (x.astype(np.longdouble) for x in (X, V, U, s))
-        found = np.linalg.norm((X @ V - U * s).astype(np.float64), axis=0)
+        rest = product_of_rows(X.T, V) - U * s
+        found = np.linalg.norm(rest.astype(np.float64), axis=0)
     return found
 
 
