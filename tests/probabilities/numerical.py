@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import aslinearoperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import sigmascope as ss
 from sigmascope.spectra.statistics import fit_power_law
@@ -152,7 +152,36 @@ def _bound(spectrum: str, function: str) -> Statistic:
     return statistic
 
 
+def _transpose(kind: str) -> Statistic:
+    """Compare the residuals of an operator, whose transpose is off by 1e-8, with A itself."""
+
+    def statistic(rng: np.random.Generator) -> float:
+        m, n = (270, 300) if rng.random() < 0.5 else (3, 60)
+        A = rng.standard_normal((m, n))
+        U, s, Vt = np.linalg.svd(A, full_matrices=False)
+        x = rng.standard_normal(n)
+        if kind == "outside the range":
+            x -= Vt.T @ (Vt @ x)
+        E = np.outer(x / np.linalg.norm(x), U[:, int(rng.integers(3))])
+        if kind == "all directions":
+            E = rng.standard_normal((n, m))
+        E *= 1e-8 * s[0] / np.linalg.norm(E, 2)
+        operator = LinearOperator(
+            A.shape, matvec=lambda v: A @ v, rmatvec=lambda u: A.T @ u + E @ u, dtype=float
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            svd = ss.svds(operator, 3, seed=int(rng.integers(1 << 30)))
+        assert svd.U is not None
+        assert svd.Vt is not None
+        off = np.linalg.norm(A.T @ svd.U - svd.Vt.T * svd.s, axis=0)
+        return float(np.all(off <= svd.residuals + 1e-14 * s[0]))
+
+    return statistic
+
+
 ALL = tuple(SPECTRA)
+DIRECTIONS = ("one direction", "outside the range", "all directions")
 
 PROMISES = (
     Promise(
@@ -220,5 +249,10 @@ PROMISES = (
             ("svds", "errors of `svds`, every copy of a value included", 1e-6),
             ("operator", "errors of `svds` of an operator", 3e-6),
         )
+    ),
+    Promise(
+        "residuals, operator", "residuals miss an error of a transpose in one case of a million",
+        "the operator is not made with the order", fails(1e-6, "residual outside"),
+        {kind: _transpose(kind) for kind in DIRECTIONS}, DIRECTIONS, share=0.5,
     ),
 )  # fmt: skip

@@ -126,7 +126,7 @@ def _placed(related: float) -> Statistic:
     def statistic(rng: np.random.Generator) -> float:
         shift = math.sqrt(related) * rng.standard_normal()
         family = shift + math.sqrt(1 - related) * rng.standard_normal(12)
-        _, low, high = _quantile(0.5244005, 0.0, [(float(x), 0.0) for x in family], 0.95)
+        _, low, high = _quantile((0.5244005, 0.0), [(float(x), 0.0) for x in family], 0.95)
         return float(low <= 0.7 <= high)
 
     return statistic
