@@ -24,7 +24,7 @@ from sigmascope.diagnosing.student import (
     rank_chance,
     upper_bound,
 )
-from sigmascope.series.reference import _quantile
+from sigmascope.series.reference import Value, _quantile
 from tests.display.test_findings_of_noise import claims_of_comparison, claims_of_scan
 from tests.probabilities.noises import SCORES, Array, series
 from tests.probabilities.promise import P_VALUES, Promise, Statistic, fails
@@ -126,7 +126,8 @@ def _placed(related: float) -> Statistic:
     def statistic(rng: np.random.Generator) -> float:
         shift = math.sqrt(related) * rng.standard_normal()
         family = shift + math.sqrt(1 - related) * rng.standard_normal(12)
-        _, low, high = _quantile((0.5244005, 0.0), [(float(x), 0.0) for x in family], 0.95)
+        others = [Value(float(x), 0.0, frozenset()) for x in family]
+        _, low, high = _quantile(Value(0.5244005, 0.0, frozenset()), others, 0.95)
         return float(low <= 0.7 <= high)
 
     return statistic
