@@ -109,6 +109,23 @@ def calls_of_each_kind() -> Iterator[tuple[str, str]]:
             yield from ((f"ss.{call.format(argument)}", result) for argument in arguments)
 
 
+UNPACKED = [
+    f"ss.{call}({argument})"
+    for call in ("svds", "randomized_svd")
+    for argument in (
+        "A, 2",
+        "A.T, 2",
+        "path, 2",
+        "sparse, 2",
+        "operator, 2",
+        "stack, 2",
+        "[A, A], 2",
+    )
+]
+"""Calls whose result is unpacked as U, s, Vt."""
+
+ARRAY = "numpy.ndarray[tuple[Any, ...], numpy.dtype[Any]]"
+
 MATCHES = 'matches argument types "ndarray[tuple[int, int], dtype[float64]]"'
 """The argument that is wrong is not named where an overload is looked for: its type is."""
 
@@ -164,7 +181,11 @@ def test_a_users_file_is_checked(tmp_path: Path) -> None:
     right.write_text(RIGHT)
     wrong.write_text(HEAD + "".join(f"{line}\n" for line, _ in WRONG))
     calls = dict(calls_of_each_kind())
-    kinds.write_text(KINDS + "".join(f"reveal_type({call})\n" for call in calls))
+    lines = [f"reveal_type({call})" for call in calls]
+    for i, call in enumerate(UNPACKED):
+        lines += [f"U{i}, s{i}, Vt{i} = {call}"]
+        lines += [f"reveal_type({name}{i})" for name in ("U", "s", "Vt")]
+    kinds.write_text(KINDS + "\n".join(lines))
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--no-pretty"),
@@ -193,7 +214,10 @@ def test_a_users_file_is_checked(tmp_path: Path) -> None:
         assert message in by_line.get(number, ""), f"{line}: {by_line.get(number)}"
     revealed = re.findall(r"^kinds.py:.*Revealed type is \"(.*)\"", done.stdout, re.MULTILINE)
     types = [re.sub(r"sigmascope\.[a-z_.]*", "", name) for name in revealed]
-    assert dict(zip(calls, types, strict=True)) == calls
+    count = len(calls)
+    assert dict(zip(calls, types[:count], strict=True)) == calls
+    unpacked = dict(zip(UNPACKED, zip(*[iter(types[count:])] * 3, strict=True), strict=True))
+    assert unpacked == dict.fromkeys(UNPACKED, (ARRAY,) * 3)
 
 
 @pytest.mark.parametrize("call", FUNCTIONS)

@@ -87,6 +87,7 @@ class SVD:
     """
 
     # Arrays of the caller's library, or None: to type checkers Any, since no type has all of these.
+    # Unpacked, they are NumPy's to them: a call with arrays of another library has the type Any.
     U: Any
     s: Array
     Vt: Any
@@ -118,14 +119,15 @@ class SVD:
             notes=self.notes + beyond(exponent, self.fro_norm, float(self.s.max(initial=0.0))),
         )
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         return iter((self.U, self.s, self.Vt))
 
     def __len__(self) -> int:
         return 3
 
-    def __getitem__(self, index: SupportsIndex) -> Any:
-        return (self.U, self.s, self.Vt)[index]
+    def __getitem__(self, index: SupportsIndex) -> NDArray[Any]:
+        part: NDArray[Any] = (self.U, self.s, self.Vt)[index]
+        return part
 
     def __repr__(self) -> str:
         return (

@@ -175,7 +175,7 @@ class SVDStack(StackedResults[SVD]):
     passes: NDArray[np.int64]
     fro_norm: Array
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         return iter((self.U, self.s, self.Vt))
 
     def __repr__(self) -> str:
