@@ -9,7 +9,6 @@
 
 #include "kernels/blocks/cpu.hpp"
 #include "kernels/simd/isa.hpp"
-#include "kernels/simd/stretch_sums.hpp"
 #include "matrix/matrix.hpp"
 
 namespace sigmascope {

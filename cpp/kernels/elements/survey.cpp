@@ -9,7 +9,6 @@
 #include "kernels/blocks/block.hpp"
 #include "kernels/blocks/rounded_copy.hpp"
 #include "kernels/elements/element_pass.hpp"
-#include "kernels/simd/stretch_sums.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {

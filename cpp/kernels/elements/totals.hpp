@@ -4,7 +4,7 @@
 
 #include <span>
 
-#include "kernels/simd/stretch_sums.hpp"
+#include "kernels/simd/isa.hpp"
 
 namespace sigmascope {
 
