@@ -8,7 +8,6 @@
 #include "kernels/blocks/block.hpp"
 #include "kernels/bytes.hpp"
 #include "kernels/change.hpp"
-#include "kernels/elements/totals.hpp"
 #include "kernels/moments.hpp"
 #include "kernels/stretch_formats.hpp"
 #include "matrix/sizes.hpp"
@@ -66,6 +65,7 @@ ElementMoments ElementPasses::moments(const Matrix& a, CodeCounts counted) {
   const auto groups = device_.block<RowGroup>(groups_of(a.rows), 1);
   const auto row_squares = device_.block<double>(a.rows, 1),
              column_squares = device_.block<double>(a.cols, 1),
+             column_losses = device_.block<double>(a.cols, 1),
              open_columns = device_.block<double>(a.cols, 1),
              column_groups = device_.block<double>(groups_of(together) + 1, a.cols),
              pivots = device_.block<double>(together, across);
@@ -73,7 +73,7 @@ ElementMoments ElementPasses::moments(const Matrix& a, CodeCounts counted) {
   const auto stretches = device_.block<Stretch>(together, across);
   const auto counts = device_.block<unsigned long long>(codes, 1);
   const MomentsSums sums{groups.data(), row_squares.data(), column_squares.data(),
-                         open_columns.data()};
+                         column_losses.data(), open_columns.data()};
   check(start_moments(sums, a.rows, a.cols, stream), "moments");
   check(set_bytes(counts.data(), 0, counts.bytes(), stream), "cudaMemsetAsync");
   panels_.each<double>({&a}, [&](const DecodedPanel<double>& panel) {
@@ -99,9 +99,10 @@ ElementMoments ElementPasses::moments(const Matrix& a, CodeCounts counted) {
       for (const StoredPiece& piece : stored.pieces)
         check(count_codes(piece, counts.data(), stream), "counts of codes");
   });
-  for (const RowGroup& group : received(groups)) add_group(found, group);
+  GroupTree tree;
+  for (const RowGroup& group : received(groups)) tree.add(group);
   found.row_squares = received(row_squares);
-  found.all.sum_squares = sum_of(found.row_squares);
+  set_sums(found, tree);
   found.col_squares = received(column_squares);
   for (const unsigned long long count : received(counts))
     found.code_counts.push_back(static_cast<std::int64_t>(count));

@@ -59,7 +59,7 @@ class Pass {
     if (blocks.y) *blocks.y = device_.template block<T>(m_, cols_);
     if (blocks.z) {
       *blocks.z = device_.template block<T>(n_, cols_);
-      group_ = device_.template block<T>(n_, cols_);
+      group_ = device_.template block<T>(m_ > longest_plain ? 2 * n_ : n_, cols_);
       check(set_bytes(blocks.z->data(), 0, blocks.z->bytes(), stream()), "cudaMemsetAsync");
     }
   }

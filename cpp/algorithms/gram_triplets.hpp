@@ -73,16 +73,28 @@ std::vector<double> gram_triplet_errors(const std::vector<double>& s,
   return errors;
 }
 
+// Vectors of LAPACK as a block of a device. Reflections of equal rows round alike, and leave
+// vectors that are not orthonormal to rounding; `repaired` makes them so, by sums that are trees.
+template <Backend B>
+typename B::Block orthonormal_block(B& device, Small& vectors, std::uint64_t seed) {
+  const bool orthonormal = deviation(gram_of(vectors)) <= orthonormal_to<B>() / 2;
+  auto block = device.from_host(vectors);
+  if (orthonormal) return block;
+  block = repaired(device, std::move(block), seed);
+  vectors = device.to_host(block);
+  return block;
+}
+
 // The k largest triplets of A itself, by LAPACK. Nothing is squared, so that every value is right
 // to rounding. Two reads of A: LAPACK overwrites the first copy, and residuals need a second.
 template <Backend B, LinearOperator A>
-Triplets<B> complete_triplets(B& device, A& a, std::int64_t k) {
+Triplets<B> complete_triplets(B& device, A& a, std::int64_t k, std::uint64_t seed) {
   auto [u, s, v] = svd(a.dense());
   u.keep_columns(k);
   v.keep_columns(k);
   Triplets<B> result;
-  result.u = device.from_host(u);
-  result.v = device.from_host(v);
+  result.u = orthonormal_block(device, u, seed);
+  result.v = orthonormal_block(device, v, seed);
   result.s.assign(s.begin(), s.begin() + k);
   const auto defects = [&result](Small product, const Small& scaled) {
     for (std::int64_t j = 0; j < product.cols; ++j)
@@ -134,7 +146,7 @@ GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
       if ((result.converged && resolved) || !options.may_complete) return result;
     }
   }
-  auto complete = complete_triplets(device, a, options.k);
+  auto complete = complete_triplets(device, a, options.k, options.seed);
   std::vector<double> errors(complete.s.size(), rounding_floor<B>(complete.s));
   judge(std::move(complete), std::move(errors));
   result.complete = true;

@@ -126,9 +126,10 @@ class TallQr {
   }
 
  private:
-  // A strip's R is at most an eighth of it.
+  // A strip's R is at most an eighth of it. Where rows repeat, a strip of 4096 errs by 0.73 of the
+  // bound of a value, and one of 1024 by 0.47.
   static std::int64_t strip_rows(std::int64_t cols) {
-    return std::max<std::int64_t>(8 * cols, 4096);
+    return std::max<std::int64_t>(8 * cols, 1024);
   }
 
   std::int64_t rows_, cols_;

@@ -176,9 +176,7 @@ __global__ void __launch_bounds__(usual_threads, 1) center_stretches(MomentsRows
 __global__ void __launch_bounds__(usual_threads)
     sum_rows(Stretch* stretches, std::int64_t rows, std::int64_t across, double* row_squares) {
   for (std::int64_t i = first_element(); i < rows; i += element_step()) {
-    Stretch row = empty_stretch();
-    for (std::int64_t part = 0; part < across; ++part)
-      merge(row, stretches[i * across + part], part * stretch_length);
+    const Stretch row = merged_row(stretches + i * across, across, 1, stretch_length);
     row_squares[i] = row.sum_squares;
     stretches[i * across] = row;
   }
@@ -222,16 +220,17 @@ __global__ void __launch_bounds__(usual_threads)
   }
 }
 
-__global__ void __launch_bounds__(usual_threads)
-    add_columns(MomentsRows rows, double* column_squares, double* open_columns) {
+__global__ void __launch_bounds__(usual_threads) add_columns(MomentsRows rows, MomentsSums sums) {
   const std::int64_t first = rows.row0 / group_rows, end = rows.row0 + rows.rows,
                      groups = groups_of(end) - first;
   const bool ends = end % group_rows == 0 || end == rows.all_rows;
   for (std::int64_t j = first_element(); j < rows.cols; j += element_step()) {
-    double sum = column_squares[j];
-    for (std::int64_t g = 0; g < groups - !ends; ++g) sum += rows.column_groups[g * rows.cols + j];
-    column_squares[j] = sum;
-    if (!ends) open_columns[j] = rows.column_groups[(groups - 1) * rows.cols + j];
+    LongSum sum{sums.column_squares[j], sums.column_losses[j]};
+    for (std::int64_t g = 0; g < groups - !ends; ++g)
+      sum.add(rows.column_groups[g * rows.cols + j]);
+    sums.column_squares[j] = end == rows.all_rows ? sum.value() : sum.total;
+    sums.column_losses[j] = sum.lost;
+    if (!ends) sums.open_columns[j] = rows.column_groups[(groups - 1) * rows.cols + j];
   }
 }
 
@@ -255,8 +254,10 @@ __global__ void __launch_bounds__(usual_threads)
 cudaError_t start_moments(const MomentsSums& sums, std::int64_t rows, std::int64_t cols,
                           cudaStream_t stream) {
   const auto bytes = static_cast<std::size_t>(cols) * sizeof(double);
-  const cudaError_t error = set_bytes(sums.column_squares, 0, bytes, stream);
-  if (error != cudaSuccess) return error;
+  for (double* columns : {sums.column_squares, sums.column_losses}) {
+    const cudaError_t error = set_bytes(columns, 0, bytes, stream);
+    if (error != cudaSuccess) return error;
+  }
   return launch(clear_groups, grid_over(groups_of(rows)), stream, sums.groups, groups_of(rows));
 }
 
@@ -281,9 +282,7 @@ cudaError_t add_moments(const MomentsRows& rows, const MomentsSums& sums, cudaSt
   if (error == cudaSuccess)
     error = launch(sum_columns, grid_over(groups * rows.cols), stream, rows,
                    static_cast<const double*>(sums.open_columns));
-  if (error == cudaSuccess)
-    error = launch(add_columns, grid_over(rows.cols), stream, rows, sums.column_squares,
-                   sums.open_columns);
+  if (error == cudaSuccess) error = launch(add_columns, grid_over(rows.cols), stream, rows, sums);
   return error;
 }
 

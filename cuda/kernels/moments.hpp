@@ -30,11 +30,12 @@ struct MomentsRows {
 };
 
 // Sums over the rows so far. Column sums of the squares of the last group are in `open_columns`
-// until the group ends.
+// until the group ends; `column_losses` is what their additions have lost.
 struct MomentsSums {
   RowGroup* groups;  // all of the matrix
   double* row_squares;
   double* column_squares;
+  double* column_losses;
   double* open_columns;
 };
 

@@ -43,7 +43,10 @@ __device__ void multiply_tiles(const Product<T>& p) {
   const std::int64_t i0 = blockIdx.x / across * tall, j0 = blockIdx.x % across * wide;
   const int ti = static_cast<int>(threadIdx.x) / (wide / own_cols) * own_rows,
             tj = static_cast<int>(threadIdx.x) % (wide / own_cols) * own_cols;
-  T sums[own_rows][own_cols] = {}, group[own_rows][own_cols] = {}, total[own_rows][own_cols] = {};
+  T sums[own_rows][own_cols] = {}, group[own_rows][own_cols] = {}, total[own_rows][own_cols] = {},
+    lost[own_rows][own_cols] = {};
+  const bool compensates = p.all > longest_plain;
+  const std::int64_t size = p.rows * p.cols;
   const auto own = [&](auto&& act) {
 #pragma unroll
     for (int i = 0; i < own_rows; ++i)
@@ -53,7 +56,10 @@ __device__ void multiply_tiles(const Product<T>& p) {
           act(i, j, (i0 + ti + i) * p.cols + j0 + tj + j);
   };
   if (p.before > 0)
-    own([&](int i, int j, std::int64_t at) { total[i][j] = p.z[at], group[i][j] = p.group[at]; });
+    own([&](int i, int j, std::int64_t at) {
+      total[i][j] = p.z[at], group[i][j] = p.group[at];
+      if (compensates) lost[i][j] = p.group[size + at];
+    });
   for (std::int64_t k0 = 0; k0 < p.depth; k0 += deep) {
     load_tiles(p, i0, j0, k0, left, right);
     __syncthreads();
@@ -74,12 +80,17 @@ __device__ void multiply_tiles(const Product<T>& p) {
 #pragma unroll
       for (int j = 0; j < own_cols; ++j) {
         group[i][j] += sums[i][j], sums[i][j] = 0;
-        if (full) total[i][j] += group[i][j], group[i][j] = 0;
+        if (!full) continue;
+        const T next = total[i][j] + group[i][j], added = next - total[i][j];
+        if (compensates) lost[i][j] += (total[i][j] - (next - added)) + (group[i][j] - added);
+        total[i][j] = next, group[i][j] = 0;
+        if (compensates && seen == p.all) total[i][j] += lost[i][j];
       }
   }
   own([&](int i, int j, std::int64_t at) {
     p.z[at] = total[i][j];
     if (p.group != nullptr) p.group[at] = group[i][j];
+    if (p.group != nullptr && compensates) p.group[size + at] = lost[i][j];
   });
 }
 

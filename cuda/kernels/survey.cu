@@ -5,6 +5,7 @@
 #include "kernels/bytes.hpp"
 #include "kernels/digest.cuh"
 #include "kernels/launches.cuh"
+#include "kernels/simd/stretch_sums.hpp"
 #include "kernels/survey.hpp"
 #include "kernels/vector_order.cuh"
 #include "kernels/warps.cuh"
@@ -81,9 +82,9 @@ __device__ void survey_stretches(const SurveyedPanel<T>& panel, double* squares,
 __device__ void add_stretches(const double* squares, std::int64_t rows, std::int64_t across,
                               double* sums) {
   for (std::int64_t i = first_element(); i < rows; i += element_step()) {
-    double sum = 0;
-    for (std::int64_t part = 0; part < across; ++part) sum += squares[i * across + part];
-    sums[i] = sum;
+    LongSum sum;
+    for (std::int64_t part = 0; part < across; ++part) sum.add(squares[i * across + part]);
+    sums[i] = sum.value();
   }
 }
 

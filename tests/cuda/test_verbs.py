@@ -87,6 +87,7 @@ def test_combinations(cuda_module: ModuleType, dtype: type, rows: int, cols: int
 
 
 SHAPES = [(1, 1), (1, 64), (64, 1), (70, 33), (300, 200), (2100, 130), (130, 2100)]
+SHAPES += [(70_001, 2), (2, 70_001)]  # whose sums are compensated
 
 
 @needs_fused

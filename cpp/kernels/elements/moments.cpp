@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <utility>
 
 #include "kernels/blocks/block.hpp"
 #include "kernels/elements/element_pass.hpp"
@@ -49,9 +51,8 @@ class Groups {
         slots_(std::min(panel_rows / group_rows + 2, chunks(a.rows, group_rows))),
         ld_(chunks(cols_, line)),
         columns_(as_size(slots_ * ld_)) {
-    result.all = empty_stretch();
     result.row_squares.assign(as_size(rows_), 0.0);
-    result.col_squares.assign(as_size(cols_), 0.0);
+    col_squares_.resize(as_size(cols_));
     rows_of_.assign(as_size(slots_), empty_group());
   }
 
@@ -67,9 +68,8 @@ class Groups {
       const std::int64_t start = (first + index) * group_rows;
       RowGroup& group = rows_of_[slot(start)];
       for (std::int64_t i = std::max(start, row0); i < std::min(start + group_rows, row1); ++i) {
-        Stretch row = empty_stretch();
-        for (std::int64_t part = 0; part < chunks(cols_, stretch_length); ++part)
-          merge(row, found[part * height + i - row0], part * stretch_length);
+        const Stretch row =
+            merged_row(found + i - row0, chunks(cols_, stretch_length), height, stretch_length);
         result.row_squares[as_size(i)] = row.sum_squares;
         add_row(group, row, i);
       }
@@ -80,19 +80,24 @@ class Groups {
       for (std::int64_t row = first * group_rows; row < row1 && ends_by(row1, row);
            row += group_rows) {
         double* sums = columns(row);
-        for (std::int64_t j = left; j < right; ++j) result.col_squares[as_size(j)] += sums[j];
+        for (std::int64_t j = left; j < right; ++j) col_squares_[as_size(j)].add(sums[j]);
         std::fill(sums + left, sums + right, 0.0);
       }
     });
     for (std::int64_t row = first * group_rows; row < row1 && ends_by(row1, row);
          row += group_rows) {
       RowGroup& group = rows_of_[slot(row)];
-      add_group(result, group);
+      all_.add(group);
       group = empty_group();
     }
   }
 
-  ElementMoments result;
+  // After the last row.
+  ElementMoments finish() {
+    set_sums(result, all_);
+    for (const LongSum& squares : col_squares_) result.col_squares.push_back(squares.value());
+    return std::move(result);
+  }
 
  private:
   static constexpr std::int64_t line = 8;
@@ -105,6 +110,9 @@ class Groups {
     return std::min(row + group_rows, rows_) <= row1;
   }
 
+  ElementMoments result;
+  GroupTree all_;
+  std::vector<LongSum> col_squares_;
   std::int64_t rows_, cols_, slots_, ld_;
   std::vector<Line> columns_;  // a row for each group
   std::vector<RowGroup> rows_of_;
@@ -112,12 +120,39 @@ class Groups {
 
 }  // namespace
 
-void add_group(ElementMoments& all, const RowGroup& group) {
-  if (all.first_row < 0 && group.first_row >= 0) {
-    all.first_row = group.first_row;
-    all.first_col = group.sums.first_nonfinite;
+namespace {
+
+// `group` follows `before` in the matrix.
+void append(RowGroup& before, const RowGroup& group) {
+  if (before.first_row < 0) before.first_row = group.first_row;
+  merge(before.sums, group.sums, 0);
+}
+
+}  // namespace
+
+void GroupTree::add(RowGroup group) {
+  std::size_t level = 0;
+  for (; level < levels_.size() && levels_[level]; ++level) {
+    append(*levels_[level], group);
+    group = *std::exchange(levels_[level], std::nullopt);
   }
-  merge(all.all, group.sums, 0);
+  if (level == levels_.size()) levels_.emplace_back();
+  levels_[level] = group;
+}
+
+RowGroup GroupTree::sum() const {
+  RowGroup all = empty_group();
+  for (std::size_t level = levels_.size(); level-- > 0;)
+    if (levels_[level]) append(all, *levels_[level]);
+  return all;
+}
+
+void set_sums(ElementMoments& moments, const GroupTree& groups) {
+  const RowGroup all = groups.sum();
+  moments.all = all.sums;
+  moments.first_row = all.first_row;
+  if (all.first_row >= 0) moments.first_col = all.sums.first_nonfinite;
+  moments.all.sum_squares = sum_of(moments.row_squares);
 }
 
 std::size_t countable_codes(const Matrix& a) {
@@ -151,8 +186,7 @@ ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted) {
     groups.close(panel.row0, panel.row0 + panel.rows, found.data(), height, cpu.pool);
     cpu.report(panel.stored_bytes());
   });
-  ElementMoments result = std::move(groups.result);
-  result.all.sum_squares = sum_of(result.row_squares);
+  ElementMoments result = groups.finish();
   for (const auto& part : counts) {
     result.code_counts.resize(codes, 0);
     for (std::size_t code = 0; code < codes; ++code) result.code_counts[code] += part[code];

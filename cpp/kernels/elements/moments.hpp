@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "kernels/blocks/cpu.hpp"
@@ -26,8 +27,19 @@ enum class CodeCounts { none, all };
 // Number of codes that are counted: of 16 or 8 bits, if all tiles have one dtype of these; else 0.
 std::size_t countable_codes(const Matrix& a);
 
-// Adds the groups of rows of a matrix, one after the other.
-void add_group(ElementMoments& all, const RowGroup& group);
+// The sums of groups of rows, which are added in the order of the rows and merged as a tree. Merged
+// in order, the mean of 10^7 rows was off by 1e-12.
+class GroupTree {
+ public:
+  void add(RowGroup group);
+  RowGroup sum() const;
+
+ private:
+  std::vector<std::optional<RowGroup>> levels_;  // of 1, 2, 4, ... groups; the last rows first
+};
+
+// Sets the sums of all elements, from those of groups and from `row_squares`.
+void set_sums(ElementMoments& moments, const GroupTree& groups);
 
 ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted);
 

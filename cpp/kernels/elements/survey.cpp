@@ -40,18 +40,21 @@ ElementSurvey survey(Cpu& cpu, const Matrix& a, SurveyCopy copy, const BlockPlac
     }
   };
   pass_over(a, height, cpu, look, [&](const Panel& panel) {
-    for (std::int64_t i = 0; i < panel.rows; ++i)
+    for (std::int64_t i = 0; i < panel.rows; ++i) {
+      LongSum squares;
       for (std::int64_t part = 0; part < across; ++part) {
         const Survey& s = found[as_size(part * height + i)];
         if (result.first_row < 0 && s.first_nonfinite >= 0) {
           result.first_row = panel.row0 + i;
           result.first_col = part * stretch_length + s.first_nonfinite;
         }
-        result.row_squares[as_size(panel.row0 + i)] += s.sum_squares;
+        squares.add(s.sum_squares);
         result.largest = std::max(result.largest, s.largest);
         result.nans += s.nans;
         result.infinities += s.infinities;
       }
+      result.row_squares[as_size(panel.row0 + i)] = squares.value();
+    }
     cpu.report(panel.stored_bytes());
   });
   result.digest = sum_of(digests);

@@ -40,15 +40,17 @@ LinePanels line_panels(const PassLayout& layout, std::int64_t ld) {
   return panels;
 }
 
-// Numbers of the sums of one adjoint product, and of those of a group of chains if there are groups
-// (ChainSums).
+// Numbers of the sums of one adjoint product; and of those of a group of chains if there are
+// groups, and what their total loses if there are many (ChainSums).
 std::int64_t strip_sums(const LinePanels& panels, std::int64_t ld) {
   return (panels.length + adjoint_tile) * ld;
 }
 template <class Panels>
 std::int64_t group_sums(const LinePanels& panels, std::int64_t ld) {
   using Sums = ChainSums<typename Panels::Real>;
-  return panels.lines > Sums::group * Panels::chain ? strip_sums(panels, ld) : 0;
+  const std::int64_t chains = chunks(panels.lines, Panels::chain),
+                     more = (chains > Sums::group ? 1 : 0) + (Sums::compensates(chains) ? 1 : 0);
+  return more * strip_sums(panels, ld);
 }
 
 // Words of a block of so few columns as DotOperand.
@@ -70,7 +72,7 @@ std::int64_t number_pass_bytes(const PassLayout& layout, std::int64_t columns,
   // A x of a wide matrix, before it is multiplied with A^T.
   const std::int64_t between = layout.wide && both ? layout.longer() * ld : 0;
   const std::int64_t dots = size == 4 && both ? dot_words(panels, ld, 16) : 0;
-  const std::int64_t depths = Panels::row_chunk * ld * layout.threads;
+  const std::int64_t depths = 2 * Panels::row_chunk * ld * layout.threads;
   const std::int64_t numbers = between + dots + depths + group_sums<Panels>(panels, ld) +
                                panels.count * (each + strip_sums(panels, ld));
   return size * numbers + layout.stored_panels(panels.height, panels.length, panels.lines);
@@ -113,8 +115,10 @@ std::int64_t tile_pass_bytes(const PassLayout& layout, std::int64_t columns,
     tallest = std::max(tallest, rows);
   }
   // Sums of the threads, of all of them, and of groups of chains.
-  const bool groups = lines > ChainSums<float>::group * TilePanels::chain;
-  const std::int64_t sums = products == PassProducts::both ? 1 + count + (groups ? 1 : 0) : 1;
+  using Sums = ChainSums<float>;
+  const std::int64_t chains = chunks(lines, TilePanels::chain),
+                     groups = (chains > Sums::group ? 1 : 0) + (Sums::compensates(chains) ? 1 : 0);
+  const std::int64_t sums = products == PassProducts::both ? 1 + count + groups : 1;
   const std::int64_t operand = across * tile_parts, given = tallest * tile_parts;  // codes
   // y of a panel, and its transposed sums with what pads these.
   const std::int64_t products_of_panel = 3 * tallest;

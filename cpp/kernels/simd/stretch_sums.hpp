@@ -27,6 +27,20 @@ struct RowGroup {
 
 namespace {
 
+// The sum of numbers, and of what each addition loses, which is known exactly (Knuth's TwoSum). In
+// order, the squares of 8191 equal rows were off by 2e-13, and those of 10^7 rows by 2e-12.
+struct LongSum {
+  double total = 0, lost = 0;
+
+  SIGMASCOPE_HOST_DEVICE void add(double value) {
+    const double next = total + value, added = next - total;
+    lost += (total - (next - added)) + (value - added);
+    total = next;
+  }
+  // Of an infinite sum the loss is NaN.
+  SIGMASCOPE_HOST_DEVICE double value() const { return lost == lost ? total + lost : total; }
+};
+
 // Sums of d, d^2, d^3, d^4.
 struct PowerSums {
   double first, second, third, fourth;
@@ -85,6 +99,19 @@ SIGMASCOPE_HOST_DEVICE inline void merge(Stretch& a, const Stretch& b, std::int6
   a.m2 += b.m2 + d * dn * ab;
   a.mean += dn * b.count;
   a.count = n;
+}
+
+// All stretches of a row.
+SIGMASCOPE_HOST_DEVICE inline Stretch merged_row(const Stretch* stretches, std::int64_t count,
+                                                 std::int64_t apart, std::int64_t length) {
+  Stretch row = empty_stretch();
+  LongSum squares;
+  for (std::int64_t part = 0; part < count; ++part) {
+    merge(row, stretches[part * apart], part * length);
+    squares.add(stretches[part * apart].sum_squares);
+  }
+  row.sum_squares = squares.value();
+  return row;
 }
 
 // Adds row i of the matrix.

@@ -49,8 +49,11 @@ def finite_norm(a: Matrix, call: CallOptions, what: str) -> float:
 
 
 def product_error(columns: int) -> float:
-    """Bound the error of A X in float64, relative to ||A||_F ||X||_F: chains and groups of sums."""
-    return (64 + 16 + columns / 1024 + 4) * _UNIT
+    """Bound the error of A X in float64, relative to ||A||_F ||X||_F: chains and groups of sums.
+
+    The total of more than 64 groups is compensated.
+    """
+    return (64 + 16 + min(columns / 1024, 64) + 4) * _UNIT
 
 
 def squared(norm: float, Y: Array, B: Array, C: Array) -> tuple[float, float]:
