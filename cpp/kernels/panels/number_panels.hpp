@@ -36,11 +36,11 @@ class NumberPanels {
  public:
   using Real = T;
   static constexpr bool transposes = false;
-  // Rows of z = A^T y are summed in chains of so many, and these in groups of 16 (`ChainSums`), as
-  // `forward` sums K: the error grows with 64 + 16 + m / 1024, not with m. Chains of 256 save one
-  // or two per cent of the time, but on rows of one repeated number they err by more roundings than
-  // residuals and floors allow for (test_certificates.py). The cuts lie in the matrix, not in the
-  // panel, so that no bit depends on the panel.
+  // Rows of z = A^T y are summed in chains of so many, these in groups of 16 (`ChainSums`), and
+  // groups in blocks, as `forward` sums K: the error grows with 64 + 16 + 64 + log2(m / 65,536),
+  // not with m. Chains of 256 save one or two per cent of the time, but on rows of one repeated
+  // number they err by more roundings than residuals and floors allow for (test_certificates.py).
+  // The cuts lie in the matrix, not in the panel, so that no bit depends on the panel.
   static constexpr std::int64_t chain = 64;
   static constexpr std::int64_t row_chunk = 64;  // rows per task
 
@@ -87,7 +87,8 @@ class NumberPanels {
   void load_block(std::shared_ptr<const Right> x) {
     right_ = std::move(x);
     y_ = aligned_array<T>(height_ * width_);
-    if (cols_ > depth) more_ = aligned_array<T>(pool_.threads() * row_chunk * width_);
+    blocks_ = TermBlocks<T>(cols_, right_->columns.words ? block_terms : depth, row_chunk * width_,
+                            pool_.threads());
   }
 
   ChainSums<T> allocate_sums() const { return strips_.allocate(); }
@@ -124,18 +125,11 @@ class NumberPanels {
     pool_.run(chunks(here_, size), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * size, count = std::min(size, here_ - i);
       T* y = y_.get() + i * width_;
-      std::fill_n(y, count * width_, T(0));
-      if constexpr (FORWARD == ForwardSums::fastest)
-        if (right_->columns.words) dots(i, count, y);
-      if (!right_->columns.words) {
-        product(i, 0, count, std::min(depth, cols_), y);
-        for (std::int64_t p = depth; p < cols_; p += depth) {
-          T* more = more_.get() + worker * row_chunk * width_;
-          std::fill_n(more, count * width_, T(0));
-          product(i, p, count, std::min(depth, cols_ - p), more);
-          for (std::int64_t e = 0; e < count * width_; ++e) y[e] += more[e];
-        }
-      }
+      blocks_.sum(worker, y, count * width_, [&](std::int64_t first, std::int64_t terms, T* to) {
+        if constexpr (FORWARD == ForwardSums::fastest)
+          if (right_->columns.words) return dots(i, first, count, terms, to);
+        product(i, first, count, terms, to);
+      });
       if (block_factor_ != T(1)) scale(y, count, y);
     });
     return y_.get();
@@ -163,7 +157,7 @@ class NumberPanels {
   }
 
  private:
-  // Terms of K summed at a time: long runs of every row.
+  // Terms of K summed at a time: long runs of every row, as many as a group of chains has.
   static constexpr std::int64_t depth = ChainSums<T>::group * chain;
 
   // Pairs of codes, at addresses of words.
@@ -197,11 +191,12 @@ class NumberPanels {
                            width_, y, width_, Accumulate::sum_blocks);
   }
 
-  // The same over all columns, by dot products.
-  void dots(std::int64_t i, std::int64_t rows, T* y) const {
-    const auto& [half, words] = right_->columns;
-    if (wide_) isa_.dots->wide(rows, cols_, codes_ + i * ld_, ld_, words.get(), half, width_, y);
-    else isa_.dots->f32(rows, cols_, numbers_ + i * ld_, ld_, words.get(), half, width_, y);
+  // The same by dot products, from a multiple of dot_run on.
+  void dots(std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t cols, T* y) const {
+    const T* x = right_->columns.words.get() + j * dot_columns;
+    const std::int64_t half = right_->columns.half;
+    if (wide_) isa_.dots->wide(rows, cols, codes_ + i * ld_ + j, ld_, x, half, width_, y);
+    else isa_.dots->f32(rows, cols, numbers_ + i * ld_ + j, ld_, x, half, width_, y);
   }
 
   // Sums += (rows from i, columns from j of the panel)^T y
@@ -227,7 +222,8 @@ class NumberPanels {
   AlignedArray<T> own_;  // of a panel, unless A's own numbers or codes serve
   AlignedArray<std::uint16_t> own_codes_;
   std::shared_ptr<const Right> right_;
-  AlignedArray<T> y_, more_, scaled_;
+  TermBlocks<T> blocks_;
+  AlignedArray<T> y_, scaled_;
   std::vector<std::vector<std::byte>> scratch_;
   T block_factor_ = 1;
   double panel_factor_ = 1;
