@@ -86,7 +86,7 @@ class CudaBackend {
   std::vector<double> eigvalsh(Small& a, GramProducts products);
   // The same of A^T A in fp64. A large matrix is diagonalised where it was formed.
   std::vector<double> gram_eigenvalues(const MatrixView& a);
-  static std::int64_t gram_additions(const MatrixView& a);
+  std::int64_t gram_additions(const MatrixView& a) const;
   // Its k largest eigenvalues, descending, and their vectors; nothing for a small matrix or without
   // cuSOLVER.
   std::optional<EigenPairs> gram_eigenpairs(const MatrixView& a, std::int64_t k);

@@ -112,7 +112,7 @@ DeviceBlock<double> gram_by_kernel(DeviceContext& device, DecodedPanels& panels,
                                    const MatrixView& a) {
   const std::int64_t n = a.cols();
   auto z = device.block<double>(n, n);
-  const auto group = device.block<double>(n, n);
+  const auto kept = device.block<double>(kept_sums(a.rows()) * n, n);
   check(set_bytes(z.data(), 0, z.bytes(), device.compute.handle()), "cudaMemsetAsync");
   panels.each<double>(a, [&](const DecodedPanel<double>& panel) {
     const std::int64_t before = a.transposed ? panel.col0 : panel.row0,
@@ -127,7 +127,7 @@ DeviceBlock<double> gram_by_kernel(DeviceContext& device, DecodedPanels& panels,
                                     .x_step = a.transposed ? depth : n,
                                     .x_by_columns = a.transposed,
                                     .z = z.data(),
-                                    .group = group.data(),
+                                    .kept = kept.data(),
                                     .before = before,
                                     .all = a.rows()},
                                    device.compute.handle()),
@@ -141,7 +141,7 @@ DeviceBlock<double> gram_by_kernel(DeviceContext& device, DecodedPanels& panels,
 std::int64_t gram_bytes(std::int64_t rows, std::int64_t n, bool by_cublas) {
   constexpr std::int64_t number = sizeof(double);
   if (by_cublas) return std::min(rows, rows_at_once) * n * number + workspace_bytes;
-  return n * n * number;
+  return kept_sums(rows) * n * n * number;
 }
 
 template <class T>
@@ -171,11 +171,9 @@ std::vector<double> CudaBackend<T>::eigvalsh(Small& a, GramProducts products) {
 }
 
 template <class T>
-std::int64_t CudaBackend<T>::gram_additions(const MatrixView& a) {
-  // Of cuBLAS, of rows that are multiplied at once; of the kernel, of groups of chains.
-  constexpr std::int64_t group = product_group * product_chain;
-  static_assert(rows_at_once == group);
-  return product_chain + product_group + a.rows() / group;
+std::int64_t CudaBackend<T>::gram_additions(const MatrixView& a) const {
+  if (libraries_.cublas.empty()) return product_additions(a.rows());
+  return product_chain + product_group + a.rows() / rows_at_once;
 }
 
 template <class T>
@@ -205,8 +203,8 @@ template std::vector<double> CudaBackend<float>::eigvalsh(Small&, GramProducts);
 template std::vector<double> CudaBackend<double>::eigvalsh(Small&, GramProducts);
 template std::vector<double> CudaBackend<float>::gram_eigenvalues(const MatrixView&);
 template std::vector<double> CudaBackend<double>::gram_eigenvalues(const MatrixView&);
-template std::int64_t CudaBackend<float>::gram_additions(const MatrixView&);
-template std::int64_t CudaBackend<double>::gram_additions(const MatrixView&);
+template std::int64_t CudaBackend<float>::gram_additions(const MatrixView&) const;
+template std::int64_t CudaBackend<double>::gram_additions(const MatrixView&) const;
 template std::optional<EigenPairs> CudaBackend<float>::gram_eigenpairs(const MatrixView&,
                                                                        std::int64_t);
 template std::optional<EigenPairs> CudaBackend<double>::gram_eigenpairs(const MatrixView&,

@@ -59,13 +59,13 @@ class Pass {
     if (blocks.y) *blocks.y = device_.template block<T>(m_, cols_);
     if (blocks.z) {
       *blocks.z = device_.template block<T>(n_, cols_);
-      group_ = device_.template block<T>(m_ > longest_plain ? 2 * n_ : n_, cols_);
       check(set_bytes(blocks.z->data(), 0, blocks.z->bytes(), stream()), "cudaMemsetAsync");
     }
   }
 
   // In the order of the CPU.
   void in_numbers() {
+    if (blocks_.z) kept_ = device_.template block<T>(kept_sums(m_) * n_, cols_);
     panels_.template each<T>(stored_, [&](const DecodedPanel<T>& panel) {
       const T* image = given(panel.row0);
       if (blocks_.x)
@@ -78,6 +78,7 @@ class Pass {
                                    .cols = cols_,
                                    .x_step = cols_,
                                    .z = made(panel.row0, panel.rows, image),
+                                   .kept = along_rows(panel.rows),
                                    .all = n_},
                                   stream()),
               "a product");
@@ -91,7 +92,7 @@ class Pass {
                                    .cols = cols_,
                                    .x_step = cols_,
                                    .z = blocks_.z->data(),
-                                   .group = group_.data(),
+                                   .kept = kept_.data(),
                                    .before = panel.row0,
                                    .all = m_},
                                   stream()),
@@ -106,7 +107,10 @@ class Pass {
   {
     const Factors factors(stored_.factor);
     PartsOnDevice x, y;
-    if (blocks_.z) unfinished_ = device_.block<float>(n_, cols_);
+    if (blocks_.z) {
+      group_ = device_.block<float>(n_, cols_), unfinished_ = device_.block<float>(n_, cols_);
+      kept_ = device_.block<float>(tree_levels(m_) * n_, cols_);
+    }
     if (blocks_.x) split(x, blocks_.x->data(), n_, parts, factors.block);
     const MatrixView stored{stored_.matrix, false, factors.codes};
     panels_.each_in_bf16(stored, of_matrix, [&](const Bf16Panel& panel) {
@@ -119,6 +123,7 @@ class Pass {
                   .step = panel.step,
                   .x = x.parts,
                   .z = made(panel.row0, panel.rows, image),
+                  .levels = along_rows(panel.rows),
                   .all = n_});
       if (!blocks_.z) return;
       split(y, image, panel.rows, parts, factors.block);
@@ -132,6 +137,7 @@ class Pass {
                 .z = blocks_.z->data(),
                 .group = group_.data(),
                 .unfinished = unfinished_.data(),
+                .levels = kept_.data(),
                 .before = panel.row0,
                 .all = m_});
       std::swap(group_, unfinished_);
@@ -150,6 +156,14 @@ class Pass {
     T* const y = blocks_.y ? blocks_.y->data() + row0 * cols_ : some_.data();
     image = y;
     return y;
+  }
+
+  // Memory for what the sums along rows keep, if they have more than one block of terms.
+  T* along_rows(std::int64_t rows) {
+    if (n_ <= block_terms) return nullptr;
+    if (rows_kept_.rows < kept_sums(n_) * rows)
+      rows_kept_ = device_.template block<T>(kept_sums(n_) * rows, cols_);
+    return rows_kept_.data();
   }
 
   // The parts of factor x, in the memory of those before them if that suffices.
@@ -173,8 +187,8 @@ class Pass {
   MatrixView stored_;
   Blocks<T> blocks_;
   std::int64_t cols_, m_, n_;
-  DeviceBlock<T> group_, some_;
-  DeviceBlock<float> unfinished_, sums_;
+  DeviceBlock<T> kept_, rows_kept_, some_;
+  DeviceBlock<float> group_, unfinished_, sums_;
 };
 
 template <class T>

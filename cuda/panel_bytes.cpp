@@ -48,6 +48,14 @@ std::int64_t decoded_bytes(const Matrix& matrix, std::int64_t rows, std::int64_t
   return std::max(surveyed, rounded);
 }
 
+// Sums that products of a panel and of its transpose with a block keep, of more than one block of
+// terms: of fp64, which has no tensor cores, or of fp32.
+std::int64_t tree_bytes(std::int64_t rows, std::int64_t cols, std::int64_t height,
+                        std::int64_t columns, bool tensors) {
+  const std::int64_t sums = tree_levels(rows) * cols + tree_levels(cols) * height;
+  return sums * columns * (tensors ? number / 2 : number);
+}
+
 // Sums of tensor cores, for the products of a panel and of its transpose with a block.
 std::int64_t tensor_bytes(std::int64_t rows, std::int64_t cols, std::int64_t columns) {
   BlockParts block;
@@ -66,7 +74,8 @@ std::int64_t panel_height(std::int64_t cols, std::int64_t asked) {
   return std::max(rows / product_chain, std::int64_t{1}) * product_chain;
 }
 
-std::int64_t panel_bytes(const Matrix& matrix, std::int64_t asked, std::int64_t columns) {
+std::int64_t panel_bytes(const Matrix& matrix, std::int64_t asked, std::int64_t columns,
+                         bool tensors) {
   const std::int64_t m = matrix.rows, n = matrix.cols;
   const std::int64_t height = panel_height(n, asked), rows = std::min(height, m),
                      transposed_rows = std::min(panel_height(m, asked), n);
@@ -74,8 +83,9 @@ std::int64_t panel_bytes(const Matrix& matrix, std::int64_t asked, std::int64_t 
       std::max(decoded_bytes(matrix, rows, n), decoded_bytes(matrix, transposed_rows, m));
   // Panels that are multiplied as they are stored may be one.
   const std::int64_t sums =
-      columns > 0 ? std::max(tensor_bytes(rows, n, columns), tensor_bytes(m, n, columns)) : 0;
-  return stored_panel_bytes(matrix, height) + decoded + sums;
+      tensors ? std::max(tensor_bytes(rows, n, columns), tensor_bytes(m, n, columns)) : 0;
+  return stored_panel_bytes(matrix, height) + decoded + sums +
+         tree_bytes(m, n, rows, columns, tensors);
 }
 
 }  // namespace sigmascope::device

@@ -15,8 +15,9 @@ std::int64_t panel_height(std::int64_t cols, std::int64_t asked);
 
 // Most bytes of a device that reading a matrix takes at a time, in addition to its stored bytes if
 // these stay: three panels as stored, one of them decoded, and the numbers of that one in bf16.
-// `columns`: of the widest block that tensor cores multiply, whose sums are counted as well; 0:
-// there is none.
-std::int64_t panel_bytes(const Matrix& matrix, std::int64_t asked, std::int64_t columns);
+// `columns`: of the widest block, whose long sums are counted as well, and those of `tensors`, the
+// tensor cores, which multiply blocks in fp32.
+std::int64_t panel_bytes(const Matrix& matrix, std::int64_t asked, std::int64_t columns,
+                         bool tensors);
 
 }  // namespace sigmascope::device

@@ -62,7 +62,7 @@ class DistributedOperator {
     return backend_.eigvalsh(g, GramProducts::full);
   }
   EigenPairs gram_eigenpairs(std::int64_t k) { return top_eigenpairs(gram(), k); }
-  // Products of an operator are sums of 64 + 16 + m / 1024 terms, those of workers of no more.
+  // Room for products whose groups of 1024 rows are added in their order. Workers add fewer.
   std::int64_t gram_additions() const { return 128 + rows_ / 1024; }
   Gram fast_gram() { return Gram{gram()}; }
 

@@ -8,6 +8,7 @@
 
 #include "bindings/bindings.hpp"
 #include "kernels/eigenvalues/tridiagonal.hpp"
+#include "kernels/panels/term_blocks.hpp"
 
 namespace sigmascope {
 
@@ -103,6 +104,7 @@ py::array_t<double> gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t
 void register_products(py::module_& module) {
   module.def("product_f32", &product<float>, "a"_a, "x"_a, "verb"_a);
   module.def("product_f64", &product<double>, "a"_a, "x"_a, "verb"_a);
+  module.def("product_additions", &product_additions, "terms"_a);
   module.def("gram", &gram, "a"_a, py::kw_only());
   module.def("two_stage_eigenvalues", &two_stage, "a"_a, "fast"_a, "threads"_a);
   module.def("gaussian", &gaussian, "rows"_a, "cols"_a, "seed"_a, "column0"_a, "threads"_a);

@@ -15,6 +15,7 @@ constexpr int left_step =
     tall + 1;  // rows of the left tile, which is transposed while it is filled
 static_assert(tall / own_rows * (wide / own_cols) == tile_threads);
 static_assert(product_chain % deep == 0);
+static_assert(block_terms % (product_chain * product_group) == 0);
 
 template <class T>
 __device__ void load_tiles(const Product<T>& p, std::int64_t i0, std::int64_t j0, std::int64_t k0,
@@ -43,10 +44,7 @@ __device__ void multiply_tiles(const Product<T>& p) {
   const std::int64_t i0 = blockIdx.x / across * tall, j0 = blockIdx.x % across * wide;
   const int ti = static_cast<int>(threadIdx.x) / (wide / own_cols) * own_rows,
             tj = static_cast<int>(threadIdx.x) % (wide / own_cols) * own_cols;
-  T sums[own_rows][own_cols] = {}, group[own_rows][own_cols] = {}, total[own_rows][own_cols] = {},
-    lost[own_rows][own_cols] = {};
-  const bool compensates = p.all > longest_plain;
-  const std::int64_t size = p.rows * p.cols;
+  T sums[own_rows][own_cols] = {}, group[own_rows][own_cols] = {}, total[own_rows][own_cols] = {};
   const auto own = [&](auto&& act) {
 #pragma unroll
     for (int i = 0; i < own_rows; ++i)
@@ -56,10 +54,7 @@ __device__ void multiply_tiles(const Product<T>& p) {
           act(i, j, (i0 + ti + i) * p.cols + j0 + tj + j);
   };
   if (p.before > 0)
-    own([&](int i, int j, std::int64_t at) {
-      total[i][j] = p.z[at], group[i][j] = p.group[at];
-      if (compensates) lost[i][j] = p.group[size + at];
-    });
+    own([&](int i, int j, std::int64_t at) { total[i][j] = p.z[at], group[i][j] = p.kept[at]; });
   for (std::int64_t k0 = 0; k0 < p.depth; k0 += deep) {
     load_tiles(p, i0, j0, k0, left, right);
     __syncthreads();
@@ -80,17 +75,22 @@ __device__ void multiply_tiles(const Product<T>& p) {
 #pragma unroll
       for (int j = 0; j < own_cols; ++j) {
         group[i][j] += sums[i][j], sums[i][j] = 0;
-        if (!full) continue;
-        const T next = total[i][j] + group[i][j], added = next - total[i][j];
-        if (compensates) lost[i][j] += (total[i][j] - (next - added)) + (group[i][j] - added);
-        total[i][j] = next, group[i][j] = 0;
-        if (compensates && seen == p.all) total[i][j] += lost[i][j];
+        if (full) total[i][j] += group[i][j], group[i][j] = 0;
       }
+    if (p.all <= block_terms || (seen % block_terms != 0 && seen != p.all)) continue;
+    T* levels = p.kept + p.rows * p.cols;
+    const std::int64_t level =
+        end_block((seen - 1) / block_terms, seen == p.all, [&](std::int64_t before) {
+          const T* sums = levels + before * p.rows * p.cols;
+          own([&](int i, int j, std::int64_t at) { total[i][j] += sums[at]; });
+        });
+    if (level < 0) continue;
+    T* sums = levels + level * p.rows * p.cols;
+    own([&](int i, int j, std::int64_t at) { sums[at] = total[i][j], total[i][j] = 0; });
   }
   own([&](int i, int j, std::int64_t at) {
     p.z[at] = total[i][j];
-    if (p.group != nullptr) p.group[at] = group[i][j];
-    if (p.group != nullptr && compensates) p.group[size + at] = lost[i][j];
+    if (p.kept != nullptr) p.kept[at] = group[i][j];
   });
 }
 

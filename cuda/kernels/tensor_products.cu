@@ -191,12 +191,30 @@ __device__ void multiply_group(const TensorProduct& p, int first, float* sums) {
               [&](int i, int j, int e, std::int64_t place) { out[place] = group[i][j][e]; });
 }
 
-__device__ void add_groups(const float* sums, std::int64_t size, std::int64_t count, bool first,
-                           float* z) {
-  for (std::int64_t e = first_element(); e < size; e += element_step()) {
-    float total = first ? 0.0F : z[e];
-    for (std::int64_t group = 0; group < count; ++group) total += sums[group * size + e];
-    z[e] = total;
+// Sums of groups, from the group `start` of the product on, which go to z and to the levels of the
+// tree.
+struct Groups {
+  const float* sums;
+  std::int64_t size, start, count, all;
+  float *z, *levels;
+};
+
+__device__ void add_groups(const Groups& groups) {
+  constexpr std::int64_t of_block = block_terms / tensor_group;
+  static_assert(block_terms % tensor_group == 0);
+  for (std::int64_t e = first_element(); e < groups.size; e += element_step()) {
+    float total = groups.start == 0 ? 0.0F : groups.z[e];
+    for (std::int64_t g = 0; g < groups.count; ++g) {
+      total += groups.sums[g * groups.size + e];
+      const std::int64_t seen = groups.start + g + 1;
+      if (groups.all <= of_block || (seen % of_block != 0 && seen != groups.all)) continue;
+      float* levels = groups.levels + e;
+      const std::int64_t level =
+          end_block((seen - 1) / of_block, seen == groups.all,
+                    [&](std::int64_t before) { total += levels[before * groups.size]; });
+      if (level >= 0) levels[level * groups.size] = total, total = 0;
+    }
+    groups.z[e] = total;
   }
 }
 
@@ -236,19 +254,18 @@ std::int64_t TensorProduct::groups_at_once() const {
 cudaError_t multiply(const TensorProduct& product, float* workspace, cudaStream_t stream) {
   const std::int64_t size = product.rows * product.x.cols, seen = product.before + product.depth;
   if (size == 0) return cudaSuccess;
-  if (product.all == 0)
-    return launch<add_groups, usual_threads>(grid_over(size), stream, workspace, size,
-                                             std::int64_t{0}, true, product.z);
+  Groups groups{workspace, size,          0, 0, tiles_over(product.all, tensor_group),
+                product.z, product.levels};
+  if (product.all == 0) return launch<add_groups, usual_threads>(grid_over(size), stream, groups);
   const bool ends = seen % tensor_group == 0 || seen == product.all;
   for (std::int64_t first = 0, count; first < product.groups(); first += count) {
     count = std::min(product.groups() - first, product.groups_at_once());
     const bool last = first + count == product.groups();
-    const std::int64_t ended = count - (last && !ends ? 1 : 0);
+    groups.start = product.before / tensor_group + first;
+    groups.count = count - (last && !ends ? 1 : 0);
     cudaError_t error = multiply_groups(product, static_cast<int>(first), count, workspace, stream);
-    if (error == cudaSuccess && ended > 0)
-      error =
-          launch<add_groups, usual_threads>(grid_over(size), stream, workspace, size, ended,
-                                            product.before < tensor_group && first == 0, product.z);
+    if (error == cudaSuccess && groups.count > 0)
+      error = launch<add_groups, usual_threads>(grid_over(size), stream, groups);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;

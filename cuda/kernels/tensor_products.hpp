@@ -7,12 +7,14 @@
 // sums is too small: by 3e-5 for K = 28672. Its chains are therefore 32 terms of K long, with the
 // products of the smallest parts first; a chain is two sums of 16 products of the largest parts, to
 // which the others are small. Everything above a chain is added up in fp32, which rounds to
-// nearest: the 32 chains of a group in their order, then the groups in theirs.
+// nearest: the 32 chains of a group in their order, the groups of a block in theirs, and blocks as
+// a tree (term_blocks.hpp).
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/bf16_parts.hpp"
+#include "kernels/panels/term_blocks.hpp"
 #include "runtime.hpp"
 
 namespace sigmascope::device {
@@ -38,6 +40,8 @@ struct TensorProduct {
   // in one call.
   const float* group = nullptr;
   float* unfinished = nullptr;
+  // tree_levels(all) times rows x cols sums, which go on from call to call.
+  float* levels = nullptr;
   std::int64_t before = 0, all = 0;
 
   // Groups that have terms in this call.

@@ -257,6 +257,42 @@ def test_other_formats_keep_the_bits_of_the_processor(cuda_module: ModuleType) -
         np.testing.assert_array_equal(found, host)
 
 
+LONG = 2 * 65_536 + 4_100
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_long_sums_have_the_bits_of_the_processor(cuda_module: ModuleType, dtype: Any) -> None:
+    """Blocks of 65,536 terms are added as a tree, wherever panels end."""
+    if ss.show_config()["isa"] == "scalar" or ss.show_config()["tiles"]:
+        pytest.skip("the processor sums in another order")
+    rng = np.random.default_rng(15)
+    A, x = rng.standard_normal((LONG, 2)).astype(dtype), rng.standard_normal((LONG, 1))
+    run = RUN | {"f64": dtype == np.float64}
+    for a, name in ((A, "multiply_adjoint"), (A.T.copy(), "multiply")):
+        for panel_rows in (0, 1 << 15):
+            call = {"transposed": False, "panel_rows": panel_rows, "device_bytes": 0}
+            found, host = (
+                cuda_module.product(
+                    ss.matrix(a)._native, name, x.astype(dtype), **call, **run | {"device": device}
+                )
+                for device in (0, None)
+            )
+            np.testing.assert_array_equal(found, host)
+
+
+def test_long_sums_of_tensor_cores_are_trees_of_blocks(cuda_module: ModuleType) -> None:
+    rng = np.random.default_rng(16)
+    rows = 65_536 + 1_100
+    A, x = bf16(rng, rows, 2), rng.standard_normal((rows, 1)).astype(np.float32)
+    first, second = (
+        product(cuda_module, A[i : i + 65_536], "multiply_adjoint", x[i : i + 65_536])
+        for i in (0, 65_536)
+    )
+    for a, name, panel_rows in ((A, "multiply_adjoint", 30_000), (A.T.copy(), "multiply", 0)):
+        found = product(cuda_module, a, name, x, panel_rows=panel_rows)
+        np.testing.assert_array_equal(found, first + second)
+
+
 @pytest.mark.parametrize("order", ["forward", "backward", "random"])
 @pytest.mark.parametrize("timing", ["eager", "late", "random"])
 @pytest.mark.parametrize("dtype", STORED)

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 import sigmascope as ss
+from sigmascope import _core
 
 Array = NDArray[np.float64]
 TALL = (46_341, 2), (100_000, 3)
@@ -169,3 +170,16 @@ def test_norms_of_equal_rows_are_right_to_rounding(rows: int) -> None:
             assert found.converged
             norms = found.fro_norm, ss.moments(given).fro_norm, ss.svdvals(given).fro_norm
             assert max(abs(distance(norm, square)) for norm in norms) <= 1e-14 * found.s[0]
+
+
+@pytest.mark.parametrize(("precision", "rows"), [("float32", 4_000_000), ("float64", 10_000_000)])
+def test_densities_of_equal_rows_have_no_second_value(precision: str, rows: int) -> None:
+    """Its square is what long sums of the first err by, whose roundings have one sign."""
+    numbers = np.array([1 / 3, 0.7], dtype=precision)
+    a = np.tile(numbers, (rows, 1))
+    square = rows * sum(Fraction(float(x)) ** 2 for x in numbers)
+    density = ss.spectral_density(a, precision=precision)
+    norm = density.nuclear_norm()
+    assert abs(distance(norm.value, square)) <= norm.error
+    assert _core.product_additions(65_536) == 64 + 16 + 64
+    assert _core.product_additions(rows) <= 64 + 16 + 64 + 8

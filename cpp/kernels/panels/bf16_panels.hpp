@@ -57,6 +57,7 @@ class Bf16Panels {
   using Real = float;
   static constexpr bool transposes = false;
   static constexpr std::int64_t chain = tile_sum;
+  static constexpr std::int64_t row_chunk = 64;  // rows per task
 
   // Most rows of a panel, of rows of `cols` numbers.
   static std::int64_t panel_rows(const PanelOptions& options, std::int64_t cols, int threads) {
@@ -93,6 +94,7 @@ class Bf16Panels {
   void load_block(std::shared_ptr<const PairedBlock> x) {
     right_ = std::move(x);
     y_ = aligned_array<float>(height_ * width_);
+    blocks_ = TermBlocks<float>(cols_, block_terms, row_chunk * width_, pool_.threads());
   }
 
   ChainSums<float> allocate_sums() const { return strips_.allocate(); }
@@ -128,14 +130,17 @@ class Bf16Panels {
   // y = (rows of A in the panel) x
   float* forward() {
     const std::int64_t size = std::min(row_chunk, even(chunks(here_, pool_.threads())));
-    pool_.run(chunks(here_, size), [&](std::int64_t chunk, int) {
+    pool_.run(chunks(here_, size), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * size, count = std::min(size, here_ - i);
-      std::fill_n(y_.get() + i * width_, count * width_, 0.0f);
-      if (const auto& x = right_->columns; x.words)
-        return isa_.dots->bf16(count, even(cols_), codes_ + i * ld_, ld_, x.words.get(), x.half,
-                               width_, y_.get() + i * width_);
-      for (std::int64_t p = 0; p < cols_; p += depth)
-        add_rows(i, count, p, even(std::min(depth, cols_ - p)) / 2, y_.get() + i * width_);
+      blocks_.sum(worker, y_.get() + i * width_, count * width_,
+                  [&](std::int64_t first, std::int64_t terms, float* to) {
+                    if (const auto& x = right_->columns; x.words)
+                      return isa_.dots->bf16(count, even(terms), codes_ + i * ld_ + first, ld_,
+                                             x.words.get() + first / 2 * dot_columns, x.half,
+                                             width_, to);
+                    for (std::int64_t p = first; p < first + terms; p += depth)
+                      add_rows(i, count, p, even(std::min(depth, first + terms - p)) / 2, to);
+                  });
     });
     return y_.get();
   }
@@ -162,8 +167,7 @@ class Bf16Panels {
   }
 
  private:
-  static constexpr std::int64_t depth = 2048;    // K multiplied at a time: long runs of every row
-  static constexpr std::int64_t row_chunk = 64;  // rows per task
+  static constexpr std::int64_t depth = 2048;  // K multiplied at a time: long runs of every row
 
   void pack(PairedBlock& to, const float* x, std::int64_t rows) const {
     constexpr std::int64_t few = 96;
@@ -190,6 +194,7 @@ class Bf16Panels {
   AlignedArray<std::uint16_t> own_;  // of a panel, unless A's own bytes serve
   std::shared_ptr<const PairedBlock> right_;
   PairedBlock left_;
+  TermBlocks<float> blocks_;
   AlignedArray<float> y_;
   std::vector<DecodeScratch> decoding_;
   float block_factor_ = 1;

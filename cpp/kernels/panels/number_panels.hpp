@@ -36,12 +36,11 @@ class NumberPanels {
  public:
   using Real = T;
   static constexpr bool transposes = false;
-  // Rows of z = A^T y are summed in chains of so many, and these in groups of 16 (`ChainSums`), as
-  // `forward` sums K: the error is that of 64 + 16 + m / 1024 roundings, or of 64 + 16 + 64 for
-  // more than 65,536 rows, not of m. Chains of 256 save one or two per cent of the time, but on
-  // rows of one repeated number they err by more roundings than residuals and floors allow for
-  // (test_certificates.py). The cuts lie in the matrix, not in the panel, so that no bit depends on
-  // the panel.
+  // Rows of z = A^T y are summed in chains of so many, these in groups of 16 (`ChainSums`), and
+  // groups in blocks, as `forward` sums K: the error grows with 64 + 16 + 64 + log2(m / 65,536),
+  // not with m. Chains of 256 save one or two per cent of the time, but on rows of one repeated
+  // number they err by more roundings than residuals and floors allow for (test_certificates.py).
+  // The cuts lie in the matrix, not in the panel, so that no bit depends on the panel.
   static constexpr std::int64_t chain = 64;
   static constexpr std::int64_t row_chunk = 64;  // rows per task
 
@@ -88,8 +87,8 @@ class NumberPanels {
   void load_block(std::shared_ptr<const Right> x) {
     right_ = std::move(x);
     y_ = aligned_array<T>(height_ * width_);
-    if (cols_ > depth) more_ = aligned_array<T>(pool_.threads() * row_chunk * width_);
-    if (cols_ > longest_plain) lost_ = aligned_array<T>(pool_.threads() * row_chunk * width_);
+    blocks_ = TermBlocks<T>(cols_, right_->columns.words ? block_terms : depth, row_chunk * width_,
+                            pool_.threads());
   }
 
   ChainSums<T> allocate_sums() const { return strips_.allocate(); }
@@ -126,15 +125,11 @@ class NumberPanels {
     pool_.run(chunks(here_, size), [&](std::int64_t chunk, int worker) {
       const std::int64_t i = chunk * size, count = std::min(size, here_ - i);
       T* y = y_.get() + i * width_;
-      std::fill_n(y, count * width_, T(0));
-      if (right_->columns.words)
-        add_pieces(worker, count, longest_plain, y, [&](std::int64_t p, std::int64_t terms, T* to) {
-          dots(i, p, count, terms, to);
-        });
-      else
-        add_pieces(worker, count, depth, y, [&](std::int64_t p, std::int64_t terms, T* to) {
-          product(i, p, count, terms, to);
-        });
+      blocks_.sum(worker, y, count * width_, [&](std::int64_t first, std::int64_t terms, T* to) {
+        if constexpr (FORWARD == ForwardSums::fastest)
+          if (right_->columns.words) return dots(i, first, count, terms, to);
+        product(i, first, count, terms, to);
+      });
       if (block_factor_ != T(1)) scale(y, count, y);
     });
     return y_.get();
@@ -162,9 +157,8 @@ class NumberPanels {
   }
 
  private:
-  // Terms of K summed at a time: long runs of every row.
+  // Terms of K summed at a time: long runs of every row, as many as a group of chains has.
   static constexpr std::int64_t depth = ChainSums<T>::group * chain;
-  static constexpr std::int64_t longest_plain = plain_terms * depth;
 
   // Pairs of codes, at addresses of words.
   void load_codes(const Piece& piece) {
@@ -197,35 +191,12 @@ class NumberPanels {
                            width_, y, width_, Accumulate::sum_blocks);
   }
 
-  // The same by dot products; j is a multiple of their runs.
+  // The same by dot products, from a multiple of dot_run on.
   void dots(std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t cols, T* y) const {
-    if constexpr (FORWARD == ForwardSums::fastest && std::is_same_v<T, float>) {
-      static_assert(longest_plain % dot_run == 0);
-      const T* words = right_->columns.words.get() + j * dot_columns;
-      const std::int64_t half = right_->columns.half;
-      if (wide_) isa_.dots->wide(rows, cols, codes_ + i * ld_ + j, ld_, words, half, width_, y);
-      else isa_.dots->f32(rows, cols, numbers_ + i * ld_ + j, ld_, words, half, width_, y);
-    }
-  }
-
-  // y (rows x width) = the sums that add(p, terms, sums) makes of so many terms from p on, of
-  // `piece` terms at a time. y is zero.
-  template <class Add>
-  void add_pieces(int worker, std::int64_t rows, std::int64_t piece, T* y, const Add& add) {
-    add(0, std::min(piece, cols_), y);
-    if (cols_ <= piece) return;
-    const std::int64_t size = rows * width_, own = worker * row_chunk * width_;
-    T *more = more_.get() + own, *lost = lost_ ? lost_.get() + own : nullptr;
-    if (lost != nullptr) std::fill_n(lost, size, T(0));
-    for (std::int64_t p = piece; p < cols_; p += piece) {
-      std::fill_n(more, size, T(0));
-      add(p, std::min(piece, cols_ - p), more);
-      if (lost != nullptr) add_with_loss(more, size, y, lost);
-      else
-        for (std::int64_t e = 0; e < size; ++e) y[e] += more[e];
-    }
-    if (lost != nullptr)
-      for (std::int64_t e = 0; e < size; ++e) y[e] += lost[e];
+    const T* x = right_->columns.words.get() + j * dot_columns;
+    const std::int64_t half = right_->columns.half;
+    if (wide_) isa_.dots->wide(rows, cols, codes_ + i * ld_ + j, ld_, x, half, width_, y);
+    else isa_.dots->f32(rows, cols, numbers_ + i * ld_ + j, ld_, x, half, width_, y);
   }
 
   // Sums += (rows from i, columns from j of the panel)^T y
@@ -251,7 +222,8 @@ class NumberPanels {
   AlignedArray<T> own_;  // of a panel, unless A's own numbers or codes serve
   AlignedArray<std::uint16_t> own_codes_;
   std::shared_ptr<const Right> right_;
-  AlignedArray<T> y_, more_, lost_, scaled_;
+  TermBlocks<T> blocks_;
+  AlignedArray<T> y_, scaled_;
   std::vector<std::vector<std::byte>> scratch_;
   T block_factor_ = 1;
   double panel_factor_ = 1;

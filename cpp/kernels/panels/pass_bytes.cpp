@@ -40,17 +40,20 @@ LinePanels line_panels(const PassLayout& layout, std::int64_t ld) {
   return panels;
 }
 
-// Numbers of the sums of one adjoint product; and of those of a group of chains if there are
-// groups, and what their total loses if there are many (ChainSums).
+// Numbers of the sums of one adjoint product, and of those that longer sums take (ChainSums).
 std::int64_t strip_sums(const LinePanels& panels, std::int64_t ld) {
   return (panels.length + adjoint_tile) * ld;
 }
 template <class Panels>
 std::int64_t group_sums(const LinePanels& panels, std::int64_t ld) {
   using Sums = ChainSums<typename Panels::Real>;
-  const std::int64_t chains = chunks(panels.lines, Panels::chain),
-                     more = (chains > Sums::group ? 1 : 0) + (Sums::compensates(chains) ? 1 : 0);
-  return more * strip_sums(panels, ld);
+  return Sums::more_sums(panels.lines, Panels::chain) * strip_sums(panels, ld);
+}
+
+// Numbers of the sums of all threads' tasks over a line: of a group, and of each level
+// (TermBlocks).
+std::int64_t task_sums(const LinePanels& panels, std::int64_t numbers, int threads) {
+  return (1 + tree_levels(panels.length)) * numbers * threads;
 }
 
 // Words of a block of so few columns as DotOperand.
@@ -72,8 +75,8 @@ std::int64_t number_pass_bytes(const PassLayout& layout, std::int64_t columns,
   // A x of a wide matrix, before it is multiplied with A^T.
   const std::int64_t between = layout.wide && both ? layout.longer() * ld : 0;
   const std::int64_t dots = size == 4 && both ? dot_words(panels, ld, 16) : 0;
-  const std::int64_t depths = 2 * Panels::row_chunk * ld * layout.threads;
-  const std::int64_t numbers = between + dots + depths + group_sums<Panels>(panels, ld) +
+  const std::int64_t tasks = task_sums(panels, Panels::row_chunk * ld, layout.threads);
+  const std::int64_t numbers = between + dots + tasks + group_sums<Panels>(panels, ld) +
                                panels.count * (each + strip_sums(panels, ld));
   return size * numbers + layout.stored_panels(panels.height, panels.length, panels.lines);
 }
@@ -88,7 +91,10 @@ std::int64_t bf16_pass_bytes(const PassLayout& layout, std::int64_t columns) {
       panels.count * panels.height * (spread<std::uint16_t>(panels.length) + ld) +
       (panels.length + 2) * ld + dot_words(panels, ld, 32);
   const std::int64_t between = layout.wide ? layout.longer() * ld : 0;
-  const std::int64_t numbers = between + group_sums<Bf16Panels>(panels, ld) +
+  const std::int64_t tasks = tree_levels(panels.length) > 0
+                                 ? task_sums(panels, Bf16Panels::row_chunk * ld, layout.threads)
+                                 : 0;
+  const std::int64_t numbers = between + tasks + group_sums<Bf16Panels>(panels, ld) +
                                panels.count * (panels.height * ld + strip_sums(panels, ld));
   return 2 * codes + 4 * numbers + layout.stored_panels(panels.height, panels.length, panels.lines);
 }
@@ -114,16 +120,19 @@ std::int64_t tile_pass_bytes(const PassLayout& layout, std::int64_t columns,
                                              across * spread<std::uint16_t>(rows)));
     tallest = std::max(tallest, rows);
   }
-  // Sums of the threads, of all of them, and of groups of chains.
-  using Sums = ChainSums<float>;
-  const std::int64_t chains = chunks(lines, TilePanels::chain),
-                     groups = (chains > Sums::group ? 1 : 0) + (Sums::compensates(chains) ? 1 : 0);
-  const std::int64_t sums = products == PassProducts::both ? 1 + count + groups : 1;
+  // Sums of the threads, of all of them, and those that longer sums take.
+  const std::int64_t more = ChainSums<float>::more_sums(lines, TilePanels::chain);
+  const std::int64_t sums = products == PassProducts::both ? 1 + count + more : 1;
   const std::int64_t operand = across * tile_parts, given = tallest * tile_parts;  // codes
-  // y of a panel, and its transposed sums with what pads these.
-  const std::int64_t products_of_panel = 3 * tallest;
+  // y of a panel, and its transposed sums with what pads these: of a chain, and longer ones.
+  const std::int64_t products_of_panel =
+      tallest * (3 + ChainSums<float>::more_sums(length, TilePanels::chain));
+  const std::int64_t tasks =
+      length > ChainSums<float>::group * TilePanels::chain
+          ? (1 + tree_levels(length)) * TilePanels::row_chunk * layout.threads
+          : 0;
   const std::int64_t numbers =
-      sums * across + count * products_of_panel + (turned ? layout.longer() : 0);
+      sums * across + count * products_of_panel + tasks + (turned ? layout.longer() : 0);
   return 2 * (count * codes + (operand + count * given) * ld) + 4 * numbers * ld +
          TilePanels::strip_bytes * layout.threads +
          layout.stored_panels(std::min(tallest, lines), length, lines);

@@ -32,7 +32,7 @@ class StripSums {
                      adjoint_tile))) {}
 
   ChainSums<T> allocate() const {
-    return ChainSums<T>(width_ * sum_rows(), width_ * strip_, chunks(rows_, chain_));
+    return ChainSums<T>(width_ * sum_rows(), width_ * strip_, rows_, chain_);
   }
   void attach(ChainSums<T>& totals) {
     totals_ = &totals;

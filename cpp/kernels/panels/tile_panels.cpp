@@ -16,7 +16,6 @@ namespace sigmascope {
 namespace {
 
 constexpr std::int64_t edge = tile_side, depth = tile_depth;
-constexpr std::int64_t row_chunk = 128;     // rows per task
 constexpr std::int64_t column_chunk = 512;  // columns per task
 constexpr std::int64_t strip = 64;          // of which so many at a time
 
@@ -61,11 +60,14 @@ std::shared_ptr<const PackedBlock> TilePanels::packed(const Block<float>& x) con
 void TilePanels::load_block(std::shared_ptr<const PackedBlock> x) {
   x_ = std::move(x);
   y_ = aligned_array<float>(height_ * width_);
-  if (by_columns_) transposed_y_ = aligned_array<float>(2 * width_ * round_up(height_, depth));
+  if (by_columns_) columns_ = aligned_array<float>(width_ * round_up(height_, depth));
+  else
+    blocks_ = TermBlocks<float>(cols_, ChainSums<float>::group * chain, row_chunk * width_,
+                                pool_.threads());
 }
 
 ChainSums<float> TilePanels::allocate_sums() const {
-  return {width_ * round_up(cols_, depth), width_ * sum_rows_, chunks(rows_, chain)};
+  return {width_ * round_up(cols_, depth), width_ * sum_rows_, rows_, chain};
 }
 
 void TilePanels::attach_sums(ChainSums<float>& sums) {
@@ -155,22 +157,28 @@ TileOperand TilePanels::panel_rows(std::int64_t i, std::int64_t j) const {
           .parts = parts_};
 }
 
-// C += P B, for `rows` rows and, from column j0, `terms` columns of the panel.
-void TilePanels::add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms,
-                          const PackedBlock& b, float* c, Accumulate mode) const {
-  const std::int64_t steps = round_up(terms, depth) / depth, all = round_up(rows, depth);
+// C += P B, for `rows` rows from i on and, from column j0, `terms` columns of the panel.
+void TilePanels::multiply_rows(std::int64_t i, std::int64_t rows, std::int64_t j0,
+                               const TileOperand& b, std::int64_t terms, float* c,
+                               Accumulate mode) const {
+  const TileRegisters ready(tiles_);
+  tiles_.multiply(rows / edge, width_ / edge, chunks(terms, depth), panel_rows(i, j0), b,
+                  BlockSide::right, {c, width_, edge * width_, edge}, mode);
+}
+
+// task(i, rows, worker) for chunks of so many rows.
+template <class Task>
+void TilePanels::each_rows(std::int64_t rows, const Task& task) const {
+  const std::int64_t all = round_up(rows, depth);
   const std::int64_t chunk = std::min(row_chunk, round_up(chunks(all, pool_.threads()), depth));
-  pool_.run(chunks(all, chunk), [&](std::int64_t index, int) {
-    const std::int64_t i = index * chunk, count = std::min(chunk, all - i);
-    const TileRegisters ready(tiles_);
-    tiles_.multiply(count / edge, width_ / edge, steps, panel_rows(i, j0), b.operand(steps),
-                    BlockSide::right, {c + i * width_, width_, edge * width_, edge}, mode);
+  pool_.run(chunks(all, chunk), [&](std::int64_t index, int worker) {
+    task(index * chunk, std::min(chunk, all - index * chunk), worker);
   });
 }
 
 // C^T += B^T P, transposed, for `cols` columns and, from row i0, `rows` rows of the panel. Every
-// tile_sum rows are one chain, which continues the sums in C. finish(j, end) follows for columns
-// whose chain has ended, while the caches hold them.
+// tile_sum rows are one chain, which continues the sums in C. finish(j, end, chain) follows for
+// columns whose chain has ended, while the caches hold them.
 template <class Finish>
 void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols,
                              const PackedBlock& b, float* c, std::int64_t chunk,
@@ -204,27 +212,40 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
         left.data += s0 * left.step;
         tiles_.multiply(width_ / edge, count, length, left, right, BlockSide::left,
                         {c + j * width_, edge, edge * edge, edge * width_}, Accumulate::chain);
-        if ((s0 + length) % fresh == 0 || s0 + length == steps) finish(j, j + count * edge);
+        if ((s0 + length) % fresh == 0 || s0 + length == steps)
+          finish(j, j + count * edge, s0 / fresh);
       }
     }
   });
 }
 
 float* TilePanels::forward() {
+  const std::int64_t all = round_up(here_, depth);
   if (!by_columns_) {
-    std::fill_n(y_.get(), round_up(here_, depth) * width_, 0.0f);
-    add_rows(here_, 0, cols_, *x_, y_.get(), Accumulate::sum_blocks);
+    const TileOperand x = x_->operand(x_->steps);
+    each_rows(here_, [&](std::int64_t i, std::int64_t rows, int worker) {
+      blocks_.sum(worker, y_.get() + i * width_, rows * width_,
+                  [&](std::int64_t first, std::int64_t terms, float* to) {
+                    TileOperand b = x;
+                    b.data += first / depth * b.step;
+                    multiply_rows(i, rows, first, b, terms, to, Accumulate::sum_blocks);
+                  });
+    });
     return y_.get();
   }
-  float *total = transposed_y_.get(), *fresh = total + width_ * round_up(height_, depth);
-  std::fill_n(total, 2 * width_ * round_up(height_, depth), 0.0f);
-  add_columns(0, cols_, here_, *x_, fresh, columns_at_a_time(here_, pool_.threads()),
-              [&](std::int64_t j, std::int64_t end) {
-                isa_.blocks.move_f32(fresh + j * width_, (end - j) * width_, total + j * width_);
+  // The sums of `adjoint`: those of a strip are the work of one thread.
+  ChainSums<float> totals(width_ * all, width_ * strip, cols_, chain);
+  std::fill_n(columns_.get(), width_ * all, 0.0f);
+  add_columns(0, cols_, here_, *x_, columns_.get(), columns_at_a_time(here_, pool_.threads()),
+              [&](std::int64_t j, std::int64_t end, std::int64_t index) {
+                if (float* to = totals.wait_for_turn(index, j / strip))
+                  isa_.blocks.move_f32(columns_.get() + j * width_, (end - j) * width_, to);
+                totals.advance(index, j / strip);
               });
-  for (std::int64_t i = 0; i < round_up(here_, depth); i += edge)
+  for (std::int64_t i = 0; i < all; i += edge)
     for (std::int64_t j = 0; j < width_; j += edge)
-      tiles_.transpose(total + i * width_ + j * edge, edge, y_.get() + i * width_ + j, width_);
+      tiles_.transpose(totals.data() + i * width_ + j * edge, edge, y_.get() + i * width_ + j,
+                       width_);
   return y_.get();
 }
 
@@ -234,7 +255,7 @@ void TilePanels::adjoint(const float* y) {
     const std::int64_t run = std::min(here_ - i, tile_sum - before_ % tile_sum),
                        index = before_ / tile_sum;
     const bool ends = (before_ + run) % tile_sum == 0 || before_ + run == rows_;
-    const auto finish = [&](std::int64_t j, std::int64_t end) {
+    const auto finish = [&](std::int64_t j, std::int64_t end, std::int64_t) {
       if (!ends) return;
       const std::int64_t part = j / sum_rows_;
       if (float* sum = totals_->wait_for_turn(index, part))
@@ -244,9 +265,12 @@ void TilePanels::adjoint(const float* y) {
     };
     pack(given_, by_columns_ ? BlockSide::right : BlockSide::left, y + i * width_, run);
     if (by_columns_) {
-      add_rows(cols_, i, run, given_, sums_.get(), Accumulate::chain);
+      const TileOperand given = given_.operand(chunks(run, depth));
+      each_rows(cols_, [&](std::int64_t row, std::int64_t rows, int) {
+        multiply_rows(row, rows, i, given, run, sums_.get() + row * width_, Accumulate::chain);
+      });
       pool_.run(chunks(all, sum_rows_), [&](std::int64_t part, int) {
-        finish(part * sum_rows_, std::min(part * sum_rows_ + sum_rows_, all));
+        finish(part * sum_rows_, std::min(part * sum_rows_ + sum_rows_, all), index);
       });
     } else {
       add_columns(i, run, cols_, given_, sums_.get(), sum_rows_, finish);

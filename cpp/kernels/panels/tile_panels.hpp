@@ -37,6 +37,7 @@ class TilePanels {
   static constexpr std::int64_t chain = tile_sum;
   // Bytes of a strip of columns that are paired at a time: the L1 cache holds them and the sums.
   static constexpr std::int64_t strip_bytes = std::int64_t{16} << 10;
+  static constexpr std::int64_t row_chunk = 128;  // rows per task
 
   TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, const PanelOptions& options);
 
@@ -59,8 +60,10 @@ class TilePanels {
                DecodeScratch& scratch);
   void pack(PackedBlock& to, BlockSide side, const float* x, std::int64_t rows) const;
   TileOperand panel_rows(std::int64_t i, std::int64_t j) const;
-  void add_rows(std::int64_t rows, std::int64_t j0, std::int64_t terms, const PackedBlock& b,
-                float* c, Accumulate mode) const;
+  void multiply_rows(std::int64_t i, std::int64_t rows, std::int64_t j0, const TileOperand& b,
+                     std::int64_t terms, float* c, Accumulate mode) const;
+  template <class Task>
+  void each_rows(std::int64_t rows, const Task& task) const;
   template <class Finish>
   void add_columns(std::int64_t i0, std::int64_t rows, std::int64_t cols, const PackedBlock& b,
                    float* c, std::int64_t chunk, const Finish& finish);
@@ -78,8 +81,9 @@ class TilePanels {
   PackedBlock given_;  // the y of `adjoint`
   // Transposed sums are 16 x 16 numbers after each other, of one column of tiles of op(A) after
   // another: the sums of `forward` if `by_columns_`, else those of `adjoint`.
-  AlignedArray<float> y_, transposed_y_;  // of a panel
-  AlignedArray<float> sums_;              // of the chain that goes on
+  AlignedArray<float> y_;               // of a panel
+  AlignedArray<float> sums_, columns_;  // of the chain that goes on, of `adjoint` and of `forward`
+  TermBlocks<float> blocks_;
   ChainSums<float>* totals_ = nullptr;
   AlignedArray<std::uint16_t> own_;  // of a panel, unless A's own bytes serve
   std::vector<DecodeScratch> decoding_;

@@ -36,13 +36,12 @@ NO_DEVICE = DevicePlan()
 
 
 def panels_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
-    """Return the bytes of panels on a device, and of the sums that tensor cores make of them."""
+    """Return the bytes of panels on a device, and of the sums that products make of them."""
     module = cuda()
     assert module is not None
-    if options.precision == "float64":
-        columns = 0  # tensor cores multiply blocks in float32 alone
-    rows = options.panel_rows
-    return int(module.panel_bytes(a._native, panel_rows=rows, columns=columns))
+    native = {"panel_rows": options.panel_rows, "columns": columns}
+    tensors = columns > 0 and options.precision != "float64"  # they multiply blocks in float32
+    return int(module.panel_bytes(a._native, **native, tensors=tensors))
 
 
 def parts_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:

@@ -42,7 +42,7 @@ def search_of(
     rule = result["quadrature"]
     steps = -(-rule["columns"] // search.block)
     seconds = time.perf_counter() - started
-    return result, density_of(min(a.shape), rule, result, call.precision, seed, steps, seconds)
+    return result, density_of(a.shape, rule, result, call.precision, seed, steps, seconds)
 
 
 def known_of(a: Matrix, route: Route, call: CallOptions, max_passes: int, seed: int) -> Known:

@@ -17,10 +17,12 @@ from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import DENSITIES
 from sigmascope._host.keywords import public
+from sigmascope._host.native import _core
 from sigmascope._host.results import Problem, QuadratureRule
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.stacks import ArrayOfAnyShape, ManyMatrices, OneMatrix, stack_of
 from sigmascope.spectra import Density, Stack
+from sigmascope.spectra.quadrature import SAME_SIGN
 
 from .stacked import run_stack
 
@@ -192,25 +194,35 @@ class DensityRequest:
             **plan.native(),
         )
         seconds = time.perf_counter() - started
-        n, steps = min(a.shape), result["steps"]
-        return density_of(n, result, result, call.precision, self.seed, steps, seconds)
+        steps = result["steps"]
+        return density_of(a.shape, result, result, call.precision, self.seed, steps, seconds)
 
 
-def _resolution(n: int, fro2: float, largest: float, precision: str) -> float:
+_AT_HAND = 144
+"""Additions that follow one another in a sum of 65,536 terms."""
+
+
+def _resolution(shape: tuple[int, int], fro2: float, largest: float, precision: str) -> float:
     """Return the effect of rounding on a node, in units of the largest one, beyond 1e-6 of itself.
+
+    Rows that repeat are sums whose roundings have one sign. The constants have room for those of
+    65,536 rows (constant columns were off by 42 roundings, and the largest node may move by 21
+    resolutions, which are 70), and every addition of a longer sum adds one: 10^7 rows have 8.
 
     A block and its image rounded to 2^-18 err by that times ||A||_F / sqrt(n), and the image has
     the size of sigma_1 where it holds what is largest; seen was 0.6 of their product.
     """
+    longer = max(_core.product_additions(max(shape)) - _AT_HAND, 0) / (1 + SAME_SIGN)
     if precision == "float64":
-        return 1e-14
+        return 1e-14 + longer * 2.0**-53
+    single = 2e-7 + longer * 2.0**-24
     if precision == "float32" or largest <= 0:
-        return 2e-7
-    return max(2e-7, 2.0**-18 * float(np.sqrt(fro2 / (n * largest))))
+        return single
+    return max(single, 2.0**-18 * float(np.sqrt(fro2 / (min(shape) * largest))))
 
 
 def density_of(
-    n: int,
+    shape: tuple[int, int],
     rule: QuadratureRule,
     problem: Problem,
     precision: str,
@@ -218,16 +230,17 @@ def density_of(
     steps: int,
     seconds: float,
 ) -> Density:
-    """Build the Density of a native quadrature."""
+    """Build the Density of a native quadrature of a matrix of this shape."""
+    largest = float(np.max(rule["gauss_nodes"]))
     return Density.from_quadrature(
-        n,
+        min(shape),
         problem["fro2"],
         rule["gauss_nodes"],
         rule["gauss_weights"],
         rule["radau_nodes"],
         rule["radau_weights"],
         rule["residuals"],
-        resolution=_resolution(n, problem["fro2"], float(np.max(rule["gauss_nodes"])), precision),
+        resolution=_resolution(shape, problem["fro2"], largest, precision),
         steps=steps,
         seed=seed,
         passes=problem["reads"],

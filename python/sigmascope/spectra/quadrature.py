@@ -162,7 +162,7 @@ class Quadrature:
             nodes = np.maximum(np.sqrt(nodes) + sign * most, 0.0) ** 2
         share = nodes / max(float(nodes.max(initial=0.0)), np.finfo(float).tiny)
         return np.asarray(
-            np.maximum(nodes + sign * self.resolution * (1.0 + _SAME_SIGN * share), 0.0)
+            np.maximum(nodes + sign * self.resolution * (1.0 + SAME_SIGN * share), 0.0)
         )
 
     def traces(self, f: Function) -> tuple[Array, Array]:
@@ -207,7 +207,7 @@ class Quadrature:
         )
 
 
-_SAME_SIGN = 20.0
+SAME_SIGN = 20.0
 """Bound on the relative movement of a node by sums of one sign, in units of the resolution."""
 
 

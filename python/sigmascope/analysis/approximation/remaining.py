@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._execution.options import CallOptions
+from sigmascope._host.native import _core
 from sigmascope._host.threads import resolve_threads
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.errors import NonFiniteError
@@ -49,11 +50,8 @@ def finite_norm(a: Matrix, call: CallOptions, what: str) -> float:
 
 
 def product_error(columns: int) -> float:
-    """Bound the error of A X in float64, relative to ||A||_F ||X||_F: chains and groups of sums.
-
-    The total of more than 64 groups is compensated.
-    """
-    return (64 + 16 + min(columns / 1024, 64) + 4) * _UNIT
+    """Bound the error of A X in float64, relative to ||A||_F ||X||_F, by the additions of a sum."""
+    return (_core.product_additions(columns) + 4) * _UNIT
 
 
 def squared(norm: float, Y: Array, B: Array, C: Array) -> tuple[float, float]:
