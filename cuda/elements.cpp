@@ -150,11 +150,11 @@ ElementDifference ElementPasses::difference(const Matrix& before, const Matrix& 
             "a change");
     });
   });
-  const ChangeTotals all = received(totals).front();
+  const auto [all, hashes] = received(totals).front();
   panels_.forget(both);
-  return {.sums = all.sums,
-          .before = {all.hashes.before, all.hashes.before_zeros},
-          .after = {all.hashes.after, all.hashes.after_zeros}};
+  return {.sums = sum_of(all),
+          .before = {hashes.before, hashes.before_zeros},
+          .after = {hashes.after, hashes.after_zeros}};
 }
 
 }  // namespace sigmascope::device

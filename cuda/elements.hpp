@@ -3,7 +3,7 @@
 // so that none of it stays there.
 //
 // Memory on the device: a decoded panel and the stored bytes of three; about 25 MiB of workspace;
-// 9 bytes for each row and 32 for each column.
+// 9 bytes for each row and 40 for each column.
 #pragma once
 
 #include <vector>

@@ -8,7 +8,7 @@
 
 #include "bindings/bindings.hpp"
 #include "kernels/eigenvalues/tridiagonal.hpp"
-#include "kernels/panels/term_blocks.hpp"
+#include "kernels/blocks/term_blocks.hpp"
 
 namespace sigmascope {
 

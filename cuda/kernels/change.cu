@@ -129,10 +129,10 @@ __global__ void __launch_bounds__(usual_threads)
 
 // One thread adds the rows one after the other.
 __global__ void add_rows(const ChangeSums* stretches, std::int64_t rows, std::int64_t across,
-                         ChangeSums* sums) {
-  ChangeSums all = *sums;
+                         ChangeTotal* total) {
+  ChangeTotal all = *total;
   for (std::int64_t i = 0; i < rows; ++i) add(all, stretches[i * across]);
-  *sums = all;
+  *total = all;
 }
 
 }  // namespace
@@ -155,7 +155,7 @@ cudaError_t add_change(const ChangeRows& rows, ChangeTotals* totals, cudaStream_
                    across);
   if (error == cudaSuccess)
     error = launch(add_rows, Grid{1, 1}, stream, static_cast<const ChangeSums*>(rows.stretches),
-                   rows.rows, across, &totals->sums);
+                   rows.rows, across, &totals->all);
   return error;
 }
 

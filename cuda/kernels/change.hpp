@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "kernels/simd/element_kernels.hpp"
+#include "kernels/simd/stretch_sums.hpp"
 #include "matrix/dtype.hpp"
 #include "runtime.hpp"
 
@@ -31,7 +31,7 @@ struct ChangeRows {
 
 // Sums over all rows so far.
 struct ChangeTotals {
-  ChangeSums sums;
+  ChangeTotal all;
   // The hashes, which mean nothing where a number is not finite.
   struct Hashes {
     unsigned long long before, before_zeros, after, after_zeros;

@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "kernels/panels/term_blocks.hpp"
+#include "kernels/blocks/term_blocks.hpp"
 #include "runtime.hpp"
 
 namespace sigmascope::device {

@@ -206,13 +206,7 @@ __device__ void add_groups(const Groups& groups) {
     float total = groups.start == 0 ? 0.0F : groups.z[e];
     for (std::int64_t g = 0; g < groups.count; ++g) {
       total += groups.sums[g * groups.size + e];
-      const std::int64_t seen = groups.start + g + 1;
-      if (groups.all <= of_block || (seen % of_block != 0 && seen != groups.all)) continue;
-      float* levels = groups.levels + e;
-      const std::int64_t level =
-          end_block((seen - 1) / of_block, seen == groups.all,
-                    [&](std::int64_t before) { total += levels[before * groups.size]; });
-      if (level >= 0) levels[level * groups.size] = total, total = 0;
+      end_part(groups.start + g + 1, of_block, groups.all, total, groups.levels + e, groups.size);
     }
     groups.z[e] = total;
   }

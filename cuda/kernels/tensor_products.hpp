@@ -14,7 +14,7 @@
 #include <cstdint>
 
 #include "kernels/bf16_parts.hpp"
-#include "kernels/panels/term_blocks.hpp"
+#include "kernels/blocks/term_blocks.hpp"
 #include "runtime.hpp"
 
 namespace sigmascope::device {

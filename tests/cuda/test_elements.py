@@ -92,6 +92,12 @@ def test_every_dtype_and_shape(cuda_module: ModuleType, dtype: str, shape: tuple
     assert_same(cuda_module, ss.matrix(a), ss.matrix(b))
 
 
+def test_long_sums_are_the_processors(cuda_module: ModuleType) -> None:
+    """Blocks of 65,536 rows are added as a tree, wherever panels end."""
+    a, b = pair("f32", (2 * 65_536 + 300, 2))
+    assert_same(cuda_module, ss.matrix(a), ss.matrix(b), panel_rows=20_000)
+
+
 @pytest.mark.parametrize("dtype", SMALL)
 def test_every_code(cuda_module: ModuleType, dtype: str) -> None:
     """NaN, infinities and subnormal numbers among them, each at another place in the second."""

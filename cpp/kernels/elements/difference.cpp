@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Products are summed in chains of a stretch of a row, stretches in their order, rows in theirs: no
-// bit depends on threads or panels.
+// Products are summed in chains of a stretch of a row, stretches in their order, rows in theirs,
+// with what each addition loses: no bit depends on threads or panels.
 #include "kernels/elements/difference.hpp"
 
 #include <algorithm>
@@ -58,6 +58,7 @@ std::int64_t rows_of_both(const Cpu& cpu, const Matrix& before, const Matrix& af
 
 ElementDifference difference(Cpu& cpu, const Matrix& before, const Matrix& after) {
   ElementDifference result;
+  ChangeTotal total;
   const std::int64_t height = rows_of_both(cpu, before, after);
   const std::int64_t across = chunks(before.cols, stretch_length);
   // By row, then by stretch.
@@ -100,11 +101,12 @@ ElementDifference difference(Cpu& cpu, const Matrix& before, const Matrix& after
       ChangeSums sums;
       for (std::int64_t part = 0; part < across; ++part)
         add(sums, found[as_size(row * across + part)]);
-      add(result.sums, sums);
+      add(total, sums);
     }
     cpu.report(was.stored_bytes());
     cpu.report(is.stored_bytes());
   }
+  result.sums = sum_of(total);
   result.before = sum_of(digests_before);
   result.after = sum_of(digests_after);
   return result;

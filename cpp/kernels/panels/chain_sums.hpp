@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "kernels/blocks/block.hpp"
-#include "kernels/panels/term_blocks.hpp"
+#include "kernels/blocks/term_blocks.hpp"
 #include "matrix/sizes.hpp"
 
 namespace sigmascope {

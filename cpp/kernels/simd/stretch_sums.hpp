@@ -19,6 +19,11 @@ namespace sigmascope {
 // Sums of rows are merged within groups of so many, and those of the groups then.
 inline constexpr std::int64_t group_rows = 128;
 
+// Sums over rows, and what their additions lost.
+struct ChangeTotal {
+  ChangeSums sums, lost;
+};
+
 // Statistics of a group of rows, and its first row with a number that is not finite; -1: none.
 struct RowGroup {
   Stretch sums;
@@ -129,6 +134,33 @@ SIGMASCOPE_HOST_DEVICE inline void add(ChangeSums& to, const ChangeSums& more) {
   to.after_units2 += more.after_units2;
   to.units += more.units;
   to.unchanged += more.unchanged;
+}
+
+// The same with what each addition loses: in order, the squares of 8191 equal rows are off by more
+// than the bounds of changes allow for.
+SIGMASCOPE_HOST_DEVICE inline void add(ChangeTotal& to, const ChangeSums& more) {
+  const auto exactly = [&](double ChangeSums::* member) {
+    LongSum sum{to.sums.*member, to.lost.*member};
+    sum.add(more.*member);
+    to.sums.*member = sum.total, to.lost.*member = sum.lost;
+  };
+  exactly(&ChangeSums::before2), exactly(&ChangeSums::after2), exactly(&ChangeSums::change2);
+  exactly(&ChangeSums::product);
+  exactly(&ChangeSums::before_units2), exactly(&ChangeSums::after_units2);
+  to.sums.units += more.units;
+  to.sums.unchanged += more.unchanged;
+}
+
+// All that was added.
+SIGMASCOPE_HOST_DEVICE inline ChangeSums sum_of(const ChangeTotal& total) {
+  ChangeSums all = total.sums;
+  const auto with_lost = [&](double ChangeSums::* member) {
+    all.*member = LongSum{all.*member, total.lost.*member}.value();
+  };
+  with_lost(&ChangeSums::before2), with_lost(&ChangeSums::after2);
+  with_lost(&ChangeSums::change2), with_lost(&ChangeSums::product);
+  with_lost(&ChangeSums::before_units2), with_lost(&ChangeSums::after_units2);
+  return all;
 }
 
 }  // namespace

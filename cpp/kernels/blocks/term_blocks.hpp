@@ -36,6 +36,17 @@ SIGMASCOPE_HOST_DEVICE std::int64_t end_block(std::int64_t block, bool last, con
   return last ? -1 : level;
 }
 
+// The same of single sums that lie `step` apart, after each of `all` parts: `sum` has the `seen` of
+// them in this block, which takes `of_block`.
+template <class T>
+SIGMASCOPE_HOST_DEVICE void end_part(std::int64_t seen, std::int64_t of_block, std::int64_t all,
+                                     T& sum, T* levels, std::int64_t step) {
+  if (all <= of_block || (seen % of_block != 0 && seen != all)) return;
+  const std::int64_t level = end_block((seen - 1) / of_block, seen == all,
+                                       [&](std::int64_t before) { sum += levels[before * step]; });
+  if (level >= 0) levels[level * step] = sum, sum = 0;
+}
+
 // The most additions that follow one another in a sum of so many terms, in chains of 64 and groups
 // of 16 chains (NumberPanels).
 constexpr std::int64_t product_additions(std::int64_t terms) {
