@@ -33,10 +33,9 @@ PassLayout layout_of(const py::object& layout) {
 
 PassProducts products_of(bool both) { return both ? PassProducts::both : PassProducts::one; }
 
-// Columns of a block with what pads them, of numbers of so many bytes: the most that any kernel
-// pads.
+// Columns of a block with what pads them, of numbers of so many bytes.
 std::int64_t padded_columns(std::int64_t columns, std::int64_t width) {
-  return round_up(columns, 64 / width);
+  return width == 4 ? Block<float>::padded(columns) : Block<double>::padded(columns);
 }
 
 // The result of CpuBackend::inner before its parts are added up.

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "bindings/bindings.hpp"
-#include "kernels/eigenvalues/tridiagonal.hpp"
 #include "kernels/blocks/term_blocks.hpp"
+#include "kernels/eigenvalues/tridiagonal.hpp"
 
 namespace sigmascope {
 

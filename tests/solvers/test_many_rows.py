@@ -6,11 +6,13 @@ Where all rows are alike, every rounding of a long sum has the same sign. The tr
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -183,3 +185,92 @@ def test_densities_of_equal_rows_have_no_second_value(precision: str, rows: int)
     assert abs(distance(norm.value, square)) <= norm.error
     assert _core.product_additions(65_536) == 64 + 16 + 64
     assert _core.product_additions(rows) <= 64 + 16 + 64 + 8
+
+
+KINDS: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
+    "equal rows": lambda rng, m, n: np.ones((m, 1)) * rng.choice([1 / 3, -0.7, 1.0], (1, n)),
+    "signs": lambda rng, m, n: rng.choice([-1.0, 1.0], (m, n)),
+    "lognormal": lambda rng, m, n: np.exp(2 * rng.standard_normal((m, n))),
+    "lauchli": lambda rng, m, n: np.vstack([np.ones((m - n, n)), 1e-3 * np.eye(n)]),
+}
+DTYPES = {"f64": np.float64, "f32": np.float32, "bf16": ml_dtypes.bfloat16}
+
+
+def precise(X: Any, Y: Any) -> Any:
+    """X^T Y to about 1e-18, as sums of 1000 rows and a tree of these."""
+    parts = [X[i : i + 1000].T @ Y[i : i + 1000] for i in range(0, len(X), 1000)]
+    return np.sum(np.stack(parts, axis=-1), axis=-1)
+
+
+def shares_of_bounds(A: Any) -> dict[str, float]:
+    """For every number of a tall matrix: its error, as a share of the bound that is stated."""
+    m, n = A.shape
+    k = min(n, 3)
+    X = np.asarray(A).astype(np.longdouble)
+    G = precise(X, X)
+    squares = np.linalg.eigvalsh(G.astype(np.float64))[::-1]
+    first = math.sqrt(squares[0])
+    shares: dict[str, float] = {}
+
+    def record(name: str, off: Any, bound: Any) -> None:
+        shares[name] = max(shares.get(name, 0.0), float(np.max(off / bound)))
+
+    def values(name: str, s: Any, errors: Any) -> None:
+        off = np.abs(s**2 - squares[: len(s)]) - 4e-15 * squares[0]  # LAPACK's own
+        record(f"{name}, values", np.maximum(off, 0), errors * (2 * s + errors))
+
+    accumulated = ss.GramAccumulator(n, center=True).update(A[: m // 3]).update(A[m // 3 :])
+    for name, every in (("accumulator", accumulated.svdvals()), ("svdvals", ss.svdvals(A))):
+        values(name, every.values, every.errors)
+        record(f"{name}, norm", abs(every.fro_norm - np.sqrt(np.trace(G))), 1e-14 * first)
+    top = accumulated.svd(k)
+    V = np.asarray(top.Vt).T[:, top.s > 1e-5 * first].astype(np.longdouble)
+    s, image = top.s[: V.shape[1]], G @ V
+    rest = image / np.sqrt(np.sum(V * image, axis=0)) - V * s
+    record(
+        "accumulator, residuals",
+        np.linalg.norm(rest.astype(float), axis=0),
+        top.residuals[: len(s)],
+    )
+    pca, sums = accumulated.pca(k), np.sum(X.T.copy(), axis=1)
+    centred = np.linalg.eigvalsh(((G - np.outer(sums, sums) / m) / (m - 1)).astype(np.float64))[
+        ::-1
+    ]
+    off = np.abs(pca.explained_variance - centred[:k]) - 4e-15 * squares[0] / m
+    record("pca, variances", np.maximum(off, 0), pca.explained_variance_errors)
+    record("pca, means", np.abs(pca.mean - sums / m), pca.mean_errors)
+    for name, svd in {
+        "svds": ss.svds(A, k, tol=1e-9, precision="float64"),
+        "svds by Gram": ss.svds(A, k, method="gram", tol=1e-9),
+        "svds in float32": ss.svds(A, k, method="krylov", precision="float32"),
+        "randomized_svd": ss.randomized_svd(A, k, precision="float64"),
+    }.items():
+        assert svd.converged or name == "randomized_svd", name
+        values(name, svd.s, svd.errors)
+        U, V = (np.asarray(x).astype(np.longdouble) for x in (svd.U, np.asarray(svd.Vt).T))
+        for side in (X @ V - U * svd.s, precise(X, U) - V * svd.s):
+            record(f"{name}, residuals", np.linalg.norm(side.astype(float), axis=0), svd.residuals)
+    sketch = ss.Sketch(n, k, seed=5).update(A[: m // 3]).update(A[m // 3 :]).svd()
+    values("Sketch", sketch.s, sketch.errors)
+    return shares
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns"), [*itertools.product(KINDS, [1, 2, 3, 10]), ("equal rows", 50)]
+)
+def test_every_number_of_many_rows_is_within_its_bound(kind: str, columns: int) -> None:
+    dtype = list(DTYPES)[(columns + list(KINDS).index(kind)) % 3]
+    rows = {1: 300_000, 2: 200_000, 3: 100_000}.get(columns, 50_000)
+    A = KINDS[kind](np.random.default_rng(columns), rows, columns)
+    A = (A / np.abs(A).max()).astype(DTYPES[dtype])
+    for name, share in shares_of_bounds(A).items():
+        assert share <= 1, f"{name} in {dtype}"
+
+
+def test_bounds_of_many_rows_are_as_tight_as_is_stated() -> None:
+    """Each is within a factor of what equal rows reach, or else it would tell little."""
+    row = np.array([[1 / 3, -0.7, 1.0, 0.1]])
+    least = {"accumulator, residuals": 200, "svds, residuals": 10}
+    seen = [shares_of_bounds(np.tile(row, (rows, 1))) for rows in (20_000, 60_000)]
+    for name, factor in least.items():
+        assert max(shares[name] for shares in seen) >= 1 / factor, name

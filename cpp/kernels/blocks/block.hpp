@@ -38,6 +38,8 @@ struct Block {
     return k <= half && (sizeof(T) == 8 || best_isa().tiles == nullptr) ? half : whole;
   }
 
+  static std::int64_t padded(std::int64_t k) { return round_up(k, padding(k)); }
+
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   std::int64_t ld = 0;
@@ -50,7 +52,7 @@ struct Block {
   // A block whose numbers are not initialised; only the padding is zero.
   static Block to_fill(std::int64_t m, std::int64_t k) {
     Block block;
-    block.rows = m, block.cols = k, block.ld = chunks(k, padding(k)) * padding(k);
+    block.rows = m, block.cols = k, block.ld = padded(k);
     block.data = aligned_array<T>(m * block.ld);
     if (block.ld != k)
       std::memset(static_cast<void*>(block.data.get()), 0, as_size(m * block.ld) * sizeof(T));

@@ -43,7 +43,8 @@ Small dense(Cpu& cpu, const MatrixView& a) {
 }
 
 std::int64_t dense_bytes(const PassLayout& layout) {
-  const std::int64_t height = row_chunk * layout.threads, m = layout.longer();
+  const std::int64_t m = layout.longer(),
+                     height = std::min(row_chunk * layout.threads, layout.shorter());
   return 8 * m * (layout.shorter() + height) + layout.stored_panels(height, m, layout.shorter());
 }
 

@@ -13,12 +13,6 @@ namespace sigmascope {
 
 namespace {
 
-// Numbers in a row of a block, padded to lines of 64 bytes: no kernel pads it more.
-template <class T>
-std::int64_t padded(std::int64_t columns) {
-  return round_up(columns, 64 / sizeof(T));
-}
-
 // Panels of the lines that a matrix is stored in: `count` of them at once, of `height` lines each.
 struct LinePanels {
   std::int64_t lines, length, count, height;
@@ -58,7 +52,7 @@ std::int64_t task_sums(const LinePanels& panels, std::int64_t numbers, int threa
 
 // Words of a block of so few columns as DotOperand.
 std::int64_t dot_words(const LinePanels& panels, std::int64_t ld, std::int64_t more) {
-  return ld == 2 * dot_columns ? (panels.length + more) * ld : 0;
+  return ld <= 2 * dot_columns ? (panels.length + more) * ld : 0;
 }
 
 }  // namespace
@@ -69,7 +63,7 @@ std::int64_t number_pass_bytes(const PassLayout& layout, std::int64_t columns,
   using Panels = NumberPanels<T, ForwardSums::fastest>;
   constexpr std::int64_t size = sizeof(T);
   const bool both = products == PassProducts::both;
-  const std::int64_t ld = padded<T>(columns);
+  const std::int64_t ld = Block<T>::padded(columns);
   const LinePanels panels = line_panels<Panels>(layout, ld);
   const std::int64_t each = panels.height * (spread<T>(panels.length) + 2 * ld);
   // A x of a wide matrix, before it is multiplied with A^T.
@@ -85,7 +79,7 @@ template std::int64_t number_pass_bytes<float>(const PassLayout&, std::int64_t, 
 template std::int64_t number_pass_bytes<double>(const PassLayout&, std::int64_t, PassProducts);
 
 std::int64_t bf16_pass_bytes(const PassLayout& layout, std::int64_t columns) {
-  const std::int64_t ld = padded<float>(columns);
+  const std::int64_t ld = Block<float>::padded(columns);
   const LinePanels panels = line_panels<Bf16Panels>(layout, ld);
   const std::int64_t codes =
       panels.count * panels.height * (spread<std::uint16_t>(panels.length) + ld) +
@@ -101,7 +95,7 @@ std::int64_t bf16_pass_bytes(const PassLayout& layout, std::int64_t columns) {
 
 std::int64_t tile_pass_bytes(const PassLayout& layout, std::int64_t columns,
                              PassProducts products) {
-  const std::int64_t ld = padded<float>(columns);
+  const std::int64_t ld = Block<float>::padded(columns);
   const bool turned = layout.files && layout.wide;
   // A matrix in memory is read along lines of either side: count with the longer ones.
   const std::int64_t lines = layout.files && !layout.wide ? layout.longer() : layout.shorter(),

@@ -107,7 +107,7 @@ def krylov_need(
     """
     M, N = layout.M, layout.N
     d = min(columns, N)
-    one, wanted = N * _row(block, width), _row(k, width)
+    one = N * _row(block, width)
     basis = -(-d // block) * one
     small = 24 * d**2
     kept = min(3 * k // 2 + 3 * block, d)
@@ -117,8 +117,8 @@ def krylov_need(
         step = max(step, 2 * one + inner + small + rounded_products(layout, block))
     restart = basis + small
     look = (48 if density else 40) * d**2
-    read_out = (4 * N + 3 * M) * wanted + _core.inner_bytes(M, k, k, width) + small
-    read_out += products(layout, k, width)
+    read_out = _read_out(layout, k, width, 4, _left_blocks(k, N)) + small
+    read_out += _core.inner_bytes(M, k, k, width)
     answer = (M + N) * k * width if vectors else 0
     first = elementwise_need(layout)
     working = max(first.nbytes, step, restart, look, read_out)
@@ -132,8 +132,8 @@ def graded_need(layout: PassLayout, k: int, block: int, columns: int, width: int
     M, N = layout.M, layout.N
     d = min(columns, N)
     basis = -(-d // block) * N * _row(block, width)
-    working = (3 * M + 2 * N) * _row(d, width) + _core.inner_bytes(M, d, d, width) + 104 * d**2
-    working += products(layout, d, width)
+    working = _read_out(layout, d, width, 2, _left_blocks(k, N))
+    working += _core.inner_bytes(M, d, d, width) + 104 * d**2
     return Need(basis + (M + N) * k * width, working, d)
 
 
@@ -172,7 +172,7 @@ def gram_need(layout: PassLayout, k: int, *, complete: bool = False) -> Need:
     products_of = _core.gram_pass_bytes(layout, fast=False)
     wanted = _row(k, 8)
     eigenvectors = 2 * square + n * (wanted + 8 * 80)
-    read_out = (4 * n + 3 * M) * wanted + _core.inner_bytes(M, k, k, 8) + products(layout, k, 8)
+    read_out = _read_out(layout, k, 8, 4, _left_blocks(k, n)) + _core.inner_bytes(M, k, k, 8)
     if complete:  # A, what LAPACK makes of it, its vectors
         dense = _core.dense_bytes(layout) + 8 * (3 * M * n + 8 * n**2)
         read_out = max(read_out, square + dense)
@@ -200,8 +200,7 @@ def low_rank_need(layout: PassLayout, k: int, block: int, passes: int, width: in
     step = 3 * one + inner + products(layout, block, width)
     small = 96 * d**2
     measured = min(block + _core.TEST_COLUMNS, layout.N)
-    read_out = (5 * layout.N + 4 * layout.M) * _row(measured, width)
-    read_out += products(layout, measured, width)
+    read_out = _read_out(layout, measured, width, 5, 4)
     first = elementwise_need(layout)
     working = max(first.nbytes, step + 24 * d**2, small + read_out)
     return Need(blocks * one + both * k * width, working, measured)
@@ -215,6 +214,24 @@ def density_need(layout: PassLayout, probes: int, passes: int, width: int) -> Ne
     step = 2 * one + inner + 24 * d**2 + products(layout, probes, width)
     first = elementwise_need(layout)
     return Need(-(-d // probes) * one + one, max(first.nbytes, step, 48 * d**2), probes)
+
+
+def _left_blocks(k: int, n: int) -> int:
+    """Return how many blocks of left vectors live at once: A V, its basis and U.
+
+    Of all min(m, n) = n values some are often zero: random columns then complete U.
+    """
+    return 4 if 1 < k == n else 3
+
+
+def _read_out(layout: PassLayout, columns: int, width: int, short: int, long: int) -> int:
+    """Return the bytes of so many blocks of both sides, or of a pass that makes the first long one.
+
+    Vectors of the longer side are made of A V when that pass has ended.
+    """
+    row = _row(columns, width)
+    vectors = (short * layout.N + long * layout.M) * row
+    return max(vectors, (short * layout.N + layout.M) * row + products(layout, columns, width))
 
 
 def _row(columns: int, width: int) -> int:

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Memory of matrices with few rows or columns: what a call asks for, and what it takes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from sigmascope._execution.memory import MINIMUM, OVERHEAD
+
+_CALLS = {
+    "svds": "svds(A, k, memory_limit=limit)",
+    "svds by Krylov": "svds(A, k, method='krylov', memory_limit=limit)",
+    "svds in float32": "svds(A, k, method='krylov', precision='float32', memory_limit=limit)",
+    "svds by Gram": "svds(A, k, method='gram', memory_limit=limit)",
+    "randomized_svd": "randomized_svd(A, k, memory_limit=limit)",
+    "moments": "moments(A, memory_limit=limit)",
+}
+_WORK = """
+import json, re, warnings
+import numpy as np, sigmascope as ss
+from sigmascope.errors import MemoryLimitError
+warnings.simplefilter("ignore")
+UNITS = {{"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}}
+A, k = np.full({shape}, 1 / 3, {dtype!r}), {k}
+A[-1, -1] *= 1 + ({k} == 1)
+for small in (np.ones((20, 10)), np.ones((10, 20), "f4")):  # what is allocated once
+    ss.svds(small, 2), ss.randomized_svd(small, 2), ss.moments(small)
+
+def status(name):
+    with open("/proc/self/status") as lines:
+        return int(next(line.split()[1] for line in lines if line.startswith(name))) * 1024
+
+seen = {{}}
+for name, text in {calls}.items():
+    call = eval("lambda limit: ss." + text)
+    try:
+        call(1000)
+    except MemoryLimitError as error:
+        number, unit = re.search(r"needs ([0-9.]+) ([A-Za-z]+)", str(error)).groups()
+    needed = float(number) * UNITS[unit]
+    with open("/proc/self/clear_refs", "w") as peak:
+        peak.write("5")
+    before = status("VmRSS:")
+    call(int(1.01 * needed) + 1)
+    seen[name] = needed, status("VmHWM:") - before
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize(
+    ("shape", "dtype", "k"),
+    [
+        ((1, 1_000_000), "f8", 1),
+        ((1_000_000, 1), "f4", 1),
+        ((3, 600_000), "f8", 3),
+        ((600_000, 3), "f8", 3),
+        ((600_000, 3), "f4", 3),
+    ],
+)
+def test_calls_ask_for_little_more_than_they_take(
+    shape: tuple[int, int], dtype: str, k: int
+) -> None:
+    """Equal rows: U is completed by random columns, and that takes the most.
+
+    1 x 2,000,000 was refused below 684 MiB, and takes 183; blocks of one column are as wide as four
+    numbers of float64, not as eight, and no panel is higher than the matrix.
+    """
+    work = _WORK.format(shape=shape, dtype=dtype, k=k, calls=_CALLS)
+    found = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True)
+    for name, (needed, used) in json.loads(found.stdout).items():
+        assert used <= max(needed, MINIMUM), f"{name}: {used} of {needed}"
+        assert needed <= 3 * max(used, 2 * OVERHEAD), f"{name}: {used} of {needed}"
