@@ -139,6 +139,7 @@ GramTriplets<B> gram_triplets(B& device, A& a, const GramOptions& options) {
                                 options.seed);
       const double of_read = eigenvalue_error(read.s, relative, options.product_errors);
       auto errors = gram_triplet_errors<B>(read.s, top.values, of_read);
+      for (double& each : errors) each += read.factoring;
       const bool right = agree(read.s, top.values, of_read);
       judge(std::move(read), std::move(errors));
       result.converged = result.converged && right;

@@ -229,7 +229,8 @@ class RandomizedSvd {
     const std::vector<double>& s = triplets.s;
     double captured = 0;
     for (const double value : triplets.r.values) captured += value * value;
-    const double exact = remainder<B>(fro2_, captured), floor = rounding_floor<B>(s);
+    const double exact = remainder<B>(fro2_, captured),
+                 floor = rounding_floor<B>(s) + triplets.factoring;
     const double least = exact - 2 * 64 * B::epsilon() * fro2_;
     result.contradicted = of_space.contradicted || (!options_.norm_is_bound && outside < least);
     const double measured = result.contradicted ? exact : std::min(exact, outside);
@@ -255,6 +256,7 @@ class RandomizedSvd {
     result.converged = triplets.deviation <= orthonormal_to<B>() &&
                        captured <= fro2_ * (1 + 1024 * B::epsilon()) &&
                        most <= 256 * B::epsilon() * std::sqrt(fro2_) &&
+                       largest_of(result.errors) <= std::sqrt(128 * B::epsilon() * fro2_) &&
                        std::min(measured, of_space.within) <= 128 * B::epsilon() * fro2_;
   }
 

@@ -26,6 +26,7 @@ struct Triplets {
   Small r;                        // A V = Q R for the basis V that the triplets come from
   double measuring = 0;           // the part of each residual that allows for rounding errors
   double deviation = 0;           // the largest element of U^T U - I and V^T V - I
+  double factoring = 0;           // error of every value by QR(A V), where it is beyond rounding
 };
 
 // Rounding error of a value from QR(A V), in units of sigma_1. Measured, in units of epsilon: below
@@ -123,6 +124,15 @@ std::vector<double> defects(B& device, const typename B::Block& x, const Small& 
   return column_norms(device, defect);
 }
 
+// Bound on |s_i - sigma_i(A V)| from |A v - s u| of all vectors, which QR(A V) makes as small as
+// rounding, unless columns were nearly dependent on others.
+inline double factoring_error(const std::vector<double>& right, double rounding) {
+  if (largest_of(right) <= rounding) return 0;
+  double squares = 0;
+  for (const double defect : right) squares += defect * defect;
+  return std::sqrt(squares);
+}
+
 // Set the residuals of triplets, from |A v - s u| (right) and |A^T u - s v| (left).
 template <Backend B>
 void finish(Triplets<B>& of, const std::vector<double>& right, const std::vector<double>& left) {
@@ -191,6 +201,7 @@ Triplets<B> rayleigh_ritz(B& device, A& a, typename B::Block basis, Columns colu
                                               Small::identity(k), result.v, result.s);
   result.r = std::move(factor.r);
   finish(result, right_defects, adjoint);
+  result.factoring = factoring_error(right_defects, result.measuring);
   result.deviation = std::max(deviation(device, result.u), deviation(device, result.v));
   return result;
 }

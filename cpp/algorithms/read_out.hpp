@@ -60,7 +60,7 @@ class ReadOut {
     for (std::size_t i = 0; i < result.residuals.size(); ++i)
       result.residuals[i] += product_error(triplets.s[i]);
     const double least = rounding_floor<B>(triplets.s);
-    const double floor = least + product_error(triplets.s.front());
+    const double floor = least + product_error(triplets.s.front()) + triplets.factoring;
     std::vector<double> residuals = result.residuals;  // errors count rounding by the floor
     const double of_products = options_.product_errors.at(triplets.s.front());
     for (double& residual : residuals) residual += of_products - triplets.measuring;

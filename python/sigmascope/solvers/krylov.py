@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -251,7 +252,19 @@ def krylov_notes(result: KrylovResult) -> tuple[str, ...]:
 
 def floor_of(precision: str) -> float:
     """Return the resolution of blocks of a precision, in units of sigma_1."""
-    return _core.resolution(2.0**-53 if precision == "float64" else 2.0**-24)
+    return _core.resolution(_roundoff(precision))
+
+
+def exact_to(precision: str) -> float:
+    """Return the largest error, in units of ||A||_F, of a value that is exact to rounding.
+
+    It may be the root of what rounding hides in ||A||_F^2 (`randomized_svd.hpp`).
+    """
+    return math.sqrt(128 * _roundoff(precision))
+
+
+def _roundoff(precision: str) -> float:
+    return 2.0**-53 if precision == "float64" else 2.0**-24
 
 
 def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:

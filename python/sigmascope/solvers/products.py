@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from sigmascope._execution.options import CallOptions
 from sigmascope.spectra import SVD
 
-from .krylov import floor_of
+from .krylov import exact_to, floor_of
 
 
 def with_evidence(svd: SVD, call: CallOptions, tol: float = 0.0) -> SVD:
@@ -33,17 +34,20 @@ def with_evidence(svd: SVD, call: CallOptions, tol: float = 0.0) -> SVD:
         if of_transpose > error:
             error = of_transpose
             notes += (
-                f"products with the transpose are off by up to {error / largest:.2g} sigma_1 for "
-                "these vectors: residuals and errors include that",
+                f"products with the transpose are off by up to {_share(error, largest)} sigma_1 "
+                "for these vectors: residuals and errors include that",
             )
     residuals, errors = svd.residuals + error, svd.errors + error
     floor = floor_of(svd.precision)
     limit = (max(tol, floor) + floor) * largest
     reached = np.full(1, error) if tol == 0 else errors if svd.U is None else residuals
     converged = svd.converged and bool(np.max(reached, initial=0.0) <= limit)
+    if tol == 0:
+        norm = largest * np.linalg.norm(svd.s / (largest or 1.0))
+        converged &= bool(errors.max(initial=0.0) <= exact_to(svd.precision) * norm)
     if not converged and (svd.converged or (tol > 0 and error > floor * largest)):
         notes += (
-            f"not converged: errors of products, {error / largest:.2g} sigma_1, exceed "
+            f"not converged: errors of products, {_share(error, largest)} sigma_1, exceed "
             + ("rounding" if tol == 0 else f"what tol = {tol:g} allows with them"),
         )
     return replace(
@@ -55,3 +59,7 @@ def with_evidence(svd: SVD, call: CallOptions, tol: float = 0.0) -> SVD:
         fro_norm=known.fro_norm,
         notes=(*svd.notes, *notes),
     )
+
+
+def _share(error: float, largest: float) -> str:
+    return f"{error / largest if largest > 0 else math.inf:.2g}"

@@ -27,7 +27,7 @@ from sigmascope.matrices.stacks import (
 from sigmascope.spectra import SVD, SVDStack
 
 from .gram import fits_gram, svds_by_gram
-from .krylov import floor_of
+from .krylov import exact_to, floor_of
 from .products import with_evidence
 from .stacked import run_stack, svd_stack
 from .tensors import in_kind_of
@@ -37,11 +37,6 @@ _PASSES, _PASSES_OF_MANY = 5, 3
 
 On slowly decaying, Gaussian and sparse matrices of order 500 the worst value is then 0.2 to 0.6
 times as far off as scikit-learn's of as many reads; with 4, up to ten times as far."""
-
-_EXACT_TO = 2.0**-23
-"""Largest error, in units of ||A||_F, of a value that is exact to rounding: a value that may be the
-root of the rounding of ||A||_F^2 in float64 (sqrt(128 units of roundoff), as `randomized_svd.hpp`
-has it)."""
 
 _CONTRADICTED = (
     "||A||_F contradicts the random vectors, which missed a direction: the errors follow from it "
@@ -245,7 +240,9 @@ class _Asked:
     def compute(self, a: Matrix, call: CallOptions) -> SVD:
         if self.by_gram(a, call):
             tol = floor_of("float64")
-            return svds_by_gram(a, self.k, tol, True, self.seed, call, value_tol=_EXACT_TO)
+            return svds_by_gram(
+                a, self.k, tol, True, self.seed, call, value_tol=exact_to("float64")
+            )
         what = f"{self.passes} blocks of {self.block} columns for {arguments.of_shape(a.shape)}"
         plan = MemoryPlan.fit(a, call, self.need(call), what)
         started = time.perf_counter()
