@@ -127,13 +127,15 @@ struct InverseRoot {
 template <Backend B>
 InverseRoot inverse_root(const Small& gram, bool late) {
   const std::int64_t w = gram.cols;
-  auto factor = cholesky(gram);
-  const auto well_conditioned = [&] {
-    for (std::int64_t i = 0; i < w; ++i)
-      if ((*factor)(i, i) < 0.03) return false;
-    return true;
-  };
-  if (factor && well_conditioned()) return {inverse_upper(*factor), *factor, false};
+  // z M is off by its largest entry in units of roundoff, and so is z then: diagonals of the factor
+  // do not show it, since a product of many that are below 1 may be as small as rounding.
+  constexpr double largest = 33;
+  if (auto factor = cholesky(gram)) {
+    Small inverse = inverse_upper(*factor);
+    double most = 0;
+    for (const double value : inverse.values) most = std::max(most, std::abs(value));
+    if (most <= largest) return {std::move(inverse), std::move(*factor), false};
+  }
   const EigenPairs eigen = eigh(gram);
   const double least =
       32 * B::epsilon() * std::max(eigen.values.empty() ? 0.0 : eigen.values.front(), 1.0);

@@ -211,6 +211,28 @@ def test_a_converged_result_of_inexact_products_is_worth_something(
                 assert any("errors of products" in note for note in svd.notes)
 
 
+@pytest.mark.parametrize("shape", [(65, 65), (131, 31), (305, 305)])
+@pytest.mark.parametrize("block", [1, 2, 3, 5])
+def test_every_value_of_a_singular_matrix_is_right_to_rounding(
+    shape: tuple[int, int], block: int
+) -> None:
+    """A basis of all columns hides a value of 0 in a product whose columns have similar norms."""
+    m, n = shape
+    array, j = np.zeros(shape), np.arange(n)
+    array[j[:-1], j[1:]] = m - j[1:]
+    below = j[: min(m - 1, n)]
+    array[below + 1, below] = below + 1.0  # an odd order: the last value is 0
+    truth = np.linalg.svd(array, compute_uv=False)
+    for source in (sparse.csr_array(array), array):
+        for seed in (0, 1):
+            found = ss.svds(
+                source, n, block=block, seed=seed, method="krylov", max_passes=400, tol=1e-9
+            )
+            assert found.converged
+            assert np.abs(found.s - truth).max() <= 1.5e-14 * truth[0]
+            assert_true(found, array)
+
+
 @pytest.mark.parametrize("shape", [(1, 3), (3, 1), (2, 400), (600, 800), (800, 600)])
 @pytest.mark.parametrize("size", [1e-11, 1e-7])
 @pytest.mark.filterwarnings("ignore::sigmascope.ConvergenceWarning")
