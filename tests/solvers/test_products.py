@@ -101,6 +101,23 @@ def test_extreme_entries(exponent: int) -> None:
         assert found.converged
 
 
+@pytest.mark.parametrize("exponent", [-1050, -1030, 1010])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(150, 100), (58, 168)])
+def test_entries_at_the_ends_of_the_range(
+    exponent: int, precision: str, shape: tuple[int, int]
+) -> None:
+    """Scaled to 2^-50 only, squares of squares leave the range of float32."""
+    scaled = np.ldexp(holes(shape), exponent)
+    truth = np.linalg.svd(np.ldexp(scaled, -exponent), compute_uv=False)
+    quantum = max(2.0 ** (-1074 - exponent), 1e-15 * truth[0])  # of a value, where it is subnormal
+    for source in (sparse.csr_array(scaled), linalg.aslinearoperator(scaled)):
+        for function in (ss.svds, ss.randomized_svd):
+            found = function(source, 4, precision=precision)
+            off = np.abs(np.ldexp(found.s, -exponent) - truth[:4])
+            assert np.all(off <= np.ldexp(found.errors, -exponent) + 1.5 * quantum)
+
+
 @pytest.mark.parametrize("kind", ["zero", "one column", "diagonal", "full row"])
 def test_structures(kind: str) -> None:
     array = np.zeros((400, 300))

@@ -106,8 +106,8 @@ def checked_shape(source: Any) -> tuple[int, int]:
 
 
 def door_exponent(size: float) -> int:
-    """Return the exponent e for which size * 2^-e is in [1/2, 1), within the range of float64."""
-    return int(np.clip(np.frexp(size)[1], -1000, 1000)) if size > 0 else 0
+    """Return the exponent e for which size * 2^-e is in [1/2, 1)."""
+    return int(np.frexp(size)[1]) if size > 0 else 0
 
 
 def hash_of(shape: tuple[int, ...], arrays: Iterable[tuple[NDArray[Any], type]]) -> int:
