@@ -81,12 +81,12 @@ __device__ void multiply_tiles(const Product<T>& p) {
     T* levels = p.kept + p.rows * p.cols;
     const std::int64_t level =
         end_block((seen - 1) / block_terms, seen == p.all, [&](std::int64_t before) {
-          const T* sums = levels + before * p.rows * p.cols;
-          own([&](int i, int j, std::int64_t at) { total[i][j] += sums[at]; });
+          const T* earlier = levels + before * p.rows * p.cols;
+          own([&](int i, int j, std::int64_t at) { total[i][j] += earlier[at]; });
         });
     if (level < 0) continue;
-    T* sums = levels + level * p.rows * p.cols;
-    own([&](int i, int j, std::int64_t at) { sums[at] = total[i][j], total[i][j] = 0; });
+    T* later = levels + level * p.rows * p.cols;
+    own([&](int i, int j, std::int64_t at) { later[at] = total[i][j], total[i][j] = 0; });
   }
   own([&](int i, int j, std::int64_t at) {
     p.z[at] = total[i][j];

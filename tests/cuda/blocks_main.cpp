@@ -154,12 +154,16 @@ bool tensor_product(made::Random& random, const Stream& stream) {
 template <class T>
 bool product(made::Random& random, const Stream& stream) {
   const bool transposed = random.one_in(2);
-  const std::int64_t rows = random.between(1, 100), cols = random.between(1, 40),
-                     depth = random.between(1, 300), across = transposed ? rows : depth;
+  const bool is_long = random.one_in(20);
+  const std::int64_t few = is_long ? 3 : 40, rows = random.between(1, is_long ? few : 100),
+                     cols = random.between(1, few),
+                     depth = random.between(1, 300) + (is_long ? block_terms : 0),
+                     across = transposed ? rows : depth;
   const auto l = made_numbers<T>(random, transposed ? depth : rows, across, across, stream);
   const auto x = made_numbers<T>(random, depth, cols, cols, stream);
-  Numbers<T> z(rows, cols, cols), group(rows, cols, cols);
-  const std::int64_t height = transposed ? product_chain * random.between(1, 5) : depth;
+  Numbers<T> z(rows, cols, cols), kept(kept_sums(depth) * rows, cols, cols);
+  const std::int64_t height =
+      transposed ? product_chain * random.between(1, is_long ? 500 : 5) : depth;
   for (std::int64_t before = 0; before < depth; before += height)
     check(multiply<T>({.l = l.device.data() + before * across,
                        .rows = rows,
@@ -170,7 +174,7 @@ bool product(made::Random& random, const Stream& stream) {
                        .cols = cols,
                        .x_step = cols,
                        .z = z.device.data(),
-                       .group = group.device.data(),
+                       .kept = kept.device.data(),
                        .before = before,
                        .all = depth},
                       stream.handle()),

@@ -9,6 +9,7 @@
 
 #include "decode_main.hpp"
 #include "kernels/elements/fingerprint.hpp"
+#include "kernels/simd/stretch_sums.hpp"
 #include "kernels/survey.hpp"
 #include "made_matrices.hpp"
 #include "matrix/sizes.hpp"
@@ -69,7 +70,8 @@ Facts on_cpu(const Surveyed<T>& a) {
   Facts facts;
   facts.row_squares.assign(as_size(a.rows), 0.0);
   Digester digester(cpu_kernels(), a.place, a.whole);
-  for (std::int64_t i = 0; i < a.rows; ++i)
+  for (std::int64_t i = 0; i < a.rows; ++i) {
+    LongSum squares;
     for (std::int64_t j = 0; j < a.cols; j += stretch_length) {
       const std::int64_t n = std::min(stretch_length, a.cols - j);
       const T* numbers = a.numbers.data() + i * a.cols + j;
@@ -78,10 +80,12 @@ Facts on_cpu(const Surveyed<T>& a) {
       digester.add(dtype, numbers, i, j, n);
       if (facts.first_row < 0 && s.first_nonfinite >= 0)
         facts.first_row = i, facts.first_col = j + s.first_nonfinite;
-      facts.row_squares[as_size(i)] += s.sum_squares;
+      squares.add(s.sum_squares);
       facts.largest = std::max(facts.largest, s.largest);
       facts.nans += s.nans, facts.infinities += s.infinities;
     }
+    facts.row_squares[as_size(i)] = squares.value();
+  }
   facts.digest = digester.found();
   return facts;
 }

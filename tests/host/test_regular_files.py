@@ -190,7 +190,6 @@ def test_nothing_of_a_user_is_opened_elsewhere() -> None:
         "_host/memory.py": 1,  # /proc/meminfo
         "_host/files.py": 2,
         "streaming/accumulator.py": 1,  # writes
-        "_running/vectors.py": 1,  # writes
         "_tables/saving.py": 2,  # writes
         "_tables/journal.py": 3,  # writes
         "series/tables.py": 1,  # writes

@@ -289,7 +289,7 @@ def test_a_basis_restarted_for_memory_reaches_the_same_values() -> None:
     whole = ss.svds(A32, 24, tol=1e-2, **options)
     assert "restarted" not in " ".join(whole.notes)
     for tol in (1e-2, 1e-5):  # the finer is restarted with any memory
-        small = ss.svds(A32, 24, tol=tol, memory_limit=1_500_000, **options)
+        small = ss.svds(A32, 24, tol=tol, memory_limit=950_000, **options)
         assert "restarted" in " ".join(small.notes)
         assert small.columns < whole.columns
         assert small.converged
