@@ -1,18 +1,48 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Warnings of searches that did not reach their tolerance."""
+"""What exact to rounding is, and warnings of searches that did not reach their tolerance."""
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
 
 from sigmascope._display.text import counted
+from sigmascope._host.native import _core
 from sigmascope.errors import ConvergenceWarning
 from sigmascope.spectra import SVD, SVDStack
 from sigmascope.spectra.results import steps_and_reads
 
 from .stacked import listed, not_converged
+
+
+def floor_of(precision: str) -> float:
+    """Return the resolution of blocks of a precision, in units of sigma_1."""
+    return _core.resolution(_roundoff(precision))
+
+
+def exact_to(precision: str) -> float:
+    """Return the largest error, in units of ||A||_F, of a value that is exact to rounding.
+
+    It may be the root of what rounding hides in ||A||_F^2 (`randomized_svd.hpp`).
+    """
+    return math.sqrt(128 * _roundoff(precision))
+
+
+def _roundoff(precision: str) -> float:
+    return 2.0**-53 if precision == "float64" else 2.0**-24
+
+
+def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:
+    """Return a note where a tolerance is below the resolution of blocks of a precision."""
+    floor = floor_of(precision)
+    if tol >= floor:
+        return ()
+    kind = "float64" if precision == "float64" else "float32"
+    return (
+        f"tol = {tol:g} is below the floor of {kind}, {floor:.2g} sigma_1, which took its place",
+    )
 
 
 def told(top: SVD, tol: float, max_passes: int) -> SVD:

@@ -23,7 +23,7 @@ from sigmascope._host.native import _core
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
 
-from .krylov import tolerance_note
+from .convergence import tolerance_note
 
 _SMALL = 256
 """Order below which a decomposition of A costs little more than its Gram matrix."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,11 +23,12 @@ from sigmascope._execution.memory_plan import (
 )
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.reading import layout_of
-from sigmascope._host.native import _core
 from sigmascope._host.results import KrylovResult
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
+
+from .convergence import tolerance_note
 
 GIVEN_UP = "the search took too much work: the Gram matrix took its place"
 """Note of a result for which a search was begun."""
@@ -248,34 +248,6 @@ def krylov_notes(result: KrylovResult) -> tuple[str, ...]:
     if not result["consistent"]:
         notes.append("not converged: the vectors are not orthonormal, or hold more than ||A||_F")
     return tuple(notes)
-
-
-def floor_of(precision: str) -> float:
-    """Return the resolution of blocks of a precision, in units of sigma_1."""
-    return _core.resolution(_roundoff(precision))
-
-
-def exact_to(precision: str) -> float:
-    """Return the largest error, in units of ||A||_F, of a value that is exact to rounding.
-
-    It may be the root of what rounding hides in ||A||_F^2 (`randomized_svd.hpp`).
-    """
-    return math.sqrt(128 * _roundoff(precision))
-
-
-def _roundoff(precision: str) -> float:
-    return 2.0**-53 if precision == "float64" else 2.0**-24
-
-
-def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:
-    """Return a note where a tolerance is below the resolution of blocks of a precision."""
-    floor = floor_of(precision)
-    if tol >= floor:
-        return ()
-    kind = "float64" if precision == "float64" else "float32"
-    return (
-        f"tol = {tol:g} is below the floor of {kind}, {floor:.2g} sigma_1, which took its place",
-    )
 
 
 def basis_columns(n: int, k: int, block: int, tol: float) -> int:

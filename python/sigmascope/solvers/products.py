@@ -11,7 +11,7 @@ import numpy as np
 from sigmascope._execution.options import CallOptions
 from sigmascope.spectra import SVD
 
-from .krylov import exact_to, floor_of
+from .convergence import exact_to, floor_of
 
 
 def with_evidence(svd: SVD, call: CallOptions, tol: float = 0.0) -> SVD:

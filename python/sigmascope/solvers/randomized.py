@@ -26,8 +26,8 @@ from sigmascope.matrices.stacks import (
 )
 from sigmascope.spectra import SVD, SVDStack
 
+from .convergence import exact_to, floor_of
 from .gram import fits_gram, svds_by_gram
-from .krylov import exact_to, floor_of
 from .products import with_evidence
 from .stacked import run_stack, svd_stack
 from .tensors import in_kind_of
