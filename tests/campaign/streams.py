@@ -55,7 +55,9 @@ def sketch(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     V = found.Vt[np.linalg.norm(found.Vt, axis=1) > 0.5].T
     outcome.require("not orthonormal", np.abs(V.T @ V - np.eye(V.shape[1])).max(initial=0), 1e-9)
     s, residuals = s[: V.shape[1]], residuals[: V.shape[1]]
-    rest = np.linalg.norm(product_of_rows(truth.X, truth.X @ V) - V * s**2, axis=0)
+    rest = np.linalg.norm(
+        product_of_rows(truth.X, product_of_rows(truth.X.T, V)) - V * s**2, axis=0
+    )
     rounding = truth.quantum * (1 + 2 * s)  # of s, where that is subnormal, and so of its square
     limit = 1.01 * residuals**2 + 1e-13 * truth.values[0] ** 2 + rounding
     outcome.require("residual", rest, limit, "A^T A v - s^2 v")
@@ -126,7 +128,7 @@ def gram_accumulator(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None
     V = found.Vt.T
     outcome.require("not orthonormal", np.abs(V.T @ V - np.eye(len(s))).max(), 1e-12)
     # With u along A v, of the lengths that rounding can tell from zero.
-    image = truth.X @ V
+    image = product_of_rows(truth.X.T, V)
     lengths = np.sqrt(np.diagonal(product_of_rows(image, image)))
     told = lengths > 1e-6 * truth.values[0]
     U = image[:, told] / np.maximum(lengths[told], 1e-300)

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.support.known_products import KINDS, SIZES, ByBlocks, ByVectors, inexact
+from tests.support.known_products import (
+    KINDS,
+    SIZES,
+    ByBlocks,
+    ByVectors,
+    assert_true,
+    inexact,
+)
 
 import sigmascope as ss
 from sigmascope.matrices.products.sparse import SparseProducts
@@ -32,25 +39,6 @@ def holes(shape: tuple[int, int], dtype: Any = np.float64, density: float = 0.05
     x = rng.standard_normal(shape) * (rng.random(shape) < density)
     x[:3] *= 4
     return x.astype(dtype)
-
-
-def assert_true(found: ss.SVD, array: Array) -> None:
-    """Compare values with LAPACK's and residuals of both sides with those measured here."""
-    wide = array.astype(np.float64)
-    truth = np.linalg.svd(wide, compute_uv=False)
-    allowed = found.errors + 1e-14 * truth[0]
-    assert np.all(np.abs(found.s - truth[: len(found.s)]) <= allowed)
-    if found.U is not None and found.Vt is not None:
-        U, V = found.U.astype(np.float64), found.Vt.T.astype(np.float64)
-        right = np.linalg.norm(wide @ V - U * found.s, axis=0)
-        left = np.linalg.norm(wide.T @ U - V * found.s, axis=0)
-        unit = np.finfo(found.U.dtype).eps * truth[0]
-        assert np.all(np.maximum(right, left) <= found.residuals + unit)
-        np.testing.assert_allclose(
-            U.T @ U,
-            np.eye(len(found.s)),
-            atol=100 * np.finfo(U.dtype).eps if found.U.dtype == U.dtype else 2e-5,
-        )
 
 
 @SHAPES
@@ -226,65 +214,6 @@ def test_a_converged_result_of_inexact_products_is_worth_something(
             else:
                 assert size == 1e-6
                 assert any("errors of products" in note for note in svd.notes)
-
-
-@pytest.mark.parametrize("shape", [(65, 65), (131, 31), (305, 305)])
-@pytest.mark.parametrize("block", [1, 2, 3, 5])
-def test_every_value_of_a_singular_matrix_is_right_to_rounding(
-    shape: tuple[int, int], block: int
-) -> None:
-    """A basis of all columns hides a value of 0 in a product whose columns have similar norms."""
-    m, n = shape
-    array, j = np.zeros(shape), np.arange(n)
-    array[j[:-1], j[1:]] = m - j[1:]
-    below = j[: min(m - 1, n)]
-    array[below + 1, below] = below + 1.0  # an odd order: the last value is 0
-    truth = np.linalg.svd(array, compute_uv=False)
-    for source in (sparse.csr_array(array), array):
-        for seed in (0, 1):
-            found = ss.svds(
-                source, n, block=block, seed=seed, method="krylov", max_passes=400, tol=1e-9
-            )
-            assert found.converged
-            assert np.abs(found.s - truth).max() <= 192 * 2.0**-53 * truth[0]
-            assert_true(found, array)
-
-
-@pytest.mark.parametrize("shape", [(1, 3), (3, 1), (2, 400), (600, 800), (800, 600)])
-@pytest.mark.parametrize("size", [1e-11, 1e-7])
-@pytest.mark.filterwarnings("ignore::sigmascope.ConvergenceWarning")
-def test_an_adjoint_that_is_wrong_in_one_direction_is_noticed(
-    shape: tuple[int, int], size: float
-) -> None:
-    """Averages over random vectors hide an error that one singular vector alone has."""
-    rng = np.random.default_rng(3)
-    array = rng.standard_normal(shape)
-    U, s, Vt = np.linalg.svd(array, full_matrices=False)
-    k = min(3, *shape)
-    outside = rng.standard_normal(shape[1])
-    outside -= Vt.T @ (Vt @ outside) * (shape[1] > shape[0])
-    for hidden in (outside, Vt[-1]):
-        error = np.outer(hidden / np.linalg.norm(hidden), U[:, k - 1]) * (size * s[0])
-        operator = linalg.LinearOperator(
-            shape,
-            matvec=lambda x: array @ x,
-            rmatvec=lambda y, error=error: array.T @ y + error @ y,
-            dtype=np.float64,
-        )
-        for found in (ss.svds(operator, k, tol=1e-9), ss.randomized_svd(operator, k)):
-            assert_true(found, array)
-
-
-@pytest.mark.parametrize("shape", [(60, 50), (50, 60), (1, 9)])
-def test_errors_of_products_do_not_contradict_the_norm(shape: tuple[int, int]) -> None:
-    """The norm that they raise is a bound: nothing that a space lacks follows from it."""
-    array = np.outer(np.arange(1.0, shape[0] + 1), np.arange(1.0, shape[1] + 1)) / 7
-    for kind, size in (("products in float32", 0.0), ("another adjoint", 1e-6)):
-        single = array.astype(np.float32) if kind == "products in float32" else array
-        found = ss.randomized_svd(inexact(kind, array, size), 1)
-        assert not any("contradicts" in note for note in found.notes)
-        assert found.errors[0] <= 1e-3 * found.s[0]
-        np.testing.assert_allclose(found.fro_norm, np.linalg.norm(single), rtol=1e-6)
 
 
 def test_products_in_float32_are_not_exact_to_rounding() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What exact to rounding is, and warnings of searches that did not reach their tolerance."""
+"""Resolutions of precisions, and warnings of searches that did not reach their tolerance."""
 
 from __future__ import annotations
 
