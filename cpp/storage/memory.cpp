@@ -60,7 +60,7 @@ class Kept {
     const auto found = std::find_if(runs_.rbegin(), runs_.rend(),
                                     [&](const Run& run) { return run.bytes == bytes; });
     if (found == runs_.rend()) {
-      while (keeping_ > 0 && total_ > 0 && held_ + total_ > most_held_) drop_oldest();
+      while (total_ > 0 && held_ + total_ > most_held_) drop_oldest();
       return nullptr;
     }
     void* memory = found->memory;

@@ -16,8 +16,8 @@ namespace sigmascope {
 
 // Memory that is not initialised, aligned to 64 bytes. Large arrays start at a page. They use huge
 // pages where these make up most of them: fewer faults, fewer TLB misses. The last few freed arrays
-// are kept with their pages, since a search asks for the same sizes again and again. Throws
-// std::bad_alloc.
+// are kept with their pages, since a search asks for the same sizes again and again; those of other
+// sizes go where the process would outgrow its peak. Throws std::bad_alloc.
 void* take_memory(std::size_t bytes);
 void give_memory(void* memory, std::size_t bytes) noexcept;
 

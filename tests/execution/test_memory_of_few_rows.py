@@ -34,7 +34,7 @@ def status(name):
     with open("/proc/self/status") as lines:
         return int(next(line.split()[1] for line in lines if line.startswith(name))) * 1024
 
-seen = {{}}
+seen, before = {{}}, status("VmRSS:")  # not later: the next call finds pages that one has kept
 for name, text in {calls}.items():
     call = eval("lambda limit: ss." + text)
     try:
@@ -44,7 +44,6 @@ for name, text in {calls}.items():
     needed = float(number) * UNITS[unit]
     with open("/proc/self/clear_refs", "w") as peak:
         peak.write("5")
-    before = status("VmRSS:")
     call(int(1.01 * needed) + 1)
     seen[name] = needed, status("VmHWM:") - before
 print(json.dumps(seen))

@@ -23,7 +23,7 @@ from sigmascope._execution.memory_plan import (
     with_device_gram,
 )
 from sigmascope._execution.options import CallOptions
-from sigmascope._execution.passes import MIB, PassLayout
+from sigmascope._execution.passes import PassLayout
 from sigmascope._execution.reading import layout_of
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
@@ -156,8 +156,7 @@ class Route:
         if self.permutes:
             gathered = permutation_need(layout, self.width).plus(self.statistics_nbytes)
             again = self._once(replace(layout, stored=self.width, files=False), grown)
-            kept = 3 * MIB  # of other sizes, by the allocator, beyond OVERHEAD: measured
-            needed = needed.followed_by(gathered).followed_by(again.plus(gathered.arrays + kept))
+            needed = needed.followed_by(gathered).followed_by(again.plus(gathered.arrays))
         return needed.plus_working(GENERATORS) if self.measures else needed
 
     def need_of(self, a: Matrix, call: CallOptions, *, grown: bool = False) -> NeedOf:
