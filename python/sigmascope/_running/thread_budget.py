@@ -81,18 +81,18 @@ class ThreadBudget:
                 self._take(-parts)
 
     def _take(self, parts: int) -> None:
-        self._used, self._since = self._used_so_far(), time.perf_counter()
+        now = time.perf_counter()  # once: what passes between two readings would be lost
+        self._used, self._since = self._used_until(now), now
         self._free -= parts
         self._changed.notify_all()
 
-    def _used_so_far(self) -> float:
-        passed = time.perf_counter() - self._since
-        return self._used + passed * (1.0 - self._free / self.parts)
+    def _used_until(self, now: float) -> float:
+        return self._used + (now - self._since) * (1.0 - self._free / self.parts)
 
     def used_seconds(self) -> float:
         """Return the time for which threads were lent so far, weighted by their fraction of all."""
         with self._changed:
-            return self._used_so_far()
+            return self._used_until(time.perf_counter())
 
 
 class ThreadLease:
