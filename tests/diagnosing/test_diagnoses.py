@@ -181,6 +181,19 @@ def test_breadths_are_octaves_and_classes() -> None:
     assert np.corrcoef(scores, breadths)[0, 1] > 0.9
 
 
+def test_a_place_that_an_update_lacks_counts_as_average(tmp_path: Path) -> None:
+    """It once counted as the value 0, far below every run."""
+    saved = Calibration.fit(known_runs(8))
+    assert saved.score.kind == "fitted"
+    saved.save(tmp_path / "calibration.json")
+    for calibration in (saved, Calibration.load(tmp_path / "calibration.json")):
+        score, runs = calibration.score, [run.values for run in calibration.labelled()]
+        for place in score.places:
+            average = float(np.mean([values[place] for values in runs]))
+            rest = {key: value for key, value in runs[0].items() if key != place}
+            assert score.of(rest) == pytest.approx(score.of(rest | {place: average}), rel=1e-12)
+
+
 def test_nothing_of_a_group_enters_its_own_verdicts() -> None:
     """With labels at random, verdicts left out are as often wrong as right."""
     rng = np.random.default_rng(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -29,8 +29,8 @@ from .runs import (
     run_of,
     run_record,
 )
-from .scores import Score
-from .validation import ErrorRate, Labelled, error_rate, score_of
+from .scores import Score, average_values
+from .validation import ErrorRate, Labelled, error_rate, runs_with_label, score_of
 from .verdicts import Scored
 
 SCHEMA, VERSION = "sigmascope.calibration", 1
@@ -198,12 +198,17 @@ class Calibration:
             "broad_at_least": self.broad_at_least,
             "engine": self.engine,
             "example": self.example,
-            "score": asdict(self.score),
+            "score": self._score_record(),
             "runs": [run_record(run) for run in self.runs],
         }
         text = json.dumps(record, indent=1, allow_nan=False) + "\n"
         with replacing(Path(path)) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+    def _score_record(self) -> dict[str, Any]:
+        record = asdict(self.score)
+        del record["averages"]  # the runs, which are saved, give them
+        return record
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -238,24 +243,27 @@ class Calibration:
                 f"version {VERSION}"
             )
         try:
-            score = record["score"]
+            runs = tuple(run_of(run) for run in record["runs"])
+            limits = float(record["narrow_at_most"]), float(record["broad_at_least"])
             return cls(
-                tuple(run_of(run) for run in record["runs"]),
+                runs,
                 dict(record["recipe"]),
-                Score(
-                    score["kind"],
-                    tuple(Place(*place) for place in score["places"]),
-                    tuple(score["weights"]),
-                    score["constant"],
-                    score["penalty"],
-                ),
-                float(record["narrow_at_most"]),
-                float(record["broad_at_least"]),
+                _score_of_record(record["score"], labelled_runs(runs, *limits)),
+                *limits,
                 dict(record["engine"]),
                 bool(record.get("example", False)),  # files of earlier versions lack it
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{where}: not a complete calibration: {error!r}") from error
+
+
+def _score_of_record(record: Mapping[str, Any], runs: Sequence[Labelled]) -> Score:
+    places = tuple(Place(*place) for place in record["places"])
+    averages: tuple[float, ...] = ()
+    if record["kind"] == "fitted":
+        averages = average_values([run.values for run in runs_with_label(runs)], places)
+    weights = tuple(record["weights"])
+    return Score(record["kind"], places, weights, record["constant"], record["penalty"], averages)
 
 
 @lru_cache(maxsize=16)

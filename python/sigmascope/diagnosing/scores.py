@@ -41,6 +41,8 @@ class Score:
         Added to the sum.
     penalty : float or None
         Penalty of the ridge regression; None if nothing was fitted.
+    averages : tuple of float
+        Average value of each place over the runs that a score was fitted to.
     """
 
     kind: str
@@ -48,19 +50,21 @@ class Score:
     weights: tuple[float, ...]
     constant: float = 0.0
     penalty: float | None = None
+    averages: tuple[float, ...] = ()
 
     def of(self, values: Mapping[Place, float]) -> float:
         """Return the score of an update.
 
-        Places that the update lacks are left out; the others take their weight in the mean of the
-        spread score, and count as average in the fitted one.
+        The spread score is the mean over the places that the update has. In the fitted score, a
+        place that the update lacks has the average of the runs.
         """
         known = [i for i, place in enumerate(self.places) if place in values]
         if not known:
             raise ValueError("the update has none of the places of the calibration")
         if self.kind == "spread":
             return float(np.mean([values[self.places[i]] for i in known]))
-        total = sum(self.weights[i] * values[self.places[i]] for i in known)
+        terms = zip(self.places, self.weights, self.averages, strict=True)
+        total = sum(weight * values.get(place, average) for place, weight, average in terms)
         return float(self.constant + total)
 
 
@@ -92,7 +96,15 @@ def fitted_score(
         names = np.arange(len(y)).astype(str)
     penalty = min(PENALTIES, key=lambda p: _left_out_error(X, y, names, p))
     weights, constant = _ridge(X, y, penalty)
-    return Score("fitted", places, tuple(map(float, weights)), constant, penalty)
+    averages = average_values(values, places)
+    return Score("fitted", places, tuple(map(float, weights)), constant, penalty, averages)
+
+
+def average_values(
+    values: Sequence[Mapping[Place, float]], places: Sequence[Place]
+) -> tuple[float, ...]:
+    """Return the average of each place over runs that have it."""
+    return tuple(float(np.mean([each[place] for each in values])) for place in places)
 
 
 def common_places(values: Sequence[Mapping[Place, float]]) -> tuple[Place, ...]:

@@ -111,6 +111,11 @@ class ErrorRate:
         )
 
 
+def runs_with_label(runs: Sequence[Labelled]) -> list[Labelled]:
+    """Return the runs that enter the regression."""
+    return [run for run in runs if not math.isnan(run.label)]
+
+
 def score_of(runs: Sequence[Labelled], kind: str) -> Score:
     """Return the score of a kind, "spread", "fitted" or "auto", for these runs.
 
@@ -119,7 +124,7 @@ def score_of(runs: Sequence[Labelled], kind: str) -> Score:
     places = common_places([run.values for run in runs])
     if not places:
         raise ValueError("the runs have no place in common")
-    labelled = [run for run in runs if not math.isnan(run.label)]
+    labelled = runs_with_label(runs)
     groups = {run.group for run in labelled}
     enough = len(labelled) >= LEAST_RUNS and len(groups) >= LEAST_GROUPS
     if kind == "spread" or (kind == "auto" and not enough):
