@@ -21,9 +21,9 @@ class NoMemory:
 def test_no_second_is_charged_to_two_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock goes on by a second whenever it is read.
 
-    A pair reads its files while another one computes on most threads and a third borrows the others
-    again and again.
-    Any second that passes between two readings where one would do counts twice.
+    A pair reads its files while another one computes on most threads, and a third one borrows the
+    others again and again. Any second that passes between two readings where one would do counts
+    twice.
     """
     seconds = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(seconds)))
