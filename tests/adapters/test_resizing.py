@@ -77,6 +77,23 @@ def test_every_kind_of_layer(parameter: bool, tmp_path: Path) -> None:
     assert found[f"{gate if parameter else Q}.lora_B.weight"] == (32, 2)
 
 
+@pytest.mark.parametrize(("largest", "fits"), [(3.39e38, True), (3.398e38, False)])
+def test_numbers_that_round_to_infinity_are_refused(
+    largest: float, fits: bool, tmp_path: Path
+) -> None:
+    """The largest number of bfloat16 is 3.3895e38, that of float32 is 3.4028e38."""
+    B, A = np.eye(32, 2, dtype=np.float32), np.eye(2, 24, dtype=np.float32)
+    B[0, 0] = A[0, 0] = largest
+    write_adapter(tmp_path / "old", lora(Q, B, A), r=2, lora_alpha=2)
+    if not fits:
+        with pytest.raises(ValueError, match=r"3\.4e\+38, beyond the range of bfloat16"):
+            ss.resize(tmp_path / "old", tmp_path / "new", rank=1, dtype="bfloat16")
+        return
+    ss.resize(tmp_path / "old", tmp_path / "new", rank=1, dtype="bfloat16")
+    new = ss.open_adapter(tmp_path / "new")[f"{Q}.weight"]
+    assert np.asarray(new.B).max() == np.asarray(new.A).max() == np.float32(3.3895314e38)
+
+
 def test_a_criterion_gives_each_product_its_rank(tmp_path: Path) -> None:
     B, A = factors(32, 24, 6)
     flat = lora(Q, B, A) | lora(DOWN, np.geomspace(1, 1e-4, 6).astype(np.float32) * B, A)

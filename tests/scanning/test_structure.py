@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import sigmascope as ss
 from sigmascope._display.html.page import page
-from sigmascope._display.specials import omissions, special
+from sigmascope._display.specials import omissions, special, specials
 from sigmascope.cli.app import app
 from sigmascope.scanning import structure as room
 from sigmascope.scanning.structure import Structure, structure
@@ -170,6 +170,16 @@ def test_specials_come_first_and_medians_say_what_they_leave_out(folder: Path) -
     pair = ss.compare(folder, folder, **OPTIONS)
     first = (text := page(pair.header(), pair.rows)).index("class='finding")
     assert text[first:].startswith("class='finding problem'><h3>No ordinary matrix</h3>")
+
+
+def test_specials_are_sorted_by_kind_and_size() -> None:
+    kinds = ("rank 19 of 20", "rank 3 of 40", "rank 1", "all zero", "constant 1")
+    rows = [
+        {"name": kind, "shape": (40, 40), "structure": kind, "nbytes": 100 * (kind[5:6] == "3")}
+        for kind in kinds
+    ]
+    names = [name for name, _ in specials(rows)]
+    assert names == ["all zero", "constant 1", "rank 1", "rank 3 of 40", "rank 19 of 20"]
 
 
 def test_omissions_are_grouped_by_who_is_left_out() -> None:

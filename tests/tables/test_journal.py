@@ -174,6 +174,14 @@ def test_other_options_are_refused(
     assert path.read_bytes() == content
 
 
+def test_weights_that_were_split_are_not_continued_whole(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    interrupted(folder, path)
+    whole = ss.open_checkpoint(folder, split_fused=False)
+    with pytest.raises(ValueError, match="split_fused was None, is False"):
+        ss.scan(whole, resume=path, **OPTIONS)
+
+
 @pytest.mark.parametrize("options", [{"num_threads": 3}, {"memory_limit": "2GiB"}])
 def test_options_that_change_no_bit_may_differ(
     folder: Path, tmp_path: Path, options: dict[str, Any]

@@ -7,6 +7,7 @@ matrices than the role has. Rows are plain records here, of scans or of comparis
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -42,8 +43,8 @@ def specials(rows: Iterable[RowView]) -> list[tuple[str, str]]:
 
 
 def _order(structure: str) -> int:
-    words = ("all zero", "constant", "rank 1", "rank")
-    return next((i for i, word in enumerate(words) if word in structure), len(words))
+    kinds = ("all zero", "constant", r"rank 1\b", "rank")
+    return next((i for i, kind in enumerate(kinds) if re.search(kind, structure)), len(kinds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ def replacing(path: Path) -> Iterator[Path]:
             mask = os.umask(0)
             os.umask(mask)
             os.chmod(name, 0o666 & ~mask)  # mkstemp makes files that only the user may read
+            with open(name, "rb") as file:
+                os.fsync(file.fileno())  # else a loss of power may leave an empty file
             os.replace(name, path)
         except BaseException:
             with suppress(OSError):

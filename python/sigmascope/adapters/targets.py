@@ -141,11 +141,12 @@ def _rounded(x: Array, dtype: str) -> Matrix:
     """
     with np.errstate(over="ignore"):
         numbers = x.astype(np.float16 if dtype == "float16" else np.float32)
-    if not np.isfinite(numbers).all():
+    rounded = matrix(numbers)
+    if dtype == "bfloat16":
+        rounded = matrix(bfloat16_codes(numbers), dtype="bf16")
+    if not np.isfinite(np.asarray(rounded)).all():
         raise ValueError(f"a factor has {np.abs(x).max():.3g}, beyond the range of {dtype}")
-    if dtype != "bfloat16":
-        return matrix(numbers)
-    return matrix(bfloat16_codes(numbers), dtype="bf16")
+    return rounded
 
 
 def bfloat16_codes(numbers: NDArray[Any]) -> NDArray[np.uint16]:

@@ -44,6 +44,7 @@ class Origin(NamedTuple):
     def choices(self) -> dict[str, object]:
         """Options that change the rows of a scan and are not the default, as plain JSON."""
         found: dict[str, object] = {"heads": True} if self.heads else {}
+        found |= {} if self.split_fused else {"split_fused": False}
         found |= {} if self.variant is None else {"variant": self.variant}
         return found if self.rules is None else found | {"rules": self.rules.digest}
 
