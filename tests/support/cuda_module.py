@@ -6,10 +6,12 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -59,6 +61,55 @@ def built() -> Path:
         run(*cmake, "--build", str(FOLDER), "--target", "_cuda")
     (made,) = (FOLDER / "cuda").glob(f"_cuda.{sys.implementation.cache_tag}-*.so")
     return made
+
+
+def needs_simulated_device(item: pytest.Item) -> bool:
+    """Return whether a test asks for a simulated device, by a fixture or a parameter."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if fixtures & {"simulated_module", "cuda_module", "simulated", "cuda_device"}:
+        return True
+    call = getattr(item, "callspec", None)
+    return call is not None and call.params.get("device") == "cuda:0"
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """Build the module in another process meanwhile; the first test that needs it waits for that.
+
+    What goes wrong there goes wrong again in that test, which shows it.
+    """
+    if missing() is not None:
+        yield
+        return
+    work = "import os; os.nice(10); from tests.support.cuda_module import built; built()"
+    process = subprocess.Popen(
+        (sys.executable, "-c", work),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path))},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+@pytest.hookimpl(trylast=True)  # after -m and -k have chosen
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what needs the simulated device last, since another core builds that meanwhile."""
+    items.sort(key=needs_simulated_device)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def simulated_device_is_built(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start the build of the simulated device before the first test, if one needs it."""
+    if not any(map(needs_simulated_device, request.session.items)):
+        yield
+        return
+    with building():
+        yield
 
 
 @pytest.fixture(scope="session")

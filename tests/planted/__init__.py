@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Planted mistakes: what the tests notice when something breaks."""

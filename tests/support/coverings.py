@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Grids of cases of which a covering is in the short tier, and the rest in the slow one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+
+def covering(sizes: Sequence[int], strength: int) -> list[tuple[int, ...]]:
+    """Choose rows so that any `strength` factors take every combination of their values.
+
+    The rows are chosen greedily from the whole product: each one adds the most combinations that no
+    earlier row has, and the first of several such rows is taken (Cohen et al. 1997).
+    """
+    groups = list(itertools.combinations(range(len(sizes)), min(strength, len(sizes))))
+
+    def combinations_of(row: tuple[int, ...]) -> set[tuple[Any, ...]]:
+        return {(group, tuple(row[i] for i in group)) for group in groups}
+
+    product = list(itertools.product(*map(range, sizes)))
+    missing = set().union(*map(combinations_of, product))
+    rows: list[tuple[int, ...]] = []
+    while missing:
+        best = max(product, key=lambda row: len(combinations_of(row) & missing))
+        rows.append(best)
+        missing -= combinations_of(best)
+    return rows
+
+
+def grid(strength: int = 1, **factors: Iterable[Any]) -> pytest.MarkDecorator:
+    """Parametrize a test with the product of factors; all but a covering is marked `slow`.
+
+    A factor may be a mapping from readable names to values, else values name themselves.
+
+    >>> @grid(shape=[(3, 2), (2, 3)], dtype={"f4": np.float32, "f8": np.float64})
+    ... def test_any_shape(shape, dtype): ...
+    """
+    named = [_named(values) for values in factors.values()]
+    short = set(covering([len(values) for values in named], strength))
+    cases = []
+    for row in itertools.product(*(range(len(values)) for values in named)):
+        chosen = [values[i] for values, i in zip(named, row, strict=True)]
+        marks = () if row in short else (pytest.mark.slow,)
+        values = (value for _, value in chosen)
+        cases.append(pytest.param(*values, id="-".join(name for name, _ in chosen), marks=marks))
+    return pytest.mark.parametrize(tuple(factors), cases)
+
+
+def _named(values: Iterable[Any]) -> list[tuple[str, Any]]:
+    if isinstance(values, Mapping):
+        return list(values.items())
+    return [(_name_of(value), value) for value in values]
+
+
+def _name_of(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "x".join(map(_name_of, value))
+    return str(getattr(value, "__name__", value))

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Coverings have every value, and every pair of values where pairs are asked for."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.coverings import covering, grid
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.integers(1, 3))
+def test_any_factors_take_every_combination(sizes: list[int], strength: int) -> None:
+    rows = covering(sizes, strength)
+    assert len(rows) == len(set(rows))
+    for group in itertools.combinations(range(len(sizes)), min(strength, len(sizes))):
+        combinations = {tuple(row[i] for i in group) for row in rows}
+        assert combinations == set(itertools.product(*(range(sizes[i]) for i in group)))
+
+
+def test_a_covering_is_much_smaller_than_the_product() -> None:
+    assert len(covering([5, 3, 2], 1)) == 5
+    assert 15 <= len(covering([5, 3, 2], 2)) <= 17
+    assert 9 <= len(covering([3, 3, 3, 3], 2)) <= 12  # of 81
+
+
+def test_a_grid_has_every_case_and_marks_the_rest_slow() -> None:
+    mark = grid(shape=[(3, 2), (2, 3)], kind={"plain": 0, "scaled": 1, "turned": 2}).mark
+    names, cases = mark.args
+    assert names == ("shape", "kind")
+    assert len(cases) == 6
+    assert [case.id for case in cases][:2] == ["3x2-plain", "3x2-scaled"]
+    short = [case for case in cases if not case.marks]
+    assert len(short) == 3
+    assert {case.values[0] for case in short} == {(3, 2), (2, 3)}
+    assert {case.values[1] for case in short} == {0, 1, 2}
+    assert all(case.marks in ((), (pytest.mark.slow,)) for case in cases)
