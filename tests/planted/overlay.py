@@ -24,7 +24,7 @@ _FIRST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the tests said: `noticed`, `missed`, `out of time` or `broken`, by which test, when."""
+    """The verdict on a mistake (noticed, missed, out of time, broken), and the test that noticed it."""
 
     mistake: Mistake
     verdict: str
