@@ -131,7 +131,7 @@ def test_weights_are_named_without_their_key(tmp_path: Path) -> None:
 
 def test_what_is_not_read_is_named_with_a_reason(tmp_path: Path) -> None:
     made = Folder()
-    for name in ("overlap", "hole", "nothing", "dimensions", "compressed", "dtype"):
+    for name in ("overlap", "hole", "no start", "nothing", "dimensions", "compressed", "dtype"):
         made.add(name, W, *CUTS["rows"])
     made.add("w", W, *CUTS["grid"])
     made.add("transposed", W, cuts(7, 3), cuts(9), transposed=True)
@@ -139,6 +139,7 @@ def test_what_is_not_read_is_named_with_a_reason(tmp_path: Path) -> None:
     entries = made.entries
     entries["overlap"].chunks[1] = entries["overlap"].chunks[0]
     del entries["hole"].chunks[1]
+    del entries["no start"].chunks[0]
     entries["nothing"].chunks = []
     entries["dimensions"].size = size([63])
     for index, place in made.places.items():
@@ -150,6 +151,7 @@ def test_what_is_not_read_is_named_with_a_reason(tmp_path: Path) -> None:
     assert found == {
         "overlap": "a tensor whose chunks are no grid that covers it, not read",
         "hole": "a tensor whose chunks are no grid that covers it, not read",
+        "no start": "a tensor whose chunks are no grid that covers it, not read",
         "nothing": "a tensor whose chunks are no grid that covers it, not read",
         "dimensions": "a tensor whose chunks have other dimensions, not read",
         "compressed": "a tensor whose chunks are compressed, not read",

@@ -209,6 +209,16 @@ def test_weights_whose_axes_no_name_tells_are_as_they_are_stored(name: str, tmp_
     )
 
 
+def test_kernels_of_depthwise_convolutions_are_as_they_are_stored(tmp_path: Path) -> None:
+    """Their last axes are not inputs and outputs: each channel has outputs of its own."""
+    name, a = "layers/depthwise_conv2d/vars/0", normal(3, 3, 4, 2)
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file[name] = a
+    found = ss.open_checkpoint(tmp_path / "m.h5")
+    assert "Keras's" not in str(record(found, name)["view"])
+    np.testing.assert_array_equal(numbers(found, name), a.ravel())
+
+
 def test_whole_models_of_keras_have_the_names_of_their_weights(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file["model_weights/dense/dense/kernel:0"] = normal(4, 3)

@@ -247,6 +247,11 @@ OTHER = {
     "codes that wrap": [step("Sub", "w_q z", "c"), cast("c", "f"), step("Mul", f"f {S}", "w")],
     "computed scales": [step("Exp", S, "s"), cast("w_q", "f"), step("Mul", "f s", "w")],
     "scales in integers": [cast(S, "s", INT32), cast("s", "t"), MUL[0], step("Mul", "f t", "w")],
+    "arithmetic in 16 bits": [
+        cast(S, "s", HALF),
+        cast("w_q", "h", HALF),
+        step("Mul", "h s", "w"),
+    ],
     "another sum": [MUL[0], step("Add", f"f {S}", "w")],
     "no Mul": [cast("w_q", "w")],
     "axes that move between": [

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ def change(folder: Path, name: str) -> np.ndarray[Any, Any]:
     assert product.scale == 1.0
     B, A = (np.asarray(x, dtype=np.float64) for x in (product.B, product.A))
     return B @ A
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
 
 
 def check(found: Extraction, folder: Path, before: Model, after: Model) -> None:
@@ -128,7 +133,9 @@ def test_a_rank_above_the_least_side_is_cut_down(tmp_path: Path) -> None:
     assert "no more than 48" in row["notes"]
 
 
-def test_a_run_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("damage", [Path.unlink, cut_short], ids=["lost", "cut short"])
+def test_a_run_that_was_killed_goes_on(damage: Callable[[Path], Any], tmp_path: Path) -> None:
+    """A part that the disk has lost, or the end of one, is made again."""
     whole, folder = tmp_path / "whole", tmp_path / "adapter"
     ss.extract(BASE, TUNED, whole, rank=3)
     events = []
@@ -143,7 +150,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     assert not (folder / "adapter_config.json").exists()
     with pytest.raises(ValueError, match="criterion was 'rank = 3', is 'rank = 2'"):
         ss.extract(BASE, TUNED, folder, rank=2)
-    next((folder / "parts").iterdir()).unlink()  # a part that the disk has lost is made again
+    damage(next((folder / "parts").iterdir()))
     kinds: list[str] = []
     found = ss.extract(BASE, TUNED, folder, rank=3, progress=lambda event: kinds.append(event.kind))
     assert found.written
@@ -234,6 +241,34 @@ def test_a_full_disk_loses_no_factors(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(list((tmp_path / "parts").iterdir())) == 2
     assert not (tmp_path / "adapter_model.safetensors").exists()
     assert ss.extract(BASE, TUNED, tmp_path, rank=2).written
+
+
+def test_weights_are_on_the_disk_before_the_settings_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a loss of power may leave settings of an adapter whose weights are missing."""
+    sync, rename = os.fsync, os.replace
+    steps: list[tuple[str, str, object]] = []
+
+    def flushed(descriptor: int) -> None:
+        file = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+        steps.append(("flushed", file.name, os.fstat(descriptor).st_size))
+
+    def replaced(old: Path | str, new: Path | str) -> None:
+        steps.append(("named", Path(old).name, Path(new).name))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "replace", replaced)
+    ss.extract(BASE, TUNED, tmp_path, rank=1)
+    places = []
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        (place,) = (k for k, step in enumerate(steps) if step[::2] == ("named", name))
+        size = (tmp_path / name).stat().st_size
+        assert ("flushed", steps[place][1], size) in steps[:place]
+        places.append(place)
+    assert places == sorted(places)
 
 
 def test_nan_fails_its_row_and_no_adapter_is_written(tmp_path: Path) -> None:

@@ -104,17 +104,23 @@ def test_the_cut_undoes_the_permutation(rows: int, heads: int) -> None:
 def test_heads_that_do_not_fit_leave_the_order_with_a_note(tmp_path: Path) -> None:
     numbers = np.arange(12 * 4, dtype=np.float32).reshape(12, 4)
     tensors = {"blk.0.attn_q.weight": ("F32", numbers)}
-    settings: list[dict[str, Any]] = [{"llama__attention__head_count": 5}, {}]
-    settings += [{"llama__attention__head_count": 2**31}, {"llama__attention__head_count": [1, 2]}]
-    for each in settings:
+    for each in ({"llama__attention__head_count": 5}, {}, {"llama__attention__head_count": 2**31}):
         path = write_gguf(tmp_path / "x.gguf", tensors, general__architecture="llama", **each)
         checkpoint = ss.open_checkpoint(path)
         found = np.asarray(checkpoint["blk.0.attn_q.weight"])
-        if each.get("llama__attention__head_count") == [1, 2]:  # one number for each layer
-            np.testing.assert_array_equal(permuted(found, 1), numbers)
-            continue
         np.testing.assert_array_equal(found, numbers)
         (note,) = checkpoint.notes
         assert note.startswith(
             "rows of q and k left in the order of llama.cpp: blk.0.attn_q.weight: "
         )
+
+
+def test_every_layer_may_have_a_number_of_heads_of_its_own(tmp_path: Path) -> None:
+    numbers = np.arange(12 * 4, dtype=np.float32).reshape(12, 4)
+    tensors = {f"blk.{k}.attn_q.weight": ("F32", permuted(numbers, k + 1)) for k in range(3)}
+    settings: dict[str, Any] = {"llama__attention__head_count": [1, 2, 3]}
+    path = write_gguf(tmp_path / "x.gguf", tensors, general__architecture="llama", **settings)
+    checkpoint = ss.open_checkpoint(path)
+    assert checkpoint.notes == ()
+    for name in tensors:
+        np.testing.assert_array_equal(np.asarray(checkpoint[name]), numbers)
