@@ -88,6 +88,22 @@ def test_numbers_of_experts(bits: int, size: int, zeros: bool, tmp_path: Path) -
         assert record(found, f"{NAMES[layer]}.scales")["status"] == "scale"
 
 
+@pytest.mark.parametrize("size", [0, 16])
+def test_plans_count_the_memory_of_zeros(size: int, tmp_path: Path) -> None:
+    """Zeros are held as float32, one for each scale."""
+    attributes = RAW | ({"block_size": size} if size else {})
+    peaks: dict[bool, list[int]] = {}
+    for zeros in (True, False):
+        tensors, _ = experts("fc1", 4, size, zeros)
+        found = opened(tmp_path / f"{zeros}.onnx", tensors, **attributes)
+        plan = ss.plan_scan(found, num_threads=1, memory_limit="1GiB")
+        assert not plan.refused
+        peaks[zeros] = [each.peak_bytes for each in plan]
+    rows, columns = WEIGHTS["fc1"]
+    count = rows * (columns // size if size else 1)
+    assert [a - b for a, b in zip(peaks[True], peaks[False], strict=True)] == [4 * count] * COUNT
+
+
 def test_layers_may_have_bits_of_their_own(tmp_path: Path) -> None:
     (one, first), (two, second) = experts("fc1", 4, 16, True), experts("fc2", 8, 16, False)
     more = {"block_size": 16, "fc2_expert_weight_bits": 8}

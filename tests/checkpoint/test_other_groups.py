@@ -113,6 +113,21 @@ def test_words_that_could_be_of_either_version_are_refused(tmp_path: Path) -> No
     assert reason in checkpoint.unreadable["q_proj.weight_packed"]
 
 
+@pytest.mark.parametrize("zeros", [False, True])
+def test_groups_of_modules_that_differ_in_their_zeros_are_not_guessed(
+    zeros: bool, tmp_path: Path
+) -> None:
+    tensors, _ = formats.compressed(np.random.default_rng(1), (40, 96), 4, 32, zeros=zeros)
+    config = scheme(group_size=32, symmetric=not zeros)
+    groups = config["quantization_config"]["config_groups"]
+    other = {**groups["group_0"]["weights"], "symmetric": zeros}
+    groups["group_1"] = {"targets": ["Linear"], "weights": other}
+    checkpoint = opened(tmp_path, *tensors, config=config)
+    assert list(checkpoint) == []
+    reason = "2 of 2 config_groups fit the shape of q_proj"
+    assert reason in checkpoint.unreadable["q_proj.weight_packed"]
+
+
 @pytest.mark.parametrize("none", [False, True])
 def test_an_index_of_minus_one_stands_for_none(none: bool, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
@@ -193,13 +208,16 @@ def test_bytes_of_bitsandbytes(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     codes = rng.integers(-128, 128, (40, 77)).astype(np.int8)
     largest = rng.uniform(0.01, 3, 40).astype(np.float32)
-    tensors = [
-        formats.stored(WEIGHT, codes),
-        formats.stored("q_proj.SCB", largest),
-        formats.stored("q_proj.weight_format", np.zeros((), np.uint8)),
-    ]
+    tensors = [formats.stored(WEIGHT, codes), formats.stored("q_proj.SCB", largest)]
+    config = settings("bitsandbytes", load_in_8bit=True)
+    rows, turned = (
+        formats.stored("q_proj.weight_format", np.array(kind, np.uint8)) for kind in (0, 1)
+    )
     wanted = codes.astype(np.float32) * largest[:, None] * np.float32(7.874015718698502e-3)
-    assert_numbers(tmp_path, tensors, settings("bitsandbytes", load_in_8bit=True), wanted)
+    assert_numbers(tmp_path, [*tensors, rows], config, wanted)
+    checkpoint = opened(tmp_path, *tensors, turned, config=config)
+    assert list(checkpoint) == []
+    assert "the order of the codes is not decoded" in checkpoint.unreadable[WEIGHT]
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 8])

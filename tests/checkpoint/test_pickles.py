@@ -137,6 +137,15 @@ def test_one_storage_under_two_names_counts_once(tmp_path: Path) -> None:
     } | {"bias": "entrywise"}
 
 
+def test_a_matrix_and_its_transpose_in_one_storage_are_two(tmp_path: Path) -> None:
+    square = normal(5, 5)
+    tensors = {"a": square, "turned": square.t(), "again": square}
+    checkpoint = open_checkpoint(saved(tmp_path, tensors))
+    assert list(checkpoint) == ["a", "turned"]
+    assert_same(checkpoint, tensors)
+    assert record(checkpoint, "again")["reason"] == "shares storage with a"
+
+
 def test_equal_numbers_in_two_storages_are_not_tied(tmp_path: Path) -> None:
     tensors = {"a": normal(3, 3), "b": normal(3, 3)}
     assert list(open_checkpoint(saved(tmp_path, tensors))) == ["a", "b"]

@@ -140,6 +140,19 @@ def test_exponents_of_two(kind: str, tiles: bool, tmp_path: Path) -> None:
     assert_experts(found, numbers * over(np.exp2(powers.astype(np.float32) - 127)))
 
 
+@pytest.mark.parametrize("kind", ["fp6_e2m3", "fp6_e3m2"])
+def test_a_byte_that_is_no_code_of_6_bits_is_nan(kind: str, tmp_path: Path) -> None:
+    codes = RNG.integers(0, 64, (24, 64)).astype(np.uint8)
+    codes[5, 7], codes[9, 2] = 64, 255
+    tensors = [stored(QDATA, codes), Stored(SCALE, "F8_E8M0", (24, 2), bytes([127]) * 48)]
+    found = written(tmp_path, tensors, "MXTensor", elem_dtype=kind, block_size=32)
+    numbers = np.asarray(found[WEIGHT])
+    assert np.argwhere(np.isnan(numbers)).tolist() == [[5, 7], [9, 2]]
+    (row,) = ss.scan(found, effort="exact").rows[:1]
+    assert (row["name"], row["status"], row["failure"]) == (WEIGHT, "failed", "data")
+    assert "2 NaN" in row["reason"]
+
+
 @pytest.mark.parametrize("tiles", [False, True])
 @pytest.mark.parametrize("factors", [(), (1, 1, 1), (EXPERTS, 1, 1), None])
 def test_scales_of_nvfp4(factors: Any, tiles: bool, tmp_path: Path) -> None:
