@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from tests.support.adapters import DOWN, Q, factors, lora, write_adapter
@@ -38,6 +39,9 @@ def test_truncation_is_the_best_of_its_rank(
         assert new[each.name].scale == 1.0
         assert abs(rest - each.remaining.value) <= each.remaining.error
         assert np.linalg.norm(truth - near, 2) <= each.spectral_bound * (1 + 1e-12)
+        exact = (old[each.name] - new[each.name]).singular_values()
+        bound = exact.values[0] + exact.errors[0]
+        assert each.spectral_bound == pytest.approx(bound, rel=1e-14, abs=0)
         slack = 1e-6 if dtype == "float32" else 0.02
         assert rest <= np.linalg.norm(values[4:]) + slack * values[0]
     settings_of_new = json.loads((tmp_path / "new" / "adapter_config.json").read_text())
@@ -92,6 +96,21 @@ def test_numbers_that_round_to_infinity_are_refused(
     ss.resize(tmp_path / "old", tmp_path / "new", rank=1, dtype="bfloat16")
     new = ss.open_adapter(tmp_path / "new")[f"{Q}.weight"]
     assert np.asarray(new.B).max() == np.asarray(new.A).max() == np.float32(3.3895314e38)
+
+
+@pytest.mark.parametrize("below", [1, 1 + 2**-7, 5 / 4, 2 - 2**-7])
+def test_numbers_halfway_between_two_of_bfloat16_become_the_even_one(
+    below: float, tmp_path: Path
+) -> None:
+    """The factors of a product with one entry x^2 are x each, and squares of 9 bits are exact."""
+    halfway = np.float32(below + 2**-8)
+    B, A = np.zeros((32, 1), np.float32), np.zeros((1, 24), np.float32)
+    B[3, 0] = A[0, 5] = halfway
+    write_adapter(tmp_path / "old", lora(Q, B, A), r=1, lora_alpha=1)
+    for dtype, wanted in (("float32", halfway), ("bfloat16", halfway.astype(ml_dtypes.bfloat16))):
+        ss.resize(tmp_path / "old", tmp_path / dtype, rank=1, dtype=dtype)
+        new = ss.open_adapter(tmp_path / dtype)[f"{Q}.weight"]
+        assert abs(np.asarray(new.B)[3, 0]) == abs(np.asarray(new.A)[0, 5]) == wanted
 
 
 def test_a_criterion_gives_each_product_its_rank(tmp_path: Path) -> None:
@@ -165,6 +184,7 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         ({"rank": 0}, ValueError),
         ({"energy": 1.5}, ValueError),
         ({"rank": 2, "dtype": "int4"}, ValueError),
+        ({"rank": 2, "memory_limit": 1000}, ss.MemoryLimitError),
     ):
         with pytest.raises(error):
             ss.resize(folder, tmp_path / "new", **options)

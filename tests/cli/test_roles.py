@@ -59,6 +59,7 @@ def test_an_adapter_is_shown_and_scanned(tmp_path: Path) -> None:
     assert "q" in run("scan", folder, "-q")
     assert "1 matrix" in run("scan", folder, "--plan") or "exact" in run("scan", folder, "--plan")
     assert "not cut into heads" in run("info", folder, "--heads", status=2)
+    assert "has no variant 'fp16'" in run("scan", folder, "--variant", "fp16", status=2)
 
 
 def test_dora_is_shown_as_unreadable(tmp_path: Path) -> None:

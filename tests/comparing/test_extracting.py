@@ -133,6 +133,20 @@ def test_a_rank_above_the_least_side_is_cut_down(tmp_path: Path) -> None:
     assert "no more than 48" in row["notes"]
 
 
+def test_long_names_that_begin_alike_keep_their_own_factors(tmp_path: Path) -> None:
+    """Longer ones than names of files may be."""
+    names = [f"model.{'wrapped_module.' * 30}{end}.weight" for end in ("gate", "last", "up")]
+    rng = np.random.default_rng(0)
+    base, tuned = (
+        {name: rng.standard_normal((20, 16)).astype(np.float32) for name in names}
+        for _ in ("base", "tuned")
+    )
+    found = ss.extract(base, tuned, tmp_path, rank=3)
+    assert [row["name"] for row in found.analysed] == names
+    assert list(ss.open_adapter(tmp_path)) == names
+    check(found, tmp_path, base, tuned)
+
+
 @pytest.mark.parametrize("damage", [Path.unlink, cut_short], ids=["lost", "cut short"])
 def test_a_run_that_was_killed_goes_on(damage: Callable[[Path], Any], tmp_path: Path) -> None:
     """A part that the disk has lost, or the end of one, is made again."""
