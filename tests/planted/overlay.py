@@ -24,7 +24,7 @@ _FIRST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The verdict on a mistake (noticed, missed, out of time, broken), and the test that noticed it."""
+    """The verdict on a mistake: noticed (by which test), missed, out of time or broken."""
 
     mistake: Mistake
     verdict: str
