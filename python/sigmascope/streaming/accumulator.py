@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 from zipfile import BadZipFile
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from sigmascope._host.files import open_regular
 from sigmascope._host.keywords import public
+from sigmascope._host.replacing import replacing
 from sigmascope.errors import CheckpointError
 
 from .exact_sum import MOST_TERMS, ExactSum
@@ -169,18 +171,9 @@ class Accumulator(ABC):
             "updates": self.updates,
             "counts": self._counts(),
         }
-        unfinished = f"{os.fspath(path)}.part"
-        try:
-            with open(unfinished, "wb") as file:
-                arrays: dict[str, Any] = self._arrays()
-                np.savez(file, head=np.array(json.dumps(head)), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-        except BaseException:
-            if os.path.exists(unfinished):
-                os.unlink(unfinished)
-            raise
+        with replacing(Path(path)) as unfinished, open(unfinished, "wb") as file:
+            arrays: dict[str, Any] = self._arrays()
+            np.savez(file, head=np.array(json.dumps(head)), **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

@@ -102,7 +102,7 @@ def read_safetensors(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
 
 
 def join_safetensors(path: Path, parts: Iterable[Path], seeds: Iterable[int] = ()) -> None:
-    """Write the tensors of several files into one, a megabyte at a time, and flush it to the disk.
+    """Write the tensors of several files into one, a megabyte at a time.
 
     The seeds are stated as by :func:`write_safetensors`.
 
@@ -127,8 +127,6 @@ def join_safetensors(path: Path, parts: Iterable[Path], seeds: Iterable[int] = (
             with BufferedReader(open_regular(part)) as source:
                 source.seek(int.from_bytes(source.read(8), "little"), os.SEEK_CUR)
                 shutil.copyfileobj(source, file, 1 << 20)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _framed(header: dict[str, Any], seeds: Iterable[int]) -> bytes:
