@@ -91,6 +91,14 @@ def test_digits_outside_the_components_are_kept() -> None:
     np.testing.assert_allclose(likelihoods, -0.5 * expected, rtol=1e-8)
 
 
+def test_a_noise_variance_of_five_digits_is_told() -> None:
+    """The rounding of the Gram matrix is 4e-14 of the largest variance."""
+    found = streamed(np.random.default_rng(0).standard_normal((300, 3)) * [1.6e4, 1.0, 1.0], 1)
+    assert 2e-6 < found.noise_variance_error / found.noise_variance < 5e-5
+    with pytest.warns(ss.ConvergenceWarning, match="the noise variance is"):
+        found.precision()
+
+
 def test_a_sketch_tells_that_its_noise_variance_is_loose() -> None:
     X = np.random.default_rng(0).standard_normal((2000, 40)) / np.arange(1, 41)
     sketch = ss.Sketch(40, 4, width=30, center=True).update(X).pca(4)

@@ -169,6 +169,8 @@ def test_the_memory_limit() -> None:
         gram.svdvals()
     with pytest.raises(ss.MemoryLimitError, match="singular vectors of"):
         gram.svd(1)
+    with pytest.raises(ss.MemoryLimitError, match="an update of many rows of"):
+        gram.update(np.broadcast_to(1.0, (32769, n)))  # in two parts, with what their sum loses
     gram.update(np.ones((3, n)))
     assert gram.rows == 6
     assert before != gram._sums["g"].value().tobytes()

@@ -71,6 +71,14 @@ def test_vectors_and_narrow_formats() -> None:
     close(sketch().update(narrow.T.copy().T), sketch().update(narrow))
 
 
+def test_any_number_of_entries_at_a_time() -> None:
+    rng = np.random.default_rng(2)
+    i, j, values = rng.integers(0, M, 20_000), rng.integers(0, N, 20_000), rng.random(20_000)
+    H = np.zeros((M, N))
+    np.add.at(H, (i, j), values)
+    close(sketch().add_entries(i, j, values), sketch().update(H))
+
+
 def test_what_is_taken_away_again_leaves_nothing() -> None:
     """To the bit: the sums are integers."""
     rng = np.random.default_rng(1)

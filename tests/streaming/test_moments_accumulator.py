@@ -84,6 +84,11 @@ def test_histograms_add_up_while_the_dtype_is_one() -> None:
     np.testing.assert_array_equal(
         halves[0].merge(halves[1]).result().histogram, ss.moments(A).histogram
     )
+    for one, other in (
+        (halves[0], ss.MomentsAccumulator(6)),
+        (ss.MomentsAccumulator(6), halves[0]),
+    ):
+        np.testing.assert_array_equal(one.merge(other).result().histogram, ss.moments(A).histogram)
     wide = ss.MomentsAccumulator(6).update(A.astype(np.float32))
     assert wide.result().histogram is None
     for one, other in ((halves[0], wide), (wide, halves[0])):

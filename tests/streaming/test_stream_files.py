@@ -49,14 +49,15 @@ def test_any_order_partition_and_merge_tree(
 
 
 @every_kind
-def test_merging_leaves_the_other_as_it_was(kind: Kind) -> None:
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "empty"])
+def test_merging_leaves_the_other_as_it_was(begun: bool, kind: Kind) -> None:
     blocks = blocks_of()
-    one, other = (holding(kind, block) for block in blocks[:2])
+    one, other = holding(kind, *blocks[:begun]), holding(kind, blocks[1])
     before = kind.bits(other)
     assert one.merge(other) is one
     kind.add(one, blocks[2])
     assert (kind.bits(other), other.updates) == (before, 1)
-    assert one.updates == 3
+    assert one.updates == 2 + begun
 
 
 @every_kind
@@ -240,6 +241,21 @@ def test_a_full_disk_leaves_the_last_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert os.listdir(tmp_path) == ["it.npz"]
 
 
+def test_a_file_is_on_the_disk_before_it_replaces_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acts: list[str] = []
+
+    def recorded(name: str) -> Callable[..., Any]:
+        act = getattr(os, name)
+        return lambda *arguments: (acts.append(name), act(*arguments))[1]
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(os, name, recorded(name))
+    ss.Sketch(N_COLS, K).update(np.ones((5, N_COLS))).save(tmp_path / "it.npz")
+    assert acts[:2] == ["fsync", "replace"]
+
+
 # ------------------------------------------------------------------------------ what goes wrong
 
 
@@ -279,6 +295,10 @@ def test_no_more_updates_than_the_words_hold(kind: Kind) -> None:
         kind.add(accumulator, blocks_of()[1])
     with pytest.raises(OverflowError, match="4194304 updates"):
         accumulator.merge(accumulator)
+    other = holding(kind, blocks_of()[1])
+    accumulator.updates = other.updates = MOST_TERMS - 1  # one more update fits, those of it do not
+    with pytest.raises(OverflowError, match="4194304 updates"):
+        accumulator.merge(other)
     assert kind.bits(accumulator) == before
 
 
