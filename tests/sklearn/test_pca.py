@@ -91,7 +91,7 @@ def test_components_wait_for_enough_rows() -> None:
     assert pca.fit(X).n_samples_seen_ == 120
 
 
-@pytest.mark.parametrize("mean", [1e4, 1e5, 1e6, 1e7, 1e8])
+@pytest.mark.parametrize("mean", [1e3, 1e4, 1e5, 1e6, 1e7, 1e8])
 @pytest.mark.parametrize("n_components", [3, 0.9, None])
 def test_rows_at_hand_lose_no_digits_to_their_means(mean: float, n_components: Any) -> None:
     from sklearn import decomposition

@@ -71,11 +71,14 @@ def test_every_number_within_its_error(kind: str, dtype: Any, container: Any) ->
         check(TruncatedSVD(k).fit(container(X.T)), X.T)
 
 
+@pytest.mark.parametrize("mean", [0.0, 0.01])
 @pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-3])
-def test_loose_tolerances_have_larger_errors(tol: float) -> None:
+def test_loose_tolerances_have_larger_errors(tol: float, mean: float) -> None:
+    """Without a mean, the variances are the squares of the singular values."""
     rng = np.random.default_rng(0)
     U, V = (np.linalg.qr(rng.standard_normal((n, 300)))[0] for n in (400, 300))
-    X = (U * np.arange(1, 301) ** -0.3) @ V.T + 0.01
+    X = (U * np.arange(1, 301) ** -0.3) @ V.T
+    X += mean - (0.0 if mean else X.mean(axis=0))
     svd = TruncatedSVD(5, tol=tol).fit(X)
     check(svd, X)
     assert svd.components_error_.max() > 1e-13
@@ -88,6 +91,15 @@ def test_components_of_a_multiple_value_are_not_known() -> None:
     np.testing.assert_allclose(svd.singular_values_, [3, 3, 3, 3, 3, 2], rtol=1e-12)
     last = TruncatedSVD(5).fit(rows())
     assert last.components_error_[4] < 1e-5
+
+
+def test_the_component_of_no_value_is_not_known() -> None:
+    """It is one direction of three in the null space."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((3, 2)) @ rng.standard_normal((2, 5))
+    svd = TruncatedSVD(3).fit(X)
+    assert svd.components_error_[2] == 1
+    assert np.all(svd.components_error_[:2] < 1e-5)
 
 
 def test_duplicate_entries_of_a_sparse_matrix_add_up() -> None:
