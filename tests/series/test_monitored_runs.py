@@ -115,6 +115,20 @@ def test_a_file_is_continued(tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 20
 
 
+def test_a_run_from_its_beginning_has_changes_of_its_own(tmp_path: Path) -> None:
+    model, path = weights(), tmp_path / "run.jsonl"
+    how: dict[str, Any] = {"every": 1, "budget": None, "measures": "fro_norm", "out": path}
+    first = ss.Monitor(model, **how)
+    for step in (1, 2, 3):
+        first.step(step)
+    grown(model)
+    again = ss.Monitor(model, **how)
+    again.step(1)
+    assert again.decision["replaced"] == [1, 2, 3]
+    assert again.trajectory.steps == (1,)
+    assert {row["change"] for row in again.trajectory} == {0.0}
+
+
 def test_files_that_are_no_trajectory_stay_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     for text in ('{"a": 1}\n', '{"a": 1}\n{"b"', "a text"):
@@ -184,12 +198,15 @@ def test_shards_are_refused_or_named() -> None:
     class FullyShardedDataParallel(torch.nn.Linear):  # type: ignore[misc, name-defined]
         """A module by that name."""
 
+    class Named(FullyShardedDataParallel):
+        """A module of a class of its own."""
+
     class DTensor(torch.Tensor):  # type: ignore[misc, name-defined]
         """A tensor that has a part of its numbers here."""
 
-    model = torch.nn.Sequential(FullyShardedDataParallel(3, 2))
-    with pytest.raises(ValueError, match="has flat shards in place of its parameters: give a func"):
-        ss.Monitor(model)
+    for kind in (FullyShardedDataParallel, Named):
+        with pytest.raises(ValueError, match=f"a {kind.__name__} has flat shards .*: give a func"):
+            ss.Monitor(torch.nn.Sequential(kind(3, 2)))
     empty = torch.nn.Linear(3, 2)
     empty.weight.data = torch.empty(0)
     empty.weight.ds_id = 0

@@ -125,8 +125,9 @@ def test_columns_of_comparisons_are_measures_too() -> None:
     assert (found["value"], found["error"], found["measure"]) == (7.0, 0.5, "delta_effective_rank")
 
 
-def test_checkpoints_are_scanned_and_named_by_their_steps(tmp_path: Path) -> None:
-    paths = [checkpoint(tmp_path / f"checkpoint-{step}", step, 1.0) for step in (100, 20)]
+@pytest.mark.parametrize("name", ["checkpoint-{}", "model-7b-step-{}"])
+def test_checkpoints_are_scanned_and_named_by_their_steps(name: str, tmp_path: Path) -> None:
+    paths = [checkpoint(tmp_path / name.format(step), step, 1.0) for step in (100, 20)]
     found = ss.trajectory(paths, measures="spectral_norm", effort="exact")
     assert found.steps == (20, 100)
     values = [r["value"] for r in found.where(layer=0)]
@@ -251,6 +252,11 @@ def test_intervals_cover_what_errors_allow() -> None:
     assert vague["quantile"] == exact["quantile"]
     assert vague["quantile_low"] == 0
     assert vague["quantile_high"] == 1
+    models = [layers(float(i), float(i + 100), error=10.0) for i in range(1, 9)]
+    vaguely_known = ss.reference(models, measures="effective_rank", bands=2)
+    among_vague = vaguely_known.place(layers(4.5, 104.5))[0]
+    assert among_vague["quantile"] == exact["quantile"]
+    assert (among_vague["quantile_low"], among_vague["quantile_high"]) == (0, 1)
 
 
 @settings(deadline=None, max_examples=30)
