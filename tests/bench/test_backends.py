@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,19 @@ def test_the_top_of_its_ladders_is_accurate(name: str, source: Source) -> None:
         assert answer.U.shape == (120, K)
         assert answer.Vt.shape == (K, 90)
         assert worst_residual(source.array, answer.U, answer.s, answer.Vt) < 3e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [("numpy", {}), ("torch-svd", {}), ("scipy-arpack", {"tol": 0.0})],
+    ids=["numpy", "torch", "arpack"],
+)
+def test_a_matrix_in_float64_keeps_its_digits(
+    name: str, setting: dict[str, Any], tmp_path: Path
+) -> None:
+    A = np.random.default_rng(0).standard_normal((40, 30))
+    answer = only_installed(name).solve(Source(A, tmp_path / "a.npy", 1), K, 0, **setting)
+    assert worst_relative_error(answer.s, np.linalg.svd(A, compute_uv=False)) < 1e-12
 
 
 @pytest.mark.parametrize("name", [backend.name for backend in BACKENDS if backend.random])

@@ -172,6 +172,17 @@ def test_what_stands_in_a_cell() -> None:
     assert cell(entry(errors=[]), 0.1) == "failed"
 
 
+def test_an_accuracy_that_was_missed_in_one_turn_is_not_reached() -> None:
+    ran = {"seconds": [1.0, 1.0], "busy": [1.0] * 2}
+    reached, missed = entry(**ran, errors=[0.1, 0.05]), entry(**ran, errors=[0.05, 0.11])
+    assert reached.stands(0.1)
+    assert not missed.stands(0.1)
+    machine = {"processor": "P", "threads": 1, "cores": 1, "load_average": 0.0}
+    for each, fastest in ((reached, "X"), (missed, "none")):
+        whole = BackendComparison("w", (9, 9), "float32", 3, [0.1], 2, False, machine, [each])
+        assert f"Fastest to 0.1: {fastest}\n" in printed(show_comparison, whole)
+
+
 def test_what_is_noted() -> None:
     missed = entry(seconds=[1.0], busy=[1.0], errors=[0.2])
     failed = entry("did not finish", "did not finish in 9 s")
@@ -183,6 +194,10 @@ def test_what_is_noted() -> None:
         "X: did not finish in 9 s",
         "X: ValueError: no",
     ]
+    for_two = entry(seconds=[1.0], busy=[1.0], errors=[0.05])
+    for_two.timings[0].accuracies = [0.1, 0.01]
+    whole = BackendComparison("w", (9, 9), "float32", 3, [0.1, 0.01], 3, True, {}, [for_two])
+    assert notes(whole) == ["X: the setting for 0.01 gave 5.0e-02 on the timed matrix"]
 
 
 def test_figures_of_turns() -> None:
@@ -261,5 +276,6 @@ def test_times_that_vary_are_measured_again_and_told(monkeypatch: pytest.MonkeyP
 
 
 def test_a_busy_machine_is_told() -> None:
-    assert busy_note(0.1, 2) == ""
+    assert busy_note(0.1, 2) == busy_note(0.49, 2) == ""
+    assert busy_note(0.5, 2)  # a quarter of the cores
     assert busy_note(3.0, 2).startswith("The machine was busy when the benchmark began (load 3 on")

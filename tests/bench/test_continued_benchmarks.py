@@ -99,6 +99,39 @@ def test_another_benchmark_takes_nothing_that_is_not_its_own(
     assert same.added == 0
 
 
+def test_an_outcome_of_another_version_processor_or_number_of_threads_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Worker(monkeypatch)
+    kept = ProcessJournal(tmp_path / "x.jsonl")
+    (backend,) = select(["numpy"])
+
+    def added(cores: list[int]) -> int:
+        before = kept.added
+        kept.run(backend, {"kind": "probe"}, cores=cores, timeout=9.0)
+        return kept.added - before
+
+    assert [added([0]), added([1]), added([0, 1]), added([0, 1])] == [1, 0, 1, 0]
+    monkeypatch.setattr(journal, "processor", lambda: "another")
+    assert [added([0]), added([0])] == [1, 0]
+    monkeypatch.setattr(type(backend), "version", "0.1")
+    assert [added([0]), added([0])] == [1, 0]
+
+
+def test_settings_are_not_chosen_on_the_matrix_on_which_they_are_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker, contents = Worker(monkeypatch), dict[str, set[str]]()
+
+    def run(backend: Any, job: dict[str, Any], **how: Any) -> Outcome:
+        contents.setdefault(job["kind"], set()).add(job.get("content", ""))
+        return worker(backend, job, **how)
+
+    compare(synthetic("decay", 30, 20), replace(PLAN, run=run), select(["numpy"]))
+    assert len(contents["time"]) == 1
+    assert contents["check"] == contents["time"] != contents["climb"]
+
+
 def test_a_process_that_ran_out_of_time_gets_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

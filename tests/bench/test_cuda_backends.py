@@ -111,6 +111,22 @@ def test_answers_by_torch(name: str, source: Source, torch_device: Any) -> None:
     check_settings(named(name), source, 1e-5, last=2)
 
 
+@pytest.fixture
+def wide(tmp_path: Path) -> Source:
+    return Source(np.random.default_rng(0).standard_normal((40, 30)), tmp_path / "a.npy", 1)
+
+
+@pytest.mark.parametrize("name", ["cupy", "cusolver-gesvdp", "cuml"])
+@pytest.mark.usefixtures("cupy", "routines")
+def test_a_matrix_in_float64_keeps_its_digits_by_cupy(name: str, wide: Source) -> None:
+    check_settings(named(name), wide, 1e-12, last=2)
+
+
+@pytest.mark.usefixtures("torch_device")
+def test_a_matrix_in_float64_keeps_its_digits_by_torch(wide: Source) -> None:
+    check_settings(named("torch-cuda-svdvals"), wide, 1e-12, last=2)
+
+
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(("name", "bound"), [*zip(OURS, [1e-4, 1e-6, 1e-4], strict=True)])
 def test_answers_of_ours(name: str, bound: float, source: Source, simulated: ModuleType) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import builtins
 import sys
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from rich.console import Console
 from tests.support import fake_cupy
 
 from sigmascope.bench import BackendComparison, select
-from sigmascope.bench.cuda import libraries
+from sigmascope.bench.cuda import libraries, limits
 from sigmascope.bench.cuda.limits import CupyWork, TorchWork, device_work, measure_limits
 from sigmascope.bench.machine import nvidia_driver
 from sigmascope.bench.results import BackendResult, Timing
@@ -111,12 +112,14 @@ def test_limits_by_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
         products.append((arguments[3:6], arguments))
 
     cupy.cuda.cublas.gemmEx = recorded
+    seconds = count()  # everything takes one by this clock
+    monkeypatch.setattr(limits, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
     found = measure_limits(CupyWork())
     assert (found["copied_bytes"], found["bf16_order"]) == (1 << 17, 256)
     assert 3 * 2 * 256**2 <= (1 << 20) // 2
-    for name in ("copy", "host_to_device"):
-        assert found[f"{name}_bytes_per_second"] > 0
-    assert found["bf16_flops_per_second"] > 0
+    assert found["copy_bytes_per_second"] == 2 << 17  # read and written
+    assert found["host_to_device_bytes_per_second"] == 1 << 17
+    assert found["bf16_flops_per_second"] == 2 * 256**3
     assert {sizes for sizes, _ in products} == {(256, 256, 256)}
     assert cupy.waits >= 2 * 3 * 11
     assert found["device"] == "Chip 0, CUDA driver 13.0, runtime 13.2, cuSOLVER 12.4.1, cupy 14.2.0"

@@ -22,6 +22,8 @@ from sigmascope.bench.machine import (
 )
 from sigmascope.bench.memory import AddedMemory
 from sigmascope.bench.processes import run_worker
+from sigmascope.bench.solvers import Answer, Source
+from sigmascope.bench.worker import BackendTask
 
 STRANGE = """
 import dataclasses, os, time
@@ -166,6 +168,19 @@ def test_threads_are_pinned(
     backend = strange(f"raise ValueError({told})", tmp_path, monkeypatch)
     found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=PATIENCE)
     assert found.every("rung")[1]["message"] == "ValueError: ('1', 1)"
+
+
+def test_an_answer_that_lacks_values_has_no_accuracy(job: dict[str, Any]) -> None:
+    numpy = select(["numpy"])[0]
+
+    def fewer(source: Source, k: int, seed: int, **setting: Any) -> Answer:
+        return numpy.solve(source, k - 1, seed, dtype="float64")
+
+    rungs: list[dict[str, Any]] = []
+    BackendTask(replace(numpy, solve=fewer), {**job, "threads": 1}).climb(
+        lambda line: rungs.append(line["rung"])
+    )
+    assert [rung["error"] for rung in rungs] == [float("inf")] * 2
 
 
 # ------------------------------------------------------------------------------- the machine

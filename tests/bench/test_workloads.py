@@ -124,6 +124,12 @@ def test_errors_and_residuals() -> None:
     turned = Vt.copy()
     turned[19] *= -1  # only this vector is wrong
     assert worst_residual(A, U, s, turned) == pytest.approx(2 * s[19] / s[0])
+    v = np.full(20, 20**-0.5)  # A v = s u for any v
+    length = np.linalg.norm(A @ v)
+    u = A @ v / length
+    left = np.linalg.norm(A.T @ u - length * v)
+    found = worst_residual(A, u[:, None], np.array([length]), v[None])
+    assert found == pytest.approx(left / length)
 
 
 @pytest.mark.parametrize("suffix", [".mtx", ".mat", ".npz", ".sparse.npz"])
