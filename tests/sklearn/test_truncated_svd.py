@@ -94,7 +94,7 @@ def test_components_of_a_multiple_value_are_not_known() -> None:
 
 
 def test_the_component_of_no_value_is_not_known() -> None:
-    """It is one direction of three in the null space."""
+    """Its direction is one of three in the null space, which none distinguishes."""
     rng = np.random.default_rng(1)
     X = rng.standard_normal((3, 2)) @ rng.standard_normal((2, 5))
     svd = TruncatedSVD(3).fit(X)

@@ -89,7 +89,7 @@ def test_errors_and_residuals_of_a_sketch(name: str) -> None:
 
 
 def test_a_sketch_does_not_converge_by_an_estimate() -> None:
-    """Of ||A||_F^2 at least 2.7e-6 are missed (Eckart & Young), spread over 340 directions."""
+    """At least 2.7e-6 of ||A||_F^2 is missed (Eckart & Young), spread over 340 directions."""
     sigma = np.r_[np.ones(5), np.full(395, 2e-4)]
     assert np.sum(sigma[60:] ** 2) > 1e-6 * np.sum(sigma**2)
     result = ss.Sketch(400, 5, width=60).update(np.diag(sigma)).svd()
