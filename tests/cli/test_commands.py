@@ -19,6 +19,7 @@ from tests.support.slow_scans import slow_model, stopped
 
 import sigmascope as ss
 from sigmascope.cli.demo import DemoError
+from sigmascope.scanning.tasks import analysed
 
 
 def normal(name: str, *shape: int) -> Stored:
@@ -186,6 +187,19 @@ def test_unreadable_tensors_are_status_1(tmp_path: Path) -> None:
         assert "codes: dtype F4 is not decoded" in out
 
 
+def test_an_unconverged_search_is_status_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, path = analysed, write_file(tmp_path / "x.safetensors", normal("a", 1100, 1000))
+    monkeypatch.setattr(
+        "sigmascope.scanning.tasks.analysed",
+        lambda a, asked, **how: real(a, asked, **how, max_passes=2),
+    )
+    options = ["--effort", "top", "-k", 8, "--tol", "1e-5", "--quiet"]
+    status, out, _ = invoke("scan", path, *options, "--out", tmp_path / "x.jsonl")
+    assert status == 1
+    assert "Did not converge" in out
+    assert invoke("show", tmp_path / "x.jsonl")[0] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -233,12 +247,14 @@ def test_full_disk_keeps_the_other_output(good: Path, tmp_path: Path) -> None:
 def test_ctrl_c_and_a_polite_kill_save_what_was_done(
     slow: Path, tmp_path: Path, number: int, status: int
 ) -> None:
+    """The status is that of the signal, although a tensor failed before."""
     table = tmp_path / "x.csv"
     found = stopped(slow, tmp_path, number, table)
     assert found.returncode == status
     assert "Traceback" not in found.stderr
     assert "interrupted after" in found.stdout
     journal = ss.Scan.load(tmp_path / "x.jsonl")
+    assert [row["name"] for row in journal.failed] == ["bad"]
     assert "first" in [row["name"] for row in journal.analysed]
     assert not journal.complete
     assert ss.Scan.load(table).rows == journal.rows
@@ -256,7 +272,7 @@ def test_ctrl_c_ends_the_processes_too(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
-            while not (path.exists() and path.read_bytes().count(b"\n") >= 2):
+            while not (path.exists() and path.read_bytes().count(b"\n") >= 3):
                 assert process.poll() is None
                 time.sleep(0.02)
             if number == signal.SIGINT:
@@ -304,7 +320,7 @@ def test_a_hard_kill_leaves_a_journal(slow: Path, tmp_path: Path) -> None:
     assert found.returncode == -signal.SIGKILL
     journal = ss.Scan.load(tmp_path / "x.jsonl")
     assert "first" in [row["name"] for row in journal.analysed]
-    assert journal.expected == 4
+    assert journal.expected == 5
 
 
 # ----------------------------------------------------------------------------- missing extras
@@ -336,6 +352,17 @@ def test_without_its_extra_the_command_says_how_to_get_it(blocked: str) -> None:
     assert found.stderr == (
         f"sigmascope: the command line needs {blocked}: pip install 'sigmascope[cli]'\n"
     )
+
+
+def test_a_missing_extra_is_one_line_and_status_2(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    status, out, err = invoke("scan", good, "--out", tmp_path / "x.parquet", "--quiet")
+    assert (status, out) == (2, "")
+    assert err.startswith("sigmascope: ")
+    assert err.endswith("pip install 'sigmascope[table]'\n")
+    assert len(err.splitlines()) == 1
 
 
 def test_the_library_needs_numpy_alone() -> None:

@@ -98,6 +98,16 @@ def test_integers_without_a_partner(tmp_path: Path, dtype: str, expected: int) -
         )
 
 
+def test_an_unconverged_search_is_status_1(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    found, file = ss.compare(*folders, effort="exact"), tmp_path / "x.jsonl"
+    for converged in (True, False):
+        found[NAMES[0]]["converged"] = converged
+        found.save(file)
+        shown = CliRunner().invoke(app, ["show", str(file)])
+        assert shown.exit_code == (0 if converged else 1)
+        assert ("Did not converge" in shown.stdout) == (not converged)
+
+
 def test_json_is_rows_and_nothing_else(folders: tuple[Path, Path]) -> None:
     status, out, err = invoke(*folders, "--json", "--quiet", "-k", 3, "--seed", 7, "--threads", 1)
     assert (status, err) == (0, "")
