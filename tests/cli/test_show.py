@@ -102,6 +102,33 @@ def test_a_journal_that_a_kill_left_is_continued(models: list[Path], tmp_path: P
     assert rows == again
 
 
+def test_a_part_of_a_scan_is_continued_with_every_option(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"model.layers.{i}.self_attn.{x}_proj.weight" for i in range(2) for x in "qk"]
+    folder, file = tmp_path / "model", tmp_path / "x.jsonl"
+    for name in ("model.fp16.safetensors", "model.safetensors"):  # of other numbers each
+        written(folder, {name: weights(16, 16, rng, spikes=2) for name in names})
+        (folder / "model.safetensors").rename(folder / name)
+    config = {"num_attention_heads": 4, "num_key_value_heads": 4, "hidden_size": 16}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    options = ["--shard", "1/2", "--heads", "--variant", "fp16", "--effort", "exact", "-k", "3"]
+    options += ["--accuracy", "fast", "--tol", "1e-2", "--seed", "7", "--measures", "alpha_farms"]
+    options += ["--include", "*.0.*", "--exclude", "*[head 3]", "--vectors", str(tmp_path / "v")]
+    assert invoke("scan", folder, "-q", *options, "--out", file)[0] == 0
+    whole = ss.Scan.load(file).rows
+    assert len(whole) == 3
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(lines[:2]), encoding="utf-8")
+    status, text, _ = invoke("show", file)
+    assert status == 1
+    words = shlex.split(text.splitlines()[-1])
+    assert invoke(*words[words.index("scan") :], "-q")[::2] == (0, "")
+    rows = ss.Scan.load(file).rows
+    for row in (*rows, *whole):
+        row["seconds"] = None
+    assert rows == whole
+
+
 def benchmark() -> BackendComparison:
     timing = Timing([1e-3], {"tol": 1e-3}, [0.5, 0.6], [1.0, 1.0], [10**6], [1e-4], [float("inf")])
     entry = BackendResult("numpy", "numpy.linalg.svd", "2.0", "pip install numpy", timings=[timing])
