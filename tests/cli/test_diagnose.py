@@ -117,6 +117,41 @@ def test_every_kind_of_answer_as_json_and_as_a_page(folder: Path, reference: Pat
         assert page.read_text(encoding="utf-8") == html
 
 
+def test_the_level_that_is_asked_for_is_that_of_the_answer(folder: Path, reference: Path) -> None:
+    one, two = (saved(folder / f"{i}.jsonl", s, 70 + i) for i, s in enumerate((0.53, 0.56)))
+    series = [saved(folder / f"step{i}.jsonl", 0.5, 80 + i) for i in range(8)]
+    for asked in (
+        (one,),
+        (one, "--reference", reference),
+        (one, "--against", two),
+        (one, "--against", two, "--reference", reference),
+        series,
+    ):
+        status, text, errors = invoke("diagnose", *asked, "--alpha", 0.2, "--json")
+        assert status == 0, errors
+        assert json.loads(text)["alpha"] == 0.2
+    calibration = ss.Calibration.load(reference)
+    for alpha in (0.2, 0.001):
+        rate, level = calibration.error_rate(alpha), ("--alpha", alpha)
+        listed = (folder / "runs.toml", "--out", folder / "again.json", *level)
+        assert (
+            rate.to_dict().items() <= json.loads(invoke("calibrate", *listed, "--json")[1]).items()
+        )
+        for command in (("calibrate", *listed), ("show", reference, *level)):
+            assert rate.text() in " ".join(invoke(*command)[1].split())
+    assert calibration.error_rate(0.2).text() != calibration.error_rate(0.001).text()
+
+
+def test_the_increments_that_do_not_count_are_marked(folder: Path) -> None:
+    series = [saved(folder / f"step{i}.jsonl", 0.5, 80 + i) for i in range(8)]
+    record = json.loads(invoke("diagnose", *series, "--json")[1])
+    assert 0 < record["left_out"] < 8
+    lines = invoke("diagnose", *series)[1].splitlines()
+    for i, name in enumerate(record["names"]):
+        (line,) = (line for line in lines if line.startswith(f"{name} "))
+        assert line.rstrip().endswith("left out") == (i < record["left_out"])
+
+
 def test_what_excludes_each_other_is_refused(folder: Path, reference: Path) -> None:
     pair = saved(folder / "new.jsonl", 0.53, 77)
     for asked in (

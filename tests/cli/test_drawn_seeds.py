@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.checkpoints import write_file
 from tests.support.command_line import invoke
-from tests.support.scans import bits, model
+from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
 
@@ -21,6 +22,14 @@ DRAWN = re.compile(r"seed (\d+), drawn for this run \(--seed (\d+) repeats its n
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return model(tmp_path / "model", count=4)
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> list[Path]:
+    """Two models whose matrices have layers and roles."""
+    names = [f"h.{i}.mlp.up_proj.weight" for i in range(2)]
+    models = ([normal(name, 30, 20, seed=seed) for name in names] for seed in range(2))
+    return [write_file(tmp_path / f"{i}.safetensors", *model) for i, model in enumerate(models)]
 
 
 def stated(text: str) -> int:
@@ -65,14 +74,24 @@ def test_a_comparison_and_an_extraction_draw_one_too(folder: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("command", ["trajectory", "reference"])
-def test_a_series_scans_all_checkpoints_with_one_seed(command: str, folder: Path) -> None:
+def test_a_series_scans_all_checkpoints_with_one_seed(command: str, family: list[Path]) -> None:
     how = ("--measure", "stable_rank", "-q")
     steps = ("--step", 1, "--step", 2) if command == "trajectory" else ()
-    _, text, _ = invoke(command, folder, folder, *steps, *how)
+    _, text, _ = invoke(command, *family, *steps, *how)
     seed = stated(text)
-    _, given, error = invoke(command, folder, folder, *steps, *how, "--seed", seed)
+    _, given, error = invoke(command, *family, *steps, *how, "--seed", seed)
     assert error == ""
+    assert "stable_rank" in text
     assert given == text[: text.index("Checkpoints scanned with")]
+
+
+def test_a_model_is_placed_by_the_seed_of_its_family(family: list[Path]) -> None:
+    """With two, a part of their distance would be that of two random starts."""
+    model, other = family
+    status, text, error = invoke("reference", model, "--place", other, "--json", "-q")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert status == 0
+    assert {row[name] for row in rows for name in ("seed", "reference_seed")} == {stated(error)}
 
 
 @pytest.mark.parametrize("first", [("--seed", 7), ()])
