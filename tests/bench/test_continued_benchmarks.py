@@ -159,6 +159,18 @@ def test_the_command_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(json.loads(out.read_text())["entries"]) == 3
 
 
+@pytest.mark.parametrize("more", [[], ["--growth"]], ids=["comparison", "growth"])
+def test_the_matrices_of_the_command_are_made_from_its_seed(
+    more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Worker(monkeypatch)
+    for seed, options in ((0, []), (7, ["--seed", "7"])):
+        paths = ["--resume", str(tmp_path / f"{seed}.jsonl"), "--json", str(tmp_path / "x.json")]
+        done = CliRunner().invoke(app, [*OPTIONS, *more, *options, *paths, "--quiet"])
+        assert done.exit_code == 0, done.stderr
+        assert json.loads((tmp_path / "x.json").read_text())["seed"] == seed
+
+
 def test_a_file_of_something_else_stays_as_it_is(tmp_path: Path) -> None:
     for text in ('{"a": 1}\n', "[1]\n", "words\n"):
         (tmp_path / "x.jsonl").write_text(text)

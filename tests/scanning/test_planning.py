@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from tests.support import known_spectra as ks
 from tests.support.checkpoints import Stored, of_array, opened, write_file
+from tests.support.command_line import invoke
 from tests.support.screens import screen, shown
 from typer.testing import CliRunner
 
@@ -178,6 +179,8 @@ def test_what_cannot_be_read_is_planned_as_such(tmp_path: Path) -> None:
     planned = ss.plan_scan(checkpoint)
     assert list(planned.unreadable) == ["q"]
     assert [tensor.name for tensor in planned] == ["a"]
+    status, text, _ = invoke("scan", checkpoint.files[0], "--plan")
+    assert (status, "q: dtype F4 is not decoded" in text) == (1, True)
     with pytest.raises(ValueError, match="no tensor matches 'nothing'"):
         ss.plan_scan(tmp_path / "model.safetensors", include="nothing")
     checkpoint.files[0].write_bytes(b"another")

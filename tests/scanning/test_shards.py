@@ -167,7 +167,8 @@ def test_shards_and_merge_on_the_command_line(folder: Path, tmp_path: Path) -> N
     assert bits(ss.Scan.load(out)) == bits(ss.scan(folder, k=4))
     status, _, error = invoke("merge", paths[1])
     assert (status, error) == (2, "sigmascope: shards missing: 0/2\n")
-    assert invoke("merge", paths[1], "--partial", "--json")[0] == 1
+    for path in paths:  # one part has the NaN, and each lacks the other
+        assert invoke("merge", path, "--partial", "--json")[0] == 1
     for text in ("2", "a/b", "1/2/3", "-1/2"):
         status, _, error = invoke("scan", folder, f"--shard={text}")
         assert status == 2
