@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from inspect import Parameter, signature
 from typing import Any
 
 import pytest
@@ -14,7 +16,9 @@ from tests.support.command_line import invoke
 from typer.testing import CliRunner
 
 import sigmascope as ss
+from sigmascope.bench import BenchmarkPlan
 from sigmascope.cli.app import app
+from sigmascope.diagnosing import diagnose_increments
 
 GROUP: Any = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)
@@ -55,6 +59,57 @@ def test_the_help_of_a_scan_names_every_kind_of_input() -> None:
     folders = ("torch.distributed.checkpoint", "orbax", "LoRA", "Hugging Face Hub")
     for each in (*files, *folders, "hf://", "https://", "s3://", "gs://", "az://"):
         assert each in text, each
+
+
+CALLS: dict[str, tuple[Callable[..., Any], ...]] = {
+    "info": (ss.open_checkpoint,),
+    "scan": (ss.scan, ss.open_checkpoint),
+    "compare": (ss.compare, ss.open_checkpoint),
+    "extract": (ss.extract,),
+    "resize": (ss.resize,),
+    "merge": (ss.merge,),
+    "trajectory": (ss.trajectory,),
+    "reference": (ss.reference,),
+    "show": (ss.Calibration.error_rate,),
+    "calibrate": (ss.Calibration.error_rate,),
+    "diagnose": (ss.diagnose, diagnose_increments),
+    "bench": (BenchmarkPlan,),
+    "demo": (ss.scan,),
+}
+"""The calls of the library that each command makes."""
+
+RENAMED = {"memory": "memory_limit", "threads": "num_threads", "measure": "measures"}
+RENAMED |= {"step": "steps", "reference": "calibration"}
+
+DELIBERATE: dict[tuple[str, str], Any] = {
+    # a seed is drawn for files that may be those of strangers
+    **{(c, "seed"): None for c in ("scan", "compare", "extract", "trajectory", "reference")},
+    # None in a call is this mode, unless an open checkpoint has another
+    **{(c, "reading"): "buffered" for c in ("scan", "compare", "extract")},
+    # an option that is not repeated; the calls have the names
+    **{(c, "measure"): None for c in ("trajectory", "reference")},
+    ("demo", "effort"): "exact",  # of a small model
+}
+"""Defaults of commands that are not those of the calls."""
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_options_have_the_defaults_of_the_library(name: str) -> None:
+    compared = 0
+    for call in CALLS[name]:
+        parameters = signature(call).parameters
+        for option in GROUP.commands[name].params:
+            same = parameters.get(option.name) or parameters.get(RENAMED.get(option.name, ""))
+            if same is not None and same.default is not Parameter.empty:
+                expected = DELIBERATE.get((name, option.name), same.default)
+                assert option.default == expected, option.name
+                compared += 1
+    assert compared
+
+
+def test_benchmarks_have_the_accuracies_of_the_library() -> None:
+    (option,) = (o for o in GROUP.commands["bench"].params if o.name == "accuracy")
+    assert tuple(map(float, option.default.split(","))) == BenchmarkPlan().accuracies
 
 
 @pytest.mark.parametrize("option", ["-V", "--version"])
