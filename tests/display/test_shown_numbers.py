@@ -7,6 +7,7 @@ import io
 import math
 import re
 from decimal import Decimal
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from tests.support.changed import written
 from tests.support.made_rows import comparison_header, comparison_rows, scan_header, scan_rows
+from tests.support.tuned_models import CARRIED, base_model, tuned_model
 
 import sigmascope as ss
 from sigmascope import report
@@ -241,6 +244,47 @@ def test_every_number_of_the_tables_of_a_comparison_is_that_of_the_rows(layers: 
     assert pages.NO_ERROR in text
 
 
+def check_adapter(table: list[list[str]], rows: list[Row]) -> None:
+    """Errors are those of the rows, and the largest 2-norm is rounded up."""
+    names = {"remains": "remaining", "|dW - B A| / |dW|": "relative_error"}
+    names |= {"above noise": "mp_outliers"}
+    heads, *lines = table
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
+        cells = dict(zip(heads, line, strict=True))
+        assert cells["tensor"] == row["name"]
+        for head in names.keys() & cells.keys():
+            check(cells[head], row[names[head]], row[f"{names[head]}_error"])
+        most, bound = read(cells["2-norm at most"])[0], Decimal(row["spectral_bound"])
+        assert bound * (1 - Decimal("1e-11")) <= most <= bound * Decimal("1.01")
+
+
+@pytest.mark.parametrize("rank", [1, 3, "edge"])
+def test_every_number_of_an_adapter_is_that_of_its_row(rank: int | str, tmp_path: Path) -> None:
+    base = base_model()
+    models = [
+        written(tmp_path / name, model, "F32")
+        for name, model in (("base", base), ("tuned", tuned_model(base)))
+    ]
+    found = ss.extract(*models, tmp_path / "a", rank=rank)
+    text = printed(report.show_extraction, found)
+    assert [row["name"] for row in found.analysed] == CARRIED
+    check_adapter(cells(text, text.splitlines()[0]), found.analysed)
+    resized = ss.resize(tmp_path / "a", tmp_path / "b", rank=1)
+    rows = [
+        {
+            "name": each.name,
+            "remaining": each.remaining.value,
+            "remaining_error": each.remaining.error,
+            "relative_error": each.relative_error.value,
+            "relative_error_error": each.relative_error.error,
+            "spectral_bound": each.spectral_bound,
+        }
+        for each in resized
+    ]
+    check_adapter(cells(f"Resized\n{printed(report.show_resized, resized)}", "Resized"), rows)
+
+
 def check_median(text: str, rows: list[Row], step: int, value: str, error: str) -> None:
     middle, wide = median_with_error([(r[value], r[error]) for r in rows if r["step"] == step])
     assert wide is not None
@@ -278,3 +322,13 @@ def test_a_trajectory_and_a_reference_show_their_errors() -> None:
     placed = printed(report.show_series, known.place(runs[1]))
     assert "±" in placed
     assert re.search(r"\d\.\d\d \[\d\S*, \d\S*\]", placed)
+
+
+@pytest.mark.parametrize("count", [2, 6, 7, 20])
+def test_a_trajectory_shows_its_first_and_its_last_step(count: int) -> None:
+    rows = scan_rows(1, 1e-2)
+    run = ss.trajectory({10 * step: rows for step in range(count)}, measures="stable_rank")
+    (heads, *_) = cells(printed(report.show_trajectory, run), "Median over the n layers, by step")
+    steps = list(map(int, heads[4:]))
+    assert (steps[0], steps[-1], len(steps)) == (0, 10 * (count - 1), min(count, 6))
+    assert steps == sorted(set(steps))

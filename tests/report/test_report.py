@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.changed import written
 from tests.support.checkpoints import Stored, of_array, opened, write_file
+from tests.support.made_rows import comparison_rows, scan_rows
 from tests.support.screens import screen, shown
 
 import sigmascope as ss
@@ -149,6 +151,20 @@ def test_errors_are_shown(tmp_path: Path) -> None:
     report.show_scan(out, found)
     assert "±" in shown(out)
     assert "Least certain:" in shown(out)
+
+
+def test_changed_vectors_are_listed_from_the_largest_change(tmp_path: Path) -> None:
+    """First those that were zero, whose change has no relative size."""
+    vectors = {f"h.{i}.norm.weight": np.ones(8) for i in range(13)}
+    vectors["h.7.norm.weight"] = np.zeros(8)
+    changed = {name: v + 0.25 * (i + 1) for i, (name, v) in enumerate(vectors.items())}
+    models = [written(tmp_path / n, v, "F32") for n, v in (("a", vectors), ("b", changed))]
+    out = screen(160)
+    report.show_comparison(out, ss.compare(*models))
+    title = "Changed, without a spectrum: 13 of 13, the 12 largest"
+    lines = shown(out).split(f"{title}\n")[1].split("\n\n")[0].splitlines()[2:]
+    order = [7, *(i for i in range(12, -1, -1) if i != 7)]
+    assert [line.split()[0] for line in lines] == [f"h.{i}.norm.weight" for i in order[:12]]
 
 
 def test_info_groups_or_lists(tmp_path: Path) -> None:
@@ -300,6 +316,16 @@ def test_lines_for_logs(tmp_path: Path) -> None:
     assert lines[0].startswith("[1/21] model.embed_tokens.weight 40 x 12: sigma_1 ")
     assert any("[/red]: failed: the matrix holds 1 NaN" in line for line in lines)
     assert "\x1b" not in shown(out)
+
+
+@pytest.mark.parametrize("rows", [scan_rows(1), comparison_rows(1)], ids=["matrix", "pair"])
+@pytest.mark.parametrize("converged", [True, False])
+def test_a_line_says_what_did_not_converge(rows: list[dict[str, Any]], converged: bool) -> None:
+    out = screen(160)
+    done = next(row for row in rows if row["status"] == "analysed")
+    LineProgress(out)(event("row", 1.0, 100, 100, row=done | {"converged": converged}))
+    assert done["name"] in shown(out)
+    assert (", not converged, " in shown(out)) == (not converged)
 
 
 def test_live_line_leaves_nothing_behind(tmp_path: Path) -> None:
