@@ -18,8 +18,8 @@ from tests.support.command_line import COMMAND, invoke
 from tests.support.slow_scans import slow_model, stopped
 
 import sigmascope as ss
+from sigmascope.analysis.spectrum import analysed
 from sigmascope.cli.demo import DemoError
-from sigmascope.scanning.tasks import analysed
 
 
 def normal(name: str, *shape: int) -> Stored:
