@@ -145,6 +145,24 @@ def test_square_noise_has_no_lower_edge():
     assert "mp_lower_outliers" not in exact(sigma)
 
 
+def test_noise_has_a_clear_trap_in_one_matrix_of_a_hundred_at_most() -> None:
+    shape, clear = (30, 120), 0
+    for seed in range(400):
+        known = everything(ks.gaussian(*shape, seed=seed)[1])
+        traps = bulk.correlation_traps([known, known], shape)["correlation_traps"]
+        clear += traps.value - traps.error > 0
+    assert clear <= 11  # of 400 with probability 0.01 each: P(more) < 1e-3
+
+
+def test_the_error_of_traps_has_the_deviation_of_permutations() -> None:
+    shape = (60, 80)
+    noise = ks.gaussian(*shape, seed=1)[1]
+    few, many = everything(noise), everything(np.r_[9.0, 8.0, 7.0, 6.0, noise[4:]])
+    traps = bulk.correlation_traps([few, many], shape)["correlation_traps"]
+    assert traps.value == 2
+    assert traps.error >= np.std([0.0, 4.0], ddof=1)
+
+
 # ------------------------------------------------------------------------------- densities
 
 
@@ -274,6 +292,18 @@ def test_an_uncertain_edge_is_exceeded_by_twice_its_error():
         assert clear.value == count
 
 
+def test_errors_of_the_values_raise_the_threshold_of_noise() -> None:
+    """One value is 15 % above the edge; values off by a tenth of the median hide that."""
+    shape = (100, 100)
+    noise = ks.gaussian(*shape, seed=3)[1]
+    edge = Measure(2.0, 0.0, "spectrum")
+    sigma = np.r_[2.3, noise[1:]]
+    for error, count in ((0.0, 1), (0.1 * float(np.median(noise)), 0)):
+        known = everything(sigma, error)
+        clear = bulk.count_above_noise(known, edge, shape, sst.fro_norm(sigma))
+        assert clear.value == count
+
+
 # ------------------------------------------------------------------------------- distances
 
 
@@ -312,6 +342,19 @@ def test_wasserstein_of_densities_covers_that_of_the_values(seed):
     assert found.basis == "density"
     assert abs(found.value - truth.value) <= 2 * found.error
     assert found.error < 0.2 * found.value
+
+
+def test_the_error_of_a_distance_covers_that_of_its_quadrature() -> None:
+    """Densities that know every value leave no other error."""
+    A, sigma = ks.gaussian(50, 32, seed=8)
+    B, tau = ks.polynomial(50, 32, seed=9)
+    truth = sst.wasserstein(everything(sigma), everything(tau))
+    a, b = (
+        Known(32, values[:2], np.zeros(2), density_of(X, 8, 40))
+        for X, values in ((A, sigma), (B, tau))
+    )
+    found = sst.wasserstein(a, b)
+    assert abs(found.value - truth.value) <= found.error
 
 
 def test_randomized_distance_is_the_mean_and_says_how_far_permutations_are_apart():

@@ -100,6 +100,17 @@ def test_chunks_change_no_bit(
         assert cut[name] == pytest.approx(whole[name], rel=1e-13)
 
 
+def test_the_first_number_that_is_none_may_be_in_any_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elements, "CHUNK", 7)
+    for places in ([3], [10, 12], [20]):
+        x = np.ones(21)
+        x[places] = np.nan
+        row = ss.scan(write_file(tmp_path / "x.safetensors", stored("v", x, "F32")), **OPTIONS)["v"]
+        assert (row["first_nonfinite"], row["nan"]) == ([places[0]], len(places))
+
+
 def test_numbers_with_strides_are_read_in_order(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     base = torch.arange(24.0)

@@ -302,6 +302,15 @@ def test_no_angle_moves_by_more_than_a_subspace_does(seed: int, size: float) -> 
     assert change.max() <= pairs.angle_error(sine, 0.0) + 1e-12
 
 
+@pytest.mark.parametrize(("first", "second"), [(0.3, 0.2), (0.01, 0.5), (0.4, 0.4)])
+def test_errors_of_both_subspaces_add_to_that_of_an_angle(first: float, second: float) -> None:
+    """Two lines in a plane are turned away from each other."""
+    one, two = (np.array([[math.cos(x)], [math.sin(x)]]) for x in (0.5 + first, -second))
+    change = float(pairs.principal_angles(one, two)[0]) - 0.5
+    assert change == pytest.approx(first + second)
+    assert change <= pairs.angle_error(math.sin(first), math.sin(second)) + 1e-12
+
+
 def test_bf16_of_the_tests_is_that_of_ml_dtypes() -> None:
     x = np.random.default_rng(6).standard_normal(1000).astype(np.float32)
     assert np.array_equal(numbers(bf16(x)), x.astype(ml_dtypes.bfloat16).astype(np.float64))

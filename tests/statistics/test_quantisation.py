@@ -67,3 +67,5 @@ def test_without_noise_nothing_is_hurt() -> None:
     nothing = Profile(np.zeros(3), np.zeros(4))
     assert error_edge(nothing, 1.0) == 0
     assert hurt_directions(np.zeros(2), np.zeros(2), nothing) == []
+    errors, noise = np.array([0.0, 2.0]), np.array([0.0, 1.0])
+    assert hurt_directions(errors, noise, Profile.even((10_000, 100))) == [2]

@@ -38,6 +38,14 @@ def test_shift_share_and_scale_in_closed_form() -> None:
     assert_allclose(found["spectral_scale_spread"].value, sine, rtol=1e-14)
 
 
+def test_the_error_of_a_shift_holds_at_the_ends_of_both_values() -> None:
+    before, after = (Values(np.array([x]), np.array([0.1])) for x in (1.0, 3.0))
+    shift = updates.spectral_shift(before, after)
+    assert shift is not None
+    assert shift.value == 2
+    assert shift.error >= (3.1 - 0.9) / 0.9 - 2 - 1e-12
+
+
 def test_a_scaled_matrix_has_a_scale_and_no_spread() -> None:
     _, sigma = ks.llm(60, 40, seed=1)
     found = updates.spectral_scale(exactly(*sigma), exactly(*(1.25 * sigma)))
