@@ -11,6 +11,7 @@ from tests.support import known_spectra as ks
 
 import sigmascope as ss
 from sigmascope.spectra import Difference
+from sigmascope.spectra.estimate import Estimate
 
 NAMES = ("nuclear_norm", "effective_rank", "effective_rank_energy", "participation_ratio")
 
@@ -67,6 +68,28 @@ def test_few_probes_claim_no_more_than_the_sum() -> None:
     assert two.estimate is not None
     _, error = two.estimate.minus(one.estimate)
     assert error >= one.estimate.sampling + two.estimate.sampling
+
+
+def test_the_roundings_of_both_remain_in_a_difference() -> None:
+    one, two = (Estimate(5.0, 0.0, 0.0, 0.0, rounding, np.zeros(16)) for rounding in (1.0, 2.0))
+    assert one.minus(two) == two.minus(one) == (0.0, 3.0)
+
+
+@pytest.mark.parametrize("exponent", [-600, 600])
+def test_a_difference_is_scaled_with_its_matrices(exponent: int) -> None:
+    """Also where their squares leave the range of float64."""
+    A, _ = ks.spiked(120, 100)
+    both = A, A + 1e-3 * np.eye(120, 100)
+    ends = []
+    for e in (0, exponent):
+        one, two = (
+            ss.spectral_density(np.ldexp(x, e), passes=6, probes=16).nuclear_norm() for x in both
+        )
+        assert one.estimate is not None
+        assert two.estimate is not None
+        assert (one.estimate.value, one.estimate.error) == (one.value, one.error)
+        ends.append(np.ldexp(two.estimate.minus(one.estimate), -e))
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [1e-4, 1e-3])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .rule import Array
-from .units import scaled
+from .units import in_units, scaled
 
 # With fewer probes their sample variance is erratic.
 MANY_PROBES = 16
@@ -62,12 +62,13 @@ class Estimate:
         Errors that both have in common cancel: the noise of the probes, and the bias of the rules
         as far as the matrices are similar. The error is at most the sum of both errors.
         """
-        deviations = self.probes - other.probes
+        deviations, unit = in_units(self.probes - other.probes, 1)
         b = len(deviations)
         most = self.sampling + other.sampling
         sampling = most
         if b >= MANY_PROBES:
-            sampling = min(math.sqrt(float(np.var(deviations, ddof=1)) / (b - 2)), most)
+            sampling = math.sqrt(float(np.var(deviations, ddof=1)) / (b - 2))
+            sampling = min(scaled(sampling, unit), most)
         bias = _not_common(self.bias, other.bias) + _not_common(self.convergence, other.convergence)
         return self.value - other.value, sampling + bias + self.rounding + other.rounding
 
