@@ -341,6 +341,18 @@ def test_errors_hold_what_rounding_to_subnormal_numbers_adds(exponent: int) -> N
     assert any("subnormal" in note for note in found.notes) == (s[0] < NORMAL)
 
 
+@given(st.integers(-1074, -1060))
+@settings(max_examples=5, deadline=None)
+def test_residuals_hold_what_rounding_to_subnormal_numbers_adds(exponent: int) -> None:
+    B = times(integers((30, 20), 2), exponent)
+    found = ss.svds(B, 5, method="krylov")
+    unit = np.longdouble(2.0) ** exponent
+    A, s = (x.astype(np.longdouble) / unit for x in (B, found.s))
+    for matrix, left, right in ((A, found.U, found.Vt.T), (A.T, found.Vt.T, found.U)):
+        apart = matrix @ right.astype(np.longdouble) - s * left.astype(np.longdouble)
+        assert np.all(np.sqrt(np.sum(apart**2, axis=0)) * unit <= found.residuals)
+
+
 @given(st.floats(0.0, 1e3), st.floats(0.0, 1e3), st.integers(-1100, -1000))
 def test_a_bound_grows_by_the_rounding_of_its_value_and_its_own(
     error: float, value: float, exponent: int

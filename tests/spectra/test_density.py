@@ -128,6 +128,16 @@ def test_radau_removes_the_bias_of_gauss_on_a_hard_edge():
     assert abs(np.mean(both) - truth) < 0.5 * abs(np.mean(gauss) - truth)
 
 
+@pytest.mark.parametrize("probes", [3, 4, 8])
+def test_the_variance_over_probes_knows_of_two_fitted_variates(probes: int) -> None:
+    """A regression on two variates leaves two degrees of freedom less."""
+    A, _ = MATRICES["rectangular"]()
+    for seed in range(10):
+        found = density_of(A, probes, 4, seed).nuclear_norm().estimate
+        assert found is not None
+        assert found.sampling**2 >= 0.999 * np.var(found.probes, ddof=1) / (probes - 2)
+
+
 @pytest.mark.parametrize("name", MATRICES)
 def test_quantiles_and_cdf_cover_the_truth(name):
     A, sigma = MATRICES[name]()
@@ -183,6 +193,20 @@ def test_an_exhausted_space_leaves_no_error(family, block):
         assert density.energy_rank(q).error == 0
     assert_allclose(density.quantile(0.5).value, np.median(sigma), rtol=1e-6)
     assert density.count_above(sigma[5] * 0.999).value == np.sum(sigma > sigma[5] * 0.999)
+
+
+@pytest.mark.parametrize(("share", "error"), [(1e-6, 1), (0.5, 0), (1 - 1e-6, 1)])
+def test_an_energy_rank_is_in_doubt_where_a_share_is_nearly_reached(
+    share: float, error: int
+) -> None:
+    """Between what k - 1 values hold and what k hold: just above, in the middle, just below."""
+    A, sigma = known_spectra.gaussian(50, 32, seed=8)
+    density = density_of(A, 8, 40)
+    held = np.cumsum(sigma**2) / np.sum(sigma**2)
+    for k in (2, 5, 20):
+        q = (1 - share) * held[k - 2] + share * held[k - 1]
+        rank = density.energy_rank(float(q))
+        assert (rank.value, rank.error) == (k, error)
 
 
 @pytest.mark.parametrize("family", ["low_rank", "repeated_rows"])

@@ -105,6 +105,13 @@ def test_norms_ranks_and_entropy_in_closed_form() -> None:
     assert found["status"] == "success"
 
 
+@pytest.mark.parametrize(("least", "weak"), [(1e-3, None), (2e-3, 0)])
+def test_a_rank_is_weak_where_an_eigenvalue_is_small(least: float, weak: int | None) -> None:
+    """The threshold of 1e-6 is one of eigenvalues: the square of a singular value."""
+    found = columns(np.diag([1.0, 0.5, least]))
+    assert (found["rank_loss"], found["weak_rank_loss"]) == (0, weak)
+
+
 def test_nothing_is_printed_for_what_is_not_known() -> None:
     """Where weightwatcher prints -1, and calls that over-trained."""
     A = ks.llm(100, 80)[0]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +73,19 @@ def test_the_warning_names_three_matrices_and_its_caller() -> None:
     with pytest.warns(ss.FailedMatrixWarning, match=r"8 of 9 .*\[2\] \(.*and 5 more") as caught:
         ss.svdvals(x)
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [(2, "2 failed: 0, 1, 0."), (3, "3 failed: 0, 1, 2, 0."), (4, "4 failed: 0, 1, 2, ..., 0.")],
+    ids=["two", "three", "four"],
+)
+@pytest.mark.filterwarnings("ignore::sigmascope.FailedMatrixWarning")
+def test_the_representation_names_three_failures(bad: int, named: str) -> None:
+    x = np.ones((6, 3, 2))
+    x[:bad] = np.nan
+    found = dataclasses.replace(ss.svdvals(x), seconds=0.25)
+    assert named in repr(found)
 
 
 def test_what_has_not_converged_is_named_once() -> None:

@@ -260,6 +260,15 @@ def test_what_lies_among_the_largest_needs_no_density():
         known.quantiles([1.5])
 
 
+def test_no_quantile_exceeds_the_known_values_above_it() -> None:
+    """Whatever the density says, which here knows of values twice as large."""
+    A, sigma = ks.llm(120, 90, seed=2)
+    known = Known(90, 0.5 * sigma[:12], np.zeros(12), density_of(A, 8, 5))
+    found, _ = known.quantiles(np.linspace(0, 1, 90))  # a place each
+    assert np.array_equal(found[-12:], 0.5 * sigma[11::-1])
+    assert found[:-12].max() <= 0.5 * sigma[11]
+
+
 def test_an_exhausted_density_gives_exact_quantiles():
     A, sigma = ks.gaussian(50, 32, seed=8)
     known = Known(32, sigma[:2], np.zeros(2), density_of(A, 8, 40))
