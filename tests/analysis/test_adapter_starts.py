@@ -91,6 +91,17 @@ def test_rank_above_that_of_the_weight_is_cut_down() -> None:
     assert found.weighted.value < 1e-6 * (found.weighted_norm or 0.0)
 
 
+def test_the_weighted_error_holds_what_rounding_hides_of_the_weight() -> None:
+    """An eigenvalue of 1e-16, which rounding may have left, multiplies norms by 1e-8."""
+    W = ks.gaussian(50, 40)[0]
+    S = np.append(np.ones(39), 1e-16)
+    found = ss.low_rank(W, 39, weight=np.diag(S))
+    rest = np.linalg.norm((W - dense(found.factors)) * np.sqrt(S))
+    assert found.weighted is not None
+    assert rest > 1e-9
+    assert abs(rest - found.weighted.value) <= found.weighted.error < 1e-5
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -91,6 +91,9 @@ def test_measures_without_meaning_are_absent() -> None:
     for name in ("alpha", "alpha_hill", "mp_edge", "mp_outliers", "mp_softrank", "condition"):
         assert name not in found
     assert found.moments is None
+    most = LowRank(thin(60, 40), thin(40, 50)).spectrum()  # with a median above 0
+    for measures in (found.measures, most.measures):
+        assert not [name for name in measures if name.startswith("shoulder_")]
     full = LowRank(thin(60, 50), thin(50, 50)).spectrum()  # of full rank it has them all
     assert {"shoulder_286", "condition", "alpha"} <= set(full.measures)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any
 
@@ -50,15 +51,33 @@ def test_error_of_a_fixed_rank(shape: tuple[int, int], dtype: Any, k: int) -> No
     assert found.remaining.value <= optimal * (1 + 1e-6) + 1e-12
 
 
-def test_a_search_that_stops_early_has_a_right_error() -> None:
+@pytest.mark.parametrize(
+    ("max_passes", "evidence"),
+    [
+        (3, "the Frobenius norm of what remains"),
+        (20, "value 21 of the search with its error, plus twice the residuals"),
+    ],
+)
+def test_a_search_that_stops_early_has_a_right_error(max_passes: int, evidence: str) -> None:
     A = np.random.default_rng(0).standard_normal((900, 800))
     with pytest.warns(ss.ConvergenceWarning, match="another product of rank 20 may be nearer"):
-        found = ss.low_rank(A, 20, tol=1e-9, max_passes=3)
+        found = ss.low_rank(A, 20, tol=1e-9, max_passes=max_passes)
+    with pytest.warns(ss.ConvergenceWarning):
+        search = ss.svds(A, 21, tol=1e-9, max_passes=max_passes)
+    assert found.spectral_evidence == evidence
+    bound = search.s[20] + search.errors[20] + 2 * np.linalg.norm(search.residuals)
+    bound = min(bound, found.remaining.value + found.remaining.error)
+    assert bound <= found.spectral_bound <= bound * (1 + 1e-9)
     rest = A - product(found)
     assert not found.converged
     assert abs(np.linalg.norm(rest) - found.remaining.value) <= found.remaining.error
     assert np.linalg.norm(rest, 2) <= found.spectral_bound
     assert found.remaining.error < 1e-6 * found.remaining.value
+
+
+def test_the_tolerance_is_that_of_a_search_unless_it_is_given() -> None:
+    low_rank, svds = (inspect.signature(call).parameters["tol"] for call in (ss.low_rank, ss.svds))
+    assert low_rank.default == svds.default == 1e-4
 
 
 def test_a_tiny_remainder_is_measured_or_its_error_says_so() -> None:
@@ -116,6 +135,17 @@ def test_rank_above_the_noise_edge() -> None:
     assert found.outliers is not None
     assert found.outliers.value == found.rank
     assert found.spectral_bound < 2 * found.edge.value
+    assert found.passes == ss.spectrum(A).passes + ss.low_rank(A, found.rank).passes
+
+
+def test_the_seed_decides_where_the_edge_of_a_density_is() -> None:
+    A = ks.planted(500, 700)[0].astype(np.float32)
+    options: dict[str, Any] = {"memory_limit": "1.5 MB", "num_threads": 1}  # not of every value
+    zero, one = (ss.low_rank(A, "edge", seed=seed, **options).edge for seed in (0, 1))
+    assert zero is not None
+    assert zero.basis == "density"
+    assert zero != one
+    assert [zero, one] == [ss.spectrum(A, seed=i, **options)["mp_edge"] for i in (0, 1)]
 
 
 def test_edge_of_a_matrix_without_noise_counts_what_is_above_rounding() -> None:

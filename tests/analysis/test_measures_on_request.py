@@ -304,6 +304,13 @@ def test_a_plan_knows_their_time_and_memory(model: Path) -> None:
     assert more.options["measures"] == list(REQUESTED)
 
 
+@pytest.mark.parametrize("effort", ["density", "exact"])
+def test_a_plan_holds_the_entries_in_random_order_while_they_are_analysed(effort: str) -> None:
+    model = {"w": np.zeros((3000, 3000), np.float32)}
+    plain, more = (ss.plan_scan(model, effort=effort, measures=m)["w"] for m in ((), RANDOM))
+    assert more.peak_bytes >= plain.peak_bytes + model["w"].nbytes
+
+
 def test_on_the_command_line(model: Path) -> None:
     call = ["scan", str(model), "--json", "-q", "--measures", FARMS, "--measures", RANDOM]
     found = CliRunner().invoke(app, call)

@@ -192,6 +192,23 @@ def test_a_basis_that_grows_lets_go_of_the_file(tmp_path: Path) -> None:
     assert again.top.tobytes() == wanted.top.tobytes()
 
 
+@pytest.mark.parametrize("kilobytes", [600, 800, 1000, 1200, 1600, 4000])
+def test_what_others_hold_refuses_a_call_or_changes_nothing(kilobytes: int) -> None:
+    """Every value takes the place of a density here, and more memory than it."""
+    A = ks.gaussian(400, 400)[0].astype(np.float32)
+    call: dict[str, Any] = {"k": 8, "memory_limit": "16 MiB", "num_threads": 1}
+    alone = ss.spectrum(A, **call)
+    assert "every value, cheaper here than effort 'density'" in alone.notes
+    try:
+        beside = unwrap(ss.spectrum)(A, **call, reserved=2**24 - 1000 * kilobytes)
+    except ss.MemoryLimitError:
+        assert kilobytes < 1600
+    else:
+        assert kilobytes > 1200
+        assert beside.method == alone.method
+        assert beside.measures == alone.measures
+
+
 def test_no_row_is_refused_for_what_is_read_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

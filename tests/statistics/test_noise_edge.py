@@ -140,6 +140,17 @@ def test_values_far_above_a_noise_that_is_not_resolved_are_counted():
     assert "8 values far above a remainder" in near.notes[0]
 
 
+def test_directions_far_above_even_noise_are_among_the_outliers() -> None:
+    """Ten decades apart, so that the noise is seen without them alone."""
+    rng = np.random.default_rng(48)
+    A = rng.standard_normal((200, 8)) @ rng.standard_normal((8, 240))
+    near = ss.low_rank(A + 1e-10 * rng.standard_normal(A.shape), "edge")
+    assert (near.rank, near.met) == (8, True)
+    assert "8 values far above a remainder" in near.notes[0]
+    assert near.outliers is not None
+    assert 8 <= near.outliers.value <= 8 + 4  # noise may exceed its edge
+
+
 def test_large_rows_columns_and_entries_do_not_count_as_directions():
     rng = np.random.default_rng(47)
     for change in ("row", "column", "entry"):
