@@ -83,6 +83,7 @@ def test_scale(family: str, m: int, n: int, seed: int, c: float) -> None:
         np.testing.assert_allclose(b, c * a, rtol=1e-6, atol=1e-6 * c * before.top[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llm", "spiked", "polynomial"])
 def test_scale_and_transpose_on_a_device(family: str, device: str) -> None:
     A = matrices(family, 60, 40, 7)

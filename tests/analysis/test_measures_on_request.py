@@ -334,6 +334,7 @@ assert all(row[name] is not None for name in {measures!r}), row
 """
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(
     ("shape", "dtype", "effort", "limit"),

@@ -15,6 +15,8 @@ import sigmascope as ss
 from sigmascope.cli.demo import DemoError, fetch
 from sigmascope.spectra import statistics
 
+pytestmark = pytest.mark.slow
+
 MATRICES = 40
 ESTIMATES = ("nuclear_norm", "effective_rank", "effective_rank_energy", "participation_ratio")
 

@@ -46,6 +46,7 @@ def printed(show: object, found: object, width: int = 140) -> str:
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_every_backend_reaches_its_accuracies(found: BackendComparison) -> None:
     assert found.accuracies == [1e-1, 1e-3, 1e-15]
     assert (found.shape, found.dtype, found.checked_on_another_matrix) == (

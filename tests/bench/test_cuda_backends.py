@@ -25,6 +25,8 @@ from sigmascope.bench.cuda import cusolver, libraries
 from sigmascope.bench.solvers import Source
 from sigmascope.bench.worker import BackendTask, capture_call, probe
 
+pytestmark = pytest.mark.slow
+
 K = 6
 ON_DEVICE = [backend for backend in BACKENDS if backend.library is not None]
 BY_CUPY = [b.name for b in ON_DEVICE if b.library in (libraries.CUPY, libraries.CUML)]

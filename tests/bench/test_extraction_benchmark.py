@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from tests.support.sources import ROOT
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 

@@ -25,6 +25,8 @@ from benchmarks.regimes.train import model_of
 
 from sigmascope.diagnosing import Calibration, diagnose
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 from tests.support.html_pages import Open
 
+pytestmark = pytest.mark.slow
+
 KINDS = ["scan", "comparison", "evil", "empty"]
 
 

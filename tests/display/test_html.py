@@ -230,6 +230,7 @@ def test_the_data_of_a_page_are_the_rows() -> None:
     assert ranks[-1] == 32
 
 
+@pytest.mark.slow
 def test_723_tensors_stay_under_five_megabytes() -> None:
     rows = comparison_rows(103)
     assert len(rows) == 724

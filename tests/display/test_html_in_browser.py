@@ -25,6 +25,8 @@ from sigmascope._display.html import payload as payloads
 from sigmascope._display.html.payload import compact, compact_error
 from sigmascope._display.text import short, with_error
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 

@@ -72,6 +72,7 @@ def check(
     assert used <= planned.peak_bytes, f"{used / MIB:.0f} of {planned.peak_bytes / MIB:.0f} MiB"
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(
     ("threads", "reading"), [(1, "buffered"), (2, "buffered"), (5, "buffered"), (2, "uncached")]
@@ -86,6 +87,7 @@ def test_a_matrix_ten_times_the_limit(
     check(path, imported, threads=threads, reading=reading, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize("limit", [64 * MIB, 128 * MIB, 512 * MIB])
 @pytest.mark.parametrize("dtype", ["F32", "BF16"])
@@ -97,6 +99,7 @@ def test_a_wide_matrix_read_again_and_held(
     check(path, imported, limit=limit, effort=effort, ran=effort, k=24)
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(
     ("shape", "dtype", "limit"),
@@ -114,6 +117,7 @@ def test_every_value(
     check(path, imported, limit=limit * MIB, effort="exact", ran="exact", k=8)
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(
     ("call", "arguments", "need"),
@@ -143,6 +147,7 @@ def test_other_calls(
         assert need(reading).plus(held).peak <= 4 * max(used, OVERHEAD)
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(("limit", "method"), [(400, "Gram matrix"), (800, "full decomposition")])
 def test_a_decomposition_of_the_matrix_itself(
@@ -187,6 +192,7 @@ assert all(row["status"] == "analysed" for row in found.rows), found.rows[0]["re
 """
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize("effort", ["top", "density"])
 @pytest.mark.parametrize("limit", [75, 145, 315])
@@ -210,6 +216,7 @@ def test_comparisons_stay_within_the_limit(
     assert used <= limit * MIB, f"{used / MIB:.0f} of {limit} MiB"
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize("effort", ["top", "density"])
 @pytest.mark.parametrize("limit", [160, 600])

@@ -50,6 +50,7 @@ print(json.dumps(seen))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(
     ("shape", "dtype", "k"),

@@ -54,7 +54,7 @@ for call in calls:
         assert sys.argv[2] == "with NaN"
 """
 
-pytestmark = pytest.mark.unsanitized  # whose frames are larger
+pytestmark = [pytest.mark.unsanitized, pytest.mark.slow]  # whose frames are larger
 
 DTYPES = ("f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2")
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import known_spectra as ks
 from tests.support.calls import CALLS, EVERY, Call
+from tests.support.coverings import grid
 from tests.support.executors import Shuffling
 from tests.support.spread_matrices import SHAPES, in_file, numbers
 from tests.support.streams import bits as sketch_bits
@@ -64,8 +65,7 @@ def test_blocks_are_fixed_by_the_shape_and_neither_many_nor_thin(m: int, n: int)
 # ------------------------------------------------------------------------------------- the bits
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("call", EVERY.values(), ids=EVERY)
+@grid(call=EVERY, shape=SHAPES)
 @pytest.mark.unsanitized
 def test_no_bit_depends_on_the_workers(
     call: Call, shape: tuple[int, int], tmp_path: Path, processes: dict[int, Executor]

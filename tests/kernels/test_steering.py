@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
 
 import sigmascope as ss
 from sigmascope import _core
@@ -320,12 +321,15 @@ def test_residuals_out_of_its_reach_are_not_steered_for() -> None:
 
 
 @pytest.mark.skipif(TILES, reason="with AMX tiles all steps are of parts of bf16")
-@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
-@pytest.mark.parametrize("name", ["llm", "polynomial", "spiked"])
-@pytest.mark.parametrize(("k", "block"), [(12, 16), (40, 8), (40, 16)])
+@grid(
+    k_and_block=[(12, 16), (40, 8), (40, 16)],
+    name=["llm", "polynomial", "spiked"],
+    dtype=[np.float32, ml_dtypes.bfloat16],
+)
 @pytest.mark.unsanitized
-def test_late_steps_lose_nothing(dtype: Any, name: str, k: int, block: int) -> None:
+def test_late_steps_lose_nothing(dtype: Any, name: str, k_and_block: tuple[int, int]) -> None:
     """Rounded once little is left to find: the same answer, at most one pass later than float32."""
+    k, block = k_and_block
     A = getattr(ks, name)(900, 800)[0].astype(dtype)
     sigma = np.linalg.svd(A.astype(np.float64), compute_uv=False)
     rounded = []

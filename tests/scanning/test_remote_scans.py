@@ -27,6 +27,8 @@ import sigmascope as ss
 from sigmascope.matrices import byte_source
 from sigmascope.scanning import ScanInterrupted, tasks
 
+pytestmark = pytest.mark.slow
+
 HOW: dict[str, Any] = {"effort": "top", "k": 2, "num_threads": 2, "memory_limit": "1GiB"}
 SECRET = "s3cr3t"
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from tests.support.coverings import grid
 from tests.support.moments import ADVERSARIES, adversary, check
 
 import sigmascope as ss
@@ -58,8 +59,7 @@ def test_a_large_mean_costs_no_digits() -> None:
     assert seen.kurtosis == pytest.approx(stats.kurtosis(exact, axis=None, fisher=False), rel=1e-9)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (7, 31), (131, 4099), (5, 9001)])
-@pytest.mark.parametrize("name", ADVERSARIES)
+@grid(name=ADVERSARIES, shape=[(1, 1), (7, 31), (131, 4099), (5, 9001)])
 @pytest.mark.unsanitized
 def test_adversaries(name: str, shape: tuple[int, int]) -> None:
     """Stored in any format; what is stored is exact, so the mean alone costs a digit or two."""

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.coverings import grid
 from tests.support.executors import Shuffling
 
 import sigmascope as ss
@@ -76,9 +77,11 @@ FINDERS: dict[str, Callable[..., float]] = {
 }
 
 
-@pytest.mark.parametrize("finder", FINDERS)
-@pytest.mark.parametrize("dtype", NUMBERS)
-@pytest.mark.parametrize("known", ["gaussian of the seed", "start of a similar matrix"])
+@grid(
+    finder=list(FINDERS),
+    dtype=list(NUMBERS),
+    known=["gaussian of the seed", "start of a similar matrix"],
+)
 @pytest.mark.unsanitized
 def test_a_hidden_direction_is_found(finder: str, dtype: str, known: str, device: str) -> None:
     """By whoever knows what the seed alone begins with, or another matrix much like it."""

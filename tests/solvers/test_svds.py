@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
 from tests.support.cuda_module import seeds
 
 import sigmascope as ss
@@ -195,9 +196,7 @@ def check_answer(problem: Problem, device: str) -> None:
         assert np.max(np.abs(result.s - sigma[:k])) <= options["tol"] * sigma[0] + floor  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("vectors", [False, True])
-@pytest.mark.parametrize("precision", ["mixed", "split", "float32"])
-@pytest.mark.parametrize("block", [3, 4, 8, 16, 24])
+@grid(block=[3, 4, 8, 16, 24], precision=["mixed", "split", "float32"], vectors=[False, True])
 @pytest.mark.unsanitized
 def test_crowds_hide_no_error(block: int, precision: str, vectors: bool, device: str) -> None:
     """Values closer than a loose search resolves, more than it holds, share its Ritz vectors."""

@@ -71,6 +71,7 @@ def by_divide_and_conquer(A: Array) -> Array:
     return np.linalg.svd(A)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12])
 @pytest.mark.parametrize(("n", "rank"), [(150, 150), (150, 75), (1100, 1100), (1100, 550)])
 @pytest.mark.unsanitized
@@ -164,6 +165,7 @@ def test_fast_values_are_within_their_errors(case: Callable[[int], ks.Case], dty
     assert result.floor <= 2e-3 * exact[0]
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 def test_fast_values_of_many_graded_matrices_are_within_their_errors() -> None:
     """Some of them fall back to float64: a few columns with all of the norm, or parallel ones."""
@@ -187,6 +189,7 @@ def gram(A: Array) -> Array:
     return np.asarray(wide.T @ wide)
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize("dtype", [BF16, np.float32])
 def test_fast_eigenvalues_are_within_their_errors_where_they_are_taken(dtype: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from tests.support import known_spectra
+from tests.support.coverings import grid
 from tests.support.reference import block_krylov
 
 from sigmascope.spectra import Density
@@ -94,9 +95,9 @@ def runs(name, block, steps):
     return truth, found
 
 
-@pytest.mark.parametrize("name", MATRICES)
-@pytest.mark.parametrize(("block", "steps"), SETTINGS)
-def test_errors_cover_the_truth(name, block, steps):
+@grid(name=list(MATRICES), setting=SETTINGS)
+def test_errors_cover_the_truth(name, setting):
+    block, steps = setting
     truth, found = runs(name, block, steps)
     everywhere = set(truth).intersection(*found) - {"fro_norm"}  # an edge is not in every run
     assert everywhere >= set(found[0]) - {"fro_norm", *EDGE_MEASURES}

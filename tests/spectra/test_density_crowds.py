@@ -14,6 +14,7 @@ import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
 from tests.support.cuda_module import seeds
 
 import sigmascope as ss
@@ -98,8 +99,7 @@ def hadamard(order: int) -> Array:
     return H
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("family", CROWDS)
+@grid(family=list(CROWDS), dtype=[np.float32, np.float64])
 def test_errors_hold_where_values_crowd(family: str, dtype: type[np.floating], device: str) -> None:
     ratios = []
     for seed in seeds(device, 80):

@@ -13,7 +13,7 @@ from tests.support.device_arrays import Interface, Versioned, library
 
 import sigmascope as ss
 
-pytestmark = pytest.mark.unsanitized
+pytestmark = [pytest.mark.unsanitized, pytest.mark.slow]
 
 X = np.random.default_rng(3).standard_normal((3, 12, 8)).astype(np.float32)
 

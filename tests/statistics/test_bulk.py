@@ -87,6 +87,7 @@ def test_nothing_above_the_edge_has_rank_zero():
     assert found["mp_outliers"].error == found["effective_rank_above_edge"].error == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(200, 200), (400, 200), (300, 900)])
 def test_noise_alone_has_no_significant_outlier(shape):
     """mp_outliers - error counts what exceeds noise at 1 %: in 100 matrices, none or a few."""
@@ -121,6 +122,7 @@ def test_the_error_sees_that_outliers_lift_the_edge():
     assert found.value - found.error <= 80 <= found.value + found.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(200, 800), (900, 300)])
 def test_noise_alone_has_no_significant_value_below_its_edge(shape):
     significant = []

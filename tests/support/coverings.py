@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,19 +15,25 @@ def covering(sizes: Sequence[int], strength: int) -> list[tuple[int, ...]]:
     """Choose rows so that any `strength` factors take every combination of their values.
 
     The rows are chosen greedily from the whole product: each one adds the most combinations that no
-    earlier row has, and the first of several such rows is taken (Cohen et al. 1997).
+    earlier row has; of several such rows, the one whose values are in the fewest rows so far, and
+    then the first one, is taken (after Cohen et al. 1997).
     """
     groups = list(itertools.combinations(range(len(sizes)), min(strength, len(sizes))))
+    uses: Counter[tuple[int, int]] = Counter()
 
     def combinations_of(row: tuple[int, ...]) -> set[tuple[Any, ...]]:
         return {(group, tuple(row[i] for i in group)) for group in groups}
+
+    def worth(row: tuple[int, ...]) -> tuple[int, int]:
+        return len(combinations_of(row) & missing), -sum(uses[value] for value in enumerate(row))
 
     product = list(itertools.product(*map(range, sizes)))
     missing = set().union(*map(combinations_of, product))
     rows: list[tuple[int, ...]] = []
     while missing:
-        best = max(product, key=lambda row: len(combinations_of(row) & missing))
+        best = max(product, key=worth)
         rows.append(best)
+        uses.update(enumerate(best))
         missing -= combinations_of(best)
     return rows
 

@@ -24,7 +24,13 @@ def test_any_factors_take_every_combination(sizes: list[int], strength: int) -> 
 def test_a_covering_is_much_smaller_than_the_product() -> None:
     assert len(covering([5, 3, 2], 1)) == 5
     assert 15 <= len(covering([5, 3, 2], 2)) <= 17
-    assert 9 <= len(covering([3, 3, 3, 3], 2)) <= 12  # of 81
+    assert 9 <= len(covering([3, 3, 3, 3], 2)) <= 15  # of 81
+
+
+def test_values_are_in_equally_many_rows() -> None:
+    rows = covering([12, 4], 1)
+    assert len(rows) == 12
+    assert all(sum(row[1] == value for row in rows) == 3 for value in range(4))
 
 
 def test_a_grid_has_every_case_and_marks_the_rest_slow() -> None:
