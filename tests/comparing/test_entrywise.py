@@ -200,6 +200,23 @@ def test_rounding_alone_is_not_called_a_change(tmp_path: Path) -> None:
             )
 
 
+def test_an_unfinished_comparison_says_nothing_of_the_whole(tmp_path: Path) -> None:
+    x = np.random.default_rng(2).standard_normal(400).astype(np.float32)
+    found = compared(tmp_path, [of_array("v", "F32", x)], [stored("v", x)])
+    found.save(tmp_path / "run.jsonl")
+    header, row = (tmp_path / "run.jsonl").read_bytes().splitlines(keepends=True)
+    members = {**json.loads(header), "expected": found.expected + 3}
+    members.pop("checksum", None)
+    (tmp_path / "run.jsonl").write_bytes(sealed_line(members) + row)
+    part = ss.Comparison.load(tmp_path / "run.jsonl")
+    assert found.verdict.complete
+    assert not part.verdict.complete
+    assert str(part.verdict) == (
+        "No tensor of 1 changed by more than rounding: what was compared is not distinguishable. "
+        "Not finished: 3 rows to come."
+    )
+
+
 def test_second_names_are_compared_where_only_one_model_has_them(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     w, v = torch.arange(12.0).reshape(4, 3), torch.arange(5.0)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.made_rows import columns_of
 
+import sigmascope as ss
 from sigmascope._display import glossary
 from sigmascope._display.curves import (
     curve_of,
@@ -122,6 +123,29 @@ def test_every_measure_is_explained() -> None:
     for entry in [*glossary.MEASURES.values(), *glossary.PAIR.values()]:
         assert entry.meaning.endswith(".")
         assert len(entry.meaning) < 160
+
+
+def test_units_say_how_a_measure_grows_with_its_matrix() -> None:
+    """A twofold matrix has twofold σ and fourfold λ; what has no unit stays as it is."""
+    rng = np.random.default_rng(0)
+    one = rng.standard_normal((60, 40))
+    one[0, 0] += 30.0
+    two = 1.01 * one + 0.01 * rng.standard_normal(one.shape)
+    models = [{"once": a, "twice": 2 * a} for a in (one, two)]
+    asked = ["alpha_farms", "randomized_distance", "correlation_traps"]
+    scan = ss.scan(models[0], effort="exact", k=10, measures=asked)
+    pair = ss.compare(*models, effort="exact", k=10)
+    unlike = "alpha_weighted", "log_alpha_norm"  # they have logarithms of λ
+    seen = set()
+    for table in (scan, pair):
+        for column in glossary.measured(table.rows):
+            seen.add(column)
+            if column.endswith(unlike) or column.startswith("change_"):  # small differences
+                continue
+            factor = {"": 1, "σ": 2, "λ": 4}[glossary.entry(column).unit]
+            once, twice = (table[name][column] for name in models[0])
+            assert twice == pytest.approx(factor * once, rel=1e-9), column
+    assert set(glossary.MEASURES) - seen == {"abs_max"}, "vectors alone have this one"
 
 
 def test_sides_of_a_pair_are_told_apart() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tests.support import adapted_model
 from tests.support.changed import written
+from tests.support.html_pages import EVIL, Tags
 from tests.support.made_rows import (
     ODD,
     comparison_header,
@@ -195,3 +196,36 @@ def test_increments_and_pairs_of_models_are_explained() -> None:
     assert sentences_of(diagnosed.page(run))[1] == "The spread changed after a.1 to b."
     pair = common | {"kind": "paired", "reasons": ["a is narrower than b."], "calibrated": None}
     assert "two models of one base" in sentences_of(diagnosed.page(pair))[0]
+
+
+GUARDS = [{"name": EVIL, "outcome": "passed", "text": EVIL}]
+EVERYWHERE: dict[str, dict[str, Any]] = {
+    "diagnosis": record_of("narrow")
+    | {
+        "name": EVIL,
+        "guards": GUARDS,
+        "limits": [EVIL],
+        "places": [{"text": EVIL, "value": -1.0, "narrow": [], "broad": [], "others": []}],
+        "judgement": {"position": 0.2, "interval": [0.0, 0.4]},
+    },
+    "increments": {"text": f"{EVIL} More.", "left_out": 0, "spreads": [-1.0, -0.9]},
+    "paired": {"calibrated": {"guards": GUARDS}},
+}
+"""Records with markup at every place of a text."""
+
+
+@pytest.mark.parametrize("kind", EVERYWHERE)
+def test_names_from_files_are_text_on_the_page_of_a_diagnosis(kind: str) -> None:
+    record = {"kind": kind, "matrices": 6, "blocks": 3, "version": 1, "alpha": 0.05}
+    record |= EVERYWHERE[kind] | {"reasons": [EVIL], "names": [EVIL, EVIL]}
+    pages = [diagnosed.page(record)]
+    if kind == "diagnosis":
+        rows = comparison_rows(2)
+        pages.append(page(comparison_header(rows), rows, record))
+    for text in pages:
+        tags = Tags()
+        tags.feed(text)
+        assert "img" not in {tag for tag, _ in tags.tags}
+        assert not [a for _, attributes in tags.tags for a in attributes if a.startswith("on")]
+        assert "onerror='window.evil=1'" in tags.text
+        assert tags.dangling() == set()

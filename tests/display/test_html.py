@@ -9,7 +9,6 @@ import json
 import math
 import re
 from html import escape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.checkpoints import of_array, write_file
+from tests.support.html_pages import Tags
 from tests.support.made_rows import (
     ODD,
     comparison_header,
@@ -73,6 +73,8 @@ def test_interval_of_a_median_is_that_of_order_statistics() -> None:
     assert (found.value, found.low, found.high) == (5.5, 2, 9)  # 97.9 %; 3 to 8 has 89.1 %
     assert (middle([3.0, 1.0, 2.0]).low, middle([3.0, 1.0, 2.0]).high) == (1.0, 3.0)
     assert middle([1.0] * 6, [0.5] * 6).low == 0.0
+    few = middle([3.0, 1.0, 2.0], [0.1, 0.5, 0.2])
+    assert (few.low, few.high) == (0.0, 3.2), "two errors beyond the ends"
 
 
 @pytest.mark.parametrize("count", [6, 9, 25, 200, 1500])
@@ -128,8 +130,11 @@ def test_an_unfinished_scan_says_so() -> None:
 
 def test_what_did_not_converge_is_named() -> None:
     rows = scan_rows(3)
+    assert "All reached the tolerance" in said(rows)["Analysed"]
     rows[1]["converged"] = False
-    assert rows[1]["name"] in said(rows)["Not converged"]
+    found = said(rows)
+    assert rows[1]["name"] in found["Not converged"]
+    assert "All reached" not in found["Analysed"]
 
 
 def test_a_comparison_says_where_how_much_and_in_what_shape() -> None:
@@ -230,6 +235,31 @@ def test_the_data_of_a_page_are_the_rows() -> None:
     assert ranks[-1] == 32
 
 
+def test_angles_and_their_errors_are_degrees_in_a_page() -> None:
+    rows = [row for row in comparison_rows(2) if row["status"] == "analysed"]
+    for row, curves in zip(rows, data_of(comparison_page(rows))["curves"], strict=True):
+        for name in payloads.ANGLES:
+            count, places, degrees, error = curves[name]
+            assert (count, places[0], places[-1]) == (len(row[name]), 1, count)
+            expected = np.degrees(row[name])[np.array(places) - 1]
+            assert error == pytest.approx(np.degrees(row[f"{name}_error"]), rel=1e-3)
+            assert degrees == pytest.approx(expected.tolist(), abs=error / 20)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_buttons_of_findings_open_the_matrix_that_they_name(pairs: bool) -> None:
+    """They count the analysed matrices, as the numbers of the page do."""
+    rows = comparison_rows(8)[::-1] if pairs else scan_rows(8)
+    rows[10]["converged"] = rows[30]["converged"] = False
+    text = comparison_page(rows) if pairs else scan_page(rows)
+    names = data_of(text)["matrices"]["name"]
+    buttons = re.findall(
+        r"<button type='button' class='go' data-row='(\d+)'>([^<]*)</button>", text
+    )
+    assert {rows[10]["name"], rows[30]["name"]} <= {name for _, name in buttons}
+    assert [names[int(place)] for place, _ in buttons] == [name for _, name in buttons]
+
+
 @pytest.mark.slow
 def test_723_tensors_stay_under_five_megabytes() -> None:
     rows = comparison_rows(103)
@@ -295,21 +325,6 @@ def test_nothing_analysed_is_a_page_too() -> None:
 # --------------------------------------------------------------------------------------- safety
 
 
-class Tags(HTMLParser):
-    """Every tag with its attributes, and all text outside scripts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 @pytest.mark.parametrize("pairs", [False, True])
 def test_names_from_files_are_text(pairs: bool) -> None:
     rows = comparison_rows(6) if pairs else scan_rows(6)
@@ -335,6 +350,7 @@ def test_the_page_runs_its_own_scripts_and_loads_nothing() -> None:
     text = scan_page(scan_rows(3))
     tags = Tags()
     tags.feed(text)
+    assert tags.dangling() == set()
     policy = next(a["content"] for t, a in tags.tags if a.get("http-equiv")) or ""
     assert policy.startswith("default-src 'none'")
     for part, pattern in (

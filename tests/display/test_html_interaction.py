@@ -115,6 +115,11 @@ def test_the_table_is_sorted(opened: Open) -> None:
     before = page.locator("#table tbody tr").count()
     page.get_by_role("button", name="Show all 86").click()
     assert (before, page.locator("#table tbody tr").count()) == (60, 86)
+    page.get_by_role("searchbox", name="Name contains").fill(".up_proj.")
+    by_layer = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(12)]
+    for names in (by_layer, by_layer[::-1]):
+        page.locator("#table th button").nth(0).click()
+        assert page.locator("#table tbody th").all_text_contents() == names
 
 
 def test_sides_of_a_pair_are_switched(opened: Open) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,15 @@ def drawn(axes: Any) -> None:
     axes.figure.canvas.draw()
 
 
+def check_band(band: Any, x: Sequence[int], values: Any, errors: Any) -> None:
+    """Check that a band reaches from two errors below the values to two errors above."""
+    corners = band.get_paths()[0].vertices
+    for place, value, error in zip(x, values, errors, strict=True):
+        heights = corners[corners[:, 0] == place, 1]
+        ends = heights.min(), heights.max()
+        assert ends == pytest.approx((value - 2 * error, value + 2 * error), rel=1e-9), place
+
+
 def test_depth_draws_a_line_with_its_band_for_every_role(of_scan: Plots) -> None:
     ax = plt.figure().add_subplot()
     assert of_scan.depth("stable_rank", ax=ax) is ax
@@ -67,6 +76,8 @@ def test_depth_draws_a_line_with_its_band_for_every_role(of_scan: Plots) -> None
     values = [row["stable_rank"] for row in rows_of(of_scan, "up")]
     assert np.allclose(up.get_ydata(), values)
     assert len(ax.collections) == 7
+    errors = [row["stable_rank_error"] for row in rows_of(of_scan, "up")]
+    check_band(ax.collections[ax.lines.index(up)], range(6), values, errors)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("layer", "stable rank")
 
 
@@ -126,6 +137,7 @@ def test_spectrum_draws_the_values_by_rank(of_scan: Plots) -> None:
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     row = next(row for row in of_scan._rows if row["name"] == UP)
     assert np.allclose(ax.lines[0].get_ydata()[:8], row["top"][:8])
+    check_band(ax.collections[0], range(1, 9), row["top"][:8], row["top_errors"][:8])
     assert ax.lines[1].get_ydata()[0] == pytest.approx(row["mp_edge"])
 
 
@@ -181,7 +193,10 @@ def test_angles_are_degrees(of_pairs: Plots) -> None:
     ax = of_pairs.angles(UP)
     drawn(ax)
     row = next(row for row in of_pairs._rows if row["name"] == UP)
-    assert np.allclose(ax.lines[0].get_ydata(), np.degrees(row["angles_left"]))
+    degrees = np.degrees(row["angles_left"])
+    assert np.allclose(ax.lines[0].get_ydata(), degrees)
+    errors = np.full(len(degrees), np.degrees(row["angles_left_error"]))
+    check_band(ax.collections[0], range(1, len(degrees) + 1), degrees, errors)
     with pytest.raises(ValueError, match="has no angles"):
         Plots(scan_rows(3)).angles(UP)
 

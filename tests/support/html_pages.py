@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tests.support.made_rows import comparison_header, comparison_rows, scan_header, scan_rows
@@ -15,6 +17,28 @@ if TYPE_CHECKING:
 
 EVIL = "</script><img src=x onerror='window.evil=1'>"
 Open = Callable[..., "Page"]
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, and all text outside scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def dangling(self) -> set[str]:
+        """Names of elements that links and labels point to, and that are not there."""
+        every = [attributes for _, attributes in self.tags]
+        links = [(attributes.get("href") or "").partition("#")[2] for attributes in every]
+        labels = [(attributes.get("aria-labelledby") or "").split() for attributes in every]
+        return {*filter(None, links), *chain(*labels)} - {a.get("id") for a in every}
 
 
 def evil_rows() -> list[dict[str, Any]]:
