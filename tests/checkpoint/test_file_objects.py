@@ -45,6 +45,24 @@ def test_a_file_object_that_ends_early(tmp_path: Path) -> None:
         far["w.8"].load()
 
 
+def test_a_scan_of_a_file_of_fsspec_that_was_written_again_is_not_resumed(tmp_path: Path) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    content = bytearray((model(tmp_path) / ONE).read_bytes())
+    memory.pipe("/again.safetensors", bytes(content))
+    try:
+        file = memory.open("/again.safetensors")
+        first = ss.scan(ss.open_checkpoint(file), resume=tmp_path / "run.jsonl", **HOW)
+        same = ss.scan(ss.open_checkpoint(file), resume=tmp_path / "run.jsonl", **HOW)
+        assert bits(same.rows) == bits(first.rows)
+        content[-1] ^= 1
+        memory.pipe("/again.safetensors", bytes(content))
+        file = memory.open("/again.safetensors")
+        with pytest.raises(ValueError, match=r"again\.safetensors has other content of the same"):
+            ss.scan(ss.open_checkpoint(file), resume=tmp_path / "run.jsonl", **HOW)
+    finally:
+        memory.rm("/again.safetensors")
+
+
 @pytest.mark.parametrize("name", ["model.safetensors.index.json", ""])
 def test_files_of_fsspec_are_read_with_their_neighbours(name: str, tmp_path: Path) -> None:
     fsspec = pytest.importorskip("fsspec")

@@ -97,6 +97,12 @@ QKV: dict[str, tuple[str, int, dict[str, object], Callable[[NDArray[Any]], Parts
         {"model_type": "falcon", "multi_query": True, **LLAMA_SIZES},
         lambda w: group_by_group(w, 1, 6),
     ),
+    "Falcon 7B without multi_query in its config": (
+        "transformer.h.1.self_attention.query_key_value.weight",
+        36,
+        {"model_type": "falcon", **LLAMA_SIZES},
+        lambda w: group_by_group(w, 1, 6),
+    ),
     "Falcon 40B": (
         "transformer.h.1.self_attention.query_key_value.weight",
         48,

@@ -206,6 +206,17 @@ def test_fewer_key_heads_than_ranks(tmp_path: Path) -> None:
     )
 
 
+def test_a_key_head_on_each_rank_is_no_copy(tmp_path: Path) -> None:
+    """As of Llama 2 70B: eight key heads on eight ranks."""
+    whole = weights()
+    paths = written(tmp_path, pieces(whole, 4))
+    (tmp_path / "params.json").write_text(json.dumps({"dim": WIDTH, "n_kv_heads": 4}))
+    checkpoint = open_checkpoint(paths)
+    assert checkpoint.unreadable == {}
+    for name in ("layers.0.attention.wk.weight", "layers.0.attention.wv.weight"):
+        np.testing.assert_array_equal(np.asarray(checkpoint[name]), whole[name])
+
+
 def test_ranks_that_do_not_belong_together(tmp_path: Path) -> None:
     a, b = Stored("a", "F32", (2, 3)), Stored("b", "F32", (3, 2))
     first = write_file(tmp_path / "0.safetensors", a)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -259,6 +260,12 @@ def test_redirects_are_followed_without_the_password(tmp_path: Path) -> None:
         same(address, source, 16)
         assert "authorization" in first.requests[0].headers
         assert not any("authorization" in request.headers for request in target.requests)
+
+
+def test_an_escaped_password_is_sent_as_it_is(server: FileServer) -> None:
+    ss.open_checkpoint(server.url.replace("http://", "http://us%2Fer:p%40s%3As@"))
+    kind, token = server.requests[0].headers["authorization"].split()
+    assert (kind, b64decode(token)) == ("Basic", b"us/er:p@s:s")
 
 
 def test_no_text_has_a_secret(server: FileServer) -> None:

@@ -149,6 +149,29 @@ def test_a_scan_is_not_resumed_under_other_rules(tmp_path: Path) -> None:
     assert scan.rows[0]["role"] == "q"
     with pytest.raises(ValueError, match=r"rules was '.*', is None"):
         ss.scan(tmp_path, resume=run)
+    other = {"modules": [["q", "a"]], "towers": [["vision", "a"]]}
+    with pytest.raises(ValueError, match=r"rules was '(\w+)', is '(?!\1)\w+'"):
+        ss.scan(ss.open_checkpoint(tmp_path, rules=other), resume=run)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"modules": [["q", "a"], ["k", "a"]]},
+        {"towers": [["vision", "a"]]},
+        {"prefixes": [["mixed_", "a"]]},
+        {"parts": [["blocks", "a"]]},
+        {"layers": ["a"]},
+        {"experts": ["a"]},
+        {"wrappers": ["a"]},
+        {"shorthands": {"a": "b"}},
+        {"models": [{"type": ["mine"], "towers": [["vision", "a"]]}]},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_tables_that_differ_in_one_rule_have_two_digests(more: dict[str, Any]) -> None:
+    members: dict[str, Any] = {"modules": [["q", "a"]]}
+    assert read_table(members).digest != read_table(members | more).digest
 
 
 @settings(deadline=None)

@@ -31,12 +31,13 @@ class SlowServer(FileServer):
     """A server that answers reads slowly, from byte `slow_from` of a file on.
 
     By its `manner` it sends nothing ("silent"), headers and nothing else ("headers"), or a byte now
-    and then ("drip").
+    and then ("drip"): after `at_once` bytes, `drips` times, and all that is left in the end.
     """
 
     manner = "drip"
     slow_from = 1 << 60
-    times = 1 << 60
+    times = drips = 1 << 60
+    at_once = 0
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -57,12 +58,17 @@ class SlowServer(FileServer):
         handler.send_header("Content-Length", str(stop - request.start))
         handler.send_header("ETag", self.tag(path) or "")
         handler.end_headers()
-        for byte in path.read_bytes()[request.start : stop]:
+        content = path.read_bytes()[request.start : stop]
+        handler.wfile.write(content[: self.at_once])
+        end = self.at_once + self.drips
+        for byte in content[self.at_once : end]:
             if self.manner == "drip":
                 handler.wfile.write(bytes([byte]))
                 handler.wfile.flush()
             if self._pause(0.05 if self.manner == "drip" else HANG * 10):
                 break
+        else:
+            handler.wfile.write(content[end:])
         handler.close_connection = True
         return True
 
@@ -101,6 +107,16 @@ def test_a_dripping_server_is_given_up(server: SlowServer, monkeypatch: pytest.M
     server.slow_from = 0
     with pytest.raises(ss.CheckpointError, match=r"model\.safetensors: the server sends too slow"):
         ss.open_checkpoint(url)
+
+
+def test_a_server_that_began_fast_is_given_up_too(
+    server: SlowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = ss.open_checkpoint(f"{server.url}/model.safetensors")
+    server.slow_from, server.at_once, server.drips = 1, 100_000, 400
+    monkeypatch.setattr(requests, "PERIOD", 0.2)
+    with pytest.raises(ss.CheckpointError, match="the server sends too slowly"):
+        far["w"].load()
 
 
 def test_a_server_that_recovers_is_tried_again(
