@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.checkpoints import of_array, write_file
-from tests.support.html_pages import Tags
+from tests.support.html_pages import Tags, comparison_page, data_of, scan_page
 from tests.support.made_rows import (
     ODD,
     comparison_header,
@@ -37,22 +37,6 @@ from sigmascope._display.html.tooltips import TERMS, explained
 
 EVIL = "</script><img src=x onerror=alert(1)>'\"&\u2028<!--\x1b[31m"
 """A name that is markup, the end of a script, and that a terminal would obey."""
-
-
-def data_of(text: str) -> dict[str, Any]:
-    """The numbers inside a page."""
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found
-    data: dict[str, Any] = json.loads(found[1])
-    return data
-
-
-def scan_page(rows: list[dict[str, Any]], **more: Any) -> str:
-    return page(scan_header(rows, **more), rows)
-
-
-def comparison_page(rows: list[dict[str, Any]], **more: Any) -> str:
-    return page(comparison_header(rows, **more), rows)
 
 
 def said(rows: list[dict[str, Any]], *, pairs: bool = False, **more: Any) -> dict[str, str]:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pages to open in a browser."""
+"""Pages to open in a browser, and to read the tags and the numbers of."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import chain
@@ -17,6 +19,22 @@ if TYPE_CHECKING:
 
 EVIL = "</script><img src=x onerror='window.evil=1'>"
 Open = Callable[..., "Page"]
+
+
+def data_of(text: str) -> dict[str, Any]:
+    """Return the numbers inside a page."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def scan_page(rows: list[dict[str, Any]], **more: Any) -> str:
+    return make_page(scan_header(rows, **more), rows)
+
+
+def comparison_page(rows: list[dict[str, Any]], **more: Any) -> str:
+    return make_page(comparison_header(rows, **more), rows)
 
 
 class Tags(HTMLParser):
@@ -50,10 +68,10 @@ def evil_rows() -> list[dict[str, Any]]:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "scan": lambda: make_page(scan_header(rows := scan_rows(12, 1e-3)), rows),
-    "comparison": lambda: make_page(comparison_header(rows := comparison_rows(12)), rows),
-    "evil": lambda: make_page(scan_header(rows := evil_rows()), rows),
-    "empty": lambda: make_page(scan_header([]), []),
+    "scan": lambda: scan_page(scan_rows(12, 1e-3)),
+    "comparison": lambda: comparison_page(comparison_rows(12)),
+    "evil": lambda: scan_page(evil_rows()),
+    "empty": lambda: scan_page([]),
 }
 
 
