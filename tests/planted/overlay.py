@@ -139,7 +139,8 @@ class Overlay:
     ) -> tuple[int | None, str]:
         """Return the status of pytest, None if the time was over, and what it wrote."""
         command = [self.python, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p"]
-        command += ["no:randomly", "--no-header", "--tb=short", *tier, *tests]
+        # A test that is named before its file runs first only if it may run twice.
+        command += ["no:randomly", "--keep-duplicates", "--no-header", "--tb=short", *tier, *tests]
         process = subprocess.Popen(
             command,
             cwd=self.folder,

@@ -67,6 +67,22 @@ def test_a_mistake_is_noticed_where_a_test_fails(
         assert small.passes_without(outcome, ())
 
 
+def test_the_nearest_tests_run_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "repository"
+    root.mkdir()
+    (root / "small.py").write_text(SOURCE)
+    (root / "test_small.py").write_text(
+        "from small import double\n\ndef test_far():\n    assert double(1) == 2\n\n"
+        "def test_near():\n    assert double(3) == 6\n"
+    )
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    monkeypatch.setattr(overlay, "ROOT", root)
+    tests = ("test_small.py::test_near", "test_small.py")
+    mistake = Mistake("small", "triples", "small.py", "2 * x", "3 * x", tests)
+    outcome = Overlay(tmp_path / "overlay").try_mistake(mistake, 60.0, ())
+    assert (outcome.verdict, outcome.by) == ("noticed", "test_small.py::test_near")
+
+
 def test_a_mistake_without_a_place_is_refused() -> None:
     mistake = Mistake("small", "triples", "small.py", "2 * x", "3 * x", ())
     for text in ("", "2 * x + 2 * x"):
