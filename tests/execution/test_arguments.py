@@ -135,6 +135,10 @@ def test_whatever_fits_into_the_shape_is_taken() -> None:
         assert len(ss.svds(A, k).s) == k
     assert ss.svds(A, 2, block=1000, method="krylov").block == 30
     assert ss.spectrum(A, k=1000).k == 30
+    B = ks.gaussian(300, 200)[0]
+    assert ss.randomized_svd(B, 5, oversampling=0).block == 5
+    for k, limit in ((79, 2), (97, 3), (99, 4)):  # the blocks of the fewest steps hold k vectors
+        assert len(ss.svds(B, k, tol=0.1, method="krylov", max_passes=limit).s) == k
 
 
 # -------------------------------------------------------------------------------- memory

@@ -271,6 +271,9 @@ def test_a_tolerance_below_the_floor_acts_as_the_floor_and_says_so(dtype: type, 
     assert found.converged
     assert f"tol = {tol:g} is below the floor of {np.dtype(dtype)}" in " ".join(found.notes)
     assert not ss.svds(A, 5, tol=1e-5, method="krylov").notes
+    by_gram = " ".join(ss.svds(A, 5, tol=tol, method="gram").notes)  # which is in float64
+    assert ("is below the floor of float64" in by_gram) == (dtype is np.float64)
+    assert "float32" not in by_gram
 
 
 @pytest.mark.parametrize(("k", "method", "passes"), [(36, "gram", 3), (30, "krylov", 8)])

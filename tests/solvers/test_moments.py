@@ -234,6 +234,15 @@ def test_beyond_the_range_of_fourth_powers() -> None:
     assert (huge.kurtosis, huge.passes, plain.passes) == (plain.kurtosis, 2, 1)
 
 
+@pytest.mark.parametrize("sign", [1, -1], ids=["positive", "negative"])
+def test_one_huge_entry_of_either_sign(sign: int) -> None:
+    seen = ss.moments([[sign * 1e200, 1.0], [2.0, 3.0]])
+    assert seen.row_norms is not None
+    assert (seen.fro_norm, seen.abs_max, seen.row_norms[0]) == (1e200, 1e200, 1e200)
+    assert seen.row_norms[1] == pytest.approx(13**0.5)
+    assert (seen.mean, seen.std) == pytest.approx((sign * 2.5e199, 1e200 * 3**0.5 / 4))
+
+
 def test_outliers_are_found_by_their_norms() -> None:
     A = np.random.default_rng(7).standard_normal((400, 300))
     A[17] *= 4

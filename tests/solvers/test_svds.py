@@ -275,9 +275,13 @@ def test_steps_are_what_the_limit_counts_and_passes_are_all_reads() -> None:
 
 def test_a_search_that_was_given_up_has_its_steps() -> None:
     A, _ = ks.gaussian(300, 200)
-    result = ss.svds(A, 40, tol=1e-10, method="krylov")
+    counts: list[int] = []
+    result = ss.svds(A, 40, tol=1e-10, method="krylov", progress=counts.append)
     assert any("Gram matrix took its place" in note for note in result.notes)
     assert 0 < result.steps < result.passes
+    assert counts == sorted(counts)
+    searched = result.passes - ss.svds(A, 40, tol=1e-10, method="gram").passes
+    assert counts[-1] > searched * A.nbytes  # what follows goes on from there
 
 
 def test_a_basis_restarted_for_memory_reaches_the_same_values() -> None:
