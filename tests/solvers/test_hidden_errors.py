@@ -36,14 +36,14 @@ def test_every_value_of_a_singular_matrix_is_right_to_rounding(
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (3, 1), (2, 400), (600, 800), (800, 600)])
-@pytest.mark.parametrize("size", [1e-11, 1e-7])
+@pytest.mark.parametrize(("size", "unit"), [(1e-11, 1.0), (1e-7, 2.0**60)])
 @pytest.mark.filterwarnings("ignore::sigmascope.ConvergenceWarning")
 def test_an_adjoint_that_is_wrong_in_one_direction_is_noticed(
-    shape: tuple[int, int], size: float
+    shape: tuple[int, int], size: float, unit: float
 ) -> None:
     """Averages over random vectors hide an error that one singular vector alone has."""
     rng = np.random.default_rng(3)
-    array = rng.standard_normal(shape)
+    array = rng.standard_normal(shape) * unit
     U, s, Vt = np.linalg.svd(array, full_matrices=False)
     k = min(3, *shape)
     outside = rng.standard_normal(shape[1])
