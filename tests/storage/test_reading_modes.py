@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.bytes_read import bytes_read
 from tests.support.checkpoints import of_array, write_file
 from typer.testing import CliRunner
 
@@ -197,17 +198,32 @@ def test_a_file_replaced_while_a_matrix_is_made(
 ) -> None:
     """Between the look at the file and its opening."""
     checkpoint = ss.open_checkpoint(small, reading=reading)
+    replacing_when_opened(monkeypatch)
+    with pytest.raises(ss.CheckpointError, match=r"small.* changed since it was opened"):
+        checkpoint["a"]
+
+
+def test_an_array_file_replaced_while_its_header_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "A.npy"
+    np.save(path, numbers(30, 20))
+    replacing_when_opened(monkeypatch)
+    with pytest.raises(ss.CheckpointError, match=r"A\.npy: the file changed while its header"):
+        ss.matrix(path)
+
+
+def replacing_when_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a copy in the place of every file just before a matrix opens it."""
     real = sources.tensor
 
-    def replaced(path: Path, *arguments: Any, **options: Any) -> ss.Matrix:
-        copy = path.with_suffix(".copy")
-        copy.write_bytes(path.read_bytes())
+    def replaced(path: str | Path, *arguments: Any, **options: Any) -> ss.Matrix:
+        copy = Path(path).with_suffix(".copy")
+        copy.write_bytes(Path(path).read_bytes())
         copy.replace(path)
         return real(path, *arguments, **options)
 
     monkeypatch.setattr("sigmascope.matrices.sources.tensor", replaced)
-    with pytest.raises(ss.CheckpointError, match=r"small.* changed since it was opened"):
-        checkpoint["a"]
 
 
 def test_a_span_of_a_file(tmp_path: Path) -> None:
@@ -245,14 +261,6 @@ def test_panels_are_read_ahead_of_the_one_in_use(reading: str, tmp_path: Path) -
 
     ss.moments(a, panel_rows=64, progress=listen)
     assert seen[0] >= 2 * panel
-
-
-def bytes_read() -> int:
-    """By this process, through system calls."""
-    if not Path("/proc/self/io").exists():
-        pytest.skip("Linux counts what is read")
-    text = Path("/proc/self/io").read_text(encoding="ascii")
-    return int(text.split("rchar: ")[1].split()[0])
 
 
 @pytest.mark.parametrize("reading", READINGS)
