@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.checkpoints import Stored, of_array, write_file
-from tests.support.file_server import Fault, FileServer
+from tests.support.file_server import Fault, FileServer, Request
 from tests.support.remote import served
 from tests.support.scans import model, normal
 
@@ -184,6 +184,28 @@ def test_an_error_of_a_read_names_the_tensor_and_its_bytes(server: FileServer) -
         a.load()
     with pytest.raises(ss.CheckpointError, match=r"tensor 'w.2', bytes \d+ to \d+: access is ref"):
         ss.svds(a, k=2)
+
+
+def test_one_failed_piece_of_a_long_read_fails_the_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever it is: the others have their numbers, and it has none."""
+    monkeypatch.setattr(byte_source, "LEAST", 1 << 12)
+    write_file(tmp_path / "m.safetensors", normal("w", 60, 300))
+    with served(tmp_path) as server:
+        for late in (False, True):
+            a = ss.open_checkpoint(f"{server.url}/m.safetensors")["w"]
+            server.requests.clear()
+            end = 40_000 if late else 10_000  # a byte of one piece
+
+            def refuse(request: Request, end: int = end) -> Fault | None:
+                return Fault(status=403) if request.start <= end < (request.stop or 0) else None
+
+            server.answer = refuse
+            with pytest.raises(ss.CheckpointError, match=r"'w', bytes \d+ to \d+: access is ref"):
+                a.load()
+            assert len(server.requests) > 1
+            server.answer = lambda request: None
 
 
 def test_no_files(tmp_path: Path) -> None:

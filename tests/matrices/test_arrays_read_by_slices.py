@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,28 @@ def test_rows_are_asked_for_by_whole_chunks(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("make", [of_h5py, of_zarr, of_tensorstore, of_netcdf])
 def test_chunks_of_libraries_are_known(make: Any, tmp_path: Path) -> None:
     assert sliced._rows_of_chunks(make(tmp_path, NUMBERS)) == 64
+
+
+class OneAtATime(Sliced):
+    """An array whose library may be called by one thread at a time."""
+
+    inside = most = 0
+
+    def __getitem__(self, rows: slice) -> Any:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        time.sleep(0.02)  # gives way to other threads
+        self.inside -= 1
+        return super().__getitem__(rows)
+
+
+def test_one_thread_at_a_time_calls_the_library_of_an_array() -> None:
+    array = OneAtATime(NUMBERS)
+    a = ss.matrix(array)
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(np.asarray, [a, a[:300], a.T]):
+            assert found.size in (NUMBERS.size, 300 * 90)
+    assert (len(array.asked), array.most) == (3, 1)
 
 
 def test_codes_and_bfloat16() -> None:
