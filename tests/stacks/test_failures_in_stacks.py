@@ -191,12 +191,21 @@ def test_sequences_of_matrices_in_files_are_stacks(tmp_path: Any) -> None:
         np.testing.assert_array_equal(found.U, ss.svds(X, 2).U)
 
 
+def side_by_side(*dtypes: str) -> ss.Matrix:
+    """Matrices of several dtypes beside each other."""
+    return ss.hstack([X[i].astype(dtype) for i, dtype in enumerate(dtypes)])
+
+
 @pytest.mark.parametrize(
     ("matrices", "message"),
     [
         ([X[0], X[1, :4]], r"30 x 20 of f64 on cpu and 4 x 20 of f64 on cpu; call the function"),
         ([X[0], X[1].astype(np.float32)], r"30 x 20 of f64 on cpu and 30 x 20 of f32"),
         ([X[:2], X[0]], r"2 x 30 x 20 of f64 on cpu and 30 x 20"),
+        (
+            [side_by_side("f8", "f4"), side_by_side("f2", "f4")],
+            r"30 x 40 of mixed formats in float64 on cpu and 30 x 40 of mixed formats in float32",
+        ),
     ],
 )
 def test_matrices_that_do_not_stack_are_refused(matrices: Any, message: str) -> None:

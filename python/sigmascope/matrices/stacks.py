@@ -140,7 +140,8 @@ def _kind(a: Matrix) -> tuple[str, str, str]:
 def _described(stack: MatrixStack) -> str:
     a = stack.pattern
     extents = " x ".join(map(str, (*stack.shape, *a.shape)))
-    return f"{extents} of {a.storage} on {a.device}"
+    stored = f"mixed formats in {a.precision}" if a.storage == "mixed" else a.storage
+    return f"{extents} of {stored} on {a.device}"
 
 
 def _without_numbers(source: Any) -> Matrix:
