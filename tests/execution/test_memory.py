@@ -290,6 +290,10 @@ def test_formulas_in_exact_bytes() -> None:
     )
     search = memory.krylov_need(held, 64, 32, 774, 4)
     assert search.arrays == 25 * 16384 * 32 * 4 + 16384 * 32 * 4  # 25 blocks, and the next
+    with_vectors = memory.krylov_need(held, 64, 32, 774, 4, vectors=True)
+    assert with_vectors.arrays == search.arrays + 2 * 16384 * 64 * 4  # U and V
+    density = memory.density_need(held, 32, 500, 4)
+    assert density.working == 48 * 16000**2  # of its quadrature: six squares in float64
     eight = memory.krylov_need(held, 64, 8, 774, 4)
     width = 16 if ss.show_config()["tiles"] else 8  # of a block of 8 floats: tiles take a line
     assert eight.arrays == 98 * 16384 * width * 4

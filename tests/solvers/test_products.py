@@ -342,3 +342,12 @@ def test_a_large_sparse_matrix_is_never_dense() -> None:
     found = ss.svds(A, 4, tol=1e-6, memory_limit="2GiB")
     assert found.converged
     np.testing.assert_allclose(found.s, [9.0, 7.0, 5.0, 3.0], rtol=1e-9)
+
+
+def test_the_copy_of_a_sparse_matrix_counts_as_memory() -> None:
+    """24 bytes of a number in any format but compressed rows, whose indices are the caller's."""
+    i = np.arange(1_000_000)
+    A = sparse.coo_array((np.ones(len(i)), (i % 2000, i // 7 % 1500)), shape=(2000, 1500))
+    with pytest.raises(ss.MemoryLimitError, match=r"needs 2\d\.\d MiB, the memory limit is 22.9 MiB"):
+        ss.svds(A, 1, memory_limit=24 * len(i))
+    assert ss.svds(A.tocsr(), 1, memory_limit=24 * len(i)).converged
