@@ -202,6 +202,18 @@ def test_moments_are_merged_exactly(shape: tuple[int, int], tmp_path: Path) -> N
     np.testing.assert_allclose(spread.column_norms, alone.column_norms, rtol=1e-13)
 
 
+@pytest.mark.parametrize("tiny", [slice(256), slice(512, None)], ids=["first", "last"])
+def test_rows_of_a_block_of_tiny_numbers_have_their_norms(tiny: slice, tmp_path: Path) -> None:
+    """Their squares underflow, and those of other blocks do not."""
+    values = np.random.default_rng(2).standard_normal((700, 90))
+    norms = np.linalg.norm(values, axis=1)
+    for each in (values, norms):
+        each[tiny] *= 1e-200
+    np.save(tmp_path / "a.npy", values)
+    found = ss.moments(tmp_path / "a.npy", executor=Shuffling())
+    np.testing.assert_allclose(found.row_norms, norms, rtol=1e-13)
+
+
 def test_moments_of_nothing_finite(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.full((600, 4), np.nan))
     a = ss.matrix(tmp_path / "a.npy")
@@ -245,6 +257,14 @@ def test_tasks_carry_places_and_no_numbers(tmp_path: Path) -> None:
     assert set(executor.verbs) <= {"survey", "steer", "step", "gram"}
 
 
+def test_a_worker_has_one_thread_or_as_many_as_the_call_says(tmp_path: Path) -> None:
+    a = in_file(tmp_path, SHAPES["tall"])
+    for num_threads, of_each in ((None, 1), (3, 3)):
+        executor = Shuffling()
+        ss.moments(a, executor=executor, num_threads=num_threads)
+        assert executor.threads == {of_each}
+
+
 def test_a_matrix_in_memory_is_for_threads_alone() -> None:
     A = ks.llm(700, 90)[0].astype(np.float32)
     with ThreadPoolExecutor(2) as pool:
@@ -278,8 +298,11 @@ def test_progress_counts_what_was_read_and_may_stop_it(tmp_path: Path) -> None:
 
 def test_little_memory_lets_fewer_tasks_wait(tmp_path: Path) -> None:
     a = in_file(tmp_path, SHAPES["square"])
-    wanted = ss.svdvals(a, executor=Shuffling()).values
-    assert np.array_equal(ss.svdvals(a, executor=Shuffling(), memory_limit="30MiB").values, wanted)
+    many, few = Shuffling(), Shuffling()
+    wanted = ss.svdvals(a, executor=many).values
+    assert np.array_equal(ss.svdvals(a, executor=few, memory_limit="30MiB").values, wanted)
+    assert many.most_waiting["gram matrix"] == len(workers.row_blocks(a.shape)) > 2
+    assert few.most_waiting["gram matrix"] == 2
     with pytest.raises(ss.MemoryLimitError, match="the Gram matrix of order 900, and those of its"):
         ss.svdvals(a, executor=Shuffling(), memory_limit="20MiB")
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
@@ -26,7 +27,8 @@ class LazyFuture(Future[Any]):
 class Shuffling(Executor):
     """Performs the tasks of a spread matrix in random order, pickled on both ways; loses the first.
 
-    It keeps the verbs of those performed, in order, and the size of the largest description.
+    It keeps the verbs of those performed, in order, the size of the largest description, the
+    threads of a task, and how many of each verb have waited at once.
     """
 
     def __init__(self, seed: int = 0, *, losing: int = 0) -> None:
@@ -35,20 +37,28 @@ class Shuffling(Executor):
         self.losing = losing
         self.verbs: list[str] = []
         self.largest_part = 0
+        self.threads: set[int] = set()
+        self.most_waiting: Counter[str] = Counter()
+        self._now: Counter[str] = Counter()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future = LazyFuture(self)
-        self.largest_part = max(self.largest_part, len(args[0]))
+        part, verb, _, options = args
+        self.largest_part = max(self.largest_part, len(part))
+        self.threads.add(options["threads"])
+        self._now[verb] += 1
+        self.most_waiting |= self._now
         self.waiting.append((future, pickle.dumps((fn, args, kwargs))))
         return future
 
     def perform(self, wanted: LazyFuture) -> None:
         while not wanted.done():
             future, task = self.waiting.pop(int(self.rng.integers(len(self.waiting))))
+            fn, args, kwargs = pickle.loads(task)
+            self._now[args[1]] -= 1
             if self.losing > 0:
                 self.losing -= 1
                 future.set_exception(BrokenExecutor("a worker died"))
             else:
-                fn, args, kwargs = pickle.loads(task)
                 self.verbs.append(args[1])
                 future.set_result(pickle.loads(pickle.dumps(fn(*args, **kwargs))))
