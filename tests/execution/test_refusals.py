@@ -216,6 +216,18 @@ def test_what_others_hold_refuses_a_call_or_changes_nothing(kilobytes: int) -> N
         assert beside.measures == alone.measures
 
 
+def test_a_search_takes_the_place_of_a_gram_matrix_without_room() -> None:
+    """Whatever takes the room: the limit itself, or what else is held within it."""
+    A = np.random.default_rng(0).standard_normal((600, 500)).astype(np.float32)
+    whole, limited, beside = (
+        unwrap(ss.svds)(A, 150, vectors=False, memory_limit=limit, reserved=reserved)
+        for limit, reserved in ((6_000_000, 0), (3_000_000, 0), (6_000_000, 3_000_000))
+    )
+    assert whole.method == "Gram matrix"
+    assert limited.method == beside.method == "block Krylov"
+    assert beside.s.tobytes() == limited.s.tobytes()
+
+
 def test_no_row_is_refused_for_what_is_read_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -224,7 +224,7 @@ def test_a_density_of_split_steps(name: str) -> None:
 
 
 def test_the_default_is_the_coarsest_that_pays() -> None:
-    large, small = np.ones((600, 600), np.float32), np.ones((300, 600), np.float32)
+    large, small = np.ones((512, 600), np.float32), np.ones((511, 600), np.float32)
     has = _core.config()
     searches, densities = (
         "mixed" if has["dot_bf16"] else "float32",

@@ -188,3 +188,10 @@ def test_more_threads_make_nothing_slower() -> None:
     shape = (SIDE, WIDE)
     assert MODEL.product_seconds(shape, RANK) == pytest.approx(one.product_seconds(shape, RANK))
     assert MODEL.values_seconds(shape, fast=False) < one.values_seconds(shape, fast=False)
+    slower = replace(one, threads=4)  # each of these has a quarter of that speed
+    for density in (False, True):
+        times = [
+            machine.krylov_seconds(shape, RANK, 32, 1e-3, "float32", density=density)
+            for machine in (one, slower)
+        ]
+        assert times[0] < times[1] < 4 * times[0]

@@ -155,6 +155,9 @@ def test_results_count_as_memory() -> None:
     shares = stacks.Shares.of(matrices, call, suffices, MINIMUM)
     assert (shares.workers, shares.each.reserved) == (1, 4 * MINIMUM)
     assert min(asked) >= MINIMUM
+    call = replace(call, memory=4 * MINIMUM)  # of which the results leave room for one
+    shares = stacks.Shares.of(matrices, call, lambda *_: True, 6 * MINIMUM // 10)
+    assert shares.workers == 1
 
 
 def test_the_memory_of_a_device_is_divided() -> None:
