@@ -385,8 +385,9 @@ def test_a_scan_is_saved_as_a_page(tmp_path: Path, checkpoint: Path) -> None:
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
     with pytest.raises(ValueError, match="an HTML page cannot be loaded"):
         ss.Scan.load(out)
-    with pytest.raises(FileNotFoundError, match=r"nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere") as caught:
         found.save(tmp_path / "nowhere" / "r.html")
+    assert caught.value.filename == str(tmp_path / "nowhere" / "r.html")
 
 
 def test_a_saved_scan_becomes_a_page(tmp_path: Path, checkpoint: Path) -> None:

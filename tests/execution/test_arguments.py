@@ -192,6 +192,14 @@ def test_a_default_memory_limit_is_within_the_machine() -> None:
     assert 2**28 <= resolve_memory(None) < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.parametrize(("free", "limit"), [(2**33, 2**32), (10**8, 2**28)])
+def test_a_default_memory_limit_is_half_of_what_is_free(
+    free: int, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sigmascope._host.memory.available_memory", lambda: free)
+    assert resolve_memory(None) == limit
+
+
 @pytest.mark.parametrize(
     ("call", "what"),
     [
