@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What this process reads, as the kernel counts it."""
+"""Bytes that this process reads, as the kernel counts them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _COUNTS = Path("/proc/self/io")
 
 
 def bytes_read() -> int:
-    """By this process, through system calls; where nobody counts that, the test is skipped."""
+    """Count the bytes read so far, through system calls; skip the test where nobody counts them."""
     if not _COUNTS.exists():
         pytest.skip("Linux counts what is read")
     text = _COUNTS.read_text(encoding="ascii")
