@@ -63,6 +63,10 @@ def test_every_spectrum_is_that_of_its_matrix(
         assert row[f"change_{name}"] == pytest.approx(row[f"after_{name}"] - row[f"before_{name}"])
         errors = row[f"after_{name}_error"] + row[f"before_{name}_error"]
         assert 0 <= row[f"change_{name}_error"] <= errors
+    # no probes that both share: the signs of both errors are unknown
+    bounds = [row[f"{side}_spectral_norm_error"] for side in ("before", "after")]
+    assert min(bounds) > 0
+    assert row["change_spectral_norm_error"] == sum(bounds)
     assert row["relative_change"] == pytest.approx(np.linalg.norm(d) / np.linalg.norm(w))
     cosine = np.sum(w * v) / np.linalg.norm(w) / np.linalg.norm(v)
     assert row["cosine"] == pytest.approx(cosine, abs=1e-12)
@@ -100,6 +104,22 @@ def test_angles_are_those_of_the_subspaces(
         assert error <= row[f"{name}_error"] + 1e-6
         assert np.all(np.diff(found) >= 0)
         assert row[f"{name}_error"] < 0.11
+
+
+@pytest.mark.parametrize("effort", ["exact", "density"])
+def test_the_error_of_angles_is_that_of_both_subspaces(
+    tmp_path: Path, pair: tuple[Any, Any], effort: str
+) -> None:
+    """The gap below the subspace of one matrix is narrow, that of the other one is wide."""
+    w, _ = pair
+    U, s, Vt = np.linalg.svd(w, full_matrices=False)
+    v = (U * np.where(np.arange(70) < 5, s, 1e-3 * s)) @ Vt
+    there = row_of(tmp_path / "there", w, v, effort=effort)
+    back = row_of(tmp_path / "back", v, w, effort=effort)
+    for side in ("left", "right"):
+        assert len(there[f"angles_{side}"]) == len(back[f"angles_{side}"])
+        error = there[f"angles_{side}_error"]
+        assert back[f"angles_{side}_error"] == pytest.approx(error, rel=1e-6)
 
 
 def test_angles_without_a_gap_are_absent(tmp_path: Path) -> None:

@@ -301,6 +301,22 @@ def test_two_adapters_by_their_difference(tmp_path: Path) -> None:
     assert alone["name"] == f"{UP}.weight"
 
 
+def test_two_adapters_of_a_weight_are_no_pair_of_a_third(tmp_path: Path) -> None:
+    """Which of both was meant is not guessed, whichever side has two."""
+    one, run = adapter(tmp_path / "one", Q), tmp_path / "run"
+    for label in ("first", "second"):
+        adapter(run / label, Q)
+    for pair in ((one, run), (run, one)):
+        found = ss.compare(*pair, **OPTIONS)
+        assert {row["name"] for row in found.unpaired} == {
+            f"{Q}.weight",
+            f"{Q}.weight[first]",
+            f"{Q}.weight[second]",
+        }
+        assert len(found) == 3
+        assert all(row["reason"].startswith("ambiguous:") for row in found.rows)
+
+
 def test_an_adapter_with_itself_is_identical(tmp_path: Path) -> None:
     one, two = adapter(tmp_path / "one"), adapter(tmp_path / "two")
     for row in ss.compare(one, two, **OPTIONS).analysed:

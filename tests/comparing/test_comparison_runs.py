@@ -14,6 +14,7 @@ from tests.support.comparisons import OPTIONS, UP, model, tuned
 from tests.support.scans import bits
 
 import sigmascope as ss
+from sigmascope.comparing import pair_spectra
 from sigmascope.comparing.rows import COLUMNS, COMPARISON, GROUPS
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 from sigmascope.scanning.rows import MEASURES
@@ -89,6 +90,27 @@ def test_an_executor_changes_no_bit(folders: tuple[Path, Path]) -> None:
     with ThreadPoolExecutor(2) as pool:
         found = ss.compare(*folders, executor=pool, workers=2, **OPTIONS)
     assert bits(found) == expected
+
+
+def test_a_file_replaced_while_it_is_compared_fails_its_row(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers of two states of a file are no result."""
+    path = folders[1] / "model.safetensors"
+    content = path.read_bytes()
+    real = pair_spectra.analysed
+
+    def replacing(*args: Any, **how: Any) -> Any:
+        other = path.with_suffix(".new")
+        other.write_bytes(content)
+        other.replace(path)
+        return real(*args, **how)
+
+    monkeypatch.setattr(pair_spectra, "analysed", replacing)
+    name = f"model.{UP.format(0)}"
+    row = ss.compare(*folders, include=name, **OPTIONS | {"num_threads": 1})[name]
+    assert row["status"] == "failed"
+    assert "the file changed" in row["reason"]
 
 
 def test_rows_are_plain_json(folders: tuple[Path, Path]) -> None:

@@ -85,6 +85,20 @@ def test_planted_rank_is_found_by_the_edge(tmp_path: Path) -> None:
         assert row["mp_edge"] < 0.01
 
 
+def test_factors_that_lose_the_criterion_by_rounding_have_not_converged(tmp_path: Path) -> None:
+    """Rank 3 meets the error; in bfloat16 each factor has an error of about a thousandth."""
+    rng = np.random.default_rng(0)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    base = {name: rng.standard_normal((60, 40))}
+    tuned = {name: base[name] + rng.standard_normal((60, 3)) @ rng.standard_normal((3, 40))}
+    for dtype, kept in (("float32", True), ("bfloat16", False)):
+        found = ss.extract(base, tuned, tmp_path / dtype, error=1e-5, dtype=dtype)
+        row = found[name]
+        assert (row["status"], row["rank"], row["converged"]) == ("extracted", 3, kept)
+        assert (row["relative_error"] < 1e-5) is kept
+        assert ("is not certain of factors rounded to" in (row["notes"] or "")) is not kept
+
+
 def test_every_tensor_is_accounted_for(tmp_path: Path) -> None:
     found = ss.extract(BASE, TUNED, tmp_path, rank=2)
     rows = {row["name"]: row for row in found}

@@ -83,6 +83,24 @@ def test_options_of_a_scan_are_those_of_scan() -> None:
         assert inspect.signature(series).parameters["k"].default == of_scan["k"].default
 
 
+ALIKE = [
+    ("extract", "low_rank"),
+    ("plan_scan", "scan"),
+    ("compare", "scan"),
+    ("plan_compare", "compare"),
+]
+
+
+@pytest.mark.parametrize(("name", "other"), ALIKE, ids=[" as ".join(each) for each in ALIKE])
+def test_the_same_keyword_has_the_same_default(name: str, other: str) -> None:
+    own, others = (inspect.signature(FUNCTIONS[each]).parameters for each in (name, other))
+    shared = {each for each in own if each in others and own[each].kind is own[each].KEYWORD_ONLY}
+    assert {"seed", "tol"} < shared
+    compute = inspect.get_annotations(ComputeOptions).keys()  # "cpu" for a run, None for a call
+    different = {each for each in shared if own[each].default != others[each].default}
+    assert different <= compute
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
