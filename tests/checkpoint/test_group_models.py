@@ -119,15 +119,22 @@ def read_at_offsets(server: FileServer, begun: int) -> set[int]:
     return {request.start for request in server.requests[begun:]} - {0}
 
 
-def test_scales_count_as_memory(tmp_path: Path) -> None:
-    """A scale and a zero for eight columns are a fourth of the numbers in float32."""
-    tensors, _ = formats.compressed(np.random.default_rng(1), (512, 2048), 4, 8, zeros=True)
+def of_groups(folder: Path, size: int, rows: int = 512) -> ss.Checkpoint:
+    """A matrix with 2048 columns, with a scale and a zero for so many of each row."""
+    tensors, _ = formats.compressed(np.random.default_rng(1), (rows, 2048), 4, size, zeros=True)
     weights = {"num_bits": 4, "type": "int", "symmetric": False}
-    weights |= {"strategy": "group", "group_size": 8}
+    weights |= {"strategy": "group", "group_size": size}
     groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
     how = {"quant_method": "compressed-tensors", "format": "pack-quantized"}
     config = {"quantization_config": how | {"config_groups": groups}}
-    checkpoint = opened(tmp_path, *tensors, config=config)
+    folder.mkdir(exist_ok=True)
+    checkpoint: ss.Checkpoint = opened(folder, *tensors, config=config)
+    return checkpoint
+
+
+def test_scales_count_as_memory(tmp_path: Path) -> None:
+    """A scale and a zero for eight columns are a fourth of the numbers in float32."""
+    checkpoint = of_groups(tmp_path, 8)
     a, outline = checkpoint["q_proj.weight"], checkpoint.outline("q_proj.weight")
     parameters = 4 * (2 * 512 * 256 + 512 + 2048) + 8 * 256  # scales, zeros, indices, runs
     assert a._native.parameter_nbytes == outline._native.parameter_nbytes == parameters
@@ -143,6 +150,15 @@ def test_scales_count_as_memory(tmp_path: Path) -> None:
 
     same = formats_dense(a, tmp_path)
     assert least(a) - least(same) == pytest.approx(parameters, rel=0.05)
+
+
+def test_a_plan_counts_scales_as_memory(tmp_path: Path) -> None:
+    """Of the same matrix, whose scales and zeros in float32 are read whole."""
+    peaks = {}
+    for size in (8, 64):
+        checkpoint = of_groups(tmp_path / str(size), size, rows=64)
+        peaks[size] = ss.plan_scan(checkpoint, **HOW)["q_proj.weight"].peak_bytes
+    assert peaks[8] - peaks[64] >= 4 * 2 * 64 * (2048 // 8 - 2048 // 64)
 
 
 def formats_dense(a: Any, tmp_path: Path) -> Any:

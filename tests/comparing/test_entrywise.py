@@ -262,12 +262,12 @@ def test_a_number_that_is_none_is_found_wherever_it_is(
     first = [int(i) for i in np.unravel_index(min(places), shape)] if shape else []
     path = write_file(folder / "x.safetensors", of_array("v", dtype, wrong), f32("fine", 1, 2))
     row = ss.scan(path, **OPTIONS)["v"]
-    assert (row["status"], row["failure"]) == ("failed", "data")
+    assert (row["status"], row["failure"], row["converged"]) == ("failed", "data", False)
     assert row["first_nonfinite"] == first
     assert (row["nan"], row["inf"]) == ((len(places), 0) if np.isnan(bad) else (0, len(places)))
     assert row["reason"].endswith(f"the first at {first}")
     pair = compared(folder, [of_array("v", dtype, good)], [of_array("v", dtype, wrong)])["v"]
-    assert pair["status"] == "failed"
+    assert (pair["status"], pair["converged"]) == ("failed", False)
     assert pair["after_first_nonfinite"] == first
     assert "after holds" in pair["reason"]
     assert "before holds" not in pair["reason"]

@@ -144,6 +144,17 @@ def test_the_plan_of_workers_and_of_parts(folders: tuple[Path, Path]) -> None:
     assert whole.totals()["pairs"] == len(whole.accepted)
 
 
+def test_the_next_pair_is_planned_beside_the_one_that_runs(folders: tuple[Path, Path]) -> None:
+    """It is read meanwhile, if there is memory for both; a worker of an executor has one pair."""
+    plan = ss.plan_compare(*folders, **OPTIONS)
+    largest = max(pair.peak_bytes for pair in plan)
+    assert len(plan) > 1
+    assert plan.peak_bytes >= largest + min(pair.nbytes for pair in plan)
+    assert ss.plan_compare(*folders, workers=1, **OPTIONS).peak_bytes == largest
+    (alone,) = one = ss.plan_compare(*folders, include="*embed*", **OPTIONS)
+    assert one.peak_bytes == alone.peak_bytes
+
+
 def test_a_plan_has_shapes_bytes_and_what_is_kept(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:

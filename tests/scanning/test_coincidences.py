@@ -78,6 +78,21 @@ def test_copies_beyond_coincidences_are_reported(name: str, turned: bool, kind: 
         assert entries.reported_copies[0 if turned else 1] == expected[kind]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("copies", [9, 10])
+def test_copies_are_reported_beyond_a_chance_of_one_in_a_million(copies: int, turned: bool) -> None:
+    """In each row, 3 of the 15 pairs of distinct columns agree; in all three rows, 1 in 125 would.
+
+    That is 0.84 pairs of 15 columns and 0.96 of 16, which are to explain 9 and 10 copies. Chernoff
+    bounds their chances by exp(-13.2) and exp(-14.4); a millionth is exp(-13.8).
+    """
+    distinct = np.array([[1, 1, 2, 2, 3, 3], [4, 5, 4, 6, 5, 6], [7, 8, 9, 7, 9, 8]], np.float32)
+    x = np.hstack([distinct, np.repeat(distinct[:, :1], copies, axis=1)])
+    entries = structure_of(x.T if turned else x)
+    found, reported = (each[0 if turned else 1] for each in (entries[1:3], entries.reported_copies))
+    assert (found, reported) == (copies, 0 if copies == 9 else copies)
+
+
 @pytest.mark.parametrize("name", ["Q4_0", "Q8_0", "bf16"])
 def test_an_embedding_of_two_tokens_is_an_ordinary_matrix(name: str) -> None:
     x = stored(0.05 * np.random.default_rng(0).standard_normal((2, 384)), name)

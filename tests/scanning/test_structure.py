@@ -135,12 +135,22 @@ def test_a_row_says_what_is_special(tmp_path: Path, case: str, effort: str) -> N
         assert (special(pair) or "") == (f"{side}: {said}" if said else "")
 
 
-def test_rank_one_is_seen_where_the_spectrum_is_not_whole(tmp_path: Path) -> None:
-    """A matrix is too large here for every value to be cheaper."""
-    x = np.outer(normal(2200, 1), normal(1, 2100))
-    path = write_file(tmp_path / "a.safetensors", tensor("w", x, "F64"))
-    row = ss.scan(path, effort="top", **OPTIONS)["w"]
-    assert (row["effort"], row["structure"]) == ("top", "rank 1")
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [(0.0, "rank 1"), (0.9e-6, "rank 1"), (0.9999e-6, None), (1.1e-6, None)],
+    ids=["rank one", "certainly below", "within the error", "above"],
+)
+def test_rank_one_is_seen_where_the_spectrum_is_not_whole(second: float, said: str | None) -> None:
+    """A matrix is too large here for every value to be cheaper.
+
+    A value above 1e-6 of the first counts, also one that only its error bound may lift above it.
+    """
+    (u, v), (x, y) = (np.linalg.qr(normal(m, 2))[0].T for m in (2200, 2100))
+    row = ss.scan({"w": np.outer(u, x) + second * np.outer(v, y)}, effort="top", **OPTIONS)["w"]
+    assert (row["effort"], row["structure"]) == ("top", said)
+    top, errors = row["top"], row["top_errors"]
+    assert (top[1] < 1e-6 * top[0]) is (second < 1e-6)
+    assert (top[1] + errors[1] < 1e-6 * top[0]) is (said is not None)
 
 
 @pytest.fixture

@@ -170,6 +170,9 @@ def test_memory_that_does_not_suffice_is_the_reason_of_a_row() -> None:
     (row,) = monitor.step(1) or ()
     assert (row["status"], row["failure"]) == ("failed", "environment")
     assert "the memory limit is" in row["reason"]
+    assert monitor.step(2)
+    assert monitor.decision["analysed"] == ["large"]  # there may be more memory by now
+    assert monitor.decision["unchanged"] == []
 
 
 # --------------------------------------------------------------------------------------- budget
