@@ -138,6 +138,18 @@ class Recording(ThreadPoolExecutor):
             self._unfinished -= 1
 
 
+def test_an_unknown_number_of_workers_is_that_of_the_cores(folder: Path) -> None:
+    """Each of them has its share of the memory and of the threads."""
+    ss.set_num_threads(4)
+    try:
+        with Recording() as executor:
+            ss.scan(folder, executor=executor, k=3, num_threads=8, memory_limit=2**32)
+    finally:
+        ss.set_num_threads(None)
+    assert {task.options.memory_limit for task in executor.tasks} == {2**30}
+    assert {task.options.num_threads for task in executor.tasks} == {2}
+
+
 def test_tasks_are_small_and_few_are_sent_ahead(tmp_path: Path) -> None:
     write_file(tmp_path / "m.safetensors", *(normal(f"w.{i}", 60, 50) for i in range(40)))
     with Recording() as executor:

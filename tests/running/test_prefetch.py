@@ -41,6 +41,25 @@ def test_the_next_matrix_is_read_while_this_one_is_computed(
     assert bits(found) == bits(apart)
 
 
+@pytest.mark.parametrize(("share", "ahead"), [(0.5, False), (1.5, True)], ids=["half", "more"])
+def test_what_fits_into_the_memory_that_is_left_is_read_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, ahead: bool
+) -> None:
+    path = write_file(tmp_path / "m.safetensors", normal("a", 400, 300), normal("b", 900, 400))
+    options: dict[str, Any] = {"effort": "top", "k": 4, "num_threads": 1}
+    needed = ss.plan_scan(path, memory_limit="256MiB", **options)["a"].peak_bytes
+    real, seen = analysed, {}
+
+    def spectrum(a: ss.Matrix, asked: Any, **how: Any) -> Any:
+        seen[a.shape] = a.in_memory
+        return real(a, asked, **how)
+
+    monkeypatch.setattr("sigmascope.scanning.tasks.analysed", spectrum)
+    left = int(share * 4 * 900 * 400)
+    assert len(ss.scan(path, memory_limit=needed + left, **options).analysed) == 2
+    assert seen == {(400, 300): False, (900, 400): ahead}
+
+
 def test_what_leaves_too_little_for_itself_is_read_from_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

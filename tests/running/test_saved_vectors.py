@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from tests.support.changed import update, weights, written
 
 import sigmascope as ss
@@ -43,6 +44,11 @@ def test_a_scan_saves_the_triplets_of_every_matrix(tmp_path: Path, effort: str) 
         assert U.shape == (W.shape[0], 4)
         np.testing.assert_allclose(U.T @ U, np.eye(4), atol=1e-5)
         np.testing.assert_allclose(np.sum((U.T @ W) * Vt, axis=1), row["top"], rtol=1e-4)
+        svd = ss.spectrum(W, effort=effort, vectors=True, **OPTIONS).svd
+        assert svd is not None
+        bounds = load_file(vectors_path(str(folder), name))
+        for part in ("errors", "residuals"):
+            assert bounds[f"{name}.{part}"].tobytes() == getattr(svd, part).tobytes()
 
 
 def test_a_comparison_saves_those_of_before_after_and_change(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import dataclass
+from threading import Event, Thread
 
 import pytest
 
@@ -42,3 +43,40 @@ def test_no_second_is_charged_to_two_pairs(monkeypatch: pytest.MonkeyPatch) -> N
     charged = [lease.seconds for lease in (reading, computing, borrowing)]
     assert all(seconds > 0 for seconds in charged)
     assert sum(charged) <= next(seconds)
+
+
+class Planned:
+    """A pair that leaves room for all others but some, and remembers which it was asked about."""
+
+    def __init__(self) -> None:
+        self.no_room_for: list[Planned] = []
+        self.others: list[Planned] = []
+        self.considered = Event()
+
+    def leaves_room(self, other: Planned) -> bool:
+        self.others.append(other)
+        self.considered.set()
+        other.considered.set()
+        return other not in self.no_room_for
+
+
+@pytest.mark.parametrize("large_first", [False, True], ids=["small first", "large first"])
+def test_pairs_run_together_only_if_each_leaves_room_for_the_other(large_first: bool) -> None:
+    small, large, third = Planned(), Planned(), Planned()
+    large.no_room_for.append(small)
+    first, second = (large, small) if large_first else (small, large)
+    budget, began = ThreadBudget(4), Event()
+
+    def run() -> None:
+        with budget.pair(second):
+            began.set()
+
+    thread = Thread(target=run, daemon=True)
+    with budget.pair(first):
+        thread.start()
+        assert second.considered.wait(60)
+        with budget.pair(third):  # asked about every pair that runs
+            assert third.others == [first]
+        assert not began.is_set()
+    thread.join(60)
+    assert began.is_set()

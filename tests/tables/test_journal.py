@@ -146,8 +146,34 @@ def test_other_outputs_hold_the_kept_rows_too(folder: Path, tmp_path: Path) -> N
 def test_the_memory_limit_is_kept(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     interrupted(folder, path, memory_limit=123_456_789)
+    plan = ss.plan_scan(folder, resume=path, **OPTIONS | {"memory_limit": None})
+    assert plan.memory_limit == 123_456_789
     found = ss.scan(folder, resume=path, **OPTIONS | {"memory_limit": None})
     assert found.options["memory_limit"] == 123_456_789
+
+
+def test_a_memory_limit_that_this_machine_does_not_have_is_not_kept(
+    folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.jsonl"
+    interrupted(folder, path, memory_limit="1000TiB")
+    for limit, tebibytes in ((None, 0), ("2000TiB", 2000)):
+        plan = ss.plan_scan(folder, resume=path, **OPTIONS | {"memory_limit": limit})
+        assert len(plan) > 0
+        assert plan.memory_limit // 2**40 == tebibytes
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)], ids=["022", "077"])
+def test_a_new_table_has_the_permissions_of_the_umask(
+    folder: Path, tmp_path: Path, mask: int, mode: int
+) -> None:
+    paths = [tmp_path / f"x{suffix}" for suffix in (".jsonl", ".csv", ".parquet")]
+    before = os.umask(mask)
+    try:
+        ss.scan(folder, out=paths, include="w.0", **OPTIONS)
+    finally:
+        os.umask(before)
+    assert [oct(path.stat().st_mode & 0o777) for path in paths] == [oct(mode)] * 3
 
 
 # ------------------------------------------------------------------------------- refused

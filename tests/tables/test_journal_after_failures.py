@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -262,6 +263,25 @@ def test_an_error_of_the_disk_is_an_output_error(
     with pytest.raises(OutputError, match=r"Input/output error: .*x\.jsonl") as caught:
         ss.scan(folder, resume=path, **OPTIONS)
     assert ss.Scan.load(path).rows == caught.value.scan.rows
+
+
+def test_rows_reach_the_disk_while_the_run_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock goes on by more than a second from row to row: a loss of power loses one row."""
+    seconds, path, synced = itertools.count(step=2), tmp_path / "x.jsonl", []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr("sigmascope._tables.journal.time.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("sigmascope._tables.journal.os.fsync", fsync)
+    found = ss.scan(folder, out=path, **OPTIONS)
+    monkeypatch.undo()
+    lines = path.read_bytes().splitlines(keepends=True)
+    ends = list(itertools.accumulate(map(len, lines)))
+    assert len(ends) == 1 + len(found)
+    assert set(ends) <= set(synced)
 
 
 def test_file_systems_without_locks_are_written_to(
