@@ -75,7 +75,15 @@ def test_the_two_orders_of_a_pair_have_one_answer(calibration: Calibration) -> N
 
 
 def test_the_same_data_is_rarely_called_different(calibration: Calibration) -> None:
-    different = sum(pair(calibration, BROAD, BROAD, i).narrower is not None for i in range(100))
+    different = 0
+    for i in range(100):
+        found = pair(calibration, BROAD, BROAD, i)
+        different += found.narrower is not None
+        told = found.calibrated
+        assert told is not None
+        assert told.interval is not None
+        if told.p is not None:  # the interval and the probability have one answer
+            assert (told.interval[0] <= 0 <= told.interval[1]) == (told.p > 0.05)
     assert different <= 12
 
 

@@ -43,6 +43,7 @@ def test_a_run_like_known_ones_is_told(
     found = diagnose(rows, calibration, group=group, recipe=RECIPE)
     assert found.verdict == word
     assert not found.refusals
+    assert found.sources == (("groups",) * 2 if group is None else ("own runs",) * 2)
     assert found.interval is not None
     assert found.position is not None
     assert found.interval[0] < found.position < found.interval[1]
@@ -105,6 +106,28 @@ def test_levels_come_from_what_there_is(own: int, source: str, count: int) -> No
     assert found.level.mean == pytest.approx(5.0 + 0.05 * (own - 1) if own else 0.1)
 
 
+@pytest.mark.parametrize("own", [0, 1, 3])
+def test_ranks_count_runs_of_other_bases_at_the_level_of_its_own(own: int) -> None:
+    """Wherever the levels of the others lie; without own runs, that is all that is known."""
+    narrow, broad = (0.0, 0.1, 0.2), (1.0, 1.1, 1.2)
+
+    def ranks(level: float) -> tuple[float, float]:
+        runs = [
+            Scored(x + there, side, base)
+            for base, there, most in (("a", 0.0, own), ("b", 0.0, 3), ("c", level, 3))
+            for side, scores in (("narrow", narrow), ("broad", broad))
+            for x in scores[:most]
+        ]
+        found = judged(0.55, *(class_of(side, runs, "a") for side in ("narrow", "broad")), 0.05)
+        return found.rank_p_narrow, found.rank_p_broad
+
+    if own:
+        assert ranks(7.0) == ranks(-7.0) == ranks(0.0) == (1 / (7 + own),) * 2
+    else:
+        assert ranks(0.0) == (1 / 7, 1 / 7)
+        assert ranks(7.0) == (4 / 7, 1 / 7)
+
+
 def test_nothing_depends_on_order_scale_or_names(calibration: Calibration) -> None:
     rows = rows_of_update(NARROW, seed=3)
     plain = diagnose(rows, calibration)
@@ -127,6 +150,16 @@ def test_a_calibration_is_saved_and_loaded(calibration: Calibration, tmp_path: P
     )
     rows = rows_of_update(BROAD, seed=12)
     assert diagnose(rows, loaded).to_dict() == diagnose(rows, calibration).to_dict()
+
+
+def test_a_saved_calibration_keeps_what_counts_as_narrow_and_broad(tmp_path: Path) -> None:
+    runs = [(rows_of_update(0.5, seed=k), k, "base") for k in (1, 2, 3, 4, 20, 40, 60, 80)]
+    saved = Calibration.fit(runs, narrow_at_most=3, broad_at_least=60)
+    saved.save(tmp_path / "calibration.json")
+    for calibration in (saved, Calibration.load(tmp_path / "calibration.json")):
+        assert (calibration.narrow_at_most, calibration.broad_at_least) == (3.0, 60.0)
+        sides = [run.side for run in calibration.labelled()]
+        assert sides == ["narrow"] * 3 + [None] * 3 + ["broad"] * 2
 
 
 @pytest.mark.parametrize(
@@ -242,3 +275,5 @@ def test_what_an_update_tells_alone() -> None:
         found = diagnose([*rows, embedding | {"changed_rows": changed}])
         assert ("embedding" in found.text) == bool(sentence)
         assert sentence in found.text
+    towers = [embedding | {"tower": each, "changed_rows": 37} for each in ("text", "vision")]
+    assert "embedding" not in diagnose([*rows, *towers]).text  # which has the tokens is not known

@@ -100,6 +100,22 @@ def test_a_calibration_that_is_often_wrong_says_nothing() -> None:
     assert (outcome(found, "error rate")[0] == "refused") == (share > 0.05)
 
 
+@pytest.mark.parametrize(("mislabelled", "expected"), [(1, "passed"), (2, "refused")])
+def test_wrong_verdicts_are_at_most_as_many_as_the_level_allows(
+    mislabelled: int, expected: str
+) -> None:
+    """Of 24 runs, in one or two bases one: 4.2 % and 8.3 % at a level of 5 %."""
+    runs = known_runs()
+    for base in range(mislabelled):
+        rows, label, group = runs[6 * base]
+        runs[6 * base] = rows, {"narrow": "broad", "broad": "narrow"}[label], group
+    calibration = Calibration.fit(runs, recipe=RECIPE, score="spread")
+    rate = calibration.error_rate(0.05)
+    assert (rate.wrong, rate.runs) == (mislabelled, 24)
+    found = diagnose(rows_of_update(NARROW, seed=9), calibration, recipe=RECIPE)
+    assert outcome(found, "error rate")[0] == expected
+
+
 def test_the_calibrations_own_runs_are_rarely_refused(calibration: Calibration) -> None:
     refused = 0
     runs = known_runs()

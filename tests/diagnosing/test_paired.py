@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
 from tests.support.updates import rows_of_update
 
 from sigmascope.diagnosing import PairedDiagnosis, diagnose
@@ -87,6 +88,21 @@ def test_few_blocks_have_no_p_value() -> None:
     assert found.p is None
     assert found.narrower is None
     assert "too few for a p-value" in found.text
+
+
+def test_the_interval_of_few_blocks_is_that_of_student() -> None:
+    """Blocks of two matrices each: the interval of the mean of 4 numbers."""
+    one, two = (
+        [row for row in rows_of_update(share, layers=2, seed=i) if row["role"] not in ("k", "v")]
+        for i, share in enumerate((0.5, 0.55))
+    )
+    found = diagnose(one, against=two, alpha=0.1)
+    ranks = np.array([[row["projected_effective_rank"] for row in rows] for rows in (one, two)])
+    of_blocks = np.log(ranks[1] / ranks[0]).reshape(4, 2).mean(axis=1)
+    assert (found.matrices, found.blocks) == (8, 4)
+    assert found.difference == pytest.approx(of_blocks.mean())
+    expected = stats.t.interval(0.9, 3, loc=of_blocks.mean(), scale=stats.sem(of_blocks))
+    assert found.interval == pytest.approx(expected, rel=1e-6)
 
 
 def test_models_without_a_common_matrix_are_refused() -> None:
