@@ -153,7 +153,7 @@ def test_scales_count_as_memory(tmp_path: Path) -> None:
 
 
 def test_a_plan_counts_scales_as_memory(tmp_path: Path) -> None:
-    """Of the same matrix, whose scales and zeros in float32 are read whole."""
+    """Scales and zeros of a matrix are read whole, in float32, whatever the limit."""
     peaks = {}
     for size in (8, 64):
         checkpoint = of_groups(tmp_path / str(size), size, rows=64)

@@ -104,7 +104,7 @@ def test_a_calibration_that_is_often_wrong_says_nothing() -> None:
 def test_wrong_verdicts_are_at_most_as_many_as_the_level_allows(
     mislabelled: int, expected: str
 ) -> None:
-    """Of 24 runs, in one or two bases one: 4.2 % and 8.3 % at a level of 5 %."""
+    """One run in each of one or two bases is wrong, of 24 in all: 4.2 % and 8.3 %."""
     runs = known_runs()
     for base in range(mislabelled):
         rows, label, group = runs[6 * base]

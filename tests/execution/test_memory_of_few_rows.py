@@ -6,10 +6,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.support.peak_memory import peak, written
 
+import sigmascope as ss
 from sigmascope._execution.memory import MINIMUM, OVERHEAD
+from sigmascope._execution.passes import MIB
 
 _CALLS = {
     "svds": "svds(A, k, memory_limit=limit)",
@@ -75,3 +80,24 @@ def test_calls_ask_for_little_more_than_they_take(
     for name, (needed, used) in json.loads(found.stdout).items():
         assert used <= max(needed, MINIMUM), f"{name}: {used} of {needed}"
         assert needed <= 3 * max(used, 2 * OVERHEAD), f"{name}: {used} of {needed}"
+
+
+_COMPARE = """
+import sigmascope as ss
+found = ss.compare({before!r}, {after!r}, memory_limit="1GiB", **{options})
+assert found["w"]["status"] == "analysed", found["w"]["reason"]
+"""
+
+
+@pytest.mark.unsanitized
+def test_the_vectors_of_a_pair_are_planned(tmp_path: Path) -> None:
+    """Left vectors of three spectra, each as large as a matrix in float64."""
+    before, after = written(tmp_path, 100_000, 64, "BF16"), tmp_path / "after.safetensors"
+    content = bytearray(before.read_bytes())
+    content[-2 * 64 * 40_000 :: 64] = bytes(80_000)
+    after.write_bytes(content)
+    options: dict[str, Any] = {"effort": "top", "k": 64, "num_threads": 1}
+    planned = ss.plan_compare(before, after, memory_limit="1GiB", **options)["w"].peak_bytes
+    work = _COMPARE.format(before=str(before), after=str(after), options=options)
+    used = peak(work) - peak("import sigmascope")
+    assert used <= planned, f"{used / MIB:.0f} of {planned / MIB:.0f} MiB"
