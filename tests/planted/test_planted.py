@@ -32,7 +32,11 @@ def test_every_mistake_has_its_place_and_its_tests(mistake: Mistake) -> None:
     assert planted != text
     if mistake.file.endswith(".py"):
         ast.parse(planted)
-    assert all((ROOT / each.split("::")[0]).exists() for each in mistake.tests)
+    for each in mistake.tests:
+        path, _, name = each.partition("::")
+        assert (ROOT / path).exists()
+        if name:
+            assert f"\ndef {name.partition('[')[0]}(" in (ROOT / path).read_text(encoding="utf-8")
 
 
 SOURCE = "def double(x):\n    return 2 * x\n"
