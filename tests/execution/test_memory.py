@@ -288,6 +288,14 @@ def test_formulas_in_exact_bytes() -> None:
         == values.working
         == 8 * 16384 * (137 + 17 * 64) + (16 * 192**2 * 6)
     )
+    # the sums of a group of panels have a square of their own, if there are several groups
+    one, more = (
+        _core.gram_pass_bytes(PassLayout((m, 4096), 2, files=False, threads=2), fast=False)
+        for m in (32_768, 32_769)
+    )
+    assert more - one == 8 * 4096**2
+    for width in (4, 8):  # sums of parts of 1024 rows are in float64, whatever the blocks are
+        assert _core.inner_bytes(10**6, 32, 32, width) == 8 * 977 * 32 * 32
     search = memory.krylov_need(held, 64, 32, 774, 4)
     assert search.arrays == 25 * 16384 * 32 * 4 + 16384 * 32 * 4  # 25 blocks, and the next
     with_vectors = memory.krylov_need(held, 64, 32, 774, 4, vectors=True)
@@ -356,6 +364,32 @@ def test_needs_grow_with_the_matrix_and_shrink_with_panels(files: bool) -> None:
     for low, high in zip(needs(30_000, 20_000, 16), needs(30_000, 20_000), strict=True):
         assert low.arrays == high.arrays
         assert low.working <= high.working
+
+
+_MAPPED = """
+import numpy as np, sigmascope as ss
+
+def mapped():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[0]) * 4096
+
+held = ss.matrix({path!r})
+held[: 9 * 2**10].load()
+before = mapped()
+for rows in range(9 * 2**10, 12 * 2**10, 77):
+    held[:rows].load()
+print(mapped() - before)
+"""
+
+
+@pytest.mark.unsanitized
+def test_what_is_freed_leaves_no_address_space_behind(tmp_path: Path) -> None:
+    """Of 40 matrices of 9 to 12 MiB, one after the other."""
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((12 * 1024, 256), np.float32))
+    work = [sys.executable, "-c", _MAPPED.format(path=str(path))]
+    found = subprocess.run(work, capture_output=True, text=True, check=True).stdout
+    assert int(found) <= 4 * MIB
 
 
 _KEPT = """

@@ -52,6 +52,15 @@ for m, n, k in [(1, 1, 1), (129, 65, 17), (301, 193, 70)]:
         again = rounded(dense).T @ rounded(got)
         assert np.linalg.norm(both - again) <= 1e-5 * np.linalg.norm(again), (m, n, k)
 
+# Half-way between two numbers of bf16: to the even one, in rows of any length.
+ties = 1 + (2 * np.arange(40 * 40) % 256 + 1) / 256
+for n in range(1, 41):
+    A, identity = np.float32(ties[: 40 * n].reshape(40, n)), np.eye(n, dtype=np.float32)
+    got = _core.product_f32(ss.matrix(A)._native, identity, "multiply_bf16", **options)
+    np.testing.assert_array_equal(got, rounded(A))
+    got = _core.product_f32(ss.matrix(identity)._native, A[:n], "multiply_bf16", **options)
+    np.testing.assert_array_equal(got, rounded(A[:n]))
+
 # Columns of a narrow block, which have kernels of their own, are those of a wide one: to the bit
 # where all sums are exact or vectors have less than 64 bytes, else as far as another order of
 # them goes.

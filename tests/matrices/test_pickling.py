@@ -99,6 +99,16 @@ def test_every_lazy_matrix_arrives_as_it_was(
     assert same(arrived(a), a)
 
 
+def test_it_is_read_as_before_where_it_arrives(tmp_path: Path) -> None:
+    path = tmp_path / "raw"
+    path.write_bytes(np.eye(8).tobytes())
+    sent = [
+        pickle.dumps(ss.tensor(path, 0, (8, 8), "f64", reading=reading)) for reading in READINGS
+    ]
+    assert len(set(sent)) == len(READINGS)
+    assert [pickle.dumps(pickle.loads(state)) for state in sent] == sent
+
+
 def descriptors_of(path: Path) -> int:
     """Count this process's descriptors of the file."""
     links = Path("/proc/self/fd").iterdir()

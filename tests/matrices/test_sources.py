@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.dlpack import Exported, capsule_of
 
 import sigmascope as ss
 
@@ -165,6 +166,47 @@ def test_npy_that_is_none(tmp_path: Path) -> None:
 
 
 # -------------------------------------------------------------------------------- DLPack
+
+
+class Tensor:
+    """The numbers of an array, as a library exports them that states `strides`, or none."""
+
+    def __init__(
+        self, numbers: NDArray[Any], strides: tuple[int, ...] | None, versioned: bool
+    ) -> None:
+        self.numbers, self.shape, self.dtype = numbers, numbers.shape, numbers.dtype
+        self.strides, self.versioned = strides, versioned
+        self.given_back = 0
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+    def __dlpack__(self, *, max_version: tuple[int, int] | None = None) -> Any:
+        address, dtype = self.numbers.ctypes.data, self.dtype.name
+        tensor = Exported(address, (1, 0), dtype, self.shape, self.strides)
+        return capsule_of(tensor, self.versioned, self._take_back)
+
+    def _take_back(self) -> None:
+        self.given_back += 1
+
+
+@pytest.mark.parametrize("versioned", [False, True], ids=["older", "versioned"])
+@pytest.mark.parametrize("strides", [None, (40, 1)], ids=["no strides", "strides"])
+def test_a_tensor_is_given_back_once_and_after_its_last_matrix(
+    strides: tuple[int, ...] | None, versioned: bool
+) -> None:
+    tensor = Tensor(A.copy(), strides, versioned)
+    a = ss.matrix(tensor)
+    assert (a.shape, a.storage) == ((60, 40), "f64")
+    np.testing.assert_array_equal(np.asarray(a), A)
+    part = 2 * a[3:].T
+    del a
+    gc.collect()
+    assert tensor.given_back == 0
+    np.testing.assert_array_equal(np.asarray(part), 2 * A[3:].T)
+    del part
+    gc.collect()
+    assert tensor.given_back == 1
 
 
 def test_torch_tensors() -> None:

@@ -91,6 +91,15 @@ def test_no_bit_depends_on_threads_panels_or_files(tmp_path: Path) -> None:
         assert len(bits) == 1
 
 
+def test_the_square_of_the_norm_is_the_sum_of_those_of_the_rows() -> None:
+    stored = np.random.default_rng(3).standard_normal((200_000, 3)).astype(np.float32)
+    call = {"threads": 2, "panel_rows": 0, **RUN}
+    seen = _core.moments(ss.matrix(stored)._native, histogram=False, **call)
+    rows = seen["row_squares"]
+    np.testing.assert_allclose(rows, np.sum(stored.astype(float) ** 2, axis=1), rtol=1e-15)
+    assert seen["sum_squares"] == pytest.approx(math.fsum(rows), rel=2.3e-16, abs=0)
+
+
 def test_sums_of_columns_lose_nothing_between_groups() -> None:
     rng = np.random.default_rng(2)
     stored = rng.standard_normal((3 * 65_536 + 5, 2))

@@ -240,6 +240,12 @@ def test_fast_falls_back_where_its_estimate_would_not_hold() -> None:
     assert result.passes == 3
     np.testing.assert_array_equal(result.values, ss.svdvals(A).values)
     assert result.values[-1] <= result.floor
+    pair = np.linalg.qr(ks.gaussian(640, 520)[0])[0]
+    first, other = pair[:, 3].copy(), pair[:, 7].copy()
+    for cosine, precision in ((0.998, "float32"), (0.9995, "float64")):
+        pair[:, 7] = cosine * first + np.sqrt(1 - cosine**2) * other
+        found = ss.svdvals(pair.astype(np.float32), accuracy="fast")
+        assert found.precision == precision
     heavy = ks.gaussian(640, 520)[0]
     heavy[:, :10] *= 1000
     assert ss.svdvals(heavy.astype(np.float32), accuracy="fast").precision == "float64"

@@ -158,6 +158,23 @@ def test_a_write_between_two_passes_is_noticed(
         CALLS[call](a, memory_limit="700kB", progress=rewriting(path))
 
 
+@pytest.mark.parametrize("call", ["svds", "asarray"])
+@pytest.mark.parametrize("written", range(3))
+@pytest.mark.parametrize("reading", READINGS)
+def test_every_file_of_a_joined_matrix_is_looked_at(
+    reading: str, written: int, call: str, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{i}.npy" for i in range(3)]
+    for path in paths:
+        np.save(path, A[:400])
+        aged(path)
+    joined = ss.vstack([ss.tensor(p, 128, (400, 200), "f32", reading=reading) for p in paths])
+    CALLS[call](joined)
+    rewrite(paths[written])
+    with pytest.raises(ss.CheckpointError, match=rf"{written}\.npy: the file changed"):
+        CALLS[call](joined)
+
+
 @pytest.mark.parametrize("call", ["svds", "svdvals", "spectrum top", "moments"])
 def test_numbers_that_are_in_memory_already_stay_those_of_the_old_file(
     call: str, tmp_path: Path

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -82,8 +83,9 @@ def test_a_buffered_read_does(large: Path) -> None:
         lambda a: a[:, 100:130].load(),  # short runs, which come through the cache
         lambda a: a[:, : a.shape[1] // 3].load(),
         lambda a: np.asarray(a.T[5:6]),
+        lambda a: pickle.loads(pickle.dumps(a)).load(),
     ],
-    ids=["load", "panels", "product", "short runs", "runs", "column"],
+    ids=["load", "panels", "product", "short runs", "runs", "column", "in another process"],
 )
 @pytest.mark.parametrize("name", ["tall", "wide", "codes"])
 def test_no_use_leaves_anything(large: Path, name: str, use: Callable[[ss.Matrix], object]) -> None:

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -281,24 +284,44 @@ def test_matrices_are_loaded_in_any_number_of_threads(reading: str, tmp_path: Pa
         assert all(pool.map(load, range(64)))
 
 
-def test_loading_lets_other_threads_run(tmp_path: Path) -> None:
-    """This thread sees the other one inside `load`, which it could not without the lock."""
+@pytest.fixture
+def threads_that_never_interrupt() -> Iterator[None]:
+    """A thread runs Python until it lets others run, and no other takes its turn before."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("use", ["load", "decode", "copy"])
+@pytest.mark.usefixtures("threads_that_never_interrupt")
+def test_reading_lets_other_threads_run(use: str, tmp_path: Path) -> None:
     path = tmp_path / "raw"
     path.write_bytes(bytes(2**25))
     a = ss.tensor(path, 0, (2**10, 2**13), "f32", reading="uncached")
-    inside = [False]
+    loaded = a.load()
+    uses: dict[str, Callable[[], object]] = {
+        "load": a.load,
+        "decode": lambda: np.asarray(a),
+        "copy": lambda: copy.deepcopy(loaded),
+    }
+    ready, begun, inside = threading.Event(), threading.Event(), [False]
 
-    def load() -> None:
-        inside[0] = True
-        a.load()
-        inside[0] = False
+    def looks_inside() -> bool:
+        ready.set()
+        begun.wait()
+        return inside[0]
 
     with ThreadPoolExecutor(1) as pool:
-        for _ in range(1000):
-            loading = pool.submit(load)
-            seen = 0
-            while not loading.done() and seen < 1000:
-                seen += inside[0]
-            if seen == 1000:
-                break
-    assert seen == 1000
+        for _ in range(50):  # on a busy machine it may come too late
+            seen = pool.submit(looks_inside)
+            ready.wait()
+            begun.set()
+            inside[0] = True
+            uses[use]()
+            inside[0] = False
+            if seen.result():
+                return
+            ready.clear()
+            begun.clear()
+    pytest.fail("no thread ran meanwhile")
