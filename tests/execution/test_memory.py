@@ -216,6 +216,24 @@ def test_comparisons_stay_within_the_limit(
     assert used <= limit * MIB, f"{used / MIB:.0f} of {limit} MiB"
 
 
+_CHANGE = """
+import sigmascope as ss
+from sigmascope.solvers.change import change
+a, b = (ss.matrix({path!r}) for _ in range(2))
+change(a[:1], b[:1])
+"""
+
+
+@pytest.mark.unsanitized
+def test_a_look_at_two_matrices_takes_no_more_panels_than_at_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.ones((10_000, 1024), np.float32))
+    ready = _CHANGE.format(path=str(path))
+    used = peak(f"{ready}change(a, b, num_threads=2)\n") - peak(ready)
+    of_one = PassLayout((10_000, 1024), 4, files=True, threads=2)
+    assert used <= memory.elementwise_need(of_one).nbytes + 4 * MIB, f"{used / MIB:.0f} MiB"
+
+
 @pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize("effort", ["top", "density"])

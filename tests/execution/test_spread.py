@@ -129,6 +129,14 @@ def test_it_says_what_one_process_says(call: Call, shape: tuple[int, int], tmp_p
         assert spread.fro_norm == pytest.approx(alone.fro_norm, rel=1e-14)
 
 
+def test_sums_of_workers_have_their_share_of_the_bound(tmp_path: Path) -> None:
+    """Half a rounding of each, since all may err alike: of 65 beyond those in the constant."""
+    a = in_file(tmp_path, (1400, 60))
+    found = ss.svdvals(a, executor=Shuffling())
+    of_eigenvalues = 2e-14 + 65 * 2.0**-54
+    assert found.floor == pytest.approx(np.sqrt(of_eigenvalues) * found.values[0], rel=1e-6)
+
+
 def test_vectors_come_back_on_their_sides(tmp_path: Path) -> None:
     for shape in SHAPES.values():
         a = in_file(tmp_path, shape)

@@ -164,6 +164,26 @@ def test_test_vectors_that_see_nothing_are_not_believed(dtype: str) -> None:
     assert any("||A||_F contradicts" in note for note in svd.notes)
 
 
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize(("share", "doubted"), [(0.03, True), (0.036, False), (0.12, False)])
+def test_test_vectors_are_doubted_in_one_case_of_a_million(
+    share: float, doubted: bool, dtype: str
+) -> None:
+    """Ten of them see less than 0.0329 of the mean square as rarely; where they do, errors grow."""
+    n, rng = 200, np.random.default_rng(2)
+    seen = _core.gaussian(n, _core.TEST_COLUMNS, _core.start_of(0, 0) + 1, 0, 1)
+    W = np.linalg.qr(seen)[0]
+    L = np.linalg.qr((np.eye(n) - W @ W.T) @ rng.standard_normal((n, 4)))[0]
+    Q = np.linalg.qr(rng.standard_normal((260, n)))[0]
+    bulk = 0.1 * (np.eye(n) - (1 - np.sqrt(share)) * W @ W.T)
+    A = (Q @ (bulk + (L * [0.9, 0.8, 0.7, 0.6]) @ L.T)).astype(NUMBERS[dtype])
+    svd = unwrap(ss.randomized_svd)(A, 4, passes=1, fingerprint=0)
+    truth = np.linalg.svd(A.astype(float), compute_uv=False)
+    assert np.all(np.abs(svd.s - truth[:4]) <= svd.errors)
+    assert any("||A||_F contradicts" in note for note in svd.notes) == doubted
+    assert (svd.errors.max() > 0.1) == doubted
+
+
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_every_entry_counts(data: st.DataObject) -> None:
