@@ -64,25 +64,28 @@ def test_block_krylov_agrees(
     assert ours.columns == pytest.approx(info[2], abs=3 * block)
 
 
-def test_restart_agrees(plain: ctypes.CDLL) -> None:
+@pytest.mark.parametrize("limit", [34, 37, 40])
+def test_restart_agrees(plain: ctypes.CDLL, limit: int) -> None:
+    """And no basis is longer than the limit when the search ends."""
     A, sigma = ks.spiked(200, 160)
-    k, info = 8, (ctypes.c_int64 * 5)()
-    s, residuals, errors = np.zeros(k), np.zeros(k), np.zeros(k)
-    plain.plain_krylov(
-        pointer(A),
-        *map(ctypes.c_int64, (200, 160, k)),
-        ctypes.c_double(1e-6),
-        *map(ctypes.c_int64, (4, 300, 40)),
-        ctypes.c_uint64(0),
-        1,
-        pointer(s),
-        pointer(residuals),
-        pointer(errors),
-        info,
-    )
-    assert info[0] == 1
-    assert info[2] <= 40
-    np.testing.assert_allclose(s, sigma[:k], rtol=1e-9)
+    for seed in range(4):
+        k, info = 8, (ctypes.c_int64 * 5)()
+        s, residuals, errors = np.zeros(k), np.zeros(k), np.zeros(k)
+        plain.plain_krylov(
+            pointer(A),
+            *map(ctypes.c_int64, (200, 160, k)),
+            ctypes.c_double(1e-6),
+            *map(ctypes.c_int64, (4, 300, limit)),
+            ctypes.c_uint64(seed),
+            1,
+            pointer(s),
+            pointer(residuals),
+            pointer(errors),
+            info,
+        )
+        assert info[0] == 1
+        assert info[2] <= limit
+        np.testing.assert_allclose(s, sigma[:k], rtol=1e-9)
 
 
 def test_randomized_svd_and_gram_spectrum_agree(plain: ctypes.CDLL) -> None:

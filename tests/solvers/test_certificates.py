@@ -225,7 +225,11 @@ def test_residuals_of_values_near_rounding_are_those_of_the_vectors(n: int, smal
     """
     sigma = np.r_[1.0, small * np.linspace(1, 0.1, n - 1)]
     A = ks.prescribed(n, n, sigma, 1)[0]
-    found = ss.randomized_svd(A, 2 * n // 5, passes=3)
+    assert_residuals_are_the_larger_of_both(ss.randomized_svd(A, 2 * n // 5, passes=3), A)
+
+
+def assert_residuals_are_the_larger_of_both(found: ss.SVD, A: Array) -> None:
+    """And what allows for rounding, to a few roundings."""
     assert found.U is not None
     assert found.Vt is not None
     V = found.Vt.T
@@ -233,6 +237,15 @@ def test_residuals_of_values_near_rounding_are_those_of_the_vectors(n: int, smal
     right = np.linalg.norm(A @ V - found.U * found.s, axis=0)
     said = found.residuals - 48 * 2.0**-53 * found.s[0]  # rayleigh_ritz.hpp: `measuring`
     assert np.max(np.abs(said - np.maximum(left, right))) <= 8 * 2.0**-53 * found.s[0]
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["tall", "wide"])
+def test_a_full_decomposition_measures_the_residuals_of_both_sides(turned: bool) -> None:
+    A = ks.polynomial(300, 150)[0]
+    A = np.ascontiguousarray(A.T) if turned else A
+    found = ss.svds(A, 60, tol=1e-13, method="gram")
+    assert found.method == "full decomposition"
+    assert_residuals_are_the_larger_of_both(found, A)
 
 
 def test_sums_of_one_sign_are_within_the_floor() -> None:
