@@ -85,7 +85,7 @@ def test_a_buffered_read_does(large: Path) -> None:
         lambda a: np.asarray(a.T[5:6]),
         lambda a: pickle.loads(pickle.dumps(a)).load(),
     ],
-    ids=["load", "panels", "product", "short runs", "runs", "column", "in another process"],
+    ids=["load", "panels", "product", "short runs", "runs", "column", "pickled"],
 )
 @pytest.mark.parametrize("name", ["tall", "wide", "codes"])
 def test_no_use_leaves_anything(large: Path, name: str, use: Callable[[ss.Matrix], object]) -> None:
