@@ -115,3 +115,18 @@ def test_sums_of_columns_lose_nothing_between_groups() -> None:
     groups = [squares(stored[i : i + 128]) for i in range(0, len(stored), 128)]
     expected = [math.fsum(group[j] for group in groups) for j in range(2)]
     np.testing.assert_allclose(squares(stored), expected, rtol=2.3e-16)
+
+
+def test_a_change_far_below_the_numbers_beside_it_is_no_zero() -> None:
+    """Numbers of ordinary size in a matrix do not hide that squares of its change underflow."""
+    rng = np.random.default_rng(0)
+    before = rng.integers(-9, 10, (30, 20)).astype(np.float64)
+    before[::2] = 0.0
+    after = before.copy()
+    after[::2] = 1e-170 * rng.integers(1, 10, (15, 20))
+    (row,) = ss.compare({"w": before}, {"w": after}).rows
+    changed = 1e-170 * np.linalg.norm((after[::2] - before[::2]) / 1e-170)
+    assert row["delta_fro_norm"] == pytest.approx(changed, rel=1e-12, abs=0)
+    assert row["relative_change"] == pytest.approx(
+        changed / np.linalg.norm(before), rel=1e-12, abs=0
+    )

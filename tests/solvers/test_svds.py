@@ -246,20 +246,6 @@ def test_copies_beyond_the_block_are_found_for_every_seed() -> None:
         assert np.max(np.abs(result.s - sigma[:48])) < 1e-3
 
 
-@pytest.mark.parametrize("vectors", [False, True])
-def test_a_copy_that_emerges_slowly_from_a_bulk_is_waited_for(vectors: bool) -> None:
-    """One more than the block has columns, and the rest is nearer to it than the tolerance."""
-    gap = 0.012
-    bulk = (1 - gap) * (1 - 0.04 * np.linspace(0, 1, 193))
-    sigma = np.r_[1.3, 1.2, np.ones(5), bulk]
-    for seed in range(4):
-        A, _ = ks.prescribed(208, 200, sigma, seed)
-        options: dict[str, Any] = {"method": "krylov", "block": 4, "vectors": vectors, "seed": seed}
-        found = ss.svds(A, 7, tol=gap, **options)
-        assert found.converged
-        assert np.max(np.abs(found.s - sigma[:7])) < gap / 4
-
-
 def test_no_convergence_is_said_and_the_bounds_hold(device: str) -> None:
     n = 400 if device == "cpu" else 120
     A, sigma = ks.gaussian(n, n)
