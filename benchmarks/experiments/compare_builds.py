@@ -37,6 +37,7 @@ import sigmascope as ss
 folder, threads, pattern = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 f32, tall, long, f64 = (np.load(folder / f"{each}.npy") for each in ("f32", "tall", "long", "f64"))
 tiny = np.ascontiguousarray(f64[:64, :64])
+repeated = np.tile(f64[:600, :1], 400)
 bf16, small = f32.astype(ml_dtypes.bfloat16), np.ascontiguousarray(f32[:768, :512])
 ss.set_num_threads(threads)
 
@@ -87,6 +88,7 @@ CALLS = {
     "spectral_density, 500000 x 50 f32": lambda: [ss.spectral_density(long).nuclear_norm().value],
     "moments, 500000 x 50 f32": lambda: [ss.moments(long).std],
     "svds, operator 2048 x 1500 f64, k 8": operator,
+    "svds, 600 x 400 f64 of rank 1, k 400": lambda: ss.svds(repeated, 400).s,
     "100 x svds, 64 x 64 f64, k 4": lambda: many(ss.svds, 4).s,
     "100 x randomized_svd, 64 x 64 f64, k 4": lambda: many(ss.randomized_svd, 4, passes=5).s,
     "100 x spectrum, 64 x 64 f64": lambda: many(ss.spectrum).top,
