@@ -192,6 +192,28 @@ def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleT
     assert len(failures) - failures.count(0) > len(failures) / 5  # most calls are of destructors
 
 
+def test_a_launch_or_wait_that_fails_is_an_error_of_every_matrix(simulated: ModuleType) -> None:
+    matrices = [decaying(seed, (6, 4)) for seed in range(2)]
+
+    def outcomes() -> list[Any]:
+        try:
+            return computed(matrices, lambda a: ss.moments(a, device="cuda"), threads=1)
+        except DeviceError:  # of the batch itself
+            return []
+
+    simulated.simulator.restart()
+    outcomes()
+    counts = simulated.simulator.counts()
+    left = counts["launches"] + counts["waits"] - 1  # the last wait is for memory that goes
+    for number in reversed(range(counts["calls"])):
+        simulated.simulator.restart(failing_call=number, failure=719)
+        found = outcomes()
+        left -= bool(found) and all(isinstance(one, DeviceError) for one in found)
+        if left == 0:
+            return
+    assert left == 0
+
+
 def test_a_stack_is_computed_in_batches_that_fit(simulated: ModuleType) -> None:
     stack = np.stack([decaying(0, (40, 16))] * 6).astype(np.float32)
     expected = search(stack[0])

@@ -94,6 +94,13 @@ def test_a_device_that_is_not_there_is_refused(index: int, cuda_module: Any) -> 
     assert cuda_module.free_memory(1) == cuda_module.free_memory(0) == 1 << 30
 
 
+def test_free_memory_is_that_of_the_device_which_is_asked(cuda_module: Any) -> None:
+    cuda_module.simulator.restart(devices=2)
+    cuda_module.simulator.allocate(1 << 20, device=1)
+    assert cuda_module.free_memory(1) == (1 << 30) - (1 << 20)
+    assert cuda_module.free_memory(0) == 1 << 30
+
+
 def test_a_device_without_bf16_is_refused(cuda_module: Any) -> None:
     cuda_module.simulator.restart(capability=75)
     wanted = r"cuda:0 \(simulated device\) has compute capability 7\.5, 8\.0 or newer is needed"

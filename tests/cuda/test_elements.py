@@ -98,6 +98,12 @@ def test_long_sums_are_the_processors(cuda_module: ModuleType) -> None:
     assert_same(cuda_module, ss.matrix(a), ss.matrix(b), panel_rows=20_000)
 
 
+def test_moments_of_a_panel_of_many_rows_are_the_processors(cuda_module: ModuleType) -> None:
+    """Rows beyond the first 65,536 of a panel are looked at after these."""
+    a, _ = pair("f32", (65_536 + 300, 1))
+    assert_same_moments(cuda_module, ss.matrix(a), panel_rows=0)
+
+
 @pytest.mark.parametrize("dtype", SMALL)
 def test_every_code(cuda_module: ModuleType, dtype: str) -> None:
     """NaN, infinities and subnormal numbers among them, each at another place in the second."""

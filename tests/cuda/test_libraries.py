@@ -131,9 +131,9 @@ def test_without_libraries_the_answer_is_that_of_the_kernel(simulated: Any) -> N
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (300, 65), (1025, 33), (2500, 17)])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (300, 65), (1025, 33), (2500, 17), (2, 1500)])
 def test_gram_matrices(shape: tuple[int, int], transposed: bool, simulated: Any) -> None:
-    """Below, at and above the number of rows that are multiplied at once."""
+    """Below and above the number of rows that are multiplied at once, and of bytes copied so."""
     A = np.random.default_rng(2).standard_normal(shape)
     stored = np.ascontiguousarray(A.T) if transposed else A
     found = simulated.gram(native(stored), transposed=transposed, **run(simulated))
@@ -230,8 +230,9 @@ def test_every_value_by_both_libraries(simulated: Any) -> None:
     )
     assert simulated.simulator.violation() == ""
     simulated.simulator.restart(solver_info=1)
-    with pytest.raises(DeviceError, match=f"info = 1 for a matrix of order {ORDER}"):
-        ss.svdvals(A, device="cuda")
+    least = libraries.LEAST_ORDER
+    with pytest.raises(DeviceError, match=f"info = 1 for a matrix of order {least}"):
+        ss.svdvals(A[:, :least], device="cuda")
 
 
 def test_the_processor_solves_what_cusolver_does_not(simulated: Any) -> None:
@@ -269,6 +270,32 @@ def test_the_memory_plan_counts_what_the_libraries_take(simulated: Any) -> None:
     simulated.simulator.restart(memory=int(needed / 0.9 - 2) << 20)
     with pytest.raises(MemoryLimitError, match="svdvals of"):
         ss.svdvals(A, device="cuda")
+
+
+def test_the_memory_plan_counts_the_sums_of_the_kernel(simulated: Any) -> None:
+    """A square of sums that are not finished; cuBLAS takes a workspace and rows instead."""
+    order = 1000
+    A = np.zeros((1300, order))
+
+    def needed() -> float:
+        libraries._library.cache_clear()
+        with pytest.raises(MemoryLimitError, match=r"svdvals of .* needs [\d.]+ MiB") as error:
+            ss.svdvals(A, device="cuda")
+        return float(re.findall(r"needs ([\d.]+) MiB", str(error.value))[0])
+
+    simulated.simulator.restart(memory=8 << 20)
+    by_cublas = needed()
+    simulated.simulator.restart(memory=8 << 20, cublas=120401)
+    more = 8 * order**2 - (32 << 20) - 8 * 1024 * order
+    assert needed() - by_cublas == pytest.approx(more / 2**20, abs=1)
+
+
+def test_the_bound_counts_the_sums_of_1024_rows_each(simulated: Any) -> None:
+    """Where rows repeat, each addition to an element of A^T A may err by half a unit, 2^-54."""
+    few, many = (ss.svdvals(np.ones((rows, 1)), device="cuda") for rows in (1000, 40_000))
+    assert "cuBLAS" in many.notes[-1]
+    more = many.errors[0] / many.values[0] - few.errors[0] / few.values[0]
+    assert more == pytest.approx(40_000 // 1024 * 2.0**-54 / 2, rel=0.25)
 
 
 def test_cusolver_is_asked_once_for_its_memory(simulated: Any) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,11 +22,17 @@ RUN = {"threads": 1, "load_bytes": 0, "progress": None}
 
 
 def decoded(
-    module: ModuleType, a: ss.Matrix, *, transposed: bool = False, factor: float = 1.0
+    module: ModuleType,
+    a: ss.Matrix,
+    *,
+    transposed: bool = False,
+    factor: float = 1.0,
+    device_bytes: int = 0,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the matrix in float64 as the processor and as the device decode it."""
-    options = {"transposed": transposed, "factor": factor, "panel_rows": 64, "device_bytes": 0}
-    host, device = (module.dense(a._native, device=d, **options, **RUN) for d in (None, 0))
+    options = {"transposed": transposed, "factor": factor, "panel_rows": 64}
+    host = module.dense(a._native, device=None, device_bytes=0, **options, **RUN)
+    device = module.dense(a._native, device=0, device_bytes=device_bytes, **options, **RUN)
     return host, device
 
 
@@ -103,6 +110,8 @@ def test_scales(
     for part in (a, a.T, a[13:207, 5:], a.T[1::2, ::150][3::5], -0.5 * a[5::3, 7:200:2]):
         assert_same(decoded(cuda_module, part))
         assert_same(decoded_single(cuda_module, part))
+    for part in (a, a[5::3, 7:200:2]):  # columns of what stays on the device
+        assert_same(decoded(cuda_module, part, transposed=True, device_bytes=1 << 24))
 
 
 @pytest.mark.parametrize("factor", [1.0, -0.25, 3.7, 2.0**80, 2.0**-70])
@@ -122,6 +131,19 @@ def test_sums_of_tiles(cuda_module: ModuleType, factor: float) -> None:
         assert_same(decoded(cuda_module, a, factor=factor))
         if a is not large and abs(np.log2(abs(factor))) % 1 == 0:  # else it scales the products
             assert_same(decoded_single(cuda_module, a, factor=factor))
+
+
+@pytest.mark.parametrize("join", [ss.vstack, ss.hstack], ids=["vstack", "hstack"])
+def test_a_file_may_follow_an_odd_number_of_bytes_of_another(
+    cuda_module: ModuleType, join: Callable[[list[ss.Matrix]], ss.Matrix], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(8)
+    parts = []
+    for dtype, shape in (("f8_e4m3", (7, 9)), ("f32", (7, 9)), ("bf16", (7, 9))):
+        numbers = rng.standard_normal(shape).astype(TYPES[dtype])
+        (tmp_path / dtype).write_bytes(numbers.tobytes())
+        parts.append(ss.tensor(tmp_path / dtype, 0, shape, dtype))
+    assert_same(decoded(cuda_module, join(parts)))
 
 
 @pytest.mark.parametrize("steps", [(1, 1), (2, 3)])

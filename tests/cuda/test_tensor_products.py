@@ -178,6 +178,19 @@ def test_factors(cuda_module: ModuleType, factor: float, dtype: str) -> None:
             np.testing.assert_allclose(found, once, atol=units * EPSILON * scale, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", STORED)
+def test_a_multiple_of_a_matrix_has_that_multiple_of_its_products(
+    cuda_module: ModuleType, dtype: str
+) -> None:
+    rng = np.random.default_rng(17)
+    A = stored(dtype, rng, 70, 64)
+    for factor in (2.0, -0.5, 3.0):
+        for name, op in (("multiply", A), ("multiply_adjoint", A.T)):
+            x = rng.standard_normal((op.shape[1], 20)).astype(np.float32)
+            found = product(cuda_module, factor * ss.matrix(A), name, x)
+            assert_close(found, factor * op.astype(np.float64), x, units=8)
+
+
 def test_narrow_formats_are_multiplied_by_tensor_cores(cuda_module: ModuleType) -> None:
     """Numbers of eight or four bits, and scales that are powers of two, are exact in bf16."""
     rng = np.random.default_rng(10)

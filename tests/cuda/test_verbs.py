@@ -19,6 +19,7 @@ pytestmark = pytest.mark.unsanitized
 Array = NDArray[Any]
 TYPES = [np.float32, np.float64]
 ODD = (1, 15, 17, 64, 65)
+MANY = (*ODD, *ODD, 3, 3, *ODD, *ODD)
 
 
 def both(verb: Callable[..., Array], *given: Any, panel_rows: int = 0, **options: Any) -> Array:
@@ -61,12 +62,18 @@ def test_columns_of_a_gaussian_matrix_do_not_depend_on_the_first_one(
 
 @needs_fused
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("rows", [1, 64, 65, 1023, 1025, 3000])
-def test_inner_products(cuda_module: ModuleType, dtype: type, rows: int) -> None:
-    """Odd widths, and more blocks than one launch has."""
+@pytest.mark.parametrize(
+    ("rows", "widths", "cols"),
+    [*((rows, MANY, 17) for rows in (1, 64, 65, 1023, 1025, 3000)), (66_000, (2, 1), 1)],
+    ids=["1", "64", "65", "1023", "1025", "3000", "66000"],
+)
+def test_inner_products(
+    cuda_module: ModuleType, dtype: type, rows: int, widths: tuple[int, ...], cols: int
+) -> None:
+    """Odd widths, more blocks than one launch has, and more rows than are summed one by one."""
     rng = np.random.default_rng(rows)
-    xs = [rng.standard_normal((rows, k)).astype(dtype) for k in (*ODD, *ODD, 3, 3, *ODD, *ODD)]
-    y = rng.standard_normal((rows, 17)).astype(dtype)
+    xs = [rng.standard_normal((rows, k)).astype(dtype) for k in widths]
+    y = rng.standard_normal((rows, cols)).astype(dtype)
     found = both(cuda_module.inner, xs, y, f64=dtype is np.float64)
     expected = np.hstack(xs).astype(np.float64).T @ y.astype(np.float64)
     scale = rows**0.5 * np.finfo(dtype).eps
@@ -78,7 +85,7 @@ def test_inner_products(cuda_module: ModuleType, dtype: type, rows: int) -> None
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (17, 15), (241, 33), (600, 8)])
 def test_combinations(cuda_module: ModuleType, dtype: type, rows: int, cols: int) -> None:
     rng = np.random.default_rng(rows)
-    xs = [rng.standard_normal((rows, k)).astype(dtype) for k in (*ODD, *ODD, 3, 3, *ODD, *ODD)]
+    xs = [rng.standard_normal((rows, k)).astype(dtype) for k in MANY]
     y = rng.standard_normal((rows, cols)).astype(dtype)
     c = rng.standard_normal((sum(x.shape[1] for x in xs), cols))
     found = both(cuda_module.combine, y, xs, c, f64=dtype is np.float64)
