@@ -22,17 +22,11 @@ RUN = {"threads": 1, "load_bytes": 0, "progress": None}
 
 
 def decoded(
-    module: ModuleType,
-    a: ss.Matrix,
-    *,
-    transposed: bool = False,
-    factor: float = 1.0,
-    device_bytes: int = 0,
+    module: ModuleType, a: ss.Matrix, *, transposed: bool = False, factor: float = 1.0
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the matrix in float64 as the processor and as the device decode it."""
-    options = {"transposed": transposed, "factor": factor, "panel_rows": 64}
-    host = module.dense(a._native, device=None, device_bytes=0, **options, **RUN)
-    device = module.dense(a._native, device=0, device_bytes=device_bytes, **options, **RUN)
+    options = {"transposed": transposed, "factor": factor, "panel_rows": 64, "device_bytes": 0}
+    host, device = (module.dense(a._native, device=d, **options, **RUN) for d in (None, 0))
     return host, device
 
 
@@ -110,8 +104,23 @@ def test_scales(
     for part in (a, a.T, a[13:207, 5:], a.T[1::2, ::150][3::5], -0.5 * a[5::3, 7:200:2]):
         assert_same(decoded(cuda_module, part))
         assert_same(decoded_single(cuda_module, part))
-    for part in (a, a[5::3, 7:200:2]):  # columns of what stays on the device
-        assert_same(decoded(cuda_module, part, transposed=True, device_bytes=1 << 24))
+
+
+def test_columns_of_a_matrix_that_stays_have_their_scales(
+    cuda_module: ModuleType, tmp_path: Path
+) -> None:
+    """A Gram matrix of the transpose decodes columns, of what is on the device by rows."""
+    rng = np.random.default_rng(6)
+    codes = rng.standard_normal((20, 200)).astype(TYPES["f8_e4m3"])
+    (tmp_path / "codes").write_bytes(codes.tobytes())
+    scale = rng.uniform(0.1, 3.0, (3, 19)).astype(np.float32)
+    a = ss.tensor(tmp_path / "codes", 0, codes.shape, "f8_e4m3", scale=scale, scale_block=(7, 11))
+    numbers = codes.astype(np.float64) * scale.repeat(7, axis=0).repeat(11, axis=1)[:20, :200]
+    expected = numbers @ numbers.T
+    for device_bytes in (0, 1 << 24):
+        memory = {"panel_rows": 64, "device_bytes": device_bytes}
+        found = cuda_module.gram(a._native, transposed=True, device=0, **memory, **RUN)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * expected.max())
 
 
 @pytest.mark.parametrize("factor", [1.0, -0.25, 3.7, 2.0**80, 2.0**-70])
