@@ -250,6 +250,7 @@ def test_a_batch_that_is_closed_waits_for_nobody(simulated: ModuleType) -> None:
         batch.run(1, lambda: None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("build", [PLAIN, TSAN], ids=lambda build: build.name)
 def test_no_order_of_threads_is_a_race(build: Build, tmp_path: Path, objects: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.support.cuda_builds import ASAN, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.unsanitized,
     pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler"),
 ]

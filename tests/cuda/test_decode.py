@@ -23,6 +23,7 @@ ISAS = ("avx2", "avx512")
 """Instruction sets with fused multiply-adds; the best that the processor runs is compared with."""
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.unsanitized,
     pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler"),
     pytest.mark.skipif(not processor_runs(ISAS[0]), reason="needs fused multiply-adds, of AVX2"),

@@ -92,6 +92,7 @@ def test_every_dtype_and_shape(cuda_module: ModuleType, dtype: str, shape: tuple
     assert_same(cuda_module, ss.matrix(a), ss.matrix(b))
 
 
+@pytest.mark.slow
 def test_long_sums_are_the_processors(cuda_module: ModuleType) -> None:
     """Blocks of 65,536 rows are added as a tree, wherever panels end."""
     a, b = pair("f32", (2 * 65_536 + 300, 2))
@@ -211,6 +212,7 @@ def test_no_panel_height_order_or_seed_changes_a_bit(
         assert cuda_module.simulator.objects_in_use() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512"])
 def test_sums_have_the_order_of_the_vectors_of_the_processor(isa: str) -> None:
     """Each length of vectors that the processor has, in a process of its own."""

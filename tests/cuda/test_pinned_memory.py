@@ -29,6 +29,7 @@ SOURCES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("build", [PLAIN, ASAN, TSAN], ids=lambda build: build.name)
 def test_threads_and_copies_share_it(build: Build, tmp_path: Path, objects: Path) -> None:
