@@ -26,16 +26,16 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; it replaces `path` unless an error occurs."""
     with naming(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
         try:
             yield Path(name)
             mask = os.umask(0)
             os.umask(mask)
             os.chmod(name, 0o666 & ~mask)  # mkstemp makes files that only the user may read
-            with open(name, "rb") as file:
-                os.fsync(file.fileno())  # else a loss of power may leave an empty file
+            os.fsync(handle)  # else a loss of power may leave an empty file
             os.replace(name, path)
         except BaseException:
             with suppress(OSError):
                 os.unlink(name)
             raise
+        finally:
+            os.close(handle)
