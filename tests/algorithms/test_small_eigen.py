@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.algorithms_library import compiled, pointer
+from tests.support.coverings import grid
 
 Array = NDArray[np.float64]
 EPSILON = float(np.finfo(np.float64).eps)
@@ -147,8 +148,7 @@ def check_rows(native: ctypes.CDLL, G: Array, first: int, last: int) -> None:
         np.testing.assert_allclose(left, right, rtol=0, atol=100 * EPSILON * np.sqrt(n))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n", [5, 24, 63, 130])
+@grid(kind=list(KINDS), n=[5, 24, 63, 130])
 def test_leading_pairs(native: ctypes.CDLL, kind: str, n: int) -> None:
     G = KINDS[kind](n, n)
     for k in sorted({1, 2, n // 5, n // 4, n}):

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support.checkpoints import of_array, write_file
+from tests.support.coverings import grid
 from tests.support.file_server import FileServer, Request
 from tests.support.remote import served
 
@@ -172,8 +173,7 @@ def interrupt(process: subprocess.Popen[str]) -> str:
     return process.communicate(timeout=HANG)[0]
 
 
-@pytest.mark.parametrize("manner", ["drip", "headers", "silent"])
-@pytest.mark.parametrize("call", CALLS)
+@grid(call=list(CALLS), manner=["drip", "headers", "silent"])
 def test_ctrl_c_ends_every_wait(call: str, manner: str, server: SlowServer) -> None:
     before, called = CALLS[call]
     server.manner, server.slow_from = manner, 0 if call == "open" else 1

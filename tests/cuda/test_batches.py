@@ -121,6 +121,7 @@ def test_other_functions_have_the_same_bits(compute: Compute, simulated: ModuleT
     assert simulated.simulator.violation() == ""
 
 
+@pytest.mark.slow
 def test_equal_matrices_have_the_launches_and_waits_of_two(simulated: ModuleType) -> None:
     a = decaying(0, (24, 8)).astype(np.float32)
 
@@ -175,6 +176,7 @@ def failed(compute: Callable[[], list[Any]], expected: list[Any]) -> int:
     return sum(isinstance(one, DeviceError) for one in found)
 
 
+@pytest.mark.slow
 def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleType) -> None:
     """Memory that one matrix does not get is no failure of the other."""
     matrices = [decaying(seed, (20, 6)) for seed in range(2)]

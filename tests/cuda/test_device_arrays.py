@@ -198,6 +198,7 @@ def test_stream_zero_is_refused(simulated: ModuleType) -> None:
         ss.matrix(array)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Versioned, Unversioned])
 def test_every_capsule_is_given_back_once(kind: type[DeviceArray], simulated: ModuleType) -> None:
     array = kind(simulated, BASE)
@@ -224,6 +225,7 @@ def own_garbage() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_garbage")
 def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleType) -> None:
     simulator = simulated.simulator

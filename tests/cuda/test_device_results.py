@@ -174,6 +174,7 @@ def test_memory_that_a_library_keeps_is_given_back(
     assert not kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_a_solver_is_called_again_when_memory_was_given_back(
     name: str, simulated: ModuleType, monkeypatch: pytest.MonkeyPatch

@@ -115,6 +115,7 @@ def test_every_code(cuda_module: ModuleType, dtype: str) -> None:
     assert_same(cuda_module, a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["f64", "f32", "bf16", "f16"])
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_adversaries(cuda_module: ModuleType, name: str, dtype: str) -> None:

@@ -41,6 +41,7 @@ def matrices() -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [1 << 30, 96 << 20])
 @pytest.mark.parametrize("name", CALLS)
 def test_each_native_call_reserves_its_memory_once(

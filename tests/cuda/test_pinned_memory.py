@@ -66,6 +66,7 @@ def test_a_second_call_pins_nothing(simulated: ModuleType) -> None:
     assert simulated.simulator.objects_in_use() == 0
 
 
+@pytest.mark.slow
 def test_calls_in_threads_have_the_bits_of_one(simulated: ModuleType) -> None:
     expected = ss.svds(numbers(), 3, device="cuda")
 

@@ -119,6 +119,7 @@ def test_no_order_seed_or_memory_changes_a_bit(simulated: ModuleType, tmp_path: 
         assert simulated.simulator.violation() == ""
 
 
+@pytest.mark.slow
 def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleType) -> None:
     A, _ = known_spectra.exponential(24, 12)
     expected = ss.randomized_svd(A, 2, passes=1, device="cuda")

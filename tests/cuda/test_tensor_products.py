@@ -64,6 +64,7 @@ def assert_close(found: Array, A: Array, x: Array, units: float) -> None:
     assert np.all(error <= units * EPSILON * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("dtype", STORED)
@@ -122,6 +123,7 @@ def test_short_chains_are_not_truncated_as_one_long_chain_is(
     assert bias(chains, exact) < -400 * EPSILON
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1500, 72), (200, 1100)])
 @pytest.mark.parametrize("name", ["multiply_adjoint", "gram_step", "steer"])
 @pytest.mark.parametrize("dtype", STORED)
@@ -293,6 +295,7 @@ def test_long_sums_have_the_bits_of_the_processor(cuda_module: ModuleType, dtype
             np.testing.assert_array_equal(found, host)
 
 
+@pytest.mark.slow
 def test_long_sums_of_tensor_cores_are_trees_of_blocks(cuda_module: ModuleType) -> None:
     rng = np.random.default_rng(16)
     rows = 65_536 + 1_100

@@ -97,6 +97,7 @@ SHAPES = [(1, 1), (1, 64), (64, 1), (70, 33), (300, 200), (2100, 130), (130, 210
 SHAPES += [(70_001, 2), (2, 70_001)]  # whose sums are compensated
 
 
+@pytest.mark.slow
 @needs_fused
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("shape", SHAPES)

@@ -77,6 +77,7 @@ def _scaled(folder: Path, weights: Weights) -> Path:
     return written(folder / "a.safetensors", weights, factor=3.7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("exponent", "verdict"), [(NARROW, "narrow"), (BROAD, "broad")])
 @pytest.mark.parametrize(
     ("write", "options"),

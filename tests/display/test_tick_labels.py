@@ -131,6 +131,7 @@ OVERLAPS = """() => {
 }"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 500, 360])
 def test_numbers_do_not_overlap_in_a_browser(browser: Browser, width: int, tmp_path: Path) -> None:
     path = tmp_path / "page.html"

@@ -172,6 +172,7 @@ def written_pages(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, name
 
 
+@pytest.mark.slow
 def test_a_users_file_is_checked(tmp_path: Path) -> None:
     """One run of mypy: right lines, wrong lines, kinds of arguments, the Python of every page."""
     pytest.importorskip("mypy")

@@ -115,6 +115,7 @@ def test_spectral_density(name: str, dtype: str) -> None:
     assert not problems, "\n".join(problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WIDE.split())
 def test_at_order_512(name: str) -> None:
     """Where "fast" has float32 products, steps are rounded to bfloat16, and densities are used."""

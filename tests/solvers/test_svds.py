@@ -75,19 +75,15 @@ SUITE: list[tuple[str, Family, tuple[int, int, int], tuple[int, int, int]]] = [
     ("k = min(m, n)", ks.gaussian, (40, 70, 40), (40, 70, 40)),
     ("repeated rows", ks.repeated_rows, (200, 150, 30), (60, 50, 30)),
 ]
-each_known = pytest.mark.parametrize(
-    ("family", "sizes"),
-    [(family, {"cpu": large, "cuda:0": small}) for _, family, large, small in SUITE],
-    ids=[name for name, *_ in SUITE],
-)
+KNOWN = {name: (family, {"cpu": large, "cuda:0": small}) for name, family, large, small in SUITE}
+each_known = pytest.mark.parametrize(("family", "sizes"), KNOWN.values(), ids=KNOWN)
 
 
-@pytest.mark.parametrize("precision", ["mixed", "float32", "float64"])
-@pytest.mark.parametrize("method", ["krylov", "gram"])
-@each_known
+@grid(known=KNOWN, method=["krylov", "gram"], precision=["mixed", "float32", "float64"])
 def test_known_spectra(
-    family: Family, sizes: Sizes, method: str, precision: str, device: str
+    known: tuple[Family, Sizes], method: str, precision: str, device: str
 ) -> None:
+    family, sizes = known
     m, n, k = sizes[device]
     A = family(m, n)[0].astype("float64" if precision == "float64" else "float32")
     sigma = lapack(A)
@@ -284,6 +280,7 @@ def test_a_search_that_was_given_up_has_its_steps() -> None:
     assert counts[-1] > searched * A.nbytes  # what follows goes on from there
 
 
+@pytest.mark.slow
 def test_a_basis_restarted_for_memory_reaches_the_same_values() -> None:
     A, sigma = ks.spiked(2000, 1500)
     A32 = A.astype(np.float32)

@@ -57,6 +57,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize("limit", ["1GiB", "128MiB"])
 def test_a_scan_past_the_cache_leaves_nothing_there(large: Path, limit: str) -> None:
@@ -170,6 +171,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized  # a sanitizer must be the first that is preloaded
 @pytest.mark.parametrize("strange", ["open", "read", "short"])
 def test_systems_that_refuse_and_interrupt(strange: str, shim: Path, tmp_path: Path) -> None:

@@ -167,7 +167,9 @@ def cuda_device(request: pytest.FixtureRequest) -> Iterator[str]:
     assert module.simulator.objects_in_use() == 0
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda:0", marks=pytest.mark.unsanitized)])
+@pytest.fixture(
+    params=["cpu", pytest.param("cuda:0", marks=[pytest.mark.unsanitized, pytest.mark.slow])]
+)
 def device(request: pytest.FixtureRequest) -> str:
     """Name the device that a test of mathematics computes on, with the same bounds on each."""
     if request.param == "cpu":
