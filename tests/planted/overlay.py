@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.planted.mistake import ROOT, Mistake
 from tests.support.cuda_builds import native_isas
 
-_FIRST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_FIRST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)  # ids have spaces
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,14 +77,17 @@ def test_the_nearest_tests_run_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (root / "small.py").write_text(SOURCE)
     (root / "test_small.py").write_text(
         "from small import double\n\ndef test_far():\n    assert double(1) == 2\n\n"
-        "def test_near():\n    assert double(3) == 6\n"
+        "import pytest\n\n@pytest.mark.parametrize('x', [3], ids=['a small one'])\n"
+        "def test_near(x):\n    assert double(x) == 6\n"
     )
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     monkeypatch.setattr(overlay, "ROOT", root)
     tests = ("test_small.py::test_near", "test_small.py")
     mistake = Mistake("small", "triples", "small.py", "2 * x", "3 * x", tests)
-    outcome = Overlay(tmp_path / "overlay").try_mistake(mistake, 60.0, ())
-    assert (outcome.verdict, outcome.by) == ("noticed", "test_small.py::test_near")
+    small = Overlay(tmp_path / "overlay")
+    outcome = small.try_mistake(mistake, 60.0, ())
+    assert (outcome.verdict, outcome.by) == ("noticed", "test_small.py::test_near[a small one]")
+    assert small.passes_without(outcome, ())
 
 
 def test_a_mistake_without_a_place_is_refused() -> None:
