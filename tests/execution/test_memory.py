@@ -282,6 +282,12 @@ def test_a_part_is_held_of_what_does_not_fit(tmp_path: Path, stored_by_columns: 
     assert planned[0].read_bytes < planned[1].read_bytes < planned[2].read_bytes
 
 
+def output_of(work: str) -> str:
+    """Return what a fresh interpreter prints."""
+    command = [sys.executable, "-c", work]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 _MAPPED = """
 import numpy as np, sigmascope as ss
 
@@ -303,9 +309,8 @@ def test_what_is_freed_leaves_no_address_space_behind(tmp_path: Path) -> None:
     """Load 40 matrices of 9 to 12 MiB, one after the other."""
     path = tmp_path / "a.npy"
     np.save(path, np.zeros((12 * 1024, 256), np.float32))
-    work = [sys.executable, "-c", _MAPPED.format(path=str(path))]
-    found = subprocess.run(work, capture_output=True, text=True, check=True).stdout
-    assert int(found) <= 4 * MIB
+    printed = output_of(_MAPPED.format(path=str(path)))
+    assert int(printed) <= 4 * MIB
 
 
 _KEPT = """
@@ -332,9 +337,8 @@ print(*(round(x - before) for x in [*seen, resident()]))
 def test_what_is_freed_is_kept_up_to_what_was_held_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     np.save(path, np.zeros((64 * 1024, 256), np.float32))
-    work = [sys.executable, "-c", _KEPT.format(path=str(path))]
-    found = subprocess.run(work, capture_output=True, text=True, check=True).stdout
-    first, freed, again, larger, kept, after = map(int, found.split())
+    printed = output_of(_KEPT.format(path=str(path)))
+    first, freed, again, larger, kept, after = map(int, printed.split())
     slack = 4
     assert 40 <= first <= 40 + slack
     assert freed >= 40  # its pages are still there,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -178,7 +177,6 @@ def _pybind11() -> str:
 
 
 def _openblas() -> Path:
-    spec = importlib.util.find_spec("scipy_openblas32")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "lib" / "libscipy_openblas.so"
+    import scipy_openblas32
+
+    return Path(scipy_openblas32.get_lib_dir()) / "libscipy_openblas.so"

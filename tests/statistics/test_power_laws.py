@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Power laws: fits of samples, tails that are left out, and where there is none."""
+"""Power laws: fits of samples, tails that are left out, and spectra without a power law."""
 
 from __future__ import annotations
 
