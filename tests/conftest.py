@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -17,6 +18,16 @@ pytest.register_assert_rewrite("tests.support")  # a failed assertion there show
 
 # Dask's own wait for a connection is half a minute, which a busy machine can take to start Python.
 os.environ.setdefault("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "600s")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Keep what collection has made out of every later collection of garbage.
+
+    It is some millions of objects, which all live until the end.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
