@@ -14,17 +14,15 @@ from typing import Any
 
 import pytest
 from tests.support.executors import Shuffling
-from tests.support.spread_matrices import SHAPES, in_file, numbers
+from tests.support.spread_matrices import SHAPES, cut_finely, in_file, numbers
 
 import sigmascope as ss
-from sigmascope._execution import workers
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several blocks of small matrices."""
-    monkeypatch.setattr(workers, "_ELEMENTS", (1, 2**26))
-    monkeypatch.setattr(workers, "_ROWS", 256)
+    """Cut the matrices of every test into several blocks."""
+    cut_finely(monkeypatch)
 
 
 class Killing(Executor):
@@ -53,6 +51,7 @@ def test_a_worker_killed_loses_nothing(tmp_path: Path) -> None:
     assert len(told) == 1
 
 
+@pytest.mark.slow
 def test_dask_with_a_worker_killed_gives_the_same_bits(tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
     a = in_file(tmp_path, SHAPES["tall"])

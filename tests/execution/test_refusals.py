@@ -16,11 +16,9 @@ from hypothesis import strategies as st
 from tests.support import known_spectra as ks
 from tests.support.bytes_read import bytes_read
 from tests.support.checkpoints import of_array, write_file
+from tests.support.memory_needs import admission, bytes_of, least_and_most, leave_room
 
 import sigmascope as ss
-from sigmascope._execution.memory_plan import least_memory
-from sigmascope._host.memory import resolve_memory
-from sigmascope.analysis.admission import Asked
 
 SPECTRA = {
     "noise": lambda m, n: np.random.default_rng(0).standard_normal((m, n)),
@@ -92,12 +90,7 @@ def late(parts: re.Match[str] | None) -> bool:
     return parts is not None and ", which took " in parts["what"]
 
 
-def least_of(A: ss.Matrix, call: dict[str, Any]) -> int:
-    route, options = Asked.of(**{"tol": 1e-3, **call}).chosen(A)
-    return least_memory(A, options, route.need)
-
-
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sampled_from(list(SPECTRA)),
     st.sampled_from(SHAPES),
@@ -109,7 +102,7 @@ def test_what_is_offered_runs_at_that_limit(
     kind: str, shape: tuple[int, int], dtype: str, call: dict[str, Any], share: float
 ) -> None:
     A = ss.matrix(SPECTRA[kind](*shape).astype(dtype))
-    least = least_of(A, call | {"memory_limit": 1})  # of the cheapest that does it
+    least, _ = least_and_most(A, **call, memory_limit=1)  # of the cheapest that does it
     limit = max(int(share * least), 1)
     call = {**call, "memory_limit": limit}
     parts = refusal(A, **call)
@@ -120,7 +113,7 @@ def test_what_is_offered_runs_at_that_limit(
         again = refusal(A, **less)
         assert again is None or (not sure and late(again)), (parts[0], less, again and again[0])
     if not late(parts):
-        assert resolve_memory(parts["least"]) >= least
+        assert bytes_of(parts["least"]) >= least
         again = refusal(A, **call | {"memory_limit": least})
         assert again is None or (parts["most"] and late(again)), (parts[0], again and again[0])
         below = refusal(A, **call | {"memory_limit": least - 1})
@@ -130,7 +123,7 @@ def test_what_is_offered_runs_at_that_limit(
     enough = refusal(A, **call | {"memory_limit": figure})
     assert enough is None or "or more" in parts["what"], (parts[0], enough and enough[0])
     if nothing := LESS.fullmatch(parts["advice"]):
-        fits = resolve_memory(nothing["least"]) <= call["memory_limit"]
+        fits = bytes_of(nothing["least"]) <= call["memory_limit"]
         assert fits == (nothing["sure"] == "is sure to fit")
         least_call = {**call, "effort": nothing["effort"], "k": 1}
         least_call |= {"measures": (), "panel_rows": None, "memory_limit": nothing["least"]}
@@ -151,22 +144,13 @@ def test_what_is_offered_for_large_matrices_is_admitted(
         file.truncate(file.tell() + 4 * 9000 * 5000)
     A = ss.matrix(path)
 
-    def admitted(**call: Any) -> ss.MemoryLimitError | None:
-        asked = Asked.of(**call)
-        try:
-            asked.fit_memory(A, *asked.chosen(A))
-        except ss.MemoryLimitError as error:
-            return error
-        return None
-
     call = {"effort": effort, "k": 700, "memory_limit": limit, "num_threads": 2}
-    call |= {"tol": 1e-3, "accuracy": "reference"}
-    refused = admitted(**call)
-    assert (refused is None) == (least_of(A, call) <= resolve_memory(limit))
+    refused = admission(A, **call)
+    assert (refused is None) == (least_and_most(A, **call)[0] <= int(limit[:-3]) * 2**20)
     if refused is not None:
         parts = parts_of(refused)
-        assert all(admitted(**less) is None for _, less in offers(parts, call))
-        assert admitted(**call | {"memory_limit": parts["least"]}) is None
+        assert all(admission(A, **less) is None for _, less in offers(parts, call))
+        assert admission(A, **call | {"memory_limit": parts["least"]}) is None
 
 
 @pytest.mark.parametrize(
@@ -178,9 +162,7 @@ def test_a_basis_that_grows_lets_go_of_the_file(tmp_path: Path, dtype: Any, load
     np.save(path, ks.exponential(300, 300, rate=0.2)[0].astype(dtype))
     A = ss.matrix(path)
     call: dict[str, Any] = {"effort": "density", "k": 100, "num_threads": 1}
-    asked = Asked.of(**call, tol=1e-3, accuracy="reference", memory_limit=100_000)
-    route, options = asked.chosen(A)
-    expected, most = least_memory(A, options, route.need), route.most(A, options)
+    expected, most = least_and_most(A, **call, memory_limit=100_000)
     held = expected + A.nbytes
     assert expected < most
     assert (held <= most) == loads
@@ -194,7 +176,7 @@ def test_a_basis_that_grows_lets_go_of_the_file(tmp_path: Path, dtype: Any, load
     refused = refusal(path, **call, memory_limit=expected)
     assert refused is not None
     assert late(refused)
-    assert expected < resolve_memory(refused["least"]) <= most + 2**10
+    assert expected < bytes_of(refused["least"]) <= most + 2**10
     again = ss.spectrum(path, **call, memory_limit=refused["least"])
     assert again.top.tobytes() == wanted.top.tobytes()
 
@@ -237,10 +219,8 @@ def test_no_row_is_refused_for_what_is_read_beside_it(
     path = write_file(tmp_path / "m.safetensors", *tensors)
     A = ss.open_checkpoint(path)["w0"]
     call: dict[str, Any] = {"effort": "density", "k": 100, "num_threads": 1}
-    asked = Asked.of(**call, tol=1e-3, accuracy="reference", memory_limit=100_000)
-    route, options = asked.chosen(A)
-    limit, expected = route.most(A, options), least_memory(A, options, route.need)
-    monkeypatch.setattr("sigmascope.scanning.tasks.memory_left", lambda *_, **__: limit - expected)
+    expected, limit = least_and_most(A, **call, memory_limit=100_000)
+    leave_room(monkeypatch, limit - expected)
     assert late(refusal(A, **call, memory_limit=limit, reserved=limit - expected))
     found = ss.scan(path, **call, memory_limit=limit)
     assert [(row["status"], row["effort"]) for row in found] == [("analysed", "density")] * 3

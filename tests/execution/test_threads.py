@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
-from sigmascope._host.threads import ENTRIES_OF_A_THREAD, useful_threads
 
 
 def threads_of_the_process() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-@pytest.mark.parametrize(("shape", "started"), [((300, 200), 0), ((512, 512), 2), ((1024, 512), 3)])
+@pytest.mark.parametrize(
+    ("shape", "started"),
+    [((511, 256), 0), ((512, 256), 1), ((512, 512), 2), ((2048, 576), 3)],
+    ids=["little", "one share", "two shares", "nine shares"],
+)
 def test_a_small_matrix_starts_fewer_threads(shape: tuple[int, int], started: int) -> None:
+    """One more thread for each share of 2^17 entries, up to the number of the call."""
     A = np.random.default_rng(1).standard_normal(shape)
     before, during = threads_of_the_process(), []
 
@@ -39,8 +43,3 @@ def test_threads_are_the_cores_that_the_process_may_use() -> None:
     finally:
         os.sched_setaffinity(0, cores)
     assert ss.show_config()["num_threads"] == len(cores)
-
-
-def test_one_more_thread_for_each_share_of_the_entries() -> None:
-    share = ENTRIES_OF_A_THREAD
-    assert [useful_threads(4, n) for n in (1, share - 1, share, 9 * share)] == [1, 1, 2, 4]

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +22,35 @@ from tests.support.checkpoints import write_file
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
-from sigmascope._running.tasks import Options
-from sigmascope._tables.provenance import identities
-from sigmascope.checkpoint import Origin, reopened
 from sigmascope.scanning import ScanEvent, ScanInterrupted
-from sigmascope.scanning.rows import TIMING
-from sigmascope.scanning.tasks import MatrixTask, run
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 4, "memory_limit": "4GiB"}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return model(tmp_path / "model")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a checkpoint of many small matrices, which tests only read."""
+    return model(tmp_path_factory.mktemp("checkpoint") / "model")
+
+
+@pytest.fixture(scope="module")
+def expected(folder: Path) -> list[dict[str, Any]]:
+    """Scan the checkpoint in this process, one matrix after the other."""
+    return bits(ss.scan(folder, **OPTIONS))
 
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as executor:
+    """Start two processes that share nothing with this one."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
         yield executor
 
 
 def timeless(path: Path) -> list[dict[str, Any]]:
     """The lines of a journal, in their order, without what differs from run to run."""
-    records = [json.loads(line) for line in path.read_text().splitlines()]
+    records = bits(json.loads(line) for line in path.read_text().splitlines())
     for record in records:
-        for name in (*TIMING, "checksum"):
-            record.pop(name, None)
+        record.pop("checksum", None)
     return records
 
 
@@ -55,40 +58,46 @@ def timeless(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("effort", ["top", "density", "exact"])
-def test_four_processes_find_what_one_finds(
+def test_processes_find_what_one_finds(
     folder: Path, tmp_path: Path, pool: Executor, effort: str
 ) -> None:
     here, there = tmp_path / "here.jsonl", tmp_path / "there.jsonl"
     options = OPTIONS | {"effort": effort}
-    expected = ss.scan(folder, out=here, **options)
-    found = ss.scan(folder, out=there, executor=pool, workers=4, **options)
-    assert bits(found) == bits(expected)
+    alone = ss.scan(folder, out=here, **options)
+    found = ss.scan(folder, out=there, executor=pool, workers=2, **options)
+    assert bits(found) == bits(alone)
     assert timeless(there) == timeless(here)
     assert found["bad"]["nan"] == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2, 7, None])
-def test_threads_find_the_same(folder: Path, workers: int | None) -> None:
+def test_threads_find_the_same(
+    folder: Path, workers: int | None, expected: list[dict[str, Any]]
+) -> None:
     with ThreadPoolExecutor(3) as threads:
         found = ss.scan(folder, executor=threads, workers=workers, **OPTIONS)
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(found) == expected
 
 
 @pytest.mark.parametrize("memory", ["64MiB", "300MB", "2GiB", None])
-def test_memory_limits_that_allow_the_effort_change_no_bit(folder: Path, memory: Any) -> None:
+def test_memory_limits_that_allow_the_effort_change_no_bit(
+    folder: Path, memory: Any, expected: list[dict[str, Any]]
+) -> None:
     found = ss.scan(folder, **OPTIONS | {"memory_limit": memory})
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(found) == expected
 
 
 def test_a_relative_path_is_found_by_workers_elsewhere(
-    folder: Path, pool: Executor, monkeypatch: pytest.MonkeyPatch
+    folder: Path, pool: Executor, monkeypatch: pytest.MonkeyPatch, expected: list[dict[str, Any]]
 ) -> None:
     monkeypatch.chdir(folder.parent)
     found = ss.scan(folder.name, executor=pool, **OPTIONS)
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(found) == expected
 
 
-def test_a_run_goes_on_with_another_executor(folder: Path, tmp_path: Path, pool: Executor) -> None:
+def test_a_run_goes_on_with_another_executor(
+    folder: Path, tmp_path: Path, pool: Executor, expected: list[dict[str, Any]]
+) -> None:
     path = tmp_path / "x.jsonl"
 
     def listener(event: ScanEvent) -> None:
@@ -100,7 +109,7 @@ def test_a_run_goes_on_with_another_executor(folder: Path, tmp_path: Path, pool:
     content = path.read_bytes()
     found = ss.scan(folder, resume=path, **OPTIONS)
     assert path.read_bytes().startswith(content)
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(found) == expected
 
 
 def test_events_come_row_by_row(folder: Path) -> None:
@@ -119,7 +128,7 @@ class Recording(ThreadPoolExecutor):
 
     def __init__(self) -> None:
         super().__init__(3)
-        self.tasks: list[MatrixTask] = []
+        self.tasks: list[Any] = []
         self.most = 0
         self._unfinished = 0
         self._guard = threading.Lock()
@@ -178,27 +187,48 @@ def test_bad_workers(folder: Path, options: dict[str, Any], message: str) -> Non
 # ------------------------------------------------------------------------------- one task
 
 
-def task_of(path: Path, name: str = "a") -> MatrixTask:
-    checkpoint = ss.open_checkpoint(path)
-    options = Options.of("top", 2, 1e-3, "reference", 0, 1, "1GiB")
-    return MatrixTask.of(checkpoint, identities(checkpoint), name, options)
+class Here(Executor):
+    """Performs each task at once, and keeps it."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], Any]] = []
+        self.tasks: list[Any] = []
+
+    def submit(self, function: Any, /, task: Any, **more: Any) -> Future[Any]:
+        self.tasks.append(task)
+        self.calls.append(partial(function, task))
+        future: Future[Any] = Future()
+        future.set_result(self.calls[-1]())
+        return future
+
+
+def sent(path: Path) -> Here:
+    """Scan a checkpoint by an executor that keeps its tasks."""
+    executor = Here()
+    found = ss.scan(path, executor=executor, workers=1, effort="top", k=2, memory_limit="1GiB")
+    assert len(found.analysed) == len(executor.calls)
+    return executor
 
 
 def test_a_worker_opens_a_checkpoint_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_file(tmp_path / "m.safetensors", normal("a", 9, 8), normal("b", 8, 9))
-    opened: list[tuple[str, ...]] = []
+    calls = sent(path).calls * 2
+    opened: list[Any] = []
+    real = os.open
 
-    def counting(origin: Origin) -> ss.Checkpoint:
-        opened.append(origin[0])
-        return reopened(origin)
+    def counting(path: Any, *how: Any, **more: Any) -> int:
+        opened.append(path)
+        return real(path, *how, **more)
 
-    tasks = [task_of(path, name) for name in "abab"]
-    monkeypatch.setattr("sigmascope._running.tasks.reopened", counting)
-    assert {run(task)["status"] for task in tasks} == {"analysed"}
-    assert opened == [(str(path),)]
-    os.utime(path)  # another stamp, the same content
-    assert run(tasks[0])["status"] == "analysed"
-    assert opened == [(str(path),)] * 2
+    monkeypatch.setattr(os, "open", counting)
+    for _ in range(2):
+        os.utime(path)  # another stamp, the same content
+        opened.clear()
+        assert calls[0]()["status"] == "analysed"
+        assert set(opened) == {str(path)}
+        opened.clear()
+        assert {call()["status"] for call in calls} == {"analysed"}
+        assert opened == []
 
 
 @pytest.mark.parametrize(
@@ -208,15 +238,15 @@ def test_a_worker_opens_a_checkpoint_once(tmp_path: Path, monkeypatch: pytest.Mo
         (Path.unlink, "No such file"),
         (lambda path: os.truncate(path, 100), "m.safetensors"),
     ],
+    ids=["other numbers", "gone", "cut"],
 )
 def test_a_worker_notices_another_file(
     tmp_path: Path, change: Callable[[Path], object], message: str
 ) -> None:
     path = write_file(tmp_path / "m.safetensors", normal("a", 9, 8))
-    task = task_of(path)
-    assert run(task)["status"] == "analysed"
+    (call,) = sent(path).calls
     change(path)
-    row = run(task)
+    row = call()
     assert (row["status"], row["failure"]) == ("failed", "environment")
     assert message in row["reason"]
 
@@ -260,27 +290,27 @@ class Flaky(ThreadPoolExecutor):
         return super().submit(function, task, **more)
 
 
-def test_a_task_is_sent_again(folder: Path) -> None:
+def test_a_task_is_sent_again(folder: Path, expected: list[dict[str, Any]]) -> None:
     with Flaky(2) as executor:
         found = ss.scan(folder, executor=executor, **OPTIONS)
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(found) == expected
 
 
-def test_what_no_attempt_does_is_done_here(folder: Path) -> None:
+def test_what_no_attempt_does_is_done_here(folder: Path, expected: list[dict[str, Any]]) -> None:
     with (
         Flaky(3) as executor,
         pytest.warns(RuntimeWarning, match=r"lost [\w.\[\]]+ 3 times .ZeroDivisionError"),
     ):
         found = ss.scan(folder, executor=executor, **OPTIONS)
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(found) == expected
 
 
-def test_an_executor_that_is_shut_down(folder: Path) -> None:
+def test_an_executor_that_is_shut_down(folder: Path, expected: list[dict[str, Any]]) -> None:
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
     with pytest.warns(RuntimeWarning, match="after shutdown"):
         found = ss.scan(folder, executor=executor, **OPTIONS)
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(found) == expected
 
 
 def test_an_interrupt_cancels_what_is_queued(tmp_path: Path) -> None:
@@ -317,6 +347,7 @@ def test_an_interrupt_cancels_what_is_queued(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
+    """Start a Dask cluster of two processes on this machine."""
     if importlib.util.find_spec("distributed") is None:
         pytest.skip("the extra dask is not installed")
     from distributed import Client, LocalCluster
@@ -338,6 +369,7 @@ def test_a_dask_cluster_finds_the_same(folder: Path, cluster: Any, effort: str) 
     assert bits(found) == bits(ss.scan(folder, **options))
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 def test_a_worker_killed_under_dask_loses_nothing(tmp_path: Path, cluster: Any) -> None:
     folder = tmp_path / "model"
@@ -360,5 +392,5 @@ def test_a_worker_killed_under_dask_loses_nothing(tmp_path: Path, cluster: Any) 
 
 def test_another_attempt_is_another_task(tmp_path: Path) -> None:
     """Dask knows tasks by their arguments, and would answer with the failure it remembers."""
-    task = task_of(write_file(tmp_path / "m.safetensors", normal("a", 9, 8)))
+    (task,) = sent(write_file(tmp_path / "m.safetensors", normal("a", 9, 8))).tasks
     assert replace(task, attempt=1) != task

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 from tests.support.checkpoints import write_file
 from tests.support.scans import bits, normal
+from tests.support.watched_scans import watch_matrices
 
 import sigmascope as ss
-from sigmascope.analysis.spectrum import analysed
 
 
-@pytest.mark.parametrize(("limit", "ahead"), [("256MiB", True), ("4MB", False)])
+@pytest.mark.parametrize(
+    ("limit", "ahead"), [("256MiB", True), ("4MB", False)], ids=["room", "no room"]
+)
 def test_the_next_matrix_is_read_while_this_one_is_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, ahead: bool
 ) -> None:
@@ -26,16 +29,15 @@ def test_the_next_matrix_is_read_while_this_one_is_computed(
     sizes = [(400, 300), (300, 300), (900, 400), (200, 100)]
     tensors = [normal(f"w.{i}", *size, seed=i) for i, size in enumerate(sizes)]
     path = write_file(tmp_path / "m.safetensors", *tensors)
-    real, seen = analysed, {}
+    in_memory = {}
 
-    def spectrum(a: ss.Matrix, asked: Any, **how: Any) -> Any:
-        seen[a.shape] = a.in_memory
-        assert asked.options["reserved"] <= asked.options["memory_limit"]
-        return real(a, asked, **how)
+    def watch(a: ss.Matrix, options: Mapping[str, Any]) -> None:
+        in_memory[a.shape] = a.in_memory
+        assert options["reserved"] <= options["memory_limit"]
 
-    monkeypatch.setattr("sigmascope.scanning.tasks.analysed", spectrum)
+    watch_matrices(monkeypatch, watch)
     found = ss.scan(path, effort="top", k=4, memory_limit=limit, num_threads=1)
-    assert seen == {size: ahead and size != sizes[0] for size in sizes}
+    assert in_memory == {size: ahead and size != sizes[0] for size in sizes}
     with ThreadPoolExecutor(1) as executor:
         apart = ss.scan(path, effort="top", k=4, memory_limit=limit, executor=executor, workers=1)
     assert bits(found) == bits(apart)
@@ -48,31 +50,25 @@ def test_what_fits_into_the_memory_that_is_left_is_read_ahead(
     path = write_file(tmp_path / "m.safetensors", normal("a", 400, 300), normal("b", 900, 400))
     options: dict[str, Any] = {"effort": "top", "k": 4, "num_threads": 1}
     needed = ss.plan_scan(path, memory_limit="256MiB", **options)["a"].peak_bytes
-    real, seen = analysed, {}
-
-    def spectrum(a: ss.Matrix, asked: Any, **how: Any) -> Any:
-        seen[a.shape] = a.in_memory
-        return real(a, asked, **how)
-
-    monkeypatch.setattr("sigmascope.scanning.tasks.analysed", spectrum)
+    in_memory = {}
+    watch_matrices(monkeypatch, lambda a, _: in_memory.update({a.shape: a.in_memory}))
     left = int(share * 4 * 900 * 400)
     assert len(ss.scan(path, memory_limit=needed + left, **options).analysed) == 2
-    assert seen == {(400, 300): False, (900, 400): ahead}
+    assert in_memory == {(400, 300): False, (900, 400): ahead}
 
 
 def test_what_leaves_too_little_for_itself_is_read_from_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_file(tmp_path / "m.safetensors", normal("a", 40, 30), normal("b", 40, 30))
-    real, held = analysed, []
+    held = []
 
-    def spectrum(a: ss.Matrix, asked: Any, **how: Any) -> Any:
+    def watch(a: ss.Matrix, _: Mapping[str, Any]) -> None:
         held.append(a.in_memory)
         if a.in_memory:
             raise ss.MemoryLimitError("more")
-        return real(a, asked, **how)
 
-    monkeypatch.setattr("sigmascope.scanning.tasks.analysed", spectrum)
+    watch_matrices(monkeypatch, watch)
     found = ss.scan(path, k=3, memory_limit="256MiB")
     assert len(found.analysed) == 2
     assert held == [False, True, False]

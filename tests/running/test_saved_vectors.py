@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,6 @@ from safetensors.numpy import load_file
 from tests.support.changed import update, weights, written
 
 import sigmascope as ss
-from sigmascope._running.vectors import vectors_path
-from sigmascope.checkpoint.formats import safetensors_output
 
 OPTIONS: dict[str, Any] = {"k": 4, "tol": 1e-6, "num_threads": 2, "memory_limit": "1GiB"}
 
@@ -46,7 +45,7 @@ def test_a_scan_saves_the_triplets_of_every_matrix(tmp_path: Path, effort: str) 
         np.testing.assert_allclose(np.sum((U.T @ W) * Vt, axis=1), row["top"], rtol=1e-4)
         svd = ss.spectrum(W, effort=effort, vectors=True, **OPTIONS).svd
         assert svd is not None
-        bounds = load_file(vectors_path(str(folder), name))
+        bounds = load_file(folder / f"{name.replace('/', '%2F')}.safetensors")
         for part in ("errors", "residuals"):
             assert bounds[f"{name}.{part}"].tobytes() == getattr(svd, part).tobytes()
 
@@ -62,7 +61,7 @@ def test_a_comparison_saves_those_of_before_after_and_change(tmp_path: Path) -> 
         **OPTIONS,
     )
     name = "layers.0.mlp.up/proj.weight"
-    saved = ss.open_checkpoint(vectors_path(str(tmp_path / "v"), name))
+    saved = ss.open_checkpoint(tmp_path / "v" / "layers.0.mlp.up%2Fproj.weight.safetensors")
     D = (after[name].astype(np.float32) - before[name].astype(np.float32)).astype(np.float64)
     for group, W in (("before", before[name]), ("after", after[name]), ("delta", D)):
         U, Vt = (np.asarray(saved[f"{name}.{group}.{x}"], dtype=np.float64) for x in ("U", "Vt"))
@@ -88,7 +87,7 @@ def test_a_full_disk_fails_the_row_and_leaves_no_part(
 
     path, journal = written(tmp_path, model(), "F32"), tmp_path / "run.jsonl"
     with monkeypatch.context() as patch:
-        patch.setattr(safetensors_output.json, "dumps", full)
+        patch.setattr(json, "dumps", full)
         found = ss.scan(path, vectors=tmp_path / "v", resume=None, **OPTIONS)
     assert {row["failure"] for row in found.failed} == {"environment"}
     assert "No space left" in found.failed[0]["reason"]
@@ -106,6 +105,11 @@ def test_a_folder_that_is_a_file_is_refused_before_anything_is_computed(tmp_path
 
 def test_long_names_get_files_of_their_own(tmp_path: Path) -> None:
     one, two = ("layers." + "é" * 200 + end for end in ("a", "b"))
-    paths = {vectors_path(str(tmp_path), name) for name in (one, two)}
+    matrices = {one: np.eye(3), two: np.diag([3.0, 2.0, 1.0])}
+    ss.scan(matrices, vectors=tmp_path / "v", **OPTIONS)
+    paths = list((tmp_path / "v").iterdir())
     assert len(paths) == 2
     assert all(len(path.name.encode()) < 255 for path in paths)
+    saved = ss.open_checkpoint(tmp_path / "v")
+    for name, A in matrices.items():
+        np.testing.assert_allclose(np.asarray(saved[f"{name}.U"]).shape, A.shape)

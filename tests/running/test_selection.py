@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from sigmascope._running.selection import Selection
+import sigmascope as ss
 
 NAMES = [
     *(f"model.layers.{i}.self_attn.q_proj.weight[head {j}]" for i in (1, 11) for j in (3, 4)),
@@ -14,9 +15,10 @@ NAMES = [
 ]
 
 
-def matched(pattern: str, names: list[str] = NAMES) -> list[str]:
-    selection = Selection([pattern], [])
-    return [name for name in names if selection.reason({name}) is None]
+def rows(pattern: str, names: list[str] = NAMES) -> list[dict[str, object]]:
+    """Scan small matrices of these names, of which one pattern is to be included."""
+    matrices = {name: np.diag([i + 2.0, 1.0]) for i, name in enumerate(names)}
+    return ss.scan(matrices, include=[pattern], k=1).rows
 
 
 @pytest.mark.parametrize(
@@ -32,27 +34,34 @@ def matched(pattern: str, names: list[str] = NAMES) -> list[str]:
     ],
 )
 def test_names_are_taken_as_tables_show_them(pattern: str, expected: list[str]) -> None:
-    assert matched(pattern) == expected
+    analysed, others = [], set()
+    for row in rows(pattern):
+        if row["status"] == "analysed":
+            analysed.append(row["name"])
+        else:
+            others.add(row["reason"])
+    assert analysed == expected
+    assert others == {"matches no pattern to include"}
 
 
 @pytest.mark.parametrize(
     ("pattern", "names", "message"),
     [
-        ("zzz", NAMES, "model: no tensor matches 'zzz'"),
+        ("zzz", NAMES, "no tensor matches 'zzz'"),
         (
             "q_proj",
             NAMES,
-            f"model: no tensor matches 'q_proj' ('*q_proj*' would match {NAMES[0]!r} and 3 more)",
+            f"no tensor matches 'q_proj' ('*q_proj*' would match {NAMES[0]!r} and 3 more)",
         ),
         (
             "model.embed.wieght",
             NAMES,
-            "model: no tensor matches 'model.embed.wieght' (similar: 'model.embed.weight')",
+            "no tensor matches 'model.embed.wieght' (similar: 'model.embed.weight')",
         ),
         (
             "*[head 3]",
             NAMES[4:],
-            "model: no tensor matches '*[head 3]' (attention heads are matrices of their own only "
+            "no tensor matches '*[head 3]' (attention heads are matrices of their own only "
             "with the option heads)",
         ),
     ],
@@ -60,9 +69,6 @@ def test_names_are_taken_as_tables_show_them(pattern: str, expected: list[str]) 
 def test_a_message_says_what_would_have_matched(
     pattern: str, names: list[str], message: str
 ) -> None:
-    selection = Selection([pattern], [])
-    for name in names:
-        assert selection.reason({name}) == "matches no pattern to include"
     with pytest.raises(ValueError, match="no tensor") as caught:
-        selection.check("model")
-    assert str(caught.value) == message
+        rows(pattern, names)
+    assert str(caught.value) == f"dict in memory: {message}"

@@ -25,6 +25,7 @@ OPTIONS: dict[str, Any] = {"k": 8, "num_threads": 1, "memory_limit": "1GiB"}
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put temporary files into a folder of their own."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -52,7 +53,7 @@ def test_processes_report_the_bytes_that_threads_report(tmp_path: Path, temporar
     folder.mkdir()
     write_file(folder / "m.safetensors", *(normal(f"w.{i}", 300, 200, seed=i) for i in range(4)))
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         for act, paths in ((ss.scan, [folder]), (ss.compare, [folder, folder])):
             run = partial(act, *paths, **OPTIONS)
             here, _ = read_of(run)

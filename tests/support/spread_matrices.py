@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Matrices in files to spread over workers, and all that their results say."""
+"""Matrices in files to spread over workers, in small blocks, and all that their results say."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import pytest
 from tests.support import known_spectra as ks
 
 import sigmascope as ss
+from sigmascope._execution import workers
 
 SHAPES = {"tall": (1400, 260), "wide": (230, 1500), "square": (900, 900)}
 
@@ -35,3 +37,14 @@ def numbers(result: Any) -> list[bytes]:
         elif field.name not in ("seconds", "num_threads"):
             found.append(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
     return found
+
+
+def cut_finely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small matrices have several blocks of rows, too."""
+    monkeypatch.setattr(workers, "_ELEMENTS", (1, 2**26))
+    monkeypatch.setattr(workers, "_ROWS", 256)
+
+
+def blocks_of(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the first row of each block of a matrix, and the row after its last."""
+    return list(workers.row_blocks(shape))
