@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.cuda_libraries import LEAST_ORDER, find_libraries_anew
 
 import sigmascope as ss
-from sigmascope._execution import libraries
 from sigmascope.errors import ConvergenceWarning, MemoryLimitError
 
 pytestmark = pytest.mark.unsanitized
 
-ORDER = libraries.LEAST_ORDER + 6
+ORDER = LEAST_ORDER + 6
 TALL = ORDER + 90
 K = 4
 
@@ -26,9 +26,9 @@ K = 4
 @pytest.fixture(autouse=True)
 def simulated(simulated: ModuleType) -> Iterator[ModuleType]:
     """Let the package see the simulated devices, and find the libraries anew."""
-    libraries._library.cache_clear()
+    find_libraries_anew()
     yield simulated
-    libraries._library.cache_clear()
+    find_libraries_anew()
     assert simulated.simulator.violation() == ""
 
 

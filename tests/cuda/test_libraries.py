@@ -17,27 +17,31 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support.cuda_builds import CPP, CUDA, WARNINGS, compiler
+from tests.support.cuda_libraries import (
+    LEAST_ORDER,
+    all_libraries,
+    eigenvalue_nbytes,
+    find_libraries_anew,
+    found_path,
+)
 
 import sigmascope as ss
-from sigmascope._execution import libraries
-from sigmascope._host.native import _core
 from sigmascope.errors import DeviceError, MemoryLimitError
 
 pytestmark = pytest.mark.unsanitized
 
 Array = NDArray[np.float64]
 HELP = re.escape("(of CUDA 13) is needed; pip install 'sigmascope[cuda]'")
-ORDER = libraries.LEAST_ORDER + 6
+ORDER = LEAST_ORDER + 6
 """Order of a matrix whose eigenvalues the device computes."""
 
 
 @pytest.fixture(autouse=True)
 def simulated(simulated: ModuleType) -> Iterator[ModuleType]:
     """Let the package see the simulated devices, and find the libraries anew."""
-    libraries._library.cache_clear()
-    libraries._cusolver_nbytes.cache_clear()
+    find_libraries_anew()
     yield simulated
-    libraries._library.cache_clear()
+    find_libraries_anew()
     assert simulated.simulator.objects_in_use() == 0
 
 
@@ -75,7 +79,7 @@ def test_a_library_that_cannot_be_used_says_what_helps(
     for path, problem in (
         ("/absent/lib.so", rf"{library} does not open \(/absent/lib.so: cannot open"),
         (str(tmp_path), rf"{library} does not open \({tmp_path}"),
-        (_core.__file__, r"\S*_core\S* has no function cu\w+Get\w+"),
+        (sys.modules["sigmascope._core"].__file__, r"\S*_core\S* has no function cu\w+Get\w+"),
     ):
         with pytest.raises(DeviceError, match=rf"^{problem}.*, {library} {major} {HELP}$"):
             version(path)
@@ -95,7 +99,7 @@ def test_cuda_pathfinder_finds_a_library(monkeypatch: pytest.MonkeyPatch) -> Non
     finder = SimpleNamespace(load_nvidia_dynamic_lib=load)
     monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(pathfinder=finder))
     monkeypatch.setitem(sys.modules, "cuda.pathfinder", finder)
-    assert libraries.found_path("cuBLAS") == "/somewhere/libcublas.so.13"
+    assert found_path("cuBLAS") == "/somewhere/libcublas.so.13"
     assert asked == ["cublas"]
 
 
@@ -105,13 +109,13 @@ def test_what_cuda_pathfinder_does_not_find_is_named(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setitem(sys.modules, "cuda.pathfinder", None)  # which makes the import fail
     with pytest.raises(DeviceError, match=r"^cuda-pathfinder, which finds cuBLAS, is missing; pip"):
-        libraries.found_path("cuBLAS")
+        found_path("cuBLAS")
     finder = SimpleNamespace(load_nvidia_dynamic_lib=load)
     monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(pathfinder=finder))
     monkeypatch.setitem(sys.modules, "cuda.pathfinder", finder)
     wanted = r'^cuSOLVER is not installed \(Failure finding "libcusolver.so": No such file\); pip'
     with pytest.raises(DeviceError, match=wanted):
-        libraries.found_path("cuSOLVER")
+        found_path("cuSOLVER")
 
 
 def test_without_libraries_the_answer_is_that_of_the_kernel(simulated: Any) -> None:
@@ -119,7 +123,7 @@ def test_without_libraries_the_answer_is_that_of_the_kernel(simulated: Any) -> N
     A = np.random.default_rng(0).standard_normal((90, 40))
     by_cublas = ss.svdvals(A, device="cuda")
     assert "cuBLAS 13.1.0 formed the Gram matrix" in by_cublas.notes
-    libraries._library.cache_clear()
+    find_libraries_anew()
     simulated.simulator.restart(cublas=120401)
     found = ss.svdvals(A, device="cuda")
     reason = r"no cuBLAS \(.* is cuBLAS 12.4.1, .*\): a slower kernel formed the Gram matrix"
@@ -230,7 +234,7 @@ def test_every_value_by_both_libraries(simulated: Any) -> None:
     )
     assert simulated.simulator.violation() == ""
     simulated.simulator.restart(solver_info=1)
-    least = libraries.LEAST_ORDER
+    least = LEAST_ORDER
     with pytest.raises(DeviceError, match=f"info = 1 for a matrix of order {least}"):
         ss.svdvals(A[:, :least], device="cuda")
 
@@ -238,10 +242,10 @@ def test_every_value_by_both_libraries(simulated: Any) -> None:
 def test_the_processor_solves_what_cusolver_does_not(simulated: Any) -> None:
     """A small matrix, and a large one where the library is missing."""
     nbytes = partial(simulated.cusolver_bytes, 0, simulated.__file__, vectors=False)
-    assert nbytes(libraries.LEAST_ORDER - 1) == 0
-    assert nbytes(libraries.LEAST_ORDER) > 0
+    assert nbytes(LEAST_ORDER - 1) == 0
+    assert nbytes(LEAST_ORDER) > 0
     simulated.simulator.restart(cusolver=110000, solver_info=1)
-    libraries._library.cache_clear()
+    find_libraries_anew()
     found = ss.svdvals(np.diag(np.arange(ORDER, 0.0, -1)), device="cuda")
     np.testing.assert_allclose(found.values, np.arange(ORDER, 0.0, -1), atol=1e-3)
     assert re.fullmatch(
@@ -249,7 +253,7 @@ def test_the_processor_solves_what_cusolver_does_not(simulated: Any) -> None:
         found.notes[-1],
     )
     simulated.simulator.restart(solver_info=1)
-    libraries._library.cache_clear()
+    find_libraries_anew()
     small = ss.svdvals(np.diag([3.0, 2.0, 1.0]), device="cuda")
     np.testing.assert_allclose(small.values, [3, 2, 1])
 
@@ -278,7 +282,7 @@ def test_the_memory_plan_counts_the_sums_of_the_kernel(simulated: Any) -> None:
     A = np.zeros((1300, order))
 
     def needed() -> float:
-        libraries._library.cache_clear()
+        find_libraries_anew()
         with pytest.raises(MemoryLimitError, match=r"svdvals of .* needs [\d.]+ MiB") as error:
             ss.svdvals(A, device="cuda")
         return float(re.findall(r"needs ([\d.]+) MiB", str(error.value))[0])
@@ -300,16 +304,16 @@ def test_the_bound_counts_the_sums_of_1024_rows_each(simulated: Any) -> None:
 
 def test_cusolver_is_asked_once_for_its_memory(simulated: Any) -> None:
     """A plan of a scan asks for each matrix."""
-    opened = libraries.libraries()
+    opened = all_libraries()
     simulated.simulator.restart()
-    assert libraries.eigenvalue_nbytes(0, libraries.LEAST_ORDER - 1, opened) == 0
+    assert eigenvalue_nbytes(0, LEAST_ORDER - 1, opened) == 0
     assert simulated.simulator.counts()["calls"] == 0
-    needed = [libraries.eigenvalue_nbytes(0, ORDER, opened)]
+    needed = [eigenvalue_nbytes(0, ORDER, opened)]
     asked = simulated.simulator.counts()["calls"]
-    needed.append(libraries.eigenvalue_nbytes(0, ORDER, opened))
+    needed.append(eigenvalue_nbytes(0, ORDER, opened))
     assert simulated.simulator.counts()["calls"] == asked > 0
     assert needed == [simulated.cusolver_bytes(0, simulated.__file__, ORDER, vectors=False)] * 2
-    vectors = libraries.eigenvalue_nbytes(0, ORDER, opened, vectors=True)
+    vectors = eigenvalue_nbytes(0, ORDER, opened, vectors=True)
     assert vectors >= needed[0] + 8 * ORDER**2
 
 

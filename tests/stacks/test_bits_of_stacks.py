@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.calls import CALLS, SEEDED
+from tests.support.coverings import grid
 
 import sigmascope as ss
 from sigmascope._execution import stacks
@@ -57,16 +58,15 @@ LARGE = experts(3, 320, 260)
 
 @pytest.fixture(scope="module")
 def alone() -> dict[str, list[Any]]:
+    """Call every function with each of the small matrices alone."""
     return {name: [call(a, num_threads=1) for a in SMALL] for name, call in CALLS.items()}
 
 
-@pytest.mark.parametrize("options", [{"num_threads": 1}, {"num_threads": 3}, {"num_threads": 8}])
-@pytest.mark.parametrize("memory", ["70MB", "250MB", "4GB"])
-@pytest.mark.parametrize("name", CALLS)
+@grid(name=CALLS.keys(), memory=["70MB", "250MB", "4GB"], threads=[1, 3, 8])
 def test_threads_and_memory_change_no_bit(
-    name: str, memory: str, options: dict[str, int], alone: dict[str, list[Any]]
+    name: str, memory: str, threads: int, alone: dict[str, list[Any]]
 ) -> None:
-    found = CALLS[name](SMALL, memory_limit=memory, **options)
+    found = CALLS[name](SMALL, memory_limit=memory, num_threads=threads)
     assert len(found) == len(SMALL)
     for i, expected in enumerate(alone[name]):
         assert_same(found[i], expected)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Grids of cases of which a covering is in the short tier, and the rest in the slow one."""
+"""Grids of cases of which a covering is in the short tier, and the rest in the slow one or none."""
 
 from __future__ import annotations
 
@@ -54,6 +54,17 @@ def grid(strength: int = 1, **factors: Iterable[Any]) -> pytest.MarkDecorator:
         marks = () if row in short else (pytest.mark.slow,)
         values = (value for _, value in chosen)
         cases.append(pytest.param(*values, id="-".join(name for name, _ in chosen), marks=marks))
+    return pytest.mark.parametrize(tuple(factors), cases)
+
+
+def covered(strength: int = 2, **factors: Iterable[Any]) -> pytest.MarkDecorator:
+    """Parametrize a test with a covering of the product of factors, and with no other case."""
+    named = [_named(values) for values in factors.values()]
+    cases = []
+    for row in sorted(covering([len(values) for values in named], strength)):
+        chosen = [values[i] for values, i in zip(named, row, strict=True)]
+        values = (value for _, value in chosen)
+        cases.append(pytest.param(*values, id="-".join(name for name, _ in chosen)))
     return pytest.mark.parametrize(tuple(factors), cases)
 
 
