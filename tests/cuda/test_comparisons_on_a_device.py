@@ -13,7 +13,7 @@ import pytest
 from tests.support.adapted_model import UP, Q, adapter, llama
 from tests.support.changed import written
 from tests.support.checkpoints import of_array, write_file
-from tests.support.device_models import checkpoint
+from tests.support.device_models import checkpoint, prefer_searches
 from tests.support.scans import bits
 
 import sigmascope as ss
@@ -21,7 +21,6 @@ from sigmascope._running.tasks import Options
 from sigmascope._running.thread_budget import ThreadBudget
 from sigmascope.comparing.matrix_pairs import StoredPair
 from sigmascope.comparing.pair_plan import PairPlan, device_share
-from sigmascope.comparing.rows import GROUPS
 from sigmascope.errors import DeviceError
 
 pytestmark = [pytest.mark.unsanitized, pytest.mark.usefixtures("simulated")]
@@ -43,7 +42,7 @@ def agree(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
         for name in ("relative_change", "cosine", "update_sparsity", "delta_kurtosis"):
             if other[name] is not None:
                 assert one[name] == pytest.approx(other[name], rel=1e-10), name
-        for group in GROUPS:
+        for group in ("before", "after", "delta"):
             if other[f"{group}_top"] is not None:
                 tops = (np.array(row[f"{group}_top"]) for row in (one, other))
                 errors = (np.array(row[f"{group}_top_errors"]) for row in (one, other))
@@ -55,7 +54,7 @@ def agree(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("effort", ["top", "density"])
-@pytest.mark.parametrize("searched", [False, True])
+@pytest.mark.parametrize("searched", [False, True], ids=["every value", "searched"])
 def test_the_rows_are_those_of_the_cpu(
     pair: tuple[Path, Path],
     effort: str,
@@ -64,7 +63,7 @@ def test_the_rows_are_those_of_the_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if searched:
-        monkeypatch.setattr("sigmascope._execution.costs.prefers_values", lambda *_, **__: False)
+        prefer_searches(monkeypatch)
     host, found = (
         ss.compare(*pair, effort=effort, device=device, include=["w.1", "w.4", "bad"], **OPTIONS)
         for device in ("cpu", "cuda")

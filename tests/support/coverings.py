@@ -50,22 +50,24 @@ def grid(strength: int = 1, **factors: Iterable[Any]) -> pytest.MarkDecorator:
     short = set(covering([len(values) for values in named], strength))
     cases = []
     for row in itertools.product(*(range(len(values)) for values in named)):
-        chosen = [values[i] for values, i in zip(named, row, strict=True)]
         marks = () if row in short else (pytest.mark.slow,)
-        values = (value for _, value in chosen)
-        cases.append(pytest.param(*values, id="-".join(name for name, _ in chosen), marks=marks))
+        cases.append(_case(named, row, *marks))
     return pytest.mark.parametrize(tuple(factors), cases)
 
 
 def covered(strength: int = 2, **factors: Iterable[Any]) -> pytest.MarkDecorator:
     """Parametrize a test with a covering of the product of factors, and with no other case."""
     named = [_named(values) for values in factors.values()]
-    cases = []
-    for row in sorted(covering([len(values) for values in named], strength)):
-        chosen = [values[i] for values, i in zip(named, row, strict=True)]
-        values = (value for _, value in chosen)
-        cases.append(pytest.param(*values, id="-".join(name for name, _ in chosen)))
+    rows = sorted(covering([len(values) for values in named], strength))
+    cases = [_case(named, row) for row in rows]
     return pytest.mark.parametrize(tuple(factors), cases)
+
+
+def _case(named: list[list[tuple[str, Any]]], row: tuple[int, ...], *marks: Any) -> Any:
+    """Return one case of a parametrized test, with the names of its values as its id."""
+    chosen = [values[i] for values, i in zip(named, row, strict=True)]
+    values = (value for _, value in chosen)
+    return pytest.param(*values, id="-".join(name for name, _ in chosen), marks=marks)
 
 
 def _named(values: Iterable[Any]) -> list[tuple[str, Any]]:

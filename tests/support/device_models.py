@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.scans import normal
 
@@ -31,3 +32,8 @@ def tensors(change: float = 0.0) -> list[Stored]:
 def checkpoint(folder: Path, name: str = "model", change: float = 0.0) -> Path:
     """Write such a checkpoint, and return the path of its file."""
     return write_file(folder / f"{name}.safetensors", *tensors(change))
+
+
+def prefer_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search the largest values of small matrices, too, all values of which cost less."""
+    monkeypatch.setattr("sigmascope._execution.costs.prefers_values", lambda *_, **__: False)

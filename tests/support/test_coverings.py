@@ -8,7 +8,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.coverings import covering, grid
+from tests.support.coverings import covered, covering, grid
 
 
 @settings(max_examples=40, deadline=None)
@@ -44,3 +44,16 @@ def test_a_grid_has_every_case_and_marks_the_rest_slow() -> None:
     assert {case.values[0] for case in short} == {(3, 2), (2, 3)}
     assert {case.values[1] for case in short} == {0, 1, 2}
     assert all(case.marks in ((), (pytest.mark.slow,)) for case in cases)
+
+
+def test_a_covered_test_has_the_covering_alone() -> None:
+    mark = covered(
+        shape=[(3, 2), (2, 3)], turned={"as it is": False, "turned": True}, k=[1, 2]
+    ).mark
+    names, cases = mark.args
+    assert names == ("shape", "turned", "k")
+    assert 4 <= len(cases) < 8
+    assert "3x2-as it is-1" in [case.id for case in cases]
+    assert all(case.marks == () for case in cases)
+    for pair in itertools.combinations(range(3), 2):
+        assert len({tuple(case.values[i] for i in pair) for case in cases}) == 4
