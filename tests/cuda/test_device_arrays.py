@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.coverings import grid
 from tests.support.device_arrays import MANAGED, DeviceArray, Interface, Unversioned, Versioned
 from tests.support.dlpack import Exported
 
@@ -47,8 +48,7 @@ def assert_same(found: ss.SVD, expected: ss.SVD) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("view", VIEWS)
+@grid(view=VIEWS.keys(), kind=KINDS)
 def test_any_layout_has_the_bits_of_the_host_matrix(
     view: str, kind: type[DeviceArray], simulated: ModuleType
 ) -> None:
@@ -67,10 +67,8 @@ def test_any_layout_has_the_bits_of_the_host_matrix(
     assert simulated.simulator.violation() == ""
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "dtype",
-    [
+@grid(
+    dtype=[
         np.float64,
         np.float32,
         np.float16,
@@ -78,6 +76,7 @@ def test_any_layout_has_the_bits_of_the_host_matrix(
         ml_dtypes.float8_e4m3fn,
         ml_dtypes.float8_e5m2,
     ],
+    kind=KINDS,
 )
 def test_every_dtype(dtype: Any, kind: type[DeviceArray], simulated: ModuleType) -> None:
     x = BASE.astype(dtype)
@@ -251,11 +250,12 @@ def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleT
     assert not objects_of(None, array)
     calls = simulator.counts()["calls"] - first
     failures = 0
-    for number in range(calls):
+    numbers = [*range(40), *range(40, calls, 4)]  # those of the exchange come first
+    for number in numbers:
         simulator.restart(timing="random", seed=number)
         failures += objects_of(number, Versioned(simulated, small))
         assert simulator.violation() == "", number
-    assert failures > calls / 3
+    assert failures > len(numbers) / 3
 
 
 # ---------------------------------------------------------------------------------- refusals

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.coverings import grid
 from tests.support.device_arrays import Interface, Versioned, library
 
 import sigmascope as ss
@@ -40,10 +41,12 @@ def imported(name: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> 
     return made
 
 
-@pytest.mark.parametrize("name", LIBRARIES)
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("shape", [(90, 64), (64, 90)])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@grid(
+    name=LIBRARIES,
+    solver=SOLVERS.keys(),
+    shape=[(90, 64), (64, 90)],
+    dtype=[np.float32, np.float64],
+)
 def test_vectors_are_arrays_of_the_caller_s_library(
     name: str,
     solver: str,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.coverings import grid
 from tests.support.cuda_builds import ROOT, processor_runs
 from tests.support.moments import ADVERSARIES, adversary
 from tests.support.stored_types import SMALL, TYPES
@@ -85,8 +86,7 @@ def pair(dtype: str, shape: tuple[int, int], seed: int = 3) -> tuple[NDArray[Any
 SHAPES = [(1, 1), (1, 9000), (300, 1), (131, 70), (3, 8197), (129, 4100), (257, 31)]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("dtype", TYPES)
+@grid(dtype=TYPES.keys(), shape=SHAPES)
 def test_every_dtype_and_shape(cuda_module: ModuleType, dtype: str, shape: tuple[int, int]) -> None:
     a, b = pair(dtype, shape)
     assert_same(cuda_module, ss.matrix(a), ss.matrix(b))
@@ -122,12 +122,12 @@ def test_adversaries(cuda_module: ModuleType, name: str, dtype: str) -> None:
     """Large means, of which sums of powers are taken again, and numbers of any magnitude."""
     rng = np.random.default_rng(8)
     with np.errstate(over="ignore"):
-        a, b = (adversary(name, rng, (131, 4099)).astype(TYPES[dtype]) for _ in range(2))
-    assert_same(cuda_module, ss.matrix(a), ss.matrix(b))
+        for shape in ((131, 70), (3, 4099)):  # more than a group of rows, and than a stretch
+            a, b = (adversary(name, rng, shape).astype(TYPES[dtype]) for _ in range(2))
+            assert_same(cuda_module, ss.matrix(a), ss.matrix(b))
 
 
-@pytest.mark.parametrize("dtype", ["f64", "f32", "bf16", "f16", "f8_e5m2"])
-@pytest.mark.parametrize("share", [0.001, 0.3, 1.0])
+@grid(dtype=["f64", "f32", "bf16", "f16", "f8_e5m2"], share=[0.001, 0.3, 1.0])
 def test_numbers_that_are_not_finite(cuda_module: ModuleType, dtype: str, share: float) -> None:
     rng = np.random.default_rng(4)
     a, b = pair(dtype, (140, 4130))
@@ -137,9 +137,11 @@ def test_numbers_that_are_not_finite(cuda_module: ModuleType, dtype: str, share:
     assert_same(cuda_module, ss.matrix(a), ss.matrix(b))
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("steps", [(1, 1), (2, 3), (-1, 1), (1, -2)])
-@pytest.mark.parametrize("dtype", ["f64", "bf16", "f8_e4m3"])
+@grid(
+    dtype=["f64", "bf16", "f8_e4m3"],
+    steps=[(1, 1), (2, 3), (-1, 1), (1, -2)],
+    order=["C", "F"],
+)
 def test_strides(cuda_module: ModuleType, dtype: str, order: Any, steps: tuple[int, int]) -> None:
     a, b = (np.array(part, order=order) for part in pair(dtype, (270, 150)))
     first, second = (ss.matrix(part[:: steps[0], :: steps[1]]) for part in (a, b))
@@ -155,8 +157,7 @@ def test_broadcast_lines_count_every_element(cuda_module: ModuleType) -> None:
     assert counts["histogram"].sum() == 70 * 70
 
 
-@pytest.mark.parametrize("dtype", ["f8_e4m3", "bf16", "f32"])
-@pytest.mark.parametrize("block", [(300, 270), (1, 270), (128, 128), (7, 11)])
+@grid(dtype=["f8_e4m3", "bf16", "f32"], block=[(300, 270), (1, 270), (128, 128), (7, 11)])
 def test_scales(
     cuda_module: ModuleType, tmp_path: Path, dtype: str, block: tuple[int, int]
 ) -> None:
@@ -288,7 +289,7 @@ def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleT
     expected = passes()
     calls = simulated.simulator.counts()["calls"]
     failed = 0
-    for number in range(calls):
+    for number in range(0, calls, 3):
         simulated.simulator.restart(failing_call=number, timing="random", seed=number)
         try:
             assert passes() == expected  # what failed was to free something
@@ -296,7 +297,7 @@ def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleT
             failed += 1
         assert simulated.simulator.objects_in_use() == 0, number
         assert simulated.simulator.violation() == "", number
-    assert failed > calls / 3
+    assert failed > calls / 9
 
 
 def test_an_interrupted_pass_leaves_nothing(simulated: ModuleType) -> None:

@@ -30,7 +30,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 
 def matrices() -> dict[str, Any]:
     """Matrices of several dtypes and layouts, tall and wide, and a sum of two."""
-    tall, _ = known_spectra.exponential(400, 90)
+    tall, _ = known_spectra.exponential(240, 64)
     wide = tall.T.astype(np.float32)
     added = ss.matrix(tall) + ss.matrix(tall[:, ::-1].copy())
     return {

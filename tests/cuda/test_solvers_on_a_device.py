@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support import known_spectra
+from tests.support.coverings import grid
 
 import sigmascope as ss
 from sigmascope._execution.options import CallOptions
@@ -29,9 +30,7 @@ SPECTRA: dict[str, Callable[[int, int], known_spectra.Case]] = {
 }
 
 
-@pytest.mark.parametrize("spectrum", SPECTRA)
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@grid(spectrum=SPECTRA.keys(), shape=SHAPES, dtype=[np.float32, np.float64])
 def test_values_are_within_their_bounds(
     spectrum: str, shape: tuple[int, int], dtype: type, simulated: ModuleType
 ) -> None:

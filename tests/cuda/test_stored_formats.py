@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.coverings import grid
 from tests.support.gguf_files import finite_rows
 from tests.support.stored_types import SMALL, TYPES
 
@@ -62,9 +63,11 @@ def test_every_code(cuda_module: ModuleType, dtype: str) -> None:
     np.testing.assert_array_equal(np.signbit(device[finite]), np.signbit(exact[finite]))
 
 
-@pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("steps", [(1, 1), (2, 3), (-1, 1), (1, -2), (-3, -1)])
+@grid(
+    dtype=TYPES.keys(),
+    order=["C", "F"],
+    steps=[(1, 1), (2, 3), (-1, 1), (1, -2), (-3, -1)],
+)
 def test_any_strides(
     cuda_module: ModuleType, dtype: str, order: Any, steps: tuple[int, int]
 ) -> None:
@@ -85,8 +88,10 @@ def test_broadcast_rows_and_columns(cuda_module: ModuleType, axis: int) -> None:
     np.testing.assert_array_equal(device, host)
 
 
-@pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("block", [(300, 270), (1, 270), (300, 1), (128, 128), (7, 11), (1, 1)])
+@grid(
+    dtype=TYPES.keys(),
+    block=[(300, 270), (1, 270), (300, 1), (128, 128), (7, 11), (1, 1)],
+)
 def test_scales(
     cuda_module: ModuleType, tmp_path: Path, dtype: str, block: tuple[int, int]
 ) -> None:

@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.coverings import covered, grid
 
 import sigmascope as ss
 from sigmascope._execution import rounding
@@ -65,9 +66,7 @@ def assert_close(found: Array, A: Array, x: Array, units: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("dtype", STORED)
+@covered(shape=SHAPES, transposed={"as it is": False, "transposed": True}, dtype=STORED.keys())
 def test_products_in_full(
     cuda_module: ModuleType, shape: tuple[int, int], transposed: bool, dtype: str
 ) -> None:
@@ -124,9 +123,11 @@ def test_short_chains_are_not_truncated_as_one_long_chain_is(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [(1500, 72), (200, 1100)])
-@pytest.mark.parametrize("name", ["multiply_adjoint", "gram_step", "steer"])
-@pytest.mark.parametrize("dtype", STORED)
+@covered(
+    shape=[(1500, 72), (200, 1100)],
+    name=["multiply_adjoint", "gram_step", "steer"],
+    dtype=STORED.keys(),
+)
 def test_panels_and_memory_change_no_bit(
     cuda_module: ModuleType, shape: tuple[int, int], name: str, dtype: str
 ) -> None:
@@ -135,11 +136,10 @@ def test_panels_and_memory_change_no_bit(
     x = rng.standard_normal((shape[0 if name == "multiply_adjoint" else 1], 5))
     expected = product(cuda_module, A, name, x)
     for panel_rows in (1, 192, 1024, 5000):
-        for device_bytes in (0, 1 << 24):
-            for seed in range(2):  # in another order of blocks of threads
-                cuda_module.simulator.restart(seed=seed)
-                memory = {"panel_rows": panel_rows, "device_bytes": device_bytes}
-                np.testing.assert_array_equal(product(cuda_module, A, name, x, **memory), expected)
+        for seed, device_bytes in enumerate((0, 1 << 24)):
+            cuda_module.simulator.restart(seed=seed)  # in another order of blocks of threads
+            memory = {"panel_rows": panel_rows, "device_bytes": device_bytes}
+            np.testing.assert_array_equal(product(cuda_module, A, name, x, **memory), expected)
 
 
 @pytest.mark.parametrize("dtype", STORED)
@@ -309,9 +309,11 @@ def test_long_sums_of_tensor_cores_are_trees_of_blocks(cuda_module: ModuleType) 
         np.testing.assert_array_equal(found, first + second)
 
 
-@pytest.mark.parametrize("order", ["forward", "backward", "random"])
-@pytest.mark.parametrize("timing", ["eager", "late", "random"])
-@pytest.mark.parametrize("dtype", STORED)
+@grid(
+    order=["forward", "backward", "random"],
+    timing=["eager", "late", "random"],
+    dtype=STORED.keys(),
+)
 def test_no_order_of_threads_or_streams_changes_a_bit(
     cuda_module: ModuleType, order: str, timing: str, dtype: str
 ) -> None:

@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.coverings import covered, grid
 
 import sigmascope as ss
 
@@ -99,9 +100,7 @@ SHAPES += [(70_001, 2), (2, 70_001)]  # whose sums are compensated
 
 @pytest.mark.slow
 @needs_fused
-@pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("transposed", [False, True])
+@covered(dtype=TYPES, shape=SHAPES, transposed={"as it is": False, "transposed": True})
 def test_products(
     cuda_module: ModuleType, dtype: type, shape: tuple[int, int], transposed: bool
 ) -> None:
@@ -151,8 +150,7 @@ def test_steps_of_bf16_round_the_matrix_the_block_and_the_image(cuda_module: Mod
 
 
 @needs_fused
-@pytest.mark.parametrize("panel_rows", [1, 64, 192, 5000])
-@pytest.mark.parametrize("device_bytes", [0, 1 << 24])
+@grid(panel_rows=[1, 64, 192, 5000], device_bytes=[0, 1 << 24])
 def test_panels_and_memory_change_no_bit(
     cuda_module: ModuleType, panel_rows: int, device_bytes: int
 ) -> None:
@@ -164,8 +162,7 @@ def test_panels_and_memory_change_no_bit(
 
 
 @needs_fused
-@pytest.mark.parametrize("order", ["forward", "backward", "random"])
-@pytest.mark.parametrize("timing", ["eager", "late", "random"])
+@grid(order=["forward", "backward", "random"], timing=["eager", "late", "random"])
 def test_no_order_of_threads_or_streams_changes_a_bit(
     cuda_module: ModuleType, order: str, timing: str
 ) -> None:
