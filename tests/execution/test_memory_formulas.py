@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Formulas of memory, in bytes; test_memory.py measures what calls take."""
+"""Formulas of memory, in bytes, and memory of inner functions; test_memory.py measures calls."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.support.peak_memory import peak
 
 import sigmascope as ss
 from sigmascope._execution import memory
@@ -112,3 +117,57 @@ def test_needs_grow_with_the_matrix_and_shrink_with_panels(files: bool) -> None:
     for low, high in zip(needs(30_000, 20_000, 16), needs(30_000, 20_000), strict=True):
         assert low.arrays == high.arrays
         assert low.working <= high.working
+
+
+_CHANGE = """
+import sigmascope as ss
+from sigmascope.solvers.change import change
+a, b = (ss.matrix({path!r}) for _ in range(2))
+change(a[:1], b[:1])
+"""
+
+
+@pytest.mark.unsanitized
+def test_a_look_at_two_matrices_takes_no_more_panels_than_at_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.ones((10_000, 1024), np.float32))
+    ready = _CHANGE.format(path=str(path))
+    used = peak(f"{ready}change(a, b, num_threads=2)\n") - peak(ready)
+    of_one = PassLayout((10_000, 1024), 4, files=True, threads=2)
+    assert used <= memory.elementwise_need(of_one).nbytes + 4 * MIB, f"{used / MIB:.0f} MiB"
+
+
+_KEPT = """
+import numpy as np, sigmascope as ss
+from sigmascope._execution.memory import keeping
+
+def resident():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * 4096 / 2**20
+
+def load(rows):
+    held = ss.matrix({path!r})[:rows].load()
+    return resident() if held.in_memory else None
+
+before = resident()
+with keeping():
+    seen = [load(40 * 1024)]  # rows of 1 KiB
+    seen += [resident(), load(40 * 1024), load(64 * 1024), resident()]
+print(*(round(x - before) for x in [*seen, resident()]))
+"""
+
+
+@pytest.mark.unsanitized
+def test_what_is_freed_is_kept_up_to_what_was_held_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((64 * 1024, 256), np.float32))
+    command = [sys.executable, "-c", _KEPT.format(path=str(path))]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    first, freed, again, larger, kept, after = map(int, printed.split())
+    slack = 4
+    assert 40 <= first <= 40 + slack
+    assert freed >= 40  # its pages are still there,
+    assert again <= first + slack  # and are those of the next
+    assert 64 <= larger <= 64 + slack  # they make room where another size is held
+    assert kept >= 64
+    assert after <= 32 + slack

@@ -13,8 +13,10 @@ import pytest
 from tests.support.peak_memory import peak, written
 
 import sigmascope as ss
-from sigmascope._execution.memory import MINIMUM, OVERHEAD
-from sigmascope._execution.passes import MIB
+
+MIB = 2**20
+MINIMUM, OVERHEAD = 64 * MIB, 27 * MIB
+"""What is never counted to the byte, and what any call may take besides its arrays."""
 
 _CALLS = {
     "svds": "svds(A, k, memory_limit=limit)",
@@ -61,11 +63,10 @@ print(json.dumps(seen))
     ("shape", "dtype", "k"),
     [
         ((1, 1_000_000), "f8", 1),
-        ((1_000_000, 1), "f4", 1),
         ((3, 600_000), "f8", 3),
-        ((600_000, 3), "f8", 3),
         ((600_000, 3), "f4", 3),
     ],
+    ids=["one row", "three rows", "three columns of float32"],
 )
 def test_calls_ask_for_little_more_than_they_take(
     shape: tuple[int, int], dtype: str, k: int
@@ -92,7 +93,7 @@ assert found["w"]["status"] == "analysed", found["w"]["reason"]
 @pytest.mark.unsanitized
 def test_the_vectors_of_a_pair_are_planned(tmp_path: Path) -> None:
     """Left vectors of three spectra, each as large as a matrix in float64."""
-    before, after = written(tmp_path, 100_000, 64, "BF16"), tmp_path / "after.safetensors"
+    before, after = written(tmp_path, 60_000, 64, "BF16"), tmp_path / "after.safetensors"
     content = bytearray(before.read_bytes())
     content[-2 * 64 * 40_000 :: 64] = bytes(80_000)
     after.write_bytes(content)

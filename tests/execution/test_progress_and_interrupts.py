@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.calls import CALLS, EVERY, Call
+from tests.support.coverings import grid
 
 import sigmascope as ss
 
@@ -26,6 +27,7 @@ A = ks.polynomial(50, 30)[0]
 
 @pytest.fixture
 def in_a_file(tmp_path: Path) -> ss.Matrix:
+    """Write a matrix of 3000 x 400 numbers into a file."""
     np.save(tmp_path / "A.npy", ks.llm(3000, 400)[0].astype(np.float32))
     return ss.matrix(tmp_path / "A.npy")
 
@@ -95,13 +97,14 @@ print(ss.svds(A[:50, :40], 2).converged)
 """
 
 
-@pytest.mark.parametrize("place", ["memory", "file"])
-@pytest.mark.parametrize(
-    "call",
-    [
-        "ss.svds(source, 900, tol=1e-12, method='krylov', max_passes=10**6, progress=progress)",
-        "ss.randomized_svd(source, 60, passes=30, progress=progress)",
-    ],
+@grid(
+    call={
+        "svds": (
+            "ss.svds(source, 900, tol=1e-12, method='krylov', max_passes=10**6, progress=progress)"
+        ),
+        "randomized_svd": "ss.randomized_svd(source, 60, passes=30, progress=progress)",
+    },
+    place=["memory", "file"],
 )
 def test_ctrl_c(call: str, place: str, tmp_path: Path) -> None:
     """The next look at the clock ends the call: there is no further report."""
@@ -118,6 +121,7 @@ def test_ctrl_c(call: str, place: str, tmp_path: Path) -> None:
 IGNORING = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_heard_by_tests_in_the_background() -> None:
     """A shell starts background jobs with SIGINT ignored, and what they start inherits that."""
     tests = [__file__, "-k", "test_ctrl_c and memory and svds"]
@@ -165,6 +169,7 @@ def test_ctrl_c_that_is_ignored_changes_nothing() -> None:
 
 @pytest.fixture
 def threads_as_they_were() -> Iterator[None]:
+    """Set the number of threads back to the cores."""
     yield
     ss.set_num_threads(None)
 
