@@ -172,8 +172,8 @@ def test_a_search_that_outgrows_the_limit_is_refused_within_it(folder: Path, imp
     path = folder / "graded.npy"
     rng = np.random.default_rng(0)
     left = rng.standard_normal((30_000, 20), dtype=np.float32) * np.logspace(0, -4, 20)
-    right = rng.standard_normal((20, 2400), dtype=np.float32)
-    noise = rng.standard_normal((1000, 2400), dtype=np.float32) * 1e-3
+    right = rng.standard_normal((20, 1200), dtype=np.float32)
+    noise = rng.standard_normal((1000, 1200), dtype=np.float32) * 1e-3
     stack = np.tile(noise, (30, 1))
     np.save(path, (left @ right + stack).astype(np.float32))
     work = f"""
