@@ -188,14 +188,7 @@ bool random_panels(std::uint64_t seed, int cases, const Stream& stream) {
 
 }  // namespace
 
-const Isa& cpu_kernels() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return isa_avx512;
-#endif
-  return isa_avx2;
-}
+const Isa& cpu_kernels() { return isa_avx2; }
 
 int main(int count, char** arguments) {
   if (count != 5) return 2;

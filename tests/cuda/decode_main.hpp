@@ -8,11 +8,11 @@
 
 namespace sigmascope {
 
-extern const Isa isa_avx2, isa_avx512;
+extern const Isa isa_avx2;
 
 }  // namespace sigmascope
 
-// The best of these two that the processor runs.
+// The processor's kernels that the device is compared with.
 const sigmascope::Isa& cpu_kernels();
 
 // Surveys random panels on the device and on the CPU, and says where the results differ.

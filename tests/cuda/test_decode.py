@@ -19,8 +19,8 @@ from tests.support.cuda_builds import (
     processor_runs,
 )
 
-ISAS = ("avx2", "avx512")
-"""Instruction sets with fused multiply-adds; the best that the processor runs is compared with."""
+ISAS = ("avx2",)
+"""The instruction set that the device is compared with; test_elements.py compares with all."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("build", [PLAIN, ASAN], ids=lambda build: build.name)
 def test_panels_have_the_bits_of_the_processor(build: Build, folder: Path, objects: Path) -> None:
     program = built(build, SOURCES, folder / build.name, objects=objects, isas=ISAS)
-    pairs, cases = ([(0, 1), (1, 2), (2, 0)], 120) if build is PLAIN else ([(2, 0)], 30)
+    pairs, cases = ([(0, 1), (1, 2), (2, 0)], 80) if build is PLAIN else ([(2, 0)], 30)
     for order, timing in pairs:  # each order and each timing
         command = [str(program), *map(str, (order, timing, 3 * order + timing, cases))]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.support.cuda_builds import ASAN, CPP, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
+from tests.support.cuda_builds import ASAN, CPP, CUDA, ROOT, TSAN, Build, built, compiler
 
 import sigmascope as ss
 from sigmascope._execution.memory import elementwise_need
@@ -31,7 +31,7 @@ SOURCES = [
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
-@pytest.mark.parametrize("build", [PLAIN, ASAN, TSAN], ids=lambda build: build.name)
+@pytest.mark.parametrize("build", [ASAN, TSAN], ids=lambda build: build.name)
 def test_threads_and_copies_share_it(build: Build, tmp_path: Path, objects: Path) -> None:
     command = [str(built(build, SOURCES, tmp_path, objects=objects))]
     if build is TSAN:  # which wants its addresses where they are without randomisation
