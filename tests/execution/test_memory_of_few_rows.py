@@ -16,7 +16,7 @@ import sigmascope as ss
 
 MIB = 2**20
 MINIMUM, OVERHEAD = 64 * MIB, 27 * MIB
-"""What is never counted to the byte, and what any call may take besides its arrays."""
+"""Bytes that are never counted one by one, and those that any call may take besides its arrays."""
 
 _CALLS = {
     "svds": "svds(A, k, memory_limit=limit)",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What calls need of memory: as their refusals say it, and as the package plans it."""
+"""Memory that calls need: as their refusals say it, and as the package plans it."""
 
 from __future__ import annotations
 
