@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,18 +14,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from tests.support.changed import update, weights, written
-from typer.testing import CliRunner
+from tests.support.command_line import COMMAND, invoke
 
 import sigmascope as ss
-from sigmascope.cli.app import app
 
-COMMAND = [sys.executable, "-m", "sigmascope", "compare"]
 NAMES = [f"model.layers.{i}.mlp.up_proj.weight" for i in range(3)]
-
-
-def invoke(*arguments: object) -> tuple[int, str, str]:
-    found = CliRunner().invoke(app, ["compare", *(str(argument) for argument in arguments)])
-    return found.exit_code, found.stdout, found.stderr
 
 
 @pytest.fixture
@@ -40,7 +32,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_prints_pairs_and_what_is_the_same(folders: tuple[Path, Path]) -> None:
     found = subprocess.run(
-        [*COMMAND, *map(str, folders)],
+        [*COMMAND, "compare", *map(str, folders)],
         capture_output=True,
         text=True,
         check=False,
@@ -63,7 +55,7 @@ def test_many_pairs_are_shown_by_role(tmp_path: Path) -> None:
         written(tmp_path / "a", base),
         written(tmp_path / "b", {name: 1.1 * w for name, w in base.items()}),
     )
-    status, out, err = invoke(one, two, "--quiet")
+    status, out, err = invoke("compare", one, two, "--quiet")
     assert (status, err) == (0, "")
     assert "By role" in out
     assert "14 pairs analysed" in out
@@ -72,7 +64,7 @@ def test_many_pairs_are_shown_by_role(tmp_path: Path) -> None:
 def test_what_has_no_partner_is_listed_and_told(folders: tuple[Path, Path], tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     less = written(tmp_path / "less", {NAMES[0]: weights(30, 20, rng, 2)})
-    status, out, _ = invoke(folders[0], less, "--quiet")
+    status, out, _ = invoke("compare", folders[0], less, "--quiet")
     assert status == 1
     assert "Without a partner:" in out
     assert f"{NAMES[1]}: after has no tensor of this name" in out
@@ -89,7 +81,7 @@ def test_integers_without_a_partner(tmp_path: Path, dtype: str, expected: int) -
         paths.append(tmp_path / f"{name}.safetensors")
         save_file({NAMES[0]: w, **more}, paths[-1])
     for before, after in (paths, paths[::-1]):
-        status, out, _ = invoke(before, after, "--quiet")
+        status, out, _ = invoke("compare", before, after, "--quiet")
         assert status == expected
         assert "embeddings.position_ids: " in out
         word = "of integers without a partner" if expected == 0 else "without a partner"
@@ -103,13 +95,15 @@ def test_an_unconverged_search_is_status_1(folders: tuple[Path, Path], tmp_path:
     for converged in (True, False):
         found[NAMES[0]]["converged"] = converged
         found.save(file)
-        shown = CliRunner().invoke(app, ["show", str(file)])
-        assert shown.exit_code == (0 if converged else 1)
-        assert ("Did not converge" in shown.stdout) == (not converged)
+        status, out, _ = invoke("show", file)
+        assert status == (0 if converged else 1)
+        assert ("Did not converge" in out) == (not converged)
 
 
 def test_json_is_rows_and_nothing_else(folders: tuple[Path, Path]) -> None:
-    status, out, err = invoke(*folders, "--json", "--quiet", "-k", 3, "--seed", 7, "--threads", 1)
+    status, out, err = invoke(
+        "compare", *folders, "--json", "--quiet", "-k", 3, "--seed", 7, "--threads", 1
+    )
     assert (status, err) == (0, "")
     rows = [json.loads(line) for line in out.splitlines()]
     again = ss.compare(*folders, k=3, seed=7, num_threads=1).rows
@@ -121,7 +115,9 @@ def test_json_is_rows_and_nothing_else(folders: tuple[Path, Path]) -> None:
 def test_outputs_and_patterns(folders: tuple[Path, Path], tmp_path: Path) -> None:
     outs = [tmp_path / f"x{suffix}" for suffix in (".jsonl", ".csv", ".parquet")]
     options = [option for out in outs for option in ("--out", out)]
-    status, _, _ = invoke(*folders, *options, "--exclude", "*.0.*", "--workers", 2, "--quiet")
+    status, _, _ = invoke(
+        "compare", *folders, *options, "--exclude", "*.0.*", "--workers", 2, "--quiet"
+    )
     assert status == 0
     for out in outs:
         assert [row["name"] for row in ss.Comparison.load(out).analysed] == NAMES[1:]
@@ -138,13 +134,13 @@ def test_comparisons_have_the_options_of_scans(tmp_path: Path) -> None:
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     journal = tmp_path / "x.jsonl"
     options = ["--heads", "--effort", "exact", "--accuracy", "fast", "--include", "…[head 3]"]
-    status, _, err = invoke(*folders, *options, "--resume", journal, "--quiet")
+    status, _, err = invoke("compare", *folders, *options, "--resume", journal, "--quiet")
     assert (status, err) == (0, "")
     found = ss.Comparison.load(journal)
     assert [row["name"] for row in found.analysed] == [f"{name}[head 3]"]
     assert found.options["accuracy"] == "fast"
     assert found.options["heads"] is True
-    status, _, err = invoke(*folders, *options[1:-2], "--resume", journal, "--quiet")
+    status, _, err = invoke("compare", *folders, *options[1:-2], "--resume", journal, "--quiet")
     assert status == 2
     assert "heads" in err
 
@@ -161,7 +157,9 @@ def test_comparisons_have_the_options_of_scans(tmp_path: Path) -> None:
 def test_bad_input_is_one_line(
     folders: tuple[Path, Path], arguments: list[str], message: str
 ) -> None:
-    status, _, err = invoke(*(argument.format(*folders) for argument in arguments), "--quiet")
+    status, _, err = invoke(
+        "compare", *(argument.format(*folders) for argument in arguments), "--quiet"
+    )
     assert status == 2
     assert message in err
     assert len(err.splitlines()) == 1
@@ -176,7 +174,7 @@ def test_ctrl_c_leaves_what_can_be_gone_on_with(tmp_path: Path) -> None:
     journal = tmp_path / "x.jsonl"
     slow = ["--effort", "top", "-k", "300", "--tol", "1e-15", "--quiet"]
     with subprocess.Popen(
-        [*COMMAND, str(one), str(two), *slow, "--resume", str(journal)],
+        [*COMMAND, "compare", str(one), str(two), *slow, "--resume", str(journal)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

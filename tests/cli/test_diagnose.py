@@ -11,25 +11,18 @@ import jsonschema
 import numpy as np
 import pytest
 from tests.support.changed import update, weights, written
+from tests.support.command_line import invoke
 from tests.support.updates import rows_of_update
-from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope.cli.app import app
-from sigmascope.comparing.rows import COLUMNS
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "diagnosis.schema.json"
 LEVELS = {"narrow": 0.53, "broad": 0.56}
 
 
-def invoke(command: str, *arguments: object) -> tuple[int, str, str]:
-    found = CliRunner().invoke(app, [command, *(str(argument) for argument in arguments)])
-    return found.exit_code, found.stdout, found.stderr
-
-
 def saved(path: Path, share: float, seed: int, **options: Any) -> Path:
     """A saved comparison whose update has this spread."""
-    rows = [dict.fromkeys(COLUMNS) | row for row in rows_of_update(share, seed=seed, **options)]
+    rows = rows_of_update(share, seed=seed, **options)
     table = ss.Comparison(
         before="base", after=path.stem, options={}, rows=rows, expected=len(rows), engine={}
     )

@@ -3,42 +3,25 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from inspect import Parameter, signature
 from typing import Any
 
 import pytest
-import typer
-from tests.support.command_line import invoke
-from typer.testing import CliRunner
+from tests.support.command_line import commands, completions, invoke
 
 import sigmascope as ss
 from sigmascope.bench import BenchmarkPlan
-from sigmascope.cli.app import app
 from sigmascope.diagnosing import diagnose_increments
 
-GROUP: Any = typer.main.get_command(app)
-COMMANDS = sorted(GROUP.commands)
-
-
-def run(*arguments: str, width: int = 80) -> str:
-    found = subprocess.run(
-        [sys.executable, "-m", "sigmascope", *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": str(width)},
-    )
-    return " ".join(found.stdout.split())
+COMMANDS = commands()
 
 
 @pytest.mark.parametrize("width", [60, 80, 160])
-def test_no_command_of_the_list_is_cut(width: int) -> None:
-    text = run("--help", width=width)
-    for name, command in GROUP.commands.items():
+def test_no_command_of_the_list_is_cut(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = " ".join(invoke("--help")[1].split())
+    for name, command in COMMANDS.items():
         sentence = " ".join(command.help.partition("\n")[0].split())
         assert f"{name} {sentence}" in text
 
@@ -47,14 +30,17 @@ def test_no_command_of_the_list_is_cut(width: int) -> None:
 def test_every_option_and_argument_has_a_sentence(name: str) -> None:
     status, text, _ = invoke(name, "--help")
     assert status == 0
-    for parameter in GROUP.commands[name].params:
+    for parameter in COMMANDS[name].params:
         assert parameter.help, parameter.name
         assert parameter.help.endswith("."), parameter.help
         assert parameter.help.split()[0] in text
 
 
-def test_the_help_of_a_scan_names_every_kind_of_input() -> None:
-    text = run("scan", "--help", width=160)
+def test_the_help_of_a_scan_names_every_kind_of_input(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    text = " ".join(invoke("scan", "--help")[1].split())
     files = (".safetensors", ".gguf", ".onnx", ".pt", ".npy")
     folders = ("torch.distributed.checkpoint", "orbax", "LoRA", "Hugging Face Hub")
     for each in (*files, *folders, "hf://", "https://", "s3://", "gs://", "az://"):
@@ -98,7 +84,7 @@ def test_options_have_the_defaults_of_the_library(name: str) -> None:
     compared = 0
     for call in CALLS[name]:
         parameters = signature(call).parameters
-        for option in GROUP.commands[name].params:
+        for option in COMMANDS[name].params:
             same = parameters.get(option.name) or parameters.get(RENAMED.get(option.name, ""))
             if same is not None and same.default is not Parameter.empty:
                 expected = DELIBERATE.get((name, option.name), same.default)
@@ -108,7 +94,7 @@ def test_options_have_the_defaults_of_the_library(name: str) -> None:
 
 
 def test_benchmarks_have_the_accuracies_of_the_library() -> None:
-    (option,) = (o for o in GROUP.commands["bench"].params if o.name == "accuracy")
+    (option,) = (o for o in COMMANDS["bench"].params if o.name == "accuracy")
     assert tuple(map(float, option.default.split(","))) == BenchmarkPlan().accuracies
 
 
@@ -118,14 +104,8 @@ def test_version(option: str) -> None:
 
 
 def test_completion_is_offered() -> None:
-    assert "--install-completion" in run("--help")
-    asked = {
-        "_SIGMASCOPE_COMPLETE": "complete_bash",
-        "COMP_WORDS": "sigmascope comp",
-        "COMP_CWORD": "1",
-    }
-    found = CliRunner().invoke(app, [], env=asked, prog_name="sigmascope")
-    assert found.stdout.split() == ["compare"]
+    assert "--install-completion" in invoke("--help")[1]
+    assert completions("comp") == ["compare"]
 
 
 def test_the_manual_has_every_command_and_option() -> None:
@@ -133,7 +113,7 @@ def test_the_manual_has_every_command_and_option() -> None:
     assert status == 0
     assert page.startswith(".TH SIGMASCOPE 1")
     plain = page.replace("\\-", "-").replace("\\&", "").replace("\\e", "\\")
-    for name, command in GROUP.commands.items():
+    for name, command in COMMANDS.items():
         section = plain.partition(f".SS\nsigmascope {name}")[2].partition(".SS")[0]
         assert section, name
         for parameter in command.params:

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.command_line import invoke
+from tests.support.command_line import completions, invoke
 from tests.support.file_server import Fault, FileServer
 from tests.support.remote import served
 from tests.support.scans import bits, model
 
 import sigmascope as ss
-from sigmascope.cli.options import paths_here
 
 SECRET = "s3cr3t"
 
@@ -98,5 +97,5 @@ def test_paths_are_completed_and_urls_are_left(
     (tmp_path / "folder").mkdir()
     (tmp_path / "file.safetensors").touch()
     monkeypatch.chdir(tmp_path)
-    assert paths_here("f") == ["file.safetensors", "folder/"]
-    assert paths_here("hf://") == []
+    assert completions("scan", "f") == ["file.safetensors", "folder/"]
+    assert completions("scan", "hf://") == []

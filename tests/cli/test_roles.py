@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pytest
 from tests.support.adapters import factors, lora, write_adapter
+from tests.support.command_line import invoke
 from tests.support.families import FAMILIES
-from typer.testing import CliRunner
-
-from sigmascope.cli.app import app
 
 Q = "model.layers.0.self_attn.q_proj"
 
 
 def run(*arguments: object, status: int = 0) -> str:
-    found = CliRunner().invoke(app, list(map(str, arguments)))
-    assert found.exit_code == status, found.output
-    return found.output
+    """Return what a command prints and says, in turn; it ends with this status."""
+    ended, out, err = invoke(*arguments)
+    assert ended == status, out + err
+    return out + err
 
 
 def lines(*arguments: object, status: int = 0) -> list[dict[str, object]]:

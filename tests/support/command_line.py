@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
+import typer
 from typer.testing import CliRunner
 
 from sigmascope.cli.app import app
@@ -13,5 +15,22 @@ COMMAND = [sys.executable, "-m", "sigmascope"]
 
 
 def invoke(*arguments: object) -> tuple[int, str, str]:
-    found = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    return found.exit_code, found.stdout, found.stderr
+    """Call the command line in this process, and return its status, output and messages."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def commands() -> dict[str, Any]:
+    """Return every command, with its help and its parameters, by name."""
+    group: Any = typer.main.get_command(app)
+    return dict(sorted(group.commands.items()))
+
+
+def completions(*words: str) -> list[str]:
+    """Return what a shell offers in place of the last of these words of a call."""
+    line = {
+        "_SIGMASCOPE_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(["sigmascope", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    return CliRunner().invoke(app, [], env=line, prog_name="sigmascope").stdout.split()
