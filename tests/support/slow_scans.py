@@ -23,7 +23,7 @@ def slow_model(folder: Path) -> Path:
         for name, shape in shapes.items()
     ]
     tensors.insert(1, of_array("bad", "F32", np.full((4, 4), np.nan, np.float32)))
-    return write_file(folder / "slow.safetensors", *tensors)
+    return write_file(folder / "slow model.safetensors", *tensors)
 
 
 def stopped(slow: Path, out: Path, number: int, *more: Path) -> subprocess.CompletedProcess[str]:
