@@ -4,18 +4,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from tests.support.benchmark_processes import (
+    Job,
+    Lines,
+    Processes,
+    comparison_record,
+    entry_record,
+    printed,
+    timed,
+    timing_record,
+)
+from tests.support.command_line import invoke
 
-from sigmascope.bench import BenchmarkPlan, ProcessJournal, compare, journal, select, synthetic
-from sigmascope.bench.processes import Outcome
-from sigmascope.bench.results import BackendComparison, BackendResult, Rung, Timing
-from sigmascope.bench.table import notes
-from sigmascope.cli.app import app
+from sigmascope.bench import (
+    BackendComparison,
+    BenchmarkPlan,
+    ProcessJournal,
+    compare,
+    select,
+    synthetic,
+)
 
 OPTIONS = ["bench", "--shape", "30x20", "-k", "2", "--threads", "1", "--turns", "2"]
 OPTIONS += ["--accuracy", "1e-2", "--backends", "ours,numpy"]
@@ -26,28 +40,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-class Worker:
-    """A stand-in for the processes, which count how often each job is run."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> None:
-        self.jobs: list[tuple[str, str, int | None]] = []
-        self.stop_at = stop_at
-        monkeypatch.setattr(journal, "run_worker", self)
-
-    def __call__(self, backend: Any, job: dict[str, Any], *, cores: Any, timeout: float) -> Outcome:
-        if self.stop_at is not None and len(self.jobs) == self.stop_at:
-            raise KeyboardInterrupt
-        self.jobs.append((backend.name, job["kind"], job.get("seed")))
-        setting = {"tol": 1e-3}
-        run = {"seconds": [0.5], "busy": [1.0], "peak": 1, "error": 1e-4}
-        run |= {"residual": 1e-4, "message": "", "passes": 3, "device_seconds": []}
-        lines: dict[str, list[dict[str, Any]]] = {
-            "probe": [{"can": {"tells": True}, "device": ""}],
-            "climb": [{"rung": {"setting": setting, "seconds": 0.5, "error": 1e-4}}],
-            "check": [{"accuracy": 1e-2, "setting": setting}],
-            "time": [{"import_seconds": 0.1}, {"number": 0, **run}],
-        }
-        return Outcome(lines[job["kind"]], "done", "")
+def finished(job: Job) -> Lines:
+    """What the processes of these benchmarks report."""
+    setting = {"tol": 1e-3}
+    lines: dict[str, Lines] = {
+        "probe": [{"can": {"tells": True}, "device": ""}],
+        "climb": [{"rung": {"setting": setting, "seconds": 0.5, "error": 1e-4}}],
+        "check": [{"accuracy": 1e-2, "setting": setting}],
+        "time": [{"import_seconds": 0.1}, {"number": 0, **timed()}],
+    }
+    return lines[job["kind"]]
 
 
 def comparison_of(path: Path, plan: BenchmarkPlan) -> tuple[BackendComparison, ProcessJournal]:
@@ -65,36 +67,37 @@ def test_a_stopped_benchmark_goes_on(
     stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped at any process, it measures each once in all, and ends with the same record."""
-    path, whole = tmp_path / "x.jsonl", Worker(monkeypatch)
+    path, whole = tmp_path / "x.jsonl", Processes(monkeypatch, finished)
     expected, _ = comparison_of(tmp_path / "whole.jsonl", PLAN)
     assert len(whole.jobs) == 15  # 3 backends, each probed, climbed, checked, and timed twice
-    first = Worker(monkeypatch, stop)
+    first = Processes(monkeypatch, finished, stop)
     with pytest.raises(KeyboardInterrupt):
         comparison_of(path, PLAN)
     assert len(path.read_text().splitlines()) == stop == len(first.jobs)
     with open(path, "a") as file:
         file.write('{"backend": "ou')  # a line that a kill cut off
-    second = Worker(monkeypatch)
-    second_start = len(first.jobs)
-    found, kept = comparison_of(path, PLAN)
-    assert first.jobs + second.jobs == whole.jobs
-    assert (kept.reused, kept.added) == (second_start, 15 - second_start)
+    second = Processes(monkeypatch, finished)
+    again, kept = comparison_of(path, PLAN)
+    assert first.steps + second.steps == whole.steps
+    assert (kept.reused, kept.added) == (stop, 15 - stop)
     names = [entry.name for entry in expected.entries]
-    assert [entry.name for entry in found.entries] == names
-    assert [len(t.seconds) for e in found.entries for t in e.timings] == [2] * len(names)
+    assert [entry.name for entry in again.entries] == names
+    assert [len(t.seconds) for e in again.entries for t in e.timings] == [2] * len(names)
 
 
-@pytest.mark.parametrize("change", [{"k": 3}, {"seed": 5}, {"turns": 3}, {"accuracies": [0.5]}])
+@pytest.mark.parametrize(
+    "change", [{"k": 3}, {"seed": 5}, {"turns": 3}, {"accuracies": [0.5]}], ids="+".join
+)
 def test_another_benchmark_takes_nothing_that_is_not_its_own(
     change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, worker = tmp_path / "x.jsonl", Worker(monkeypatch)
+    path, processes = tmp_path / "x.jsonl", Processes(monkeypatch, finished)
     comparison_of(path, PLAN)
-    before = len(worker.jobs)
+    before = len(processes.jobs)
     _, kept = comparison_of(path, replace(PLAN, **change))
     # Probes depend on none of these; with another turn the first two are the same.
     assert kept.reused <= (12 if "turns" in change else 3)
-    assert len(worker.jobs) == before + kept.added
+    assert len(processes.jobs) == before + kept.added
     _, same = comparison_of(path, PLAN)
     assert same.added == 0
 
@@ -102,7 +105,7 @@ def test_another_benchmark_takes_nothing_that_is_not_its_own(
 def test_an_outcome_of_another_version_processor_or_number_of_threads_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Worker(monkeypatch)
+    Processes(monkeypatch, finished)
     kept = ProcessJournal(tmp_path / "x.jsonl")
     (backend,) = select(["numpy"])
 
@@ -112,7 +115,12 @@ def test_an_outcome_of_another_version_processor_or_number_of_threads_is_not_tak
         return kept.added - before
 
     assert [added([0]), added([1]), added([0, 1]), added([0, 1])] == [1, 0, 1, 0]
-    monkeypatch.setattr(journal, "processor", lambda: "another")
+    read = Path.read_text
+
+    def read_of_another(path: Path, **how: Any) -> str:
+        return "model name : another" if path == Path("/proc/cpuinfo") else read(path, **how)
+
+    monkeypatch.setattr(Path, "read_text", read_of_another)
     assert [added([0]), added([0])] == [1, 0]
     monkeypatch.setattr(type(backend), "version", "0.1")
     assert [added([0]), added([0])] == [1, 0]
@@ -121,13 +129,10 @@ def test_an_outcome_of_another_version_processor_or_number_of_threads_is_not_tak
 def test_settings_are_not_chosen_on_the_matrix_on_which_they_are_timed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    worker, contents = Worker(monkeypatch), dict[str, set[str]]()
-
-    def run(backend: Any, job: dict[str, Any], **how: Any) -> Outcome:
+    processes, contents = Processes(monkeypatch, finished), dict[str, set[str]]()
+    compare(synthetic("decay", 30, 20), PLAN, select(["numpy"]))
+    for job in processes.jobs:
         contents.setdefault(job["kind"], set()).add(job.get("content", ""))
-        return worker(backend, job, **how)
-
-    compare(synthetic("decay", 30, 20), replace(PLAN, run=run), select(["numpy"]))
     assert len(contents["time"]) == 1
     assert contents["check"] == contents["time"] != contents["climb"]
 
@@ -137,8 +142,8 @@ def test_a_process_that_ran_out_of_time_gets_more(
 ) -> None:
     kept = ProcessJournal(tmp_path / "x.jsonl")
     (backend,) = select(["numpy"])
-    outcomes = iter([Outcome([], "did not finish", "late"), Outcome([], "done", "")])
-    monkeypatch.setattr(journal, "run_worker", lambda *args, **how: next(outcomes))
+    ends: Iterator[Lines | None] = iter([None, []])
+    Processes(monkeypatch, lambda job: next(ends))
     for timeout, status in ((5.0, "did not finish"), (5.0, "did not finish"), (9.0, "done")):
         assert kept.run(backend, {"kind": "climb"}, cores=[0], timeout=timeout).status == status
 
@@ -147,15 +152,15 @@ def test_the_command_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path, out = tmp_path / "x.jsonl", tmp_path / "x.json"
     arguments = [*OPTIONS, "--resume", str(path), "--json", str(out)]
     monkeypatch.setattr("sys.argv", ["sigmascope", *arguments])
-    Worker(monkeypatch, 4)
-    stopped = CliRunner().invoke(app, arguments)
-    assert stopped.exit_code == 130
-    assert "To continue, run:" in stopped.stderr
-    assert f"--resume {path}" in stopped.stderr
-    worker = Worker(monkeypatch)
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, done.stderr
-    assert len(worker.jobs) == 11
+    Processes(monkeypatch, finished, 4)
+    status, _, err = invoke(*arguments)
+    assert status == 130
+    assert "To continue, run:" in err
+    assert f"--resume {path}" in err
+    processes = Processes(monkeypatch, finished)
+    status, _, err = invoke(*arguments)
+    assert status == 0, err
+    assert len(processes.jobs) == 11
     assert len(json.loads(out.read_text())["entries"]) == 3
 
 
@@ -163,11 +168,11 @@ def test_the_command_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_the_matrices_of_the_command_are_made_from_its_seed(
     more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Worker(monkeypatch)
+    Processes(monkeypatch, finished)
     for seed, options in ((0, []), (7, ["--seed", "7"])):
         paths = ["--resume", str(tmp_path / f"{seed}.jsonl"), "--json", str(tmp_path / "x.json")]
-        done = CliRunner().invoke(app, [*OPTIONS, *more, *options, *paths, "--quiet"])
-        assert done.exit_code == 0, done.stderr
+        status, _, err = invoke(*OPTIONS, *more, *options, *paths, "--quiet")
+        assert status == 0, err
         assert json.loads((tmp_path / "x.json").read_text())["seed"] == seed
 
 
@@ -184,7 +189,7 @@ def test_a_file_of_something_else_stays_as_it_is(tmp_path: Path) -> None:
 def test_steps_are_counted_and_the_time_left_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Worker(monkeypatch)
+    Processes(monkeypatch, finished)
     texts: list[str] = []
     comparison_of(tmp_path / "x.jsonl", replace(PLAN, tell=texts.append))
     numbers = [text.split(" of ")[0] for text in texts]
@@ -196,14 +201,16 @@ def test_steps_are_counted_and_the_time_left_is_told(
 @pytest.mark.parametrize(
     ("tried", "turns", "said"),
     [(0.4, 3, False), (0.03, 3, True), (0.4, 1, True), (1e-5, 3, True)],
+    ids=["as tried", "13 times as long", "one turn", "far longer"],
 )
-def test_times_that_cannot_be_trusted(tried: float, turns: int, said: bool) -> None:
-    entry = BackendResult("numpy", "numpy.linalg.svd", "2", "")
-    entry.rungs = [Rung({"a": 1}, tried, 1e-4)]
-    entry.timings = [Timing([1e-2], {"a": 1}, [0.4] * turns, [1.0] * turns)]
-    machine = {"load_average": 0.0, "cores": 2}
-    found = BackendComparison("w", (9, 9), "f", 2, [1e-2], turns, True, machine, [entry])
-    texts = " ".join(notes(found))
-    assert ("do not trust the time" in texts) == (tried < 0.04)
-    assert ("One turn" in texts) == (turns == 1)
-    assert said == (bool(texts))
+def test_times_that_cannot_be_trusted(
+    tried: float, turns: int, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung = {"setting": {"n": 2}, "seconds": tried, "error": 1e-4, "message": ""}
+    timing = timing_record([0.1], seconds=[0.4] * turns)
+    record = comparison_record([entry_record(rungs=[rung], timings=[timing])], turns=turns)
+    text = printed(record, tmp_path, monkeypatch)
+    remarks = text.partition("How it was called")[2].partition("\n\n")[2]
+    assert ("do not trust the time" in remarks) == (tried < 0.04)
+    assert ("One turn" in remarks) == (turns == 1)
+    assert said == bool(remarks.strip())
