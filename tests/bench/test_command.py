@@ -8,30 +8,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.benchmark_processes import Processes, reports, run_here
 from tests.support.checkpoints import of_array, write_file
-from typer.testing import CliRunner
+from tests.support.command_line import invoke
 
 from sigmascope.bench import BACKENDS, select
-from sigmascope.cli.app import app
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of singular values for each test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def invoke(*arguments: object) -> tuple[int, str, str]:
-    found = CliRunner().invoke(app, ["bench", *(str(argument) for argument in arguments)])
-    return found.exit_code, found.stdout, found.stderr
-
-
-def test_a_tensor_of_a_checkpoint(tmp_path: Path) -> None:
+def test_a_tensor_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_here(monkeypatch)
     weight = np.random.default_rng(0).standard_normal((40, 30)).astype(np.float32)
     path = write_file(tmp_path / "m.safetensors", of_array("up.weight", "F32", weight))
     out, plot = tmp_path / "x.json", tmp_path / "x.svg"
     options = ["--tensor", "up.weight", "-k", 3, "--accuracy", "1e-2", "--turns", 1]
     options += ["--threads", 1, "--backends", "ours,numpy", "--json", out, "--plot", plot]
-    status, text, progress = invoke(path, *options)
+    status, text, progress = invoke("bench", path, *options)
     assert status == 0, progress
     assert "up.weight, 40 x 30, float32, k = 3" in text
     assert "turn 1 of 1: numpy.linalg.svd" in progress
@@ -39,18 +36,38 @@ def test_a_tensor_of_a_checkpoint(tmp_path: Path) -> None:
     assert [entry["name"] for entry in record["entries"]] == ["ours", "ours-file", "numpy"]
     assert not record["checked_on_another_matrix"]
     assert record["seed"] is None  # the matrix is given
+    assert plot.read_bytes().startswith(b"<?xml")
     assert plot.stat().st_size > 1000
+    assert invoke("show", out) == (0, text, "")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"),
+    [
+        pytest.param(".png", b"\x89PNG", id="png"),
+        pytest.param(".pdf", b"%PDF", id="pdf", marks=pytest.mark.slow),
+    ],
+)
+def test_a_plot_has_the_format_of_its_suffix(
+    suffix: str, start: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung = {"setting": {}, "seconds": 0.5, "error": 1e-3}
+    Processes(monkeypatch, reports(lambda job: [rung], lambda job: [{}]))
+    options = ["--shape", "30x20", "-k", 2, "--turns", 1, "--backends", "numpy", "--quiet"]
+    plot = tmp_path / f"x{suffix}"
+    assert invoke("bench", *options, "--plot", plot)[0] == 0
+    assert plot.read_bytes().startswith(start)
 
 
 def test_a_process_that_does_not_finish_is_status_1() -> None:
     options = ["--shape", "30x20", "-k", 2, "--timeout", "0.01", "--backends", "numpy", "--quiet"]
-    status, text, progress = invoke(*options)
+    status, text, progress = invoke("bench", *options)
     assert (status, progress) == (1, "")
     assert "did not finish in 0.01 s" in text
 
 
 def test_list() -> None:
-    status, text, _ = invoke("--list")
+    status, text, _ = invoke("bench", "--list")
     assert status == 0
     for backend in BACKENDS:
         line = next(line for line in text.splitlines() if line.split()[0] == backend.name)
@@ -64,7 +81,7 @@ def test_backends_without_a_device_are_asked_for_by_name(monkeypatch: pytest.Mon
     for library in {type(b.library): b.library for b in BACKENDS if b.library}.values():
         monkeypatch.setattr(library, "missing", lambda: "no driver; install one")
     options = ["--shape", "30x20", "-k", 2, "--threads", 1, "--quiet"]
-    status, text, _ = invoke(*options, "--backends", "cuda")
+    status, text, _ = invoke("bench", *options, "--backends", "cuda")
     assert status == 0
     for backend in select(["cuda"]):
         reason = "no device; no driver; install one"
@@ -98,7 +115,7 @@ def test_bad_input_is_one_line_and_status_2(
 ) -> None:
     np.save(tmp_path / "a.npy", np.eye(4))
     filled = [argument.format(file=tmp_path / "a.npy") for argument in arguments]
-    status, out, err = invoke("--quiet", *filled)
+    status, out, err = invoke("bench", "--quiet", *filled)
     assert (status, out) == (2, "")
     assert message in err
     assert len(err.splitlines()) == 1

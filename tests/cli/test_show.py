@@ -6,19 +6,25 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.benchmark_processes import (
+    comparison_record,
+    entry_record,
+    printed,
+    timing_record,
+)
 from tests.support.changed import update, weights, written
 from tests.support.command_line import invoke
 
 import sigmascope as ss
-from sigmascope.bench.results import BackendComparison, BackendResult, Growth, Line, Point, Timing
-from sigmascope.bench.saved import result_of
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two steps of a run: the second has changed a little."""
     folder, rng = tmp_path_factory.mktemp("models"), np.random.default_rng(0)
     names = [f"model.layers.{i}.mlp.{x}_proj.weight" for i in range(3) for x in ("up", "gate")]
     base = {name: weights(20, 12, rng, spikes=2) for name in names}
@@ -129,28 +135,54 @@ def test_a_part_of_a_scan_is_continued_with_every_option(tmp_path: Path) -> None
     assert rows == whole
 
 
-def benchmark() -> BackendComparison:
-    timing = Timing([1e-3], {"tol": 1e-3}, [0.5, 0.6], [1.0, 1.0], [10**6], [1e-4], [float("inf")])
-    entry = BackendResult("numpy", "numpy.linalg.svd", "2.0", "pip install numpy", timings=[timing])
-    machine = {"cpu": "a processor", "cores": 2, "threads": 2}
-    return BackendComparison("llm", (20, 10), "float32", 4, [1e-3], 2, True, machine, [entry])
+def growth_record(**parts: Any) -> dict[str, Any]:
+    """Return the record of a growing matrix, with these parts."""
+    times = {10: [0.5, 0.6], 20: [1.0, 1.2]}
+    points = [
+        {"shape": [n, n], "stored": 4 * n * n, "timing": timing_record([1e-3], seconds=seconds)}
+        for n, seconds in times.items()
+    ]
+    line = {"series": "rows", "backend": "ours", "points": points}
+    machine = {"processor": "P", "threads": 2, "cores": 2, "load_average": 0.0}
+    whole = {"schema": 1, "kind": "growth", "spectrum": "llm", "dtype": "float32", "k": 4}
+    whole |= {"tol": 1e-3, "turns": 2, "machine": machine, "lines": [line], "seed": 7}
+    return whole | parts
 
 
-def test_benchmarks_come_back_as_they_were() -> None:
-    timing = Timing([1e-3], {"tol": 1e-3}, [0.5, 0.6], [1.0, 1.0], errors=[1e-4])
-    points = [Point((n, n), 4 * n * n, timing) for n in (10, 20)]
-    line = Line("rows", "ours", points)
-    line.fit()
-    for result in (
-        benchmark(),
-        Growth("llm", "float32", 4, 1e-3, 2, {"cpu": "a processor"}, [line]),
-    ):
-        record = json.loads(json.dumps(result.record()))
-        assert result_of(record).record() == result.record()
-    with pytest.raises(ValueError, match="benchmark version 9"):
-        result_of({**record, "schema": 9})
-    with pytest.raises(ValueError, match="incomplete"):
-        result_of({"schema": 1, "kind": "growth", "lines": [{}]})
+def test_benchmarks_are_printed_from_their_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number that is infinite is null in JSON, and no number here."""
+    figures = {"seconds": [0.5, 0.6], "peaks": [10**6], "errors": [1e-4, None]}
+    timing = timing_record([1e-3], **figures, residuals=[1e-5])
+    never = {"setting": {"n": 1}, "seconds": None, "error": None, "message": "ValueError: no"}
+    entries = [entry_record("a", timings=[timing]), entry_record("b", rungs=[never])]
+    text = printed(comparison_record(entries, [1e-3]), tmp_path, monkeypatch)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "A missed: inf 1 1.0" in lines
+    assert "A n=2 0.001 inf 1.0e-05 1 0.55" in lines
+    assert "B: ValueError: no" in lines
+    text = printed(growth_record(), tmp_path, monkeypatch)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "llm, float32, tol = 0.001, k = 4" in lines
+    assert "10 x 10 0.0004 0.55 (0.525-0.575) ?" in lines
+    assert "20 x 20 0.0016 1.1 (1.05-1.15) ?" in lines
+    assert "log-log slope over m n: time 0.50, memory added nan" in lines
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [({"schema": 9}, "benchmark version 9"), ({"lines": [{}]}, "incomplete")],
+    ids=["of another version", "without its points"],
+)
+def test_a_benchmark_that_cannot_be_read_is_named(
+    parts: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps(growth_record(**parts)), encoding="utf-8")
+    status, out, err = invoke("show", file)
+    assert (status, out) == (2, "")
+    assert message in err
 
 
 @pytest.mark.parametrize(
@@ -164,6 +196,15 @@ def test_benchmarks_come_back_as_they_were() -> None:
         ("x.txt", "", "x.txt"),
         ("t.jsonl", "{}\n", "t.jsonl"),
     ],
+    ids=[
+        "broken JSON",
+        "a list",
+        "an empty record",
+        "a table of another program",
+        "a page",
+        "an empty text",
+        "an empty journal",
+    ],
 )
 def test_other_files_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
     file = tmp_path / name
@@ -172,11 +213,3 @@ def test_other_files_are_named(tmp_path: Path, name: str, text: str, message: st
     assert (status, out) == (2, "")
     assert message in err
     assert len(err.splitlines()) == 1
-
-
-def test_a_benchmark_is_printed_again(tmp_path: Path) -> None:
-    file = tmp_path / "bench.json"
-    shape = ["--shape", "60x40", "-k", "4", "--accuracy", "1e-2", "--turns", "1"]
-    status, first, _ = invoke("bench", *shape, "--backends", "numpy", "--out", file, "--quiet")
-    assert status == 0
-    assert invoke("show", file) == (0, first, "")

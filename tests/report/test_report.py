@@ -121,11 +121,17 @@ def test_names_from_files_are_made_harmless() -> None:
 # ------------------------------------------------------------------------------------- tables
 
 
+@pytest.fixture(scope="module", params=["top", "exact"])
+def scanned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ss.Scan:
+    """A scan of a model with experts, with the largest values or with all."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return ss.scan(model(folder, experts=3), effort=request.param, k=3)
+
+
 @pytest.mark.parametrize("width", [40, 80, 120])
-@pytest.mark.parametrize("effort", ["top", "exact"])
-def test_a_report_fits_its_width_and_tells_all(tmp_path: Path, width: int, effort: str) -> None:
+def test_a_report_fits_its_width_and_tells_all(scanned: ss.Scan, width: int) -> None:
     out = screen(width)
-    report.show_scan(out, ss.scan(model(tmp_path, experts=3), effort=effort, k=3))
+    report.show_scan(out, scanned)
     text = shown(out)
     tables = text.partition("Failed:")[0].splitlines()[1:]
     assert max(map(len, tables)) <= width

@@ -8,7 +8,7 @@ write them anew; the differences are then to be read before they are committed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +20,9 @@ from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope.report.tables import UNLIMITED
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
-WIDTHS = {"80": 80, "160": 160, "pipe": UNLIMITED}
+WIDTHS = {"80": 80, "160": 160, "pipe": 1_000_000}
 SHAPES = {
     "self_attn.q_proj": (16, 24),
     "self_attn.k_proj": (8, 24),
@@ -54,52 +53,65 @@ def _integers(rng: np.random.Generator, *shape: int) -> np.ndarray[tuple[int, ..
     return rng.integers(-8, 9, shape).astype(np.float32)
 
 
-def scan(out: Console) -> None:
-    found = ss.scan(model("model.safetensors", 0), effort="exact", k=8)
-    for row in found.rows:
+Show = Callable[[Console], None]
+
+
+def scan() -> Show:
+    scanned = ss.scan(model("model.safetensors", 0), effort="exact", k=8)
+    for row in scanned.rows:
         row["seconds"] = None if row["seconds"] is None else 0.01
-    report.show_scan(out, found)
+    return lambda out: report.show_scan(out, scanned)
 
 
-def comparison(out: Console, include: str | None = None) -> None:
+def comparison(include: str | None = None) -> Show:
     both = model("before.safetensors", 0), model("after.safetensors", 0, change=1)
-    found = ss.compare(*both, effort="exact", k=8, include=include)
-    for row in found.rows:
+    compared = ss.compare(*both, effort="exact", k=8, include=include)
+    for row in compared.rows:
         row["seconds"] = None if row["seconds"] is None else 0.01
-    report.show_comparison(out, found)
+    return lambda out: report.show_comparison(out, compared)
 
 
-def pairs(out: Console) -> None:
-    comparison(out, "*self_attn*")
+def pairs() -> Show:
+    return comparison("*self_attn*")
 
 
-def info(out: Console) -> None:
-    report.show_info(out, ss.open_checkpoint(model("model.safetensors", 0)))
+def info() -> Show:
+    checkpoint = ss.open_checkpoint(model("model.safetensors", 0))
+    return lambda out: report.show_info(out, checkpoint)
 
 
-def every_tensor(out: Console) -> None:
-    report.show_info(out, ss.open_checkpoint(model("model.safetensors", 0)), every=True)
+def every_tensor() -> Show:
+    checkpoint = ss.open_checkpoint(model("model.safetensors", 0))
+    return lambda out: report.show_info(out, checkpoint, every=True)
 
 
-def plan(out: Console) -> None:
-    found = ss.plan_scan(model("model.safetensors", 0), num_threads=2, memory_limit="1GiB")
-    fixed = [replace(t, peak_bytes=30 * 2**20, seconds=0.01, refused=None) for t in found.tensors]
+def plan() -> Show:
+    planned = ss.plan_scan(model("model.safetensors", 0), num_threads=2, memory_limit="1GiB")
+    fixed = [replace(t, peak_bytes=30 * 2**20, seconds=0.01, refused=None) for t in planned.tensors]
     for i in (0, 3):
         fixed[i] = replace(fixed[i], refused="2 GiB are needed; the limit is 1 GiB")
-    rates = replace(found.rates, float32=1e11, file=2e9, threads=2)
-    report.show_plan(out, replace(found, tensors=tuple(fixed), rates=rates, workers=2))
+    rates = replace(planned.rates, float32=1e11, file=2e9, threads=2)
+    planned = replace(planned, tensors=tuple(fixed), rates=rates, workers=2)
+    return lambda out: report.show_plan(out, planned)
+
+
+@pytest.fixture(scope="module", params=[scan, comparison, pairs, info, every_tensor, plan])
+def subject(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Show]]:
+    """The name of a result, which is made once, and a function that prints it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp(request.param.__name__))
+        yield request.param.__name__, request.param()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("show", [scan, comparison, pairs, info, every_tensor, plan])
-def test_the_text_is_that_of_the_snapshot(
-    show: Callable[[Console], None], width: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_the_text_is_that_of_the_snapshot(subject: tuple[str, Show], width: str) -> None:
+    name, show = subject
     out = screen(WIDTHS[width])
     show(out)
     text = "".join(line.rstrip() + "\n" for line in shown(out).splitlines())
-    snapshot = SNAPSHOTS / f"{show.__name__}-{width}.txt"
+    snapshot = SNAPSHOTS / f"{name}-{width}.txt"
     if os.environ.get("SIGMASCOPE_SNAPSHOTS") == "write":
         snapshot.write_text(text, encoding="utf-8")
     assert text == snapshot.read_text(encoding="utf-8")

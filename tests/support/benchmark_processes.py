@@ -43,10 +43,13 @@ class Processes:
         self.jobs: list[Job] = []
         self._report, self._stop_at = report, stop_at
         self._late = False
+        self._start = subprocess.Popen
         monkeypatch.setattr(subprocess, "Popen", self)
 
-    def __call__(self, command: Sequence[str], **_: Any) -> Processes:
-        """Start a process."""
+    def __call__(self, command: Sequence[str], **how: Any) -> Any:
+        """Start a process; one of another kind as it is."""
+        if not _is_of_a_benchmark(command):
+            return self._start(command, **how)
         if len(self.jobs) == self._stop_at:
             raise KeyboardInterrupt
         job, out = map(Path, command[-2:])
@@ -71,10 +74,19 @@ class Processes:
         return [(job["backend"], job["kind"], job.get("seed")) for job in self.jobs]
 
 
+def _is_of_a_benchmark(command: Sequence[str]) -> bool:
+    """Return True unless a library starts a program, such as one that lists fonts."""
+    return any("sigmascope.bench" in str(word) for word in command)
+
+
 def run_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the programs of benchmarks run in this process, on the cores that it has."""
 
-    def run(command: Sequence[str], **_: Any) -> FinishedProcess:
+    start = subprocess.Popen
+
+    def run(command: Sequence[str], **how: Any) -> Any:
+        if not _is_of_a_benchmark(command):
+            return start(command, **how)
         program, *arguments = command[command.index("-c") + 1 :]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["-c", *arguments])
