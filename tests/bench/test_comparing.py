@@ -68,11 +68,8 @@ def test_every_backend_reaches_its_accuracies(compared: BackendComparison) -> No
 def check_accuracies(compared: BackendComparison) -> None:
     """Check that every backend reached what can be reached, and what was measured of it."""
     assert compared.accuracies == [1e-1, 1e-3, 1e-15]
-    assert (compared.shape, compared.dtype, compared.checked_on_another_matrix) == (
-        [150, 120],
-        "bfloat16",
-        True,
-    )
+    assert (*compared.shape, compared.dtype) == (150, 120, "bfloat16")
+    assert compared.checked_on_another_matrix
     for entry in compared.entries:
         if entry.status == "not installed":
             continue
@@ -199,7 +196,8 @@ def test_settings_that_reach_it_are_checked_from_the_fastest_on(
 
 
 def test_what_stands_in_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    three, none = {"seconds": [1.0, 2.0, 3.0]}, {"seconds": []}
+    three: dict[str, Any] = {"seconds": [1.0, 2.0, 3.0]}
+    none: dict[str, Any] = {"seconds": []}
     crashed = {"status": "crashed", "message": "killed by SIGSEGV"}
     cells = {
         "2 (1.5-2.5)": entry_record("a", timings=[timing_record([0.1], **three, errors=[0.1])]),
@@ -236,7 +234,12 @@ def remarks(record: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_what_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missed = entry_record("x", timings=[timing_record([0.1], seconds=[1.0], errors=[0.2])])
     failed = entry_record("y", status="did not finish", message="did not finish in 9 s")
-    no = {"setting": {}, "seconds": None, "error": None, "message": "ValueError: no"}
+    no: dict[str, Any] = {
+        "setting": {},
+        "seconds": None,
+        "error": None,
+        "message": "ValueError: no",
+    }
     both = [missed, failed | {"rungs": [no]}]
     record = comparison_record(both, turns=1, checked_on_another_matrix=False)
     assert remarks(record, tmp_path, monkeypatch) == [
@@ -254,9 +257,21 @@ def test_what_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_figures_of_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     rung = {"setting": {"n": 2}, "seconds": 0.1, "error": 1e-3}
-    first = {"seconds": [2.0], "busy": [0.5], "peak": 5, "error": 0.1, "residual": 0.2}
+    first: dict[str, Any] = {
+        "seconds": [2.0],
+        "busy": [0.5],
+        "peak": 5,
+        "error": 0.1,
+        "residual": 0.2,
+    }
     first |= {"device_seconds": [0.25], "passes": 7, "message": "slow"}
-    second = {"seconds": [4.0], "busy": [1.5], "peak": None, "error": 0.3, "residual": 0.2}
+    second: dict[str, Any] = {
+        "seconds": [4.0],
+        "busy": [1.5],
+        "peak": None,
+        "error": 0.3,
+        "residual": 0.2,
+    }
     second |= {"passes": None, "message": "slow again"}
     turns = [first, second]
     Processes(monkeypatch, reports(lambda job: [rung], lambda job: [turns[job["seed"]]]))

@@ -136,20 +136,32 @@ def reports(
 
 def timed(**parts: Any) -> dict[str, Any]:
     """Return the record of a setting that was timed in one process, with these parts."""
-    run = {"seconds": [0.5], "busy": [1.0], "peak": 1, "error": 1e-4, "residual": 1e-4}
+    run: dict[str, Any] = {
+        "seconds": [0.5],
+        "busy": [1.0],
+        "peak": 1,
+        "error": 1e-4,
+        "residual": 1e-4,
+    }
     return run | {"message": "", "passes": 3, "device_seconds": []} | parts
 
 
 def entry_record(name: str = "x", **parts: Any) -> dict[str, Any]:
     """Return the record of a backend in a comparison, with these parts."""
-    entry = {"name": name, "title": name.upper(), "version": None, "install": f"pip install {name}"}
+    entry: dict[str, Any] = {
+        "name": name,
+        "title": name.upper(),
+        "version": None,
+        "install": f"pip install {name}",
+    }
     entry |= {"status": "done", "message": "", "can": {}, "import_seconds": [], "device": ""}
     return entry | {"rungs": [], "timings": []} | parts
 
 
 def timing_record(accuracies: Sequence[float], **parts: Any) -> dict[str, Any]:
     """Return the record of a setting that was timed in all turns, with these parts."""
-    timing = {"accuracies": list(accuracies), "setting": {"n": 2}, "errors": [], "residuals": []}
+    timing: dict[str, Any] = {"accuracies": list(accuracies), "setting": {"n": 2}}
+    timing |= {"errors": [], "residuals": []}
     return timing | {"busy": [1.0] * len(parts.get("seconds", ()))} | parts
 
 
@@ -158,8 +170,16 @@ def comparison_record(
 ) -> dict[str, Any]:
     """Return the record of a comparison of backends, with these parts."""
     machine = {"processor": "P", "threads": 1, "cores": 1, "load_average": 0.0}
-    whole = {"schema": 1, "kind": "comparison", "workload": "w", "shape": [9, 9], "dtype": "f32"}
-    whole |= {"k": 3, "accuracies": list(accuracies), "turns": 3, "limits": {}, "seed": None}
+    whole: dict[str, Any] = {"schema": 1, "kind": "comparison", "workload": "w"}
+    whole |= {
+        "shape": [9, 9],
+        "dtype": "f32",
+        "k": 3,
+        "accuracies": list(accuracies),
+        "turns": 3,
+        "limits": {},
+        "seed": None,
+    }
     whole |= {"checked_on_another_matrix": True, "machine": machine | parts.pop("machine", {})}
     return whole | {"entries": list(entries)} | parts
 
