@@ -10,100 +10,101 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.benchmark_processes import Processes, reports, run_here
 
-from sigmascope.bench import Backend, BenchmarkPlan, select, synthetic
-from sigmascope.bench.comparing import stage
-from sigmascope.bench.machine import (
-    THREAD_VARIABLES,
-    chosen_cores,
-    describe,
-    physical_cores,
-    thread_environment,
-)
-from sigmascope.bench.memory import AddedMemory
-from sigmascope.bench.processes import run_worker
-from sigmascope.bench.solvers import Answer, Source
-from sigmascope.bench.worker import BackendTask
+from sigmascope.bench import Backend, BenchmarkPlan, compare, select, synthetic
 
 STRANGE = """
 import dataclasses, os, time
+import numpy as np
 from sigmascope.bench import backends
 
 numpy = next(backend for backend in backends.BACKENDS if backend.name == "numpy")
 
-def solve(source, k, seed, **setting):
-    if setting:
-        {act}
+def solve(source, k, seed, n=0):
+    {act}
     return numpy.solve(source, k, seed)
 
-backends.BACKENDS = (dataclasses.replace(numpy, solve=solve),)
-"""
-"""A library whose second setting misbehaves."""
+def ladders(k):
+    return [[{{}}, {{"n": 1}}, {{"n": 2}}, {{"n": 3}}]]
 
+backends.BACKENDS = (dataclasses.replace(numpy, solve=solve, ladders=ladders),)
+"""
+"""A library whose settings but the first misbehave."""
 
 PATIENCE = 600
 """Seconds in which a process surely ends, on a machine that is busy with ten others too."""
 
+THREADS = ["OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR"]
+"""Libraries that take their number of threads from a variable."""
 
-@pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    plan = BenchmarkPlan(k=4, accuracies=[1e-2, 1e-12])
-    return stage(synthetic("decay", 60, 40), plan, 0, tmp_path / "a.npy")
+RUN = BenchmarkPlan().run
+"""The function that runs a job in a process of its own."""
 
-
-@pytest.fixture
-def cores() -> list[int]:
-    return chosen_cores(1)
+FIRST = min(os.sched_getaffinity(0))
 
 
-def strange(act: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backend:
-    (tmp_path / "strange.py").write_text(STRANGE.format(act=act), encoding="utf-8")
-    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+def run(backend: Backend, job: dict[str, Any], timeout: float = PATIENCE) -> Any:
+    return RUN(backend, job, cores=[FIRST], timeout=timeout)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The job of finding 4 values of a matrix in float32, whose kind is still to be named."""
+    folder = tmp_path_factory.mktemp("job")
+    A = synthetic("decay", 60, 40).make(0)
+    paths = {name: folder / f"{name}.npy" for name in ("matrix", "reference")}
+    np.save(paths["matrix"], A)
+    np.save(paths["reference"], np.linalg.svd(A.astype(np.float64), compute_uv=False))
+    how = {"dtype": "float32", "k": 4, "accuracies": [1e-2, 1e-12], "shape": [60, 40]}
+    return {name: str(path) for name, path in paths.items()} | how
+
+
+def strange(act: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """Return a backend whose process does this, too, before it answers."""
+    (folder / "strange.py").write_text(STRANGE.format(act=act), encoding="utf-8")
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     return replace(select(["numpy"])[0], module="strange")
 
 
-def test_what_a_climb_reports(job: dict[str, Any], cores: list[int]) -> None:
-    found = run_worker(
-        select(["numpy"])[0], {**job, "kind": "climb"}, cores=cores, timeout=PATIENCE
-    )
-    assert (found.status, found.message) == ("done", "")
-    assert found.every("import_seconds")[0] > 0
-    single, double = found.every("rung")
+def test_what_a_climb_reports(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    run_here(monkeypatch)
+    climb = run(select(["numpy"])[0], {**job, "kind": "climb"})
+    assert (climb.status, climb.message) == ("done", "")
+    assert climb.every("import_seconds")[0] > 0
+    single, double = climb.every("rung")
     assert (single["setting"], double["setting"]) == ({}, {"dtype": "float64"})
     assert 1e-9 < single["error"] < 1e-4
     assert double["error"] < 1e-12
     assert single["seconds"] > 0
 
 
-def test_what_is_timed_is_checked(job: dict[str, Any], cores: list[int]) -> None:
-    asked = {**job, "kind": "time", "settings": [{}, {"dtype": "float64"}], "seed": 1}
-    numpy = select(["numpy"])[0]
-    found = run_worker(numpy, {**asked, "seconds": 0.0}, cores=cores, timeout=PATIENCE)
-    runs = {line["number"]: line for line in found.lines if "number" in line}
+def test_what_is_timed_is_checked(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    run_here(monkeypatch)
+    both = {"kind": "time", "settings": [{}, {"dtype": "float64"}], "seed": 1, "seconds": 0.0}
+    done = run(select(["numpy"])[0], {**job, **both})
+    runs = {line["number"]: line for line in done.lines if "number" in line}
     assert list(runs) == [1, 0]  # an odd turn goes backwards
     assert runs[0]["residual"] > 1e-9 > runs[1]["residual"]
     assert len(runs[0]["seconds"]) == len(runs[0]["busy"]) == 5
     assert runs[0]["message"] == ""
 
 
-def test_a_check_takes_the_fastest_that_holds(job: dict[str, Any], cores: list[int]) -> None:
-    settings = [{}, {"dtype": "float64"}]
-    asked = {
-        **job,
-        "kind": "check",
-        "turns": 2,
-        "candidates": [[1e-2, settings], [1e-12, settings]],
-    }
-    found = run_worker(select(["numpy"])[0], asked, cores=cores, timeout=PATIENCE)
-    assert [line for line in found.lines if "accuracy" in line] == [
+def test_a_check_takes_the_fastest_that_holds(
+    job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where none does, it takes the one that comes closest."""
+    run_here(monkeypatch)
+    settings: list[dict[str, Any]] = [{}, {"dtype": "float64"}]
+    candidates = [[accuracy, settings] for accuracy in (1e-2, 1e-12, 1e-30)]
+    check = {**job, "kind": "check", "turns": 2, "candidates": candidates}
+    done = run(select(["numpy"])[0], check)
+    assert [line for line in done.lines if "accuracy" in line] == [
         {"accuracy": 1e-2, "setting": {}},
         {"accuracy": 1e-12, "setting": {"dtype": "float64"}},
+        {"accuracy": 1e-30, "setting": {"dtype": "float64"}},
     ]
-    hopeless = {**job, "kind": "check", "turns": 2, "candidates": [[1e-30, settings]]}
-    found = run_worker(select(["numpy"])[0], hopeless, cores=cores, timeout=PATIENCE)
-    assert found.lines[-1] == {"accuracy": 1e-30, "setting": {"dtype": "float64"}}
 
 
 @pytest.mark.parametrize(
@@ -113,110 +114,120 @@ def test_a_check_takes_the_fastest_that_holds(job: dict[str, Any], cores: list[i
         ("os._exit(3)", "exit status 3"),
         ("raise SystemExit('out of luck')", "out of luck"),
     ],
+    ids=["signal", "status", "text"],
 )
 def test_a_bad_end_keeps_what_was_found(
     act: str,
     message: str,
     job: dict[str, Any],
-    cores: list[int],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    backend = strange(act, tmp_path, monkeypatch)
-    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=PATIENCE)
-    assert (found.status, found.message) == ("crashed", message)
-    assert [rung["setting"] for rung in found.every("rung")] == [{}]
+    backend = strange(f"if n: {act}", tmp_path, monkeypatch)
+    climb = run(backend, {**job, "kind": "climb"})
+    assert (climb.status, climb.message) == ("crashed", message)
+    assert [rung["setting"] for rung in climb.every("rung")] == [{}]
 
 
 def test_what_does_not_end_keeps_what_was_found(
-    job: dict[str, Any], cores: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long a busy machine takes to the first rung: that one ends, the next does not."""
-    backend = strange(f"time.sleep({10 * PATIENCE})", tmp_path, monkeypatch)
-    timeout = 3
+    backend = strange(f"if n: time.sleep({10 * PATIENCE})", tmp_path, monkeypatch)
+    timeout = 2
     while True:
-        found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=timeout)
-        assert found.status == "did not finish"
-        assert found.message == f"did not finish in {timeout} s"
-        if found.every("rung") or timeout > PATIENCE:
+        climb = run(backend, {**job, "kind": "climb"}, timeout)
+        assert climb.status == "did not finish"
+        assert climb.message == f"did not finish in {timeout} s"
+        if climb.every("rung") or timeout > PATIENCE:
             break
         timeout *= 4
-    assert [rung["setting"] for rung in found.every("rung")] == [{}]
+    assert [rung["setting"] for rung in climb.every("rung")] == [{}]
 
 
-def test_a_failing_setting_is_one_rung(
-    job: dict[str, Any], cores: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backend = strange("raise ArithmeticError('no  ' + chr(10) + ' luck')", tmp_path, monkeypatch)
-    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=PATIENCE)
-    assert found.status == "done"
-    assert found.every("rung")[1]["message"] == "ArithmeticError: no luck"
-
-
-def test_a_library_that_cannot_be_imported(cores: list[int], job: dict[str, Any]) -> None:
+def test_a_library_that_cannot_be_imported(job: dict[str, Any]) -> None:
     backend = replace(select(["numpy"])[0], module="surely_not_there")
-    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=PATIENCE)
-    assert found.status == "crashed"
-    assert found.message == "ModuleNotFoundError: No module named 'surely_not_there'"
-    assert found.lines == []
+    climb = run(backend, {**job, "kind": "climb"})
+    assert climb.status == "crashed"
+    assert climb.message == "ModuleNotFoundError: No module named 'surely_not_there'"
+    assert climb.lines == []
 
 
-def test_threads_are_pinned(
-    cores: list[int], job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+THREE_WAYS = f"""if n == 1: raise ArithmeticError('no  ' + chr(10) + ' luck')
+    if n == 2:
+        threads = {{os.environ[f"{{name}}_NUM_THREADS"] for name in {THREADS}}}
+        raise ValueError(threads, os.sched_getaffinity(0))
+    if n == 3: return numpy.solve(source, k - 1, seed, dtype="float64")"""
+
+
+@pytest.fixture(scope="module")
+def rungs(job: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What became of a good setting, of two that fail, and of one whose answer lacks a value."""
+    with pytest.MonkeyPatch.context() as patch:
+        backend = strange(THREE_WAYS, tmp_path_factory.mktemp("strange"), patch)
+        climb = run(backend, {**job, "kind": "climb"})
+    assert (climb.status, climb.message) == ("done", "")
+    return climb.every("rung")
+
+
+def test_a_failing_setting_is_one_rung(rungs: list[dict[str, Any]]) -> None:
+    assert [rung["setting"] for rung in rungs] == [{}, {"n": 1}, {"n": 2}, {"n": 3}]
+    assert rungs[1]["message"] == "ArithmeticError: no luck"
+    assert rungs[1]["error"] == rungs[1]["seconds"] == float("inf")
+
+
+def test_threads_are_pinned(rungs: list[dict[str, Any]]) -> None:
+    assert rungs[2]["message"] == f"ValueError: ({{'1'}}, {{{FIRST}}})"
+
+
+def test_an_answer_that_lacks_values_has_no_accuracy(rungs: list[dict[str, Any]]) -> None:
+    assert rungs[0]["error"] < 1e-4
+    assert (rungs[3]["error"], rungs[3]["message"]) == (float("inf"), "")
+
+
+@pytest.mark.unsanitized
+def test_memory_is_the_peak_above_the_level_before(
+    job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = "os.environ['OPENBLAS_NUM_THREADS'], len(os.sched_getaffinity(0))"
-    backend = strange(f"raise ValueError({told})", tmp_path, monkeypatch)
-    found = run_worker(backend, {**job, "kind": "climb"}, cores=cores, timeout=PATIENCE)
-    assert found.every("rung")[1]["message"] == "ValueError: ('1', 1)"
-
-
-def test_an_answer_that_lacks_values_has_no_accuracy(job: dict[str, Any]) -> None:
-    numpy = select(["numpy"])[0]
-
-    def fewer(source: Source, k: int, seed: int, **setting: Any) -> Answer:
-        return numpy.solve(source, k - 1, seed, dtype="float64")
-
-    rungs: list[dict[str, Any]] = []
-    BackendTask(replace(numpy, solve=fewer), {**job, "threads": 1}).climb(
-        lambda line: rungs.append(line["rung"])
-    )
-    assert [rung["error"] for rung in rungs] == [float("inf")] * 2
+    """What a run has freed does not count again."""
+    act = "kept = np.ones(2**20); block = np.ones((2 + 2 * n) * 2**20); del block"
+    backend = strange(act, tmp_path, monkeypatch)
+    settings = {"settings": [{"n": 3}, {"n": 1}], "seed": 0, "seconds": 0.0}
+    done = run(backend, {**job, "kind": "time", **settings})
+    peaks = [line["peak"] for line in done.lines if "peak" in line]
+    assert peaks == pytest.approx([2**26 + 2**23, 2**25 + 2**23], rel=0.1)
 
 
 # ------------------------------------------------------------------------------- the machine
 
 
-def test_environment_names_the_threads_of_every_library() -> None:
-    environment = thread_environment(3)
-    assert {environment[name] for name in THREAD_VARIABLES} == {"3"}
-    assert (
-        environment.items() >= {k: v for k, v in os.environ.items() if "THREADS" not in k}.items()
-    )
-
-
 def test_cores() -> None:
-    mine = physical_cores(os.sched_getaffinity(0))
-    assert chosen_cores(None) == chosen_cores(10**6) == mine
-    assert chosen_cores(1) == mine[:1]
+    """One processor of each core, as many as are wanted, and at most all."""
+    cores: dict[str, int] = {}
+    for cpu in sorted(os.sched_getaffinity(0)):
+        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        cores.setdefault(siblings.read_text() if siblings.exists() else str(cpu), cpu)
+    mine = list(cores.values())
+    for threads, expected in ((None, mine), (10**6, mine), (1, mine[:1])):
+        with pytest.raises(StopIteration) as stopped:
+            compare(synthetic("decay", 9, 9), stopping(threads), select(["numpy"]))
+        assert stopped.value.value == expected
 
 
-def test_description_has_versions_and_no_host_name() -> None:
-    found = describe(1, ["surely-not-there", "numpy"])
-    assert found["versions"]["numpy"] == np.__version__
-    assert "surely-not-there" not in found["versions"]
-    assert os.uname().nodename not in str(found)
+def stopping(threads: int | None) -> BenchmarkPlan:
+    """Return a plan whose first process ends it with the cores that it gets."""
+
+    def stop(backend: Backend, job: dict[str, Any], *, cores: list[int], timeout: float) -> Any:
+        raise StopIteration(cores)
+
+    return BenchmarkPlan(k=3, threads=threads, run=stop)
 
 
-@pytest.mark.unsanitized
-def test_memory_is_the_peak_above_the_level_before() -> None:
-    warm = np.ones(2**22)
-    del warm
-    added = AddedMemory()
-    block = np.ones(2**23)  # 64 MiB
-    del block
-    small = np.ones(2**10)
-    assert added.bytes() == pytest.approx(2**26, rel=0.1)
-    again = AddedMemory()  # what was freed does not count again
-    block = np.ones(2**22)
-    assert again.bytes() == pytest.approx(2**25, rel=0.1)
-    assert small.sum() + block.sum() == 2**10 + 2**22
+def test_description_has_versions_and_no_host_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    Processes(monkeypatch, reports(lambda job: [], lambda job: []))
+    numpy = select(["numpy"])[0]
+    backends = [numpy, replace(numpy, distribution="surely-not-there")]
+    machine = compare(synthetic("decay", 9, 9), BenchmarkPlan(k=3), backends).machine
+    assert machine["versions"]["numpy"] == np.__version__
+    assert "surely-not-there" not in machine["versions"]
+    assert os.uname().nodename not in str(machine)
