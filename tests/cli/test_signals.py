@@ -84,7 +84,7 @@ def test_ctrl_c_ends_the_processes_too(
 @pytest.mark.parametrize(
     "workers",
     [pytest.param([], marks=pytest.mark.slow), ["--workers", "2"]],
-    ids=["", "with workers"],
+    ids=["in one process", "with workers"],
 )
 def test_ctrl_c_is_ignored_where_the_parent_ignores_it(tmp_path: Path, workers: list[str]) -> None:
     """As in a shell's background: the scan goes on to its end, and so do its processes."""
