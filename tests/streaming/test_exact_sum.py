@@ -15,7 +15,7 @@ from sigmascope.streaming.exact_sum import ExactSum
 numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=6), st.data())
 def test_a_sum_with_remainders_is_rounded_once_per_grid(
     terms: list[list[float]], data: st.DataObject

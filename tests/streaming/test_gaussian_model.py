@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,15 +58,18 @@ def test_mean_likelihood_of_the_rows_themselves() -> None:
 
 def test_parameters_have_the_greatest_likelihood() -> None:
     """No other noise, scale of variances or direction is more likely."""
-    from sigmascope.streaming.gaussian_model import GaussianModel
-
     X = rows()
     found = streamed(X, 2)
     V, variances, noise = found.components, found.explained_variance, found.noise_variance
     scale = 399 / 400  # their divisor is rows
 
     def mean(V: Array, along: float, orthogonal: float) -> float:
-        model = GaussianModel(V, scale * variances * along, scale * noise * orthogonal, found.mean)
+        model = replace(
+            found,
+            components=V,
+            explained_variance=scale * variances * along,
+            noise_variance=scale * noise * orthogonal,
+        )
         return float(model.log_likelihood(X).mean())
 
     best = mean(V, 1.0, 1.0)
@@ -131,6 +135,7 @@ def flat_sketch() -> ss.PrincipalComponents:
         (lambda: streamed(rows(mean=1e9), 2).precision(), "may be singular"),
         (lambda: streamed(rows(), 2).log_likelihood(np.ones((2, 5))), r"\(2, 5\), not \(any, 6\)"),
     ],
+    ids=["few rows", "flat", "a column twice", "a large mean", "another width"],
 )
 def test_refusals(act: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):

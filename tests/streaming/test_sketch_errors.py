@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
 
 import sigmascope as ss
 from sigmascope.streaming.chances import (
@@ -47,8 +48,7 @@ def missed(sigma: NDArray[np.float64], width: int, seed: int) -> tuple[float, fl
     return float(np.linalg.norm(R, 2)) ** 2, bound, float(np.linalg.norm(R)) ** 2
 
 
-@pytest.mark.parametrize("width", [6, 12, 30, 80])
-@pytest.mark.parametrize("name", SPECTRA)
+@grid(name=list(SPECTRA), width=[6, 12, 30, 80])
 @pytest.mark.unsanitized
 def test_the_norm_of_what_was_missed_is_covered(name: str, width: int) -> None:
     for seed in range(25):
@@ -59,7 +59,7 @@ def test_the_norm_of_what_was_missed_is_covered(name: str, width: int) -> None:
 def test_a_plateau_of_which_one_direction_is_missed_is_covered() -> None:
     """An estimate by pairs of columns, in place of this bound, failed for two of 60,000."""
     rng = np.random.default_rng(0)
-    for _ in range(400):
+    for _ in range(120):
         n, plateau = int(rng.integers(12, 120)), int(rng.integers(1, 24))
         width = int(rng.integers(6, min(40, n)))
         sigma = np.r_[5.0, 1 + 0.1 * rng.random(plateau), np.full(n, rng.uniform(0.01, 0.6))][:n]
@@ -139,7 +139,7 @@ def test_columns_are_left_out_as_if_by_hand() -> None:
 def test_it_fails_no_more_often_than_it_says(chance: float) -> None:
     """By chances large enough to be counted, where it fails most: one direction to be missed."""
     rng = np.random.default_rng(1)
-    failures, count = 0, 400
+    failures, count = 0, 200
     for _ in range(count):
         sigma = np.r_[1.0, np.full(60, rng.uniform(0.1, 0.5))]
         omega = rng.standard_normal((61, 12))

@@ -60,25 +60,25 @@ def moments_bits(moments: ss.MomentsAccumulator) -> tuple[bytes, ...]:
 class Kind(NamedTuple):
     make: Callable[..., Accumulator]
     add: Callable[..., Any]
-    """A block of rows, to the accumulator."""
+    """A block of rows, to the accumulator, and options of an update."""
     bits: Callable[[Accumulator], tuple[bytes, ...]]
 
 
 KINDS: dict[str, Kind] = {
     "Sketch": Kind(
-        lambda seed=3: ss.Sketch(N_COLS, K, seed=seed), lambda a, block: a.update(block), bits
+        lambda seed=3: ss.Sketch(N_COLS, K, seed=seed), lambda a, block, **on: a.update(block, **on), bits
     ),
     "LinearSketch": Kind(
         lambda seed=3: ss.LinearSketch((N_ROWS, N_COLS), K, seed=seed),
-        lambda a, block: a.update(block, row=0),
+        lambda a, block, **on: a.update(block, row=0, **on),
         linear_bits,
     ),
     "GramAccumulator": Kind(
-        lambda seed=3: ss.GramAccumulator(N_COLS), lambda a, block: a.update(block), gram_bits
+        lambda seed=3: ss.GramAccumulator(N_COLS), lambda a, block, **on: a.update(block, **on), gram_bits
     ),
     "MomentsAccumulator": Kind(
         lambda seed=3: ss.MomentsAccumulator(N_COLS, row_norms=True),
-        lambda a, block: a.update(block),
+        lambda a, block, **on: a.update(block, **on),
         moments_bits,
     ),
 }
