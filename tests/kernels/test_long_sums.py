@@ -88,13 +88,13 @@ def test_no_bit_of_a_long_sum_depends_on_threads_panels_or_files(kind: str, tmp_
         stored = rng.standard_normal(shape).astype(KINDS[kind])
         path = tmp_path / "whole.bin"
         stored.tofile(path)
-        for A in (ss.matrix(stored), ss.tensor(path, 0, shape, kind)):
-            x, y = block_of(kind, shape[1], 5, rng), block_of(kind, shape[0], 5, rng)
-            blocks = {"multiply": x, "adjoint": y, "gram": x, "split": x, "steer": x}
-            for verb, block in blocks.items():
-                if kind == "f64" and verb in ("split", "steer"):
-                    continue
-                expected = np.vstack(product(A, block, verb, threads=1))
-                for threads, panel in ((2, 0), (5, 600)):
-                    found = np.vstack(product(A, block, verb, threads=threads, panel=panel))
-                    assert found.tobytes() == expected.tobytes(), (verb, threads, panel)
+        memory, file = ss.matrix(stored), ss.tensor(path, 0, shape, kind)
+        x, y = block_of(kind, shape[1], 5, rng), block_of(kind, shape[0], 5, rng)
+        blocks = {"multiply": x, "adjoint": y, "gram": x, "split": x, "steer": x}
+        for verb, block in blocks.items():
+            if kind == "f64" and verb in ("split", "steer"):
+                continue
+            expected = np.vstack(product(memory, block, verb, threads=1))
+            for A, threads, panel in ((memory, 5, 600), (file, 2, 0), (file, 5, 600)):
+                image = np.vstack(product(A, block, verb, threads=threads, panel=panel))
+                assert image.tobytes() == expected.tobytes(), (verb, threads, panel)

@@ -326,7 +326,9 @@ def test_late_steps_lose_nothing(dtype: Any, name: str, k_and_block: tuple[int, 
 
 
 @pytest.mark.skipif(TILES, reason="with AMX tiles all steps are of parts of bf16")
-@pytest.mark.parametrize(("shape", "k", "seed"), [
+@pytest.mark.parametrize(
+    ("shape", "k", "seed"),
+    [
         pytest.param((900, 800), 40, 2, id="900x800"),
         pytest.param((1500, 1400), 64, 2, id="1500x1400", marks=pytest.mark.slow),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.support.coverings import grid
 from tests.support.known_products import assert_true, inexact
 
 import sigmascope as ss
@@ -13,8 +14,7 @@ sparse = pytest.importorskip("scipy.sparse")
 linalg = pytest.importorskip("scipy.sparse.linalg")
 
 
-@pytest.mark.parametrize("shape", [(65, 65), (131, 31), (305, 305)])
-@pytest.mark.parametrize("block", [1, 2, 3, 5])
+@grid(shape=[(65, 65), (131, 31), (305, 305)], block=[1, 2, 3, 5])
 def test_every_value_of_a_singular_matrix_is_right_to_rounding(
     shape: tuple[int, int], block: int
 ) -> None:
@@ -35,13 +35,16 @@ def test_every_value_of_a_singular_matrix_is_right_to_rounding(
             assert_true(found, array)
 
 
-@pytest.mark.parametrize("shape", [(1, 3), (3, 1), (2, 400), (600, 800), (800, 600)])
-@pytest.mark.parametrize(("size", "unit"), [(1e-11, 1.0), (1e-7, 2.0**60)])
+@grid(
+    shape=[(1, 3), (3, 1), (2, 400), (300, 400), (400, 300)],
+    error={"1e-11 of 1": (1e-11, 1.0), "1e-7 of 2^60": (1e-7, 2.0**60)},
+)
 @pytest.mark.filterwarnings("ignore::sigmascope.ConvergenceWarning")
 def test_an_adjoint_that_is_wrong_in_one_direction_is_noticed(
-    shape: tuple[int, int], size: float, unit: float
+    shape: tuple[int, int], error: tuple[float, float]
 ) -> None:
     """Averages over random vectors hide an error that one singular vector alone has."""
+    size, unit = error
     rng = np.random.default_rng(3)
     array = rng.standard_normal(shape) * unit
     U, s, Vt = np.linalg.svd(array, full_matrices=False)
@@ -49,11 +52,11 @@ def test_an_adjoint_that_is_wrong_in_one_direction_is_noticed(
     outside = rng.standard_normal(shape[1])
     outside -= Vt.T @ (Vt @ outside) * (shape[1] > shape[0])
     for hidden in (outside, Vt[-1]):
-        error = np.outer(hidden / np.linalg.norm(hidden), U[:, k - 1]) * (size * s[0])
+        wrong = np.outer(hidden / np.linalg.norm(hidden), U[:, k - 1]) * (size * s[0])
         operator = linalg.LinearOperator(
             shape,
             matvec=lambda x: array @ x,
-            rmatvec=lambda y, error=error: array.T @ y + error @ y,
+            rmatvec=lambda y, wrong=wrong: array.T @ y + wrong @ y,
             dtype=np.float64,
         )
         for found in (ss.svds(operator, k, tol=1e-9), ss.randomized_svd(operator, k)):

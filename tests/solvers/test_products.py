@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.engine import operator_products, sparse_products
 from tests.support.known_products import (
     KINDS,
     SIZES,
@@ -23,7 +24,6 @@ from tests.support.known_products import (
 )
 
 import sigmascope as ss
-from sigmascope.matrices.products.sparse import SparseProducts
 
 sparse = pytest.importorskip("scipy.sparse")
 linalg = pytest.importorskip("scipy.sparse.linalg")
@@ -148,8 +148,6 @@ def test_what_is_not_known_of_an_operator_is_said() -> None:
 
 
 def test_the_bound_on_the_norm_holds() -> None:
-    from sigmascope.matrices.products.operators import OperatorProducts
-
     rng = np.random.default_rng(0)
     for array in (
         rng.standard_normal((400, 300)),
@@ -157,7 +155,7 @@ def test_the_bound_on_the_norm_holds() -> None:
         np.diag(2.0 ** -np.arange(300)),
         np.eye(300) * 1e-200,
     ):
-        known = OperatorProducts(linalg.aslinearoperator(array)).evidence("float64")
+        known = operator_products(linalg.aslinearoperator(array)).evidence("float64")
         norm2 = float(np.square(np.ldexp(array, -known.exponent)).sum())
         assert norm2 <= known.fro2 <= 12 * norm2
 
@@ -165,7 +163,7 @@ def test_the_bound_on_the_norm_holds() -> None:
 def test_the_rounding_of_products_is_within_its_bound() -> None:
     """Equal terms are rounded in the same direction: errors grow as their number, not its root."""
     numbers = np.full((200_000, 2), [0.1, 0.3])
-    matrix = SparseProducts(sparse.csr_array(numbers))
+    matrix = sparse_products(sparse.csr_array(numbers))
     evidence = matrix.evidence("float64")
     image = matrix.adjoint(np.full((len(numbers), 1), 2.0**-9))
     scaled = [float(each) for each in np.ldexp(numbers[0], -evidence.exponent)]

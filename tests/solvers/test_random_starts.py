@@ -18,18 +18,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.coverings import grid
+from tests.support.engine import (
+    TEST_COLUMNS,
+    fingerprint_by_workers,
+    fingerprint_of,
+    fingerprint_of_pair,
+    gaussian,
+    seed_of_start,
+)
 from tests.support.executors import Shuffling
+from tests.support.hidden_directions import fingerprint as own_fingerprint
 
 import sigmascope as ss
-from sigmascope import _core
-from sigmascope.solvers.change import change, fingerprint
 
 NUMBERS: dict[str, Any] = {"f64": np.float64, "f32": np.float32, "bf16": ml_dtypes.bfloat16}
-
-
-def mark(A: Any, **options: Any) -> int:
-    """The fingerprint of a matrix."""
-    return fingerprint(ss.matrix(A), **options)
 
 
 # ------------------------------------------------------------------------------- the adversary
@@ -37,10 +39,7 @@ def mark(A: Any, **options: Any) -> int:
 
 def start_of(A: Any, columns: int, seed: int) -> np.ndarray:
     """Return the start block that a search of A is given."""
-    a = ss.matrix(A)
-    seen = _core.survey(a._native, threads=1, panel_rows=0, load_bytes=0, progress=None)
-    own = _core.fingerprint(seen["digest"], seen["largest"], *a.shape)
-    return _core.gaussian(min(a.shape), columns, _core.start_of(own, seed), 0, 1)
+    return gaussian(min(A.shape), columns, seed_of_start(own_fingerprint(A), seed))
 
 
 def hiding(A: np.ndarray, G: np.ndarray, big: float, seed: int) -> np.ndarray:
@@ -90,7 +89,7 @@ def test_a_hidden_direction_is_found(finder: str, dtype: str, known: str, device
         A = spectrum_of(m, n, 1)
         tall = A if m >= n else A.T
         G = (
-            _core.gaussian(min(m, n), 64, seed, 0, 1)
+            gaussian(min(m, n), 64, seed)
             if known == "gaussian of the seed"
             else start_of(tall.astype(NUMBERS[dtype]), 64, seed)
         )
@@ -103,7 +102,7 @@ def test_a_hidden_direction_is_found(finder: str, dtype: str, known: str, device
 def test_the_sample_is_indeed_hidden_from_the_start_that_it_was_made_for() -> None:
     """Else the tests above would find it whatever the start."""
     A = spectrum_of(260, 200, 1)
-    H = hiding(A, _core.gaussian(200, 64, _core.start_of(0, 0), 0, 1), 1.3, 0)
+    H = hiding(A, gaussian(200, 64, seed_of_start(0, 0)), 1.3, 0)
     fooled = unwrap(ss.svds)(H, 4, tol=1e-3, method="krylov", fingerprint=0)
     assert fooled.converged
     assert fooled.s[0] < 1.01
@@ -123,10 +122,10 @@ PLACES: dict[str, Callable[..., ss.SVD]] = {
 def _hidden_from(place: str, n: int, *, tests_alone: bool) -> np.ndarray:
     """Return the random vectors that one of PLACES begins with and tests its answer with."""
     if place == "Sketch":
-        return np.asarray(_core.gaussian(n, 60, 0, 0, 1))
-    start = _core.start_of(0, 0)
-    tests = _core.gaussian(n, 24, start + 1, 0, 1)
-    return tests if tests_alone else np.hstack([_core.gaussian(n, 64, start, 0, 1), tests])
+        return gaussian(n, 60, 0)
+    start = seed_of_start(0, 0)
+    tests = gaussian(n, 24, start + 1)
+    return tests if tests_alone else np.hstack([gaussian(n, 64, start), tests])
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -171,7 +170,7 @@ def test_test_vectors_are_doubted_in_one_case_of_a_million(
 ) -> None:
     """Ten of them see less than 0.0329 of the mean square as rarely; where they do, errors grow."""
     n, rng = 200, np.random.default_rng(2)
-    seen = _core.gaussian(n, _core.TEST_COLUMNS, _core.start_of(0, 0) + 1, 0, 1)
+    seen = gaussian(n, TEST_COLUMNS, seed_of_start(0, 0) + 1)
     W = np.linalg.qr(seen)[0]
     L = np.linalg.qr((np.eye(n) - W @ W.T) @ rng.standard_normal((n, 4)))[0]
     Q = np.linalg.qr(rng.standard_normal((260, n)))[0]
@@ -192,7 +191,7 @@ def test_every_entry_counts(data: st.DataObject) -> None:
     kind = NUMBERS[data.draw(st.sampled_from(list(NUMBERS)))]
     A = np.random.default_rng(data.draw(st.integers(0, 9))).standard_normal(shape).astype(kind)
     i, j = (data.draw(st.integers(0, extent - 1)) for extent in shape)
-    before = mark(A)
+    before = fingerprint_of(A)
     changed = [A.copy() for _ in range(3)]
     changed[0][i, j] = -changed[0][i, j]
     changed[1][i, j] = 0
@@ -205,7 +204,7 @@ def test_every_entry_counts(data: st.DataObject) -> None:
         k = int(others[np.searchsorted(others, i * shape[1] + j) % len(others)])
         changed.append(A.copy())
         changed[4].flat[[i * shape[1] + j, k]] = A.flat[[k, i * shape[1] + j]]
-    marks = [before, *(mark(x) for x in changed)]
+    marks = [before, *(fingerprint_of(x) for x in changed)]
     if A.size > 1:
         assert len(set(marks)) == len(marks)
 
@@ -224,7 +223,7 @@ def test_patterns_do_not_cancel() -> None:
             base * rng.choice([-1, 1], 16),
             base * rng.choice([-1, 1], (24, 1)),
         ):
-            marks.add(mark(B.astype(np.float32)))
+            marks.add(fingerprint_of(B.astype(np.float32)))
             total += 1
     assert len(marks) >= total - 2  # of which two may be drawn twice
 
@@ -239,7 +238,7 @@ def test_storage_changes_nothing(shape: tuple[int, int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     A = rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
     A[rng.random(shape) < 0.1] = 0
-    expected = mark(A)
+    expected = fingerprint_of(A)
     m, n = shape[0] // 2, shape[1] // 3
     negative = A.astype(np.float32)
     negative[negative == 0] = -0.0
@@ -263,11 +262,11 @@ def test_storage_changes_nothing(shape: tuple[int, int], seed: int) -> None:
     if shape[0] != shape[1]:
         same["transpose"] = ss.matrix(A).T
     for name, other in same.items():
-        assert mark(other) == expected, name
+        assert fingerprint_of(other) == expected, name
     for threads, rows in ((1, 7), (3, None), (2, 64)):
-        assert mark(A, num_threads=threads, panel_rows=rows) == expected
-    both = change(ss.matrix(A), ss.matrix(A.astype(np.float32)))
-    assert both.fingerprint == change(ss.matrix(A.astype(np.float64)), ss.matrix(A)).fingerprint
+        assert fingerprint_of(A, num_threads=threads, panel_rows=rows) == expected
+    narrow, single, double = (ss.matrix(A.astype(kind)) for kind in (A.dtype, "f4", "f8"))
+    assert fingerprint_of_pair(narrow, single) == fingerprint_of_pair(double, narrow)
 
 
 @given(st.sampled_from(["f64", "f32", "bf16", "f16"]), st.data())
@@ -281,8 +280,8 @@ def test_a_power_of_two_changes_nothing(dtype: str, data: st.DataObject) -> None
     }[dtype]
     exponent = data.draw(st.one_of(st.sampled_from([low, high]), st.integers(low, high)))
     A = np.clip(np.rint(20 * np.random.default_rng(1).standard_normal((30, 21))), -127, 127)
-    assert mark(np.ldexp(A, exponent).astype(kind)) == mark(A)
-    assert mark(ss.matrix(A) * 2.0**-300) == mark(A)
+    assert fingerprint_of(np.ldexp(A, exponent).astype(kind)) == fingerprint_of(A)
+    assert fingerprint_of(ss.matrix(A) * 2.0**-300) == fingerprint_of(A)
 
 
 def test_one_start_for_all_ways_to_compute(tmp_path: Path) -> None:
@@ -299,13 +298,9 @@ def test_one_start_for_all_ways_to_compute(tmp_path: Path) -> None:
             )
     spread = ss.svds(tmp_path / "a.npy", 3, method="krylov", tol=1e-3, executor=Shuffling())
     np.testing.assert_allclose(spread.s, plain.s, rtol=1e-12)
-    from sigmascope._execution.distributed import DistributedOperator
-    from sigmascope._execution.options import CallOptions
-
-    for source in (tmp_path / "a.npy", tmp_path / "a.npy"):
-        for a in (ss.matrix(source), ss.matrix(source).T):
-            run = CallOptions.of(a, executor=Shuffling())
-            assert _core.start_of(DistributedOperator(a, run).fingerprint, 0) == mark(a)
+    whole = ss.matrix(tmp_path / "a.npy")
+    for a in (whole, whole.T):
+        assert fingerprint_by_workers(a, Shuffling()) == fingerprint_of(a)
 
 
 def test_seeds_differ_and_are_what_the_caller_gave() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
 
 import sigmascope as ss
 from sigmascope.streaming import GramAccumulator
@@ -58,9 +59,12 @@ MATRICES: dict[str, Array] = {
 }
 
 
-@pytest.mark.parametrize("vectors", [True, False])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("name", MATRICES)
+@grid(
+    name=list(MATRICES),
+    dtype=[np.float64, np.float32],
+    vectors={"vectors": True, "values": False},
+    strength=2,
+)
 def test_converged_is_what_was_asked_for(
     name: str, dtype: type[np.floating], vectors: bool, device: str
 ) -> None:

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
+from tests.support.engine import eigenvalues_in_two_stages
 
 import sigmascope as ss
-from sigmascope import _core
 
 Array = NDArray[Any]
 BF16 = ml_dtypes.bfloat16
@@ -42,16 +43,15 @@ def symmetric(n: int, kind: str) -> Array:
 ORDERS = [1, 2, 3, 63, 64, 65, 66, 127, 128, 129, 191, 192, 193, 257, 400, 641]
 
 
-@pytest.mark.parametrize("kind", ["indefinite", "low rank", "graded", "identity", "path"])
-@pytest.mark.parametrize("n", ORDERS)
+@grid(n=ORDERS, kind=["indefinite", "low rank", "graded", "identity", "path"])
 def test_two_stage_eigenvalues_agree_with_lapack(n: int, kind: str) -> None:
     G = symmetric(n, kind)
     exact = np.linalg.eigvalsh(G)
     largest = np.max(np.abs(exact))
-    found = _core.two_stage_eigenvalues(G.T, fast=False, threads=1)
+    found = eigenvalues_in_two_stages(G.T, fast=False)
     assert np.all(np.diff(found) >= 0)
     assert np.max(np.abs(found - exact)) <= 2e-14 * largest
-    fast = _core.two_stage_eigenvalues(G.T, fast=True, threads=1)
+    fast = eigenvalues_in_two_stages(G.T, fast=True)
     assert np.max(np.abs(fast - exact)) <= 2e-7 * largest
 
 
@@ -59,7 +59,7 @@ def test_two_stage_eigenvalues_agree_with_lapack(n: int, kind: str) -> None:
 @pytest.mark.unsanitized
 def test_eigenvalues_are_right_to_a_few_units_of_roundoff(n: int) -> None:
     """Two clusters rounded to a short format: dsterf was off by up to 3e-14 there."""
-    for seed in (3, 6, 11):
+    for seed in (3, 6, 11) if n < 1000 else (3,):
         sigma = np.r_[np.ones(n // 2 + 40), np.full(n - n // 2 - 40, 2e-4)]
         A = ks.prescribed(n, n, sigma, seed)[0].astype(ml_dtypes.bfloat16).astype(np.float64)
         found, exact = ss.svdvals(A).values, by_divide_and_conquer(A)
@@ -72,8 +72,13 @@ def by_divide_and_conquer(A: Array) -> Array:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spread", [1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12])
-@pytest.mark.parametrize(("n", "rank"), [(150, 150), (150, 75), (1100, 1100), (1100, 550)])
+@pytest.mark.parametrize(
+    ("n", "rank", "spread"),
+    [
+        *((150, rank, spread) for rank in (150, 75) for spread in (1e-3, 1e-4, 1e-6, 1e-8, 1e-12)),
+        *((1100, 1100, 1e-4), (1100, 1100, 1e-8), (1100, 550, 1e-6)),
+    ],
+)
 @pytest.mark.unsanitized
 def test_values_in_a_close_cluster_are_right_to_a_few_units(
     n: int, rank: int, spread: float
@@ -91,9 +96,9 @@ def test_values_in_a_close_cluster_are_right_to_a_few_units(
 @pytest.mark.unsanitized
 def test_eigenvalues_have_the_same_bits_on_any_number_of_threads(n: int, fast: bool) -> None:
     G = symmetric(n, "indefinite")
-    one = _core.two_stage_eigenvalues(G, fast=fast, threads=1)
+    one = eigenvalues_in_two_stages(G, fast=fast, threads=1)
     for threads in (2, 3, 7):
-        more = _core.two_stage_eigenvalues(G, fast=fast, threads=threads)
+        more = eigenvalues_in_two_stages(G, fast=fast, threads=threads)
         np.testing.assert_array_equal(one, more)
 
 
@@ -153,8 +158,7 @@ CASES: dict[str, Callable[[int], ks.Case]] = {
 }
 
 
-@pytest.mark.parametrize("dtype", [BF16, np.float32])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@grid(case=CASES, dtype=[np.float32, BF16])
 @pytest.mark.unsanitized
 def test_fast_values_are_within_their_errors(case: Callable[[int], ks.Case], dtype: Any) -> None:
     A = case(523)[0].astype(dtype)
@@ -170,7 +174,7 @@ def test_fast_values_are_within_their_errors(case: Callable[[int], ks.Case], dty
 def test_fast_values_of_many_graded_matrices_are_within_their_errors() -> None:
     """Some of them fall back to float64: a few columns with all of the norm, or parallel ones."""
     precisions = set()
-    for seed in range(60):
+    for seed in range(30):
         rng = np.random.default_rng(seed)
         n, more = int(rng.integers(512, 560)), int(rng.integers(0, 200))
         sigma = np.logspace(0, -rng.uniform(0.5, 9), n)
@@ -285,9 +289,9 @@ def test_any_shape_in_either_order_on_a_cuda_device(
     check_orders(shape, device=cuda_device)
 
 
-@pytest.mark.parametrize("accuracy", ["reference", "fast"])
-@pytest.mark.parametrize(
-    "shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 5), (700, 1), (2, 700), (513, 1500), (1500, 513)]
+@grid(
+    shape=[(1, 1), (1, 9), (9, 1), (2, 2), (3, 5), (700, 1), (2, 700), (513, 1500), (1500, 513)],
+    accuracy=["reference", "fast"],
 )
 def test_any_shape_in_either_order(shape: tuple[int, int], accuracy: str) -> None:
     check_orders(shape, accuracy=accuracy)
@@ -312,11 +316,13 @@ import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from tests.support import known_spectra as ks
+from tests.support.engine import eigenvalues_in_two_stages
 import ml_dtypes
 import sigmascope as ss
-from sigmascope import _core
 
 print(ss.show_config()["isa"])
+if ss.show_config()["isa"] != sys.argv[2]:
+    sys.exit()  # this machine has another one, which runs this as well
 for dtype in (ml_dtypes.bfloat16, np.float32):
     A = ks.llm(600, 530)[0].astype(dtype)
     exact = np.linalg.svd(A.astype(float), compute_uv=False)
@@ -331,16 +337,16 @@ for n in (1, 65, 200, 333):
     V = np.linalg.eigh(G)[1].astype(np.longdouble)
     exact = np.sort(np.sum(V * (G.astype(np.longdouble) @ V), axis=0) / np.sum(V * V, axis=0))
     for fast, tolerance in ((False, 1e-14), (True, 2e-7)):
-        one = _core.two_stage_eigenvalues(G, fast, 1)
+        one = eigenvalues_in_two_stages(G, fast=fast)
         assert np.max(np.abs(one - exact)) <= tolerance * np.max(np.abs(exact))
-        assert np.array_equal(one, _core.two_stage_eigenvalues(G, fast, 3))
+        assert np.array_equal(one, eigenvalues_in_two_stages(G, fast=fast, threads=3))
 """
 
 
 @pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512", "avx512bf16", "amx"])
 def test_every_instruction_set_finds_every_value(isa: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[2])],
+        [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[2]), isa],
         env={**os.environ, "SIGMASCOPE_ISA": isa},
         capture_output=True,
         text=True,

@@ -309,7 +309,9 @@ def test_no_more_updates_than_the_words_hold(kind: Kind) -> None:
     with pytest.raises(OverflowError, match="4194304 updates"):
         accumulator.merge(accumulator)
     other = holding(kind, blocks_of()[1])
-    accumulator.updates = other.updates = MOST_UPDATES - 1  # one more update fits, those of it do not
+    accumulator.updates = other.updates = (
+        MOST_UPDATES - 1
+    )  # one more update fits, those of it do not
     with pytest.raises(OverflowError, match="4194304 updates"):
         accumulator.merge(other)
     assert kind.bits(accumulator) == before

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 import sigmascope as ss
 from sigmascope import _core
+from sigmascope._execution.distributed import DistributedOperator
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.reading import copy_nbytes
 from sigmascope.matrices.joins import outer
-from sigmascope.solvers.change import change
+from sigmascope.matrices.products.operators import OperatorProducts
+from sigmascope.matrices.products.sparse import SparseProducts
+from sigmascope.solvers.change import change, fingerprint
 
 Array = NDArray[Any]
 
@@ -74,7 +77,7 @@ def bytes_of_copy(a: ss.Matrix, precision: str = "float32") -> int:
 
 
 def eigenvalues_in_two_stages(A: Array, *, fast: bool, threads: int = 1) -> NDArray[np.float64]:
-    """Return the eigenvalues of a symmetric matrix by way of a band; `fast`: in float32 products."""
+    """Return the eigenvalues of a symmetric matrix, by a band; `fast`: with float32 products."""
     values: NDArray[np.float64] = _core.two_stage_eigenvalues(A, fast=fast, threads=threads)
     return values
 
@@ -92,9 +95,30 @@ def seed_of_start(fingerprint: int, seed: int) -> int:
     return int(_core.start_of(fingerprint, seed))
 
 
+def fingerprint_of(A: Any, **options: Any) -> int:
+    """Return the fingerprint of a matrix, which its numbers alone decide."""
+    return fingerprint(ss.matrix(A), **options)
+
+
+def fingerprint_by_workers(a: ss.Matrix, executor: Any) -> int:
+    """Return the fingerprint of a matrix, of whose rows every worker reads a part."""
+    workers = DistributedOperator(a, CallOptions.of(a, executor=executor))
+    return seed_of_start(workers.fingerprint, 0)
+
+
 def fingerprint_of_pair(before: ss.Matrix, after: ss.Matrix) -> int:
     """Return the fingerprint of two matrices of one shape, from one pass over both."""
     return change(before, after).fingerprint
+
+
+def operator_products(source: Any) -> OperatorProducts:
+    """Return a linear operator as searches multiply by it."""
+    return OperatorProducts(source)
+
+
+def sparse_products(source: Any) -> SparseProducts:
+    """Return a sparse matrix as searches multiply by it."""
+    return SparseProducts(source)
 
 
 TEST_COLUMNS: int = _core.TEST_COLUMNS

@@ -66,7 +66,9 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "Sketch": Kind(
-        lambda seed=3: ss.Sketch(N_COLS, K, seed=seed), lambda a, block, **on: a.update(block, **on), bits
+        lambda seed=3: ss.Sketch(N_COLS, K, seed=seed),
+        lambda a, block, **on: a.update(block, **on),
+        bits,
     ),
     "LinearSketch": Kind(
         lambda seed=3: ss.LinearSketch((N_ROWS, N_COLS), K, seed=seed),
@@ -74,7 +76,9 @@ KINDS: dict[str, Kind] = {
         linear_bits,
     ),
     "GramAccumulator": Kind(
-        lambda seed=3: ss.GramAccumulator(N_COLS), lambda a, block, **on: a.update(block, **on), gram_bits
+        lambda seed=3: ss.GramAccumulator(N_COLS),
+        lambda a, block, **on: a.update(block, **on),
+        gram_bits,
     ),
     "MomentsAccumulator": Kind(
         lambda seed=3: ss.MomentsAccumulator(N_COLS, row_norms=True),
