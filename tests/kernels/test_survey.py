@@ -26,7 +26,8 @@ DTYPES: dict[str, Any] = {
 
 def squares(A: Any, **options: Any) -> float:
     """||A||_F^2 as an algorithm gets it."""
-    return ss.svdvals(A, **options).fro_norm ** 2
+    norm: float = ss.svdvals(A, **options).fro_norm
+    return norm**2
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (3, 31), (150, 4097), (4097, 5)])

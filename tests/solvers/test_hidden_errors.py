@@ -13,8 +13,17 @@ import sigmascope as ss
 sparse = pytest.importorskip("scipy.sparse")
 linalg = pytest.importorskip("scipy.sparse.linalg")
 
+BLOCKS = 1, 2, 3, 5
 
-@grid(shape=[(65, 65), (131, 31), (305, 305)], block=[1, 2, 3, 5])
+
+@pytest.mark.parametrize(
+    ("shape", "block"),
+    [
+        *(((rows, columns), block) for rows, columns in ((65, 65), (131, 31)) for block in BLOCKS),
+        ((305, 305), 2),
+        *(pytest.param((305, 305), block, marks=pytest.mark.slow) for block in (1, 3, 5)),
+    ],
+)
 def test_every_value_of_a_singular_matrix_is_right_to_rounding(
     shape: tuple[int, int], block: int
 ) -> None:

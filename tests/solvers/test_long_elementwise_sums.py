@@ -56,7 +56,7 @@ def test_changes_of_equal_rows_are_within_their_errors(kind: Any) -> None:
         a, was = equal_rows(rows, 2, kind)
         b = (a * np.asarray(1.1).astype(kind)).astype(kind)
         pairs = [(x, Fraction(float(y)) - x) for x, y in zip(was, b[0], strict=True)]
-        before2, change2 = (sum(pair[i] ** 2 for pair in pairs) for i in (0, 1))
+        before2, change2 = (sum((x[i] ** 2 for x in pairs), Fraction(0)) for i in (0, 1))
         (row,) = ss.compare({"w": a}, {"w": b}, k=1).rows
         decay = Fraction(row["decay_coefficient"]) - sum(x * d for x, d in pairs) / before2
         assert abs(decay) <= row["decay_coefficient_error"] / 4, rows
@@ -93,9 +93,9 @@ def test_the_square_of_the_norm_is_the_sum_of_those_of_the_rows(kind: Any, colum
     """In their order 128 squares that are alike lose up to 30 roundings."""
     a, row = equal_rows(100_000, columns, kind)
     sums = ss.moments(a, histogram=False, num_threads=2)
+    assert sums.row_norms is not None
     norm = math.sqrt(sum(x * x for x in row))
     np.testing.assert_allclose(sums.row_norms, norm, rtol=4e-16)
-    assert sums.row_norms is not None
     total = math.sqrt(math.fsum(sums.row_norms**2))
     assert sums.fro_norm == pytest.approx(total, rel=4e-16, abs=0)
 

@@ -161,15 +161,23 @@ def problems(draw: st.DrawFn) -> Problem:
     )
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 @pytest.mark.unsanitized
 def test_no_silent_miss(problem: Problem) -> None:
     check_answer(problem, "cpu")
 
 
+@pytest.mark.slow
+@settings(max_examples=700, deadline=None, suppress_health_check=list(HealthCheck))
+@given(problems())
 @pytest.mark.unsanitized
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_silent_miss_of_many_more(problem: Problem) -> None:
+    check_answer(problem, "cpu")
+
+
+@pytest.mark.unsanitized
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 def test_no_silent_miss_on_a_cuda_device(cuda_device: str, problem: Problem) -> None:
     check_answer(problem, cuda_device)

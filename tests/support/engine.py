@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sigmascope as ss
-from sigmascope import _core
 from sigmascope._execution.distributed import DistributedOperator
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.reading import copy_nbytes
+from sigmascope._host.native import _core
 from sigmascope.matrices.joins import outer
 from sigmascope.matrices.products.operators import OperatorProducts
 from sigmascope.matrices.products.sparse import SparseProducts
@@ -40,19 +40,18 @@ def product(
     """Multiply a block by the kernels of a verb: in float64 if `double`, or if x is."""
     wide = x.dtype == np.float64 if double is None else double
     call = _core.product_f64 if wide else _core.product_f32
-    run = {"threads": threads, "panel_rows": panel, "load_bytes": 0, "progress": progress}
-    return call(a._native, x, verb, **run)
+    run: dict[str, Any] = {"threads": threads, "panel_rows": panel}
+    return call(a._native, x, verb, load_bytes=0, progress=progress, **run)
 
 
-def density_of_steps(a: ss.Matrix, **options: Any) -> dict[str, Any]:
+def density_of_steps(a: ss.Matrix, **options: Any) -> Any:
     """Return what four steps of a density in float32 measure, and what its passes read.
 
     `products` are of all digits, or "split" into parts of bfloat16. With `gather`, tiles that lie
     over each other are added up once; with `separate`, what bfloat16 leaves is kept by itself.
     """
     how = SHARED | {"block": min(16, *a.shape), "steps": 4, "seed": 1, "f64": False}
-    measured: dict[str, Any] = _core.density(a._native, **(how | options))
-    return measured
+    return _core.density(a._native, **(how | options))
 
 
 def layers(a: ss.Matrix) -> int:
@@ -72,8 +71,9 @@ def outer_product(u: Array, v: Array) -> ss.Matrix:
 
 def bytes_of_copy(a: ss.Matrix, precision: str = "float32") -> int:
     """Return the bytes of the copy that steps in this precision would read in place of a."""
-    options = CallOptions.of(a, **({"precision": "float64"} if precision == "float64" else {}))
-    return copy_nbytes(a, options if precision == "float64" else options.with_precision(precision))
+    if precision == "float64":
+        return copy_nbytes(a, CallOptions.of(a, precision=precision))
+    return copy_nbytes(a, CallOptions.of(a).with_precision(precision))
 
 
 def eigenvalues_in_two_stages(A: Array, *, fast: bool, threads: int = 1) -> NDArray[np.float64]:
