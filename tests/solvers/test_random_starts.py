@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.coverings import grid
+from tests.support.coverings import device_grid
 from tests.support.engine import (
     TEST_COLUMNS,
     fingerprint_by_workers,
@@ -76,7 +76,7 @@ FINDERS: dict[str, Callable[..., float]] = {
 }
 
 
-@grid(
+@device_grid(
     finder=list(FINDERS),
     dtype=list(NUMBERS),
     known=["gaussian of the seed", "start of a similar matrix"],

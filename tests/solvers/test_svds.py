@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
-from tests.support.coverings import grid
+from tests.support.coverings import device_grid
 from tests.support.cuda_module import seeds
 
 import sigmascope as ss
@@ -79,7 +79,7 @@ KNOWN = {name: (family, {"cpu": large, "cuda:0": small}) for name, family, large
 each_known = pytest.mark.parametrize(("family", "sizes"), KNOWN.values(), ids=KNOWN)
 
 
-@grid(known=KNOWN, method=["krylov", "gram"], precision=["mixed", "float32", "float64"])
+@device_grid(known=KNOWN, method=["krylov", "gram"], precision=["mixed", "float32", "float64"])
 def test_known_spectra(
     known: tuple[Family, Sizes], method: str, precision: str, device: str
 ) -> None:
@@ -105,8 +105,7 @@ def test_values_alone(family: Family, sizes: Sizes, precision: str, device: str)
     tol = 1e-4 if precision == "mixed" else 1e-6
     options: dict[str, Any] = {"block": 16, "precision": precision, "device": device}
     result = ss.svds(A, k, tol=tol, method="krylov", vectors=False, **options)
-    assert result.U is None
-    assert result.Vt is None
+    assert result.U is result.Vt is None
     assert result.converged
     check_values(result, sigma)
     floor = FLOOR[precision] * sigma[0] + ORACLE
@@ -200,7 +199,9 @@ def check_answer(problem: Problem, device: str) -> None:
         assert np.max(np.abs(result.s - sigma[:k])) <= options["tol"] * sigma[0] + floor  # type: ignore[operator]
 
 
-@grid(block=[3, 4, 8, 16, 24], precision=["mixed", "split", "float32"], vectors=[False, True])
+@device_grid(
+    block=[3, 4, 8, 16, 24], precision=["mixed", "split", "float32"], vectors=[False, True]
+)
 @pytest.mark.unsanitized
 def test_crowds_hide_no_error(block: int, precision: str, vectors: bool, device: str) -> None:
     """Values closer than a loose search resolves, more than it holds, share its Ritz vectors."""

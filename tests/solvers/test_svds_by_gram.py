@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
-from tests.support.coverings import grid
+from tests.support.coverings import device_grid
 
 import sigmascope as ss
 from sigmascope.streaming import GramAccumulator
@@ -59,7 +59,7 @@ MATRICES: dict[str, Array] = {
 }
 
 
-@grid(
+@device_grid(
     name=list(MATRICES),
     dtype=[np.float64, np.float32],
     vectors={"vectors": True, "values": False},

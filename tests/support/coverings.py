@@ -55,6 +55,23 @@ def grid(strength: int = 1, **factors: Iterable[Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(tuple(factors), cases)
 
 
+def device_grid(strength: int = 1, **factors: Iterable[Any]) -> pytest.MarkDecorator:
+    """As :func:`grid`, for a test that takes the fixture `device`.
+
+    A CUDA device, which is in the slow tier, computes what covers any two factors.
+    """
+    named = [_named(values) for values in factors.values()]
+    sizes = [len(values) for values in named]
+    short, on_cuda = set(covering(sizes, strength)), set(covering(sizes, 2))
+    cases = []
+    for row in itertools.product(*map(range, sizes)):
+        for device in ("cpu", "cuda:0") if row in on_cuda else ("cpu",):
+            marks = [] if device == "cpu" and row in short else [pytest.mark.slow]
+            marks += [pytest.mark.unsanitized] if device != "cpu" else []
+            cases.append(_case([[(device, device)], *named], (0, *row), *marks))
+    return pytest.mark.parametrize(("device", *factors), cases, indirect=["device"])
+
+
 def covered(strength: int = 2, **factors: Iterable[Any]) -> pytest.MarkDecorator:
     """Parametrize a test with a covering of the product of factors, and with no other case."""
     named = [_named(values) for values in factors.values()]

@@ -8,7 +8,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.coverings import covered, covering, grid
+from tests.support.coverings import covered, covering, device_grid, grid
 
 
 @settings(max_examples=40, deadline=None)
@@ -57,3 +57,18 @@ def test_a_covered_test_has_the_covering_alone() -> None:
     assert all(case.marks == () for case in cases)
     for pair in itertools.combinations(range(3), 2):
         assert len({tuple(case.values[i] for i in pair) for case in cases}) == 4
+
+
+def test_a_grid_of_devices_has_a_covering_of_pairs_on_the_slow_one() -> None:
+    mark = device_grid(shape=[(3, 2), (2, 3), (4, 4)], kind=[0, 1], turned=[False, True]).mark
+    names, cases = mark.args
+    assert names == ("device", "shape", "kind", "turned")
+    assert mark.kwargs == {"indirect": ["device"]}
+    on_cuda = [case for case in cases if case.values[0] == "cuda:0"]
+    assert len(cases) - len(on_cuda) == 12
+    assert 6 <= len(on_cuda) <= 8
+    for one, other in itertools.combinations((1, 2, 3), 2):
+        pairs = {(case.values[one], case.values[other]) for case in on_cuda}
+        assert len(pairs) == (6 if one == 1 else 4)
+    assert all(pytest.mark.slow in case.marks for case in on_cuda)
+    assert sum(not case.marks for case in cases) == 3
