@@ -3,27 +3,15 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-import sys
-
 import pytest
-
-import sigmascope as ss
+from tests.support.instruction_sets import VECTOR_BITS, assert_runs_with, run_with
 
 # Run in a process of its own: the choice is made once, at import.
 SCRIPT = """
-import sys
 import ml_dtypes
 import numpy as np
-import sigmascope as ss
-from sigmascope import _core
+from tests.support.engine import product
 
-config = ss.show_config()
-print(config["isa"], config["vector_bits"])
-if config["isa"] != sys.argv[1]:
-    sys.exit()  # this machine has another one, which runs this as well
 rng = np.random.default_rng(0)
 every_half = np.arange(2**16, dtype=np.uint16).view(np.float16).reshape(256, 256)
 decoded = np.asarray(ss.matrix(every_half), dtype=np.float64)
@@ -47,12 +35,11 @@ def rounded(x):
 
 for m, n, k in [(1, 1, 1), (129, 65, 17), (301, 193, 70)]:
     A, X = (rng.standard_normal(shape).astype(np.float32) for shape in ((m, n), (n, k)))
-    options = dict(threads=2, panel_rows=0, load_bytes=0, progress=None)
     for M, dense in [(ss.matrix(A), A), (ss.matrix(np.ascontiguousarray(A.T)).T, A)]:
-        got = _core.product_f32(M._native, X, "multiply_bf16", **options)
+        got = product(M, X, "multiply_bf16")
         exact = rounded(dense) @ rounded(X)
         assert np.all(np.abs(got - exact) <= 1e-6 * (np.abs(dense) @ np.abs(X) + 1)), (m, n, k)
-        both = _core.product_f32(M._native, X, "steer", **options)
+        both = product(M, X, "steer")
         again = rounded(dense).T @ rounded(got)
         assert np.linalg.norm(both - again) <= 1e-5 * np.linalg.norm(again), (m, n, k)
 
@@ -60,9 +47,9 @@ for m, n, k in [(1, 1, 1), (129, 65, 17), (301, 193, 70)]:
 ties = 1 + (2 * np.arange(40 * 40) % 256 + 1) / 256
 for n in range(1, 41):
     A, identity = np.float32(ties[: 40 * n].reshape(40, n)), np.eye(n, dtype=np.float32)
-    got = _core.product_f32(ss.matrix(A)._native, identity, "multiply_bf16", **options)
+    got = product(ss.matrix(A), identity, "multiply_bf16")
     np.testing.assert_array_equal(got, rounded(A))
-    got = _core.product_f32(ss.matrix(identity)._native, A[:n], "multiply_bf16", **options)
+    got = product(ss.matrix(identity), A[:n], "multiply_bf16")
     np.testing.assert_array_equal(got, rounded(A[:n]))
 
 # Columns of a narrow block, which have kernels of their own, are those of a wide one: to the bit
@@ -77,12 +64,11 @@ for m, n in [(1, 33), (301, 193), (517, 1090), (1030, 64)]:
             A, X = (rng.standard_normal(s).astype(np.float32) for s in ((m, n), (n, 40)))
         for M in (ss.matrix(A), ss.matrix(A.astype(ml_dtypes.bfloat16))):
             for verb in ("steer", "gram", "multiply_bf16"):
-                whole = _core.product_f32(M._native, X, verb, **options)
+                whole = product(M, X, verb)
                 wide = whole[0] if verb == "gram" else whole
                 for k in (1, 9, 16):
                     for panel_rows in (0, 50):
-                        asked = options | {"panel_rows": panel_rows}
-                        found = _core.product_f32(M._native, X[:, :k], verb, **asked)
+                        found = product(M, X[:, :k], verb, panel=panel_rows)
                         narrow = found[0] if verb == "gram" else found
                         apart = np.abs(narrow - wide[:, :k]).max()
                         bound = 1e-5 if verb != "steer" else 3e-3
@@ -113,37 +99,12 @@ assert np.isclose(seen.std, A.std(), rtol=1e-13)
 """
 
 
-INSTRUCTION_SETS = {"scalar": 128, "avx2": 256, "avx512": 512, "avx512bf16": 512, "amx": 512}
-"""Bits of a vector, from the set that every machine has to that which the fewest have."""
-
-
-def python(isa: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "SIGMASCOPE_ISA": isa}
-    return subprocess.run(
-        [sys.executable, "-c", SCRIPT, isa],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize(("isa", "bits"), INSTRUCTION_SETS.items(), ids=INSTRUCTION_SETS)
-def test_each_instruction_set_agrees_with_numpy(isa: str, bits: int) -> None:
-    if isa != "scalar" and platform.machine() != "x86_64":
-        pytest.skip(f"{isa} is x86-64's")
-    own, known = ss.show_config()["isa"], list(INSTRUCTION_SETS)
-    if "SIGMASCOPE_ISA" not in os.environ and known.index(isa) > known.index(own):
-        pytest.skip(f"this machine runs {own}, not {isa}")
-    done = python(isa)
-    assert done.returncode == 0, done.stderr
-    chosen = done.stdout.splitlines()[-1].split()
-    if chosen[0] != isa:
-        pytest.skip(f"this machine runs {chosen[0]}, not {isa}")
-    assert chosen == [isa, str(bits)]
+@pytest.mark.parametrize("isa", VECTOR_BITS)
+def test_each_instruction_set_agrees_with_numpy(isa: str) -> None:
+    assert_runs_with(isa, SCRIPT)
 
 
 def test_an_unknown_instruction_set_is_named_with_the_known_ones() -> None:
-    done = python("avx1024")
+    done = run_with("avx1024", SCRIPT)
     assert done.returncode != 0
     assert "ValueError: SIGMASCOPE_ISA is 'avx1024'; known: scalar avx2 avx512" in done.stderr

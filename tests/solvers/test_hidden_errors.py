@@ -23,6 +23,7 @@ BLOCKS = 1, 2, 3, 5
         ((305, 305), 2),
         *(pytest.param((305, 305), block, marks=pytest.mark.slow) for block in (1, 3, 5)),
     ],
+    ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else str(value),
 )
 def test_every_value_of_a_singular_matrix_is_right_to_rounding(
     shape: tuple[int, int], block: int

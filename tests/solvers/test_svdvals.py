@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -17,6 +13,7 @@ from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.coverings import grid
 from tests.support.engine import eigenvalues_in_two_stages
+from tests.support.instruction_sets import VECTOR_BITS, assert_runs_with
 
 import sigmascope as ss
 
@@ -312,17 +309,11 @@ def test_an_error_covers_a_value_that_is_zero(device: str) -> None:
 
 
 SCRIPT = """
-import sys
+import ml_dtypes
 import numpy as np
-sys.path.insert(0, sys.argv[1])
 from tests.support import known_spectra as ks
 from tests.support.engine import eigenvalues_in_two_stages
-import ml_dtypes
-import sigmascope as ss
 
-print(ss.show_config()["isa"])
-if ss.show_config()["isa"] != sys.argv[2]:
-    sys.exit()  # this machine has another one, which runs this as well
 for dtype in (ml_dtypes.bfloat16, np.float32):
     A = ks.llm(600, 530)[0].astype(dtype)
     exact = np.linalg.svd(A.astype(float), compute_uv=False)
@@ -343,15 +334,6 @@ for n in (1, 65, 200, 333):
 """
 
 
-@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512", "avx512bf16", "amx"])
+@pytest.mark.parametrize("isa", VECTOR_BITS)
 def test_every_instruction_set_finds_every_value(isa: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[2]), isa],
-        env={**os.environ, "SIGMASCOPE_ISA": isa},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    if done.stdout.split()[0] != isa:
-        pytest.skip(f"this machine runs {done.stdout.split()[0]}, not {isa}")
+    assert_runs_with(isa, SCRIPT)
