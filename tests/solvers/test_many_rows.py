@@ -191,7 +191,7 @@ def test_densities_of_equal_rows_have_no_second_value(precision: str) -> None:
         norm = density.nuclear_norm()
         assert abs(distance(norm.value, square)) <= norm.error
         shares.append(norm.error / norm.value)
-    assert shares[1] <= 1.03 * shares[0]  # 5 roundings more than the 144 of a block
+    assert shares[1] <= 149.1 / 144 * shares[0]  # a level of 32 blocks adds five roundings
 
 
 KINDS: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
