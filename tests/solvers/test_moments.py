@@ -28,8 +28,7 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1), (97, 1300), (700, 33)])
-@pytest.mark.parametrize("family", FAMILIES)
+@grid(family=list(FAMILIES), shape=[(97, 1300), (1, 5000), (5000, 1), (1, 1), (700, 33)])
 def test_against_numpy(family: str, shape: tuple[int, int]) -> None:
     A = FAMILIES[family](np.random.default_rng(1), shape)
     check(ss.moments(A), A)
@@ -64,7 +63,8 @@ def test_a_large_mean_costs_no_digits() -> None:
 def test_adversaries(name: str, shape: tuple[int, int]) -> None:
     """Stored in any format; what is stored is exact, so the mean alone costs a digit or two."""
     numbers = adversary(name, np.random.default_rng(8), shape)
-    for dtype in (np.float64, np.float32, np.float16, ml_dtypes.bfloat16):
+    dtypes = (np.float64, ml_dtypes.bfloat16, np.float32, np.float16)
+    for dtype in dtypes if numbers.size < 100_000 else dtypes[:2]:
         with np.errstate(over="ignore"):
             A = numbers.astype(dtype)
         if not np.isfinite(A.astype(np.float64)).all():
