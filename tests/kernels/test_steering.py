@@ -256,7 +256,7 @@ def test_the_default_is_the_coarsest_that_pays() -> None:
     for A, of_search, of_density in (*cases, (large.astype(np.float64), "float64", "float64")):
         assert ss.svds(A, 1, method="krylov", tol=1e-2).precision == of_search
         assert ss.spectral_density(A, passes=2, probes=2).precision == of_density
-        assert ss.randomized_svd(A, 1).precision in ("float32", A.dtype.name)
+        assert ss.randomized_svd(A, 1).precision == A.dtype.name
     decay = np.arange(1, 1401, dtype=np.float32) ** np.float32(-0.5)
     spread = np.random.default_rng(0).standard_normal((1500, 1400), np.float32) * decay
     default = ss.spectrum(spread, k=8)

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.checkpoints import of_array, write_file
+from tests.support.engine import sums_of_change
 from tests.support.executors import Shuffling
 
 import sigmascope as ss
@@ -157,11 +158,10 @@ def linear(A: Any) -> Any:
 
 
 def changes(A: Any, B: Any, exponent: int, **on: Any) -> None:
-    plain, found = (ss.compare({"w": x}, {"w": x[::-1].copy()}, k=1, **on).rows[0] for x in (A, B))
-    for name in ("before_fro_norm", "after_fro_norm", "delta_fro_norm"):
-        same_times(found[name], plain[name], exponent, name)
-    for name in ("relative_change", "decay_coefficient", "cosine"):
-        assert found[name] == plain[name], name
+    one, two = (sums_of_change(ss.matrix(x), ss.matrix(x[::-1].copy()), **on) for x in (A, B))
+    for name, unit in (("before2", 0), ("change2", 1), ("product", 0)):
+        units = (one.unit, one.delta_unit)[unit] - (two.unit, two.delta_unit)[unit]
+        same_times(getattr(two.change, name), getattr(one.change, name), 2 * (exponent + units))
 
 
 ROUTES: dict[str, Callable[..., None]] = {

@@ -106,6 +106,11 @@ def fingerprint_by_workers(a: ss.Matrix, executor: Any) -> int:
     return seed_of_start(workers.fingerprint, 0)
 
 
+def sums_of_change(before: ss.Matrix, after: ss.Matrix, **options: Any) -> Any:
+    """Return the sums over the entries of two matrices of one shape, and the units they are in."""
+    return change(before, after, **options)
+
+
 def fingerprint_of_pair(before: ss.Matrix, after: ss.Matrix) -> int:
     """Return the fingerprint of two matrices of one shape, from one pass over both."""
     return change(before, after).fingerprint
