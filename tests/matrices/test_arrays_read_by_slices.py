@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
-from sigmascope.matrices import sliced
 
 NUMBERS = np.random.default_rng(0).standard_normal((700, 90)).astype(np.float32)
 
@@ -78,6 +77,10 @@ def of_ours(folder: Path, numbers: Any) -> Any:
     return Sliced(numbers)
 
 
+def of_chunks_of_100(folder: Path, numbers: Any) -> Any:
+    return Sliced(numbers, (100, 90))
+
+
 EVERY = [of_h5py, of_zarr, of_tensorstore, of_netcdf, of_dask, of_ours]
 STORED = [
     (make, dtype)
@@ -93,7 +96,7 @@ def test_numbers_are_those_of_the_array(make: Any, dtype: str, tmp_path: Path) -
     a = ss.matrix(make(tmp_path, numbers))
     known = ss.matrix(numbers)
     assert (a.shape, a.storage) == (known.shape, known.storage)
-    assert not a._native.in_memory
+    assert not a.in_memory
     np.testing.assert_array_equal(np.asarray(a), np.asarray(known))
     np.testing.assert_array_equal(np.asarray(a[5:77, 3:9]), np.asarray(known[5:77, 3:9]))
     np.testing.assert_array_equal(np.asarray(a.T[2:40:3]), np.asarray(known.T[2:40:3]))
@@ -112,16 +115,29 @@ def test_values_are_those_of_the_array_at_any_memory(
     np.testing.assert_array_equal(ss.svdvals(a).values, ss.svdvals(numbers).values)
 
 
-def test_rows_are_asked_for_by_whole_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sliced, "_AT_ONCE", 90 * 4 * 250)
-    array = Sliced(NUMBERS, (100, 90))
+class Tall(Sliced):
+    """Zeros of 17 MB, and in other respects an array of a library, such as in its chunks."""
+
+    def __init__(self, like: Any) -> None:
+        self._like, self.asked = like, []
+        self.shape, self.ndim, self.dtype = (1400, 3000), 2, np.dtype(np.float32)
+        self._numbers = np.broadcast_to(np.float32(0), self.shape)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_like":
+            raise AttributeError(name)
+        return getattr(self._like, name)
+
+
+@pytest.mark.parametrize(
+    ("make", "rows"),
+    [*((make, 640) for make in EVERY[:-1]), (of_chunks_of_100, 600), (of_ours, 699)],
+)
+def test_rows_are_read_by_whole_chunks_of_up_to_8_mib(make: Any, rows: int, tmp_path: Path) -> None:
+    """699 rows of 12 000 bytes are no more than 8 MiB; chunks have 64 rows, 100, or one."""
+    array = Tall(make(tmp_path, NUMBERS))
     ss.matrix(array).load()
-    assert array.asked == [(0, 200), (200, 400), (400, 600), (600, 700)]
-
-
-@pytest.mark.parametrize("make", [of_h5py, of_zarr, of_tensorstore, of_netcdf])
-def test_chunks_of_libraries_are_known(make: Any, tmp_path: Path) -> None:
-    assert sliced._rows_of_chunks(make(tmp_path, NUMBERS)) == 64
+    assert array.asked == [(0, rows), (rows, 2 * rows), (2 * rows, 1400)][: -(-1400 // rows)]
 
 
 class OneAtATime(Sliced):

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
-import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,168 +15,119 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.support.coverings import grid
 from tests.support.group_formats import words_of
+from tests.support.grouped_codes import (
+    PACKINGS,
+    Grouped,
+    Layout,
+    Packing,
+    codes_of_words,
+    dense,
+    random_codes,
+)
 
 import sigmascope as ss
-from sigmascope._host.native import _core
-from sigmascope.checkpoint.quantised.tables import AWQ_ORDER, dense, natural, unpacked
-from sigmascope.matrices.groups import GroupCodes, Packing, grouped_in_file
-
-ORDERS = {
-    **{f"dense {bits}": (bits, dense(bits), 4) for bits in range(1, 9)},
-    **{f"gaps {bits}": (bits, natural(32 // bits), 4) for bits in (3, 5, 6, 7)},
-    "awq": (4, AWQ_ORDER, 4),
-    "high half first": (4, (1, 0), 1),
-    "low half first": (4, (0, 1), 1),
-    "bytes": (8, (0,), 1),
-    "half of a byte": (4, (0,), 1),
-    "half of a word": (4, natural(4), 4),
-    "two bytes of a word": (8, natural(2), 4),
-}
 
 SHAPES = ((35, 70), (1, 65), (33, 1))
 
 
-def packed(codes: NDArray[np.integer], packing: Packing) -> bytes:
-    """Pack codes as one large integer for each row or column."""
-    lines = codes.T if packing.down else codes
-    each, bits, size = len(packing.order), packing.bits, packing.word
-    found = []
-    for line in lines:
-        words: list[int] = []
-        for start in range(0, len(line), each):
-            part = line[start : start + each]
-            number = sum(int(code) << bits * packing.order[k] for k, code in enumerate(part))
-            count = -(-len(part) * bits // (8 * size))
-            words += [number >> 8 * size * i & (1 << 8 * size) - 1 for i in range(count)]
-        found.append(words)
-    array = np.array(found, np.uint32 if size == 4 else np.uint8)
-    return (array.T if packing.down else array).tobytes()
-
-
-def indices(rng: np.random.Generator, count: int, kind: str) -> NDArray[np.int32]:
-    """Return the groups of rows or columns: each its own, runs of them, or in any order."""
-    if kind == "own":
-        found = np.arange(count)
-    elif kind == "runs":
-        found = np.arange(count) // 16
-    else:
-        found = rng.integers(0, rng.integers(1, count + 1), count)
-    return found.astype(np.int32)
-
-
-def made(
-    path: Path, rng: np.random.Generator, packing: Packing, offsets: str, kind: str = "any"
-) -> tuple[ss.Matrix, GroupCodes, NDArray[np.float32]]:
-    """Write random codes; return the matrix, its parameters and its numbers."""
-    codes = rng.integers(0, 1 << packing.bits, packing.shape)
-    groups = tuple(indices(rng, count, kind) for count in packing.shape)
-    grid = tuple(int(each.max()) + 1 for each in groups)
-    table, scales, others = (
-        rng.standard_normal(shape).astype(np.float32) for shape in (1 << packing.bits, grid, grid)
-    )
-    if rng.integers(2):
-        table = np.arange(1 << packing.bits, dtype=np.float32) - 1 - (1 << packing.bits) // 2
-    numbers, place = table[codes], np.ix_(*groups)
-    zeros = others if offsets == "zeros" else None
-    biases = others if offsets == "biases" else None
-    if zeros is not None:
-        wanted = (numbers - zeros[place]) * scales[place]
-    else:
-        wanted = numbers * scales[place]
-        wanted = wanted if biases is None else wanted + biases[place]
-    path.write_bytes(b"abc" + packed(codes, packing))
-    found = GroupCodes(packing, table, (groups[0], groups[1]), scales, zeros, biases)
-    return grouped_in_file(path, 3, found, "buffered"), found, wanted
-
-
-@pytest.mark.parametrize("offsets", ["none", "zeros", "biases"])
-@pytest.mark.parametrize("down", [False, True])
-@pytest.mark.parametrize("name", ORDERS)
+@grid(2, packing=PACKINGS, down={"along": False, "down": True}, offsets=["none", "zeros", "biases"])
 def test_any_packing_is_decoded_to_the_bit(
-    name: str, down: bool, offsets: str, tmp_path: Path
+    packing: Packing, down: bool, offsets: str, tmp_path: Path
 ) -> None:
-    bits, order, word = ORDERS[name]
+    bits, order, word = packing
     rng = np.random.default_rng(bits)
     cases = [(shape, kind) for shape in SHAPES for kind in ("own", "runs", "any", "any")]
     for number, (shape, kind) in enumerate(cases):
-        packing = Packing(shape, bits, order, word, down)
+        layout = Layout(shape, bits, order, word, down)
         path = tmp_path / str(number)
-        a, _, wanted = made(path, rng, packing, offsets, kind)
+        a, wanted = random_codes(path, rng, layout, offsets, kind)
         assert (a.shape, a.storage) == (shape, "f32")
-        assert path.stat().st_size == 3 + packing.nbytes
+        assert path.stat().st_size == 3 + layout.nbytes
         for each in (a, a.load()):
             assert np.asarray(each).tobytes() == wanted.tobytes()
 
 
-@pytest.mark.parametrize("name", ["dense 3", "awq", "high half first"])
-@pytest.mark.parametrize("kind", ["own", "runs"])
-@pytest.mark.parametrize("down", [False, True])
+@pytest.fixture(scope="module")
+def in_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Matrices of random codes and their numbers, each of which is written once."""
+
+    @functools.cache
+    def in_file(name: str, down: bool, kind: str) -> Any:
+        path = tmp_path_factory.mktemp("codes") / "x"
+        bits, order, word = PACKINGS[name]
+        layout = Layout((75, 83), bits, order, word, down)
+        return random_codes(path, np.random.default_rng(1), layout, "zeros", kind)
+
+    return in_file
+
+
+@grid(
+    2,
+    name=["dense 3", "awq", "high half first"],
+    kind=["own", "runs"],
+    down={"along": False, "down": True},
+)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_any_slice_of_any_slice_turned_or_not(
-    name: str, kind: str, down: bool, data: st.DataObject
+    name: str, kind: str, down: bool, in_files: Callable[..., Any], data: st.DataObject
 ) -> None:
     """Wherever it cuts a pack, and with any step."""
-    bits, order, word = ORDERS[name]
-    with tempfile.TemporaryDirectory() as folder:
-        packing = Packing((75, 83), bits, order, word, down)
-        a: Any
-        wanted: Any
-        a, _, wanted = made(Path(folder) / "x", np.random.default_rng(1), packing, "zeros", kind)
-        for _ in range(data.draw(st.integers(0, 3))):
-            if data.draw(st.booleans()):
-                a, wanted = a.T, wanted.T
-            cut = tuple(
-                slice(
-                    data.draw(st.integers(0, size - 1)),
-                    data.draw(st.integers(1, size)),
-                    data.draw(st.integers(1, 2 * size)),
-                )
-                for size in a.shape
+    a, wanted = in_files(name, down, kind)
+    for _ in range(data.draw(st.integers(0, 3))):
+        if data.draw(st.booleans()):
+            a, wanted = a.T, wanted.T
+        cut = tuple(
+            slice(
+                data.draw(st.integers(0, size - 1)),
+                data.draw(st.integers(1, size)),
+                data.draw(st.integers(1, 2 * size)),
             )
-            if 0 in wanted[cut].shape:
-                continue
-            a, wanted = a[cut], wanted[cut]
-        np.testing.assert_array_equal(np.asarray(a), wanted)
-        np.testing.assert_array_equal(np.asarray(a.load()), wanted)
-        np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(a))), wanted)
+            for size in a.shape
+        )
+        if 0 in wanted[cut].shape:
+            continue
+        a, wanted = a[cut], wanted[cut]
+    np.testing.assert_array_equal(np.asarray(a), wanted)
+    np.testing.assert_array_equal(np.asarray(a.load()), wanted)
+    np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(a))), wanted)
 
 
 def sequence(
-    path: Path, rng: np.random.Generator, packing: Packing, offsets: str
+    path: Path, rng: np.random.Generator, layout: Layout, offsets: str
 ) -> tuple[ss.Matrix, NDArray[np.float32]]:
     """Write random codes, the rows of which are one sequence; return the matrix and its numbers."""
-    count = packing.shape[0] * packing.shape[1]
-    codes = rng.integers(0, 1 << packing.bits, (1, count))
-    table = rng.standard_normal(1 << packing.bits).astype(np.float32)
-    shape = (1, -(-count // packing.block))
+    count = layout.shape[0] * layout.shape[1]
+    codes = rng.integers(0, 1 << layout.bits, (1, count))
+    table = rng.standard_normal(1 << layout.bits).astype(np.float32)
+    shape = (1, -(-count // layout.block))
     scales, others = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
-    place = np.arange(count) // packing.block
+    place = np.arange(count) // layout.block
     numbers, scale, other = table[codes[0]], scales[0, place], others[0, place]
     wanted = (numbers - other) * scale if offsets == "zeros" else numbers * scale
     wanted = wanted + other if offsets == "biases" else wanted
-    path.write_bytes(b"abc" + packed(codes, replace(packing, shape=(1, count), block=0)))
+    path.write_bytes(b"abc" + layout.packed(codes))
     none = np.zeros(0, np.int32)
     zeros, biases = (others if offsets == kind else None for kind in ("zeros", "biases"))
-    found = GroupCodes(packing, table, (none, none), scales, zeros, biases)
-    return grouped_in_file(path, 3, found, "buffered"), wanted.reshape(packing.shape)
+    grouped = Grouped(layout, table, (none, none), scales, zeros, biases)
+    return grouped.in_file(path, 3), wanted.reshape(layout.shape)
 
 
-@pytest.mark.parametrize("offsets", ["none", "zeros", "biases"])
-@pytest.mark.parametrize("name", ORDERS)
+@grid(1, packing=PACKINGS, offsets=["none", "zeros", "biases"])
 def test_rows_of_one_sequence_share_words_and_groups(
-    name: str, offsets: str, tmp_path: Path
+    packing: Packing, offsets: str, tmp_path: Path
 ) -> None:
-    bits, order, word = ORDERS[name]
+    bits, order, word = packing
     rng = np.random.default_rng(bits)
     for number, (shape, block) in enumerate(
         [((35, 65), 64), ((35, 65), 7), ((9, 128), 96), ((33, 1), 4), ((1, 67), 1000)]
     ):
-        packing = Packing(shape, bits, order, word, block=block)
+        layout = Layout(shape, bits, order, word, block=block)
         path = tmp_path / str(number)
-        a, wanted = sequence(path, rng, packing, offsets)
-        assert path.stat().st_size == 3 + packing.nbytes
+        a, wanted = sequence(path, rng, layout, offsets)
+        assert path.stat().st_size == 3 + layout.nbytes
         for each in (a, a.load(), pickle.loads(pickle.dumps(a))):
             assert np.asarray(each).tobytes() == wanted.tobytes()
         for cut in ((slice(2, None, 3), slice(1, 60, 1)), (slice(None), slice(17, 22))):
@@ -185,28 +137,26 @@ def test_rows_of_one_sequence_share_words_and_groups(
 
 
 def test_a_sequence_of_several_megabytes(tmp_path: Path) -> None:
-    packing = Packing((3001, 1023), 4, (1, 0), word=1, block=64)
-    a, wanted = sequence(tmp_path / "x", np.random.default_rng(1), packing, "none")
+    layout = Layout((3001, 1023), 4, (1, 0), word=1, block=64)
+    a, wanted = sequence(tmp_path / "x", np.random.default_rng(1), layout, "none")
     np.testing.assert_array_equal(np.asarray(a), wanted)
     np.testing.assert_array_equal(np.asarray(a[5::2].T[10:]), wanted[5::2].T[10:])
 
 
-@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("down", [False, True], ids=["along", "down"])
 def test_matrices_of_several_megabytes_and_long_steps(down: bool, tmp_path: Path) -> None:
     """More words than are read at a time, and runs that are read one by one."""
-    packing = Packing((1500, 2048), 4, dense(4), down=down)
+    layout = Layout((1500, 2048), 4, dense(4), down=down)
     rng = np.random.default_rng(1)
-    stored = rng.integers(0, 256, packing.nbytes).astype(np.uint8)
+    stored = rng.integers(0, 256, layout.nbytes).astype(np.uint8)
     (tmp_path / "x").write_bytes(stored.tobytes())
-    words = stored.view(np.uint32)
-    if down:
-        codes = unpacked(words.reshape(-1, 2048).T, 4, dense(4), 1500).T
-    else:
-        codes = unpacked(words.reshape(1500, -1), 4, dense(4), 2048)
+    words = stored.view("<u4").reshape((-1, 2048) if down else (1500, -1))
+    nibbles = words[..., None] >> np.arange(0, 32, 4, dtype=np.uint32) & 15
+    codes = nibbles.swapaxes(1, 2).reshape(-1, 2048)[:1500] if down else nibbles.reshape(1500, -1)
     groups = (np.zeros(1500, np.int32), np.zeros(2048, np.int32))
     table = np.arange(16, dtype=np.float32)
-    one = GroupCodes(packing, table, groups, np.ones((1, 1), np.float32))
-    a, wanted = grouped_in_file(tmp_path / "x", 0, one, "uncached"), codes.astype(np.float32)
+    one = Grouped(layout, table, groups, np.ones((1, 1), np.float32))
+    a, wanted = one.in_file(tmp_path / "x", reading="uncached"), codes.astype(np.float32)
     np.testing.assert_array_equal(np.asarray(a), wanted)
     np.testing.assert_array_equal(np.asarray(a[::70, 300:400]), wanted[::70, 300:400])
     np.testing.assert_array_equal(np.asarray(a[5::2].T[10:]), wanted[5::2].T[10:])
@@ -216,13 +166,13 @@ def test_matrices_of_several_megabytes_and_long_steps(down: bool, tmp_path: Path
 def test_zeros_are_unpacked_as_they_were_packed(bits: int) -> None:
     codes = np.random.default_rng(bits).integers(0, 1 << bits, (5, 67))
     words = np.array([words_of(row, bits) for row in codes], np.uint32)
-    np.testing.assert_array_equal(unpacked(words, bits, dense(bits), 67), codes)
+    np.testing.assert_array_equal(codes_of_words(words, bits, 67), codes)
 
 
-def parameters() -> GroupCodes:
-    packing = Packing((4, 8), 4, dense(4))
+def parameters() -> Grouped:
+    layout = Layout((4, 8), 4, dense(4))
     groups = (np.zeros(4, np.int32), np.repeat(np.arange(2, dtype=np.int32), 4))
-    return GroupCodes(packing, np.arange(16, dtype=np.float32), groups, np.ones((1, 2), np.float32))
+    return Grouped(layout, np.arange(16, dtype=np.float32), groups, np.ones((1, 2), np.float32))
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -251,22 +201,21 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "message"), REFUSED)
+@pytest.mark.parametrize(("changes", "message"), REFUSED, ids=[message for _, message in REFUSED])
 def test_parameters_that_disagree_are_refused(
     changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "x").write_bytes(bytes(16))
-    state = parameters().state() | changes
     with pytest.raises(ValueError, match=message):
-        _core.Matrix.from_groups(tmp_path / "x", 0, state, "buffered")
+        parameters().in_file_but_for(tmp_path / "x", **changes)
 
 
 def test_a_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(bytes(16))
     codes = parameters()
-    assert not np.asarray(grouped_in_file(tmp_path / "x", 0, codes, "mapped")).any()
+    assert not np.asarray(codes.in_file(tmp_path / "x", reading="mapped")).any()
     with pytest.raises(ss.CheckpointError, match=r"a 4-bit matrix of 4 x 8 at offset 1 needs 16"):
-        grouped_in_file(tmp_path / "x", 1, codes, "buffered")
-    wide = replace(codes, packing=replace(codes.packing, shape=(4, 9)))
+        codes.in_file(tmp_path / "x", 1)
+    wide = replace(codes, layout=replace(codes.layout, shape=(4, 9)))
     with pytest.raises(ValueError, match="indices of 4 rows and 8 columns for 4 x 9"):
-        grouped_in_file(tmp_path / "x", 0, wide, "buffered")
+        wide.in_file(tmp_path / "x")

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import sigmascope as ss
-from sigmascope.matrices.integers import exact_float64
 
 A = np.random.default_rng(0).standard_normal((7, 5))
 INTEGERS = [f"{order}{kind}{size}" for order in "<>" for kind in "iu" for size in (1, 2, 4, 8)]
@@ -43,9 +42,9 @@ def test_no_integer_is_rounded_in_silence(x: Any) -> None:
     inexact = [int(v) for v in x if int(float(int(v))) != int(v)]
     if inexact:
         with pytest.raises(ValueError, match=rf"is {inexact[0]}, which is not exact in float64"):
-            exact_float64(x)
+            ss.matrix(x[None])
     else:
-        assert [int(v) for v in exact_float64(x)] == x.tolist()
+        assert [int(v) for v in np.asarray(ss.matrix(x[None]))[0]] == x.tolist()
 
 
 @pytest.mark.parametrize("value", [2**53 + 1, -(2**53) - 1, 2**63 - 1, 2**64 - 1, 10**18 + 1])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,51 +12,46 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from tests.support.gguf_files import NUMBERS, blocks, finite_rows
+from tests.support.encoded_blocks import (
+    LAYOUTS,
+    PLAIN,
+    SIZES,
+    assert_same_bits,
+    dequantised,
+    stored,
+)
+from tests.support.gguf_files import blocks, finite_rows, framed, info
 
 import sigmascope as ss
-from sigmascope._host.native import _core
-from sigmascope.checkpoint.formats.ggml import BLOCK_DTYPES, TYPES
-
-LAYOUTS = list(BLOCK_DTYPES.values())
 
 
-def dequantised(layout: str, found: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the numbers of blocks as the `gguf` package has them; it does not know Q8_K."""
-    with np.errstate(all="ignore"):
-        if layout == "q8_k":
-            scale = np.ascontiguousarray(found[:, :4]).view(np.float32)
-            return scale * found[:, 4:260].view(np.int8).astype(np.float32)
-        numbers = gguf.dequantize(found, gguf.GGMLQuantizationType[layout.upper()])
-    return np.asarray(numbers, np.float32)
+def test_the_layouts_of_tensors_are_those_of_files(tmp_path: Path) -> None:
+    """A block of each has the size that the `gguf` package gives it, and no other is known."""
+    with pytest.raises(ValueError, match="unknown dtype") as caught:
+        ss.tensor(tmp_path / "x", 0, (1, 256), "none")
+    dtypes = {"f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2", "f4_e2m1"}
+    known = str(caught.value).partition("known: ")[2].split(", ")
+    assert sorted(known) == sorted([*dtypes, *LAYOUTS])
+    for layout in LAYOUTS:
+        elements, nbytes = SIZES[layout.upper()]
+        (tmp_path / "x").write_bytes(bytes(nbytes))
+        assert ss.tensor(tmp_path / "x", 0, (1, elements), layout).shape == (1, elements)
+        sizes = f"rows of {layout} are blocks of {elements} numbers in {nbytes} bytes"
+        with pytest.raises(ValueError, match=sizes):
+            ss.tensor(tmp_path / "x", 0, (1, elements - 1), layout)
 
 
-def assert_same_bits(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> None:
-    """Check that the bits are equal, but for those of NaN."""
-    nan = np.isnan(wanted)
-    np.testing.assert_array_equal(np.isnan(found), nan)
-    np.testing.assert_array_equal(found.view(np.uint32)[~nan], wanted.view(np.uint32)[~nan])
-
-
-def stored(folder: Path, layout: str, found: NDArray[np.uint8], rows: int) -> ss.Matrix:
-    elements = TYPES[NUMBERS[layout.upper()]].elements
-    path = folder / layout
-    path.write_bytes(b"abc" + found.tobytes())
-    return ss.tensor(path, 3, (rows, found.size // rows // found.shape[-1] * elements), layout)
-
-
-def test_the_tables_of_layouts_agree() -> None:
-    theirs = gguf.GGML_QUANT_SIZES
-    for name, found in _core.block_layouts().items():
-        ours = TYPES[NUMBERS[name.upper()]]
-        assert (ours.elements, ours.nbytes) == found
-        assert theirs[gguf.GGMLQuantizationType[name.upper()]] == found
-    assert sorted(_core.block_layouts()) == sorted(LAYOUTS)
-    for number, ours in TYPES.items():
-        if ours.nbytes and ours.name != "Q8_1":  # whose sums became shorter, and are in no file
-            kind = gguf.GGMLQuantizationType(number)
-            assert (kind.name, theirs[kind]) == (ours.name, (ours.elements, ours.nbytes))
+@pytest.mark.parametrize("name", [*PLAIN, *map(str.upper, LAYOUTS), "Q1_0"])
+def test_numbers_of_types_mean_the_same_to_the_gguf_package(name: str, tmp_path: Path) -> None:
+    """But for Q8_1, whose sums became shorter: no file holds it."""
+    elements, nbytes = SIZES[name]
+    number = int(gguf.GGMLQuantizationType[name])
+    record = info("x.weight", (2, 3 * elements), number, 0)
+    path = tmp_path / "x.gguf"
+    path.write_bytes(framed((), [record], bytes(6 * nbytes)))
+    (found,) = ss.open_checkpoint(path).info()
+    assert (found["dtype"], found["nbytes"]) == (name, 6 * nbytes)
+    assert found["shape"] == (2, 3 * elements)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -73,7 +67,7 @@ def test_random_blocks_are_decoded_to_the_bit(layout: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_code_is_decoded_to_the_bit(layout: str, tmp_path: Path) -> None:
     """Each byte of a block takes all of its values, in an order of its own."""
-    nbytes = TYPES[NUMBERS[layout.upper()]].nbytes
+    nbytes = SIZES[layout.upper()][1]
     rng = np.random.default_rng(2)
     steps, starts = 2 * rng.integers(0, 128, nbytes) + 1, rng.integers(0, 256, nbytes)
     found = (np.arange(256)[:, None] * steps + starts).astype(np.uint8)
@@ -82,32 +76,38 @@ def test_every_code_is_decoded_to_the_bit(layout: str, tmp_path: Path) -> None:
     assert_same_bits(np.asarray(a), dequantised(layout, found).reshape(a.shape))
 
 
-@pytest.mark.parametrize("layout", ["q8_0", "iq3_s"])
+@pytest.fixture(scope="module", params=["q8_0", "iq3_s"])
+def rows_in_a_file(request: pytest.FixtureRequest, tmp_path_factory: Any) -> tuple[Any, Any]:
+    """A matrix of 20 rows of 3 blocks, and its numbers."""
+    layout, rows = request.param, finite_rows(request.param, 20, 3).reshape(60, -1)
+    a = stored(tmp_path_factory.mktemp("blocks"), layout, rows, 20)
+    return a, dequantised(layout, rows).reshape(a.shape)
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_any_slice_of_any_slice_turned_or_not(layout: str, data: st.DataObject) -> None:
+def test_any_slice_of_any_slice_turned_or_not(
+    rows_in_a_file: tuple[Any, Any], data: st.DataObject
+) -> None:
     """Wherever it cuts a block, and with any step."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = finite_rows(layout, 20, 3)
-        a: Any = stored(Path(folder), layout, found.reshape(60, -1), 20)
-        wanted: Any = dequantised(layout, found.reshape(60, -1)).reshape(a.shape)
-        for _ in range(data.draw(st.integers(0, 3))):
-            if data.draw(st.booleans()):
-                a, wanted = a.T, wanted.T
-            cut = tuple(
-                slice(
-                    data.draw(st.integers(0, size - 1)),
-                    data.draw(st.integers(1, size)),
-                    data.draw(st.integers(1, 2 * size)),
-                )
-                for size in a.shape
+    a, wanted = rows_in_a_file
+    for _ in range(data.draw(st.integers(0, 3))):
+        if data.draw(st.booleans()):
+            a, wanted = a.T, wanted.T
+        cut = tuple(
+            slice(
+                data.draw(st.integers(0, size - 1)),
+                data.draw(st.integers(1, size)),
+                data.draw(st.integers(1, 2 * size)),
             )
-            if 0 in wanted[cut].shape:
-                continue
-            a, wanted = a[cut], wanted[cut]
-        np.testing.assert_array_equal(np.asarray(a), wanted)
-        np.testing.assert_array_equal(np.asarray(a.load()), wanted)
-        np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(a))), wanted)
+            for size in a.shape
+        )
+        if 0 in wanted[cut].shape:
+            continue
+        a, wanted = a[cut], wanted[cut]
+    np.testing.assert_array_equal(np.asarray(a), wanted)
+    np.testing.assert_array_equal(np.asarray(a.load()), wanted)
+    np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(a))), wanted)
 
 
 def test_rows_of_several_megabytes_and_long_steps(tmp_path: Path) -> None:

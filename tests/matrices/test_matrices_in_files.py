@@ -14,8 +14,8 @@ from tests.support import known_spectra as ks
 from tests.support.bytes_read import bytes_read
 
 import sigmascope as ss
-from sigmascope._host.files import READINGS
 
+READINGS = ("buffered", "uncached", "mapped")
 A = np.random.default_rng(0).standard_normal((60, 40))
 
 

@@ -13,7 +13,6 @@ import pytest
 from tests.support.checkpoints import Stored, write_file
 
 import sigmascope as ss
-from sigmascope.analysis.low_rank import LowRank
 
 A = np.random.default_rng(0).standard_normal((8, 6))
 Z = A + 1j * np.random.default_rng(1).standard_normal((8, 6))
@@ -31,7 +30,7 @@ DOORS: dict[str, Callable[[Any], object]] = {
     "hstack": lambda x: ss.hstack([A, x]),
     "block": lambda x: ss.block([[A], [x]]),
     "product": lambda x: ss.matrix(A.T) @ x,
-    "LowRank": lambda x: LowRank(x, A.T),
+    "LowRank": lambda x: ss.LowRank(x, A.T),
     "Sketch": lambda x: ss.Sketch(6, 4).update(x),
     "GramAccumulator": lambda x: ss.GramAccumulator(6).update(x),
     "extend": lambda x: ss.GramAccumulator(6).extend([list(x)]),

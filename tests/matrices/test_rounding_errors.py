@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support.gguf_files import blocks, finite_rows, write_gguf
+from tests.support.grouped_codes import Grouped, Layout
 
 import sigmascope as ss
-from sigmascope.checkpoint.quantised.tables import integers, natural
-from sigmascope.matrices.groups import GroupCodes, Packing, grouped_in_file
-from sigmascope.matrices.matrix import Matrix
 
 EVEN = {
     **dict.fromkeys(("q4_0", "q4_1", "q5_0", "q5_1", "q8_0"), 32),
@@ -29,10 +27,10 @@ UNEVEN = {"iq4_nl": (2, 16), "mxfp4": (1, 16), "nvfp4": (4, 8), "iq4_xs": (8, 16
 """Other layouts: the first byte of their codes, and bytes of codes that share a scale."""
 
 
-def deviations_of(a: Matrix) -> NDArray[np.float64]:
+def deviations_of(a: ss.Matrix) -> NDArray[np.float64]:
     native = a._native.deviations()
     assert native is not None
-    return np.asarray(Matrix(native), dtype=np.float64)
+    return np.asarray(ss.Matrix(native), dtype=np.float64)
 
 
 def by_cells(levels: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -47,7 +45,7 @@ def by_cells(levels: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.array(found)[np.searchsorted(known, levels)]
 
 
-def opened(path: Path, layout: str, rows: NDArray[np.uint8]) -> Matrix:
+def opened(path: Path, layout: str, rows: NDArray[np.uint8]) -> ss.Matrix:
     write_gguf(path / "x.gguf", {"x.weight": (layout.upper(), rows)})
     return ss.open_checkpoint(path / "x.gguf")["x.weight"]
 
@@ -103,7 +101,7 @@ def test_codebooks_have_no_deviations(tmp_path: Path, layout: str) -> None:
     assert a._native.deviations() is None
 
 
-def grouped(path: Path, **more: Any) -> tuple[Matrix, NDArray[np.float64]]:
+def grouped(path: Path, **more: Any) -> tuple[ss.Matrix, NDArray[np.float64]]:
     """A matrix of a table of uneven numbers, and the deviations that follow from it."""
     rng = np.random.default_rng(1)
     rows, columns, size = 24, 64, 16
@@ -111,14 +109,17 @@ def grouped(path: Path, **more: Any) -> tuple[Matrix, NDArray[np.float64]]:
     codes = rng.integers(0, 8, (rows, columns))
     scales = rng.standard_normal((rows, columns // size)).astype(np.float32)
     groups = (np.arange(rows, dtype=np.int32), np.arange(columns, dtype=np.int32) // size)
-    packing = Packing((rows, columns), 3, natural(1), word=1)
+    layout = Layout((rows, columns), 3, (0,), word=1)
     (path / "codes").write_bytes(codes.astype(np.uint8).tobytes())
-    known = GroupCodes(packing, table, groups, scales, **more)
-    a = grouped_in_file(path / "codes", 0, known, "buffered")
+    a = Grouped(layout, table, groups, scales, **more).in_file(path / "codes")
     return a, by_cells(table)[codes] * np.abs(scales)[:, groups[1]]
 
 
-@pytest.mark.parametrize("more", [{}, {"factor": -0.5}, {"zeros": 3.0}, {"biases": -2.0}])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"factor": -0.5}, {"zeros": 3.0}, {"biases": -2.0}],
+    ids=["scales alone", "factor", "zeros", "biases"],
+)
 def test_groups_have_the_cells_of_their_table(tmp_path: Path, more: dict[str, float]) -> None:
     given: dict[str, Any] = {
         name: value if name == "factor" else np.full((24, 4), value, np.float32)
@@ -136,7 +137,7 @@ def test_slices_transposes_and_joins_have_those_of_their_parts(tmp_path: Path) -
     joined = ss.block([[a[10:], a[:14]], [a[4:18], a[9:23]]])
     wanted = np.block([[whole[10:], whole[:14]], [whole[4:18], whole[9:23]]])
     np.testing.assert_array_equal(deviations_of(joined), wanted)
-    again = pickle.loads(pickle.dumps(Matrix(joined._native.deviations())))
+    again = pickle.loads(pickle.dumps(ss.Matrix(joined._native.deviations())))
     np.testing.assert_array_equal(np.asarray(again), wanted.astype(np.float32))
 
 
@@ -144,8 +145,8 @@ def test_a_block_layout_of_errors_can_be_sent(tmp_path: Path) -> None:
     a = opened(tmp_path, "q4_k", finite_rows("q4_k", 4, 1))
     native = a._native.deviations()
     assert native is not None
-    again = pickle.loads(pickle.dumps(Matrix(native)))
-    np.testing.assert_array_equal(np.asarray(again), np.asarray(Matrix(native)))
+    again = pickle.loads(pickle.dumps(ss.Matrix(native)))
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(ss.Matrix(native)))
 
 
 def test_sums_and_other_numbers_have_none(tmp_path: Path) -> None:
@@ -158,11 +159,11 @@ def test_sums_and_other_numbers_have_none(tmp_path: Path) -> None:
 
 
 def test_even_codes_have_a_twelfth_of_the_square(tmp_path: Path) -> None:
-    packing = Packing((2, 8), 4, natural(1), word=1)
+    layout = Layout((2, 8), 4, (0,), word=1)
     (tmp_path / "codes").write_bytes(bytes(range(16)))
     groups = (np.arange(2, dtype=np.int32), np.zeros(8, np.int32))
     scales = np.array([[1.0], [4.0]], np.float32)
-    known = GroupCodes(packing, integers(4), groups, scales)
-    a = grouped_in_file(tmp_path / "codes", 0, known, "buffered")
+    even = np.arange(16, dtype=np.float32)
+    a = Grouped(layout, even, groups, scales).in_file(tmp_path / "codes")
     wanted = np.repeat(scales, 8, axis=1) / np.sqrt(12)
     assert deviations_of(a) == pytest.approx(wanted, rel=1e-6)

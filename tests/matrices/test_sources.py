@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,18 @@ from tests.support.dlpack import Exported, capsule_of
 import sigmascope as ss
 
 A = np.random.default_rng(0).standard_normal((60, 40))
+
+
+@pytest.fixture
+def young_objects() -> Iterator[None]:
+    """Objects of the test stay the youngest, so that `gc.collect(1)` looks at all of them.
+
+    A whole collection also looks at what every imported module has made, which takes seconds.
+    """
+    gc.disable()
+    yield
+    gc.enable()
+
 
 # -------------------------------------------------------------------------------- arrays
 
@@ -46,6 +59,7 @@ def test_sequences_are_float64() -> None:
     np.testing.assert_array_equal(np.asarray(a), [[1, 2], [3, 4]])
 
 
+@pytest.mark.usefixtures("young_objects")
 def test_a_matrix_keeps_its_source_alive() -> None:
     class Watched(np.ndarray[Any, Any]):
         """An array that a weak reference may watch."""
@@ -54,21 +68,22 @@ def test_a_matrix_keeps_its_source_alive() -> None:
     watch = weakref.ref(numbers)
     cut = ss.block([[ss.matrix(numbers)[:20], 2 * ss.matrix(numbers)[20:40]]]).T[10:]
     del numbers
-    gc.collect()
+    gc.collect(1)
     assert watch() is not None
     np.testing.assert_array_equal(np.asarray(cut), np.hstack([A[:20], 2 * A[20:40]]).T[10:])
     del cut
-    gc.collect()
+    gc.collect(1)
     assert watch() is None
 
 
+@pytest.mark.usefixtures("young_objects")
 def test_memmap(tmp_path: Path) -> None:
     path = tmp_path / "raw"
     path.write_bytes(b"12345" + A.tobytes())
     mapped = np.memmap(path, np.float64, "r", offset=5, shape=A.shape)
     a = ss.matrix(mapped[::2])
     del mapped
-    gc.collect()
+    gc.collect(1)
     np.testing.assert_array_equal(np.asarray(a), A[::2])
 
 
@@ -192,6 +207,7 @@ class Tensor:
 
 @pytest.mark.parametrize("versioned", [False, True], ids=["older", "versioned"])
 @pytest.mark.parametrize("strides", [None, (40, 1)], ids=["no strides", "strides"])
+@pytest.mark.usefixtures("young_objects")
 def test_a_tensor_is_given_back_once_and_after_its_last_matrix(
     strides: tuple[int, ...] | None, versioned: bool
 ) -> None:
@@ -201,11 +217,11 @@ def test_a_tensor_is_given_back_once_and_after_its_last_matrix(
     np.testing.assert_array_equal(np.asarray(a), A)
     part = 2 * a[3:].T
     del a
-    gc.collect()
+    gc.collect(1)
     assert tensor.given_back == 0
     np.testing.assert_array_equal(np.asarray(part), 2 * A[3:].T)
     del part
-    gc.collect()
+    gc.collect(1)
     assert tensor.given_back == 1
 
 
@@ -247,6 +263,7 @@ def test_torch_parameters_are_detached() -> None:
     assert layer.weight.requires_grad
 
 
+@pytest.mark.usefixtures("young_objects")
 def test_torch_memory_is_shared_kept_alive_and_let_go() -> None:
     torch = pytest.importorskip("torch")
     tensor = torch.zeros(8, 6)
@@ -254,10 +271,10 @@ def test_torch_memory_is_shared_kept_alive_and_let_go() -> None:
     a = ss.matrix(tensor)
     tensor[2, 3] = 7.0
     del tensor
-    gc.collect()
+    gc.collect(1)
     assert np.asarray(a)[2, 3] == 7.0
     del a
-    gc.collect()
+    gc.collect(1)
     assert watch() is None
 
 
