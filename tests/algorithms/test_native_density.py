@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
 
 import sigmascope as ss
 from sigmascope import _core
@@ -106,8 +107,7 @@ def test_residuals_are_those_of_the_ritz_pairs() -> None:
     assert found["residuals"][0] == pytest.approx(np.linalg.norm(z - q * (q.T @ z)), rel=1e-10)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("case", ["square", "tall", "decaying", "clustered"])
+@grid(case=["square", "tall", "decaying", "clustered"], precision=["float32", "float64"])
 def test_native_density_covers_the_truth(case: str, precision: str) -> None:
     """Effective ranks and nuclear norm within two errors in >= 90 % of seeds, four in all."""
     A, sigma = {

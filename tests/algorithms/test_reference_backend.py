@@ -5,22 +5,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.support import known_spectra as ks
-from tests.support.algorithms_library import compiled, pointer
+from tests.support.algorithms_library import pointer
 
 import sigmascope as ss
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """Compile reference_backend/ with the algorithm headers of the source tree."""
-    source = Path(__file__).parent / "reference_backend/reference_backend.cpp"
-    return compiled(source, tmp_path_factory.mktemp("reference"))
-
 
 CASES: list[tuple[str, Callable[[], ks.Case], int]] = [
     ("polynomial", lambda: ks.polynomial(90, 60), 10),
@@ -34,16 +25,16 @@ CASES: list[tuple[str, Callable[[], ks.Case], int]] = [
 
 
 @pytest.mark.parametrize(("case", "k"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
-@pytest.mark.parametrize("vectors", [False, True])
+@pytest.mark.parametrize("vectors", [False, True], ids=["values", "vectors"])
 def test_block_krylov_agrees(
-    plain: ctypes.CDLL, case: Callable[[], ks.Case], k: int, vectors: bool
+    native: ctypes.CDLL, case: Callable[[], ks.Case], k: int, vectors: bool
 ) -> None:
     A, sigma = case()
     m, n = A.shape
     s, residuals, errors = np.zeros(k), np.zeros(k), np.zeros(k)
     info = (ctypes.c_int64 * 5)()
     tol, block = 1e-6, 8
-    plain.plain_krylov(
+    native.plain_krylov(
         pointer(np.ascontiguousarray(A)),
         *map(ctypes.c_int64, (m, n, k)),
         ctypes.c_double(tol),
@@ -65,13 +56,13 @@ def test_block_krylov_agrees(
 
 
 @pytest.mark.parametrize("limit", [34, 37, 40])
-def test_restart_agrees(plain: ctypes.CDLL, limit: int) -> None:
+def test_restart_agrees(native: ctypes.CDLL, limit: int) -> None:
     """And no basis is longer than the limit when the search ends."""
     A, sigma = ks.spiked(200, 160)
     for seed in range(4):
         k, info = 8, (ctypes.c_int64 * 5)()
         s, residuals, errors = np.zeros(k), np.zeros(k), np.zeros(k)
-        plain.plain_krylov(
+        native.plain_krylov(
             pointer(A),
             *map(ctypes.c_int64, (200, 160, k)),
             ctypes.c_double(1e-6),
@@ -88,10 +79,10 @@ def test_restart_agrees(plain: ctypes.CDLL, limit: int) -> None:
         np.testing.assert_allclose(s, sigma[:k], rtol=1e-9)
 
 
-def test_randomized_svd_and_gram_spectrum_agree(plain: ctypes.CDLL) -> None:
+def test_randomized_svd_and_gram_spectrum_agree(native: ctypes.CDLL) -> None:
     A, sigma = ks.exponential(120, 90)
     s, errors = np.zeros(12), np.zeros(12)
-    plain.plain_randomized_svd(
+    native.plain_randomized_svd(
         pointer(A),
         *map(ctypes.c_int64, (120, 90, 12, 20, 3)),
         ctypes.c_uint64(1),
@@ -102,19 +93,19 @@ def test_randomized_svd_and_gram_spectrum_agree(plain: ctypes.CDLL) -> None:
     np.testing.assert_allclose(s, ours.s, rtol=1e-4)
     assert np.all(np.abs(s - sigma[:12]) <= errors)
     every = np.zeros(90)
-    plain.plain_gram_spectrum(pointer(A), ctypes.c_int64(120), ctypes.c_int64(90), pointer(every))
+    native.plain_gram_spectrum(pointer(A), ctypes.c_int64(120), ctypes.c_int64(90), pointer(every))
     np.testing.assert_allclose(every, ss.svdvals(A).values, atol=1e-7 * sigma[0])
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-7, 1e-5, 1e-3, 0.1, 1.5])
 def test_vectors_that_do_not_reach_their_values_are_no_answer(
-    plain: ctypes.CDLL, angle: float
+    native: ctypes.CDLL, angle: float
 ) -> None:
     """A fault in the eigenvectors of a projection once gave values with bounds at rounding."""
     A, sigma = ks.exponential(60, 40)
     k = 6
     s, errors = np.zeros(k), np.zeros(k)
-    converged = plain.plain_wrong_vectors(
+    converged = native.plain_wrong_vectors(
         pointer(A),
         *map(ctypes.c_int64, (60, 40, k, 4)),
         ctypes.c_double(angle),

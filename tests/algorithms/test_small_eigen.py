@@ -6,25 +6,17 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
-from tests.support.algorithms_library import compiled, pointer
+from tests.support.algorithms_library import pointer
 from tests.support.coverings import grid
 
 Array = NDArray[np.float64]
 EPSILON = float(np.finfo(np.float64).eps)
-
-
-@pytest.fixture(scope="module")
-def native(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    source = Path(__file__).parent / "small_eigen/small_eigen.cpp"
-    return compiled(source, tmp_path_factory.mktemp("small_eigen"))
 
 
 def with_values(values: Array, seed: int) -> Array:
@@ -155,8 +147,7 @@ def test_leading_pairs(native: ctypes.CDLL, kind: str, n: int) -> None:
         check_top(native, G, k)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n", [1, 2, 9, 24, 63, 130])
+@grid(kind=list(KINDS), n=[1, 2, 9, 24, 63, 130])
 def test_rows_of_all_vectors(native: ctypes.CDLL, kind: str, n: int) -> None:
     G = KINDS[kind](n, n)
     for first, last in ((1, 1), (4, 4), (3, 8)):

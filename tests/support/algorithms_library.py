@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 DOUBLES = ctypes.POINTER(ctypes.c_double)
 
 
-def compiled(source: Path, folder: Path) -> ctypes.CDLL:
-    """Return the library of a source file; the test is skipped where there is no compiler."""
+def compiled(own: Sequence[Path], folder: Path) -> ctypes.CDLL:
+    """Return the library of source files; the test is skipped where there is no compiler."""
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler on this machine")
@@ -29,9 +30,9 @@ def compiled(source: Path, folder: Path) -> ctypes.CDLL:
         import scipy_openblas32
 
         blas = Path(scipy_openblas32.get_lib_dir()) / "libscipy_openblas.so"
-    library = folder / f"{source.stem}.so"
+    library = folder / "algorithms.so"
     sources = [
-        source,
+        *own,
         ROOT / "cpp/algorithms/implicit_ql.cpp",
         ROOT / "cpp/algorithms/small_dense.cpp",
         ROOT / "cpp/algorithms/small_eigen.cpp",
@@ -39,7 +40,7 @@ def compiled(source: Path, folder: Path) -> ctypes.CDLL:
         ROOT / "cpp/algorithms/small_tridiagonal.cpp",
         ROOT / "cpp/storage/memory.cpp",
     ]
-    flags = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    flags = ["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     command = [compiler, *flags, f"-I{ROOT / 'cpp'}", *map(str, sources), str(blas)]
     subprocess.run([*command, f"-Wl,-rpath,{blas.parent}", "-o", str(library)], check=True)
     return ctypes.CDLL(str(library))
