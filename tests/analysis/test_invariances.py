@@ -16,12 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import known_spectra as ks
 from tests.support.checkpoints import Stored, of_array, write_file, write_sharded
+from tests.support.measure_names import EDGE_MEASURES, REQUESTED
 
 import sigmascope as ss
-from sigmascope.analysis.requested import REQUESTED
 from sigmascope.spectra import Spectrum
 from sigmascope.spectra.statistics import measures_from_values
-from sigmascope.spectra.statistics.bulk import EDGE_MEASURES
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,19 @@ import numpy as np
 import pytest
 from tests.support import known_spectra as ks
 from tests.support.checkpoints import of_array, write_file
+from tests.support.command_line import invoke
+from tests.support.measure_names import REQUESTED
 from tests.support.peak_memory import peak, written
+from tests.support.permuted import in_random_order
 from tests.support.scans import bits
-from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope._execution.memory import MIB
-from sigmascope.analysis import requested
-from sigmascope.analysis.requested import REQUESTED, check_measures, windows
-from sigmascope.cli.app import app
 from sigmascope.spectra import statistics
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 
 FARMS, RANDOM, TRAPS = REQUESTED
+MIB = 1 << 20
 
 
 def asked(A: Any, name: str, **options: Any) -> Any:
@@ -35,27 +35,55 @@ def asked(A: Any, name: str, **options: Any) -> Any:
 # ---------------------------------------------------------------------------------- alpha_farms
 
 
-@pytest.mark.parametrize("shape", [(40, 90), (1024, 1024), (1500, 3000), (1030, 1024), (7, 7)])
-def test_windows_are_square_inside_and_along_the_diagonal(shape: tuple[int, int]) -> None:
-    found = windows(shape, 3)
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[slice, slice]]]:
+    """The sub-matrices that are cut out of a matrix of a shape, in whose place are small ones."""
+    cut: list[tuple[slice, slice]] = []
+    part_of = ss.Matrix.__getitem__
+
+    def recorded(a: ss.Matrix, key: Any) -> Any:
+        cut.append(key)
+        return part_of(a, (slice(7), slice(7)))
+
+    def of(shape: tuple[int, int], seed: int) -> list[tuple[slice, slice]]:
+        ones = np.ones(shape, np.float32)
+        cut.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(ss.Matrix, "__getitem__", recorded)
+            ss.spectrum(ones, effort="top", k=1, measures=FARMS, seed=seed, elements=False)
+        return list(cut)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    "shape", [(40, 90), (1024, 1024), (1500, 3000), (1030, 1024), (7, 7)], ids=str
+)
+def test_windows_are_square_inside_and_along_the_diagonal(
+    shape: tuple[int, int], windows: Callable[..., list[tuple[slice, slice]]]
+) -> None:
+    chosen = windows(shape, 3)
     side = min(*shape, 1024)
-    assert 1 <= len(found) <= 8
-    assert len({(r.start, c.start) for r, c in found}) == len(found)
-    for rows, columns in found:
+    assert 1 <= len(chosen) <= 8
+    assert len({(r.start, c.start) for r, c in chosen}) == len(chosen)
+    for rows, columns in chosen:
         assert rows.stop - rows.start == columns.stop - columns.start == side
         assert 0 <= rows.start <= rows.stop <= shape[0]
         assert 0 <= columns.start <= columns.stop <= shape[1]
     if min(shape) > side + 100:
-        assert len(found) == 8
-    assert windows(shape[::-1], 3) == sorted((c, r) for r, c in found)
+        assert len(chosen) == 8
+    turned = [(columns, rows) for rows, columns in windows(shape[::-1], 3)]
+    assert sorted(map(str, chosen)) == sorted(map(str, turned))
 
 
-def test_windows_depend_on_the_seed_and_spread_over_the_matrix() -> None:
-    starts = np.array([[c.start for _, c in windows((100, 10_000), seed)] for seed in range(20)])
+def test_windows_depend_on_the_seed_and_spread_over_the_matrix(
+    windows: Callable[..., list[tuple[slice, slice]]],
+) -> None:
+    seeds = [*range(8), 2**64 - 1]
+    starts = np.array([[c.start for _, c in windows((100, 10_000), seed)] for seed in seeds])
     eighths = starts * 8 // 9901
     assert np.all(eighths == np.arange(8))
-    assert len({tuple(row) for row in starts}) == 20
-    assert windows((100, 10_000), 2**64 - 1) != windows((100, 10_000), 0)
+    assert len({tuple(row) for row in starts}) == len(seeds)
 
 
 def test_the_aspect_ratio_no_longer_decides() -> None:
@@ -73,19 +101,24 @@ def test_the_aspect_ratio_no_longer_decides() -> None:
         assert one.error < 0.12
 
 
-@pytest.mark.parametrize("effort", ["top", "density", "exact"])
-def test_farms_is_the_same_at_every_effort(effort: str) -> None:
-    A, _ = ks.llm(640, 600, seed=4)
-    found = asked(A.astype(np.float32), FARMS, effort=effort, k=2, tol=0.5)
+def test_farms_is_the_same_at_every_effort(
+    windows: Callable[..., list[tuple[slice, slice]]],
+) -> None:
+    A = ks.llm(640, 600, seed=4)[0].astype(np.float32)
     parts = [
-        np.linalg.svd(A.astype(np.float32)[rows, columns].astype(float), compute_uv=False)
+        np.linalg.svd(A[rows, columns].astype(float), compute_uv=False)
         for rows, columns in windows((640, 600), 0)
     ]
-    assert found.value == pytest.approx(statistics.alpha_farms(parts).value, rel=1e-9)
+    value = statistics.alpha_farms(parts).value
+    for effort in ("top", "density", "exact"):
+        farms = asked(A, FARMS, effort=effort, k=2, tol=0.5)
+        assert farms.value == pytest.approx(value, rel=1e-9), effort
 
 
 @pytest.mark.unsanitized
-@pytest.mark.parametrize("shape", [(500, 1200), (1100, 1100)])
+@pytest.mark.parametrize(
+    "shape", [(300, 700), pytest.param((1100, 1100), marks=pytest.mark.slow)], ids=str
+)
 def test_farms_of_the_transpose_is_the_same(shape: tuple[int, int]) -> None:
     A, _ = ks.llm(*shape, seed=5)
     a, b = asked(A, FARMS), asked(A.T, FARMS)
@@ -105,30 +138,23 @@ def test_a_matrix_without_a_power_law_has_none() -> None:
 @pytest.mark.parametrize("shape", [(30, 50), (50, 30), (2500, 2)])
 def test_permutations_are_permutations(shape: tuple[int, int], dtype: type) -> None:
     A = np.random.default_rng(0).standard_normal(shape).astype(dtype)
-    found = [np.array(p) for p in requested.permutations(ss.matrix(A), 7, 1)]
-    assert len(found) == 2
-    for numbers in found:
+    one, two = in_random_order(A, 7)
+    for numbers in (one, two):
         assert numbers.dtype == dtype
         assert numbers.shape == (max(shape), min(shape))
         np.testing.assert_array_equal(np.sort(numbers, axis=None), np.sort(A, axis=None))
         assert np.mean(numbers == (A if shape[0] >= shape[1] else A.T)) < 0.1
-    assert np.mean(found[0] == found[1]) < 0.1
-    (again, *_) = (np.array(p) for p in requested.permutations(ss.matrix(A), 7, 3))
-    np.testing.assert_array_equal(again, found[0])
-    (turned, *_) = (np.array(p) for p in requested.permutations(ss.matrix(A).T, 7, 1))
-    np.testing.assert_array_equal(turned, found[0])
-    (other, *_) = (np.array(p) for p in requested.permutations(ss.matrix(A), 8, 1))
-    assert np.mean(other == found[0]) < 0.1
+    assert np.mean(one == two) < 0.1
+    np.testing.assert_array_equal(in_random_order(A, 7, threads=3)[0], one)
+    np.testing.assert_array_equal(in_random_order(A.T, 7)[0], one)
+    assert np.mean(in_random_order(A, 8)[0] == one) < 0.1
 
 
 def test_every_entry_goes_everywhere() -> None:
     """Where the largest of 12 entries goes, over 1200 seeds: chi-square of 11 degrees."""
     A = np.zeros((4, 3))
     A[0, 0] = 1.0
-    places = [
-        int(np.argmax(np.array(next(requested.permutations(ss.matrix(A), seed, 1)))))
-        for seed in range(1200)
-    ]
+    places = [int(np.argmax(in_random_order(A, seed)[0])) for seed in range(1200)]
     counts = np.bincount(places, minlength=12)
     assert np.sum((counts - 100) ** 2 / 100) < 31.3  # 0.1 %
 
@@ -221,9 +247,13 @@ def test_with_an_executor_the_parts_are_computed_here(tmp_path: Path) -> None:
 
 
 def test_names_are_checked_and_put_in_order() -> None:
-    assert check_measures(None) == check_measures(()) == ()
-    assert check_measures(FARMS) == (FARMS,)
-    assert check_measures([TRAPS, RANDOM, FARMS, RANDOM]) == REQUESTED
+    for given, names in (
+        (None, []),
+        ((), []),
+        (FARMS, [FARMS]),
+        ([TRAPS, RANDOM, FARMS, RANDOM], list(REQUESTED)),
+    ):
+        assert ss.plan_scan({"w": np.eye(3)}, measures=given).options["measures"] == names
     with pytest.raises(ValueError, match="randomized_distance, correlation_traps, not 'alpha'"):
         ss.spectrum(np.eye(3), measures="alpha")
 
@@ -312,17 +342,16 @@ def test_a_plan_holds_the_entries_in_random_order_while_they_are_analysed(effort
 
 
 def test_on_the_command_line(model: Path) -> None:
-    call = ["scan", str(model), "--json", "-q", "--measures", FARMS, "--measures", RANDOM]
-    found = CliRunner().invoke(app, call)
-    assert found.exit_code == 0
-    rows = [json.loads(line) for line in found.stdout.splitlines()]
+    code, out, _ = invoke("scan", model, "--json", "-q", "--measures", FARMS, "--measures", RANDOM)
+    assert code == 0
+    rows = [json.loads(line) for line in out.splitlines()]
     assert all(row[name] > 0 for row in rows for name in (FARMS, RANDOM))
     assert all(row[TRAPS] is None for row in rows)
-    wrong = CliRunner().invoke(app, ["scan", str(model), "--measures", "alpha"])
-    assert wrong.exit_code == 2
-    assert "not 'alpha'" in wrong.stderr
-    planned = CliRunner().invoke(app, ["scan", str(model), "--plan", "--json", "--measures", FARMS])
-    assert json.loads(planned.stdout.splitlines()[-1])["totals"]["options"]["measures"] == [FARMS]
+    code, _, message = invoke("scan", model, "--measures", "alpha")
+    assert code == 2
+    assert "not 'alpha'" in message
+    _, out, _ = invoke("scan", model, "--plan", "--json", "--measures", FARMS)
+    assert json.loads(out.splitlines()[-1])["totals"]["options"]["measures"] == [FARMS]
 
 
 _SCAN = """

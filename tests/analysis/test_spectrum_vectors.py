@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support import known_spectra as ks
+from tests.support.measure_names import EDGE_MEASURES
 
 import sigmascope as ss
-from sigmascope.spectra.statistics.bulk import EDGE_MEASURES
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 

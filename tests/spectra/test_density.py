@@ -11,12 +11,12 @@ import pytest
 from numpy.testing import assert_allclose
 from tests.support import known_spectra
 from tests.support.coverings import grid
+from tests.support.measure_names import EDGE_MEASURES
 from tests.support.reference import block_krylov
 
 from sigmascope.spectra import Density
 from sigmascope.spectra import statistics as sst
 from sigmascope.spectra.statistics import measures_from_density, measures_from_values
-from sigmascope.spectra.statistics.bulk import EDGE_MEASURES
 
 
 def density_of(A, block, steps, seed=0):

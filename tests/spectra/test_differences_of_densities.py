@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from inspect import unwrap
 
 import numpy as np
@@ -11,7 +12,6 @@ from tests.support import known_spectra as ks
 
 import sigmascope as ss
 from sigmascope.spectra import Difference
-from sigmascope.spectra.estimate import Estimate
 
 NAMES = ("nuclear_norm", "effective_rank", "effective_rank_energy", "participation_ratio")
 
@@ -71,7 +71,13 @@ def test_few_probes_claim_no_more_than_the_sum() -> None:
 
 
 def test_the_roundings_of_both_remain_in_a_difference() -> None:
-    one, two = (Estimate(5.0, 0.0, 0.0, 0.0, rounding, np.zeros(16)) for rounding in (1.0, 2.0))
+    A, _ = ks.spiked(120, 100)
+    estimate = ss.spectral_density(A, passes=6, probes=16).nuclear_norm().estimate
+    assert estimate is not None
+    certain = replace(
+        estimate, value=5.0, sampling=0.0, bias=0.0, convergence=0.0, probes=np.zeros(16)
+    )
+    one, two = (replace(certain, rounding=rounding) for rounding in (1.0, 2.0))
     assert one.minus(two) == two.minus(one) == (0.0, 3.0)
 
 

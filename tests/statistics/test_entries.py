@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from tests.support.changed import stored
 from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.made_changes import FLOATS, WHOLE
+from tests.support.vector_changes import change_of
 
 import sigmascope as ss
-from sigmascope.checkpoint import elements
-from sigmascope.spectra.statistics.entries import VectorChange
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
 
@@ -29,10 +28,8 @@ numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=20))
 def test_sums_hold_from_the_least_number_to_the_greatest(found: list[tuple[float, float]]) -> None:
     x, y = (np.array(side) for side in zip(*found, strict=True))
-    apart = VectorChange(("f64", "f64"))
-    for part in np.array_split(np.arange(len(x)), 3):
-        if len(part):
-            apart.add(x[part], y[part])
+    parts = [part for part in np.array_split(np.arange(len(x)), 3) if len(part)]
+    apart = change_of(("f64", "f64"), [(x[part], y[part]) for part in parts])
     one2 = sum(Fraction(a) ** 2 for a in x.tolist())
     two2 = sum(Fraction(b) ** 2 for b in y.tolist())
     change2 = sum((Fraction(b) - Fraction(a)) ** 2 for a, b in found)
@@ -54,8 +51,7 @@ def test_whole_numbers_are_compared_exactly() -> None:
         (("u64", "i64"), np.array([big + 1, 3], np.uint64), np.array([big, 3])),
         (("i64", "f64"), np.array([2**53 + 1, 3]), np.array([2.0**53, 3.0])),
     ):
-        apart = VectorChange(kinds)
-        apart.add(x, y)
+        apart = change_of(kinds, [(x, y)])
         assert apart.changed == 1, kinds
         if "f64" not in kinds:
             assert apart.above_rounding is True
@@ -85,27 +81,35 @@ def test_exponents_are_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reading", ["buffered", "uncached", "mapped"])
-def test_chunks_change_no_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reading: str
-) -> None:
-    x = np.random.default_rng(4).standard_normal(1000)
-    one = write_file(tmp_path / "a.safetensors", stored("v", x, "F32"))
-    two = write_file(tmp_path / "b.safetensors", stored("v", x + 0.1, "BF16"))
-    whole = ss.compare(one, two, reading=reading, **OPTIONS)["v"]
-    monkeypatch.setattr(elements, "CHUNK", 7)
-    cut = ss.compare(one, two, reading=reading, **OPTIONS)["v"]
-    for name in ("changed_entries", "before_abs_max", "delta_abs_max", "beyond_rounding"):
+def test_chunks_change_no_bit(tmp_path: Path, reading: str) -> None:
+    """A thousand copies of a vector have its largest entries, and a thousand times its sums."""
+    rng, times = np.random.default_rng(4), 1000
+    x = rng.standard_normal(1000)
+    rows = []
+    for copies in (1, times):
+        one, two = (
+            write_file(tmp_path / name, stored("v", np.tile(numbers, copies), dtype))
+            for name, numbers, dtype in (
+                ("a.safetensors", x, "F32"),
+                ("b.safetensors", x + 0.1, "BF16"),
+            )
+        )
+        rows.append(ss.compare(one, two, reading=reading, **OPTIONS)["v"])
+    whole, cut = rows
+    assert cut["changed_entries"] == times * whole["changed_entries"]
+    for name in ("before_abs_max", "delta_abs_max"):
         assert cut[name] == whole[name]
-    for name in ("relative_change", "cosine", "rounding_floor", "before_fro_norm"):
+    for name in ("relative_change", "cosine"):
         assert cut[name] == pytest.approx(whole[name], rel=1e-13)
+    for name in ("rounding_floor", "before_fro_norm"):
+        assert cut[name] == pytest.approx(np.sqrt(times) * whole[name], rel=1e-13)
 
 
-def test_the_first_number_that_is_none_may_be_in_any_chunk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(elements, "CHUNK", 7)
-    for places in ([3], [10, 12], [20]):
-        x = np.ones(21)
+def test_the_first_number_that_is_none_may_be_in_any_chunk(tmp_path: Path) -> None:
+    """A chunk holds a megabyte of float64 or less."""
+    size = 1 << 20
+    for places in ([3], [size // 2 + 1, size // 2 + 3], [size - 1]):
+        x = np.ones(size)
         x[places] = np.nan
         row = ss.scan(write_file(tmp_path / "x.safetensors", stored("v", x, "F32")), **OPTIONS)["v"]
         assert (row["first_nonfinite"], row["nan"]) == ([places[0]], len(places))

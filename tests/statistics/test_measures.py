@@ -14,7 +14,6 @@ from tests.support import known_spectra
 
 from sigmascope.spectra import statistics as sst
 from sigmascope.spectra.statistics import measures_from_top, measures_from_values
-from sigmascope.spectra.statistics.measures import COUNTS
 
 SCALE_FREE_RANKS = [
     sst.stable_rank,
@@ -297,6 +296,9 @@ def test_bad_input_is_named(values, errors, shape, fro, message):
     with pytest.raises(ValueError, match=message):
         measures_from_values(values, errors, shape, fro)
 
+
+COUNTS = ("energy_rank_", "numerical_rank", "mp_outliers", "mp_lower_", "alpha_tail", "shoulder_")
+"""Beginnings of the names of measures that are whole numbers, and may be exact."""
 
 SPREADS = {"equal": 0.0, "nearly equal": 1e-9, "wide": 1e-3}
 
