@@ -3,38 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.coverings import grid
+from tests.support.quadratures import probes, rule
 
 import sigmascope as ss
-from sigmascope import _core
 
 Array = NDArray[np.float64]
-
-
-def rule(A: Array, block: int, steps: int, seed: int = 0) -> dict[str, Any]:
-    return _core.density(
-        ss.matrix(A)._native,
-        block=block,
-        steps=steps,
-        seed=seed,
-        f64=True,
-        threads=2,
-        panel_rows=0,
-        load_bytes=0,
-        progress=None,
-        fingerprint=0,
-    )
-
-
-def probes(n: int, block: int, seed: int) -> Array:
-    """The start of a run with the fingerprint 0."""
-    return _core.gaussian(n, block, _core.start_of(0, seed), 0, 1)
 
 
 def probe_moments(A: Array, block: int, degree: int, seed: int = 0) -> Array:
@@ -48,7 +26,7 @@ def probe_moments(A: Array, block: int, degree: int, seed: int = 0) -> Array:
     return np.array(moments)
 
 
-@pytest.mark.parametrize("shape", [(120, 80), (80, 120), (100, 100)])
+@pytest.mark.parametrize("shape", [(120, 80), (80, 120), (100, 100)], ids=str)
 @pytest.mark.parametrize(("block", "steps"), [(1, 6), (4, 4), (8, 3), (16, 2)])
 def test_gauss_and_radau_rules_are_exact_to_their_degree(
     shape: tuple[int, int], block: int, steps: int

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.analysis_steps import norm_without_rounding
 
 import sigmascope as ss
-from sigmascope.analysis.low_rank import error_free
-from sigmascope.analysis.low_rank.error_free import fro_norm
 
 Array = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def test_a_norm_is_exact_for_every_range_of_exponents(seed: int) -> None:
         B[:, h : 2 * h], A[h : 2 * h] = -B[:, :h], A[:h]
         A[h : 2 * h] *= rng.choice((1.0, 1 + 2.0**-40))
     scale = float(rng.uniform(-3, 3))
-    square, found = exact(B, A, scale), fro_norm(B, A, scale)
+    square, found = exact(B, A, scale), norm_without_rounding(B, A, scale)
     if square == 0:
         assert found == 0.0
         return
@@ -77,24 +77,38 @@ def test_what_is_left_when_large_entries_cancel_is_measured() -> None:
     assert found["concentration_1"].error <= 1.0
 
 
-@pytest.mark.parametrize("shape", [(60, 200, 20), (200, 20, 60)])
+@pytest.mark.parametrize("shape", [(60, 200, 20), (200, 20, 60)], ids=str)
 def test_small_entries_cost_nothing_where_large_ones_decide(
     shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Entries down to 2^-1000 have four parts, of which one is enough."""
+    """Entries down to 2^-1000 have four parts, of which one is enough.
+
+    The entries of both factors are rounded to slices: of one part for 2^-250, too.
+    """
     m, r, n = shape
     rng = np.random.default_rng(0)
     B, A = rng.standard_normal((m, r)), rng.standard_normal((r, n))
-    wanted = fro_norm(B, A, 1.5)
-    B[0, 0] = A[0, 0] = 2.0**-1000
-    taken: list[tuple[int, int]] = []
-    of_parts = error_free._sum_of_squares
+    wanted = norm_without_rounding(B, A, 1.5)
+    rounded, rint = [0], np.rint
 
-    def counted(B: Array, A: Array, p: int, q: int) -> int:
-        taken.append((p, q))
-        return of_parts(B, A, p, q)
+    def counted(*arguments: Any, **options: Any) -> Any:
+        rounded[0] += 1
+        return rint(*arguments, **options)
 
-    monkeypatch.setattr(error_free, "_sum_of_squares", counted)
-    assert fro_norm(B, A, 1.5) == pytest.approx(wanted, rel=0.01)
-    assert error_free._parts(B) == 4
-    assert taken == [(1, 1)]
+    monkeypatch.setattr(np, "rint", counted)
+    counts = []
+    for small in (2.0**-250, 2.0**-1000):
+        B[0, 0] = A[0, 0] = small
+        rounded[0] = 0
+        assert norm_without_rounding(B, A, 1.5) == pytest.approx(wanted, rel=0.01)
+        counts.append(rounded[0])
+    assert 0 < counts[1] <= 1.2 * counts[0]
+
+    B, A = B[:, :3], A[:3]
+    B[:, 2] *= 2.0**-900
+    for sign in (1.0, -1.0):  # where the large entries cancel, the small ones decide
+        B[:, 1], A[1] = B[:, 0], sign * A[0]
+        rounded[0] = 0
+        norm_without_rounding(B, A, 1.5)
+        counts.append(rounded[0])
+    assert counts[3] > 2 * counts[2]

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support import known_spectra as ks
+from tests.support.analysis_steps import in_random_order
 from tests.support.checkpoints import of_array, write_file
 from tests.support.command_line import invoke
 from tests.support.measure_names import REQUESTED
 from tests.support.peak_memory import peak, written
-from tests.support.permuted import in_random_order
 from tests.support.scans import bits
 
 import sigmascope as ss
@@ -218,9 +218,10 @@ def test_single_large_entries_are_traps_and_structure_is_none() -> None:
 
 
 def test_same_seed_same_bits_whatever_the_threads() -> None:
-    A = ks.llm(640, 600, seed=4)[0].astype(np.float32)
+    A = ks.llm(420, 400, seed=4)[0].astype(np.float32)
+    options: dict[str, Any] = {"effort": "density", "k": 4, "tol": 0.1, "measures": REQUESTED}
     runs = [
-        ss.spectrum(A, k=4, tol=0.1, measures=REQUESTED, num_threads=n, seed=s).measures
+        ss.spectrum(A, num_threads=n, seed=s, **options).measures
         for n, s in ((1, 0), (3, 0), (1, 1))
     ]
     assert runs[0] == runs[1]
@@ -229,14 +230,13 @@ def test_same_seed_same_bits_whatever_the_threads() -> None:
 
 def test_with_an_executor_the_parts_are_computed_here(tmp_path: Path) -> None:
     """Workers multiply with the matrix; what is cut out or permuted is in no file of theirs."""
-    A = ks.llm(700, 640, seed=4)[0].astype(np.float32)
+    A = ks.llm(440, 400, seed=4)[0].astype(np.float32)
     path = write_file(tmp_path / "x.safetensors", of_array("w", "F32", A))
     a = ss.open_checkpoint(path)["w"]
-    options: dict[str, Any] = {"k": 4, "tol": 0.1, "measures": REQUESTED}
+    options: dict[str, Any] = {"effort": "density", "k": 4, "tol": 0.1, "measures": REQUESTED}
     with ThreadPoolExecutor(2) as pool:
         spread = ss.spectrum(a, executor=pool, **options)
     alone = ss.spectrum(a, **options)
-    assert spread.effort == alone.effort == "density"
     assert spread[FARMS] == alone[FARMS]
     for name in (RANDOM, "effective_rank", "shoulder_200"):
         one, other = spread[name], alone[name]

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
 
 import sigmascope as ss
 from sigmascope._execution.memory import MINIMUM
@@ -46,13 +47,12 @@ def routes(shape: tuple[int, int]) -> list[Route]:
     return found
 
 
-@pytest.mark.parametrize("m", SIDES)
-def test_of_a_small_matrix_every_effort_takes_less_than_the_minimum(m):
+@grid(m=SIDES, n=SIDES)
+def test_of_a_small_matrix_every_effort_takes_less_than_the_minimum(m, n):
     """By the formulas that a small matrix spares, with bases of all columns as well."""
-    for n in SIDES:
-        for layout, route, grown in product(layouts((m, n)), routes((m, n)), (False, True)):
-            peak = route.need(layout, grown=grown).peak + MOST_BYTES  # with the matrix, if read
-            assert peak < MINIMUM, (layout, route, grown)
+    for layout, route, grown in product(layouts((m, n)), routes((m, n)), (False, True)):
+        peak = route.need(layout, grown=grown).peak + MOST_BYTES  # with the matrix, if read
+        assert peak < MINIMUM, (layout, route, grown)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (40, 30), (SMALL, SMALL), (SMALL + 1, 20)])

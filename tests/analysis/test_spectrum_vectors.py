@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
 from tests.support.measure_names import EDGE_MEASURES
 
 import sigmascope as ss
@@ -15,8 +16,7 @@ import sigmascope as ss
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 
 
-@pytest.mark.parametrize("effort", ["top", "density", "exact"])
-@pytest.mark.parametrize("shape", [(700, 600), (600, 1500)])
+@grid(effort=["top", "density", "exact"], shape=[(700, 600), (600, 1500)])
 def test_vectors_come_with_the_values(effort: str, shape: tuple[int, int]) -> None:
     A = ks.llm(*shape)[0].astype(np.float32)
     options: dict[str, Any] = {"effort": effort, "k": 16, "precision": "float32"}

@@ -9,6 +9,7 @@ from inspect import unwrap
 import numpy as np
 import pytest
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
 
 import sigmascope as ss
 from sigmascope.spectra import Difference
@@ -27,8 +28,7 @@ def exact(A: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> dict[str, flo
     }
 
 
-@pytest.mark.parametrize("size", [0.003, 0.03, 0.3])
-@pytest.mark.parametrize("case", ["square", "tall", "decaying"])
+@grid(case=["square", "tall", "decaying"], size=[0.003, 0.03, 0.3])
 def test_a_difference_covers_the_truth_and_gains(case: str, size: float) -> None:
     """Two errors in 90 % of seeds, four in all; far below the sum where the change is small."""
     A, _ = {
@@ -98,9 +98,12 @@ def test_a_difference_is_scaled_with_its_matrices(exponent: int) -> None:
     np.testing.assert_allclose(ends[1], ends[0], rtol=1e-12)
 
 
-@pytest.mark.parametrize("size", [1e-4, 1e-3])
-@pytest.mark.parametrize("same_way", [True, False])
-@pytest.mark.parametrize("case", ["square", "tall", "decaying"])
+@grid(
+    2,
+    case=["square", "tall", "decaying"],
+    same_way={"one way": True, "any way": False},
+    size=[1e-4, 1e-3],
+)
 def test_a_density_tells_of_a_near_matrix(case: str, same_way: bool, size: float) -> None:
     """Also of one all of whose values are moved one way, as far as norms allow."""
     A, s = {

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
 from tests.support.reference import block_krylov
 
 from sigmascope.spectra import Density, Known, Measure
@@ -176,9 +177,9 @@ MATRICES = {
 }
 
 
-@pytest.mark.parametrize("name", MATRICES)
-@pytest.mark.parametrize(("block", "steps"), [(8, 8), (16, 5), (32, 4)])
-def test_quantiles_of_a_density_cover_the_truth(name, block, steps):
+@grid(name=list(MATRICES), setting=[(8, 8), (16, 5), (32, 4)])
+def test_quantiles_of_a_density_cover_the_truth(name, setting):
+    block, steps = setting
     A, sigma = MATRICES[name]()
     fractions = np.linspace(0, 1, 33)
     truth = np.quantile(sigma, fractions)
@@ -207,8 +208,7 @@ def test_effective_rank_above_covers_the_truth(name):
             assert found.error <= 0.5 * truth + 2
 
 
-@pytest.mark.parametrize("strength", [2.0, 5.0, 30.0])
-@pytest.mark.parametrize("shape", [(320, 320), (300, 500)])
+@grid(shape=[(320, 320), (300, 500)], strength=[2.0, 5.0, 30.0])
 def test_a_density_counts_what_stands_far_above_the_bulk(shape, strength):
     """The edge lies at one side of a gap: a window as wide as the gap would reach into the bulk."""
     A, sigma = ks.planted(*shape, seed=6, rank=16, strength=strength)

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+from tests.support.coverings import grid
 from tests.support.noises import NOISES, planted
 
 import sigmascope as ss
@@ -26,16 +27,19 @@ def most_of(trials: int, share: float = 0.01, chance: float = 1e-3) -> int:
 
 def significant(A, **options):
     """The number of values above noise at 1 %, 0 where the spectrum has no edge, with its note."""
-    found = ss.spectrum(A, effort="exact", **options)
-    if "mp_outliers" in found:
-        return max(int(found["mp_outliers"].value - found["mp_outliers"].error), 0)
-    assert not {"mp_edge", "mp_softrank", "effective_rank_above_edge"} & set(found)
-    assert any("noise edge" in note for note in found.notes) or "shoulder_200" not in found
+    return significant_of(ss.spectrum(A, effort="exact", **options))
+
+
+def significant_of(spectrum):
+    """The same of a spectrum that is known."""
+    if "mp_outliers" in spectrum:
+        return max(int(spectrum["mp_outliers"].value - spectrum["mp_outliers"].error), 0)
+    assert not {"mp_edge", "mp_softrank", "effective_rank_above_edge"} & set(spectrum)
+    assert any("noise edge" in note for note in spectrum.notes) or "shoulder_200" not in spectrum
     return 0
 
 
-@pytest.mark.parametrize("shape", [(24, 32), (128, 96), (64, 320)])
-@pytest.mark.parametrize("name", NOISES)
+@grid(name=list(NOISES), shape=[(24, 32), (128, 96), (64, 320)])
 def test_noise_has_no_significant_value(name, shape):
     seeds = 60 if min(shape) < 64 else 25
     count = 0
@@ -45,15 +49,24 @@ def test_noise_has_no_significant_value(name, shape):
     assert count <= most_of(seeds)
 
 
-@pytest.mark.parametrize("shape", [(12, 12), (24, 24), (32, 32), (12, 200), (60, 50)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (24, 24),
+        (12, 200),
+        *(pytest.param(shape, marks=pytest.mark.slow) for shape in ((12, 12), (32, 32), (60, 50))),
+    ],
+    ids=str,
+)
 def test_even_noise_is_significant_in_one_matrix_of_a_hundred_at_most(shape):
     """Nearly square shapes too, and where norms of rows and entries are not known."""
     seeds, counts, undefined = 600, [0, 0], 0
     for seed in range(seeds):
         A = np.random.default_rng([seed, 42]).standard_normal(shape)
         for i, elements in enumerate((True, False)):
-            counts[i] += significant(A, elements=elements) > 0
-        undefined += "mp_outliers" not in ss.spectrum(A, effort="exact")
+            spectrum = ss.spectrum(A, effort="exact", elements=elements)
+            counts[i] += significant_of(spectrum) > 0
+            undefined += elements and "mp_outliers" not in spectrum
     assert max(counts) <= most_of(seeds)
     assert undefined <= most_of(seeds, 1e-3)
 
@@ -79,9 +92,9 @@ EVEN = [
 """Noises in which directions of three times the edge have to be counted."""
 
 
-@pytest.mark.parametrize("name", NOISES)
-@pytest.mark.parametrize(("rank", "strength"), [(4, 3.0), (16, 5.0)])
-def test_strong_directions_in_noise_are_counted_or_the_edge_is_absent(name, rank, strength):
+@grid(name=list(NOISES), directions={"four": (4, 3.0), "sixteen": (16, 5.0)})
+def test_strong_directions_in_noise_are_counted_or_the_edge_is_absent(name, directions):
+    rank, strength = directions
     for seed in range(5):
         rng = np.random.default_rng([seed, 43])
         A = planted(NOISES[name](rng, 120, 160), rank, strength, rng)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from numpy.testing import assert_allclose
 
 from sigmascope.spectra import statistics as sst
 from sigmascope.spectra.statistics import measures_from_values
-from sigmascope.spectra.tails import least_distances
 
 
 def exact(sigma, shape=None, **options):
@@ -47,36 +47,71 @@ def test_alpha_finds_where_the_tail_begins():
     assert 150 < fit.tail < 600
 
 
-@given(
-    st.lists(st.floats(1e-3, 1.0), min_size=3, max_size=120),
-    st.floats(1.0, 2.0),
-    st.booleans(),
-)
+def every_tail(sigma: Any) -> tuple[Any, Any, Any]:
+    """The lengths of all tails of lambda, the exponent of each, and its distance from its law."""
+    x = np.sort(np.asarray(sigma) ** 2)[::-1]
+    counts, alphas, distances = [], [], []
+    for n in range(10, len(x) + 1):
+        tail = x[:n]
+        total = np.sum(np.log(tail / tail[-1]))
+        if total <= 1e-9 * n or (n < len(x) and x[n] >= tail[-1]):
+            continue
+        alpha = 1 + n / total
+        law = (tail / tail[-1]) ** (1 - alpha)
+        steps = np.arange(n + 1) / n
+        counts.append(n)
+        alphas.append(alpha)
+        distances.append(max(np.abs(law - steps[1:]).max(), np.abs(law - steps[:-1]).max()))
+    return np.array(counts), np.array(alphas), np.array(distances)
+
+
+def assert_best_of_all_tails(sigma: Any) -> None:
+    """Check a fit against the distance of every tail, as the definition has it."""
+    counts, alphas, distances = every_tail(sigma)
+    fit = sst.fit_power_law(sigma)
+    assert_allclose(fit.D, distances.min(), rtol=1e-9)
+    best = np.isclose(distances, distances.min(), rtol=1e-9)
+    assert fit.tail in counts[best]
+    (place,) = np.flatnonzero(counts == fit.tail)
+    assert_allclose(fit.alpha, alphas[place], rtol=1e-9)
+    near, nearer = (alphas[distances <= (1.05 + x) * distances.min()] for x in (1e-9, -1e-9))
+    assert near.min() * (1 - 1e-9) <= fit.low <= nearer.min() * (1 + 1e-9)
+    assert nearer.max() * (1 - 1e-9) <= fit.high <= near.max() * (1 + 1e-9)
+
+
+@given(st.lists(st.floats(1e-3, 1.0), min_size=12, max_size=130))
 @settings(deadline=None)
-def test_tails_that_are_left_out_are_farther_than_wanted(values, slack, both):
-    """Against the distance of every tail, as the definition has it."""
-    log = np.sort(np.log(values))[::-1]
-    counts = np.arange(2, len(log) + 1)
-    alphas = 1.1 + np.random.default_rng(0).random(len(counts))
-    distances = []
-    for n, alpha in zip(counts, alphas, strict=True):
-        law = np.exp((1 - alpha) * (log[:n] - log[n - 1]))
-        sides = [np.abs(law - np.arange(1, n + 1) / n), np.abs(law - np.arange(n) / n)]
-        distances.append(np.max(sides[: 1 + both]))
-    found = least_distances(log, counts, alphas, slack, both=both)
-    near = np.array(distances) <= slack * min(distances)
-    assert_allclose(found[near], np.array(distances)[near], rtol=1e-12)
-    assert np.all((found == np.inf) | (np.abs(found - distances) <= 1e-12))
-    assert np.argmin(found) == np.argmin(distances)
+def test_a_fit_of_few_values_is_the_best_of_all_tails(values):
+    sigma = np.sort(values)[::-1]
+    if len(every_tail(sigma)[0]):
+        assert_best_of_all_tails(sigma)
 
 
-def test_few_tails_are_looked_at_closely():
-    sigma = np.sqrt(np.random.default_rng(0).pareto(2.0, 3000) + 1)
-    log = np.sort(2 * np.log(sigma))[::-1]
-    counts = np.arange(10, 3001)
-    excess = np.cumsum(log)[9:] - counts * log[9:]
-    found = least_distances(log, counts, 1 + counts / excess, 1.05, both=True)
-    assert 0 < np.sum(np.isfinite(found)) < len(counts) / 4  # the hardest case: one law throughout
+@pytest.mark.parametrize("kind", ["one law", "two laws", "normal", "steps"])
+def test_a_fit_of_many_values_is_the_best_of_all_tails(kind):
+    """Most tails are left out by some of their values; none of them may have been the best."""
+    rng = np.random.default_rng(1)
+    sigma = {
+        "one law": lambda: np.sqrt(rng.pareto(2.0, 600) + 1),
+        "two laws": lambda: np.r_[np.sqrt(rng.pareto(1.5, 200) + 3), rng.uniform(0.1, 1.7, 500)],
+        "normal": lambda: np.abs(rng.standard_normal(500)),
+        "steps": lambda: np.round(np.exp(rng.standard_normal(500)), 1) + 0.1,
+    }[kind]()
+    assert_best_of_all_tails(np.sort(sigma)[::-1])
+
+
+def test_few_tails_are_looked_at_closely(monkeypatch):
+    """The law is evaluated for a quarter of all entries of tails: fewer where laws change."""
+    sigma = np.sort(np.sqrt(np.random.default_rng(0).pareto(2.0, 3000) + 1))[::-1]
+    evaluated, exp = [], np.exp
+
+    def counted(x, *arguments, **options):
+        evaluated.append(np.size(x))
+        return exp(x, *arguments, **options)
+
+    monkeypatch.setattr(np, "exp", counted)
+    sst.fit_power_law(sigma)
+    assert 48 * 2991 <= sum(evaluated) < 3000 * 2991 / 4  # the hardest case: one law throughout
 
 
 def test_alpha_norms_and_hill():
