@@ -80,7 +80,7 @@ MATRICES = {
     "llm": lambda: known_spectra.llm(180, 160, seed=17),
 }
 SETTINGS = [(32, 4), (16, 5), (8, 8)]
-SEEDS = 30
+SEEDS = 20
 
 
 @functools.cache

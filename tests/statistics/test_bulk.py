@@ -208,10 +208,10 @@ def test_effective_rank_above_covers_the_truth(name):
             assert found.error <= 0.5 * truth + 2
 
 
-@grid(shape=[(320, 320), (300, 500)], strength=[2.0, 5.0, 30.0])
-def test_a_density_counts_what_stands_far_above_the_bulk(shape, strength):
+@grid(shape=[(320, 320), (300, 500)], edges=[2.0, 5.0, 30.0])
+def test_a_density_counts_what_stands_far_above_the_bulk(shape, edges):
     """The edge lies at one side of a gap: a window as wide as the gap would reach into the bulk."""
-    A, sigma = ks.planted(*shape, seed=6, rank=16, strength=strength)
+    A, sigma = ks.planted(*shape, seed=6, rank=16, strength=edges)
     for seed in range(6):
         density = density_of(A, 32, 5, seed)
         for k in (4, 24):

@@ -16,17 +16,19 @@ Array = NDArray[np.float64]
 
 def rule(A: Array, block: int, steps: int, seed: int = 0) -> dict[str, Any]:
     """Return nodes and weights of the Gauss and Gauss-Radau rules, and residuals."""
-    return _core.density(
-        ss.matrix(A)._native,
-        block=block,
-        steps=steps,
-        seed=seed,
-        f64=True,
-        threads=2,
-        panel_rows=0,
-        load_bytes=0,
-        progress=None,
-        fingerprint=0,
+    return dict(
+        _core.density(
+            ss.matrix(A)._native,
+            block=block,
+            steps=steps,
+            seed=seed,
+            f64=True,
+            threads=2,
+            panel_rows=0,
+            load_bytes=0,
+            progress=None,
+            fingerprint=0,
+        )
     )
 
 
