@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from tests.support import known_spectra as ks
 from tests.support.coverings import grid
+from tests.support.noise_counts import clearly_above_noise
 from tests.support.reference import block_krylov
 
 from sigmascope.spectra import Density, Known, Measure
 from sigmascope.spectra import statistics as sst
-from sigmascope.spectra.statistics import bulk, measures_from_values
+from sigmascope.spectra.statistics import measures_from_values
 
 
 def exact(sigma, shape=None, errors=None, **options):
@@ -287,8 +288,7 @@ def test_noise_is_clearly_above_its_edge_in_one_matrix_of_a_hundred_at_most(shap
         sigma = np.linalg.svd(np.random.default_rng(seed).standard_normal(shape), compute_uv=False)
         edge = Measure(sum(math.sqrt(extent) for extent in shape), 0.0, "spectrum")
         above += sigma[0] > edge.value
-        clear = bulk.count_above_noise(everything(sigma), edge, shape, sst.fro_norm(sigma))
-        clearly += clear.value > 0
+        clearly += clearly_above_noise(sigma, edge, shape) > 0
     assert above > 20
     assert clearly <= 8
 
@@ -299,8 +299,7 @@ def test_an_uncertain_edge_is_exceeded_by_twice_its_error():
     sigma = np.sort(np.r_[10.0, 3.2, 2.6, noise[3:]])[::-1]
     for error, count in ((0.0, 3), (0.35, 2), (0.6, 1)):
         edge = Measure(2.0, error, "density")
-        clear = bulk.count_above_noise(everything(sigma), edge, shape, sst.fro_norm(sigma))
-        assert clear.value == count
+        assert clearly_above_noise(sigma, edge, shape) == count
 
 
 def test_errors_of_the_values_raise_the_threshold_of_noise() -> None:
@@ -310,9 +309,7 @@ def test_errors_of_the_values_raise_the_threshold_of_noise() -> None:
     edge = Measure(2.0, 0.0, "spectrum")
     sigma = np.r_[2.3, noise[1:]]
     for error, count in ((0.0, 1), (0.1 * float(np.median(noise)), 0)):
-        known = everything(sigma, error)
-        clear = bulk.count_above_noise(known, edge, shape, sst.fro_norm(sigma))
-        assert clear.value == count
+        assert clearly_above_noise(sigma, edge, shape, error) == count
 
 
 # ------------------------------------------------------------------------------- distances
