@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.coverings import grid
 
 import sigmascope as ss
 from sigmascope import LowRank
@@ -249,8 +250,10 @@ def test_factors_that_share_no_direction_have_a_product_of_zero(
 
 
 @pytest.mark.unsanitized
-@pytest.mark.parametrize("shape", [(40, 1, 30), (30, 16, 50), (3000, 16, 500), (90, 90, 90)])
-@pytest.mark.parametrize("vectors", [False, True])
+@grid(
+    shape=[(40, 1, 30), (30, 16, 50), (3000, 16, 500), (90, 90, 90)],
+    vectors={"values": False, "vectors": True},
+)
 def test_memory_is_as_it_says(shape: tuple[int, int, int], vectors: bool) -> None:
     """Factors whose entries span 200 bits, and whose terms cancel, need all slices."""
     m, r, n = shape

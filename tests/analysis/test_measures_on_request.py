@@ -28,7 +28,7 @@ FARMS, RANDOM, TRAPS = REQUESTED
 MIB = 1 << 20
 
 
-def asked(A: Any, name: str, **options: Any) -> Any:
+def measure_of(A: Any, name: str, **options: Any) -> Any:
     return ss.spectrum(A, measures=name, **{"effort": "exact"} | options)[name]
 
 
@@ -111,7 +111,7 @@ def test_farms_is_the_same_at_every_effort(
     ]
     value = statistics.alpha_farms(parts).value
     for effort in ("top", "density", "exact"):
-        farms = asked(A, FARMS, effort=effort, k=2, tol=0.5)
+        farms = measure_of(A, FARMS, effort=effort, k=2, tol=0.5)
         assert farms.value == pytest.approx(value, rel=1e-9), effort
 
 
@@ -121,7 +121,7 @@ def test_farms_is_the_same_at_every_effort(
 )
 def test_farms_of_the_transpose_is_the_same(shape: tuple[int, int]) -> None:
     A, _ = ks.llm(*shape, seed=5)
-    a, b = asked(A, FARMS), asked(A.T, FARMS)
+    a, b = measure_of(A, FARMS), measure_of(A.T, FARMS)
     assert a.value == pytest.approx(b.value, rel=1e-9)
 
 
@@ -162,7 +162,7 @@ def test_every_entry_goes_everywhere() -> None:
 def test_independent_entries_are_at_no_distance_whatever_their_tail() -> None:
     rng = np.random.default_rng(2)
     for A in (rng.standard_normal((300, 200)), rng.standard_t(3, (300, 200))):
-        found = asked(A, RANDOM)
+        found = measure_of(A, RANDOM)
         rms = np.linalg.norm(A) / np.sqrt(200)
         assert found.value <= 2 * found.error + 0.01 * rms
         assert found.error < 0.02 * rms
@@ -170,7 +170,7 @@ def test_independent_entries_are_at_no_distance_whatever_their_tail() -> None:
 
 def test_the_distance_is_that_of_the_permuted_matrix() -> None:
     A, sigma = ks.llm(300, 200, seed=3)
-    found = asked(A, RANDOM)
+    found = measure_of(A, RANDOM)
     rng = np.random.default_rng(0)
     others = [
         np.linalg.svd(rng.permutation(A.ravel()).reshape(A.shape), compute_uv=False)
@@ -180,7 +180,7 @@ def test_the_distance_is_that_of_the_permuted_matrix() -> None:
     assert abs(found.value - np.mean(truth)) <= 2 * found.error
     assert abs(found.value - np.mean(truth)) <= 10 * np.std(truth)
     assert found.error < 0.1 * found.value
-    assert asked(A.T, RANDOM).value == pytest.approx(found.value, rel=1e-9)
+    assert measure_of(A.T, RANDOM).value == pytest.approx(found.value, rel=1e-9)
 
 
 def test_a_density_gives_the_distance_within_its_error() -> None:
@@ -188,7 +188,7 @@ def test_a_density_gives_the_distance_within_its_error() -> None:
     found = ss.spectrum(A, k=8, tol=0.1, measures=RANDOM)
     assert found.effort == "density"
     assert found[RANDOM].basis == "density"
-    exact = asked(A, RANDOM)
+    exact = measure_of(A, RANDOM)
     assert abs(found[RANDOM].value - exact.value) <= 2 * found[RANDOM].error + exact.error
     assert found[RANDOM].error < 0.3 * found[RANDOM].value
     assert found.passes == ss.spectrum(A, k=8, tol=0.1).passes + 1
@@ -206,15 +206,15 @@ def test_single_large_entries_are_traps_and_structure_is_none() -> None:
     """A few entries far above the rest stay above it wherever they are; a spike does not."""
     rng = np.random.default_rng(3)
     noise = rng.standard_normal((300, 200))
-    assert asked(noise, TRAPS).value <= asked(noise, TRAPS).error
+    assert measure_of(noise, TRAPS).value <= measure_of(noise, TRAPS).error
     large = noise.copy()
     large[[3, 70, 150, 220], [5, 60, 120, 190]] = 200.0
-    found = asked(large, TRAPS)
+    found = measure_of(large, TRAPS)
     assert abs(found.value - 4) <= found.error
     assert found.error <= 2
     spike = noise + 40.0 * np.outer(np.ones(300), np.ones(200)) / np.sqrt(300 * 200) * 2
     spike -= spike.mean()
-    assert asked(spike, TRAPS).value <= 1 + asked(spike, TRAPS).error
+    assert measure_of(spike, TRAPS).value <= 1 + measure_of(spike, TRAPS).error
 
 
 def test_same_seed_same_bits_whatever_the_threads() -> None:

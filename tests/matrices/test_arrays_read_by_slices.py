@@ -24,10 +24,10 @@ class Sliced:
         self._numbers = np.asarray(numbers)
         self.shape, self.dtype = self._numbers.shape, self._numbers.dtype
         self.ndim, self.chunks = len(self.shape), chunks
-        self.asked: list[tuple[int, int]] = []
+        self.slices: list[tuple[int, int]] = []
 
     def __getitem__(self, rows: slice) -> Any:
-        self.asked.append((rows.start, rows.stop))
+        self.slices.append((rows.start, rows.stop))
         return self._numbers[rows]
 
 
@@ -119,7 +119,7 @@ class Tall(Sliced):
     """Zeros of 17 MB, and in other respects an array of a library, such as in its chunks."""
 
     def __init__(self, like: Any) -> None:
-        self._like, self.asked = like, []
+        self._like, self.slices = like, []
         self.shape, self.ndim, self.dtype = (1400, 3000), 2, np.dtype(np.float32)
         self._numbers = np.broadcast_to(np.float32(0), self.shape)
 
@@ -137,7 +137,7 @@ def test_rows_are_read_by_whole_chunks_of_up_to_8_mib(make: Any, rows: int, tmp_
     """699 rows of 12 000 bytes are no more than 8 MiB; chunks have 64 rows, 100, or one."""
     array = Tall(make(tmp_path, NUMBERS))
     ss.matrix(array).load()
-    assert array.asked == [(0, rows), (rows, 2 * rows), (2 * rows, 1400)][: -(-1400 // rows)]
+    assert array.slices == [(0, rows), (rows, 2 * rows), (2 * rows, 1400)][: -(-1400 // rows)]
 
 
 class OneAtATime(Sliced):
@@ -159,7 +159,7 @@ def test_one_thread_at_a_time_calls_the_library_of_an_array() -> None:
     with ThreadPoolExecutor(3) as pool:
         for found in pool.map(np.asarray, [a, a[:300], a.T]):
             assert found.size in (NUMBERS.size, 300 * 90)
-    assert (len(array.asked), array.most) == (3, 1)
+    assert (len(array.slices), array.most) == (3, 1)
 
 
 def test_codes_and_bfloat16() -> None:
