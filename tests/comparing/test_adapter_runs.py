@@ -15,11 +15,10 @@ from tests.support.adapted_model import OPTIONS, Q, adapter, llama
 from tests.support.adapters import factors, lora, write_adapter
 from tests.support.changed import stored, weights, written
 from tests.support.checkpoints import of_array, write_file, write_sharded
+from tests.support.command_line import invoke
 from tests.support.scans import bits
-from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope.cli.app import app
 from sigmascope.comparing import Comparison
 
 # ------------------------------------------------------------------------------ invariances
@@ -115,27 +114,22 @@ def test_reports_tables_and_pages_take_it(tmp_path: Path) -> None:
     assert math.isfinite(found.analysed[0]["relative_change"])
 
 
-def invoke(*arguments: object) -> tuple[int, str, str]:
-    found = CliRunner().invoke(app, ["compare", *map(str, arguments)])
-    return found.exit_code, found.stdout, found.stderr
-
-
 def test_the_command_line(tmp_path: Path) -> None:
     base, folder = written(tmp_path / "base", llama()), adapter(tmp_path / "a")
-    status, out, err = invoke(base, folder, "-k", 8, "--out", tmp_path / "pair.csv")
+    status, out, err = invoke("compare", base, folder, "-k", 8, "--out", tmp_path / "pair.csv")
     assert status == 0, err
     assert "8 pairs analysed" in out
     assert "Without a partner" not in out
     assert len(Comparison.load(tmp_path / "pair.csv").analysed) == 8
-    status, out, _ = invoke(base, folder, "-k", 8, "--json", "--quiet")
+    status, out, _ = invoke("compare", base, folder, "-k", 8, "--json", "--quiet")
     assert status == 0
     assert [json.loads(line)["name"] for line in out.splitlines()] == list(llama())
-    status, _, err = invoke(folder, base)
+    status, _, err = invoke("compare", folder, base)
     assert status == 2
     assert "the base comes first" in " ".join(err.split())
     alone = adapter(tmp_path / "other", Q)
     write_file(tmp_path / "less.safetensors", of_array("w", "F32", np.ones((3, 4), np.float32)))
-    status, out, _ = invoke(tmp_path / "less.safetensors", alone)
+    status, out, _ = invoke("compare", tmp_path / "less.safetensors", alone)
     assert status == 1
     assert "Without a partner" in out
 

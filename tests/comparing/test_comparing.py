@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.analyses import after_each_krylov_search, before_each_spectrum_of_a_pair
 from tests.support.changed import low_rank, numbers, stored, update, weights, written
 from tests.support.checkpoints import write_sharded
 from tests.support.comparisons import OPTIONS, both, model, tuned
 from tests.support.scans import bits
 
 import sigmascope as ss
-from sigmascope import _core
-from sigmascope.comparing import pair_spectra
-from sigmascope.comparing.rows import GROUPS
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
+
+GROUPS = ("before", "after", "delta", "projected")
 
 # ------------------------------------------------------------------------------ what it tells
 
@@ -319,45 +319,39 @@ def test_every_spectrum_is_computed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     """Side by side in the memory that was planned for that, not refused and begun again."""
-    seen: list[tuple[tuple[int, int], int]] = []
-    real = pair_spectra.analysed
-
-    def counted(a: Any, asked: Any, **how: Any) -> Any:
-        seen.append((a.shape, asked.options["num_threads"]))
-        return real(a, asked, **how)
-
-    monkeypatch.setattr(pair_spectra, "analysed", counted)
+    begun: list[tuple[tuple[int, int], int]] = []
+    before_each_spectrum_of_a_pair(
+        monkeypatch, lambda a, num_threads: begun.append((a.shape, num_threads))
+    )
     rng = np.random.default_rng(1)
     w = {"v": weights(700, 640, rng), "w": weights(40, 30, rng, 3)}
     both(tmp_path, w, {name: 0.5 * x + update(x, 0.1, rng) for name, x in w.items()})
     each = threads // {1: 1, 2: 2, 5: 4}[threads]
-    seen.clear()
+    begun.clear()
     ss.compare(tmp_path / "before", tmp_path / "after", **OPTIONS | {"num_threads": threads})
-    assert sorted(seen) == [((40, 30), each)] * 4 + [((700, 640), each)] * 4
+    assert sorted(begun) == [((40, 30), each)] * 4 + [((700, 640), each)] * 4
 
 
 def test_no_spectrum_looks_for_a_norm_that_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """W, W' and dW have known norms; dW - c W may be nearly zero, so that its norm is computed."""
-    seen: dict[int, tuple[float | None, int]] = {}
-    real = _core.krylov
+    searches: dict[int, tuple[float | None, int]] = {}
 
-    def listening(a: Any, **options: Any) -> Any:
-        found = real(a, **options)
-        seen[round(1e6 * found["fro2"])] = options["fro2"], found["reads"] - found["steps"]
-        return found
+    def listener(options: dict[str, Any], outcome: Any) -> None:
+        reads = outcome["reads"] - outcome["steps"]
+        searches[round(1e6 * outcome["fro2"])] = options["fro2"], reads
 
-    monkeypatch.setattr(_core, "krylov", listening)
+    after_each_krylov_search(monkeypatch, listener)
     rng = np.random.default_rng(1)
     w = weights(700, 640, rng)
     v = 0.5 * w + update(w, 0.1, rng)
     row = row_of(tmp_path, w, v, effort="density", num_threads=1)
     d = v - w
     projected = d - row["decay_coefficient"] * w
-    assert len(seen) == 4
+    assert len(searches) == 4
     for a in (w, v, d):
-        fro2, others = seen[round(1e6 * np.sum(a**2))]
+        fro2, others = searches[round(1e6 * np.sum(a**2))]
         assert fro2 == pytest.approx(np.sum(a**2), rel=1e-12)
         assert others == 1  # what is read out
-    assert seen[round(1e6 * np.sum(projected**2))] == (None, 2)
+    assert searches[round(1e6 * np.sum(projected**2))] == (None, 2)

@@ -27,8 +27,6 @@ from tests.support.changed import bf16, numbers, weights, written
 from tests.support.families import FAMILIES
 
 import sigmascope as ss
-from sigmascope.comparing.rows import COLUMNS, GROUPS
-from sigmascope.spectra.statistics import pairs
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 
@@ -50,7 +48,7 @@ def test_every_row_is_that_of_the_dense_matrices(tmp_path: Path, dtype: str, eff
     for module in MODULES:
         row, W, D = found[f"{module}.weight"], base[f"{module}.weight"], dense(*change(module))
         assert_row_is_that_of(row, W, D, 4)
-        assert set(row) == set(COLUMNS)
+        assert set(row) == set(ss.Comparison.schema.columns)
         assert row["after"] == row["before"] == f"{module}.weight"
         assert (row["before_dtype"], row["after_dtype"]) == (dtype, "F32")
         assert row["before_shape"] == row["after_shape"] == list(W.shape)
@@ -110,7 +108,7 @@ def test_merged_it_is_the_same_within_rounding(tmp_path: Path, dtype: str) -> No
         saved = other[row["name"]]
         W = base[row["name"]]
         off = 2.0**-24 * np.linalg.norm(np.abs(merged[row["name"]]))  # at most, as a matrix
-        for group in GROUPS:
+        for group in ("before", "after", "delta", "projected"):
             errors = np.array(row[f"{group}_top_errors"]) + saved[f"{group}_top_errors"]
             apart = np.abs(np.array(row[f"{group}_top"]) - saved[f"{group}_top"])
             assert np.all(apart <= errors + off), group
@@ -145,24 +143,33 @@ def test_the_floor_is_that_of_the_factors(tmp_path: Path) -> None:
     np.testing.assert_allclose(floors, moved, rtol=0.05)
 
 
-@pytest.mark.parametrize("dtype", ["bf16", "f16"])
-def test_the_rounding_of_numbers_is_that_of_their_codes(dtype: str) -> None:
-    """The variances of single numbers against those by which whole matrices are judged."""
-    codes = np.arange(1 << 16, dtype=np.uint16)
-    a = ss.matrix(codes[None, :], dtype=dtype)
-    x = np.asarray(a, dtype=np.float64)
-    finite = np.isfinite(x)
-    kept = codes[finite[0]][None, :]
-    number = x[finite][None, :]
-    one = np.ones((1, 1))
-    # of B = 1 the rounding is e, known; of A that of every code at once
-    e = pairs.product_floor(1.0, one, np.zeros((1, 1)), ("f64", "f64"))
-    found = pairs.product_floor(1.0, one, number, ("f64", dtype))
-    assert e is not None
-    assert found is not None
-    expected = pairs.codes_of(dtype).error2[kept[0]].sum()
-    assert found**2 == pytest.approx(expected, rel=1e-9)
-    assert pairs.product_floor(1.0, one, number, ("f32", "f8_e4m3")) is None
+@pytest.mark.parametrize("kind", [ml_dtypes.bfloat16, np.float16], ids=["bf16", "f16"])
+def test_a_number_was_rounded_by_half_the_way_to_its_neighbours(tmp_path: Path, kind: Any) -> None:
+    """Every number of a format at once, beside a factor of 1 that has no error of this size."""
+    every = np.arange(1 << 16, dtype=np.uint16).view(kind)
+    with np.errstate(invalid="ignore"):  # of NaN that signals
+        A = every[np.isfinite(every)][None, :]
+    sizes = np.unique(np.abs(A.astype(np.float64)))
+    gaps = np.diff(sizes)
+    below, above = np.append(gaps[:1], gaps), np.append(gaps, gaps[-1:])
+    error2 = (below**3 + above**3) / (12 * (below + above))  # of numbers that lie evenly
+    row = product_row(tmp_path, np.ones((1, 1)), A)
+    assert row["rounding_floor"] == pytest.approx(np.sqrt(2 * error2.sum()), rel=1e-9)
+
+
+def test_a_factor_of_8_bits_has_no_floor(tmp_path: Path) -> None:
+    A = np.ones((1, 40), ml_dtypes.float8_e4m3fn)
+    row = product_row(tmp_path, np.ones((1, 1), np.float32), A)
+    assert row["rounding_floor"] is row["above_rounding"] is None
+
+
+def product_row(folder: Path, B: Any, A: Any) -> dict[str, Any]:
+    """Return the row of B A beside a matrix of ones."""
+    shape = B.shape[0], A.shape[1]
+    base = written(folder / "base", {f"{Q}.weight": np.ones(shape)}, "F64")
+    change_ = write_adapter(folder / "a", lora(Q, B, A), r=B.shape[1], lora_alpha=B.shape[1])
+    row: dict[str, Any] = ss.compare(base, change_, **OPTIONS)[f"{Q}.weight"]
+    return row
 
 
 def test_a_fresh_adapter_changes_nothing(tmp_path: Path) -> None:

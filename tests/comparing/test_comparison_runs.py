@@ -14,10 +14,7 @@ from tests.support.comparisons import OPTIONS, UP, model, tuned
 from tests.support.scans import bits
 
 import sigmascope as ss
-from sigmascope.comparing import pair_spectra
-from sigmascope.comparing.rows import COLUMNS, COMPARISON, GROUPS
 from sigmascope.scanning import ScanEvent, ScanInterrupted
-from sigmascope.scanning.rows import MEASURES
 
 
 def stop_at(name: str) -> Any:
@@ -74,15 +71,20 @@ def test_tables_keep_every_row(folders: tuple[Path, Path], tmp_path: Path, suffi
         assert loaded.header() == found.header()
         assert (loaded.before, loaded.after) == tuple(map(str, folders))
     frame = found.to_pandas()
-    assert list(frame.columns) == list(COLUMNS)
+    assert list(frame.columns) == list(ss.Comparison.schema.columns)
     assert found.to_arrow().num_rows == len(found)
 
 
 def test_every_measure_of_a_scan_has_its_columns() -> None:
-    for measure in MEASURES:
-        for group in (*GROUPS, "change"):
-            assert COLUMNS[f"{group}_{measure}"] == COLUMNS[f"{group}_{measure}_error"] == "float"
-    assert (COMPARISON.name, COMPARISON.version) == ("sigmascope.comparison", 4)
+    """Those that a scan computes on request only have none."""
+    of_scans, columns = ss.Scan.schema.columns, ss.Comparison.schema.columns
+    requested = {"alpha_farms", "randomized_distance", "correlation_traps"}
+    measures = {name for name in of_scans if f"{name}_error" in of_scans} - requested
+    assert len(measures) == 35
+    for measure in measures:
+        for group in ("before", "after", "delta", "projected", "change"):
+            assert columns[f"{group}_{measure}"] == columns[f"{group}_{measure}_error"] == "float"
+    assert (ss.Comparison.schema.name, ss.Comparison.schema.version) == ("sigmascope.comparison", 4)
 
 
 def test_an_executor_changes_no_bit(folders: tuple[Path, Path]) -> None:
@@ -93,22 +95,24 @@ def test_an_executor_changes_no_bit(folders: tuple[Path, Path]) -> None:
 
 
 def test_a_file_replaced_while_it_is_compared_fails_its_row(
-    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    folders: tuple[Path, Path],
 ) -> None:
-    """Numbers of two states of a file are no result."""
+    """Numbers of two states of a file are not a result."""
     path = folders[1] / "model.safetensors"
     content = path.read_bytes()
-    real = pair_spectra.analysed
+    kinds: list[str] = []
 
-    def replacing(*args: Any, **how: Any) -> Any:
-        other = path.with_suffix(".new")
-        other.write_bytes(content)
-        other.replace(path)
-        return real(*args, **how)
+    def replacing(event: ScanEvent) -> None:
+        kinds.append(event.kind)
+        if event.kind == "reading":
+            other = path.with_suffix(".new")
+            other.write_bytes(content)
+            other.replace(path)
 
-    monkeypatch.setattr(pair_spectra, "analysed", replacing)
     name = f"model.{UP.format(0)}"
-    row = ss.compare(*folders, include=name, **OPTIONS | {"num_threads": 1})[name]
+    options = OPTIONS | {"num_threads": 1, "progress": replacing}
+    row = ss.compare(*folders, include=name, **options)[name]
+    assert "reading" in kinds
     assert row["status"] == "failed"
     assert "the file changed" in row["reason"]
 

@@ -15,15 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.changed import stored, written
 from tests.support.checkpoints import Stored, of_array, write_file
+from tests.support.command_line import invoke
+from tests.support.journal_lines import sealed
 from tests.support.made_changes import FLOATS, WHOLE, Pair, models
 from tests.support.scans import bits
-from typer.testing import CliRunner
 
 import sigmascope as ss
-from sigmascope._display.html.page import page
-from sigmascope._tables.journal import sealed_line
-from sigmascope.cli.app import app
-from sigmascope.spectra.statistics.entries import VectorStatistics
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
 
@@ -102,8 +99,8 @@ def test_norms_and_biases_that_changed_by_half_are_not_called_the_same(tmp_path:
         assert found[name]["relative_change"] == pytest.approx(0.5, abs=0.01)
     found.save(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    shown = CliRunner().invoke(app, ["compare", str(one), str(two), "--quiet", "-k", "4"])
-    for text in (page, shown.stdout):
+    _, shown, _ = invoke("compare", one, two, "--quiet", "-k", 4)
+    for text in (page, shown):
         assert "the two are not distinguishable" not in text
         assert "3 of 6 tensors changed" in text
         assert all(name[-24:] in text for name in vectors)
@@ -140,9 +137,9 @@ def test_a_verdict_says_what_was_not_looked_at(tmp_path: Path, case: str) -> Non
         f"Not compared, so that nothing is said of them: 1 ({said})."
     )
     assert not found.verdict.complete
-    paths = [str(tmp_path / f"{side}.safetensors") for side in ("before", "after")]
+    paths = [tmp_path / f"{side}.safetensors" for side in ("before", "after")]
     flags = [f"--{name}={value}" for name, value in options.items()]
-    status = CliRunner().invoke(app, ["compare", *paths, "--quiet", *flags]).exit_code
+    status, _, _ = invoke("compare", *paths, "--quiet", *flags)
     assert status == (0 if case == "excluded" else 1)
 
 
@@ -179,7 +176,8 @@ def test_one_entry_of_a_matrix_is_a_change_too(tmp_path: Path, turned: bool) -> 
     assert (row["changed_entries"], row["beyond_rounding"]) == (1, 1)
     assert row["above_rounding"] is False
     assert found.verdict.changed == ("w",)
-    shown = page(found.header(), found.rows)
+    found.save(tmp_path / "page.html")
+    shown = (tmp_path / "page.html").read_text()
     assert "1 of 1 tensor changed" in shown
     assert "Yet single entries changed by more than that." in shown
     assert "not distinguishable" not in str(found.verdict)
@@ -207,7 +205,7 @@ def test_an_unfinished_comparison_says_nothing_of_the_whole(tmp_path: Path) -> N
     header, row = (tmp_path / "run.jsonl").read_bytes().splitlines(keepends=True)
     members = {**json.loads(header), "expected": found.expected + 3}
     members.pop("checksum", None)
-    (tmp_path / "run.jsonl").write_bytes(sealed_line(members) + row)
+    (tmp_path / "run.jsonl").write_bytes(sealed(members) + row)
     part = ss.Comparison.load(tmp_path / "run.jsonl")
     assert found.verdict.complete
     assert not part.verdict.complete
@@ -287,13 +285,12 @@ def test_a_scan_tells_norm_and_largest_entry(tmp_path: Path) -> None:
 def test_exit_statuses_count_every_tensor(tmp_path: Path) -> None:
     good = write_file(tmp_path / "a.safetensors", f32("v", 1, 2))
     bad = write_file(tmp_path / "b.safetensors", f32("v", 1, np.inf))
-    run = CliRunner().invoke
-    assert run(app, ["scan", str(good), "--quiet"]).exit_code == 0
-    wrong = run(app, ["scan", str(bad), "--quiet"])
-    assert (wrong.exit_code, "the vector holds 0 NaN and 1 inf" in wrong.stdout) == (1, True)
-    assert run(app, ["compare", str(good), str(good), "--quiet"]).exit_code == 0
-    wrong = run(app, ["compare", str(good), str(bad), "--quiet"])
-    assert (wrong.exit_code, "the vector after holds" in wrong.stdout) == (1, True)
+    assert invoke("scan", good, "--quiet")[0] == 0
+    status, shown, _ = invoke("scan", bad, "--quiet")
+    assert (status, "the vector holds 0 NaN and 1 inf" in shown) == (1, True)
+    assert invoke("compare", good, good, "--quiet")[0] == 0
+    status, shown, _ = invoke("compare", good, bad, "--quiet")
+    assert (status, "the vector after holds" in shown) == (1, True)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
@@ -318,15 +315,14 @@ def test_journals_are_gone_on_with(tmp_path: Path) -> None:
     assert again["v"]["seconds"] == whole["v"]["seconds"]  # not computed again
     old = {**json.loads(lines[0]), "status": "not analysed", "nan": None}
     del old["checksum"]
-    journal.write_bytes(header + sealed_line(old))
+    journal.write_bytes(header + sealed(old))
     assert bits(ss.scan(path, resume=journal, **OPTIONS).rows) == bits(whole.rows)
 
 
 def test_nothing_finite_is_nothing_known() -> None:
-    seen = VectorStatistics()
-    seen.add(np.array([np.nan, np.inf]))
-    assert (seen.count, seen.nan, seen.inf, seen.first) == (2, 1, 1, 0)
-    assert (seen.least, seen.greatest, seen.mean, seen.largest) == (None, None, None, 0.0)
+    (row,) = ss.scan({"v": np.array([np.nan, np.inf])})
+    assert (row["shape"], row["nan"], row["inf"], row["first_nonfinite"]) == ([2], 1, 1, [0])
+    assert [row[name] for name in ("min", "max", "mean", "abs_max")] == [None, None, None, 0.0]
 
 
 def test_pieces_on_ranks_are_all_looked_at(tmp_path: Path) -> None:

@@ -27,9 +27,8 @@ from tests.support.tuned_models import (
 )
 
 import sigmascope as ss
-from sigmascope.comparing.extracting.loop import JOURNAL
-from sigmascope.comparing.extracting.result import Extraction
 
+JOURNAL = "extraction.jsonl"
 BASE = base_model()
 TUNED = tuned_model(BASE)
 
@@ -46,7 +45,7 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def check(found: Extraction, folder: Path, before: Model, after: Model) -> None:
+def check(found: ss.Extraction, folder: Path, before: Model, after: Model) -> None:
     """Compare what the rows say with NumPy."""
     for row in found.analysed:
         name = row["name"]
@@ -187,7 +186,7 @@ def test_a_run_that_was_killed_goes_on(damage: Callable[[Path], Any], tmp_path: 
     assert (folder / name).read_bytes() == (whole / name).read_bytes()
     with pytest.raises(ValueError, match="holds an adapter already"):
         ss.extract(BASE, TUNED, folder, rank=3)
-    assert len(Extraction.load(folder / JOURNAL)) == len(BASE)
+    assert len(ss.Extraction.load(folder / JOURNAL)) == len(BASE)
 
 
 def test_another_adapter_replaces_one_when_it_is_complete(tmp_path: Path) -> None:
@@ -215,7 +214,7 @@ def test_another_adapter_replaces_one_when_it_is_complete(tmp_path: Path) -> Non
     assert kinds.count("kept") == 3
     for name in files[:2]:
         assert (folder / name).read_bytes() == (other / name).read_bytes()
-    assert {row["rank"] for row in Extraction.load(folder / JOURNAL).analysed} == {1}
+    assert {row["rank"] for row in ss.Extraction.load(folder / JOURNAL).analysed} == {1}
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", *files]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "other"]
 
@@ -253,19 +252,18 @@ def test_weights_never_have_settings_of_another_adapter(
 
 
 def test_a_full_disk_loses_no_factors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sigmascope.adapters import writing
+    rename, parts = os.replace, []
 
-    write, calls = writing.write_safetensors, []
+    def full(old: Path | str, new: Path | str) -> None:
+        parts.extend([new] if Path(new).parent.name == "parts" else [])
+        if len(parts) == 3:
+            raise OSError(28, "No space left on device")
+        rename(old, new)
 
-    def full(path: Path, tensors: Any) -> None:
-        calls.append(path)
-        if len(calls) == 3:
-            raise OSError(28, "No space left on device", str(path))
-        write(path, tensors)
-
-    monkeypatch.setattr(writing, "write_safetensors", full)
-    with pytest.raises(OSError, match="No space left"):
-        ss.extract(BASE, TUNED, tmp_path, rank=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            ss.extract(BASE, TUNED, tmp_path, rank=2)
     assert len(list((tmp_path / "parts").iterdir())) == 2
     assert not (tmp_path / "adapter_model.safetensors").exists()
     assert ss.extract(BASE, TUNED, tmp_path, rank=2).written

@@ -12,7 +12,6 @@ from tests.support.gguf_files import write_gguf
 from tests.support.gguf_models import converted, permuted, weights, write_original
 
 import sigmascope as ss
-from sigmascope.checkpoint.rope import cut_of
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +93,14 @@ def test_rows_are_those_of_the_original_and_biases_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("rows", "heads"), [(12, 1), (12, 3), (64, 8)])
-def test_the_cut_undoes_the_permutation(rows: int, heads: int) -> None:
-    places = np.arange(rows)
-    stored = permuted(places, heads)
-    found = np.concatenate([stored[slice(*run)] for run in cut_of(rows, heads).runs])
-    np.testing.assert_array_equal(found, places)
+def test_the_cut_undoes_the_permutation(tmp_path: Path, rows: int, heads: int) -> None:
+    places = np.arange(rows * 4, dtype=np.float32).reshape(rows, 4)
+    tensors = {"blk.0.attn_q.weight": ("F32", permuted(places, heads))}
+    settings: dict[str, Any] = {"llama__attention__head_count": heads}
+    path = write_gguf(tmp_path / "x.gguf", tensors, general__architecture="llama", **settings)
+    checkpoint = ss.open_checkpoint(path)
+    assert checkpoint.notes == ()
+    np.testing.assert_array_equal(np.asarray(checkpoint["blk.0.attn_q.weight"]), places)
 
 
 def test_heads_that_do_not_fit_leave_the_order_with_a_note(tmp_path: Path) -> None:

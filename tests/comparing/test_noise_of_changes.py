@@ -3,23 +3,23 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 from tests.support.noises import NOISES, to_bfloat16
+from tests.support.screens import screen, shown
 from tests.support.tuned_models import Model
 
 import sigmascope as ss
-from sigmascope._display.specials import omissions
-from sigmascope.report.comparisons import show_comparison
-from sigmascope.report.extractions import show_extraction
-from sigmascope.spectra.statistics.bulk import NO_BULK
+from sigmascope.report import show_comparison, show_extraction
 
 RANK = 8
+NO_BULK = (
+    "no noise edge: the singular values spread further than those of even noise, and too far to "
+    "tell directions from it"
+)
 SHAPES = {
     "model.layers.0.self_attn.q_proj.weight": (96, 96),
     "model.layers.0.mlp.up_proj.weight": (128, 96),
@@ -96,8 +96,11 @@ def test_a_matrix_without_an_edge_says_why_it_is_not_in_the_adapter(tmp_path: Pa
     compared = ss.compare(before, after, effort="exact")
     assert compared[name]["delta_mp_outliers"] is None
     assert f"delta, projected: {NO_BULK}" in compared[name]["notes"]
-    (omission,) = omissions(compared.analysed, ["delta_mp_outliers"])
-    assert str(omission) == f"median of 2 of 3; left out: {name} (no noise edge)"
+    compared.save(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    _, left_out = page.split("<h3>Left out of medians</h3>")
+    assert left_out.startswith("<p>Median of 2 of 3: ")
+    assert f"{name}</button> <span>no noise edge</span></li></ul>" in left_out
 
 
 def test_the_commands_list_matrices_without_a_count_with_the_reason(tmp_path: Path):
@@ -105,10 +108,10 @@ def test_the_commands_list_matrices_without_a_count_with_the_reason(tmp_path: Pa
     first, *others = SHAPES
     m, n = SHAPES[first]
     after[first] = before[first] + np.exp(-0.03 * np.arange(m))[:, None] * np.eye(m, n)
-    out = Console(file=io.StringIO(), width=200)
+    out = screen(200)
     show_extraction(out, ss.extract(before, after, tmp_path, rank="edge"))
     show_comparison(out, ss.compare(before, after, effort="exact"))
-    text = out.file.getvalue()
+    text = shown(out)
     assert "No value above the noise, and not in the adapter:" in text
     assert "Without a count above noise:" in text
     assert text.count(NO_BULK) == 2

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.analyses import let_densities_cost_as_little_as_the_top
 from tests.support.changed import Array, bf16, numbers, update, weights, written
 
 import sigmascope as ss
-from sigmascope._execution import costs
 
 SIZES = (0.003, 0.01, 0.03, 0.1)
 SHAPES = ((320, 256), (256, 512), (288, 288), (700, 640))
@@ -45,7 +45,7 @@ def found(
     one = written(folder / "before", {name: w for name, (w, _) in planted.items()})
     two = written(folder / "after", {name: w + d for name, (w, d) in planted.items()})
     with pytest.MonkeyPatch.context() as patch:  # 640 columns have a density
-        patch.setitem(costs.SPECTRUM, "density", costs.SPECTRUM["top"])
+        let_densities_cost_as_little_as_the_top(patch)
         result = ss.compare(one, two, k=32, num_threads=2, memory_limit="1GiB")
     assert len(result.analysed) == len(planted)
     assert {row["effort"] for row in result.rows} == {"exact", "density"}

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.optimize import brentq, minimize_scalar
 from tests.support import group_formats as formats
 from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.gguf_files import finite_rows, write_gguf
 
 import sigmascope as ss
-from sigmascope.spectra.statistics.quantisation import Profile, error_edge
 
 NAME = "q_proj.weight"
 ROWS, COLUMNS = 192, 256
@@ -153,6 +153,25 @@ def test_a_direction_that_is_damaged_is_named(tmp_path: Path, kind: str) -> None
     assert row["delta_spectral_norm"] > 1.1 * row["error_edge"]
 
 
+def edge_of_noise(rows: NDArray[Any], columns: NDArray[Any]) -> float:
+    """Return the largest value of noise of size 1 whose rows and columns have such norms.
+
+    Of the separable covariance model of Couillet and Hachem (2014).
+    """
+    a, b = ((x / np.linalg.norm(x)).astype(float) ** 2 for x in (rows, columns))
+
+    def total(shares: Any, x: float) -> float:
+        return float(np.sum(shares * x / (1 - shares * x)))
+
+    def end(p: float) -> float:
+        x = p / a.max()
+        w = total(a, x)
+        return w / float(x * brentq(lambda y: total(b, y) - w, 0, (1 - 1e-12) / b.max()))
+
+    least = minimize_scalar(end, bounds=(1e-6, 1 - 1e-6), method="bounded")
+    return float(np.sqrt(least.fun))
+
+
 def test_the_columns_are_those_of_the_numbers(tmp_path: Path) -> None:
     weights = spiked(0.8)
     before, after = original(tmp_path / "one", spiked()), int4(tmp_path / "two", weights)
@@ -166,7 +185,7 @@ def test_the_columns_are_those_of_the_numbers(tmp_path: Path) -> None:
     assert row["rounding_floor"] == pytest.approx(floor, rel=1e-3)
     grow = np.linalg.norm(error) / np.linalg.norm(scales)
     columns, rows = (np.linalg.norm(scales, axis=axis) for axis in (0, 1))
-    edge = error_edge(Profile(rows, columns), float(np.linalg.norm(error)))
+    edge = edge_of_noise(rows, columns) * np.linalg.norm(error)
     assert row["error_edge"] == pytest.approx(edge, rel=1e-3)
     noise = np.sqrt((columns * grow) ** 2 @ Vt[:3].T ** 2) / s[:3]
     assert row["direction_noise"][:3] == pytest.approx(noise, rel=1e-3)

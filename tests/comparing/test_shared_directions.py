@@ -11,7 +11,6 @@ import pytest
 from tests.support.changed import written
 
 import sigmascope as ss
-from sigmascope.comparing.shared_directions import chance_of, shared_directions
 
 WIDTH, LAYERS = 48, 6
 
@@ -41,7 +40,7 @@ def checkpoints(folder: Path, shared: float) -> tuple[Path, Path, Any]:
 def test_a_planted_direction_is_found_and_chance_is_none(tmp_path: Path, shared: float) -> None:
     one, two, common = checkpoints(tmp_path, shared)
     found = ss.compare(one, two, k=6, vectors=tmp_path / "v", num_threads=1)
-    (tower,) = shared_directions(found.rows, tmp_path / "v", leading=2)
+    (tower,) = ss.shared_directions(found.rows, tmp_path / "v", leading=2)
     assert (tower.width, tower.matrices, tower.leading) == (WIDTH, 3 * LAYERS, 2)
     assert np.linalg.norm(tower.direction) == pytest.approx(1.0)
     assert tower.beyond_chance == (shared > 0)
@@ -53,7 +52,7 @@ def test_a_planted_direction_is_found_and_chance_is_none(tmp_path: Path, shared:
 def test_the_value_is_that_of_the_mean_projector(tmp_path: Path) -> None:
     one, two, _ = checkpoints(tmp_path, 1.0)
     found = ss.compare(one, two, k=6, tol=1e-7, vectors=tmp_path / "v", num_threads=1)
-    (tower,) = shared_directions(found.rows, tmp_path / "v", leading=3)
+    (tower,) = ss.shared_directions(found.rows, tmp_path / "v", leading=3)
     before, after = ss.open_checkpoint(one), ss.open_checkpoint(two)
     P = np.zeros((WIDTH, WIDTH))
     for row in found.analysed:
@@ -66,23 +65,28 @@ def test_the_value_is_that_of_the_mean_projector(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("width", "matrices", "leading"), [(64, 12, 2), (256, 40, 4), (96, 6, 8)])
-def test_chance_holds_random_subspaces(width: int, matrices: int, leading: int) -> None:
+def test_chance_holds_random_subspaces(
+    tmp_path: Path, width: int, matrices: int, leading: int
+) -> None:
     rng = np.random.default_rng(0)
-    limit = chance_of(width, matrices, leading)
+    names = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(matrices)]
+    before, after = ({name: rng.standard_normal((9, width)) for name in names} for _ in range(2))
+    rows = ss.compare(before, after, k=leading, vectors=tmp_path, num_threads=1).rows
+    (tower,) = ss.shared_directions(rows, tmp_path, leading=leading)
+    assert (tower.width, tower.matrices, tower.leading) == (width, matrices, leading)
     values = []
     for _ in range(200):
-        B = np.hstack(
-            [np.linalg.qr(rng.standard_normal((width, leading)))[0] for _ in range(matrices)]
-        )
-        values.append(np.linalg.svd(B, compute_uv=False)[0] ** 2 / matrices)
-    assert np.mean(np.array(values) > limit) <= 0.03
-    assert np.median(values) > 0.8 * limit
+        bases = np.linalg.qr(rng.standard_normal((matrices, width, leading)))[0]
+        B = np.hstack(bases)
+        values.append(np.linalg.eigvalsh(B.T @ B)[-1] / matrices)
+    assert np.mean(np.array(values) > tower.chance) <= 0.03
+    assert np.median(values) > 0.8 * tower.chance
 
 
 def test_one_update_shares_nothing(tmp_path: Path) -> None:
     one, two, _ = checkpoints(tmp_path, 1.0)
     name = "model.layers.0.mlp.up_proj.weight"
     found = ss.compare(one, two, k=4, include=name, vectors=tmp_path / "v", num_threads=1)
-    assert shared_directions(found.rows, tmp_path / "v") == []
+    assert ss.shared_directions(found.rows, tmp_path / "v") == []
     with pytest.raises(ValueError, match="leading = 0"):
-        shared_directions(found.rows, tmp_path / "v", leading=0)
+        ss.shared_directions(found.rows, tmp_path / "v", leading=0)

@@ -55,7 +55,8 @@ def lora(module: str, B: Array, A: Array) -> dict[str, Array]:
 def write_adapter(folder: Path, tensors: Mapping[str, Array], **settings: Any) -> Path:
     """An adapter folder; `settings` replace those of SETTINGS, None takes one away."""
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = {"float32": "F32", "float64": "F64", "bfloat16": "BF16"}
+    kinds = {"float32": "F32", "float64": "F64", "bfloat16": "BF16", "float16": "F16"}
+    kinds["float8_e4m3fn"] = "F8_E4M3"
     write_file(
         folder / "adapter_model.safetensors",
         *(of_array(PREFIX + name, kinds[str(x.dtype)], x) for name, x in tensors.items()),

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Listeners around the analysis of each matrix of a scan, a comparison or a monitor.
+
+Here alone is the place where the package begins such an analysis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sigmascope import _core
+from sigmascope._execution import costs
+from sigmascope.comparing import pair_spectra
+from sigmascope.scanning import live
+
+
+def before_each_spectrum_of_a_pair(
+    patch: pytest.MonkeyPatch, listener: Callable[[Any, int], object]
+) -> None:
+    """Call the listener with a matrix and its number of threads, before each of its spectra."""
+    analysed = pair_spectra.analysed
+
+    def listening(a: Any, asked: Any, **how: Any) -> Any:
+        listener(a, asked.options["num_threads"])
+        return analysed(a, asked, **how)
+
+    patch.setattr(pair_spectra, "analysed", listening)
+
+
+def before_each_row_of_a_monitor(
+    patch: pytest.MonkeyPatch, listener: Callable[[str], object]
+) -> None:
+    """Call the listener with the name of a matrix, before a monitor analyses it."""
+    analyse = live.analyse
+
+    def listening(matrices: Any, name: str, options: Any) -> Any:
+        listener(name)
+        return analyse(matrices, name, options)
+
+    patch.setattr(live, "analyse", listening)
+
+
+def after_each_krylov_search(
+    patch: pytest.MonkeyPatch, listener: Callable[[dict[str, Any], Any], object]
+) -> None:
+    """Call the listener with the options and the outcome of each native search."""
+    krylov = _core.krylov
+
+    def listening(a: Any, **options: Any) -> Any:
+        outcome = krylov(a, **options)
+        listener(options, outcome)
+        return outcome
+
+    patch.setattr(_core, "krylov", listening)
+
+
+def let_densities_cost_as_little_as_the_top(patch: pytest.MonkeyPatch) -> None:
+    """Have matrices of some hundred rows a density, where every value costs less.
+
+    It takes their place only where the largest values alone do so, too.
+    """
+    patch.setitem(costs.SPECTRUM, "density", costs.SPECTRUM["top"])

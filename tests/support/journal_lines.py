@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Lines of a journal as any program may write them: JSON, and its CRC-32 as the last member."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from zlib import crc32
+
+
+def sealed(record: dict[str, Any]) -> bytes:
+    """Return a record as one line, with the checksum of the line without that member."""
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+    return text[:-1] + f', "checksum": "{crc32(text):08x}"}}\n'.encode()
