@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.adapted_model import OPTIONS, Q, adapter, llama
+from tests.support.adapted_model import MODULES, OPTIONS, Q, adapter, llama
 from tests.support.adapters import factors, lora, write_adapter
 from tests.support.changed import stored, weights, written
 from tests.support.checkpoints import of_array, write_file, write_sharded
@@ -26,21 +26,20 @@ from sigmascope.comparing import Comparison
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[dict[str, Any]]]:
+    """A model, an adapter of its first layer, and the rows of their comparison."""
     folder = tmp_path_factory.mktemp("adapted")
-    base, lora_ = written(folder / "base", llama()), adapter(folder / "lora")
+    base, lora_ = written(folder / "base", llama()), adapter(folder / "lora", *MODULES[:4])
     return base, lora_, bits(ss.compare(base, lora_, **OPTIONS).rows)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"num_threads": 1},
-        {"num_threads": 3},
-        {"memory_limit": "64MiB"},
-        {"reading": "mapped"},
+        {"num_threads": 1, "reading": "mapped"},
+        {"num_threads": 3, "memory_limit": "64MiB"},
         {"reading": "uncached"},
     ],
-    ids=str,
+    ids=lambda options: ",".join(f"{name}={value}" for name, value in options.items()),
 )
 def test_threads_memory_and_reading_change_no_bit(
     compared: tuple[Path, Path, list[dict[str, Any]]], options: dict[str, Any]
@@ -59,11 +58,10 @@ def test_a_large_matrix_has_the_same_bits_for_any_threads_and_memory(tmp_path: P
         bits(ss.compare(base, folder, **options | more).rows)
         for more in (
             {"num_threads": 1, "memory_limit": "1GiB"},
-            {"num_threads": 3, "memory_limit": "1GiB"},
-            {"num_threads": 2, "memory_limit": "70MiB"},
+            {"num_threads": 3, "memory_limit": "70MiB"},
         )
     ]
-    assert rows[0] == rows[1] == rows[2]
+    assert rows[0] == rows[1]
 
 
 def test_shards_of_the_base_change_no_bit(
@@ -115,12 +113,12 @@ def test_reports_tables_and_pages_take_it(tmp_path: Path) -> None:
 
 
 def test_the_command_line(tmp_path: Path) -> None:
-    base, folder = written(tmp_path / "base", llama()), adapter(tmp_path / "a")
+    base, folder = written(tmp_path / "base", llama()), adapter(tmp_path / "a", *MODULES[:4])
     status, out, err = invoke("compare", base, folder, "-k", 8, "--out", tmp_path / "pair.csv")
     assert status == 0, err
-    assert "8 pairs analysed" in out
+    assert "4 pairs analysed" in out
     assert "Without a partner" not in out
-    assert len(Comparison.load(tmp_path / "pair.csv").analysed) == 8
+    assert len(Comparison.load(tmp_path / "pair.csv").analysed) == 4
     status, out, _ = invoke("compare", base, folder, "-k", 8, "--json", "--quiet")
     assert status == 0
     assert [json.loads(line)["name"] for line in out.splitlines()] == list(llama())

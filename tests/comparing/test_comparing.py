@@ -29,6 +29,7 @@ GROUPS = ("before", "after", "delta", "projected")
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Any, Any]:
+    """A matrix, and the same after decay and an update of rank 3."""
     rng = np.random.default_rng(5)
     w = weights(90, 70, rng, spikes=5)
     return w, w - 0.01 * w + update(w, 0.05, rng, rank=3)
@@ -207,7 +208,7 @@ def test_a_nan_is_the_reason_of_its_row(tmp_path: Path) -> None:
 
 
 @given(st.integers(12, 40), st.integers(12, 40), st.integers(0, 99), st.floats(1e-6, 1e6))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @pytest.mark.unsanitized
 def test_scale_transpose_and_rotation_change_no_scale_free_measure(
     tmp_path_factory: pytest.TempPathFactory, m: int, n: int, seed: int, factor: float
@@ -266,10 +267,8 @@ def test_shards_threads_and_memory_change_no_bit(tmp_path: Path) -> None:
     expected = bits({**row, "after_file": None} for row in whole.rows)
     for options in (
         {"num_threads": 1},
-        {"num_threads": 3},
-        {"num_threads": 4},
-        {"memory_limit": "64MiB"},
-        {"reading": "mapped"},
+        {"num_threads": 3, "reading": "mapped"},
+        {"num_threads": 4, "memory_limit": "64MiB"},
     ):
         found = ss.compare(tmp_path / "before", sharded, **OPTIONS | options)
         assert bits({**row, "after_file": None} for row in found.rows) == expected, options
@@ -286,12 +285,12 @@ def test_larger_matrices_are_the_same_bits_however_they_are_computed(
     v = w + update(w, 0.02, rng)
     one, two = written(tmp_path / "a", {"w": w}), written(tmp_path / "b", {"w": v})
     rows = []
-    for threads, limit in ((1, "1GiB"), (4, "1GiB"), (2, "48MiB")):
+    for threads, limit in ((1, "1GiB"), (4, "48MiB")):
         found = ss.compare(one, two, effort=effort, k=24, num_threads=threads, memory_limit=limit)
         row = found["w"]
         assert (row["status"], row["effort"]) == ("analysed", effort), row["reason"]
         rows.append(row)
-    assert bits(rows[1:]) == bits([rows[0]] * 2)
+    assert bits(rows[1:]) == bits(rows[:1])
     if effort == "density":
         assert abs(rows[0]["delta_mp_outliers"] - 16) <= 1
     assert len(rows[0]["delta_angles_left"]) >= 8
@@ -305,7 +304,7 @@ def test_the_seconds_of_all_rows_are_those_of_the_comparison(
 
     The clock goes on by a second whenever it is read, so that no time between two readings is lost.
     """
-    base, other = model(layers=4), tuned(model(layers=4))
+    base, other = model(), tuned(model())
     seconds = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(seconds)))
     comparison = both(tmp_path, base, other, num_threads=threads)
@@ -325,10 +324,9 @@ def test_every_spectrum_is_computed_once(
     )
     rng = np.random.default_rng(1)
     w = {"v": weights(700, 640, rng), "w": weights(40, 30, rng, 3)}
-    both(tmp_path, w, {name: 0.5 * x + update(x, 0.1, rng) for name, x in w.items()})
+    v = {name: 0.5 * x + update(x, 0.1, rng) for name, x in w.items()}
     each = threads // {1: 1, 2: 2, 5: 4}[threads]
-    begun.clear()
-    ss.compare(tmp_path / "before", tmp_path / "after", **OPTIONS | {"num_threads": threads})
+    both(tmp_path, w, v, num_threads=threads)
     assert sorted(begun) == [((40, 30), each)] * 4 + [((700, 640), each)] * 4
 
 

@@ -24,6 +24,7 @@ from tests.support.adapted_model import (
 )
 from tests.support.adapters import factors, lora, write_adapter
 from tests.support.changed import bf16, numbers, weights, written
+from tests.support.coverings import grid
 from tests.support.families import FAMILIES
 
 import sigmascope as ss
@@ -33,8 +34,7 @@ pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 # ------------------------------------------------------------------------------ what it tells
 
 
-@pytest.mark.parametrize("dtype", ["BF16", "F32"])
-@pytest.mark.parametrize("effort", ["top", "density", "exact"])
+@grid(effort=("top", "density", "exact"), dtype=("BF16", "F32"))
 def test_every_row_is_that_of_the_dense_matrices(tmp_path: Path, dtype: str, effort: str) -> None:
     base = llama(dtype)
     found = ss.compare(
@@ -77,8 +77,8 @@ def test_angles_are_those_of_the_subspaces(tmp_path: Path, effort: str) -> None:
 def test_a_wide_matrix_by_krylov_steps(tmp_path: Path) -> None:
     """Large enough that not every value is computed: products with W' are made panel by panel."""
     rng = np.random.default_rng(3)
-    W = numbers(bf16(weights(700, 1500, rng, spikes=12)))
-    B, A = (x.astype(ml_dtypes.bfloat16) for x in factors(700, 1500, 16, seed=1))
+    W = numbers(bf16(weights(600, 1100, rng, spikes=12)))
+    B, A = (x.astype(ml_dtypes.bfloat16) for x in factors(600, 1100, 16, seed=1))
     B, A = (0.01 * B).astype(ml_dtypes.bfloat16), (0.02 * A).astype(ml_dtypes.bfloat16)
     base = written(tmp_path / "base", {f"{Q}.weight": W}, "BF16")
     folder = write_adapter(tmp_path / "a", lora(Q, B, A), r=16)
@@ -127,7 +127,7 @@ def test_the_floor_is_that_of_the_factors(tmp_path: Path) -> None:
     """Factors in float64, rounded to what is stored: by how much their product moved."""
     rng = np.random.default_rng(7)
     moved, floors = [], []
-    for trial in range(6):
+    for trial in range(3):
         B, A = rng.standard_normal((300, 8)), 0.05 * rng.standard_normal((8, 200))
         for kinds in ((ml_dtypes.bfloat16,) * 2, (np.float32, ml_dtypes.bfloat16)):
             b, a = (x.astype(kind) for x, kind in zip((B, A), kinds, strict=True))
@@ -229,6 +229,7 @@ def test_a_tiny_change_keeps_its_accuracy(tmp_path: Path) -> None:
         ({"alpha_pattern": {"q_proj": 3}}, 0.75),
         ({"rank_pattern": {"q_proj": 4}, "r": 64, "lora_alpha": 2}, 0.5),
     ],
+    ids=["root of the rank", "alpha of a module", "rank of a module"],
 )
 def test_scales_are_heeded(tmp_path: Path, more: dict[str, Any], scale: float) -> None:
     base = llama("F32")
@@ -237,7 +238,7 @@ def test_scales_are_heeded(tmp_path: Path, more: dict[str, Any], scale: float) -
     assert_row_is_that_of(row, base[f"{Q}.weight"], dense(*change(Q), scale), 4)
 
 
-@pytest.mark.parametrize("heads", [False, True])
+@pytest.mark.parametrize("heads", [False, True], ids=["whole", "heads"])
 def test_parts_of_a_fused_and_turned_weight(tmp_path: Path, heads: bool) -> None:
     """GPT-2: q, k and v in one weight that keeps inputs as rows, and so does its change."""
     base = FAMILIES["gpt2"].opened(tmp_path / "base", heads=heads)

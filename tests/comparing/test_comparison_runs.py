@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from tests.support.changed import written
@@ -25,13 +26,33 @@ def stop_at(name: str) -> Any:
     return listener
 
 
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    base = model()
-    return written(tmp_path / "a", base), written(tmp_path / "b", tuned(base))
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model, and the same after a change."""
+    base, folder = model(), tmp_path_factory.mktemp("pair")
+    return written(folder / "a", base), written(folder / "b", tuned(base))
 
 
-def test_an_interrupted_comparison_goes_on(folders: tuple[Path, Path], tmp_path: Path) -> None:
+class Run(NamedTuple):
+    """A comparison, the files that it wrote, and the events that it sent."""
+
+    comparison: ss.Comparison
+    paths: dict[str, Path]
+    events: list[ScanEvent]
+
+
+@pytest.fixture(scope="module")
+def run(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A comparison that was written to a file of every kind."""
+    folder, events = tmp_path_factory.mktemp("tables"), []
+    paths = {suffix: folder / f"pair{suffix}" for suffix in (".jsonl", ".csv", ".parquet")}
+    comparison = ss.compare(*folders, out=[*paths.values()], progress=events.append, **OPTIONS)
+    return Run(comparison, paths, events)
+
+
+def test_an_interrupted_comparison_goes_on(
+    folders: tuple[Path, Path], run: Run, tmp_path: Path
+) -> None:
     journal = tmp_path / "pair.jsonl"
     stop = "model." + UP.format(0)
     with pytest.raises(ScanInterrupted) as caught:
@@ -42,15 +63,14 @@ def test_an_interrupted_comparison_goes_on(folders: tuple[Path, Path], tmp_path:
     assert done.rows[-1]["name"] == stop
     found = ss.compare(*folders, resume=journal, **OPTIONS)
     assert found.complete
-    assert bits(found) == bits(ss.compare(*folders, **OPTIONS))
+    assert bits(found) == bits(run.comparison)
     assert bits(ss.Comparison.load(journal)) == bits(found)
 
 
 def test_the_journal_of_another_comparison_is_refused(
-    folders: tuple[Path, Path], tmp_path: Path
+    folders: tuple[Path, Path], run: Run, tmp_path: Path
 ) -> None:
-    journal = tmp_path / "pair.jsonl"
-    ss.compare(*folders, resume=journal, **OPTIONS)
+    journal = Path(shutil.copy(run.paths[".jsonl"], tmp_path))
     with pytest.raises(ValueError, match=r"the journal of another comparison: after/model"):
         ss.compare(folders[0], folders[0], resume=journal, **OPTIONS)
     with pytest.raises(ValueError, match="k was 8, is 9"):
@@ -62,10 +82,9 @@ def test_the_journal_of_another_comparison_is_refused(
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
-def test_tables_keep_every_row(folders: tuple[Path, Path], tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"pair{suffix}"
-    found = ss.compare(*folders, out=path, **OPTIONS)
-    loaded = ss.Comparison.load(path)
+def test_tables_keep_every_row(folders: tuple[Path, Path], run: Run, suffix: str) -> None:
+    found = run.comparison
+    loaded = ss.Comparison.load(run.paths[suffix])
     assert loaded.rows == found.rows
     if suffix != ".csv":
         assert loaded.header() == found.header()
@@ -87,18 +106,17 @@ def test_every_measure_of_a_scan_has_its_columns() -> None:
     assert (ss.Comparison.schema.name, ss.Comparison.schema.version) == ("sigmascope.comparison", 4)
 
 
-def test_an_executor_changes_no_bit(folders: tuple[Path, Path]) -> None:
-    expected = bits(ss.compare(*folders, **OPTIONS))
+def test_an_executor_changes_no_bit(folders: tuple[Path, Path], run: Run) -> None:
     with ThreadPoolExecutor(2) as pool:
         found = ss.compare(*folders, executor=pool, workers=2, **OPTIONS)
-    assert bits(found) == expected
+    assert bits(found) == bits(run.comparison)
 
 
 def test_a_file_replaced_while_it_is_compared_fails_its_row(
-    folders: tuple[Path, Path],
+    folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Numbers of two states of a file are not a result."""
-    path = folders[1] / "model.safetensors"
+    path = Path(shutil.copy(folders[1] / "model.safetensors", tmp_path))
     content = path.read_bytes()
     kinds: list[str] = []
 
@@ -111,24 +129,23 @@ def test_a_file_replaced_while_it_is_compared_fails_its_row(
 
     name = f"model.{UP.format(0)}"
     options = OPTIONS | {"num_threads": 1, "progress": replacing}
-    row = ss.compare(*folders, include=name, **options)[name]
+    row = ss.compare(folders[0], path, include=name, **options)[name]
     assert "reading" in kinds
     assert row["status"] == "failed"
     assert "the file changed" in row["reason"]
 
 
-def test_rows_are_plain_json(folders: tuple[Path, Path]) -> None:
-    found = ss.compare(*folders, **OPTIONS)
+def test_rows_are_plain_json(run: Run) -> None:
+    found = run.comparison
     for row in found.rows:
         assert json.loads(json.dumps(row, allow_nan=False)) == row
     assert repr(found).startswith("Comparison(")
     assert "5 pairs analysed" in repr(found)
 
 
-def test_progress_counts_what_is_read(folders: tuple[Path, Path]) -> None:
-    events: list[ScanEvent] = []
-    found = ss.compare(*folders, progress=events.append, **OPTIONS)
-    rows = [event for event in events if event.kind == "row"]
+def test_progress_counts_what_is_read(run: Run) -> None:
+    found = run.comparison
+    rows = [event for event in run.events if event.kind == "row"]
     assert [event.name for event in rows] == [row["name"] for row in found.rows]
     assert rows[-1].done_bytes == rows[-1].total_bytes == found.bytes
     assert all(event.read_bytes > 0 for event in rows if event.stored_bytes)

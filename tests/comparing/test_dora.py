@@ -12,6 +12,7 @@ import pytest
 from tests.support.adapted_model import OPTIONS, Q, change, llama
 from tests.support.adapters import factors, lora, write_adapter
 from tests.support.changed import written
+from tests.support.coverings import grid
 from tests.support.families import FAMILIES
 
 import sigmascope as ss
@@ -46,8 +47,7 @@ def files(m: Any, ending: str = "") -> dict[str, Any]:
     return lora(Q, *change(Q)) | {f"{Q}.lora_magnitude_vector{ending}": m}
 
 
-@pytest.mark.parametrize("ending", ["", ".weight"])
-@pytest.mark.parametrize("effort", ["density", "exact"])
+@grid(effort=("density", "exact"), ending={"bare": "", "ending with weight": ".weight"})
 def test_the_change_is_that_of_the_definition(tmp_path: Path, ending: str, effort: str) -> None:
     base, (B, A), m = llama(), change(Q), magnitudes(48)
     folder = write_adapter(tmp_path / "a", files(m, ending), use_dora=True)
@@ -68,7 +68,7 @@ def test_a_base_that_stores_inputs_first_has_columns_as_outputs(tmp_path: Path) 
     assert_row(row, W.T, scaled(W, B.astype(float) @ A, m).T)
 
 
-@pytest.mark.parametrize("heads", [False, True])
+@pytest.mark.parametrize("heads", [False, True], ids=["whole", "heads"])
 def test_parts_of_a_fused_weight_have_their_outputs(tmp_path: Path, heads: bool) -> None:
     """GPT-2: q, k and v in one weight that keeps inputs as rows; heads of o have some inputs."""
     base = FAMILIES["gpt2"].opened(tmp_path / "base", heads=heads)
@@ -129,6 +129,7 @@ def test_without_a_base_the_row_says_why(tmp_path: Path) -> None:
         (lora(Q, *change(Q)), "lora_magnitude_vector is not there"),
         (files(np.ones(47, np.float32)), r"DoRA: magnitudes of shape \[47\] for 48 outputs"),
     ],
+    ids=["without magnitudes", "too few magnitudes"],
 )
 def test_what_cannot_be_computed_is_named(
     tmp_path: Path, tensors: dict[str, Any], reason: str

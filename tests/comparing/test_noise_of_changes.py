@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.coverings import grid
 from tests.support.noises import NOISES, to_bfloat16
 from tests.support.screens import screen, shown
 from tests.support.tuned_models import Model
@@ -46,8 +47,7 @@ def merged_pair(seed: int, stored: str, rank: int = RANK, size: float = 0.3) -> 
     return before, after
 
 
-@pytest.mark.parametrize("stored", STORED)
-@pytest.mark.parametrize("seed", range(3))
+@grid(seed=range(3), stored=list(STORED))
 def test_a_merged_product_has_its_rank_in_every_format(seed, stored, tmp_path: Path):
     """The values fall from 0.3 to 1e-8 in float32, and to 1e-2 in bfloat16."""
     before, after = merged_pair(seed, stored)

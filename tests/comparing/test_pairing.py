@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.comparisons import OPTIONS, UP, Q, both, model, renamed, tuned
+from tests.support.coverings import grid
 from tests.support.scans import bits
 
 import sigmascope as ss
@@ -162,22 +163,22 @@ def blocks(prefix: str = "", more: int = 0) -> dict[str, np.ndarray]:
     return {prefix + name: rng.standard_normal((9, 7)) for name in names}
 
 
-@pytest.mark.parametrize(
-    ("prefix", "other"),
-    [
-        ("", "model."),
-        ("module.", ""),
-        ("", "_orig_mod.module."),
-        ("model.net.", "module."),
-        ("F0::If_0_then_branch__Inline_0__", "model."),
-        ("F0::If_0_then_branch__Inline_0__", ""),
-    ],
+@grid(
+    prefixes={
+        "model after": ("", "model."),
+        "module before": ("module.", ""),
+        "two words after": ("", "_orig_mod.module."),
+        "two words and one": ("model.net.", "module."),
+        "a graph and model": ("F0::If_0_then_branch__Inline_0__", "model."),
+        "a graph before": ("F0::If_0_then_branch__Inline_0__", ""),
+    },
+    extra={"the same tensors": (0, 0), "more before": (2, 0), "more after": (0, 2)},
 )
-@pytest.mark.parametrize("extra", [(0, 0), (2, 0), (0, 2)])
 def test_one_prefix_before_every_name(
-    tmp_path: Path, prefix: str, other: str, extra: tuple[int, int]
+    tmp_path: Path, prefixes: tuple[str, str], extra: tuple[int, int]
 ) -> None:
     """Wrappers put a prefix before every name; one checkpoint may have tensors of its own."""
+    prefix, other = prefixes
     base, tuned_base = blocks(prefix, extra[0]), blocks(other, extra[1])
     result = both(tmp_path, base, {name: 1.01 * x for name, x in tuned_base.items()})
     assert len(result.analysed) == 4

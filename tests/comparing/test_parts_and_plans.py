@@ -15,6 +15,7 @@ from tests.support.adapters import factors, lora, write_adapter
 from tests.support.changed import written
 from tests.support.command_line import invoke
 from tests.support.comparisons import OPTIONS, model, tuned
+from tests.support.coverings import grid
 from tests.support.scans import bits
 from tests.support.screens import screen, shown
 
@@ -38,6 +39,7 @@ def no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model, and the same after a change."""
     base, folder = model(), tmp_path_factory.mktemp("pair")
     return written(folder / "a", base), written(folder / "b", tuned(base))
 
@@ -98,8 +100,7 @@ def refusals(plan: ss.ComparisonPlan) -> dict[str, str | None]:
     return {pair.name: pair.refused for pair in plan.refused}
 
 
-@pytest.mark.parametrize("limit", LIMITS)
-@pytest.mark.parametrize("effort", ["top", "density", "exact"])
+@grid(limit=LIMITS, effort=("top", "density", "exact"))
 def test_what_is_refused(folders: tuple[Path, Path], effort: str, limit: str) -> None:
     options: dict[str, Any] = {"effort": effort, "k": 8, "num_threads": 2, "memory_limit": limit}
     plan = ss.plan_compare(*folders, **options)

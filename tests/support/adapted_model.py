@@ -11,8 +11,7 @@ import pytest
 from tests.support.adapters import factors, lora, write_adapter
 from tests.support.changed import bf16, numbers, weights
 
-from sigmascope.comparing.rows import GROUPS
-
+GROUPS = ("before", "after", "delta", "projected")
 OPTIONS: dict[str, Any] = {"k": 8, "num_threads": 2, "memory_limit": "1GiB"}
 LAYER = "model.layers.{}."
 SHAPES = {
