@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from tests.support.coverings import grid
 from tests.support.noises import NOISES, to_bfloat16
 from tests.support.screens import screen, shown

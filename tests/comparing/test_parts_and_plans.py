@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from concurrent.futures import ThreadPoolExecutor
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from tests.support.changed import written
 from tests.support.command_line import invoke
 from tests.support.comparisons import OPTIONS, model, tuned
 from tests.support.coverings import grid
+from tests.support.machine_speeds import assume_any
+from tests.support.planned_commands import options_of, options_of_its_plan
 from tests.support.scans import bits
 from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope._execution.rates import Rates
-from sigmascope.cli import compare as commands
 
 LIMITS = ["20kB", "100kB", "400kB", "19.1MiB", "70MiB", "1GiB"]
 
@@ -30,11 +30,7 @@ LIMITS = ["20kB", "100kB", "400kB", "19.1MiB", "70MiB", "1GiB"]
 @pytest.fixture(autouse=True)
 def no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     """Estimates of time are not what is looked at here, and take a third of a second each."""
-
-    def measured(threads: int, path: Path | None) -> Rates:
-        return Rates(threads, 1e11, 1e11, 1e11, 1e11, 1e10, 1e-10, 1e9)
-
-    monkeypatch.setattr("sigmascope._execution.rates.measure", measured)
+    assume_any(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -191,21 +187,7 @@ def test_the_plan_on_the_command_line(folders: tuple[Path, Path]) -> None:
 
 def test_no_option_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every option of `compare` reaches the plan, or has nothing to do with what is done."""
-    seen: dict[str, Any] = {}
-
-    def opened(path: Path, **options: Any) -> Path:
-        seen.update(options)
-        return path
-
-    def plan(before: Path, after: Path, **options: Any) -> None:
-        seen.update(options)
-        raise SystemExit(0)
-
-    monkeypatch.setattr(commands, "as_scannable", opened)
-    monkeypatch.setattr(commands, "plan_compare", plan)
-    invoke("compare", tmp_path, tmp_path, "--plan")
-    renamed = {"memory": "memory_limit", "threads": "num_threads"}
+    reached = set(options_of_its_plan(monkeypatch, "compare", tmp_path, tmp_path))
     shown_alone = {"before", "after", "plan", "quiet", "as_json", "reference", "recipe"}
-    own = set(inspect.signature(commands.compare).parameters) - shown_alone
-    assert {renamed.get(name, name) for name in own} == set(seen)
-    assert set(inspect.signature(ss.plan_compare).parameters) - {"before", "after"} <= set(seen)
+    assert options_of("compare") - shown_alone == reached
+    assert set(signature(ss.plan_compare).parameters) - {"before", "after"} <= reached

@@ -11,9 +11,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.coverings import grid
 
 import sigmascope as ss
-from sigmascope.scanning.structure import Structure, structure
 
 Array = NDArray[np.float32]
 ROUNDED: dict[str, Any] = {
@@ -43,28 +43,41 @@ def stored(x: NDArray[Any], name: str) -> Array:
     return decoded
 
 
-def structure_of(x: Array) -> Structure:
-    a = ss.matrix(np.ascontiguousarray(x))
-    return structure(a, ss.moments(a))
+def rows_of(matrices: dict[str, Array], *, turned: bool) -> list[dict[str, Any]]:
+    """Return the rows of a scan of matrices, or of their transposes."""
+    given = {name: np.ascontiguousarray(x.T if turned else x) for name, x in matrices.items()}
+    rows = ss.scan(given, effort="top", k=1, num_threads=1).rows
+    assert [row["status"] for row in rows] == ["analysed"] * len(matrices)
+    return rows
 
 
-@pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("name", [*ROUNDED, *BLOCKS])
+def equal_columns(x: Array) -> int:
+    """Count the columns that are equal to an earlier one."""
+    return x.shape[1] - np.unique(x + 0.0, axis=1).shape[1]
+
+
+SIDES = {"columns": False, "rows": True}
+
+
+@grid(name=(*ROUNDED, *BLOCKS), turned=SIDES)
 def test_coincidences_are_not_reported(name: str, turned: bool) -> None:
-    coincidences = 0
-    for seed, draw in enumerate(DRAWS.values()):
-        for m, n in ((1, 96), (2, 384), (3, 384), (4, 1024), (6, 160), (12, 512)):
-            x = stored(draw(np.random.default_rng([seed, m, n]), (m, n)), name)
-            entries = structure_of(x.T if turned else x)
-            coincidences += max(entries.copied_rows, entries.copied_columns)
-            assert entries.reported_copies == (0, 0), (seed, m, n, entries)
-    assert coincidences > 50
+    matrices = {
+        f"{seed}.{m}x{n}": stored(draw(np.random.default_rng([seed, m, n]), (m, n)), name)
+        for seed, draw in enumerate(DRAWS.values())
+        for m, n in ((1, 96), (2, 384), (3, 384), (4, 1024), (6, 160), (12, 512))
+    }
+    assert sum(map(equal_columns, matrices.values())) > 50
+    for row in rows_of(matrices, turned=turned):
+        assert (row["copied_rows"], row["copied_columns"]) == (0, 0), row["name"]
 
 
-@pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("name", [*ROUNDED, *BLOCKS])
-@pytest.mark.parametrize("kind", ["one copy", "32 equal", "160 zero", "all but 20 zero"])
+@grid(
+    kind=("one copy", "32 equal", "160 zero", "all but 20 zero"),
+    name=(*ROUNDED, *BLOCKS),
+    turned=SIDES,
+)
 def test_copies_beyond_coincidences_are_reported(name: str, turned: bool, kind: str) -> None:
+    matrices = {}
     for m in (24, 200):
         x = stored(np.random.default_rng(m).standard_normal((m, 320)), name)
         if kind == "one copy":
@@ -73,12 +86,13 @@ def test_copies_beyond_coincidences_are_reported(name: str, turned: bool, kind: 
             x[:, :32] = x[:, :1]
         else:
             x[:, 160 if kind == "160 zero" else 20 :] = 0.0
-        entries = structure_of(x.T if turned else x)
-        expected = {"one copy": 1, "32 equal": 31, "160 zero": 159, "all but 20 zero": 299}
-        assert entries.reported_copies[0 if turned else 1] == expected[kind]
+        matrices[str(m)] = x
+    expected = {"one copy": 1, "32 equal": 31, "160 zero": 159, "all but 20 zero": 299}
+    for row in rows_of(matrices, turned=turned):
+        assert row["copied_rows" if turned else "copied_columns"] == expected[kind]
 
 
-@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("turned", SIDES.values(), ids=SIDES)
 @pytest.mark.parametrize("copies", [9, 10])
 def test_copies_are_reported_beyond_a_chance_of_one_in_a_million(copies: int, turned: bool) -> None:
     """In each row, 3 of the 15 pairs of distinct columns agree; in all three rows, 1 in 125 would.
@@ -88,9 +102,9 @@ def test_copies_are_reported_beyond_a_chance_of_one_in_a_million(copies: int, tu
     """
     distinct = np.array([[1, 1, 2, 2, 3, 3], [4, 5, 4, 6, 5, 6], [7, 8, 9, 7, 9, 8]], np.float32)
     x = np.hstack([distinct, np.repeat(distinct[:, :1], copies, axis=1)])
-    entries = structure_of(x.T if turned else x)
-    found, reported = (each[0 if turned else 1] for each in (entries[1:3], entries.reported_copies))
-    assert (found, reported) == (copies, 0 if copies == 9 else copies)
+    (row,) = rows_of({"w": x}, turned=turned)
+    reported = row["copied_rows" if turned else "copied_columns"]
+    assert (equal_columns(x), reported) == (copies, 0 if copies == 9 else copies)
 
 
 @pytest.mark.parametrize("name", ["Q4_0", "Q8_0", "bf16"])

@@ -21,30 +21,12 @@ from tests.support.checkpoints import of_array, write_file
 from tests.support.gguf_files import blocks as random_blocks
 from tests.support.gguf_files import write_gguf
 from tests.support.group_formats import gptq
+from tests.support.machine_speeds import Machine, assume, of_the_cost_model
 
 import sigmascope as ss
-from sigmascope._execution import costs, rates
-from sigmascope._execution.rates import Rates
 
-MODEL = Rates(
-    threads=4,
-    float32=4 * costs.step_rate("float32", 32),
-    split=4 * costs.step_rate("split", 32),
-    mixed=4 * costs.step_rate("mixed", 32),
-    float64=4 * costs.step_rate("float64", 32),
-    elements=2e10,
-    eigen=5e-11,
-    file=1e9,
-)
 SLOWER = 1000
-SLOW = Rates(
-    threads=4,
-    **{
-        name: getattr(MODEL, name) / SLOWER
-        for name in ("float32", "split", "mixed", "float64", "elements", "file")
-    },
-    eigen=MODEL.eigen * SLOWER,
-)
+MODEL, SLOW = (of_the_cost_model(threads=4, slower=slower) for slower in (1, SLOWER))
 FIXED = 0.05
 """Seconds of a matrix or a pair whatever its size, which no rate shortens."""
 
@@ -129,9 +111,9 @@ PAIRS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Path]]] = {
 
 
 def planned(
-    monkeypatch: pytest.MonkeyPatch, machine: Rates, make: Callable[..., Any], *paths: Path
+    monkeypatch: pytest.MonkeyPatch, machine: Machine, make: Callable[..., Any], *paths: Path
 ) -> Any:
-    monkeypatch.setattr(rates, "measure", lambda threads, file=None: machine)
+    assume(monkeypatch, machine)
     return make(*paths, k=16, num_threads=4, effort="exact")
 
 
@@ -167,7 +149,7 @@ def test_seconds_of_a_comparison(
 
 @pytest.mark.parametrize("machine", [MODEL, SLOW], ids=["model", "slow"])
 def test_a_product_takes_less_than_its_matrix(
-    machine: Rates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dense = planned(monkeypatch, machine, ss.plan_scan, SCANS["f32"](tmp_path)).seconds
     times = [

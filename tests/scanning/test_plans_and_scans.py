@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import inspect
+import fcntl
 import os
 import re
 from collections.abc import Callable
@@ -14,18 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.checkpoints import of_array, write_file
+from tests.support.command_line import invoke
+from tests.support.coverings import grid
+from tests.support.machine_speeds import assume_any
+from tests.support.planned_commands import options_of, options_of_its_plan
 from tests.support.scans import model as small_model
 from tests.support.scans import normal
 from tests.support.screens import screen, shown
-from typer.testing import CliRunner
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope._execution.rates import Rates
-from sigmascope._tables.journal import Journal
-from sigmascope.cli import app as cli
 from sigmascope.scanning import ScanEvent, ScanInterrupted
-from sigmascope.scanning.rows import SCAN
 
 LIMITS = ["20kB", "100kB", "200kB", "400kB", "1MB", "19.1MiB", "70MiB", "200MiB"]
 
@@ -33,15 +32,12 @@ LIMITS = ["20kB", "100kB", "200kB", "400kB", "1MB", "19.1MiB", "70MiB", "200MiB"
 @pytest.fixture(autouse=True)
 def no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     """Estimates of time are not what is looked at here, and take a third of a second each."""
-
-    def measured(threads: int, path: Path | None) -> Rates:
-        return Rates(threads, 1e11, 1e11, 1e11, 1e11, 1e10, 1e-10, 1e9)
-
-    monkeypatch.setattr("sigmascope._execution.rates.measure", measured)
+    assume_any(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Matrices of several shapes, and a vector."""
     folder = tmp_path_factory.mktemp("model")
     sizes = [(200, 150), (40, 900), (70, 60), (1500, 30), (300, 280), (9, 1), (64, 64)]
     tensors = [normal(f"w.{i}", *shape, seed=i) for i, shape in enumerate(sizes)]
@@ -73,8 +69,7 @@ def check_text(plan: ss.ScanPlan) -> None:
         assert "; the limit is" not in text
 
 
-@pytest.mark.parametrize("limit", LIMITS)
-@pytest.mark.parametrize("effort", ["top", "density", "exact"])
+@grid(limit=LIMITS, effort=("top", "density", "exact"))
 def test_what_is_refused_and_what_would_do(model: Path, effort: str, limit: str) -> None:
     options: dict[str, Any] = {"effort": effort, "k": 8, "num_threads": 2}
     plan = ss.plan_scan(model, memory_limit=limit, **options)
@@ -135,7 +130,7 @@ def stop_after(name: str) -> Callable[[ScanEvent], None]:
     return listener
 
 
-@pytest.mark.parametrize("shard", [None, (1, 2)])
+@pytest.mark.parametrize("shard", [None, (1, 2)], ids=["whole", "part"])
 def test_the_plan_of_what_is_left(tmp_path: Path, shard: tuple[int, int] | None) -> None:
     """It is what goes on then, row for row; and nothing is made, locked or changed for it."""
     folder, path = small_model(tmp_path / "model"), tmp_path / "x.jsonl"
@@ -157,8 +152,10 @@ def test_the_plan_of_what_is_left(tmp_path: Path, shard: tuple[int, int] | None)
     assert "3 matrices have their rows in the journal already." in shown(out)
     with pytest.raises(ValueError, match=r"x\.jsonl: the journal of another scan: k was 4, is 5"):
         ss.plan_scan(folder, **options | {"k": 5})
-    with Journal(path, SCAN, resume=True), pytest.raises(BlockingIOError, match="another scan"):
-        ss.plan_scan(folder, **options)
+    with open(path) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError, match="another scan"):
+            ss.plan_scan(folder, **options)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (content, stamp)
     started: list[str | None] = []
     ss.scan(
@@ -208,30 +205,20 @@ def test_outputs_are_checked_and_left_alone(model: Path, tmp_path: Path) -> None
 
 def test_no_option_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every option of `scan` reaches the plan, or has nothing to do with what is done."""
-    seen: dict[str, Any] = {}
-
-    def plan(path: Path, **options: Any) -> None:
-        seen.update(options.pop("opening"), **options)
-        raise SystemExit(0)
-
-    monkeypatch.setattr(cli, "plan_of_scan", plan)
-    CliRunner().invoke(cli.app, ["scan", str(tmp_path), "--plan", "--workers", "2"])
-    own = {name for name in inspect.signature(cli.scan).parameters if name != "path"}
-    renamed = {"memory": "memory_limit", "threads": "num_threads"}
-    assert {renamed.get(name, name) for name in own - {"plan", "quiet", "as_json"}} == set(seen)
-    assert seen["workers"] == 2
+    options = options_of_its_plan(monkeypatch, "scan", tmp_path, "--workers", 2)
+    assert options_of("scan") - {"path", "plan", "quiet", "as_json"} == set(options)
+    assert options["workers"] == 2
 
 
 def test_options_of_parts_on_the_command_line(model: Path, tmp_path: Path) -> None:
-    def invoke(*options: object) -> Any:
-        arguments = ["scan", str(model), "-k", "8", "--plan", *map(str, options)]
-        return CliRunner().invoke(cli.app, arguments)
+    def planned(*options: object) -> tuple[int, str, str]:
+        return invoke("scan", model, "-k", 8, "--plan", *options)
 
-    part = invoke("--shard", "0/2", "--memory", "1GiB")
-    assert part.exit_code == 0
-    assert re.search(r"^Part 0/2 of the scan: \d of 8 rows\.$", part.stdout, re.MULTILINE)
-    workers = invoke("--workers", "2", "--memory", "1GiB")
-    assert " of memory in 2 processes; the limit is 1 GiB." in workers.stdout
+    status, text, _ = planned("--shard", "0/2", "--memory", "1GiB")
+    assert status == 0
+    assert re.search(r"^Part 0/2 of the scan: \d of 8 rows\.$", text, re.MULTILINE)
+    _, text, _ = planned("--workers", "2", "--memory", "1GiB")
+    assert " of memory in 2 processes; the limit is 1 GiB." in text
     for options in (
         ["--shard", "x"],
         ["--shard", "2/2"],
@@ -239,5 +226,5 @@ def test_options_of_parts_on_the_command_line(model: Path, tmp_path: Path) -> No
         ["--out", tmp_path / "nowhere" / "x.csv"],
         ["--resume", tmp_path / "x.csv"],
     ):
-        assert invoke(*options).exit_code == 2, options
+        assert planned(*options)[0] == 2, options
     assert os.listdir(tmp_path) == []
