@@ -5,22 +5,24 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from tests.support.checkpoints import encoded, write_file
+from tests.support.journal_lines import sealed
 from tests.support.mixed_checkpoint import UP, column, mixed
 from tests.support.scans import normal
 
 import sigmascope as ss
-from sigmascope._tables.journal import Journal, sealed_line
 from sigmascope.scanning import OutputError, ScanEvent, ScanInterrupted
-from sigmascope.scanning.rows import ADDED, COLUMNS
 
-HEADER = sealed_line({"schema": "sigmascope.scan", "version": 3})
+HEADER = sealed({"schema": "sigmascope.scan", "version": 3})
+ADDED = ss.Scan.schema.added
+"""Columns that version 2 does not have."""
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_csv_opens_elsewhere(folder: Path) -> None:
     found = ss.scan(folder, out=folder / "x.csv")
     with open(folder / "x.csv", newline="") as file:
         lines = list(csv.reader(file))
-    assert lines[0] == list(COLUMNS)
+    assert lines[0] == list(ss.Scan.schema.columns)
     assert len(lines) == 1 + len(found)
 
 
@@ -80,7 +82,7 @@ def test_a_scan_of_version_2_is_read(folder: Path, suffix: str) -> None:
     if suffix == ".jsonl":
         header = found.header() | {"version": 2}
         rows = [{name: row[name] for name in row.keys() - ADDED} for row in found]
-        path.write_bytes(b"".join(map(sealed_line, (header, *rows))))
+        path.write_bytes(b"".join(map(sealed, (header, *rows))))
     elif suffix == ".csv":
         found.save(path)
         with open(path, newline="") as file:
@@ -99,7 +101,7 @@ def test_a_scan_of_version_2_is_read(folder: Path, suffix: str) -> None:
     old = ss.Scan.load(path)
     assert len(old) == len(found)
     for before, after in zip(old, found, strict=True):
-        assert list(before) == list(COLUMNS)
+        assert list(before) == list(ss.Scan.schema.columns)
         assert all(before[name] is None for name in ADDED)
         for name in ("name", "status", "effective_rank", "alpha", "stable_rank_error"):
             assert before[name] == after[name]
@@ -171,13 +173,13 @@ def test_csv_with_a_broken_cell(folder: Path) -> None:
 def test_tables(folder: Path) -> None:
     found = ss.scan(folder, k=4)
     frame = found.to_pandas()
-    assert list(frame.columns) == list(COLUMNS)
+    assert list(frame.columns) == list(ss.Scan.schema.columns)
     assert frame["layer"].dtype == "Int64"
     assert frame.loc[1, "top"] == found[UP]["top"]
     table = found.to_arrow()
     assert table.to_pylist() == found.rows
     filled = found.to_pandas(columns="filled")
-    assert 20 < len(filled.columns) < len(COLUMNS)
+    assert 20 < len(filled.columns) < len(ss.Scan.schema.columns)
     assert list(filled.columns) == [name for name in frame if not frame[name].isna().all()]
     some = found.to_pandas(columns=["stable_rank", "name"])
     assert list(some.columns) == ["stable_rank", "name"]
@@ -212,22 +214,23 @@ def test_unwritable_outputs_are_found_before_the_work(folder: Path, name: str) -
     assert events == []
 
 
-def test_full_disk_loses_no_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def opened(descriptor: Path) -> Path | None:
+    """Return the path of an open file; None if it was closed meanwhile."""
+    with suppress(OSError):
+        return descriptor.readlink()
+    return None
+
+
+def test_full_disk_loses_no_row(folder: Path) -> None:
     """The journal fails at its third row; what was done is in the exception and the other file."""
     path, other = folder / "x.jsonl", folder / "y.csv"
-    journals: list[Any] = []
-
-    class Full(Journal):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            journals.append(self)
 
     def listener(event: ScanEvent) -> None:
         if event.kind == "row" and event.name == UP:
-            journals[0].close()
-            journals[0]._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+            (journal,) = (fd for fd in Path("/proc/self/fd").iterdir() if opened(fd) == path)
+            with open("/dev/full", "wb") as full:
+                os.dup2(full.fileno(), int(journal.name))
 
-    monkeypatch.setattr("sigmascope._tables.outputs.Journal", Full)
     with pytest.raises(OutputError, match=r"No space left on device: .*x\.jsonl") as caught:
         ss.scan(folder, out=[path, other], progress=listener)
     assert isinstance(caught.value, OSError)
