@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from tests.support.analyses import after_each_spectrum
 from tests.support.changed import written
 from tests.support.comparisons import OPTIONS, UP, model, tuned
 from tests.support.scans import bits
@@ -113,24 +114,20 @@ def test_an_executor_changes_no_bit(folders: tuple[Path, Path], run: Run) -> Non
 
 
 def test_a_file_replaced_while_it_is_compared_fails_its_row(
-    folders: tuple[Path, Path], tmp_path: Path
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Numbers of two states of a file are not a result."""
     path = Path(shutil.copy(folders[1] / "model.safetensors", tmp_path))
     content = path.read_bytes()
-    kinds: list[str] = []
 
-    def replacing(event: ScanEvent) -> None:
-        kinds.append(event.kind)
-        if event.kind == "reading":
-            other = path.with_suffix(".new")
-            other.write_bytes(content)
-            other.replace(path)
+    def replaced() -> None:
+        other = path.with_suffix(".new")
+        other.write_bytes(content)
+        other.replace(path)
 
+    after_each_spectrum(monkeypatch, replaced)
     name = f"model.{UP.format(0)}"
-    options = OPTIONS | {"num_threads": 1, "progress": replacing}
-    row = ss.compare(folders[0], path, include=name, **options)[name]
-    assert "reading" in kinds
+    row = ss.compare(folders[0], path, include=name, **OPTIONS | {"num_threads": 1})[name]
     assert row["status"] == "failed"
     assert "the file changed" in row["reason"]
 

@@ -16,19 +16,16 @@ import pytest
 from tests.support import known_spectra as ks
 from tests.support.checkpoints import Stored, of_array, opened, write_file
 from tests.support.command_line import invoke
+from tests.support.coverings import grid
+from tests.support.machine_speeds import Machine
 from tests.support.screens import screen, shown
-from typer.testing import CliRunner
 
 import sigmascope as ss
 from sigmascope import report
 from sigmascope._display.text import amount
-from sigmascope._execution.memory import OVERHEAD
 from sigmascope._execution.memory_plan import MemoryPlan
 from sigmascope._execution.options import CallOptions
-from sigmascope._execution.passes import MIB
-from sigmascope._execution.rates import Rates, measure
 from sigmascope.analysis import admission, routes
-from sigmascope.cli.app import app
 
 
 def stored(name: str, m: int, n: int, dtype: str = "F32") -> Stored:
@@ -50,6 +47,7 @@ def sparse(path: Path, m: int, n: int) -> Path:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two large matrices of one shape, two others, and a vector."""
     folder = tmp_path_factory.mktemp("model")
     tensors = [
         of_array("model.norm.weight", "F32", np.ones(7, np.float32)),
@@ -76,8 +74,7 @@ def opening(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return seen
 
 
-@pytest.mark.parametrize("effort", ["top", "density", "exact"])
-@pytest.mark.parametrize("limit", ["1GiB", "7MB"])
+@grid(effort=("top", "density", "exact"), limit=("7MB", "1GiB"))
 def test_a_scan_keeps_what_was_planned(
     model: Path, effort: str, limit: str, opening: list[bool]
 ) -> None:
@@ -114,15 +111,17 @@ def test_a_scan_keeps_what_was_planned(
     assert limit == "7MB" or all(tensor.held for tensor in planned)
 
 
-def test_bits_depend_on_no_limit_that_allows_the_effort(model: Path) -> None:
-    def rows(effort: str, limit: str) -> list[dict[str, Any]]:
+@grid(effort=("top", "density"), limit=("4MB", "9MB"))
+def test_bits_depend_on_no_limit_that_allows_the_effort(
+    model: Path, effort: str, limit: str
+) -> None:
+    def rows(limit: str) -> list[dict[str, Any]]:
         found = ss.scan(model, effort=effort, k=12, memory_limit=limit, exclude="*k_proj*")
         timed = ("seconds", "num_threads")
         assert len(found.analysed) == 3
         return [{**row, **dict.fromkeys(timed)} for row in found.rows]
 
-    for effort in ("top", "density"):
-        assert rows(effort, "4MB") == rows(effort, "9MB") == rows(effort, "1GiB")
+    assert rows(limit) == rows("1GiB")
 
 
 def test_refusals_give_the_numbers(tmp_path: Path) -> None:
@@ -224,8 +223,8 @@ def test_memory_left_is_what_a_matrix_leaves(model: Path) -> None:
         (2**30, "1 GiB"),
         (2**30 + 1, "1.01 GiB"),
         (2_254_857_830, "2.1 GiB"),
-        (205 * MIB, "205 MiB"),
-        (1023 * MIB, "1023 MiB"),
+        (205 * 2**20, "205 MiB"),
+        (1023 * 2**20, "1023 MiB"),
         (50_000, "48.9 kiB"),
         (1, "1 B"),
         (0, "0 B"),
@@ -239,17 +238,17 @@ def test_amounts_are_never_rounded_down(nbytes: int, text: str) -> None:
 
 
 def test_rates_are_of_this_machine(tmp_path: Path) -> None:
-    rates = measure(1, tmp_path / "nothing")
+    rates = ss.plan_scan({"w": np.eye(9)}, num_threads=1).rates
     assert rates.file is None
     assert rates.threads == 1
     for name in ("float32", "split", "mixed", "float64", "elements", "eigen"):
         assert getattr(rates, name) > 0
     path = sparse(tmp_path / "x.safetensors", 2000, 2000)
-    assert (measure(1, path).file or 0) > 1e6
+    assert (ss.plan_scan(path, num_threads=1).rates.file or 0) > 1e6
 
 
 def test_estimates_follow_the_rates() -> None:
-    slow = Rates(1, 1e11, 1e11, 1.8e11, 5e10, 1e10, 1e-10, 1e9)
+    slow = Machine(1, 1e11, 1e11, 1.8e11, 5e10, 1e10, 1e-10, 1e9)
     quick = replace(slow, float32=2e11, split=2e11, mixed=3.6e11, float64=1e11, eigen=0.5e-10)
     shape = (4000, 3000)
     for fast in (False, True):
@@ -286,29 +285,28 @@ def test_a_plan_on_the_terminal(model: Path, tmp_path: Path) -> None:
 
 
 def test_plan_on_the_command_line(model: Path, tmp_path: Path) -> None:
-    def invoke(*arguments: object) -> Any:
-        return CliRunner().invoke(app, ["scan", *map(str, arguments), "--plan"])
+    def planned(*arguments: object) -> tuple[int, str, str]:
+        return invoke("scan", *arguments, "--plan")
 
-    found = invoke(model, "--effort", "top", "-k", 3, "--memory", "1GiB", "--include", "*up_proj*")
-    assert found.exit_code == 0
-    assert "2 matrices: 13.2 MB stored, 13.2 MB read, in about" in found.stdout
-    lines = [json.loads(line) for line in invoke(model, "--json").stdout.splitlines()]
+    part = ("--memory", "1GiB", "--include", "*up_proj*")
+    status, text, _ = planned(model, "--effort", "top", "-k", 3, *part)
+    assert status == 0
+    assert "2 matrices: 13.2 MB stored, 13.2 MB read, in about" in text
+    _, text, _ = planned(model, "--json")
+    lines = [json.loads(line) for line in text.splitlines()]
     assert len(lines) == 5
     assert lines[0]["name"] == "model.layers.0.mlp.up_proj.weight"
     assert lines[0]["refused"] is None
     assert lines[-1]["totals"]["matrices"] == 4
     path = sparse(tmp_path / "large.safetensors", 16384, 16384)
-    refused = invoke(path, "--effort", "exact", "--memory", "1GiB")
-    assert refused.exit_code == 1
-    assert "Refused:" in refused.stdout
-    wrong = invoke(path, "--memory", "much")
-    assert wrong.exit_code == 2
+    status, text, _ = planned(path, "--effort", "exact", "--memory", "1GiB")
+    assert status == 1
+    assert "Refused:" in text
+    assert planned(path, "--memory", "much")[0] == 2
     assert not list(tmp_path.glob("*.jsonl"))
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("effort", ["exact", "density"])
-@pytest.mark.parametrize("shape", [(20_000, 300), (9000, 600)])
+@grid(shape=[(20_000, 300), (9000, 600)], effort=("exact", "density"), threads=(1, 2))
 def test_vectors_beside_every_value_are_planned(
     shape: tuple[int, int], effort: str, threads: int
 ) -> None:
@@ -330,9 +328,9 @@ def test_a_plan_is_saved(command: str, suffix: str, model: Path, tmp_path: Path)
     path = tmp_path / f"plan{suffix}"
     arguments = [command, *[str(model)] * (1 if command == "scan" else 2), "--plan", "--json"]
     arguments += ["--threads", "1"]
-    found = CliRunner().invoke(app, [*arguments, "--out", str(path)])
-    assert found.exit_code == 0, found.stderr
-    rows = [json.loads(line) for line in found.stdout.splitlines()][:-1]
+    status, text, error = invoke(*arguments, "--out", path)
+    assert status == 0, error
+    rows = [json.loads(line) for line in text.splitlines()][:-1]
     assert len(rows) == 4
     frame = {".csv": pd.read_csv, ".parquet": pd.read_parquet}.get(suffix)
     if frame is None:
@@ -344,16 +342,16 @@ def test_a_plan_is_saved(command: str, suffix: str, model: Path, tmp_path: Path)
     for name in ("name", "nbytes", "passes", "effort", "seconds", "held"):
         assert [line[name] for line in saved] == [row[name] for row in rows]
     before = path.read_bytes()
-    again = CliRunner().invoke(app, [*arguments, "--out", str(path)])
-    assert again.exit_code == 2
-    assert f"{path} exists, and a plan replaces no file" in again.stderr
+    status, _, error = invoke(*arguments, "--out", path)
+    assert status == 2
+    assert f"{path} exists, and a plan replaces no file" in error
     assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["plan.html", "plan.xlsx", "plan"])
 def test_no_plan_is_lost_in_silence(name: str, model: Path, tmp_path: Path) -> None:
     path = tmp_path / name
-    found = CliRunner().invoke(app, ["scan", str(model), "--plan", "--out", str(path)])
-    assert found.exit_code == 2
-    assert f"{path}: a plan is saved as .jsonl, .csv, .parquet, not '{path.suffix}'" in found.stderr
+    status, _, error = invoke("scan", model, "--plan", "--out", path)
+    assert status == 2
+    assert f"{path}: a plan is saved as .jsonl, .csv, .parquet, not '{path.suffix}'" in error
     assert not path.exists()

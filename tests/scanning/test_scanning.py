@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.analyses import before_each_spectrum_of_a_scan
 from tests.support.checkpoints import opened, write_file
 from tests.support.mixed_checkpoint import DOWN, UP, column, mixed
 from tests.support.scans import normal
 
 import sigmascope as ss
-from sigmascope.analysis.spectrum import analysed
 from sigmascope.scanning import ScanEvent, ScanInterrupted
-from sigmascope.scanning.rows import COLUMNS, MEASURES
+
+MEASURES = {name for name in ss.Scan.schema.columns if f"{name}_error" in ss.Scan.schema.columns}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    """A checkpoint with something of every kind."""
     return mixed(tmp_path)
 
 
@@ -53,7 +55,7 @@ def test_every_tensor_has_its_row_in_file_order(folder: Path) -> None:
     ]
     assert all(row["reason"] for row in found if row["status"] != "analysed")
     assert all(row["reason"] is None for row in found.analysed)
-    assert all(list(row) == list(COLUMNS) for row in found)
+    assert all(list(row) == list(ss.Scan.schema.columns) for row in found)
     assert found.complete
     assert len(found) == found.expected == 10
     assert column(found.failed, "name") == ["bad"]
@@ -178,11 +180,7 @@ def test_threads_and_order_change_nothing(folder: Path) -> None:
 
 def test_what_does_not_converge_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_file(tmp_path / "x.safetensors", normal("a", 1100, 1000))
-    real = analysed
-    monkeypatch.setattr(
-        "sigmascope.scanning.tasks.analysed",
-        lambda a, asked, **how: real(a, asked, **how, max_passes=2),
-    )
+    before_each_spectrum_of_a_scan(monkeypatch, lambda: None, max_passes=2)
     found = ss.scan(path, effort="top", k=8, tol=1e-5)
     assert column(found.unconverged, "name") == ["a"]
     assert found["a"]["status"] == "analysed"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.command_line import invoke
+from tests.support.journal_lines import of_other_engine
 from tests.support.scans import bits, model
 
 import sigmascope as ss
-from sigmascope._execution import build
 from sigmascope._tables.shards import Shard
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 
@@ -140,11 +140,10 @@ def test_what_does_not_belong_together(folder: Path, tmp_path: Path) -> None:
             ss.merge(some)
 
 
-def test_another_engine_is_noted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = ss.scan(folder, shard=(0, 2), **OPTIONS)
-    engine = build.engine() | {"isa": "other"}
-    monkeypatch.setattr("sigmascope.scanning.beginning.engine", lambda: engine)
-    found = ss.merge([first, ss.scan(folder, shard=(1, 2), **OPTIONS)])
+def test_another_engine_is_noted(folder: Path) -> None:
+    first, second = parts(folder, 2)
+    second.write_bytes(of_other_engine(second.read_bytes(), isa="other"))
+    found = ss.merge([first, second])
     assert "different engines" in found.notes[-1]
     assert "other" in found.notes[-1]
 
@@ -175,10 +174,11 @@ def test_shards_and_merge_on_the_command_line(folder: Path, tmp_path: Path) -> N
         assert f"shard '{text}' is not like '0/4'" in error
 
 
-def test_processes_on_the_command_line(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_processes_on_the_command_line(folder: Path, tmp_path: Path, count: int) -> None:
     out = tmp_path / "x.jsonl"
     status, _, _ = invoke(
-        *("scan", folder, "--workers", 2, "-k", 4, "--seed", 0, "--out", out, "--quiet")
+        *("scan", folder, "--workers", count, "-k", 4, "--seed", 0, "--out", out, "--quiet")
     )
     assert status == 1
     assert bits(ss.Scan.load(out)) == bits(ss.scan(folder, k=4))

@@ -10,11 +10,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from tests.support.analyses import before_each_row_of_a_monitor
 from tests.support.scans import bits
 
 import sigmascope as ss
-from sigmascope.scanning import live
-from sigmascope.series.monitoring import budget as budgets
 
 UP, DOWN = "layers.{}.mlp.up_proj.weight", "layers.{}.mlp.down_proj.weight"
 
@@ -34,14 +33,12 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, cost: Callable[[str], float]) -> None:
         self.now = 0.0
         self.analysed: list[str] = []
-        analyse = live.analyse
 
-        def slow(matrices: Any, name: str, options: Any) -> Any:
+        def listener(name: str) -> None:
             self.now += cost(name)
             self.analysed.append(name)
-            return analyse(matrices, name, options)
 
-        monkeypatch.setattr(live, "analyse", slow)
+        before_each_row_of_a_monitor(monkeypatch, listener)
 
     def __call__(self) -> float:
         return self.now
@@ -49,6 +46,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock by which each analysis takes a second."""
     return Clock(monkeypatch, lambda name: 1.0)
 
 
@@ -165,7 +163,7 @@ def test_tensors_that_appear_and_vanish_are_named() -> None:
 
 
 def test_memory_that_does_not_suffice_is_the_reason_of_a_row() -> None:
-    model = {"large": normal(3000, 3000)}
+    model = {"large": normal(1200, 1200)}
     monitor = ss.Monitor(model, every=1, budget=None, effort="exact", memory_limit="1MB")
     (row,) = monitor.step(1) or ()
     assert (row["status"], row["failure"]) == ("failed", "environment")
@@ -282,8 +280,15 @@ def test_the_time_in_which_a_model_gathers_its_tensors_counts(clock: Clock) -> N
     ("budget", "share"),
     [("1%", 0.01), (" 0.5 % ", 0.005), (0.25, 0.25), (1.0, 1.0), ("100%", 1.0), (None, None)],
 )
-def test_budgets(budget: Any, share: float | None) -> None:
-    assert budgets.share_of(budget) == (None if share is None else pytest.approx(share))
+def test_a_budget_is_a_share_of_the_time_that_passed(
+    budget: Any, share: float | None, clock: Clock
+) -> None:
+    monitor = ss.Monitor(weights(1), every=1, budget=budget, clock=clock)
+    clock.now = 100.0
+    monitor.step(1)
+    elapsed, allowed = monitor.decision["elapsed"], monitor.decision["allowed"]
+    assert elapsed >= 100
+    assert allowed == (None if share is None else pytest.approx(share * elapsed))
 
 
 @pytest.mark.parametrize("budget", ["0%", "101%", -0.1, "much", math.nan, ""])

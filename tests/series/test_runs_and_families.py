@@ -16,15 +16,15 @@ from tests.support.checkpoints import of_array, write_file
 from tests.support.command_line import invoke
 
 import sigmascope as ss
-from sigmascope._display.rows import Row
-from sigmascope.scanning.rows import COLUMNS
 from sigmascope.series import load_series
+
+Row = dict[str, Any]
 
 
 def row(name: str, value: float | None, *, error: float = 0.0, **others: Any) -> Row:
     place = {"role": "up", "tower": "text", "layer": 0, "status": "analysed"}
     values = {"effective_rank": value, "effective_rank_error": error}
-    return dict.fromkeys(COLUMNS) | {"name": name} | place | values | others
+    return dict.fromkeys(ss.Scan.schema.columns) | {"name": name} | place | values | others
 
 
 def layers(*values: float, **others: Any) -> list[Row]:
@@ -259,7 +259,7 @@ def test_intervals_cover_what_errors_allow() -> None:
     assert (among_vague["quantile_low"], among_vague["quantile_high"]) == (0, 1)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(
     n=st.integers(1, 40),
     k=st.integers(0, 40),

@@ -14,7 +14,7 @@ import pytest
 from sigmascope import _core
 from sigmascope._execution import costs
 from sigmascope.comparing import pair_spectra
-from sigmascope.scanning import live
+from sigmascope.scanning import live, tasks
 
 
 def before_each_spectrum_of_a_pair(
@@ -28,6 +28,31 @@ def before_each_spectrum_of_a_pair(
         return analysed(a, asked, **how)
 
     patch.setattr(pair_spectra, "analysed", listening)
+
+
+def before_each_spectrum_of_a_scan(
+    patch: pytest.MonkeyPatch, listener: Callable[[], object], **more: Any
+) -> None:
+    """Call the listener before each spectrum of a scan, which is computed with `more` options."""
+    analysed = tasks.analysed
+
+    def listening(a: Any, asked: Any, **how: Any) -> Any:
+        listener()
+        return analysed(a, asked, **how | more)
+
+    patch.setattr(tasks, "analysed", listening)
+
+
+def after_each_spectrum(patch: pytest.MonkeyPatch, listener: Callable[[], object]) -> None:
+    """Call the listener once the spectrum of a matrix is there, and its row is not."""
+    for room in (tasks, pair_spectra):
+
+        def listening(*args: Any, analysed: Any = room.analysed, **how: Any) -> Any:
+            spectrum = analysed(*args, **how)
+            listener()
+            return spectrum
+
+        patch.setattr(room, "analysed", listening)
 
 
 def before_each_row_of_a_monitor(

@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.checkpoints import write_file
+from tests.support.journal_lines import of_other_engine, sealed
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
-from sigmascope._execution import build
-from sigmascope._tables.journal import Journal, parsed, sealed_line
 from sigmascope.scanning import ScanEvent, ScanInterrupted
-from sigmascope.scanning.rows import SCAN as SCHEMA
 
 FIRST, SECOND = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
@@ -46,6 +44,12 @@ def interrupted(folder: Path, path: Path, name: str = "w.3", **options: Any) -> 
     return path.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What every complete scan of such a folder finds."""
+    return bits(ss.scan(model(tmp_path_factory.mktemp("whole")), **OPTIONS))
+
+
 # ------------------------------------------------------------------------------- lines
 
 RECORDS = st.dictionaries(
@@ -55,19 +59,22 @@ RECORDS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(RECORDS, st.data())
 def test_a_line_with_any_other_byte_is_not_what_was_written(
-    record: dict[str, Any], data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, record: dict[str, Any], data: st.DataObject
 ) -> None:
-    header = {"schema": "sigmascope.scan", "version": 3}
-    row = sealed_line(record | {"name": "a"})
-    text = sealed_line(header) + row + sealed_line({"name": "last"})
-    assert parsed(Path("x"), text, SCHEMA)[0] == header
-    place = data.draw(st.integers(0, len(row) - 2)) + len(sealed_line(header))
+    path = tmp_path_factory.getbasetemp() / "x.jsonl"
+    header = sealed({"schema": "sigmascope.scan", "version": 3})
+    row = sealed(record | {"name": "a"})
+    text = header + row + sealed({"name": "last"})
+    path.write_bytes(text)
+    assert [line["name"] for line in ss.Scan.load(path)] == ["a", "last"]
+    place = data.draw(st.integers(0, len(row) - 2)) + len(header)
     other = data.draw(st.integers(0, 255).filter(lambda byte: byte not in (text[place], 10)))
-    changed = text[:place] + bytes([other]) + text[place + 1 :]
-    with pytest.raises(ValueError, match="x: line 2"):
-        parsed(Path("x"), changed, SCHEMA)
+    path.write_bytes(text[:place] + bytes([other]) + text[place + 1 :])
+    with pytest.raises(ValueError, match=r"x\.jsonl: line 2"):
+        ss.Scan.load(path)
 
 
 def test_a_changed_digit_is_noticed(folder: Path, tmp_path: Path) -> None:
@@ -84,10 +91,12 @@ def test_a_changed_digit_is_noticed(folder: Path, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------- resumed
 
 
-def test_a_journal_is_begun_and_complete_ones_are_left_alone(folder: Path, tmp_path: Path) -> None:
+def test_a_journal_is_begun_and_complete_ones_are_left_alone(
+    folder: Path, tmp_path: Path, expected: list[dict[str, Any]]
+) -> None:
     path = tmp_path / "x.jsonl"
     found = ss.scan(folder, resume=path, **OPTIONS)
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(found) == expected
     content = path.read_bytes()
     again = ss.scan(folder, resume=path, **OPTIONS)
     assert again.rows == found.rows
@@ -114,12 +123,14 @@ def test_ctrl_c_leaves_a_resumable_run(folder: Path, tmp_path: Path, effort: str
 
 
 @pytest.mark.parametrize("tail", [b"", b'{"name": "w.', b"\0" * 900, b'{"torn": 1}\n'])
-def test_a_torn_tail_is_dropped(folder: Path, tmp_path: Path, tail: bytes) -> None:
+def test_a_torn_tail_is_dropped(
+    folder: Path, tmp_path: Path, tail: bytes, expected: list[dict[str, Any]]
+) -> None:
     path = tmp_path / "x.jsonl"
     content = interrupted(folder, path)
     path.write_bytes(content + tail)
     found = ss.scan(folder, resume=path, **OPTIONS)
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(found) == expected
     assert path.read_bytes().startswith(content)
     assert ss.Scan.load(path).rows == found.rows
 
@@ -210,12 +221,12 @@ def test_weights_that_were_split_are_not_continued_whole(folder: Path, tmp_path:
 
 @pytest.mark.parametrize("options", [{"num_threads": 3}, {"memory_limit": "2GiB"}])
 def test_options_that_change_no_bit_may_differ(
-    folder: Path, tmp_path: Path, options: dict[str, Any]
+    folder: Path, tmp_path: Path, options: dict[str, Any], expected: list[dict[str, Any]]
 ) -> None:
     path = tmp_path / "x.jsonl"
     interrupted(folder, path)
     found = ss.scan(folder, resume=path, **OPTIONS | options)
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(found) == expected
 
 
 def grow(folder: Path) -> None:
@@ -263,21 +274,20 @@ def test_another_checkpoint_is_refused(
     assert path.read_bytes() == content
 
 
-def test_a_checkpoint_that_moved_is_the_same(folder: Path, tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    interrupted(folder, path)
-    moved = folder.rename(tmp_path / "elsewhere")
-    assert bits(ss.scan(moved, resume=path, **OPTIONS)) == bits(ss.scan(moved, **OPTIONS))
-
-
-def test_another_engine_is_refused(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_checkpoint_that_moved_is_the_same(
+    folder: Path, tmp_path: Path, expected: list[dict[str, Any]]
 ) -> None:
     path = tmp_path / "x.jsonl"
     interrupted(folder, path)
-    engine = build.engine() | {"isa": "none"}
-    monkeypatch.setattr("sigmascope.scanning.beginning.engine", lambda: engine)
-    with pytest.raises(ValueError, match=r"isa was '.*', is 'none'"):
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert bits(ss.scan(moved, resume=path, **OPTIONS)) == expected
+
+
+def test_another_engine_is_refused(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    content = interrupted(folder, path)
+    path.write_bytes(of_other_engine(content, isa="none"))
+    with pytest.raises(ValueError, match=r"isa was 'none', is '.*'"):
         ss.scan(folder, resume=path, **OPTIONS)
 
 
@@ -319,16 +329,22 @@ def test_two_runs_on_one_journal(folder: Path, tmp_path: Path, how: str) -> None
 
 
 def test_a_forked_process_does_not_keep_the_lock(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "x.jsonl", SCHEMA)
+    path = write_file(tmp_path / "m.safetensors", normal("v", 5))
     ours, theirs = socket.socketpair()
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        theirs.send(b"here")
-        theirs.recv(4)
-        os._exit(0)
-    assert ours.recv(4) == b"here"
-    journal.close()
-    Journal(tmp_path / "x.jsonl", SCHEMA).close()
+    children: list[int] = []
+
+    def fork(event: ScanEvent) -> None:
+        child = os.fork()
+        if child == 0:  # pragma: no cover
+            theirs.send(b"here")
+            theirs.recv(4)
+            os._exit(0)
+        assert ours.recv(4) == b"here"
+        children.append(child)
+
+    ss.scan(path, resume=tmp_path / "x.jsonl", progress=fork, **OPTIONS)
+    assert len(ss.scan(path, resume=tmp_path / "x.jsonl", **OPTIONS)) == 1
+    (child,) = children
     ours.send(b"done")
     assert os.waitpid(child, 0)[1] == 0
     ours.close()

@@ -3,25 +3,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
-import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.analyses import after_each_spectrum
 from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
-from sigmascope.analysis.spectrum import analysed
 from sigmascope.scanning import OutputError, ScanEvent
 
 FIRST, SECOND = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
@@ -31,6 +33,12 @@ OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return model(tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What every complete scan of such a folder finds."""
+    return bits(ss.scan(model(tmp_path_factory.mktemp("whole")), **OPTIONS))
 
 
 # ------------------------------------------------------------------------------- failed rows
@@ -74,11 +82,15 @@ def forbid(path: Path) -> None:
             marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may read it all the same"),
         ),
     ],
+    ids=["cut short", "deleted", "replaced", "forbidden"],
 )
 def test_a_shard_that_changes_fails_alone_and_is_tried_again(
-    folder: Path, tmp_path: Path, damage: Callable[[Path], None], message: str
+    folder: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    message: str,
+    expected: list[dict[str, Any]],
 ) -> None:
-    expected = bits(ss.scan(folder, **OPTIONS))
     path, second = tmp_path / "x.jsonl", (folder / SECOND).read_bytes()
     found = ss.scan(folder, resume=path, progress=damaged(folder, damage), **OPTIONS)
     assert found.complete
@@ -104,14 +116,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_file(tmp_path / "x.safetensors", normal("a", 30, 20))
-    real = analysed
-
-    def slow(a: Any, asked: Any, **how: Any) -> Any:
-        found = real(a, asked, **how)
-        replace(path)
-        return found
-
-    monkeypatch.setattr("sigmascope.scanning.tasks.analysed", slow)
+    after_each_spectrum(monkeypatch, lambda: replace(path))
     row = ss.scan(path, **OPTIONS)["a"]
     assert (row["status"], row["failure"]) == ("failed", "environment")
     assert "the file changed" in row["reason"]
@@ -196,34 +201,34 @@ def test_killed_twenty_times_at_random_moments(tmp_path: Path) -> None:
     assert bits(found) == bits(ss.scan(folder, **options))
 
 
-LIMITED = """
-import json, resource, sys
-import sigmascope as ss
-from sigmascope.scanning import OutputError
-
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
-try:
-    ss.scan(sys.argv[1], k=4, num_threads=1, memory_limit="1GiB", resume=sys.argv[2])
-except OutputError as error:
-    print(json.dumps([error.filename, error.strerror, len(error.scan)]))
-"""
+@contextmanager
+def files_of_at_most(nbytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("limit", [10, 9_000, 20_000])
-def test_a_file_that_may_grow_no_further(folder: Path, tmp_path: Path, limit: int) -> None:
+def test_a_file_that_may_grow_no_further(
+    folder: Path, tmp_path: Path, limit: int, expected: list[dict[str, Any]]
+) -> None:
     """The system cuts a line short, as a full disk does; what was whole is, and goes on."""
     path = tmp_path / "x.jsonl"
-    command = [sys.executable, "-c", LIMITED, folder, path, str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    filename, reason, count = json.loads(done.stdout)
-    assert (filename, reason) == (str(path), "File too large")
+    with pytest.raises(OutputError) as caught, files_of_at_most(limit):
+        ss.scan(folder, resume=path, **OPTIONS)
+    assert (caught.value.filename, caught.value.strerror) == (str(path), "File too large")
+    count = len(caught.value.scan)
     content = path.read_bytes()
     assert len(content) <= limit
     assert content[-1:] in (b"", b"\n")
     assert content.count(b"\n") == (count if content else 0)  # the header, and all rows but one
     found = ss.scan(folder, resume=path, **OPTIONS)
     assert path.read_bytes().startswith(content)
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(found) == expected
 
 
 @pytest.fixture
@@ -240,7 +245,9 @@ def small_disk(tmp_path: Path) -> Any:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk(folder: Path, small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk(
+    folder: Path, small_disk: Path, tmp_path: Path, expected: list[dict[str, Any]]
+) -> None:
     path = small_disk / "x.jsonl"
     with pytest.raises(OutputError, match="No space left on device") as caught:
         ss.scan(folder, resume=path, **OPTIONS)
@@ -249,7 +256,7 @@ def test_a_full_disk(folder: Path, small_disk: Path, tmp_path: Path) -> None:
     assert kept.rows == caught.value.scan.rows[:-1]
     saved = tmp_path / "x.jsonl"
     saved.write_bytes(path.read_bytes())
-    assert bits(ss.scan(folder, resume=saved, **OPTIONS)) == bits(ss.scan(folder, **OPTIONS))
+    assert bits(ss.scan(folder, resume=saved, **OPTIONS)) == expected
 
 
 def test_an_error_of_the_disk_is_an_output_error(
@@ -258,7 +265,7 @@ def test_an_error_of_the_disk_is_an_output_error(
     def fsync(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("sigmascope._tables.journal.os.fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     path = tmp_path / "x.jsonl"
     with pytest.raises(OutputError, match=r"Input/output error: .*x\.jsonl") as caught:
         ss.scan(folder, resume=path, **OPTIONS)
@@ -274,8 +281,8 @@ def test_rows_reach_the_disk_while_the_run_goes_on(
     def fsync(descriptor: int) -> None:
         synced.append(os.fstat(descriptor).st_size)
 
-    monkeypatch.setattr("sigmascope._tables.journal.time.monotonic", lambda: float(next(seconds)))
-    monkeypatch.setattr("sigmascope._tables.journal.os.fsync", fsync)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr(os, "fsync", fsync)
     found = ss.scan(folder, out=path, **OPTIONS)
     monkeypatch.undo()
     lines = path.read_bytes().splitlines(keepends=True)
@@ -290,7 +297,7 @@ def test_file_systems_without_locks_are_written_to(
     def flock(file: Any, how: int) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("sigmascope._tables.journal.fcntl.flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     path = write_file(tmp_path / "m.safetensors", Stored("ids", "I64", (4,)))
     assert len(ss.scan(path, resume=tmp_path / "x.jsonl")) == 1
     assert len(ss.Scan.load(tmp_path / "x.jsonl")) == 1
