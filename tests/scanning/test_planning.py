@@ -196,7 +196,8 @@ def test_totals_are_sums(model: Path) -> None:
     assert totals["seconds"] == pytest.approx(sum(t.seconds for t in planned) / 2)
     assert totals["least_seconds"] < totals["seconds"] < totals["most_seconds"]
     two = sorted(tensor.peak_bytes for tensor in planned)[-2:]
-    assert totals["peak_bytes"] == sum(two) - OVERHEAD
+    of_the_process = 27 * 2**20  # stacks of threads and buffers, which every need has once
+    assert totals["peak_bytes"] == sum(two) - of_the_process
     assert json.loads(json.dumps(totals)) == totals
     with pytest.raises(KeyError):
         planned["nothing"]
