@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.analyses import before_each_spectrum_of_a_scan
 from tests.support.checkpoints import write_sharded
 from tests.support.file_server import Fault, FileServer
-from tests.support.remote import served, whole_numbers
+from tests.support.remote import read_in_pieces, served, whole_numbers
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
-from sigmascope.matrices import byte_source
-from sigmascope.scanning import ScanInterrupted, tasks
+from sigmascope.scanning import ScanInterrupted
 
 pytestmark = pytest.mark.slow
 
@@ -73,20 +73,19 @@ def test_the_next_tensor_is_read_while_one_is_computed(
     with served(tmp_path) as server:
         far = ss.open_checkpoint(server.url)
         asked = {record["offset"]: threading.Event() for record in far.info()}
-        order, analysed, met = iter(list(asked.values())[1:]), tasks.analysed, []
+        order = iter(list(asked.values())[1:])
+        met: list[bool] = []
 
         def answer(request: Any) -> None:
             if request.start in asked:
                 asked[request.start].set()
 
-        def analysed_later(*arguments: Any, **options: Any) -> Any:
-            """Analyse a matrix once the next one is asked for."""
+        def wait_for_the_next() -> None:
             following = next(order, None)
             met.append(following is None or following.wait(20))
-            return analysed(*arguments, **options)
 
         server.answer = answer
-        monkeypatch.setattr(tasks, "analysed", analysed_later)
+        before_each_spectrum_of_a_scan(monkeypatch, wait_for_the_next)
         ss.scan(far, **{**HOW, "effort": effort, "num_threads": 1})
         assert met == [True] * 4
 
@@ -109,7 +108,7 @@ def test_a_matrix_beyond_the_memory_is_read_by_panels_at_each_pass(tmp_path: Pat
 def test_twenty_faults_make_no_wrong_row_and_lose_none(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     with served(model(tmp_path, 40)) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(byte_source, "LEAST", 1 << 11)
+        read_in_pieces(patch, 1 << 11)
         here = ss.scan(server.folder, **HOW)
         kinds = [
             lambda: Fault(status=chance.choice([429, 500, 502, 503, 504, 408])),
@@ -214,7 +213,7 @@ def test_ctrl_c_ends_a_scan_of_a_slow_server(tmp_path: Path) -> None:
     tensors = [normal(f"w.{i}", 500, 400, seed=i) for i in range(4)]
     write_sharded(tmp_path, {"model-00001-of-00001.safetensors": tensors})
     with served(tmp_path) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(byte_source, "LEAST", 1 << 12)
+        read_in_pieces(patch, 1 << 12)
         far = ss.open_checkpoint(server.url)
         reading = threading.Event()
 

@@ -13,6 +13,7 @@ import pytest
 from tests.support.file_server import FileServer
 
 from sigmascope.checkpoint.remote import store
+from sigmascope.matrices import byte_source
 
 
 @contextmanager
@@ -23,6 +24,11 @@ def served(folder: Path, server: type[FileServer] = FileServer) -> Iterator[Any]
         patch.setitem(store._RETRIES, "backoff", {**short, "base": 2})
         patch.setattr(store, "_PAUSE", 0.01)
         yield running
+
+
+def read_in_pieces(patch: pytest.MonkeyPatch, least: int) -> None:
+    """Divide a read among connections from so many bytes on."""
+    patch.setattr(byte_source, "LEAST", least)
 
 
 def whole_numbers(server: FileServer, start: str = "") -> int:
