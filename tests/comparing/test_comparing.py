@@ -312,7 +312,7 @@ def test_the_seconds_of_all_rows_are_those_of_the_comparison(
     assert 0 < comparison.seconds <= next(seconds)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow), 5])
 @pytest.mark.unsanitized
 def test_every_spectrum_is_computed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int

@@ -45,7 +45,8 @@ class Run(NamedTuple):
 @pytest.fixture(scope="module")
 def run(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A comparison that was written to a file of every kind."""
-    folder, events = tmp_path_factory.mktemp("tables"), []
+    folder = tmp_path_factory.mktemp("tables")
+    events: list[ScanEvent] = []
     paths = {suffix: folder / f"pair{suffix}" for suffix in (".jsonl", ".csv", ".parquet")}
     comparison = ss.compare(*folders, out=[*paths.values()], progress=events.append, **OPTIONS)
     return Run(comparison, paths, events)

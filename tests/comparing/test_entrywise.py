@@ -38,7 +38,7 @@ def f32(name: str, *numbers: float) -> Stored:
 # ----------------------------------------------------------------------------------- verdicts
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(model=models())
 def test_the_verdict_counts_what_changed_and_names_it(
     model: list[Pair], tmp_path_factory: pytest.TempPathFactory
@@ -237,7 +237,7 @@ def test_second_names_are_compared_where_only_one_model_has_them(tmp_path: Path)
 # -------------------------------------------------------------------------------------- scans
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     dtype=st.sampled_from(["F64", "F32", "F16", "BF16"]),
     shape=st.sampled_from([(), (5,), (300,), (1, 4, 1)]),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.checkpoints import of_array, write_file
+from tests.support.coverings import grid
 from tests.support.tuned_models import (
     CARRIED,
     EMBEDDING,
@@ -59,8 +60,10 @@ def check(found: ss.Extraction, folder: Path, before: Model, after: Model) -> No
         assert abs(relative - row["relative_error"]) <= row["relative_error_error"] + 1e-15
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("criterion", [{"rank": 3}, {"rank": "edge"}, {"error": 0.3}])
+@grid(
+    criterion={"rank 3": {"rank": 3}, "edge": {"rank": "edge"}, "error": {"error": 0.3}},
+    dtype=("float32", "float16", "bfloat16"),
+)
 def test_adapted_weights_are_base_plus_product(
     criterion: dict[str, Any], dtype: str, tmp_path: Path
 ) -> None:

@@ -43,7 +43,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 # ------------------------------------------------------------------------------------- parts
 
 
-@pytest.mark.parametrize("count", [1, 3, 9])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 3, 9])
 def test_parts_make_the_whole(folders: tuple[Path, Path], tmp_path: Path, count: int) -> None:
     paths = [tmp_path / f"part-{index}.jsonl" for index in range(count)]
     for index, path in enumerate(paths):

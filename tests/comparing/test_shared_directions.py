@@ -77,7 +77,7 @@ def test_chance_holds_random_subspaces(
     values = []
     for _ in range(100):
         bases = np.linalg.qr(rng.standard_normal((matrices, width, leading)))[0]
-        B = np.hstack(bases)
+        B = np.hstack(list(bases))
         values.append(np.linalg.eigvalsh(B.T @ B)[-1] / matrices)
     assert np.mean(np.array(values) > tower.chance) <= 0.03
     assert np.median(values) > 0.8 * tower.chance

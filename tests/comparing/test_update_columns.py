@@ -12,6 +12,7 @@ import pytest
 from tests.support.adapted_model import MODULES, adapter, change, dense, llama
 from tests.support.changed import update, weights, written
 from tests.support.comparisons import both
+from tests.support.coverings import grid
 from tests.support.scans import bits
 
 import sigmascope as ss
@@ -39,8 +40,7 @@ def unchanged(w: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.abs(v - w) <= 1e-3 * np.maximum(np.abs(w), np.abs(v))
 
 
-@pytest.mark.parametrize("dtype", ROUNDED)
-@pytest.mark.parametrize("shape", [(90, 60), (37, 513), (5, 3)])
+@grid(shape=[(90, 60), (37, 513), (5, 3)], dtype=list(ROUNDED))
 def test_sparsity_counts_entries_that_hardly_changed(
     tmp_path: Path, dtype: str, shape: tuple[int, int]
 ) -> None:

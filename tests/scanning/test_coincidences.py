@@ -53,7 +53,7 @@ def rows_of(matrices: dict[str, Array], *, turned: bool) -> list[dict[str, Any]]
 
 def equal_columns(x: Array) -> int:
     """Count the columns that are equal to an earlier one."""
-    return x.shape[1] - np.unique(x + 0.0, axis=1).shape[1]
+    return int(x.shape[1] - np.unique(x + 0.0, axis=1).shape[1])
 
 
 SIDES = {"columns": False, "rows": True}

@@ -49,10 +49,11 @@ def sparse(path: Path, m: int, n: int) -> Path:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two large matrices of one shape, two others, and a vector."""
     folder = tmp_path_factory.mktemp("model")
+    up = stored("model.layers.0.mlp.up_proj.weight", 1500, 1100)
     tensors = [
         of_array("model.norm.weight", "F32", np.ones(7, np.float32)),
-        stored("model.layers.0.mlp.up_proj.weight", 1500, 1100),
-        stored("model.layers.1.mlp.up_proj.weight", 1500, 1100),
+        up,
+        replace(up, name="model.layers.1.mlp.up_proj.weight"),
         stored("model.layers.0.self_attn.q_proj.weight", 900, 1300, "BF16"),
         stored("model.layers.0.self_attn.k_proj.weight", 60, 1300),
     ]

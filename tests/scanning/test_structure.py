@@ -142,7 +142,9 @@ def test_a_row_says_what_is_special(tmp_path: Path, case: str, effort: str) -> N
     assert (row["structure"] or "") == said
     for one, two, side in ((path, other, "before"), (other, path, "after")):
         pair = ss.compare(one, two, effort=effort, **OPTIONS)["w"]
-        structures = {f"{name}_structure": None for name in ("before", "after")}
+        structures: dict[str, str | None] = {
+            f"{name}_structure": None for name in ("before", "after")
+        }
         structures[f"{side}_structure"] = said or None
         assert {name: pair[name] for name in structures} == structures
 

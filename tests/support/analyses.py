@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from sigmascope import _core
 from sigmascope._execution import costs
+from sigmascope._host.native import _core
+from sigmascope.analysis.spectrum import analysed
 from sigmascope.comparing import pair_spectra
 from sigmascope.scanning import live, tasks
 
@@ -21,7 +22,6 @@ def before_each_spectrum_of_a_pair(
     patch: pytest.MonkeyPatch, listener: Callable[[Any, int], object]
 ) -> None:
     """Call the listener with a matrix and its number of threads, before each of its spectra."""
-    analysed = pair_spectra.analysed
 
     def listening(a: Any, asked: Any, **how: Any) -> Any:
         listener(a, asked.options["num_threads"])
@@ -34,7 +34,6 @@ def before_each_spectrum_of_a_scan(
     patch: pytest.MonkeyPatch, listener: Callable[[], object], **more: Any
 ) -> None:
     """Call the listener before each spectrum of a scan, which is computed with `more` options."""
-    analysed = tasks.analysed
 
     def listening(a: Any, asked: Any, **how: Any) -> Any:
         listener()
@@ -45,13 +44,13 @@ def before_each_spectrum_of_a_scan(
 
 def after_each_spectrum(patch: pytest.MonkeyPatch, listener: Callable[[], object]) -> None:
     """Call the listener once the spectrum of a matrix is there, and its row is not."""
+
+    def listening(*args: Any, **how: Any) -> Any:
+        spectrum = analysed(*args, **how)
+        listener()
+        return spectrum
+
     for room in (tasks, pair_spectra):
-
-        def listening(*args: Any, analysed: Any = room.analysed, **how: Any) -> Any:
-            spectrum = analysed(*args, **how)
-            listener()
-            return spectrum
-
         patch.setattr(room, "analysed", listening)
 
 
@@ -59,11 +58,10 @@ def before_each_row_of_a_monitor(
     patch: pytest.MonkeyPatch, listener: Callable[[str], object]
 ) -> None:
     """Call the listener with the name of a matrix, before a monitor analyses it."""
-    analyse = live.analyse
 
     def listening(matrices: Any, name: str, options: Any) -> Any:
         listener(name)
-        return analyse(matrices, name, options)
+        return tasks.analyse(matrices, name, options)
 
     patch.setattr(live, "analyse", listening)
 

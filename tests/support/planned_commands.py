@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.support.command_line import invoke
 from sigmascope.cli import app as scans
 from sigmascope.cli import compare as comparisons
 
-COMMANDS = {"scan": scans.scan, "compare": comparisons.compare}
+COMMANDS: dict[str, Callable[..., Any]] = {"scan": scans.scan, "compare": comparisons.compare}
 RENAMED = {"memory": "memory_limit", "threads": "num_threads"}
 
 
