@@ -197,6 +197,7 @@ def test_what_does_not_converge_is_said(tmp_path: Path, monkeypatch: pytest.Monk
         ("experts", "experts[0]", ["experts[1]"]),
         (None, ["*.mlp.*", "conv*", "bad"], ["experts[0]", "experts[1]"]),
     ],
+    ids=["one", "several, less one", "slices of a stack", "all, less several"],
 )
 def test_patterns(folder: Path, include: Any, exclude: Any, names: list[str]) -> None:
     found = ss.scan(folder, include=include, exclude=exclude)

@@ -122,7 +122,11 @@ def test_ctrl_c_leaves_a_resumable_run(folder: Path, tmp_path: Path, effort: str
     assert events[-1].index == events[-1].count
 
 
-@pytest.mark.parametrize("tail", [b"", b'{"name": "w.', b"\0" * 900, b'{"torn": 1}\n'])
+@pytest.mark.parametrize(
+    "tail",
+    [b"", b'{"name": "w.', b"\0" * 900, b'{"torn": 1}\n'],
+    ids=["nothing", "half a line", "zeros", "a line without checksum"],
+)
 def test_a_torn_tail_is_dropped(
     folder: Path, tmp_path: Path, tail: bytes, expected: list[dict[str, Any]]
 ) -> None:
@@ -135,7 +139,7 @@ def test_a_torn_tail_is_dropped(
     assert ss.Scan.load(path).rows == found.rows
 
 
-@pytest.mark.parametrize("content", [b"", b'{"schema": "sigma'])
+@pytest.mark.parametrize("content", [b"", b'{"schema": "sigma'], ids=["empty", "half a line"])
 def test_a_journal_without_a_whole_line_is_begun_anew(
     folder: Path, tmp_path: Path, content: bytes
 ) -> None:
@@ -200,6 +204,7 @@ def test_a_new_table_has_the_permissions_of_the_umask(
         ({"include": "w.*"}, r"include was \[\], is \['w\.\*'\]"),
         ({"shard": (1, 2)}, "shard was None, is 1/2"),
     ],
+    ids=["k", "tol and seed", "effort", "accuracy", "include", "shard"],
 )
 def test_other_options_are_refused(
     folder: Path, tmp_path: Path, options: dict[str, Any], difference: str
@@ -219,7 +224,9 @@ def test_weights_that_were_split_are_not_continued_whole(folder: Path, tmp_path:
         ss.scan(whole, resume=path, **OPTIONS)
 
 
-@pytest.mark.parametrize("options", [{"num_threads": 3}, {"memory_limit": "2GiB"}])
+@pytest.mark.parametrize(
+    "options", [{"num_threads": 3}, {"memory_limit": "2GiB"}], ids=["num_threads", "memory_limit"]
+)
 def test_options_that_change_no_bit_may_differ(
     folder: Path, tmp_path: Path, options: dict[str, Any], expected: list[dict[str, Any]]
 ) -> None:
@@ -262,6 +269,7 @@ def rename(folder: Path) -> None:
         (touch_up, f"{SECOND} has other content of the same size"),
         (rename, rf"{FIRST} is not there; .*other-00001-of-00002\.safetensors was not there"),
     ],
+    ids=["other size", "other numbers", "one other number", "other name"],
 )
 def test_another_checkpoint_is_refused(
     folder: Path, tmp_path: Path, change: Callable[[Path], None], difference: str
