@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from tests.support.checkpoints import of_array, opened
 from tests.support.families import FAMILIES, Family
+from tests.support.roles import roles_in_model
 
 import sigmascope as ss
-from sigmascope.checkpoint.naming.roles import Role, role_of, roles_of
-from sigmascope.checkpoint.naming.rules import rules_for
+from sigmascope.checkpoint import Role, role_of
 
 # Buffers, and marks put between image tokens: no place of a layer.
 NO_ROLE = (
@@ -33,9 +33,7 @@ families = pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIE
 
 @families
 def test_every_tensor_has_its_role(family: Family) -> None:
-    roles = roles_of(
-        [t.name for t in family.tensors], rules_for(None, family.config.get("model_type"))
-    )
+    roles = roles_in_model([t.name for t in family.tensors], family.config.get("model_type"))
     assert {t.name: (t.role, t.tower) for t in family.tensors} == {
         name: (role.role, role.tower) for name, role in roles.items()
     }
@@ -45,12 +43,11 @@ def test_every_tensor_has_its_role(family: Family) -> None:
 
 @families
 def test_biases_follow_their_weights(family: Family) -> None:
-    rules = rules_for(None, family.config.get("model_type"))
     weights = [
         t.name for t in family.tensors if t.name.endswith(".weight") and "lora" not in t.name
     ]
     biases = {name: f"{name.removesuffix('weight')}bias" for name in weights}
-    roles = roles_of([*weights, *biases.values()], rules)
+    roles = roles_in_model([*weights, *biases.values()], family.config.get("model_type"))
     for weight, bias in biases.items():
         assert roles[bias].role in (f"{roles[weight].role}.bias", "unembed_bias")
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support.checkpoints import record
+from tests.support.roles import roles_in_model
 
 import sigmascope as ss
-from sigmascope.checkpoint.naming.roles import role_of, roles_of
+from sigmascope.checkpoint import role_of
 
 RNG = np.random.default_rng(0)
 Arrays = dict[str, NDArray[np.float32]]
@@ -58,9 +59,10 @@ classes = pytest.mark.parametrize("flax_class", CLASSES)
 def test_names_have_the_roles_of_torchs(flax_class: str) -> None:
     names = list(CLASSES[flax_class])
     flat = {name: re.sub(r"\.(\d+)(?=\.)", r"_\1", name).replace(".", "/") for name in names}
-    of_flax, of_paths = roles_of(names), roles_of(flat.values())
+    of_flax, of_paths = roles_in_model(names), roles_in_model(flat.values())
     theirs = {name: of_torch(name, np.zeros(1, np.float32))[0] for name in names}
-    assert of_flax == {name: roles_of(theirs.values())[theirs[name]] for name in names}
+    of_torchs = roles_in_model(theirs.values())
+    assert of_flax == {name: of_torchs[theirs[name]] for name in names}
     assert all(role.role != "other" for role in of_flax.values())
     if "t5" not in flax_class:  # which numbers layers within layers
         assert {name: of_paths[flat[name]] for name in names} == of_flax
@@ -288,14 +290,14 @@ def test_gemma_compares_with_transformers_weights(turned: bool, fused: bool) -> 
 def test_norms_of_gemma_have_the_roles_of_transformers() -> None:
     """The first Gemma has two norms in a layer, the later ones four."""
     stem, torch = "transformer/layer_7", "model.layers.7"
-    first = roles_of([f"{stem}/pre_attention_norm.scale", f"{stem}/pre_ffw_norm.scale"])
-    theirs = roles_of(
+    first = roles_in_model([f"{stem}/pre_attention_norm.scale", f"{stem}/pre_ffw_norm.scale"])
+    theirs = roles_in_model(
         [f"{torch}.input_layernorm.weight", f"{torch}.post_attention_layernorm.weight"]
     )
     assert list(first.values()) == list(theirs.values())
     names = ("pre_attention", "post_attention", "pre_ffw", "post_ffw")
-    later = roles_of([f"{stem}/{name}_norm.scale" for name in names])
+    later = roles_in_model([f"{stem}/{name}_norm.scale" for name in names])
     ends = ("input", "post_attention", "pre_feedforward", "post_feedforward")
     assert list(later.values()) == list(
-        roles_of([f"{torch}.{end}_layernorm.weight" for end in ends]).values()
+        roles_in_model([f"{torch}.{end}_layernorm.weight" for end in ends]).values()
     )

@@ -6,9 +6,9 @@ from __future__ import annotations
 import gguf
 import pytest
 from tests.support.families import FAMILIES
+from tests.support.roles import roles_in_model
 
-from sigmascope.checkpoint.naming.roles import role_of, roles_of
-from sigmascope.checkpoint.naming.rules import rules_for
+from sigmascope.checkpoint import role_of
 
 _NAMES = """
     llama:llama mistral:llama mixtral:llama smollm3:smollm3 qwen2:qwen2 qwen2_moe:qwen2moe
@@ -32,8 +32,8 @@ def test_roles_are_those_of_the_original(family: str) -> None:
         if (given := theirs.get_name(tensor.name, try_suffixes=(".weight", ".bias")))
     }
     assert len(names) >= 7
-    original = roles_of(names, rules_for(None, found.config.get("model_type")))
-    converted = roles_of(names.values(), rules_for(None, f"gguf-{architecture}"))
+    original = roles_in_model(names, found.config.get("model_type"))
+    converted = roles_in_model(names.values(), f"gguf-{architecture}")
     assert {name: converted[given] for name, given in names.items()} == original
     assert all(role.role != "other" for role in original.values())
 

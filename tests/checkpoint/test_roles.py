@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.roles import roles_in_model
 
-from sigmascope.checkpoint.naming.roles import Role, role_of, roles_of
+from sigmascope.checkpoint import Role, role_of
 
 # Below the name of its family: name, layer, role, tower, expert.
 NAMES = """
@@ -210,14 +211,14 @@ def test_layer_is_kept_for_unknown_names() -> None:
 def test_two_names_of_one_role_become_other() -> None:
     # Swin numbers its blocks within stages: the tables would call both layer 0.
     names = [f"layers.0.blocks.{i}.attn.qkv.weight" for i in range(2)]
-    roles = roles_of([*names, "lm_head.weight"])
+    roles = roles_in_model([*names, "lm_head.weight"])
     assert [roles[name].role for name in names] == ["other", "other"]
     assert roles["lm_head.weight"].role == "unembed"
 
 
 def test_names_of_one_model_have_distinct_roles() -> None:
     for rows in FAMILIES.values():
-        assert all(role.role != "other" for role in roles_of(row[0] for row in rows).values())
+        assert all(role.role != "other" for role in roles_in_model(row[0] for row in rows).values())
 
 
 @given(st.text(max_size=60) | st.text(".0123layersmpqkv_weight", max_size=60))
@@ -228,9 +229,9 @@ def test_any_text_has_a_role(name: str) -> None:
 def test_towers_without_names() -> None:
     """A model of sound has no text, unless the role of a tensor says so."""
     names = ["stft.basis", "encoder.0.conv.weight", "decoder.rnn.weight"]
-    towers = {name: role.tower for name, role in roles_of(names).items()}
+    towers = {name: role.tower for name, role in roles_in_model(names).items()}
     assert towers == dict(zip(names, ("", "encoder", "decoder"), strict=True))
-    named = roles_of([*names, "model.layers.0.mlp.up_proj.weight"])
+    named = roles_in_model([*names, "model.layers.0.mlp.up_proj.weight"])
     assert named["stft.basis"].tower == "text"
     assert [role_of(name).tower for name in (names[0], "text_model.x", "lm_head.weight")] == [
         "",

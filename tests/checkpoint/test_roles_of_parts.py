@@ -14,9 +14,10 @@ from tests.support import onnx_files
 from tests.support.checkpoints import Stored, encoded, of_array, opened, record
 from tests.support.onnx_blocks import blocks
 from tests.support.onnx_files import of_nodes, operation
+from tests.support.roles import roles_in_model
 
 import sigmascope as ss
-from sigmascope.checkpoint.naming.roles import role_of, roles_of
+from sigmascope.checkpoint import role_of
 
 Q = "model.layers.3.self_attn.q_proj"
 
@@ -46,7 +47,7 @@ _blocks - | _scales scale
 @pytest.mark.parametrize("line", ENDS.strip().splitlines())
 def test_names_alone_say_what_a_part_holds(line: str) -> None:
     cells = [cell.split() for cell in line.split("|")]
-    roles = roles_of(Q + end for end, _ in cells)
+    roles = roles_in_model(Q + end for end, _ in cells)
     for end, part in cells:
         wanted = "q" if part == "-" else f"q.{part}"
         assert (roles[Q + end].layer, roles[Q + end].role) == (3, wanted)
