@@ -7,11 +7,12 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.support.sources import CPP, PACKAGE, ROOT, deferred_nodes, sources
+from tests.support.sources import CPP, PACKAGE, ROOT, imports_of, sources
 
 
 class Room(NamedTuple):
@@ -271,24 +272,26 @@ def room_of(names: list[str]) -> str:
     return first if first in PYTHON_ROOMS else "package"
 
 
-def imports(path: Path) -> Iterator[Import]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    deferred = deferred_nodes(tree)
+@cache
+def imports(path: Path) -> tuple[Import, ...]:
+    """The imports of a module of the package."""
+    return tuple(each_import(path))
+
+
+def each_import(path: Path) -> Iterator[Import]:
     package = ["sigmascope", *path.relative_to(PACKAGE).parts[:-1]]
-    for node in ast.walk(tree):
+    for node, deferred in imports_of(path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
             inside = module == "sigmascope"  # from . import a, b: each may be a room
             names = [f"{module}.{alias.name}" for alias in node.names] if inside else [module]
-        else:
-            continue
         for name in names:
             parts = name.split(".")
             ours = parts[0] == "sigmascope"
-            yield Import(room_of(parts) if ours else f":{parts[0]}", node.lineno, node in deferred)
+            yield Import(room_of(parts) if ours else f":{parts[0]}", node.lineno, deferred)
 
 
 def home_of(path: Path) -> str:

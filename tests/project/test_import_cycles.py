@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-from tests.support.sources import PACKAGE, deferred_nodes, sources
+from tests.support.sources import PACKAGE, imports_of, sources
 
 
 def test_python_modules_have_no_cycle() -> None:
@@ -31,11 +32,9 @@ def name_of(path: Path) -> str:
 
 def modules_of(path: Path) -> Iterator[str]:
     """Give the modules that a module imports when it is read, submodules of packages too."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    deferred = deferred_nodes(tree)
     package = ["sigmascope", *path.relative_to(PACKAGE).parts[:-1]]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node not in deferred:
+    for node, deferred in imports_of(path):
+        if isinstance(node, ast.ImportFrom) and not deferred:
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
             named = [f"{module}.{alias.name}" for alias in node.names]
@@ -45,6 +44,7 @@ def modules_of(path: Path) -> Iterator[str]:
                 yield module
 
 
+@cache
 def is_module(name: str) -> bool:
     place = PACKAGE.parent.joinpath(*name.split("."))
     return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()

@@ -20,6 +20,7 @@ from tests.support.sources import (
     line_of,
     name_of,
     text_of,
+    tree_of,
 )
 
 import sigmascope as ss
@@ -88,7 +89,7 @@ def module_of(path: Path) -> Any:
 
 def classes_at(path: Path, line: int) -> Iterator[str]:
     """The classes whose body holds a line, the innermost last."""
-    for node in ast.walk(ast.parse(text_of(path))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ClassDef) and node.lineno <= line <= (node.end_lineno or 0):
             yield node.name
 
@@ -142,6 +143,8 @@ DOTTED = re.compile(r"(?<![\w./-])(?:sigmascope|ss)((?:\.[A-Za-z_]\w*)+)(?![\w/-
 
 @each_module
 def test_dotted_names_in_docstrings_are_there(path: Path) -> None:
+    if DOTTED.search(text_of(path)) is None:  # most are not parsed
+        return
     for line, text in docstrings(path):
         for found in DOTTED.finditer(text):
             name = "sigmascope" + found[1]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from tests.support.sources import CPP, CUDA, PACKAGE, ROOT, sources
+from tests.support.sources import CPP, CUDA, PACKAGE, ROOT, sources, tree_of
 
 
 def written_files() -> list[Path]:
@@ -66,7 +66,7 @@ MANY_PARAMETERS = {
 def test_functions_have_few_parameters() -> None:
     """At most eight; more only by keyword, and for a reason."""
     for path in sources(PACKAGE, ".py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef):
                 told = node.args
                 named = [arg.arg for arg in (*told.posonlyargs, *told.args)]
