@@ -130,8 +130,8 @@ def test_numbers_of_heads(family: str, q: int, k: int, tmp_path: Path) -> None:
         if role.head is not None and role.tower not in ("vision", "audio"):
             key = role.role, role.tower
             counts[key] = max(counts.get(key, 0), role.head + 1)
-    for (role, _), count in counts.items():
-        assert count == (k if role.removeprefix("cross_") in ("k", "v") else q)
+    for (part, _), count in counts.items():
+        assert count == (k if part.removeprefix("cross_") in ("k", "v") else q)
     heads = {split.roles[name].head for name in split if split.roles[name].tower == "vision"}
     assert heads in (set(), {None, 0, 1, 2, 3})
 

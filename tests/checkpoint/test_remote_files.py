@@ -17,12 +17,10 @@ import numpy as np
 import pytest
 from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.file_server import Fault, FileServer, Request
-from tests.support.remote import served
+from tests.support.remote import ask_first_for, read_in_pieces, retry, served
 from tests.support.scans import model, normal
 
 import sigmascope as ss
-from sigmascope.checkpoint.remote import store
-from sigmascope.matrices import byte_source
 
 
 @pytest.fixture
@@ -51,7 +49,7 @@ def test_one_request_reads_the_header_of_a_file(server: FileServer) -> None:
     name = "model-00001-of-00002.safetensors"
     far = ss.open_checkpoint(f"{server.url}/{name}")
     (request,) = server.asked(name)
-    assert (request.start, request.stop) == (0, store.START)
+    assert (request.start, request.stop) == (0, 1 << 20)
     assert str(far.path) == f"{server.url}/{name}"
     assert far.files == (far.path,)
     assert [r.file for r in server.requests] == [name, "config.json", "params.json"]
@@ -64,7 +62,7 @@ def test_an_index_behind_a_url_is_read(server: FileServer) -> None:
 def test_a_header_longer_than_the_first_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "START", 1000)
+    ask_first_for(monkeypatch, 1000)
     tensors = [Stored(f"w.{i}", "F32", (2, 2)) for i in range(500)]
     write_file(tmp_path / "model.safetensors", *tensors)
     with served(tmp_path) as server:
@@ -134,7 +132,7 @@ def test_parts_of_matrices_are_read_by_ranges(part: str, tmp_path: Path) -> None
     tall = normal("w", 400, 300)
     write_file(tmp_path / "m.safetensors", tall)
     with served(tmp_path) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(byte_source, "LEAST", 1 << 12)
+        read_in_pieces(patch, 1 << 12)
         far = ss.open_checkpoint(f"{server.url}/m.safetensors")["w"]
         here = ss.open_checkpoint(tmp_path / "m.safetensors")["w"]
         of: Any = {
@@ -190,7 +188,7 @@ def test_one_failed_piece_of_a_long_read_fails_the_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever it is: the others have their numbers, and it has none."""
-    monkeypatch.setattr(byte_source, "LEAST", 1 << 12)
+    read_in_pieces(monkeypatch, 1 << 12)
     write_file(tmp_path / "m.safetensors", normal("w", 60, 300))
     with served(tmp_path) as server:
         for late in (False, True):
@@ -219,7 +217,7 @@ def test_no_files(tmp_path: Path) -> None:
     [("127.0.0.1:9", "the connection is refused"), ("nowhere.invalid", "its name is not known")],
 )
 def test_no_server(host: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(store._RETRIES, "max_retries", 1)
+    retry(monkeypatch, 1)
     with pytest.raises(ss.CheckpointError, match=rf"cannot be reached, {words}: check the address"):
         ss.open_checkpoint(f"http://{host}/model.safetensors")
 

@@ -17,12 +17,19 @@ import pytest
 import safetensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.checkpoints import BITS, Stored, encoded, entry, framed, write_file
+from tests.support.checkpoints import (
+    BITS,
+    Stored,
+    encoded,
+    entry,
+    framed,
+    header_of,
+    write_file,
+)
 from tests.support.malformed import FILES, Case
 from tests.support.malformed_folders import FOLDERS, INDEXES
 
-from sigmascope.checkpoint import open_checkpoint
-from sigmascope.checkpoint.formats.safetensors import DTYPE_BITS, Header, read_header
+from sigmascope.checkpoint import Header, open_checkpoint
 from sigmascope.errors import CheckpointError, SigmascopeError
 
 deserialize: Any = safetensors.deserialize  # untyped
@@ -97,7 +104,7 @@ def test_unreadable_file_is_named(
 
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(CheckpointError, match=r"x\.safetensors: cannot be read: Permission denied"):
-        read_header(path)
+        header_of(path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -105,7 +112,7 @@ def test_file_without_permission(tmp_path: Path) -> None:
     path = write_file(tmp_path / "x.safetensors", Stored("w", "F32", (2, 3)))
     path.chmod(0)
     with pytest.raises(CheckpointError, match="Permission denied"):
-        read_header(path)
+        header_of(path)
 
 
 def test_file_cut_while_its_header_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +127,7 @@ def test_file_cut_while_its_header_is_read(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "fstat", cut_after)
     with pytest.raises(CheckpointError, match=r"ended \d+ bytes early while it was read"):
-        read_header(path)
+        header_of(path)
 
 
 def test_file_changed_while_its_header_is_read(
@@ -137,18 +144,17 @@ def test_file_changed_while_its_header_is_read(
 
     monkeypatch.setattr(os, "fstat", grow_after)
     with pytest.raises(CheckpointError, match="the file changed while its header was read"):
-        read_header(path)
+        header_of(path)
 
 
 # ---------------------------------------------------------------------------- accepted
 
 
 def test_every_dtype_of_the_official_package_is_known() -> None:
-    assert dict(DTYPE_BITS) == BITS
-    for dtype in DTYPE_BITS:
+    for dtype in BITS:
         content = encoded([Stored("w", dtype, (4, 8))])
         with stored(content) as path:
-            assert_agrees(content, read_header(path))
+            assert_agrees(content, header_of(path))
 
 
 def test_entries_come_in_file_order(tmp_path: Path) -> None:
@@ -159,7 +165,7 @@ def test_entries_come_in_file_order(tmp_path: Path) -> None:
     }
     path = tmp_path / "x.safetensors"
     path.write_bytes(framed(header, b"abcde"))
-    assert [e.name for e in read_header(path).entries] == ["early", "empty", "late"]
+    assert [e.name for e in header_of(path).entries] == ["early", "empty", "late"]
 
 
 @pytest.mark.parametrize("pad", range(8))
@@ -167,7 +173,7 @@ def test_data_at_any_address_is_read(pad: int, tmp_path: Path) -> None:
     content = encoded([Stored("byte", "U8", (1,)), Stored("w", "F64", (2, 3))], pad=pad)
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
-    header = read_header(path)
+    header = header_of(path)
     assert header.entries[1].offset == len(content) - 48
     assert_agrees(content, header)
 
@@ -175,7 +181,7 @@ def test_data_at_any_address_is_read(pad: int, tmp_path: Path) -> None:
 def test_file_without_tensors(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(framed({"__metadata__": {"format": "pt"}}))
-    header = read_header(path)
+    header = header_of(path)
     assert header.entries == ()
     assert header.metadata == {"format": "pt"}
 
@@ -185,7 +191,7 @@ def test_odd_names_are_names(name: str, tmp_path: Path) -> None:
     content = encoded([Stored(name, "F32", (2, 3))])
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
-    assert_agrees(content, read_header(path))
+    assert_agrees(content, header_of(path))
 
 
 def test_opening_reads_the_header_alone(tmp_path: Path) -> None:
@@ -213,11 +219,11 @@ names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(
 
 @st.composite
 def tensors(draw: st.DrawFn) -> Stored:
-    dtype = draw(st.sampled_from(sorted(DTYPE_BITS)))
+    dtype = draw(st.sampled_from(sorted(BITS)))
     shape = draw(st.lists(st.integers(0, 5), max_size=5))
-    if DTYPE_BITS[dtype] < 8 and shape:
+    if BITS[dtype] < 8 and shape:
         shape[-1] *= 4
-    elif DTYPE_BITS[dtype] < 8:
+    elif BITS[dtype] < 8:
         shape = [4]
     return Stored(draw(names), dtype, tuple(shape))
 
@@ -232,7 +238,7 @@ def test_valid_files_read_as_the_official_package_reads_them(
 ) -> None:
     content = encoded(tensors, metadata, pad)
     with stored(content) as path:
-        assert_agrees(content, read_header(path))
+        assert_agrees(content, header_of(path))
 
 
 @given(st.data())
@@ -259,7 +265,7 @@ def test_mutated_files_are_refused_or_read_as_the_official_package_reads_them(
         content[:8] = max(fixed, 0).to_bytes(8, "little")
     with stored(bytes(content)) as path:
         try:
-            header = read_header(path)
+            header = header_of(path)
         except CheckpointError:
             return
         assert_agrees(bytes(content), header)
@@ -287,4 +293,4 @@ def test_stricter_than_the_official_package(content: bytes, reason: str) -> None
     """Deliberate differences: each of these says two things at once, or nothing clear."""
     official(content)
     with stored(content) as path, pytest.raises(CheckpointError, match=reason):
-        read_header(path)
+        header_of(path)

@@ -18,10 +18,9 @@ import pytest
 from tests.support.checkpoints import of_array, write_file
 from tests.support.coverings import grid
 from tests.support.file_server import FileServer, Request
-from tests.support.remote import served
+from tests.support.remote import give_up_after, served
 
 import sigmascope as ss
-from sigmascope.checkpoint.remote import requests
 
 A = np.random.default_rng(0).standard_normal((1200, 900)).astype(np.float32)
 HANG = 60.0
@@ -93,7 +92,7 @@ def server(tmp_path: Path) -> Iterator[SlowServer]:
 
 
 def test_a_dripping_server_is_given_up(server: SlowServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "PERIOD", 0.3)
+    give_up_after(monkeypatch, 0.3)
     url = f"{server.url}/model.safetensors"
     far = ss.open_checkpoint(url)
     server.slow_from = 1
@@ -115,7 +114,7 @@ def test_a_server_that_began_fast_is_given_up_too(
 ) -> None:
     far = ss.open_checkpoint(f"{server.url}/model.safetensors")
     server.slow_from, server.at_once, server.drips = 1, 100_000, 400
-    monkeypatch.setattr(requests, "PERIOD", 0.2)
+    give_up_after(monkeypatch, 0.2)
     with pytest.raises(ss.CheckpointError, match="the server sends too slowly"):
         far["w"].load()
 
@@ -125,8 +124,7 @@ def test_a_server_that_recovers_is_tried_again(
 ) -> None:
     far = ss.open_checkpoint(f"{server.url}/model.safetensors")
     server.slow_from, server.times = 1, 1
-    monkeypatch.setattr(requests, "PERIOD", 0.3)
-    monkeypatch.setattr(requests, "LEAST_RATE", 100)  # of a loaded machine, too
+    give_up_after(monkeypatch, 0.3, rate=100)  # of a loaded machine, too
     np.testing.assert_array_equal(np.asarray(far["w"].load()), A)
     assert server.times == 0
 

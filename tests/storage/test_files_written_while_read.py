@@ -17,9 +17,9 @@ from tests.support.flax_files import chunked, write_flax
 from tests.support.gguf_files import write_gguf
 from tests.support.onnx_files import of_array as onnx_tensor
 from tests.support.onnx_files import write_onnx
+from tests.support.reading_modes import READINGS
 
 import sigmascope as ss
-from sigmascope._host.files import READINGS
 
 A = np.random.default_rng(0).standard_normal((1200, 200)).astype(np.float32)
 W = "w"

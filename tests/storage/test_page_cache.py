@@ -16,12 +16,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.support.checkpoints import Stored, of_array, write_file
+from tests.support.checkpoints import Stored, header_of, of_array, write_file
 from tests.support.page_cache import drop, resident
+from tests.support.reading_modes import READINGS
 
 import sigmascope as ss
-from sigmascope._host.files import READINGS
-from sigmascope.checkpoint.formats.safetensors import read_header
 
 
 def numbers(m: int, n: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -98,7 +97,7 @@ def test_no_use_leaves_anything(large: Path, name: str, use: Callable[[ss.Matrix
 @pytest.mark.parametrize("reading", READINGS)
 def test_headers_and_scales_read_nothing_ahead(large: Path, reading: str) -> None:
     drop(large)
-    read_header(large)
+    header_of(large)
     assert 0 < resident(large) < 100_000
     checkpoint = ss.open_checkpoint(large, reading=reading)
     checkpoint["codes"]

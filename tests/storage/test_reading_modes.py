@@ -20,12 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.bytes_read import bytes_read
 from tests.support.checkpoints import of_array, write_file
-from typer.testing import CliRunner
+from tests.support.command_line import invoke
+from tests.support.reading_modes import READINGS, span_of
 
 import sigmascope as ss
-from sigmascope._host.files import READINGS, read_span
-from sigmascope.cli.app import app
-from sigmascope.matrices import sources
 
 FORMATS: dict[str, Any] = {
     "f64": np.float64,
@@ -158,14 +156,15 @@ HOW = ("-k", "3", "--seed", "0", "--json")
 
 def test_reading_on_the_command_line(small: Path) -> None:
     def lines(*arguments: str) -> list[str]:
-        found = CliRunner().invoke(app, ["scan", str(small), *HOW, *arguments])
-        assert found.exit_code == 0, found.output
-        return [line.partition('"seconds"')[0] for line in found.stdout.splitlines()]
+        status, printed, errors = invoke("scan", small, *HOW, *arguments)
+        assert status == 0, errors
+        return [line.partition('"seconds"')[0] for line in printed.splitlines()]
 
-    assert len(lines()) == 4
+    expected = lines()
+    assert len(expected) == 4
     for reading in READINGS:
-        assert lines("--reading", reading) == lines()
-    assert CliRunner().invoke(app, ["scan", str(small), "--reading", "direct"]).exit_code == 2
+        assert lines("--reading", reading) == expected
+    assert invoke("scan", small, "--reading", "direct")[0] == 2
 
 
 # ------------------------------------------------------------------------ files that are cut short
@@ -201,7 +200,7 @@ def test_a_file_replaced_while_a_matrix_is_made(
 ) -> None:
     """Between the look at the file and its opening."""
     checkpoint = ss.open_checkpoint(small, reading=reading)
-    replacing_when_opened(monkeypatch)
+    replacing_after(monkeypatch, "stat", small)
     with pytest.raises(ss.CheckpointError, match=r"small.* changed since it was opened"):
         checkpoint["a"]
 
@@ -211,22 +210,24 @@ def test_an_array_file_replaced_while_its_header_is_read(
 ) -> None:
     path = tmp_path / "A.npy"
     np.save(path, numbers(30, 20))
-    replacing_when_opened(monkeypatch)
+    replacing_after(monkeypatch, "fstat", path)
     with pytest.raises(ss.CheckpointError, match=r"A\.npy: the file changed while its header"):
         ss.matrix(path)
 
 
-def replacing_when_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a copy in the place of every file just before a matrix opens it."""
-    real = sources.tensor
+def replacing_after(monkeypatch: pytest.MonkeyPatch, look: str, path: Path) -> None:
+    """Put a copy in the place of a file once the first `os.stat` or `os.fstat` has looked at it."""
+    real, inode, content = getattr(os, look), path.stat().st_ino, path.read_bytes()
 
-    def replaced(path: str | Path, *arguments: Any, **options: Any) -> ss.Matrix:
-        copy = Path(path).with_suffix(".copy")
-        copy.write_bytes(Path(path).read_bytes())
-        copy.replace(path)
-        return real(path, *arguments, **options)
+    def looked(*arguments: Any, **options: Any) -> os.stat_result:
+        status: os.stat_result = real(*arguments, **options)
+        if status.st_ino == inode:
+            copy = path.with_suffix(".copy")
+            copy.write_bytes(content)
+            copy.replace(path)
+        return status
 
-    monkeypatch.setattr("sigmascope.matrices.sources.tensor", replaced)
+    monkeypatch.setattr(os, look, looked)
 
 
 def test_a_span_of_a_file(tmp_path: Path) -> None:
@@ -235,9 +236,9 @@ def test_a_span_of_a_file(tmp_path: Path) -> None:
     path.write_bytes(content)
     for reading in READINGS:
         for offset, count in [(0, 8), (4095, 2), (5, 12_000), (16_000, 10_000), (20_000, 5)]:
-            assert read_span(path, offset, count, reading) == content[offset : offset + count]
+            assert span_of(path, offset, count, reading) == content[offset : offset + count]
     with pytest.raises(FileNotFoundError):
-        read_span(tmp_path / "nowhere", 0, 1, "uncached")
+        span_of(tmp_path / "nowhere", 0, 1, "uncached")
 
 
 # ---------------------------------------------------------------------------- reading while working

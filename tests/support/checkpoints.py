@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sigmascope.checkpoint import Checkpoint, open_checkpoint
+from sigmascope.checkpoint import Checkpoint, Header, open_checkpoint
+from sigmascope.checkpoint.formats.safetensors import read_header
 
 BITS = {
     **dict.fromkeys(["F4"], 4),
@@ -107,6 +108,11 @@ def opened(folder: Path, *tensors: Stored, config: object = None) -> Checkpoint:
         text = config if isinstance(config, str) else json.dumps(config)
         (folder / "config.json").write_text(text)
     return open_checkpoint(folder)
+
+
+def header_of(path: Path) -> Header:
+    """All that the reader finds in a header, the metadata too, which no checkpoint shows."""
+    return read_header(path)
 
 
 def of_array(name: str, dtype: str, array: np.ndarray[Any, Any]) -> Stored:

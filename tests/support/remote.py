@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.support.file_server import FileServer
 
-from sigmascope.checkpoint.remote import store
+from sigmascope.checkpoint.remote import requests, store
 from sigmascope.matrices import byte_source
 
 
@@ -26,9 +26,26 @@ def served(folder: Path, server: type[FileServer] = FileServer) -> Iterator[Any]
         yield running
 
 
+def ask_first_for(patch: pytest.MonkeyPatch, nbytes: int) -> None:
+    """Make the first request of a file ask for so many bytes."""
+    patch.setattr(store, "START", nbytes)
+
+
 def read_in_pieces(patch: pytest.MonkeyPatch, least: int) -> None:
     """Divide a read among connections from so many bytes on."""
     patch.setattr(byte_source, "LEAST", least)
+
+
+def retry(patch: pytest.MonkeyPatch, times: int) -> None:
+    """Let a request that fails be made again so often."""
+    patch.setitem(store._RETRIES, "max_retries", times)
+
+
+def give_up_after(patch: pytest.MonkeyPatch, seconds: float, rate: int | None = None) -> None:
+    """Average the bytes of an answer over so many seconds, and wait for that rate at least."""
+    patch.setattr(requests, "PERIOD", seconds)
+    if rate is not None:
+        patch.setattr(requests, "LEAST_RATE", rate)
 
 
 def whole_numbers(server: FileServer, start: str = "") -> int:

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The formats of checkpoints that are known: those of the package, and those of other packages."""
+
+from __future__ import annotations
+
+from sigmascope.checkpoint import Reader
+from sigmascope.checkpoint.formats.readers import BUILT_IN, registered
+
+
+def own_formats() -> tuple[Reader, ...]:
+    """The formats that need no other package."""
+    return BUILT_IN
+
+
+def forget_other_packages() -> None:
+    """Make the next call look for entry points anew."""
+    registered.cache_clear()
