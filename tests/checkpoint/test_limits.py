@@ -8,6 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,10 @@ import pytest
 from tests.support import hostile
 from tests.support.adapters import lora, write_adapter
 from tests.support.checkpoints import entry, framed
+from tests.support.lowered_limits import lower
+from tests.support.sources import PACKAGE, text_of
 
 import sigmascope as ss
-from sigmascope._host import limits
 
 # Opens paths in a process of its own, which is ended where that takes minutes, or gigabytes.
 OPENS = """import json, resource, sys
@@ -76,9 +78,9 @@ def header(names: list[str]) -> bytes:
 
 def test_names_at_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    path.write_bytes(header(["é" * limits.MAX_NAME]))
+    path.write_bytes(header(["é" * 1000]))
     assert len(ss.open_checkpoint(path).info()) == 1
-    path.write_bytes(header(["é" * (limits.MAX_NAME + 1)]))
+    path.write_bytes(header(["é" * (1001)]))
     with pytest.raises(
         ss.CheckpointError, match=r"x\.safetensors: .* 1001 letters, .* limit of 1000"
     ):
@@ -91,9 +93,9 @@ def test_joined_names_at_the_limit(tmp_path: Path) -> None:
             tmp_path / "x.pt", pickle.dumps({"a" * 500: {"b" * (length - 501): 1}}, 2)
         )
 
-    assert len(ss.open_checkpoint(nested(limits.MAX_NAME)).info()[0]["name"]) == limits.MAX_NAME
+    assert len(ss.open_checkpoint(nested(1000)).info()[0]["name"]) == 1000
     with pytest.raises(ss.CheckpointError, match=r"x\.pt: .* 1001 letters, above .* of 1000"):
-        ss.open_checkpoint(nested(limits.MAX_NAME + 1))
+        ss.open_checkpoint(nested(1001))
 
 
 def test_nesting_at_the_limit(tmp_path: Path) -> None:
@@ -103,16 +105,16 @@ def test_nesting_at_the_limit(tmp_path: Path) -> None:
             value = {"a": value}
         return hostile.archive(tmp_path / "x.pt", pickle.dumps(value, 2))
 
-    assert len(ss.open_checkpoint(nested(limits.MAX_NESTING)).info()) == 1
+    assert len(ss.open_checkpoint(nested(100)).info()) == 1
     with pytest.raises(ss.CheckpointError, match=r"x\.pt: .*nested too deeply, in .* 100 dicts"):
-        ss.open_checkpoint(nested(limits.MAX_NESTING + 1))
+        ss.open_checkpoint(nested(101))
 
 
 def test_dimensions_at_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    path.write_bytes(framed({"w": entry("U8", [1] * limits.MAX_DIMENSIONS, [0, 1])}, b"1"))
+    path.write_bytes(framed({"w": entry("U8", [1] * 64, [0, 1])}, b"1"))
     assert len(ss.open_checkpoint(path).info()) == 1
-    path.write_bytes(framed({"w": entry("U8", [1] * (limits.MAX_DIMENSIONS + 1), [0, 1])}, b"1"))
+    path.write_bytes(framed({"w": entry("U8", [1] * (65), [0, 1])}, b"1"))
     with pytest.raises(ss.CheckpointError, match=r"'w': 65 dimensions, above the limit of 64"):
         ss.open_checkpoint(path)
 
@@ -156,47 +158,17 @@ def _values(folder: Path, count: int) -> Path:
     return folder / "x.safetensors"
 
 
-COUNTS = [
-    (
-        "sigmascope.checkpoint.formats.names.MAX_TENSORS",
-        10,
-        _tensors,
-        "11 entries, above the limit of 10",
-    ),
-    (
-        "sigmascope.checkpoint.formats.pickled_tree.MAX_TENSORS",
-        10,
-        _entries,
-        "more than 10 entries",
-    ),
-    (
-        "sigmascope.checkpoint.formats.pickled_tree.MAX_NAMES",
-        20,
-        _letters,
-        "more than 20 letters together",
-    ),
-    (
-        "sigmascope.checkpoint.formats.inert.MAX_PICKLE_STEPS",
-        21,
-        _instructions,
-        "more than 21 instruct",
-    ),
-    (
-        "sigmascope.checkpoint.formats.pickles.MAX_PICKLE_BYTES",
-        40,
-        _pickle,
-        "41 bytes, above the limit",
-    ),
-    (
-        "sigmascope.checkpoint.formats.jsontext.MAX_JSON_VALUES",
-        12,
-        _values,
-        "13 values, above the limit",
-    ),
-]
+COUNTS = {
+    "tensors": ("MAX_TENSORS", 10, _tensors, "11 entries, above the limit of 10"),
+    "entries of a pickle": ("MAX_TENSORS", 10, _entries, "more than 10 entries"),
+    "letters of all names": ("MAX_NAMES", 20, _letters, "more than 20 letters together"),
+    "instructions": ("MAX_PICKLE_STEPS", 21, _instructions, "more than 21 instruct"),
+    "bytes of a pickle": ("MAX_PICKLE_BYTES", 40, _pickle, "41 bytes, above the limit"),
+    "values of JSON": ("MAX_JSON_VALUES", 12, _values, "13 values, above the limit"),
+}
 
 
-@pytest.mark.parametrize(("limit", "most", "build", "message"), COUNTS)
+@pytest.mark.parametrize(("limit", "most", "build", "message"), COUNTS.values(), ids=list(COUNTS))
 def test_counts_at_their_limits(
     limit: str,
     most: int,
@@ -206,7 +178,7 @@ def test_counts_at_their_limits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     step = 2 if build is _instructions else 1
-    monkeypatch.setattr(limit, most)
+    lower(monkeypatch, limit, most)
     assert ss.open_checkpoint(build(tmp_path, most)).info() is not None
     path = build(tmp_path, most + step)
     with pytest.raises(ss.CheckpointError, match=rf"{re.escape(path.name)}: .*{message}"):
@@ -214,30 +186,34 @@ def test_counts_at_their_limits(
 
 
 def test_settings_at_the_limit_of_bytes(tmp_path: Path) -> None:
-    assert len(ss.open_adapter(_settings(tmp_path, limits.MAX_CONFIG_BYTES))) == 1
-    _settings(tmp_path, limits.MAX_CONFIG_BYTES + 1)
+    assert len(ss.open_adapter(_settings(tmp_path, 10_000_000))) == 1
+    _settings(tmp_path, 10_000_001)
     with pytest.raises(ss.CheckpointError, match="10000001 bytes, above the limit of 10000000"):
         ss.open_adapter(tmp_path)
 
 
 def test_rules_at_their_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.safetensors").write_bytes(header(["w"]))
-    monkeypatch.setattr("sigmascope.checkpoint.naming.table.MAX_RULES", 200)
-    for count, refused in ((200, False), (201, True)):
+    ss.open_checkpoint(tmp_path)  # reads the rules of the package, of which there are more
+    lower(monkeypatch, "MAX_RULES", 3)
+    for count, refused in ((3, False), (4, True)):
         rules = {"modules": [["q", f"m{i}"] for i in range(count)]}
         if not refused:
             assert ss.open_checkpoint(tmp_path, rules=rules)._pieces
             continue
-        with pytest.raises(ss.CheckpointError, match="modules: 201 rules, above the limit of 200"):
+        with pytest.raises(ss.CheckpointError, match="modules: 4 rules, above the limit of 3"):
             ss.open_checkpoint(tmp_path, rules=rules)
 
 
 def test_every_limit_is_documented_and_used() -> None:
-    text = Path(limits.__file__).read_text(encoding="utf-8")
+    (limits,) = (p for p in PACKAGE.rglob("*.py") if "\nMAX_JSON_BYTES = " in text_of(p))
+    text = text_of(limits)
     names = re.findall(r"^(MAX_\w+) = ", text, re.MULTILINE)
     assert len(re.findall(r'^MAX_\w+ = [\d_]+\n"""', text, re.MULTILINE)) == len(names) > 15
-    package = Path(limits.__file__).parents[1]
-    used = "".join(
-        p.read_text(encoding="utf-8") for p in package.rglob("*.py") if p.name != "limits.py"
+    used = Counter(
+        word
+        for path in PACKAGE.rglob("*.py")
+        if path != limits
+        for word in re.findall(r"\bMAX_\w+", text_of(path))
     )
-    assert [name for name in names if len(re.findall(rf"\b{name}\b", used)) < 2] == []
+    assert [name for name in names if used[name] < 2] == []

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.adapters import lora, write_adapter
 from tests.support.checkpoints import Stored, opened
+from tests.support.coverings import grid
+from tests.support.lowered_limits import lower
+from tests.support.patterns import linear_matcher, matcher
+from tests.support.roles import role_alone, roles_in_model
 
 import sigmascope as ss
-from sigmascope._host.limits import MAX_LOOK, MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
-from sigmascope.checkpoint.naming.patterns import LinearPattern, compiled_pattern
-from sigmascope.checkpoint.naming.roles import role_of
-from sigmascope.checkpoint.naming.rules import rules_for, standard_rules
-from sigmascope.checkpoint.naming.table import read_table
+from sigmascope.checkpoint import role_of
 
 EXPLOSIVE = [
     "(?:a|aa)+$",
@@ -56,17 +55,10 @@ TEXTS = st.text("ab.1_", max_size=9)
 PATTERNS = st.recursive(LETTERS | PLACES, _more, max_leaves=12)
 
 
-def slowly(pattern: str) -> LinearPattern:
-    """A pattern that never turns to `re`."""
-    found = compiled_pattern(pattern, "here")
-    found._ways = {1 << power: float("inf") for power in range(16)}
-    return found
-
-
 @settings(max_examples=300, deadline=None)
 @given(PATTERNS, st.lists(st.text("ab.1_ \n", max_size=9), min_size=1, max_size=4))
 def test_it_matches_what_re_matches(pattern: str, texts: list[str]) -> None:
-    ours, theirs = slowly(pattern), re.compile(pattern)
+    ours, theirs = linear_matcher(pattern), re.compile(pattern)
     for text in texts:
         assert bool(ours.match(text)) == bool(theirs.match(text))
         assert bool(ours.fullmatch(text)) == bool(theirs.fullmatch(text))
@@ -81,9 +73,7 @@ def test_it_finds_the_same_groups(parts: list[tuple[str, str]], text: str) -> No
     """Where no loop is over what may be empty, of which `re` has its own view."""
     pattern = "(?P<first>" + "".join(map("".join, parts)) + ")(?P<rest>[._]?)"
     theirs = re.compile(pattern).search(text)
-    ours = compiled_pattern(pattern, "here", ("first", "rest"))
-    ours._ways = {1 << power: float("inf") for power in range(16)}
-    found = ours.search(text)
+    found = linear_matcher(pattern, ("first", "rest")).search(text)
     assert (found is None) == (theirs is None)
     if found is not None and theirs is not None:
         for group in ("first", "rest"):
@@ -94,7 +84,7 @@ def test_it_finds_the_same_groups(parts: list[tuple[str, str]], text: str) -> No
 @pytest.mark.parametrize("pattern", EXPLOSIVE)
 def test_no_pattern_takes_for_ever(pattern: str) -> None:
     text = "a" * 300
-    for found in (compiled_pattern(pattern, "here"), slowly(pattern)):
+    for found in (matcher(pattern), linear_matcher(pattern)):
         assert bool(found.match(text)) == (pattern == EXPLOSIVE[0])
         assert bool(found.search(text + "!")) is False
 
@@ -111,28 +101,30 @@ def test_adapters_cannot_hang_a_scan(pattern: str, member: str, tmp_path: Path) 
 MEMBERS = ["modules", "towers", "prefixes", "layers", "experts", "wrappers", "shorthands"]
 
 
-@pytest.mark.parametrize(
-    ("member", "pattern"), [*product(MEMBERS, EXPLOSIVE[::3]), ("parts", EXPLOSIVE[0])]
-)
+@grid(member=MEMBERS, pattern=EXPLOSIVE[::3])
 def test_rules_cannot_hang_a_scan(member: str, pattern: str) -> None:
-    own: dict[str, object] = {"modules": [["q", "^z|<x>|z"]], "shorthands": {"x": "x"}}
+    own: dict[str, object] = {"modules": [["q", "^z|z"]]}
     if member in ("layers", "experts", "wrappers"):
         own[member] = [pattern]
     elif member == "shorthands":
-        own[member] = {"x": pattern}
+        own = {"modules": [["q", "^z|<x>|z"]], "shorthands": {"x": pattern}}
     else:
         own[member] = [["q", pattern]]
-        own |= {"shorthands": {"x": "x"}}
-    rules = rules_for(read_table(own), None)
-    for name in ("a" * 60 + "!", "z_" + "a" * 60 + "!"):
-        assert role_of(name, rules).role
+    names = ("a" * 60 + "!", "z_" + "a" * 60 + "!")
+    assert roles_in_model(names, rules=own).keys() == {*names}
+
+
+@pytest.mark.slow  # compiles every rule
+def test_rules_for_parts_cannot_hang_a_scan() -> None:
+    rules = {"modules": [["q", "z"]], "parts": [["q", EXPLOSIVE[0]]]}
+    assert role_alone("z_" + "a" * 60 + "!", rules=rules).role
 
 
 def test_the_rules_of_this_package_take_any_name() -> None:
     names = ["attn." * 200, "a" * 1000, "model." * 170, "weight." * 140, "lora_A" + ".w" * 490]
     names += ["attention" * 110 + ".q.weight.", "." * 1000, "layers.1." * 110, "x_weight" * 120]
     for name in names:
-        assert role_of(name, standard_rules()).role
+        assert role_of(name).role
 
 
 @pytest.mark.parametrize(
@@ -144,31 +136,36 @@ def test_the_rules_of_this_package_take_any_name() -> None:
         ("a++b", "holds POSSESSIVE_REPEAT"),
         ("(?i:a)", "sets flags"),
         ("(?i)a", "sets flags"),
-        ("a(?=.*b)", f"looks ahead by more than {MAX_LOOK} letters"),
-        (f"a(?!b{{{MAX_LOOK + 1}}})", f"looks ahead by more than {MAX_LOOK} letters"),
-        (f"a{{{MAX_PATTERN_STEPS + 1}}}", f"is above the limit of {MAX_PATTERN_STEPS} steps"),
-        ("(?:(?:a{50}){50}){50}", f"is above the limit of {MAX_PATTERN_STEPS} steps"),
-        ("(?:(?:){4000000000}){4000000000}", f"is above the limit of {MAX_PATTERN_STEPS} steps"),
+        ("a(?=.*b)", "looks ahead by more than 32 letters"),
+        ("a(?!b{33})", "looks ahead by more than 32 letters"),
+        ("a{2001}", "is above the limit of 2000 steps"),
+        ("(?:(?:a{50}){50}){50}", "is above the limit of 2000 steps"),
+        ("(?:(?:){4000000000}){4000000000}", "is above the limit of 2000 steps"),
         ("(" * 3000, "is no regular expression"),
-        ("a" * (MAX_PATTERN_LETTERS + 1), f"letters, above the limit of {MAX_PATTERN_LETTERS}"),
+        ("a" * 10_001, "10001 letters, above the limit of 10000"),
         ("a{99999999999999999999}", "is no regular expression"),
     ],
 )
 def test_what_is_not_linear_is_refused(pattern: str, message: str, tmp_path: Path) -> None:
+    B, A = np.eye(6, 2, dtype=np.float32), np.eye(2, 5, dtype=np.float32)
+    write_adapter(tmp_path, lora("q_proj", B, A), r=2, alpha_pattern={pattern: 2})
+    with pytest.raises(ss.CheckpointError) as caught:
+        ss.open_adapter(tmp_path)
+    where = f"{tmp_path / 'adapter_config.json'}: alpha_pattern: "
+    assert str(caught.value).startswith(where + repr(pattern)[:40])
     with pytest.raises(ss.CheckpointError, match=message) as caught:
-        compiled_pattern(pattern, "file.json: alpha_pattern")
-    assert str(caught.value).startswith("file.json: alpha_pattern: " + repr(pattern)[:40])
-    with pytest.raises(ss.CheckpointError):
-        read_table({"modules": [["q", pattern]]})
+        role_alone("w", rules={"modules": [["q", pattern]]})
+    where = "rules: modules, rule 1: "
+    assert str(caught.value).startswith(where + repr(pattern)[:40])
 
 
 def test_patterns_at_the_limit_are_taken() -> None:
-    most = MAX_PATTERN_STEPS - 2  # begin and end are steps, and so is the mark of every repeat
-    assert compiled_pattern(f"a{{{most // 2}}}", "here").match("a" * most)
-    assert compiled_pattern("a" * most, "here").match("a" * most)
+    most = 2000 - 2  # begin and end are steps, and so is the mark of every repeat
+    assert matcher(f"a{{{most // 2}}}").match("a" * most)
+    assert matcher("a" * most).match("a" * most)
     with pytest.raises(ss.CheckpointError):
-        compiled_pattern("a" * (most + 1), "here")
-    assert compiled_pattern(f"a(?=b{{{MAX_LOOK}}})", "here").match("a" + "b" * MAX_LOOK)
+        matcher("a" * (most + 1))
+    assert matcher("a(?=b{32})").match("a" + "b" * 32)
 
 
 def test_the_work_of_all_patterns_together_is_bounded(
@@ -180,14 +177,14 @@ def test_the_work_of_all_patterns_together_is_bounded(
     for layer in range(3):
         tensors |= lora(f"layers.{layer}.q_proj", B, A)
     write_adapter(tmp_path, tensors, r=2, alpha_pattern={"q_proj": 2, "k_proj": 2})
-    monkeypatch.setattr("sigmascope.adapters.settings.MAX_PATTERN_WORK", 6)
+    lower(monkeypatch, "MAX_PATTERN_WORK", 6)
     assert len(ss.open_adapter(tmp_path)) == 3
-    monkeypatch.setattr("sigmascope.adapters.settings.MAX_PATTERN_WORK", 5)
+    lower(monkeypatch, "MAX_PATTERN_WORK", 5)
     with pytest.raises(
         ss.CheckpointError, match=r"2 patterns of ranks and alphas for 3 modules.* 6 st"
     ):
         ss.open_adapter(tmp_path)
-    monkeypatch.setattr("sigmascope.adapters.settings.MAX_PATTERNS", 1)
+    lower(monkeypatch, "MAX_PATTERNS", 1)
     with pytest.raises(ss.CheckpointError, match="alpha_pattern: 2 patterns, above the limit of 1"):
         ss.open_adapter(tmp_path)
 
