@@ -18,7 +18,7 @@ from tests.support.families import FAMILIES
 
 import sigmascope as ss
 from sigmascope.adapters import as_scannable, is_adapter
-from sigmascope.checkpoint.naming.roles import Role
+from sigmascope.checkpoint import Role
 
 # ------------------------------------------------------------------------------- what it holds
 

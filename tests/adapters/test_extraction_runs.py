@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,25 +13,35 @@ import numpy as np
 import pytest
 from tests.support.changed import written
 from tests.support.command_line import invoke
+from tests.support.coverings import grid
+from tests.support.extraction_requests import recorded_shares
 from tests.support.scans import bits
 from tests.support.tuned_models import CARRIED, base_model, tuned_model
 
 import sigmascope as ss
-from sigmascope.comparing.extracting import tasks
-from sigmascope.comparing.extracting.layers import Request
 
 ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 STACK = "model.layers.0.mlp.experts.down_proj"
 
 
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A base model and a tuned one, with a stack of experts, in folders that tests only read."""
+    folder = tmp_path_factory.mktemp("models")
     base = base_model()
     tuned = tuned_model(base)
     rng = np.random.default_rng(2)
     base[STACK] = rng.standard_normal((3, 20, 16)).astype(np.float32)
     tuned[STACK] = base[STACK] + rng.standard_normal((3, 20, 16)).astype(np.float32)
-    return written(tmp_path / "base", base, "F32"), written(tmp_path / "tuned", tuned, "F32")
+    return written(folder / "base", base, "F32"), written(folder / "tuned", tuned, "F32")
+
+
+@pytest.fixture(scope="module")
+def whole(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The adapter of rank 3 that one uninterrupted run without workers writes."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert ss.extract(*folders, folder, rank=3).written
+    return folder
 
 
 def files(folder: Path) -> list[bytes]:
@@ -57,8 +68,10 @@ class Pickling(Executor):
         return future
 
 
-@pytest.mark.parametrize("criterion", [{"rank": 3}, {"rank": "edge"}, {"error": 0.3}])
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@grid(
+    workers=[1, 2, 3],
+    criterion={"rank": {"rank": 3}, "edge": {"rank": "edge"}, "error": {"error": 0.3}},
+)
 def test_workers_change_no_bit(
     workers: int, criterion: dict[str, Any], folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -72,44 +85,35 @@ def test_workers_change_no_bit(
     assert max(pool.sizes) < 4096
 
 
-def test_workers_on_threads_and_lost_workers(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    ss.extract(*folders, tmp_path / "a", rank=3)
+def test_workers_on_threads_and_lost_workers(
+    folders: tuple[Path, Path], whole: Path, tmp_path: Path
+) -> None:
     with ThreadPoolExecutor(2) as pool:
         ss.extract(*folders, tmp_path / "b", rank=3, executor=pool, workers=2)
     ss.extract(*folders, tmp_path / "c", rank=3, executor=Pickling(losing=2), workers=2)
     with pytest.warns(RuntimeWarning, match="lost .* 3 times"):
         ss.extract(*folders, tmp_path / "d", rank=3, executor=Pickling(losing=30), workers=2)
-    assert files(tmp_path / "a") == files(tmp_path / "b") == files(tmp_path / "c")
-    assert files(tmp_path / "a") == files(tmp_path / "d")
+    assert files(whole) == files(tmp_path / "b") == files(tmp_path / "c")
+    assert files(whole) == files(tmp_path / "d")
 
 
 def test_threads_and_memory_are_divided_among_workers(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests: list[Request] = []
-    extract_matrix = tasks.extract_matrix
-
-    def seen(pair: Any, request: Request, *rest: Any) -> Any:
-        requests.append(request)
-        return extract_matrix(pair, request, *rest)
-
-    monkeypatch.setattr(tasks, "extract_matrix", seen)
+    shares = recorded_shares(monkeypatch)
     options: dict[str, Any] = {"rank": 3, "num_threads": 5, "memory_limit": "800MiB"}
     found = ss.extract(*folders, tmp_path / "a", executor=Pickling(), workers=2, **options)
-    assert {request.num_threads for request in requests} == {2}
-    assert {request.memory_limit for request in requests} == {400 * 2**20}
+    assert {*shares} == {(2, 400 * 2**20)}
     assert found.options["memory_limit"] == 800 * 2**20
-    requests.clear()
+    shares.clear()
     ss.extract(*folders, tmp_path / "b", **options)
-    assert {request.memory_limit for request in requests} == {800 * 2**20}
-    assert {request.num_threads for request in requests} == {5}
+    assert {*shares} == {(5, 800 * 2**20)}
 
 
 @pytest.mark.parametrize("first", [None, 2])
 def test_a_run_goes_on_with_another_number_of_workers(
-    first: int | None, folders: tuple[Path, Path], tmp_path: Path
+    first: int | None, folders: tuple[Path, Path], whole: Path, tmp_path: Path
 ) -> None:
-    ss.extract(*folders, tmp_path / "whole", rank=3)
     rows: list[str] = []
 
     def stop(event: Any) -> None:
@@ -133,30 +137,33 @@ def test_a_run_goes_on_with_another_number_of_workers(
     found = ss.extract(*folders, folder, rank=3, progress=watch, executor=other, workers=workers)
     assert kept == rows
     assert found.written
-    assert files(folder) == files(tmp_path / "whole")
+    assert files(folder) == files(whole)
 
 
 def test_a_full_disk_ends_a_run_with_workers(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sigmascope.adapters import writing
+    sync, calls = os.fsync, []
 
-    write, calls = writing.write_safetensors, []
+    def full(descriptor: int) -> None:
+        calls.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if sum("/parts/" in path for path in calls) == 3:
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
 
-    def full(path: Path, tensors: Any) -> None:
-        calls.append(path)
-        if len(calls) == 3:
-            raise OSError(28, "No space left on device", str(path))
-        write(path, tensors)
-
-    monkeypatch.setattr(writing, "write_safetensors", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         ss.extract(*folders, tmp_path / "a", rank=2, executor=Pickling(), workers=2)
     assert len(list((tmp_path / "a" / "parts").iterdir())) == 2
     assert ss.extract(*folders, tmp_path / "a", rank=2, executor=Pickling(), workers=2).written
 
 
-def test_a_file_that_changed_fails_its_rows(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_file_that_changed_fails_its_rows(tmp_path: Path) -> None:
+    folders = (
+        written(tmp_path / "base", base_model(), "F32"),
+        written(tmp_path / "tuned", tuned_model(base_model()), "F32"),
+    )
+
     class Changing(Pickling):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             written(folders[1], tuned_model(base_model(), seed=5), "F32")
@@ -182,10 +189,11 @@ def test_arguments_of_workers(folders: tuple[Path, Path], tmp_path: Path) -> Non
     assert not (tmp_path / "a").exists()
 
 
-def test_processes_of_the_command_line(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    ss.extract(*folders, tmp_path / "a", rank=3)
+def test_processes_of_the_command_line(
+    folders: tuple[Path, Path], whole: Path, tmp_path: Path
+) -> None:
     arguments = "extract", *folders, "--out", tmp_path / "b", "--rank", 3, "--seed", 0, "-q"
     status, text, _ = invoke(*arguments, "--workers", 2, "--device", "cpu", "--memory", "1GiB")
     assert status == 0
     assert "8 changes in the adapter" in text
-    assert (tmp_path / "b" / ADAPTER[0]).read_bytes() == files(tmp_path / "a")[0]
+    assert (tmp_path / "b" / ADAPTER[0]).read_bytes() == files(whole)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,7 +174,7 @@ def test_the_work_of_all_patterns_together_is_bounded(
 ) -> None:
     rng = np.random.default_rng(1)
     B, A = rng.standard_normal((6, 2)), rng.standard_normal((2, 5))
-    tensors = {}
+    tensors: dict[str, Any] = {}
     for layer in range(3):
         tensors |= lora(f"layers.{layer}.q_proj", B, A)
     write_adapter(tmp_path, tensors, r=2, alpha_pattern={"q_proj": 2, "k_proj": 2})

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import socket
 import subprocess
@@ -16,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support.checkpoints import of_array, write_file
-from tests.support.coverings import grid
 from tests.support.file_server import FileServer, Request
 from tests.support.remote import give_up_after, served
 
@@ -38,6 +39,8 @@ class SlowServer(FileServer):
     slow_from = 1 << 60
     times = drips = 1 << 60
     at_once = 0
+    awaited = ""
+    """Name of the file whose requests are waited for; by default that of any."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -49,7 +52,7 @@ class SlowServer(FileServer):
             return False
         self.times -= 1
         if self.manner == "silent":
-            self._pause(HANG * 10)
+            self._pause(request, HANG * 10)
             return True
         size = path.stat().st_size
         stop = min(request.stop or size, size)
@@ -65,15 +68,16 @@ class SlowServer(FileServer):
             if self.manner == "drip":
                 handler.wfile.write(bytes([byte]))
                 handler.wfile.flush()
-            if self._pause(0.05 if self.manner == "drip" else HANG * 10):
+            if self._pause(request, 0.05 if self.manner == "drip" else HANG * 10):
                 break
         else:
             handler.wfile.write(content[end:])
         handler.close_connection = True
         return True
 
-    def _pause(self, seconds: float) -> bool:
-        self.reached.set()
+    def _pause(self, request: Request, seconds: float) -> bool:
+        if self.awaited in request.file:
+            self.reached.set()
         return self.released.wait(seconds)
 
     def close(self) -> None:
@@ -151,6 +155,7 @@ def calling(url: str, before: str, call: str) -> Iterator[subprocess.Popen[str]]
     code = f"import sigmascope as ss\nurl = {url!r}\n{before}\nprint('go', flush=True)\n{call}"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -171,10 +176,48 @@ def interrupt(process: subprocess.Popen[str]) -> str:
     return process.communicate(timeout=HANG)[0]
 
 
-@grid(call=list(CALLS), manner=["drip", "headers", "silent"])
-def test_ctrl_c_ends_every_wait(call: str, manner: str, server: SlowServer) -> None:
+MANNERS = ["drip", "headers", "silent"]
+
+# Makes one call after another, as it is told to, and tells how each ended.
+CALLER = """
+import json, sys
+for line in sys.stdin:
+    try:
+        url, before, call = json.loads(line)
+        exec(before)
+        print("go", flush=True)
+        exec(call)
+    except BaseException as error:
+        print(type(error).__name__, flush=True)
+"""
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_ctrl_c_ends_every_wait(manner: str, server: SlowServer) -> None:
+    """The calls follow each other in one process, each with a file of its own."""
+    server.manner = manner
+    with calling("", "", CALLER) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for name, call in CALLS.items():
+            server.slow_from = 0 if name == "open" else 1
+            server.awaited = f"{name}.safetensors"
+            os.link(server.folder / "model.safetensors", server.folder / server.awaited)
+            server.reached.clear()
+            told = json.dumps([f"{server.url}/{server.awaited}", *call])
+            print(told, file=process.stdin, flush=True)
+            assert process.stdout.readline() == "go\n", name
+            assert server.reached.wait(HANG), name
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() in ("KeyboardInterrupt\n", "ScanInterrupted\n"), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c_ends_a_process_that_waits(call: str, server: SlowServer) -> None:
     before, called = CALLS[call]
-    server.manner, server.slow_from = manner, 0 if call == "open" else 1
+    server.manner = MANNERS[list(CALLS).index(call) % len(MANNERS)]
+    server.slow_from = 0 if call == "open" else 1
     with calling(f"{server.url}/model.safetensors", before, called) as process:
         assert server.reached.wait(HANG)
         printed = interrupt(process)
