@@ -22,7 +22,6 @@ import pytest
 from tests.support.checkpoints import Stored, write_file
 
 import sigmascope as ss
-from sigmascope._host.formats import recognised
 
 
 def packed() -> bytes:
@@ -174,8 +173,12 @@ def test_a_matrix_of_another_file_is_refused_with_the_call_to_use(tmp_path: Path
         ss.svds(path)
 
 
-def test_noise_is_not_recognised() -> None:
+def test_noise_is_not_recognised(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    assert not any(recognised(rng.bytes(4096)) for _ in range(300))
-    assert recognised(b"") is None
-    assert recognised(bytes(100)) is None
+    path = tmp_path / "x.dat"
+    for content in (*(rng.bytes(4096) for _ in range(300)), b"", bytes(100)):
+        path.write_bytes(content)
+        with pytest.raises(ss.CheckpointError) as caught:
+            ss.open_checkpoint(path)
+        words = f"something that is not recognised: it begins with {content[:8]!r}"
+        assert str(caught.value) == f"{path}: not a checkpoint but {words}"

@@ -18,7 +18,6 @@ from tests.support.checkpoints import Stored, write_file
 from tests.support.gguf_files import write_gguf
 
 import sigmascope as ss
-from sigmascope._host.files import open_regular, read_regular, read_span
 
 ROOT = Path(__file__).parents[2] / "python" / "sigmascope"
 B, A = np.eye(6, 4, dtype=np.float32), np.eye(4, 5, dtype=np.float32)
@@ -96,7 +95,11 @@ def bound(path: Path) -> None:
 
 
 @pytest.mark.parametrize("put", [pipe, device, bound])
-@pytest.mark.parametrize(("build", "name", "read"), CASES)
+@pytest.mark.parametrize(
+    ("build", "name", "read"),
+    CASES,
+    ids=[f"{build.__name__}: {name} ({i})" for i, (build, name, _) in enumerate(CASES, 1)],
+)
 def test_what_is_no_regular_file_is_refused_at_once(
     build: Callable[[Path], None],
     name: str,
@@ -145,7 +148,7 @@ def test_links_to_regular_files_are_read(tmp_path: Path) -> None:
 
 def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     """Between the look at its kind and the opening of it."""
-    path = tmp_path / "x"
+    path = tmp_path / "x.npy"
     path.write_bytes(b"1")
     regular = os.stat(path)
     path.unlink()
@@ -154,34 +157,35 @@ def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         real = os.stat
         patch.setattr(os, "stat", lambda at: real(at) if isinstance(at, int) else regular)
         with pytest.raises(ss.CheckpointError, match="not a regular file but a pipe"):
-            open_regular(path)
+            ss.matrix(path)
 
 
 def test_a_file_at_the_limit_of_bytes_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "x"
-    path.write_bytes(b"12345")
-    assert read_regular(path, 5) == b"12345"
-    with pytest.raises(ss.CheckpointError, match=r"x: 5 bytes, above the limit of 4 bytes"):
-        read_regular(path, 4)
-    with pytest.raises(ss.CheckpointError, match="not a regular file but a folder"):
-        read_span(tmp_path, 0, 1, "buffered")
+    ruled(tmp_path)
+    rules = tmp_path / "rules.toml"
+    rules.write_text('modules = [["q", "w"]]'.ljust(1_000_000))
+    assert ss.open_checkpoint(tmp_path, rules=rules).roles["w"].role == "q"
+    rules.write_text('modules = [["q", "w"]]'.ljust(1_000_001))
+    words = r"rules\.toml: 1000001 bytes, above the limit of 1000000 bytes"
+    with pytest.raises(ss.CheckpointError, match=words):
+        ss.open_checkpoint(tmp_path, rules=rules)
 
 
-@pytest.mark.parametrize("kind", ["out", "resume"])
-def test_scans_write_to_pipes_and_are_not_resumed_from_them(kind: str, tmp_path: Path) -> None:
+def test_scans_write_to_pipes_and_are_not_resumed_from_them(tmp_path: Path) -> None:
     """In a process of its own, which is ended if it waits."""
     model(tmp_path)
     os.mkfifo(tmp_path / "x.jsonl")
     code = f"""import resource, signal, sys
 signal.alarm(120)
 import sigmascope as ss
+ss.scan({str(tmp_path)!r}, out={str(tmp_path / "x.jsonl")!r})
 try:
-    ss.scan({str(tmp_path)!r}, {kind}={str(tmp_path / "x.jsonl")!r})
+    ss.scan({str(tmp_path)!r}, resume={str(tmp_path / "x.jsonl")!r})
 except ss.CheckpointError as error:
     sys.exit(3)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
-    assert done.returncode == {"out": 0, "resume": 3}[kind], done.stderr
+    assert done.returncode == 3, done.stderr
 
 
 def test_nothing_of_a_user_is_opened_elsewhere() -> None:

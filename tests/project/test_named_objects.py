@@ -24,8 +24,6 @@ from tests.support.sources import (
 )
 
 import sigmascope as ss
-from sigmascope.bench.backends import GROUP as BACKENDS
-from sigmascope.checkpoint.formats.readers import GROUP
 
 # ------------------------------------------------------------------------------------- objects
 
@@ -135,7 +133,7 @@ def test_a_reference_that_leads_nowhere_is_found() -> None:
     )
 
 
-OTHERS = {GROUP, BACKENDS}
+OTHERS = {"sigmascope.readers", "sigmascope.backends"}
 """Dotted names of the package that are groups of entry points, and not objects."""
 
 DOTTED = re.compile(r"(?<![\w./-])(?:sigmascope|ss)((?:\.[A-Za-z_]\w*)+)(?![\w/-])")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.command_line import commands
 from tests.support.sources import (
     FOLDERS,
     PAGES,
@@ -23,11 +24,8 @@ from tests.support.sources import (
     name_of,
     text_of,
 )
-from typer.main import get_command
 
 import sigmascope as ss
-from sigmascope._execution.options import CallOptions
-from sigmascope.cli.app import app
 
 # ------------------------------------------------------------------------- files, links, names
 
@@ -170,7 +168,7 @@ def test_names_in_code_are_those_of_the_sources(path: Path) -> None:
 
 # ------------------------------------------------------------------------- commands and calls
 
-COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = commands()
 OTHERS = {"--benchmark-autosave", "--benchmark-compare", "--no-build-isolation", "--no-deps"}
 
 
@@ -267,7 +265,6 @@ def calls(path: Path) -> Iterator[ast.Call]:
 
 @each_page
 def test_calls_on_pages_have_their_arguments(path: Path) -> None:
-    shared = set(inspect.signature(CallOptions.of).parameters)
     for call in calls(path):
         if not (isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)):
             continue
@@ -276,5 +273,5 @@ def test_calls_on_pages_have_their_arguments(path: Path) -> None:
         function = getattr(ss, call.func.attr)
         parameters = inspect.signature(function).parameters
         for keyword in call.keywords:
-            known = keyword.arg in parameters or ("options" in parameters and keyword.arg in shared)
-            assert keyword.arg is None or known, f"{name_of(path)}: {ast.unparse(call)}"
+            known = keyword.arg is None or keyword.arg in parameters
+            assert known, f"{name_of(path)}: {ast.unparse(call)}"

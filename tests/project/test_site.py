@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 from docs.extensions import docstrings, measures, notebooks, pages
+from tests.support.measures import explained, of_scans
 from tests.support.sources import PAGES, ROOT, each_page, text_of
 
 import sigmascope as ss
 import sigmascope.sklearn
-from sigmascope._display.glossary import MEASURES
-from sigmascope.scanning.rows import REQUESTED
 
 DOCS = ROOT / "docs"
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.md"))
@@ -60,12 +59,12 @@ def test_the_reference_has_every_public_name_once() -> None:
 
 def test_every_measure_has_formula_range_and_cost() -> None:
     defined = measures.definitions()
-    for name in {*MEASURES, *REQUESTED} - {"abs_max"}:  # an entry, not a measure of a spectrum
+    for name in (explained() | of_scans()) - {"abs_max"}:  # an entry, not a measure of a spectrum
         cells = defined[name].cells
         assert all(cells[column] for column in ("formula", "range", "cost")), name
         assert defined[name].efforts, name
     text = measures.sections()
-    assert text.count("\n### `") >= len(MEASURES)
+    assert text.count("\n### `") >= len(explained())
     assert "### `mp_outliers`" in text
     assert ":formula: #{σ > mp_edge}" in text
     assert ":source: Johnstone 2001" in text
