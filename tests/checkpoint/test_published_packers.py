@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,14 @@ import sigmascope as ss
 torch: Any = pytest.importorskip("torch")
 
 WEIGHT = "q_proj.weight"
+
+
+@pytest.fixture(autouse=True)
+def _eager() -> Iterator[None]:
+    """Run functions that packages compile for each shape as they are written."""
+    stance = getattr(torch.compiler, "set_stance", nullcontext)  # since torch 2.6
+    with stance("force_eager"):
+        yield
 
 
 def package(name: str) -> Any:
