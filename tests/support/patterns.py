@@ -7,7 +7,7 @@ from sigmascope.checkpoint.naming.patterns import LinearPattern, compiled_patter
 
 
 def matcher(pattern: str) -> LinearPattern:
-    """What matches a pattern of a file: `re`, or all paths at once where that may take long."""
+    """The matcher of a pattern of a file: `re`, or all paths at once where that may take long."""
     return compiled_pattern(pattern, "here")
 
 
