@@ -3,24 +3,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
+from tests.support.diagnosis_statistics import (
+    chance_of_difference,
+    deviation_within,
+    difference_of_runs,
+    rates_of_pairs,
+    without_base,
+)
 from tests.support.updates import rows_of_update
 
-from sigmascope.diagnosing import Calibration, PairedDiagnosis, diagnose
-from sigmascope.diagnosing.calibrated_pairs import (
-    calibrated_difference,
-    p_of,
-    pair_rates,
-    within,
-)
-from sigmascope.diagnosing.validation import score_of
-from sigmascope.diagnosing.verdicts import Scored, Side
+import sigmascope as ss
+from sigmascope.diagnosing import Calibration, PairedDiagnosis
 
 NARROW, BROAD = 0.53, 0.56
 RECIPE = {"optimizer": "adamw", "lr": 1e-3}
@@ -41,7 +40,7 @@ def calibration() -> Calibration:
 
 def pair(calibration: Calibration, one: float, two: float, seed: int = 0) -> PairedDiagnosis:
     rows = [rows_of_update(share, seed=900 + 2 * seed + i) for i, share in enumerate((one, two))]
-    return diagnose(rows[0], calibration, against=rows[1], recipe=RECIPE)
+    return ss.diagnose(rows[0], calibration, against=rows[1], recipe=RECIPE)
 
 
 def test_narrow_and_broad_data_are_told_apart(calibration: Calibration) -> None:
@@ -65,8 +64,8 @@ def test_narrow_and_broad_data_are_told_apart(calibration: Calibration) -> None:
 
 def test_the_two_orders_of_a_pair_have_one_answer(calibration: Calibration) -> None:
     rows = [rows_of_update(share, seed=7 + i) for i, share in enumerate((NARROW, BROAD))]
-    one = diagnose(rows[0], calibration, against=rows[1]).calibrated
-    two = diagnose(rows[1], calibration, against=rows[0]).calibrated
+    one = ss.diagnose(rows[0], calibration, against=rows[1]).calibrated
+    two = ss.diagnose(rows[1], calibration, against=rows[0]).calibrated
     assert one is not None
     assert two is not None
     assert one.difference is not None
@@ -76,7 +75,7 @@ def test_the_two_orders_of_a_pair_have_one_answer(calibration: Calibration) -> N
 
 def test_the_same_data_is_rarely_called_different(calibration: Calibration) -> None:
     different = 0
-    for i in range(100):
+    for i in range(50):
         found = pair(calibration, BROAD, BROAD, i)
         different += found.narrower is not None
         told = found.calibrated
@@ -84,61 +83,73 @@ def test_the_same_data_is_rarely_called_different(calibration: Calibration) -> N
         assert told.interval is not None
         if told.p is not None:  # the interval and the probability have one answer
             assert (told.interval[0] <= 0 <= told.interval[1]) == (told.p > 0.05)
-    assert different <= 12
+    assert different <= 7  # of 50 at 5 %, in 999 of 1000 cases
 
 
-@pytest.mark.parametrize("cells", [(2, 2, 2), (4, 1, 3), (10, 10)])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pytest.param((2, 2, 2), id="three bases of two runs"),
+        pytest.param((4, 1, 3), id="a base of a single run"),
+        pytest.param((10, 10), id="two bases of ten runs"),
+    ],
+)
 def test_the_p_value_is_exact_for_normal_scores(cells: tuple[int, ...]) -> None:
     """Two runs of one class differ by chance alone, whatever the level of their base."""
     rng = np.random.default_rng(sum(cells))
     chances = []
-    for _ in range(4000):
+    for _ in range(1500):
         scores = [
-            Scored(float(level + x), "narrow", f"base{i}")
+            (float(level + x), "narrow", f"base{i}")
             for i, runs in enumerate(cells)
             for level in [10 * rng.standard_normal()]
             for x in rng.standard_normal(runs)
         ]
-        chances.append(p_of(rng.standard_normal() - rng.standard_normal(), *within(scores)))
+        difference = rng.standard_normal() - rng.standard_normal()
+        chances.append(chance_of_difference(difference, *deviation_within(scores)))
     assert stats.kstest(chances, "uniform").pvalue > 1e-3
-    assert within(scores)[1] == sum(cells) - len(cells)
+    assert deviation_within(scores)[1] == sum(cells) - len(cells)
 
 
 def test_the_p_value_is_that_of_scipy() -> None:
     one, two = [0.1, 0.4, 0.3], [1.2, 0.9]
-    scores = [Scored(x, "narrow", "a") for x in one] + [Scored(x, "broad", "a") for x in two]
-    deviation, freedom = within(scores)
+    scores = [(x, "narrow", "a") for x in one] + [(x, "broad", "a") for x in two]
+    deviation, freedom = deviation_within(scores)
     pooled = (2 * np.var(one, ddof=1) + np.var(two, ddof=1)) / 3
     assert deviation == pytest.approx(np.sqrt(pooled))
     expected = 2 * stats.t.sf(0.7 / np.sqrt(2 * pooled), 3)
-    assert p_of(-0.7, deviation, freedom) == pytest.approx(expected)
+    assert chance_of_difference(-0.7, deviation, freedom) == pytest.approx(expected)
 
 
 def test_pairs_are_counted_by_hand() -> None:
-    sides: tuple[Side, ...] = ("narrow", "narrow", "broad", "broad")
+    sides = ("narrow", "narrow", "broad", "broad")
     far = {"a": (0.0, 0.01, 1.0, 1.01), "b": (5.0, 5.01, 4.0, 4.01), "c": (1.0, 1.01, 1.0, 1.02)}
     scores = [
-        Scored(x, side, group)
+        (x, side, group)
         for group, values in far.items()
         for x, side in zip(values, sides, strict=True)
     ]
-    rates = pair_rates(scores, 0.05)
+    rates = rates_of_pairs(scores, 0.05)
     assert (rates.right, rates.wrong, rates.undecided) == (4, 4, 4)
     assert (rates.alike, rates.called_different) == (6, 0)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "named"), [({"lr": 1e-4}, "recipe"), ({"optimizer": "sgd"}, "recipe")]
+    "recipe",
+    [
+        pytest.param({"lr": 1e-4}, id="another rate"),
+        pytest.param({"optimizer": "sgd"}, id="another optimizer"),
+    ],
 )
 def test_a_refused_pair_has_the_answer_without_a_calibration(
-    calibration: Calibration, recipe: dict[str, object], named: str
+    calibration: Calibration, recipe: dict[str, object]
 ) -> None:
     one, two = rows_of_update(NARROW, seed=5), rows_of_update(BROAD, seed=6)
-    found = diagnose(one, calibration, against=two, recipe=recipe)
+    found = ss.diagnose(one, calibration, against=two, recipe=recipe)
     assert found.calibrated is not None
     assert found.calibrated.p is None
-    assert named in {guard.name for guard in found.calibrated.refusals}
-    alone = diagnose(one, against=two)
+    assert "recipe" in {guard.name for guard in found.calibrated.refusals}
+    alone = ss.diagnose(one, against=two)
     assert (found.p, found.interval, found.narrower) == (alone.p, alone.interval, alone.narrower)
     assert found.text.startswith("The calibration does not apply. The recipe of the model differs")
     assert found.text.endswith(alone.text)
@@ -146,7 +157,7 @@ def test_a_refused_pair_has_the_answer_without_a_calibration(
 
 def test_one_model_out_of_range_refuses_the_pair(calibration: Calibration) -> None:
     one, two = rows_of_update(NARROW, seed=5), rows_of_update(BROAD, seed=6, size=1.0)
-    found = diagnose(one, calibration, against=two).calibrated
+    found = ss.diagnose(one, calibration, against=two).calibrated
     assert found is not None
     (refusal,) = found.refusals
     assert refusal.name == "size"
@@ -171,12 +182,10 @@ def test_trained_models_of_a_base_that_the_calibration_never_saw() -> None:
     regimes = [("benchmark", "broad", "narrow", "repeated")[i // 10] for i in range(40)]
     same = different = right = sure = pairs = 0
     for base in whole.groups:
-        kept = replace(whole, runs=tuple(run for run in whole.runs if run.group != base))
-        kept = replace(kept, score=score_of(kept.labelled(), "fitted"))
+        kept = without_base(whole, base)
         own = [i for i in range(40) if whole.runs[i].group == base]
         for i, j in combinations(own, 2):
-            updates = whole.runs[i].update, whole.runs[j].update
-            found = calibrated_difference(updates, ("one", "two"), kept, whole.recipe, 0.05)
+            found = difference_of_runs(whole.runs[i], whole.runs[j], kept)
             if regimes[i] == regimes[j]:
                 same += 1
                 different += found.p is not None and found.p <= 0.05

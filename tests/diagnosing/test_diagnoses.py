@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.diagnosis_statistics import class_of_runs, judgement
 from tests.support.updates import rows_of_update
 
-from sigmascope.diagnosing import Calibration, diagnose
-from sigmascope.diagnosing.verdicts import Scored, class_of, judged
+import sigmascope as ss
+from sigmascope.diagnosing import Calibration
 
 NARROW, BROAD = 0.53, 0.56
 RECIPE = {"optimizer": "adamw", "rate": 1e-3}
@@ -40,7 +41,7 @@ def test_a_run_like_known_ones_is_told(
     calibration: Calibration, share: float, word: str, group: str | None
 ) -> None:
     rows = rows_of_update(share * math.exp(0.01), seed=999)
-    found = diagnose(rows, calibration, group=group, recipe=RECIPE)
+    found = ss.diagnose(rows, calibration, group=group, recipe=RECIPE)
     assert found.verdict == word
     assert not found.refusals
     assert found.sources == (("groups",) * 2 if group is None else ("own runs",) * 2)
@@ -56,7 +57,7 @@ def test_a_run_like_known_ones_is_told(
 
 def test_between_the_classes_there_is_no_verdict(calibration: Calibration) -> None:
     middle = rows_of_update(math.sqrt(NARROW * BROAD) * math.exp(0.01), seed=5)
-    found = diagnose(middle, calibration, group="base1")
+    found = ss.diagnose(middle, calibration, group="base1")
     assert found.verdict in ("not distinguishable", "unlike both")
     wide = Calibration.fit(
         [
@@ -66,7 +67,7 @@ def test_between_the_classes_there_is_no_verdict(calibration: Calibration) -> No
         ],
         score="spread",
     )
-    found = diagnose(rows_of_update(0.545, noise=0.2, seed=77), wide, recipe={})
+    found = ss.diagnose(rows_of_update(0.545, noise=0.2, seed=77), wide, recipe={})
     assert found.verdict == "not distinguishable"
     assert "one group only" in found.text
 
@@ -78,20 +79,19 @@ def test_between_classes_far_apart_a_model_is_unlike_both() -> None:
         for s, (share, label) in enumerate(((0.45, "narrow"), (0.65, "broad")))
     ]
     calibration = Calibration.fit(runs, score="spread")
-    between = diagnose(rows_of_update(0.55, seed=99), calibration, group="base")
+    between = ss.diagnose(rows_of_update(0.55, seed=99), calibration, group="base")
     assert between.verdict == "unlike both"
     assert "lies between narrow and broad runs, and would be rare among both" in between.text
 
 
 def test_the_verdict_is_the_table_of_both_chances() -> None:
-    runs = [Scored(x, "narrow", "a") for x in (0.0, 0.1, -0.1)]
-    runs += [Scored(x, "broad", "a") for x in (1.0, 1.1, 0.9)]
-    narrow, broad = (class_of(side, runs, "a") for side in ("narrow", "broad"))
-    words = {x: judged(x, narrow, broad, 0.05).word for x in (-5.0, 0.0, 0.5, 1.0, 5.0)}
+    runs = [(x, "narrow", "a") for x in (0.0, 0.1, -0.1)]
+    runs += [(x, "broad", "a") for x in (1.0, 1.1, 0.9)]
+    words = {x: judgement(x, runs, "a").word for x in (-5.0, 0.0, 0.5, 1.0, 5.0)}
     assert words == {-5.0: "narrow", 0.0: "narrow", 0.5: "unlike both", 1.0: "broad", 5.0: "broad"}
-    assert judged(0.5, narrow, broad, 0.001).word == "not distinguishable"
-    assert judged(0.0, narrow, broad, 0.05).rank_p_broad == 1 / 4
-    assert judged(0.25, narrow, broad, 0.05).position == pytest.approx(0.25)
+    assert judgement(0.5, runs, "a", 0.001).word == "not distinguishable"
+    assert judgement(0.0, runs, "a").rank_p_broad == 1 / 4
+    assert judgement(0.25, runs, "a").position == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def test_the_verdict_is_the_table_of_both_chances() -> None:
     [(3, "own runs", 3), (1, "own runs, spread of all groups", 1), (0, "groups", 2)],
 )
 def test_levels_come_from_what_there_is(own: int, source: str, count: int) -> None:
-    runs = [Scored(x, "narrow", g) for g in ("b", "c") for x in (0.0, 0.2)]
-    runs += [Scored(5.0 + 0.1 * i, "narrow", "a") for i in range(own)]
-    found = class_of("narrow", runs, "a")
+    runs = [(x, "narrow", g) for g in ("b", "c") for x in (0.0, 0.2)]
+    runs += [(5.0 + 0.1 * i, "narrow", "a") for i in range(own)]
+    found = class_of_runs("narrow", runs, "a")
     assert (found.source, found.count) == (source, count)
     assert found.level.mean == pytest.approx(5.0 + 0.05 * (own - 1) if own else 0.1)
 
@@ -113,12 +113,12 @@ def test_ranks_count_runs_of_other_bases_at_the_level_of_its_own(own: int) -> No
 
     def ranks(level: float) -> tuple[float, float]:
         runs = [
-            Scored(x + there, side, base)
+            (x + there, side, base)
             for base, there, most in (("a", 0.0, own), ("b", 0.0, 3), ("c", level, 3))
             for side, scores in (("narrow", narrow), ("broad", broad))
             for x in scores[:most]
         ]
-        found = judged(0.55, *(class_of(side, runs, "a") for side in ("narrow", "broad")), 0.05)
+        found = judgement(0.55, runs, "a")
         return found.rank_p_narrow, found.rank_p_broad
 
     if own:
@@ -130,11 +130,11 @@ def test_ranks_count_runs_of_other_bases_at_the_level_of_its_own(own: int) -> No
 
 def test_nothing_depends_on_order_scale_or_names(calibration: Calibration) -> None:
     rows = rows_of_update(NARROW, seed=3)
-    plain = diagnose(rows, calibration)
+    plain = ss.diagnose(rows, calibration)
     shuffled = list(np.random.default_rng(0).permutation(np.array(rows, dtype=object)))
     renamed = [row | {"name": f"other.{i}", "delta_fro_norm": 1e9} for i, row in enumerate(rows)]
     for other in (shuffled, renamed):
-        found = diagnose(other, calibration)
+        found = ss.diagnose(other, calibration)
         assert found.verdict == plain.verdict
         assert found.score == pytest.approx(plain.score, abs=1e-12)
 
@@ -149,7 +149,7 @@ def test_a_calibration_is_saved_and_loaded(calibration: Calibration, tmp_path: P
         calibration.recipe,
     )
     rows = rows_of_update(BROAD, seed=12)
-    assert diagnose(rows, loaded).to_dict() == diagnose(rows, calibration).to_dict()
+    assert ss.diagnose(rows, loaded).to_dict() == ss.diagnose(rows, calibration).to_dict()
 
 
 def test_a_saved_calibration_keeps_what_counts_as_narrow_and_broad(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_nothing_of_a_group_enters_its_own_verdicts() -> None:
 
 
 def test_without_a_calibration_it_is_said_what_cannot_be_told() -> None:
-    found = diagnose(rows_of_update(0.5))
+    found = ss.diagnose(rows_of_update(0.5))
     assert found.verdict == "no calibration"
     assert "stays open: that takes a calibration, made from runs whose data is known" in found.text
     assert found.position is found.p_narrow is found.rank_p_broad is found.error_rate is None
@@ -254,26 +254,27 @@ def test_without_a_calibration_it_is_said_what_cannot_be_told() -> None:
 def test_arguments_are_checked(calibration: Calibration) -> None:
     rows = rows_of_update(0.5)
     with pytest.raises(ValueError, match="no group 'x'; it has base0, base1"):
-        diagnose(rows, calibration, group="x")
+        ss.diagnose(rows, calibration, group="x")
     with pytest.raises(ValueError, match="alpha = 0"):
-        diagnose(rows, calibration, alpha=0.0)
+        ss.diagnose(rows, calibration, alpha=0.0)
     with pytest.raises(ValueError, match="need no group"):
-        diagnose(rows, calibration, against=rows, group="base0")  # type: ignore[call-overload]
+        ss.diagnose(rows, calibration, against=rows, group="base0")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="a recipe is compared with that of a calibration"):
-        diagnose(rows, recipe={"lr": 1.0})
+        ss.diagnose(rows, recipe={"lr": 1.0})
     with pytest.raises(ValueError, match="a group is compared"):
-        diagnose(rows, group="base0")
+        ss.diagnose(rows, group="base0")
     with pytest.raises(TypeError, match="no scan, file or checkpoint"):
-        diagnose(3)  # type: ignore[call-overload]
+        ss.diagnose(3)  # type: ignore[call-overload]
 
 
 def test_what_an_update_tells_alone() -> None:
     rows = rows_of_update(0.5)
-    assert "times as large as the rounding" in diagnose(rows).text
+    assert "times as large as the rounding" in ss.diagnose(rows).text
     embedding = rows[0] | {"name": "embed", "role": "embed", "layer": None, "rows": 1000}
     for changed, sentence in ((37, "37 of 1000 rows of the input embedding changed"), (1000, "")):
-        found = diagnose([*rows, embedding | {"changed_rows": changed}])
+        found = ss.diagnose([*rows, embedding | {"changed_rows": changed}])
         assert ("embedding" in found.text) == bool(sentence)
         assert sentence in found.text
     towers = [embedding | {"tower": each, "changed_rows": 37} for each in ("text", "vision")]
-    assert "embedding" not in diagnose([*rows, *towers]).text  # which has the tokens is not known
+    text = ss.diagnose([*rows, *towers]).text
+    assert "embedding" not in text, "it is not known which one has the tokens"

@@ -11,12 +11,13 @@ import pytest
 from benchmarks.regimes.example import example_of
 from tests.support.changed import update, weights, written
 from tests.support.command_line import invoke
+from tests.support.html_pages import comparison_of, page_of
+from tests.support.made_rows import comparison_rows
 from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope._display.html import diagnosed
-from sigmascope.diagnosing import Calibration, diagnose
+from sigmascope.diagnosing import Calibration
 
 HERE = Path(__file__).parent
 RUNS = json.loads((HERE / "runs.json").read_text(encoding="utf-8"))["others"]
@@ -57,7 +58,7 @@ def test_its_error_rate_allows_answers(example: Calibration) -> None:
 def test_every_output_of_an_answer_says_so(
     regime: str, example: Calibration, tmp_path: Path
 ) -> None:
-    answer = diagnose(rows_of(regime), example)
+    answer = ss.diagnose(rows_of(regime), example)
     assert answer.verdict == {"benchmark": "narrow", "broad": "broad"}[regime]
     record = answer.to_dict()
     assert answer.example
@@ -67,39 +68,39 @@ def test_every_output_of_an_answer_says_so(
     out = screen(100)
     report.show_diagnosis(out, record)
     assert LABEL in shown(out).splitlines()[0]
-    html = diagnosed.page(record | {"version": 1})
+    html = page_of(answer)
     assert html.count(LABEL) >= 1
     assert "by the example calibration" in html
     assert "Nothing for this model" in html
-    assert NOTHING in diagnosed.section(record)
+    assert NOTHING in page_of(answer, comparison=comparison_of(comparison_rows(1)))
     assert answer.plot().get_title() == LABEL
     answer.save(tmp_path / "answer.json")
     assert json.loads((tmp_path / "answer.json").read_text())["example"] is True
 
 
 def test_a_refusal_by_the_example_shows_what_an_answer_would_read(example: Calibration) -> None:
-    answer = diagnose(rows_of("broad", "third of the rate"), example, recipe={"rate": 0.0005})
+    answer = ss.diagnose(rows_of("broad", "third of the rate"), example, recipe={"rate": 0.0005})
     assert answer.verdict == "refused"
     assert answer.reasons[0].startswith(NOTHING)
     assert answer.reasons[-1].startswith("If it applied, an answer would read: number 0 ")
 
 
 def test_pairs_of_models_say_so(example: Calibration) -> None:
-    pair = diagnose(rows_of("benchmark"), example, against=rows_of("broad"))
+    pair = ss.diagnose(rows_of("benchmark"), example, against=rows_of("broad"))
     record = pair.to_dict()
     assert record["reasons"][0].startswith(NOTHING)
     assert record["calibrated"]["example"] is True
-    assert "by the example calibration" in diagnosed.page(record | {"version": 1})
+    assert "by the example calibration" in page_of(pair)
 
 
 def test_calibrations_of_ones_own_are_not_called_examples(
     example: Calibration, tmp_path: Path
 ) -> None:
     own = Calibration.load(HERE / "regimes.json")
-    answer = diagnose(rows_of("broad"), own)
+    answer = ss.diagnose(rows_of("broad"), own)
     out = screen(100)
     report.show_diagnosis(out, answer.to_dict())
-    html = diagnosed.page(answer.to_dict() | {"version": 1})
+    html = page_of(answer)
     assert "example" not in f"{own!r} {answer.text} {shown(out)} {answer.plot().get_title()}"
     assert "example calibration" not in html
     assert answer.to_dict()["example"] is False

@@ -13,8 +13,7 @@ from tests.support.checkpoints import of_array, write_file, write_sharded
 from tests.support.planted_updates import WIDTH, Weights, made_weights, powers, updated
 
 import sigmascope as ss
-from sigmascope.diagnosing import Calibration, diagnose
-from sigmascope.diagnosing.places import update_of
+from sigmascope.diagnosing import Calibration
 
 NARROW, BROAD = 0.9, 0.6
 """Exponents of the spectra of updates."""
@@ -33,16 +32,18 @@ def rows_of(before: Path, after: Path, **options: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def base() -> Weights:
+    """The weights from which every model was trained."""
     return made_weights(0)
 
 
 @pytest.fixture(scope="module")
 def calibration(base: Weights, tmp_path_factory: pytest.TempPathFactory) -> Calibration:
+    """Five narrow and five broad runs of the base."""
     folder = tmp_path_factory.mktemp("runs")
     before = written(folder / "base.safetensors", base)
     runs = []
     for label, exponent in (("narrow", NARROW), ("broad", BROAD)):
-        for seed in range(8):
+        for seed in range(5):
             after = updated(base, exponent, seed=10 * seed + (label == "broad"))
             path = written(folder / f"{label}{seed}.safetensors", after)
             runs.append((rows_of(before, path), label, "base"))
@@ -58,7 +59,7 @@ def test_the_spread_is_that_of_the_planted_spectrum(
     after = written(tmp_path / "after.safetensors", updated(base, exponent, seed=99))
     share = powers(exponent) / powers(exponent).sum()
     expected = -np.sum(share * np.log(share)) - np.log(WIDTH)
-    found = update_of(rows_of(before, after)).places
+    found = ss.diagnose(rows_of(before, after)).update.places
     assert np.mean(list(found.values())) == pytest.approx(expected, abs=0.01)
 
 
@@ -82,11 +83,11 @@ def _scaled(folder: Path, weights: Weights) -> Path:
 @pytest.mark.parametrize(
     ("write", "options"),
     [
-        (_reversed, {}),
-        (_scaled, {}),
-        (_sharded, {}),
-        (_reversed, {"num_threads": 1}),
-        (_reversed, {"memory_limit": "64MiB"}),
+        pytest.param(_reversed, {}, id="tensors in another order"),
+        pytest.param(_scaled, {}, id="all weights scaled"),
+        pytest.param(_sharded, {}, id="three shards"),
+        pytest.param(_reversed, {"num_threads": 1}, id="one thread"),
+        pytest.param(_reversed, {"memory_limit": "64MiB"}, id="little memory"),
     ],
 )
 def test_how_files_are_written_and_read_changes_no_verdict(
@@ -99,7 +100,7 @@ def test_how_files_are_written_and_read_changes_no_verdict(
     options: dict[str, Any],
 ) -> None:
     changed = updated(base, exponent, seed=77)
-    plain = diagnose(
+    plain = ss.diagnose(
         rows_of(
             written(tmp_path / "before.safetensors", base),
             written(tmp_path / "after.safetensors", changed),
@@ -109,7 +110,7 @@ def test_how_files_are_written_and_read_changes_no_verdict(
     )
     assert plain.verdict == verdict
     before, after = write(tmp_path / "before", base), write(tmp_path / "after", changed)
-    found = diagnose(rows_of(before, after, **options), calibration, group="base")
+    found = ss.diagnose(rows_of(before, after, **options), calibration, group="base")
     assert found.verdict == verdict
     assert found.score == pytest.approx(plain.score, abs=1e-6)
 
@@ -122,7 +123,7 @@ def test_another_storage_format_has_the_same_score_and_no_verdict(
     for dtype in ("F64", "F32"):
         before = written(tmp_path / f"before{dtype}.safetensors", base, dtype)
         after = written(tmp_path / f"after{dtype}.safetensors", changed, dtype)
-        found = diagnose(rows_of(before, after), calibration, group="base")
+        found = ss.diagnose(rows_of(before, after), calibration, group="base")
         scores[dtype] = found.score
         assert found.verdict == ("narrow" if dtype == "F64" else "refused")
     assert scores["F32"] == pytest.approx(scores["F64"], abs=1e-5)

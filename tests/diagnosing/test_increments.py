@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.coverings import grid
+from tests.support.diagnosis_statistics import chance_of_clearest_split, chance_of_orders
 from tests.support.updates import rows_of_update
 
 from sigmascope.diagnosing import diagnose_increments
-from sigmascope.diagnosing.increments import _any_order, clearest_split
 
 
 def series(shares: list[float], seed: int = 0, **options: Any) -> list[Any]:
@@ -57,12 +58,14 @@ def rejected(
             values[:, t] *= np.sqrt(1 - carried**2)
             values[:, t] += carried * values[:, t - 1]
         values += shared * rng.standard_normal(9) + change * (np.arange(9) > 3)
-        count += clearest_split(values, 0)[1] <= 0.05
+        count += chance_of_clearest_split(values) <= 0.05
     return count
 
 
-@pytest.mark.parametrize("shared", [0.0, 0.2, 0.5, 1.0, 10.0])
-@pytest.mark.parametrize("carried", [0.0, 0.3, 0.6])
+@grid(
+    shared={f"shared {size:g}": size for size in (0.0, 0.2, 0.5, 1.0, 10.0)},
+    carried={f"carried {share:g}": share for share in (0.0, 0.3, 0.6)},
+)
 def test_chance_is_called_a_change_as_rarely_as_it_says(shared: float, carried: float) -> None:
     """Signs of blocks alone reject up to all for shared chance, orders alone 30 % for carried."""
     assert rejected(shared, carried) <= 18  # P(Binomial(200, 0.05) > 18) < 0.005
@@ -86,12 +89,12 @@ def test_orders_are_all_tried_or_drawn() -> None:
         )
 
     every = [clear(np.array(order)) for order in permutations(values)]
-    assert _any_order(values, 0) == np.mean(np.array(every) >= clear(values) * (1 - 1e-9))
+    assert chance_of_orders(values) == np.mean(np.array(every) >= clear(values) * (1 - 1e-9))
     many = rng.standard_normal(20) + np.repeat([0.0, 0.8], 10)
-    assert _any_order(many, 0) == _any_order(many, 0)
-    assert abs(_any_order(many, 0) - _any_order(many, 1)) < 0.05
-    assert _any_order(np.repeat([0.0, 9.0], 10), 0) >= 1e-4
-    assert _any_order(np.zeros(5), 0) == 1.0
+    assert chance_of_orders(many) == chance_of_orders(many)
+    assert abs(chance_of_orders(many) - chance_of_orders(many, 1)) < 0.05
+    assert chance_of_orders(np.repeat([0.0, 9.0], 10)) >= 1e-4
+    assert chance_of_orders(np.zeros(5)) == 1.0
 
 
 def test_few_increments_say_that_nothing_could_be_significant() -> None:

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from sigmascope.diagnosing import Calibration, Diagnosis, diagnose
+import sigmascope as ss
+from sigmascope.diagnosing import Calibration, Diagnosis
 
 HERE = Path(__file__).parent
 FOUND = json.loads((HERE / "runs.json").read_text(encoding="utf-8"))
@@ -35,7 +36,7 @@ def others(group: str, regime: str | None = None) -> list[dict[str, Any]]:
 
 
 def told(run: dict[str, Any], calibration: Calibration, **options: Any) -> Diagnosis:
-    found = diagnose(run["rows"], calibration, **options)
+    found = ss.diagnose(run["rows"], calibration, **options)
     assert isinstance(found, Diagnosis)
     return found
 

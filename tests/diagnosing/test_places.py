@@ -8,25 +8,25 @@ import math
 import pytest
 from tests.support.updates import ROLES, WIDTH, rows_of_update
 
-from sigmascope.diagnosing.places import PROFILE, Place, update_of
+import sigmascope as ss
 
 
 def test_every_place_is_the_mean_of_its_matrices() -> None:
     rows = rows_of_update(0.5, noise=0.0)
-    update = update_of(rows)
+    update = ss.diagnose(rows).update
     assert update.matrices == len(rows)
     assert update.layers == {"text": 4}
     groups = ("attention in", "attention out", "mlp in", "mlp out")
-    assert set(update.places) == {Place("text", g, band) for g in groups for band in range(4)}
+    assert set(update.places) == {("text", g, band) for g in groups for band in range(4)}
     for place, value in update.places.items():
         assert value == pytest.approx(math.log(0.5) + 0.02 * place.band)
     assert update.shapes["text up"] == (4 * WIDTH, WIDTH)
-    assert len(update.profile) == len(PROFILE)
+    assert len(update.profile) == 8, "quantiles over the median"
 
 
 @pytest.mark.parametrize(("layers", "bands"), [(1, 2), (3, 2), (4, 4), (7, 4), (80, 4)])
 def test_bands_divide_the_depth(layers: int, bands: int) -> None:
-    update = update_of(rows_of_update(0.5, layers=layers))
+    update = ss.diagnose(rows_of_update(0.5, layers=layers)).update
     found = {place.band for place in update.places}
     assert found == set(range(min(bands, layers))) if layers >= bands else {0}
     by_band = [sum(s.place.band == band for s in update.spreads) for band in sorted(found)]
@@ -36,7 +36,7 @@ def test_bands_divide_the_depth(layers: int, bands: int) -> None:
 def test_experts_are_averaged_before_places() -> None:
     rows = rows_of_update(0.5, noise=0.0, layers=1)
     many = [row | {"projected_effective_rank": WIDTH * 0.25} for row in rows if row["role"] == "up"]
-    update = update_of([*rows, *many * 9])
+    update = ss.diagnose([*rows, *many * 9]).update
     (value,) = (s.value for s in update.spreads if s.role == "up")
     assert value == pytest.approx((math.log(0.5) + 9 * math.log(0.25)) / 10)
     down = next(v for place, v in update.places.items() if place.group == "mlp out")
@@ -45,8 +45,9 @@ def test_experts_are_averaged_before_places() -> None:
 
 def test_towers_do_not_collide() -> None:
     rows = rows_of_update(0.5) + [row | {"tower": "vision"} for row in rows_of_update(0.3)]
-    places = update_of(rows).places
-    assert places[Place("text", "mlp in", 0)] > places[Place("vision", "mlp in", 0)] + 0.4
+    places = ss.diagnose(rows).update.places
+    by_name = {tuple(place): value for place, value in places.items()}
+    assert by_name["text", "mlp in", 0] > by_name["vision", "mlp in", 0] + 0.4
 
 
 def test_matrices_that_did_not_change_are_left_out_and_counted() -> None:
@@ -55,7 +56,7 @@ def test_matrices_that_did_not_change_are_left_out_and_counted() -> None:
     rows[1] |= {"status": "failed"}
     rows[2] |= {"role": "norm"}
     rows[3] |= {"layer": None}
-    update = update_of(rows)
+    update = ss.diagnose(rows).update
     assert (update.matrices, update.unchanged) == (len(rows) - 4, 1)
 
 
@@ -73,4 +74,4 @@ def test_matrices_that_did_not_change_are_left_out_and_counted() -> None:
 )
 def test_rows_without_an_update_are_refused(rows: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        update_of(rows)
+        ss.diagnose(rows)

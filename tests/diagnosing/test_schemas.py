@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 from tests.support.updates import rows_of_update
 
-from sigmascope.diagnosing import Calibration, diagnose, diagnose_increments
+import sigmascope as ss
+from sigmascope.diagnosing import Calibration, diagnose_increments
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
@@ -37,18 +38,18 @@ def calibration() -> Calibration:
 def results(calibration: Calibration) -> dict[str, Any]:
     narrow, broad = rows_of_update(0.53, seed=91), rows_of_update(0.56, seed=92)
     return {
-        "verdict": diagnose(narrow, calibration, group="base0"),
-        "refused": diagnose(narrow, calibration, recipe={"optimizer": "sgd"}),
-        "other tower": diagnose([row | {"tower": "vision"} for row in narrow], calibration),
-        "none": diagnose(narrow),
-        "paired": diagnose(narrow, against=broad),
-        "calibrated pair": diagnose(narrow, calibration, against=broad),
-        "refused pair": diagnose(
+        "verdict": ss.diagnose(narrow, calibration, group="base0"),
+        "refused": ss.diagnose(narrow, calibration, recipe={"optimizer": "sgd"}),
+        "other tower": ss.diagnose([row | {"tower": "vision"} for row in narrow], calibration),
+        "none": ss.diagnose(narrow),
+        "paired": ss.diagnose(narrow, against=broad),
+        "calibrated pair": ss.diagnose(narrow, calibration, against=broad),
+        "refused pair": ss.diagnose(
             [row | {"tower": "vision"} for row in narrow],
             calibration,
             against=[row | {"tower": "vision"} for row in broad],
         ),
-        "few blocks": diagnose(
+        "few blocks": ss.diagnose(
             rows_of_update(0.5, layers=1), against=rows_of_update(0.6, layers=1, seed=3)
         ),
         "increments": diagnose_increments([rows_of_update(0.5, seed=i) for i in range(8)]),

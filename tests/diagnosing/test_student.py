@@ -6,27 +6,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-
-from sigmascope.diagnosing.student import (
-    grouped_level,
-    level_of,
-    lower_tail,
-    pooled_level,
-    rank_chance,
-    upper_bound,
+from tests.support.coverings import grid
+from tests.support.diagnosis_statistics import (
+    bound_on_rate,
+    chance_below,
+    chance_by_rank,
+    level_of_other_bases,
+    level_of_sample,
+    level_with_spread_of_all,
 )
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 5, 9, 30, 200])
 def test_tails_agree_with_scipy(freedom: int) -> None:
     for t in (-40.0, -6.0, -2.1, -0.3, 0.0, 0.4, 1.7, 5.0, 30.0):
-        assert lower_tail(t, freedom) == pytest.approx(stats.t.cdf(t, freedom), abs=1e-12)
+        assert chance_below(t, freedom) == pytest.approx(stats.t.cdf(t, freedom), abs=1e-12)
 
 
 def test_bounds_agree_with_scipy() -> None:
     for count, trials in ((0, 1), (0, 30), (1, 30), (2, 65), (9, 10), (10, 10)):
         expected = 1.0 if count == trials else stats.beta.ppf(0.95, count + 1, trials - count)
-        assert upper_bound(count, trials) == pytest.approx(expected, abs=1e-12)
+        assert bound_on_rate(count, trials) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("n", [3, 5, 9, 19])
@@ -39,7 +39,7 @@ def test_the_prediction_of_one_more_run_is_wrong_as_often_as_it_says(n: int) -> 
     cut = -stats.t.ppf(0.95, n - 1)
     assert 0.045 <= np.mean(t < cut) <= 0.055
     for row in draws[:200]:
-        level = level_of(row[:n].tolist())
+        level = level_of_sample(row[:n].tolist())
         assert (level.below(float(row[n])) < 0.05) == (
             (row[n] - row[:n].mean()) / (row[:n].std(ddof=1) * np.sqrt(1 + 1 / n)) < cut
         )
@@ -50,7 +50,7 @@ def test_a_rank_is_valid_at_every_level(n: int) -> None:
     """Ranks of exchangeable values of any distribution are below alpha in alpha at most."""
     rng = np.random.default_rng(0)
     draws = rng.standard_cauchy((20_000, n + 1)).round(1)  # with ties
-    chances = np.array([rank_chance(row[n], row[:n].tolist(), low=True) for row in draws])
+    chances = np.array([chance_by_rank(row[n], row[:n].tolist(), low=True) for row in draws])
     assert chances.min() >= 1 / (n + 1)
     for alpha in (0.05, 0.1, 0.25, 0.5, 0.9):
         assert np.mean(chances <= alpha) <= alpha + 4 * np.sqrt(alpha / 20_000)
@@ -58,32 +58,34 @@ def test_a_rank_is_valid_at_every_level(n: int) -> None:
 
 def test_the_deviation_within_groups_serves_one_own_run() -> None:
     groups = [[1.0, 3.0], [10.0, 12.0, 14.0], [5.0]]
-    level = pooled_level([5.0], groups)
+    level = level_with_spread_of_all([5.0], groups)
     assert level.mean == 5.0
     assert level.freedom == 3
     assert level.deviation == pytest.approx(np.sqrt((2.0 + 8.0) / 3 * 2))
     with pytest.raises(ValueError, match="no group has two runs"):
-        pooled_level([5.0], [[5.0], [6.0]])
+        level_with_spread_of_all([5.0], [[5.0], [6.0]])
 
 
-@pytest.mark.parametrize("between", [0.0, 0.3, 1.0, 3.0])
-@pytest.mark.parametrize("runs", [1, 3, 6])
+@grid(
+    runs={"one run": 1, "three runs": 3, "six runs": 6},
+    between={"bases alike": 0.0, "bases near": 0.3, "bases apart": 1.0, "bases far apart": 3.0},
+)
 def test_runs_of_several_bases_are_no_more_often_wrong_than_they_say(
     runs: int, between: float
 ) -> None:
     """However much bases differ: false alarms of a run of another base stay at the level."""
     rng = np.random.default_rng(1)
-    wrong, times = 0, 4000
+    wrong, times = 0, 2000
     for _ in range(times):
         bases = between * rng.standard_normal(6)
         groups = bases[:5, None] + rng.standard_normal((5, runs))
         one = bases[5] + rng.standard_normal()
-        wrong += grouped_level(groups.tolist()).below(float(one)) <= 0.05
+        wrong += level_of_other_bases(groups.tolist()).below(float(one)) <= 0.05
     assert wrong / times <= 0.05 + 4 * np.sqrt(0.05 / times)
 
 
 def test_no_spread_at_all_leaves_no_doubt() -> None:
-    level = level_of([2.0, 2.0])
+    level = level_of_sample([2.0, 2.0])
     assert level.below(1.0) == 0.0
     assert level.below(3.0) == 1.0
     assert level.above(2.0) == 0.5

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.html_pages import PAGES, Open
+from tests.support.html_pages import PAGES, Open, Read
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -36,38 +36,73 @@ def browser() -> Iterator[Browser]:
         one.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Write a page of every kind."""
     folder = tmp_path_factory.mktemp("pages")
-    made = {name: folder / f"{name}.html" for name in PAGES}
-    for name, path in made.items():
+    paths = {name: folder / f"{name}.html" for name in PAGES}
+    for name, path in paths.items():
         path.write_text(PAGES[name](), encoding="utf-8")
-    return made
+    return paths
+
+
+def open_page(
+    browser: Browser, path: Path, wrong: list[str], width: int = 1280, **options: Any
+) -> Page:
+    """Open a page in a context of its own; errors and requests for anything else are noted."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, reduced_motion="reduce", **options
+    )
+    context.set_default_timeout(60_000)  # a busy machine is slow
+    page, uri = context.new_page(), path.as_uri()
+    page.on("console", lambda message: wrong.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+    page.on(
+        "request",
+        lambda request: None if request.url in (uri, "data:,") else wrong.append(request.url),
+    )
+    page.goto(uri)
+    return page
 
 
 @pytest.fixture
 def opened(browser: Browser, files: dict[str, Path]) -> Iterator[Open]:
     """Open a page; at the end there must have been no error and no request but for the page."""
-    contexts, wrong = [], []
+    pages: list[Page] = []
+    wrong: list[str] = []
 
-    def open_page(kind: str, width: int = 1280, **options: Any) -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, reduced_motion="reduce", **options
-        )
-        contexts.append(context)
-        context.set_default_timeout(60_000)  # a busy machine is slow
-        one = context.new_page()
-        uri = files[kind].as_uri()
-        one.on("console", lambda said: wrong.append(f"console: {said.text}"))
-        one.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-        one.on(
-            "request",
-            lambda asked: None if asked.url in (uri, "data:,") else wrong.append(asked.url),
-        )
-        one.goto(uri)
-        return one
+    def opener(kind: str, width: int = 1280, **options: Any) -> Page:
+        pages.append(open_page(browser, files[kind], wrong, width, **options))
+        return pages[-1]
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    yield opener
+    for page in pages:
+        page.context.close()
     assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def pages_to_read(browser: Browser) -> Iterator[dict[str, tuple[Page, list[str]]]]:
+    """Keep the pages that are open, each with what went wrong on it."""
+    pages: dict[str, tuple[Page, list[str]]] = {}
+    yield pages
+    for page, _ in pages.values():
+        page.context.close()
+
+
+@pytest.fixture
+def read(
+    browser: Browser,
+    files: dict[str, Path],
+    pages_to_read: dict[str, tuple[Page, list[str]]],
+) -> Iterator[Read]:
+    """Open a page once for all tests of a module, which change nothing on it; as `opened`."""
+
+    def reader(kind: str) -> Page:
+        if kind not in pages_to_read:
+            wrong: list[str] = []
+            pages_to_read[kind] = open_page(browser, files[kind], wrong), wrong
+        return pages_to_read[kind][0]
+
+    yield reader
+    assert [wrong for _, wrong in pages_to_read.values() if wrong] == []

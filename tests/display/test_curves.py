@@ -8,18 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.made_rows import columns_of
+from tests.support.page_numbers import (
+    density_in_bars,
+    density_of_noise,
+    entry_of,
+    explained_measures,
+    explained_measures_of_pairs,
+    known_spectrum_of_row,
+    least_angle_of_chance,
+    measures_of,
+    points_of_chart,
+    spectrum_of_row,
+)
 
 import sigmascope as ss
-from sigmascope._display import glossary
-from sigmascope._display.curves import (
-    curve_of,
-    histogram,
-    least_random_angle,
-    marchenko_pastur,
-    thinned,
-)
-from sigmascope.scanning.rows import MEASURES
 from sigmascope.spectra.statistics import marchenko_pastur_median, mp_edge
+
+SIDES = ("before", "after", "change", "delta", "projected")
 
 
 def row_of(values: np.ndarray, shape: tuple[int, int], k: int) -> dict[str, object]:
@@ -29,8 +34,7 @@ def row_of(values: np.ndarray, shape: tuple[int, int], k: int) -> dict[str, obje
 @given(st.integers(12, 200), st.integers(1, 20))
 def test_largest_values_and_quantiles_are_one_curve(full: int, k: int) -> None:
     values = np.linspace(2.0, 1.0, full) ** 3
-    curve = curve_of(row_of(values, (full, 2 * full), min(k, full)))
-    assert curve is not None
+    curve = known_spectrum_of_row(row_of(values, (full, 2 * full), min(k, full)))
     assert curve.complete
     assert np.all(np.diff(curve.ranks) > 0)
     assert np.all(np.diff(curve.sigma) <= 0)
@@ -44,31 +48,29 @@ def test_largest_values_and_quantiles_are_one_curve(full: int, k: int) -> None:
 def test_without_quantiles_the_curve_ends_with_the_largest_values() -> None:
     row = row_of(np.linspace(2, 1, 100), (100, 200), 8)
     del row["quantiles"]
-    curve = curve_of(row)
-    assert curve is not None
+    curve = known_spectrum_of_row(row)
     assert not curve.complete
     assert curve.ranks.tolist() == list(range(1, 9))
-    assert curve_of({**row, "top": None}) is None
-    assert curve_of({**row, "rows": None}) is None
+    assert spectrum_of_row({**row, "top": None}) is None
+    assert spectrum_of_row({**row, "rows": None}) is None
 
 
 def test_a_side_of_a_pair_has_its_own_columns() -> None:
     shape = (40, 40)
     row = {"rows": 40, "columns": 40, **columns_of(np.linspace(3, 1, 40), shape, prefix="delta_")}
-    assert curve_of(row) is None
-    curve = curve_of(row, "delta")
+    assert spectrum_of_row(row) is None
+    curve = spectrum_of_row(row, "delta")
     assert curve is not None
     assert curve.sigma[0] == 3.0
 
 
 def test_thinning_keeps_both_ends_and_what_a_log_axis_tells_apart() -> None:
-    curve = curve_of(row_of(np.linspace(3, 1, 1000), (1000, 1000), 1000))
-    assert curve is not None
-    few = thinned(curve, 40)
+    curve = known_spectrum_of_row(row_of(np.linspace(3, 1, 1000), (1000, 1000), 1000))
+    few = points_of_chart(curve, 40)
     assert len(few.ranks) <= 40
     assert (few.ranks[0], few.ranks[-1]) == (1, 1000)
     assert few.ranks[:4].tolist() == [1, 2, 3, 4]
-    assert thinned(few, 40) is few
+    assert points_of_chart(few, 40) is few
 
 
 @pytest.mark.parametrize("shape", [(300, 300), (200, 500), (500, 200), (50, 1000)])
@@ -77,28 +79,26 @@ def test_noise_has_the_density_of_marchenko_and_pastur(shape: tuple[int, int]) -
     values = np.linalg.svd(rng.standard_normal(shape), compute_uv=False)
     edge = mp_edge(float(np.median(values)), shape)
     s = np.linspace(1e-6, edge, 20_001)
-    density = marchenko_pastur(s, edge, shape)
+    density = density_of_noise(s, edge, shape)
     step = s[1] - s[0]
     assert density.sum() * step == pytest.approx(1.0, abs=2e-3)
     middle = s[np.searchsorted(np.cumsum(density) * step, 0.5)]
     assert middle**2 / max(shape) == pytest.approx(
         marchenko_pastur_median(min(shape) / max(shape)), rel=0.05
     )
-    curve = curve_of(row_of(values, shape, 64))
-    assert curve is not None
+    curve = known_spectrum_of_row(row_of(values, shape, 64))
     edges = np.linspace(0, 1.1 * edge, 9)
-    measured = histogram(curve, edges)
-    fine = marchenko_pastur(np.linspace(1e-6, edges[-1], 8000), edge, shape).reshape(8, -1)
+    measured = density_in_bars(curve, edges)
+    fine = density_of_noise(np.linspace(1e-6, edges[-1], 8000), edge, shape).reshape(8, -1)
     assert np.allclose(measured, fine.mean(axis=1), atol=0.15 * measured.max())
 
 
 def test_a_histogram_counts_every_value_once() -> None:
     rng = np.random.default_rng(1)
     values = np.sort(rng.gamma(3.0, size=64))[::-1]
-    curve = curve_of(row_of(values, (64, 80), 64))
-    assert curve is not None
+    curve = known_spectrum_of_row(row_of(values, (64, 80), 64))
     edges = np.linspace(0, values[0] * 1.01, 30)
-    density = histogram(curve, edges)
+    density = density_in_bars(curve, edges)
     assert (density * np.diff(edges)).sum() == pytest.approx(1.0, abs=0.01)
     counts = np.cumsum(np.histogram(values, edges)[0]) / 64
     assert np.allclose(np.cumsum(density * np.diff(edges)), counts, atol=1.01 / 64)
@@ -111,16 +111,17 @@ def test_the_least_angle_of_random_subspaces(k: int, n: int) -> None:
     for _ in range(5):
         x, y = (np.linalg.qr(rng.standard_normal((n, k)))[0] for _ in range(2))
         found.append(np.arccos(np.linalg.svd(x.T @ y, compute_uv=False)[0]))
-    expected = least_random_angle(k, n)
+    expected = least_angle_of_chance(k, n)
     assert expected is not None
     assert np.mean(found) == pytest.approx(expected, rel=0.05)
-    assert least_random_angle(201, 400) is None
+    assert least_angle_of_chance(201, 400) is None
 
 
 def test_every_measure_is_explained() -> None:
-    for name in MEASURES:
-        assert name in glossary.MEASURES, f"{name} has no line in glossary.py"
-    for entry in [*glossary.MEASURES.values(), *glossary.PAIR.values()]:
+    explained, columns = explained_measures(), ss.Scan.schema.columns
+    for name in [column for column in columns if f"{column}_error" in columns]:
+        assert name in explained, f"{name} has no line of its own"
+    for entry in [*explained.values(), *explained_measures_of_pairs().values()]:
         assert entry.meaning.endswith(".")
         assert len(entry.meaning) < 160
 
@@ -138,24 +139,24 @@ def test_units_say_how_a_measure_grows_with_its_matrix() -> None:
     unlike = "alpha_weighted", "log_alpha_norm"  # they have logarithms of λ
     seen = set()
     for table in (scan, pair):
-        for column in glossary.measured(table.rows):
+        for column in measures_of(table.rows):
             seen.add(column)
             if column.endswith(unlike) or column.startswith("change_"):  # small differences
                 continue
-            factor = {"": 1, "σ": 2, "λ": 4}[glossary.entry(column).unit]
+            factor = {"": 1, "σ": 2, "λ": 4}[entry_of(column).unit]
             once, twice = (table[name][column] for name in models[0])
             assert twice == pytest.approx(factor * once, rel=1e-9), column
-    assert set(glossary.MEASURES) - seen == {"abs_max"}, "vectors alone have this one"
+    assert set(explained_measures()) - seen == {"abs_max"}, "vectors alone have this one"
 
 
 def test_sides_of_a_pair_are_told_apart() -> None:
-    labels = {side: glossary.entry(f"{side}_effective_rank").label for side in glossary.SIDES}
+    labels = {side: entry_of(f"{side}_effective_rank").label for side in SIDES}
     assert labels["change"] == "change of effective rank"
     assert labels["delta"] == "effective rank of ΔW"
     assert len(set(labels.values())) == len(labels)
-    assert glossary.entry("change_fro_norm").signed
-    assert not glossary.entry("delta_fro_norm").signed
-    assert glossary.entry("of_later_days").label == "of later days"
+    assert entry_of("change_fro_norm").signed
+    assert not entry_of("delta_fro_norm").signed
+    assert entry_of("of_later_days").label == "of later days"
 
 
 def test_measures_are_the_columns_with_numbers_and_errors() -> None:
@@ -169,4 +170,4 @@ def test_measures_are_the_columns_with_numbers_and_errors() -> None:
             "cosine": 1.0,
         },
     ]
-    assert glossary.measured(rows) == ["cosine", "fro_norm", "new"]
+    assert measures_of(rows) == ["cosine", "fro_norm", "new"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,20 @@ import numpy as np
 import pytest
 from tests.support import adapted_model
 from tests.support.changed import written
-from tests.support.html_pages import EVIL, Tags
-from tests.support.made_rows import (
-    ODD,
-    comparison_header,
-    comparison_rows,
-    scan_header,
-    scan_rows,
+from tests.support.html_pages import (
+    EVIL,
+    Tags,
+    comparison_of,
+    comparison_page,
+    page_of,
+    scan_page,
 )
+from tests.support.made_rows import ODD, Row, comparison_rows, scan_rows
 from tests.support.screens import screen, shown
+from tests.support.updates import rows_of_update
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope._display.html import diagnosed, page
-from sigmascope._display.html.explanation import of_diagnosis, of_trajectory
-from sigmascope._display.rows import Row
 
 HEADS = ["What was examined", "What it means", "What it cannot tell"]
 
@@ -43,11 +43,11 @@ def sentences_of(html: str) -> list[str]:
 
 
 def sentences_of_scan(rows: list[Row], **more: Any) -> list[str]:
-    return sentences_of(page(scan_header(rows, **more), rows))
+    return sentences_of(scan_page(rows, **more))
 
 
 def sentences_of_comparison(rows: list[Row], **more: Any) -> list[str]:
-    return sentences_of(page(comparison_header(rows, **more), rows))
+    return sentences_of(comparison_page(rows, **more))
 
 
 def analysed(rows: list[Row]) -> list[Row]:
@@ -83,8 +83,8 @@ def test_a_scan_of_rounded_weights_says_so() -> None:
 
 
 def test_a_comparison_says_how_much_changed_and_what_was_not_compared() -> None:
-    examined, meaning, limits = sentences_of_comparison(comparison_rows(12))
-    assert "86 pairs" in examined
+    examined, meaning, limits = sentences_of_comparison(comparison_rows(5))
+    assert "37 pairs" in examined
     assert re.search(r"moved the weights by [\d.]+( ± [\d.]+)? % of their size", meaning)
     assert "ten directions hold" in meaning
     assert "about 1 tensor that was not compared" in limits
@@ -109,21 +109,19 @@ def test_comparisons_of_nothing_and_of_vectors() -> None:
     assert "No tensor was compared" in sentences_of_comparison([])[1]
     before = {"norm.weight": np.ones(8, np.float32), "bias": np.ones(3, np.float32)}
     pair = ss.compare(before, before | {"bias": np.zeros(3, np.float32)})
-    assert sentences_of(page(pair.header(), pair.rows))[1] == (
-        "No matrix was compared; 1 of 2 tensors changed."
-    )
+    assert sentences_of(page_of(pair))[1] == ("No matrix was compared; 1 of 2 tensors changed.")
     zero = {"B": np.zeros((6, 5), np.float32)}
     pair = ss.compare(zero, {"B": np.eye(6, 5, dtype=np.float32)})
-    assert "were zero before" in sentences_of(page(pair.header(), pair.rows))[1]
+    assert "were zero before" in sentences_of(page_of(pair))[1]
 
 
 def test_adapters_are_called_adapters(tmp_path: Path) -> None:
     base = written(tmp_path / "base", adapted_model.llama())
     adapter = adapted_model.adapter(tmp_path / "adapter", r=4)
     scan = ss.scan(adapter, k=4)
-    assert "changes that an adapter makes" in sentences_of(page(scan.header(), scan.rows))[0]
+    assert "changes that an adapter makes" in sentences_of(page_of(scan))[0]
     pair = ss.compare(base, adapter, k=4)
-    assert "of the change that an adapter makes" in sentences_of(page(pair.header(), pair.rows))[0]
+    assert "of the change that an adapter makes" in sentences_of(page_of(pair))[0]
 
 
 def test_a_trajectory_names_what_moved_most() -> None:
@@ -145,24 +143,19 @@ def test_a_trajectory_names_what_moved_most() -> None:
         text = shown(out).splitlines()[0]
         assert text.startswith("4 tensors of a model in training were measured at 2 steps, from 10")
         assert words in text
-    assert str(of_trajectory([], [])).startswith("No tensor was measured.")
+    nothing = [row for row in scan_rows(1) if row["status"] != "analysed"]
+    out = screen(1000)
+    report.show_trajectory(out, ss.trajectory({1: nothing, 2: nothing}))
+    assert shown(out).startswith("No tensor was measured.")
 
 
-def record_of(verdict: str) -> dict[str, Any]:
-    place = {"text": "early", "value": -1.0, "narrow": [], "broad": [], "others": []}
-    return {
-        "kind": "diagnosis",
-        "name": "tuned",
-        "version": 1,
-        "verdict": verdict,
-        "reasons": ["It is so."],
-        "places": [place],
-        "positions": {"narrow": [0.0, 0.1], "broad": [1.0]} if verdict == "narrow" else {},
-        "judgement": None,
-        "guards": [],
-        "limits": [],
-        "alpha": 0.05,
-    }
+def rows_of_pair(seed: int = 1) -> list[Row]:
+    return rows_of_update(0.5, seed=seed)
+
+
+def known_to_the_example() -> ss.Diagnosis:
+    """A diagnosis with guards, a judgement and places."""
+    return ss.diagnose(rows_of_pair(), ss.Calibration.load("example"))
 
 
 @pytest.mark.parametrize(
@@ -176,53 +169,62 @@ def record_of(verdict: str) -> dict[str, Any]:
         ("no calibration", "stays open"),
     ],
 )
-def test_a_diagnosis_of_every_verdict(verdict: str, words: str) -> None:
-    record = record_of(verdict)
-    examined, meaning, limits = sentences_of(diagnosed.page(record))
+def test_a_diagnosis_of_every_verdict(verdict: Any, words: str) -> None:
+    positions = {"narrow": (0.0, 0.1), "broad": (1.0,)} if verdict == "narrow" else {}
+    plain = replace(ss.diagnose(rows_of_pair()), verdict=verdict, positions=positions)
+    examined, meaning, limits = sentences_of(page_of(plain))
     assert words in meaning
     assert ("3 reference runs" in examined) == (verdict == "narrow")
     assert "cannot name the data" in limits
-    assert of_diagnosis(record).meaning == meaning
+
+
+def run_named(names: list[str]) -> ss.RunDiagnosis:
+    """Ten increments, the last four of which are spread over fewer directions."""
+    shares = [0.56] * 6 + [0.5] * 4
+    parts = [rows_of_update(share, seed=i) for i, share in enumerate(shares)]
+    return ss.diagnose_increments(parts, names=names)
 
 
 def test_increments_and_pairs_of_models_are_explained() -> None:
-    common = {"matrices": 6, "blocks": 3, "version": 1, "names": ["a.1", "b"], "alpha": 0.05}
-    run = common | {
-        "kind": "increments",
-        "text": "The spread changed after a.1 to b. More follows.",
-        "left_out": 0,
-        "spreads": [-1.0, -0.9],
-    }
-    assert sentences_of(diagnosed.page(run))[1] == "The spread changed after a.1 to b."
-    pair = common | {"kind": "paired", "reasons": ["a is narrower than b."], "calibrated": None}
-    assert "two models of one base" in sentences_of(diagnosed.page(pair))[0]
+    run = run_named([f"a.{i} to b" for i in range(10)])
+    assert run.text.startswith("From a.6 to b on each increment is spread over fewer directions: ")
+    assert sentences_of(page_of(run))[1] == run.text.split(". ")[0] + "."
+    pair = ss.diagnose(rows_of_pair(), against=rows_of_pair(2))
+    assert "two models of one base" in sentences_of(page_of(pair))[0]
 
 
-GUARDS = [{"name": EVIL, "outcome": "passed", "text": EVIL}]
-EVERYWHERE: dict[str, dict[str, Any]] = {
-    "diagnosis": record_of("narrow")
-    | {
-        "name": EVIL,
-        "guards": GUARDS,
-        "limits": [EVIL],
-        "places": [{"text": EVIL, "value": -1.0, "narrow": [], "broad": [], "others": []}],
-        "judgement": {"position": 0.2, "interval": [0.0, 0.4]},
-    },
-    "increments": {"text": f"{EVIL} More.", "left_out": 0, "spreads": [-1.0, -0.9]},
-    "paired": {"calibrated": {"guards": GUARDS}},
-}
-"""Records with markup at every place of a text."""
+def evil_guards(result: Any) -> Any:
+    """The guards of a result, each with markup as its name and its text."""
+    assert result.guards
+    return tuple(replace(guard, name=EVIL, text=EVIL) for guard in result.guards)
 
 
-@pytest.mark.parametrize("kind", EVERYWHERE)
+def evil_pages(kind: str) -> list[str]:
+    """Pages of a result with markup wherever a text may come from a file."""
+    if kind == "increments":
+        return [page_of(run_named([EVIL] * 10))]
+    if kind == "paired":
+        calibration = ss.Calibration.load("example")
+        pair = ss.diagnose(rows_of_pair(), calibration, against=rows_of_pair(2))
+        assert pair.calibrated is not None
+        calibrated = replace(pair.calibrated, guards=evil_guards(pair.calibrated))
+        return [page_of(replace(pair, names=(EVIL, EVIL), calibrated=calibrated))]
+    known = known_to_the_example()
+    assert known.judgement is not None
+    evil = replace(
+        known,
+        name=EVIL,
+        verdict="narrow",
+        reasons=(EVIL,),
+        guards=evil_guards(known),
+        places=tuple(replace(place, text=EVIL) for place in known.places),
+    )
+    return [page_of(evil), page_of(evil, comparison=comparison_of(comparison_rows(2)))]
+
+
+@pytest.mark.parametrize("kind", ["diagnosis", "increments", "paired"])
 def test_names_from_files_are_text_on_the_page_of_a_diagnosis(kind: str) -> None:
-    record = {"kind": kind, "matrices": 6, "blocks": 3, "version": 1, "alpha": 0.05}
-    record |= EVERYWHERE[kind] | {"reasons": [EVIL], "names": [EVIL, EVIL]}
-    pages = [diagnosed.page(record)]
-    if kind == "diagnosis":
-        rows = comparison_rows(2)
-        pages.append(page(comparison_header(rows), rows, record))
-    for text in pages:
+    for text in evil_pages(kind):
         tags = Tags()
         tags.feed(text)
         assert "img" not in {tag for tag, _ in tags.tags}

@@ -68,7 +68,13 @@ def most_of(runs: int, level: float) -> int:
     return int(stats.binom.isf(1e-3, runs, level))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "heavy"])
+def kinds_of_noise(*short: str, but: str = "") -> pytest.MarkDecorator:
+    """Parametrize a test with every kind of noise; those that are not named are slow."""
+    marks = {kind: () if kind in short else (pytest.mark.slow,) for kind in KINDS if kind != but}
+    return pytest.mark.parametrize("kind", [pytest.param(k, marks=m) for k, m in marks.items()])
+
+
+@kinds_of_noise("gaussian", "student", "orthogonal", "bf16", but="heavy")
 def test_a_scan_of_noise_finds_nothing(kind: str) -> None:
     """Also matrices of one role that have heavy tails, by any effort."""
     runs = 12
@@ -80,7 +86,7 @@ def test_a_scan_of_noise_finds_nothing(kind: str) -> None:
     assert false <= most_of(runs, LEVEL), kind
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@kinds_of_noise("gaussian", "heavy", "orthogonal", "sparse")
 def test_a_comparison_of_noise_finds_nothing(kind: str) -> None:
     """Noise is added, of which the change of the rank is too small to matter; or drawn anew."""
     runs = 10
@@ -106,7 +112,11 @@ def test_a_comparison_of_noise_finds_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "uniform", "laplace", "student", "lognormal", "bf16"])
-@pytest.mark.parametrize("shape", [(2000, 16), (400, 64), (64, 400), (12, 12)])
+@pytest.mark.parametrize(
+    "shape",
+    [(2000, 16), (400, 64), (64, 400), (12, 12)],
+    ids=lambda shape: "x".join(map(str, shape)),
+)
 def test_noise_has_no_outlier_channels(kind: str, shape: tuple[int, int]) -> None:
     """Its largest norm reaches far: 1.3 times the median of 64 entries, 2 times that of 16."""
     found = 0

@@ -16,49 +16,46 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.checkpoints import of_array, write_file
-from tests.support.html_pages import Tags, comparison_page, data_of, scan_page
-from tests.support.made_rows import (
-    ODD,
-    comparison_header,
-    comparison_rows,
-    scan_header,
-    scan_rows,
+from tests.support.html_pages import (
+    Tags,
+    comparison_page,
+    data_of,
+    findings_of,
+    plain_text,
+    scan_page,
+)
+from tests.support.made_rows import ODD, comparison_rows, scan_rows
+from tests.support.page_numbers import (
+    kept_error,
+    kept_number,
+    median_with_interval,
+    names_far_from_their_role,
 )
 
 import sigmascope as ss
-from sigmascope._display.html import page
-from sigmascope._display.html import payload as payloads
-from sigmascope._display.html.compared import findings as comparison_findings
-from sigmascope._display.html.estimates import middle, outliers
-from sigmascope._display.html.payload import compact, compact_error
-from sigmascope._display.html.scanned import findings as scan_findings
-from sigmascope._display.html.tooltips import TERMS, explained
 
+ANGLES = ("angles_left", "angles_right", "delta_angles_left", "delta_angles_right")
 EVIL = "</script><img src=x onerror=alert(1)>'\"&\u2028<!--\x1b[31m"
 """A name that is markup, the end of a script, and that a terminal would obey."""
 
 
 def said(rows: list[dict[str, Any]], *, pairs: bool = False, **more: Any) -> dict[str, str]:
-    """Title and text of every finding, the names in it added."""
-    made = comparison_findings if pairs else scan_findings
-    header = comparison_header(rows, **more) if pairs else scan_header(rows, **more)
-    return {
-        f.title: " ".join([f.text, *(f"{name}: {text}" for name, text in f.items)])
-        for f in made(header, rows)
-    }
+    """Title and text of every finding, the names in it added; curves are left out to save time."""
+    rows = [{c: x for c, x in row.items() if not c.endswith(("top", "quantiles"))} for row in rows]
+    page = comparison_page(rows, **more) if pairs else scan_page(rows, **more)
+    return {title: finding.whole for title, finding in findings_of(page).items()}
 
 
 # ---------------------------------------------------------------------------------- estimates
 
 
 def test_interval_of_a_median_is_that_of_order_statistics() -> None:
-    found = middle(list(range(1, 11)))
-    assert (found.value, found.low, found.high) == (5.5, 2, 9)  # 97.9 %; 3 to 8 has 89.1 %
-    assert (middle([3.0, 1.0, 2.0]).low, middle([3.0, 1.0, 2.0]).high) == (1.0, 3.0)
-    assert middle([1.0] * 6, [0.5] * 6).low == 0.0
-    few = middle([3.0, 1.0, 2.0], [0.1, 0.5, 0.2])
-    assert (few.low, few.high) == (0.0, 3.2), "two errors beyond the ends"
+    interval = median_with_interval(list(range(1, 11)))
+    assert interval == (5.5, 2, 9), "97.9 %; 3 to 8 has 89.1 %"
+    assert median_with_interval([3.0, 1.0, 2.0]) == (2.0, 1.0, 3.0)
+    assert median_with_interval([1.0] * 6, [0.5] * 6)[1] == 0.0
+    _, *ends = median_with_interval([3.0, 1.0, 2.0], [0.1, 0.5, 0.2])
+    assert ends == [0.0, 3.2], "two errors beyond the ends"
 
 
 @pytest.mark.parametrize("count", [6, 9, 25, 200, 1500])
@@ -66,8 +63,8 @@ def test_interval_of_a_median_holds_it_in_95_percent(count: int) -> None:
     rng = np.random.default_rng(0)
     hits = 0
     for draw in rng.lognormal(size=(400, count)):
-        found = middle(draw.tolist())
-        hits += found.low <= 1.0 <= found.high
+        _, low, high = median_with_interval(draw.tolist())
+        hits += low <= 1.0 <= high
     assert hits >= 0.93 * 400
 
 
@@ -79,10 +76,13 @@ def test_what_is_far_from_its_role_stands_out_and_noise_does_not() -> None:
         ]
 
     near = [1.0, 1.02, 0.98, 1.01, 0.99, 1.03]
-    assert [o.row["name"] for o in outliers(rows([*near, 2.0], 0.01), ["x"], 0.05)] == ["6"]
-    assert outliers(rows([*near, 2.0], 0.6), ["x"], 0.05) == []
-    assert outliers(rows([*near, 1.1], 0.0), ["x"], 0.05) == []  # less than a fifth away
-    assert outliers(rows([1.0, 1.0, 1.0, 9.0], 0.0), ["x"], 0.05) == []  # too few for a rule
+    assert names_far_from_their_role(rows([*near, 2.0], 0.01), "x") == ["6"]
+    for values, error, why in (
+        ([*near, 2.0], 0.6, "within four errors"),
+        ([*near, 1.1], 0.0, "less than a fifth away"),
+        ([1.0, 1.0, 1.0, 9.0], 0.0, "too few for a rule"),
+    ):
+        assert names_far_from_their_role(rows(values, error), "x") == [], why
 
 
 # ----------------------------------------------------------------------------------- findings
@@ -122,9 +122,9 @@ def test_what_did_not_converge_is_named() -> None:
 
 
 def test_a_comparison_says_where_how_much_and_in_what_shape() -> None:
-    rows = comparison_rows(30)
+    rows = comparison_rows(10)
     found = said(rows, pairs=True)
-    assert "212 pairs" in found["Compared"]
+    assert "72 pairs" in found["Compared"]
     assert "no tensor of this place" in found["Not paired"]
     assert "model.layers.0.self_attn.k_proj.weight" in found["Below the rounding floor"]
     assert "not distinguishable" in found["Below the rounding floor"]
@@ -170,14 +170,20 @@ def test_old_and_new_directions() -> None:
 
 
 def test_terms_are_explained_once_in_each_finding() -> None:
-    text = explained("stable rank &lt; full rank; the stable rank and the ΔW of ‖ΔW‖/‖W‖")
-    words = re.findall(
-        r"<span class=.term. tabindex=.0. data-meaning=.([^>]+).>([^<]+)</span>", text
-    )
-    assert [word for _, word in words] == ["stable rank", "full rank", "ΔW", "‖ΔW‖/‖W‖"]
-    assert all(meaning.endswith(".") for meaning, _ in words)
-    assert "&lt;" in text
-    assert all(word == escape(word) for word in TERMS)
+    term = r"<span class='term' tabindex='0' data-meaning='([^>]+)'>([^<]+)</span>"
+    every = set()
+    for page in (scan_page(scan_rows(3)), comparison_page(comparison_rows(3))):
+        for text in re.findall(r"<li class='finding .*?<p>(.*?)</p>", page, re.DOTALL):
+            words = [word for _, word in re.findall(term, text)]
+            assert len(set(words)) == len(words)
+            every |= set(words)
+            for match in re.finditer(term, text):
+                meaning, word = match.groups()
+                assert meaning.endswith(".")
+                longer = [other for other in words if word in other and other != word]
+                assert word not in plain_text(text[: match.start()]) or longer, "the first one"
+    assert every >= {"effective rank", "full rank", "ΔW", "‖ΔW‖/‖W‖", "noise edge"}
+    assert all(word == escape(word) for word in every)
 
 
 # ------------------------------------------------------------------------------------ numbers
@@ -185,20 +191,20 @@ def test_terms_are_explained_once_in_each_finding() -> None:
 
 @given(st.floats(-1e12, 1e12), st.floats(0, 1e6))
 def test_numbers_are_no_longer_than_their_error_allows(value: float, error: float) -> None:
-    found = compact(value, error)
+    found = kept_number(value, error)
     assert found is not None
     assert abs(found - value) <= max(error / 4, abs(value) * 1e-4, 1e-300)
     assert len(f"{found!r}".replace("-", "")) <= 20
-    shown = compact_error(value, error)
+    shown = kept_error(value, error)
     assert shown == 0 or shown == pytest.approx(error, rel=0.06)
 
 
 def test_numbers_that_are_none() -> None:
-    assert compact(None) is None
-    assert compact(math.nan) is None
-    assert compact(3.0) == 3
-    assert json.dumps(compact(0.123456789, 0.01)) == "0.12346"  # 0.123 and two more digits
-    assert compact_error(None, None) == 0
+    assert kept_number(None) is None
+    assert kept_number(math.nan) is None
+    assert kept_number(3.0) == 3
+    assert json.dumps(kept_number(0.123456789, 0.01)) == "0.12346"  # 0.123 and two more digits
+    assert kept_error(None, None) == 0
 
 
 def test_the_data_of_a_page_are_the_rows() -> None:
@@ -222,7 +228,7 @@ def test_the_data_of_a_page_are_the_rows() -> None:
 def test_angles_and_their_errors_are_degrees_in_a_page() -> None:
     rows = [row for row in comparison_rows(2) if row["status"] == "analysed"]
     for row, curves in zip(rows, data_of(comparison_page(rows))["curves"], strict=True):
-        for name in payloads.ANGLES:
+        for name in ANGLES:
             count, places, degrees, error = curves[name]
             assert (count, places[0], places[-1]) == (len(row[name]), 1, count)
             expected = np.degrees(row[name])[np.array(places) - 1]
@@ -230,7 +236,7 @@ def test_angles_and_their_errors_are_degrees_in_a_page() -> None:
             assert degrees == pytest.approx(expected.tolist(), abs=error / 20)
 
 
-@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("pairs", [False, True], ids=["scan", "comparison"])
 def test_buttons_of_findings_open_the_matrix_that_they_name(pairs: bool) -> None:
     """They count the analysed matrices, as the numbers of the page do."""
     rows = comparison_rows(8)[::-1] if pairs else scan_rows(8)
@@ -254,7 +260,7 @@ def test_723_tensors_stay_under_five_megabytes() -> None:
             row[f"{side}_top"] = np.geomspace(9.87654321, 0.123456789, 64).tolist()
             row[f"{side}_top_errors"] = [0.00123456789] * 64
             row |= {"rows": 8192, "columns": 8192}
-        for name in payloads.ANGLES:
+        for name in ANGLES:
             row[name] = np.linspace(0.123456, 1.567891, 64).tolist()
     text = comparison_page(rows)
     assert len(text.encode()) < 5_000_000
@@ -263,26 +269,38 @@ def test_723_tensors_stay_under_five_megabytes() -> None:
     assert "are not in it" not in text
 
 
-def test_more_than_fits_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(payloads, "BUDGET", 120_000)
-    rows = comparison_rows(12)
-    text = comparison_page(rows)
-    assert len(text.encode()) < 250_000
+def long_names(rows: list[dict[str, Any]], length: int) -> list[dict[str, Any]]:
+    """The analysed rows, with names of so many characters in all."""
+    rows = [row for row in rows if row["status"] == "analysed"]
+    return [row | {"name": str(i).rjust(length // len(rows), "n")} for i, row in enumerate(rows)]
+
+
+def test_measures_that_do_not_fit_are_left_out_and_said() -> None:
+    """All numbers of a page have 4,400,000 characters at most, 60 % of them for measures."""
+    text = comparison_page(long_names(comparison_rows(2), 2_620_000))
     data = data_of(text)
-    there = [curves is not None for curves in data["curves"]]
-    assert 0 < sum(there) < len(there)
-    assert f"the spectra of {len(there) - sum(there)} matrices" in text
     assert "relative_change" in data["values"]
-    assert re.search(r"and \d+ measures are not in it", text)
+    assert all(curves is not None for curves in data["curves"])
+    left = re.search(r"To keep this file small, (\d+) measures are not in it", text)
+    assert left is not None
+    assert int(left[1]) > 0
+
+
+def test_spectra_that_do_not_fit_are_left_out_and_said() -> None:
+    text = comparison_page(long_names(comparison_rows(2), 4_360_000))
+    there = [curves is not None for curves in data_of(text)["curves"]]
+    assert 0 < sum(there) < len(there)
+    assert f"the spectra of {len(there) - sum(there)} matrices and " in text
 
 
 # ------------------------------------------------------------------------------- what is missing
 
 
-@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("pairs", [False, True], ids=["scan", "comparison"])
 def test_columns_may_be_missing(pairs: bool) -> None:
-    """Scans of older versions, and of effort "top"."""
+    """Scans of older versions, and of effort "top"; roles of several layers, and of one."""
     rows = comparison_rows(8) if pairs else scan_rows(8)
+    rows = [row for row in rows if row["role"] not in ("v", "o", "gate", "up", "down")]
     essential = {"name", "status", "rows", "columns", "kind", "nbytes", "seconds", "converged"}
     essential |= {"reason", "passes"}
     columns = sorted(set(rows[0]) - essential)
@@ -290,7 +308,7 @@ def test_columns_may_be_missing(pairs: bool) -> None:
         gone = set(columns[start::7])
         few = [{c: v for c, v in row.items() if c not in gone} for row in rows]
         text = comparison_page(few) if pairs else scan_page(few)
-        assert len(data_of(text)["matrices"]["name"]) == 58
+        assert len(data_of(text)["matrices"]["name"]) == 18
         none = [row | dict.fromkeys(gone) for row in rows]
         text = comparison_page(none) if pairs else scan_page(none)
         assert not gone & set(data_of(text)["values"])
@@ -309,17 +327,18 @@ def test_nothing_analysed_is_a_page_too() -> None:
 # --------------------------------------------------------------------------------------- safety
 
 
-@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("pairs", [False, True], ids=["scan", "comparison"])
 def test_names_from_files_are_text(pairs: bool) -> None:
     rows = comparison_rows(6) if pairs else scan_rows(6)
     for row in rows[:4]:
         row["name"] = f"{EVIL}{row['name']}"
         row["role"] = row["file"] = row["notes"] = EVIL
     rows[0] |= {"status": "failed", "reason": EVIL}
-    header = comparison_header(rows, before=EVIL) if pairs else scan_header(rows, checkpoint=EVIL)
-    text = page(
-        header | {"notes": [EVIL], "files": [{"name": EVIL, "size": 1, "digest": EVIL}]}, rows
-    )
+    more = {"notes": [EVIL], "files": [{"name": EVIL, "size": 1, "digest": EVIL}]}
+    if pairs:
+        text = comparison_page(rows, before=EVIL, **more)
+    else:
+        text = scan_page(rows, checkpoint=EVIL, **more)
     tags = Tags()
     tags.feed(text)
     assert "img" not in {tag for tag, _ in tags.tags}
@@ -355,43 +374,8 @@ def test_the_page_runs_its_own_scripts_and_loads_nothing() -> None:
 
 
 def test_parts_stay_readable_at_one_sitting() -> None:
-    parts = Path(payloads.__file__).parent / "parts"
-    files = sorted(parts.iterdir())
+    package = Path(ss.__file__).parent
+    files = [path for kind in ("js", "css", "html") for path in package.rglob(f"*.{kind}")]
     assert len(files) > 8
     for file in files:
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 300, file
-
-
-# ---------------------------------------------------------------------------------- how it is had
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    tensors = [
-        of_array(f"layers.{i}.mlp.up_proj.weight", "F32", rng.standard_normal((40, 30), np.float32))
-        for i in range(3)
-    ]
-    return write_file(tmp_path / "model.safetensors", *tensors)
-
-
-def test_a_scan_is_saved_as_a_page(tmp_path: Path, checkpoint: Path) -> None:
-    out = tmp_path / "r.html"
-    found = ss.scan(checkpoint, effort="top", k=4, out=out)
-    text = out.read_text(encoding="utf-8")
-    assert data_of(text)["matrices"]["name"] == [row["name"] for row in found.analysed]
-    assert "model.safetensors" in text
-    found.save(tmp_path / "again.html")
-    assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
-    with pytest.raises(ValueError, match="an HTML page cannot be loaded"):
-        ss.Scan.load(out)
-    with pytest.raises(FileNotFoundError, match=r"nowhere") as caught:
-        found.save(tmp_path / "nowhere" / "r.html")
-    assert caught.value.filename == str(tmp_path / "nowhere" / "r.html")
-
-
-def test_a_saved_scan_becomes_a_page(tmp_path: Path, checkpoint: Path) -> None:
-    ss.scan(checkpoint, effort="exact", out=[tmp_path / "s.jsonl", tmp_path / "s.csv"])
-    for name in ("s.jsonl", "s.csv"):
-        ss.Scan.load(tmp_path / name).save(tmp_path / "r.html")
-        assert "up_proj" in (tmp_path / "r.html").read_text(encoding="utf-8")

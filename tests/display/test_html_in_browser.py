@@ -9,21 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from tests.support.html_pages import EVIL, Open, drawn
+from tests.support.html_pages import EVIL, Open, Read, drawn, scan_page, script_of
 from tests.support.made_rows import (
     columns_of,
     evidence,
     noise,
     planted,
-    scan_header,
     scan_row,
     scan_rows,
 )
-
-from sigmascope._display.html import page as make_page
-from sigmascope._display.html import payload as payloads
-from sigmascope._display.html.payload import compact, compact_error
-from sigmascope._display.text import short, with_error
+from tests.support.page_numbers import kept_error, kept_number, number_alone, number_with_error
 
 pytestmark = pytest.mark.slow
 
@@ -32,8 +27,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("kind", ["scan", "comparison", "evil"])
-def test_everything_is_drawn(opened: Open, kind: str) -> None:
-    page = opened(kind)
+def test_everything_is_drawn(read: Read, kind: str) -> None:
+    page = read(kind)
     roles = 8 if kind == "evil" else 7
     assert page.locator("#depth .panel").count() == roles
     assert page.locator("#heatmap rect.cell").count() == 7 * (4 if kind == "evil" else 12)
@@ -93,17 +88,17 @@ def pairs_of_every_size(count: int) -> list[tuple[float, float | None]]:
     return [*found, *extreme, (68.0, 37.2), (0.00099996, 0.0), (3.0, None), (0.0, 0.0), (2.5, 3.2)]
 
 
-def test_the_page_writes_every_number_as_terminals_do(opened: Open) -> None:
+def test_the_page_writes_every_number_as_terminals_do(read: Read) -> None:
     """From the digits that it keeps, as from those of the row."""
     pairs = pairs_of_every_size(2000)
-    kept = [[compact(v, e), compact_error(v, e)] for v, e in pairs]
-    script = (Path(payloads.__file__).parent / "parts" / "numbers.js").read_text(encoding="utf-8")
-    page = opened("scan")
+    kept = [[kept_number(v, e), kept_error(v, e)] for v, e in pairs]
+    script = script_of("numbers")
+    page = read("scan")
     run = f"(pairs) => {{ {script}; return pairs.map(([v, e]) => [withError(v, e), short(v)]); }}"
-    expected = [with_error(v, e) for v, e in pairs]
+    expected = [number_with_error(v, e) for v, e in pairs]
     assert [text for text, _ in page.evaluate(run, kept)] == expected
     assert page.evaluate(run, [list(p) for p in pairs]) == [
-        [text, short(v)] for text, (v, _) in zip(expected, pairs, strict=True)
+        [text, number_alone(v)] for text, (v, _) in zip(expected, pairs, strict=True)
     ]
 
 
@@ -122,7 +117,7 @@ def test_what_lies_beyond_is_counted_of_the_row(
 ) -> None:
     row = wide_row(count, k, 1e-6)
     path = tmp_path / "r.html"
-    path.write_text(make_page(scan_header([row]), [row]), encoding="utf-8")
+    path.write_text(scan_page([row]), encoding="utf-8")
     page = browser.new_page()
     page.goto(path.as_uri())
     text = page.locator("#density text", has_text="beyond").text_content() or ""
@@ -140,7 +135,7 @@ def test_the_curve_by_rank_is_where_its_values_are(browser: Browser, tmp_path: P
     values = np.append(np.linspace(9.0, 2.0, 63), 0.00245)
     row = scan_row("w", 0, "up", shape) | evidence(shape) | columns_of(values, shape, 0.0, 64)
     path = tmp_path / "r.html"
-    path.write_text(make_page(scan_header([row]), [row]), encoding="utf-8")
+    path.write_text(scan_page([row]), encoding="utf-8")
     page = browser.new_page()
     page.goto(path.as_uri())
     line = page.locator("#ranks path.series")
@@ -172,7 +167,7 @@ def test_medians_say_their_error_and_of_how_many(browser: Browser, tmp_path: Pat
         for e, value in enumerate((20.0, 24.0, None, 31.0))
     ]
     path = tmp_path / "r.html"
-    path.write_text(make_page(scan_header(experts), experts), encoding="utf-8")
+    path.write_text(scan_page(experts), encoding="utf-8")
     page = browser.new_page()
     page.goto(path.as_uri())
     page.get_by_role("combobox", name="Measure").select_option("stable_rank")
@@ -188,7 +183,7 @@ def test_towers_are_told_apart(browser: Browser, tmp_path: Path) -> None:
     rows = scan_rows(3)
     seen = [row | {"tower": "vision", "name": f"vision.{row['name']}"} for row in rows]
     path = tmp_path / "r.html"
-    path.write_text(make_page(scan_header(rows), [*rows, *seen]), encoding="utf-8")
+    path.write_text(scan_page([*rows, *seen]), encoding="utf-8")
     page = browser.new_page()
     page.goto(path.as_uri())
     assert page.locator("#depth .panel").count() == 14
@@ -209,7 +204,7 @@ def test_several_matrices_of_a_role_in_a_layer_are_a_median(
         for e in range(5)
     ]
     path = tmp_path / "r.html"
-    path.write_text(make_page(scan_header(experts), experts), encoding="utf-8")
+    path.write_text(scan_page(experts), encoding="utf-8")
     page = browser.new_page()
     page.goto(path.as_uri())
     page.get_by_role("combobox", name="Measure").select_option("stable_rank")
@@ -227,7 +222,7 @@ def test_what_is_missing_is_not_zero(browser: Browser, tmp_path: Path) -> None:
     rows.remove(next(row for row in rows if row["role"] == "q"))
     second["mp_outliers"] = 0.0
     path = tmp_path / "r.html"
-    path.write_text(make_page(scan_header(rows), rows), encoding="utf-8")
+    path.write_text(scan_page(rows), encoding="utf-8")
     page = browser.new_page()
     page.goto(path.as_uri())
     page.get_by_role("combobox", name="Measure").select_option("mp_outliers")
@@ -239,11 +234,21 @@ def test_what_is_missing_is_not_zero(browser: Browser, tmp_path: Path) -> None:
     page.close()
 
 
+REDRAWN = """() => new Promise((done) => {
+  const later = (count) => count ? requestAnimationFrame(() => later(count - 1)) : done();
+  later(4);
+})"""
+
+
 @pytest.mark.parametrize("kind", ["scan", "comparison", "evil"])
-@pytest.mark.parametrize("width", [390, 768, 1600])
-def test_nothing_is_wider_than_the_screen(opened: Open, kind: str, width: int) -> None:
-    page = opened(kind, width)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_nothing_is_wider_than_the_screen(opened: Open, kind: str) -> None:
+    """Neither on the screen on which it is opened, nor on wider ones to which it is moved."""
+    page = opened(kind, 390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for width in (768, 1600):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate(REDRAWN)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_charts_follow_the_width(opened: Open) -> None:
@@ -253,8 +258,8 @@ def test_charts_follow_the_width(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("kind", ["scan", "comparison"])
-def test_everything_that_is_operated_has_a_name(opened: Open, kind: str) -> None:
-    page = opened(kind)
+def test_everything_that_is_operated_has_a_name(read: Read, kind: str) -> None:
+    page = read(kind)
     nameless = page.evaluate(
         """() => [...document.querySelectorAll('button, select, input, [tabindex]')]
           .filter((e) => !(e.labels?.length || e.getAttribute('aria-label')
@@ -287,8 +292,9 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_legible_in_light_and_dark(opened: Open, scheme: str) -> None:
-    page = opened("comparison", color_scheme=scheme)
+def test_text_is_legible_in_light_and_dark(read: Read, scheme: Any) -> None:
+    page = read("comparison")
+    page.emulate_media(color_scheme=scheme)
     assert page.evaluate(CONTRAST) == []
     red = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]")
     assert (int(red) > 128) == (scheme == "light")

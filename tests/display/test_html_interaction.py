@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The page at work in a browser: choices, filters, hovering, pointer, keyboard, sorting."""
+"""The page at work in a browser: choices, filters, hovering, pointer, keyboard, sorting.
+
+Choices, filters and sorting are in the short tier; they redraw every part of a page.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,7 @@ def test_filters_leave_some(opened: Open) -> None:
     assert page.locator("#depth .panel").count() == 7
 
 
+@pytest.mark.slow
 def test_values_are_shown_on_hover(opened: Open) -> None:
     page = opened("comparison")
     page.locator("#heatmap rect.cell").nth(20).hover()
@@ -56,6 +60,7 @@ def test_values_are_shown_on_hover(opened: Open) -> None:
     assert tip.is_visible()
 
 
+@pytest.mark.slow
 def test_words_explain_themselves_on_hover_and_focus(opened: Open) -> None:
     page = opened("scan")
     tip = page.locator("#tip")
@@ -68,6 +73,7 @@ def test_words_explain_themselves_on_hover_and_focus(opened: Open) -> None:
     assert "strongest direction" in (tip.text_content() or "")
 
 
+@pytest.mark.slow
 def test_a_matrix_is_chosen_by_pointer(opened: Open) -> None:
     page = opened("scan")
     page.locator("#heatmap rect.cell").nth(12 + 5).click()
@@ -81,6 +87,7 @@ def test_a_matrix_is_chosen_by_pointer(opened: Open) -> None:
     assert page.locator("#matrix option:checked").text_content() != ODD[0]
 
 
+@pytest.mark.slow
 def test_charts_are_worked_by_keyboard(opened: Open) -> None:
     page = opened("scan")
     page.locator("#name").focus()
@@ -122,6 +129,7 @@ def test_the_table_is_sorted(opened: Open) -> None:
         assert page.locator("#table tbody th").all_text_contents() == names
 
 
+@pytest.mark.slow
 def test_sides_of_a_pair_are_switched(opened: Open) -> None:
     page = opened("comparison")
     assert page.locator("#ranks path.series").count() == 3
@@ -133,6 +141,7 @@ def test_sides_of_a_pair_are_switched(opened: Open) -> None:
     assert headers == ["Measure", "before", "after", "change", "ΔW", "ΔW without decay"]
 
 
+@pytest.mark.slow
 def test_a_table_is_saved_as_csv(opened: Open, tmp_path: Path) -> None:
     page = opened("scan")
     page.get_by_role("combobox", name="Role").select_option("up")
@@ -152,6 +161,7 @@ def test_a_table_is_saved_as_csv(opened: Open, tmp_path: Path) -> None:
     assert all(float(row["stable_rank_error"]) >= 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_the_table_has_several_measures(opened: Open) -> None:
     page = opened("comparison")
     head = page.locator("#table thead th").all_text_contents()
@@ -162,6 +172,7 @@ def test_the_table_has_several_measures(opened: Open) -> None:
     assert any("relative change" in text for text in again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 400])
 def test_numbers_of_a_pair_stand_under_their_own_head_and_in_sight(
     opened: Open, width: int
@@ -190,6 +201,7 @@ def test_numbers_of_a_pair_stand_under_their_own_head_and_in_sight(
     assert names.bounding_box() == before, "names stay in sight"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["scan", "comparison"])
 def test_notes_in_charts_stay_inside_them(opened: Open, kind: str) -> None:
     """The notes on values below the axis were cut off at the left, three of them in one line."""

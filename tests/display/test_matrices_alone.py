@@ -7,25 +7,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.made_rows import ODD, ROLES, scan_header, scan_rows
+from tests.support import html_pages
+from tests.support.coverings import grid
+from tests.support.html_pages import headline_of, page_of, scan_page
+from tests.support.made_rows import ODD, ROLES, scan_rows
 from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope._display.html import headline, page
-from sigmascope._display.html.scanned import findings as scan_findings
 
 
 def findings_of(rows: list[dict[str, Any]]) -> dict[str, str]:
     """Return the title and the text of every finding of a scan, with the names in it."""
-    return {
-        finding.title: " ".join([finding.text, *(f"{n}: {text}" for n, text in finding.items)])
-        for finding in scan_findings(scan_header(rows), rows)
-    }
+    return {title: each.whole for title, each in html_pages.findings_of(scan_page(rows)).items()}
 
 
-@pytest.mark.parametrize("size", [1.0, 20.0])
-@pytest.mark.parametrize("others", [1, 4, 7])
+@grid(
+    size={"changed as all": 1.0, "changed most": 20.0},
+    others={"one other role": 1, "four other roles": 4, "seven other roles": 7},
+)
 def test_the_only_matrix_of_a_role_is_named_if_it_changed_most(size: float, others: int) -> None:
     """A pooler has no role mates, so that only a comparison with all other matrices finds it."""
     rng = np.random.default_rng(2)
@@ -42,8 +42,8 @@ def test_the_only_matrix_of_a_role_is_named_if_it_changed_most(size: float, othe
         for name, W in before.items()
     }
     pair = ss.compare(before, after)
-    sentence = headline.compared(pair.rows)
-    html = page(pair.header(), pair.rows)
+    html = page_of(pair)
+    sentence, _ = headline_of(html)
     out = screen(200)
     report.show_comparison(out, pair)
     named = "most in pooler.dense.weight, by "
@@ -59,9 +59,9 @@ def test_noise_is_a_notice_only_of_a_model_of_noise(noise: int, kind: str) -> No
     rows = [row for row in scan_rows(4) if row["status"] == "analysed" and row["name"] != ODD[0]]
     for row in rows[:noise]:
         row |= {"mp_outliers": 0.0, "mp_outliers_error": 1.0}
-    findings = scan_findings(scan_header(rows), rows)
-    assert [f.kind for f in findings if f.title == "Like noise"] == [kind]
-    sentence = headline.scanned(rows, findings)
+    page = scan_page(rows)
+    assert html_pages.findings_of(page)["Like noise"].kind == kind
+    sentence, _ = headline_of(page)
     assert ("noise" in sentence) == (kind == "notice")
     assert ("no sign of damage, and no outlier in any role" in sentence) == (kind == "plain")
 

@@ -15,7 +15,9 @@ from safetensors.numpy import save_file
 from tests.support import known_spectra
 
 import sigmascope as ss
-from sigmascope._display.notebook import MOST_ROWS
+
+MOST_ROWS = 12
+"""Rows of a view; the others are counted."""
 
 
 class Cells(HTMLParser):

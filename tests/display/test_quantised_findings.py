@@ -7,16 +7,17 @@ import io
 from typing import Any
 
 from rich.console import Console
-from tests.support.made_rows import comparison_header, comparison_rows
+from tests.support.html_pages import (
+    Finding,
+    comparison_of,
+    comparison_page,
+    findings_of,
+    headline_of,
+)
+from tests.support.made_rows import comparison_rows
 
+import sigmascope as ss
 from sigmascope import report
-from sigmascope._display.html.appendix import not_analysed
-from sigmascope._display.html.compared import findings
-from sigmascope._display.html.headline import compared
-from sigmascope._display.quantised import hurt, quantised, sentences
-from sigmascope._display.verdicts import verdict
-from sigmascope.comparing import Comparison
-from sigmascope.comparing.rows import COLUMNS
 
 
 def pairs(**columns: Any) -> list[dict[str, Any]]:
@@ -33,14 +34,33 @@ def pairs(**columns: Any) -> list[dict[str, Any]]:
         "direction_noise": [0.1, 0.2, 0.25],
         "hurt_directions": [],
     }
-    rows = [dict.fromkeys(COLUMNS) | row for row in comparison_rows(1)]
+    rows = [dict.fromkeys(ss.Comparison.schema.columns) | row for row in comparison_rows(1)]
     analysed = [row for row in rows if row["status"] == "analysed"]
     return [row | of_all | columns for row in analysed]
 
 
+def quantisation(rows: list[dict[str, Any]]) -> Finding:
+    """The finding of a page on pairs of which one matrix is quantised."""
+    return findings_of(comparison_page(rows))["Quantisation"]
+
+
+def sentences(rows: list[dict[str, Any]]) -> str:
+    return quantisation(rows).text
+
+
+def hurt(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The pairs with hurt directions, and the words on these."""
+    return [*quantisation(rows).items]
+
+
+def head(rows: list[dict[str, Any]]) -> str:
+    """The sentence at the head of a page."""
+    return headline_of(comparison_page(rows))[0]
+
+
 def test_errors_of_the_format_are_said_to_be_these() -> None:
     rows = pairs()[:1]
-    assert quantised([*rows, rows[0] | {"effective_bits": None}]) == rows
+    assert sentences([*rows, rows[0] | {"effective_bits": None}]) == sentences(rows)
     assert sentences(rows) == (
         "In 1 pair one matrix is quantised. The error is 0.800 times what rounding to the format "
         "makes. Effective bits for each weight: 4, a signal-to-noise ratio of 24.1 dB. Its largest "
@@ -75,12 +95,12 @@ def test_each_format_has_its_bits() -> None:
 def test_the_head_of_a_page_says_what_is_quantised() -> None:
     one, two, *_ = pairs()
     text = "1 of 1 pair of matrices is quantised, with 4 effective bits for each weight; the error "
-    assert compared([one]) == f"{text}is that of rounding to the format."
+    assert head([one]) == f"{text}is that of rounding to the format."
     plain = {"effective_bits": None, "relative_change": 0.0, "above_rounding": False}
-    assert compared([one, two, one | plain]).startswith("2 of 3 pairs of matrices are quantised, ")
-    hurts = compared([one | {"hurt_directions": [2]}, two])
+    assert head([one, two, one | plain]).startswith("2 of 3 pairs of matrices are quantised, ")
+    hurts = head([one | {"hurt_directions": [2]}, two])
     assert hurts.endswith("to the format, and hurts leading directions of 1 matrix.")
-    assert "quantised" not in compared([one | {"above_rounding": True}, two])
+    assert "quantised" not in head([one | {"above_rounding": True}, two])
 
 
 def test_parts_of_quantised_weights_are_one_line_each() -> None:
@@ -90,7 +110,7 @@ def test_parts_of_quantised_weights_are_one_line_each() -> None:
         for n in range(20)
         for what, why in (("scale", f"scale of {n}.weight"), ("part", f"part of {n}.weight"))
     ]
-    page = not_analysed(parts)
+    page = comparison_page(parts)
     assert page.count("<tr><td>") == 2
     assert "scales of quantised weights</td><td class='number'>20</td>" in page
     assert "other parts of quantised weights</td><td class='number'>20</td>" in page
@@ -111,25 +131,22 @@ def test_formats_without_a_floor_are_counted() -> None:
 
 def test_the_verdict_does_not_call_a_quantised_model_the_same() -> None:
     rows = pairs()
-    text = str(verdict(rows))
+    text = str(comparison_of(rows).verdict)
     count = len(rows)
     assert text.startswith(f"No tensor of {count} changed by more than rounding to its format; ")
     assert "distinguishable" not in text
     rows[0]["hurt_directions"] = [1]
-    assert verdict(rows).changed == (rows[0]["name"],)
+    assert comparison_of(rows).verdict.changed == (rows[0]["name"],)
 
 
 def test_a_page_and_a_terminal_have_the_sentences() -> None:
     rows = pairs()
     rows[0]["hurt_directions"] = [2]
-    found = {each.title: each for each in findings(comparison_header(rows), rows)}
-    assert found["Quantisation"].text == sentences(rows)
-    assert found["Quantisation"].kind == "notice"
-    assert found["Quantisation"].items == tuple(hurt(rows))
-    assert "Below the rounding floor" not in found
+    findings = findings_of(comparison_page(rows))
+    assert findings["Quantisation"].kind == "notice"
+    assert "Below the rounding floor" not in findings
     out = io.StringIO()
-    table = Comparison(before="a", after="b", options={}, rows=rows, expected=len(rows))
-    report.show_comparison(Console(file=out, width=300), table)
+    report.show_comparison(Console(file=out, width=300), comparison_of(rows))
     assert sentences(rows) in out.getvalue()
     assert "direction 2: 60 % of its output is wrong, 20 % by noise" in out.getvalue()
     assert "Not clearly above rounding" not in out.getvalue()

@@ -17,19 +17,43 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from tests.support.changed import written
-from tests.support.made_rows import comparison_header, comparison_rows, scan_header, scan_rows
+from tests.support.html_pages import comparison_of, scan_of
+from tests.support.made_rows import Row, comparison_rows, scan_rows
+from tests.support.page_numbers import (
+    ends_of_interval,
+    kept_error,
+    kept_number,
+    median_and_error,
+    number_alone,
+    number_in_row,
+    number_with_error,
+)
 from tests.support.tuned_models import CARRIED, base_model, tuned_model
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope._display.html.payload import compact, compact_error
-from sigmascope._display.rows import Row
-from sigmascope._display.text import bounds, median_with_error, number_of, short, with_error
-from sigmascope.report import pages, summary
 from sigmascope.spectra import Measure
 
 NUMBER = r"-?\d+(?:\.\d+)?"
 SHOWN = re.compile(rf"\(?({NUMBER})(?: ± ({NUMBER}|\?|inf))?\)?(?:e(-?\d+))?")
+
+BY_ROLE = "By role: median (least to greatest, errors included)"
+NO_ERROR = "Where no ± is given, the error is below the last digit shown."
+COLUMNS_OF_A_SCAN = {
+    "effective rank": "effective_rank",
+    "stable rank": "stable_rank",
+    "sigma_1": "spectral_norm",
+    "above noise": "mp_outliers",
+    "alpha": "alpha",
+}
+COLUMNS_OF_A_COMPARISON = {
+    "|dW|/|W|": "relative_change",
+    "dW above noise": "delta_mp_outliers",
+    "stable rank dW": "delta_stable_rank",
+    "eff. rank dW": "delta_effective_rank",
+    "change of eff. rank": "change_effective_rank",
+    "decay": "decay_coefficient",
+}
 
 values = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
@@ -79,7 +103,7 @@ def check(text: str, value: float, error: float) -> None:
 @example(1e-9, 3.0)
 @example(999_999.7, 0.0)
 def test_the_interval_that_is_shown_is_that_of_the_number(value: float, error: float) -> None:
-    text = with_error(value, error)
+    text = number_with_error(value, error)
     check(text, value, error)
     assert len(text) <= 40
     assert repr(Measure(value, error, "top")) == f"Measure({text}, top)"
@@ -93,45 +117,45 @@ def test_the_interval_that_is_shown_is_that_of_the_number(value: float, error: f
 @example(0.0, 999_999.9999999999)
 def test_a_page_holds_the_digits_that_are_shown(value: float, error: float) -> None:
     """Written from what the page keeps, a number is the one that is written from the row."""
-    kept, width = compact(value, error), compact_error(value, error)
+    kept, width = kept_number(value, error), kept_error(value, error)
     assert kept is not None
     assert width is not None
-    assert with_error(kept, width) == with_error(value, error)
+    assert number_with_error(kept, width) == number_with_error(value, error)
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -2.5, 1e-30, 7e12])
 def test_an_error_that_is_not_known_is_said_not_to_be(value: float) -> None:
     for error, text in ((None, "± ?"), (math.nan, "± ?"), (math.inf, "± inf")):
-        assert with_error(value, error).endswith(text)
-        assert number_of({"x": value, "x_error": error}, "x").endswith(text)
-    assert number_of({"x": value}, "x").endswith("± ?")
-    assert compact_error(value, None) is None
-    assert [with_error(x) for x in (math.inf, -math.inf, math.nan)] == ["inf", "-inf", "nan"]
-    assert number_of({"x": None}, "x") == "-"
+        assert number_with_error(value, error).endswith(text)
+        assert number_in_row({"x": value, "x_error": error}, "x").endswith(text)
+    assert number_in_row({"x": value}, "x").endswith("± ?")
+    assert kept_error(value, None) is None
+    assert [number_with_error(x) for x in (math.inf, -math.inf, math.nan)] == ["inf", "-inf", "nan"]
+    assert number_in_row({"x": None}, "x") == "-"
 
 
 @given(st.floats(-1e9, 1e9), st.floats(0, 1e9), st.integers(1, 6))
 def test_bounds_are_rounded_outwards(low: float, width: float, digits: int) -> None:
     assume(not 0 < abs(low) < 1e-300)  # whose digits are fewer than are compared
-    ends = bounds(low, low + width, digits)
+    ends = ends_of_interval(low, low + width, digits)
     shown = [read(text)[0] for text in ends]
     slack = Decimal("1e-11")
     assert shown[0] <= Decimal(low) + abs(Decimal(low)) * slack
     assert shown[1] >= Decimal(low + width) - abs(Decimal(low + width)) * slack
-    assert read(short(low, digits))[1] is None
+    assert read(number_alone(low, digits))[1] is None
 
 
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(0, 1e3)), min_size=1, max_size=9))
 def test_the_error_of_a_median_holds_whatever_the_errors_do(
     pairs: list[tuple[float, float]],
 ) -> None:
-    middle, error = median_with_error(pairs)
+    middle, error = median_and_error(pairs)
     assert error is not None
     rng = np.random.default_rng(0)
     for signs in rng.uniform(-1, 1, (20, len(pairs))):
         moved = median(v + s * e for (v, e), s in zip(pairs, signs.tolist(), strict=True))
         assert abs(moved - middle) <= error + 1e-9
-    assert median_with_error([(1.0, 0.1), (2.0, None)])[1] is None
+    assert median_and_error([(1.0, 0.1), (2.0, None)])[1] is None
 
 
 # ---------------------------------------------------------------------------- what tables show
@@ -152,6 +176,14 @@ def uncertain(rows: list[Row], seed: int) -> list[Row]:
             if chance > 0.97:
                 row[column] = None
     return rows
+
+
+def by_role(table: ss.Scan | ss.Comparison) -> dict[str, list[Row]]:
+    """The analysed rows of each role."""
+    groups: dict[str, list[Row]] = {}
+    for row in table.analysed:
+        groups.setdefault(row["role"], []).append(row)
+    return groups
 
 
 def cells(text: str, title: str) -> list[list[str]]:
@@ -175,7 +207,7 @@ def check_range(text: str, rows: list[Row], column: str) -> None:
         return
     found = re.fullmatch(r"(.*?)(?:, (\d+) of (\d+))?(?: \((\S+) to (\S+)\))?", text)
     assert found
-    middle, error = median_with_error(pairs)
+    middle, error = median_and_error(pairs)
     if error is None:
         assert found[1].endswith("± ?")
     else:
@@ -193,11 +225,11 @@ def check_range(text: str, rows: list[Row], column: str) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_every_number_of_the_tables_of_a_scan_is_that_of_the_rows(seed: int) -> None:
     rows = uncertain(scan_rows(6, 1e-3, seed), seed)
-    scan = ss.Scan.of_header(scan_header(rows), rows)
+    scan = scan_of(rows)
     text = printed(report.show_scan, scan)
-    heads, *lines = cells(text, pages.BY_ROLE)
-    names = {label: name for name, label in pages._LABELS.items()}
-    groups = {group.name: list(group.rows) for group in summary.by_role(scan.analysed)}
+    heads, *lines = cells(text, BY_ROLE)
+    names = COLUMNS_OF_A_SCAN
+    groups = by_role(scan)
     assert len(lines) == len(groups) == 9
     for line in lines:
         for head, cell in zip(heads[3:], line[3:], strict=True):
@@ -217,31 +249,31 @@ def test_every_number_of_the_tables_of_a_scan_is_that_of_the_rows(seed: int) -> 
                 by_name[line[0]],
                 100 / min(by_name[line[0]]["rows"], by_name[line[0]]["columns"]),
             )
-            assert line[1] == f"{number_of(row, 'effective_rank', share)} %"
+            assert line[1] == f"{number_in_row(row, 'effective_rank', share)} %"
             for head, cell in zip(heads[2:], line[2:], strict=True):
                 check_range(cell, [row], names[head])
-    assert pages.NO_ERROR in text
+    assert NO_ERROR in text
 
 
 @pytest.mark.parametrize("layers", [1, 6])
 def test_every_number_of_the_tables_of_a_comparison_is_that_of_the_rows(layers: int) -> None:
     rows = [row | {"kind": "matrix"} for row in uncertain(comparison_rows(layers, 3), 3)]
-    found = ss.Comparison.of_header(comparison_header(rows), rows)
+    found = comparison_of(rows)
     text = printed(report.show_comparison, found)
-    names = {label: name for name, label in report.comparisons._LABELS.items()}
+    names = COLUMNS_OF_A_COMPARISON
     if layers == 1:
         heads, *lines = cells(text, text[: text.index("\npair ")])
         by_name = {row["name"]: [row] for row in rows}
         first = 1
     else:
-        heads, *lines = cells(text, pages.BY_ROLE)
-        by_name = {group.name: list(group.rows) for group in summary.by_role(found.analysed)}
+        heads, *lines = cells(text, BY_ROLE)
+        by_name = by_role(found)
         first = 2
     assert len(lines) == 9
     for line in lines:
         for head, cell in zip(heads[first:], line[first:], strict=True):
             check_range(cell, by_name[line[0]], names[head])
-    assert pages.NO_ERROR in text
+    assert NO_ERROR in text
 
 
 def check_adapter(table: list[list[str]], rows: list[Row]) -> None:
@@ -286,7 +318,7 @@ def test_every_number_of_an_adapter_is_that_of_its_row(rank: int | str, tmp_path
 
 
 def check_median(text: str, rows: list[Row], step: int, value: str, error: str) -> None:
-    middle, wide = median_with_error([(r[value], r[error]) for r in rows if r["step"] == step])
+    middle, wide = median_and_error([(r[value], r[error]) for r in rows if r["step"] == step])
     assert wide is not None
     check(text, middle, wide)
 
@@ -307,11 +339,11 @@ def test_a_trajectory_and_a_reference_show_their_errors() -> None:
         for step, cell in zip((1, 2), line[4:], strict=True):
             check(
                 cell,
-                *median_with_error([(r["value"], r["error"]) for r in found if r["step"] == step]),
+                *median_and_error([(r["value"], r["error"]) for r in found if r["step"] == step]),
             )
         check(
             line[3],
-            *median_with_error([(r["change"], r["change_error"]) for r in found if r["step"] == 2]),
+            *median_and_error([(r["change"], r["change_error"]) for r in found if r["step"] == 2]),
         )
     known = ss.reference([runs[1], runs[2]], measures="effective_rank", bands=2)
     heads, *lines = cells(f"Known\n{printed(report.show_series, known)}", "Known")

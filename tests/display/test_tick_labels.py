@@ -6,19 +6,19 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
-from tests.support.html_pages import Open
-from tests.support.made_rows import scan_header, scan_rows
+from tests.support.coverings import grid
+from tests.support.html_pages import Open, page_of, scan_of, scan_page, script_of
+from tests.support.made_rows import scan_rows
+from tests.support.updates import rows_of_update
 
-from sigmascope._display.html import diagnosed
-from sigmascope._display.html import page as make_page
-from sigmascope._display.html import payload as payloads
-from sigmascope._display.plot import Plots
+import sigmascope as ss
 
 mpl.use("Agg")
 
@@ -79,10 +79,9 @@ def value_at(text: str, note: str) -> float:
     return float(text) * unit + (-base if found[2] == "−" else base)
 
 
+@pytest.mark.slow
 def test_numbers_of_an_axis_differ_fit_and_are_those_of_the_ticks(opened: Open) -> None:
-    parts = Path(payloads.__file__).parent / "parts"
-    script = "\n".join((parts / f"{name}.js").read_text("utf-8") for name in ("numbers", "axes"))
-    found = opened("scan").evaluate(RUN % script, CASES)
+    found = opened("scan").evaluate(RUN % script_of("numbers", "axes"), CASES)
     several = 0
     for case, axes in zip(CASES, found, strict=True):
         for below, axis in zip((True, False), axes, strict=True):
@@ -137,7 +136,7 @@ def test_numbers_do_not_overlap_in_a_browser(browser: Browser, width: int, tmp_p
     path = tmp_path / "page.html"
     for spread in (1e-9, 3e-6, 1e-5, 3e-5, 1e-3):
         rows = same_rows(spread)
-        path.write_text(make_page(scan_header(rows), rows), encoding="utf-8")
+        path.write_text(scan_page(rows), encoding="utf-8")
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.goto(path.as_uri())
         assert page.locator("#depth svg").count() == 7
@@ -150,21 +149,41 @@ def test_numbers_do_not_overlap_in_a_browser(browser: Browser, width: int, tmp_p
         page.close()
 
 
+@pytest.fixture(scope="module")
+def known() -> ss.Diagnosis:
+    """A diagnosis with a position between the levels of narrow and broad runs."""
+    return ss.diagnose(rows_of_update(0.5), ss.Calibration.load("example"))
+
+
 @pytest.mark.parametrize(
     ("low", "high"),
     [(53.0, 53.0), (53.0, 53.0 + 1e-13), (0.0, 1.0), (53, 53.00001), (-2, 70), (5, 6)],
 )
-def test_numbers_of_the_strips_of_a_diagnosis_differ(low: float, high: float) -> None:
-    place = {"text": "a", "value": low, "narrow": [high], "broad": [], "others": []}
-    svg = diagnosed._strips([place], diagnosed.PLAIN)
+def test_numbers_of_the_strips_of_a_diagnosis_differ(
+    known: ss.Diagnosis, low: float, high: float
+) -> None:
+    assert known.judgement is not None
+    judgement = replace(known.judgement, position=low, interval=(low, low))
+    page = page_of(
+        replace(
+            known,
+            verdict="narrow",
+            judgement=judgement,
+            positions={"narrow": (high,), "broad": ()},
+        )
+    )
+    strips = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    (svg,) = [each for each in strips if "Position of the score" in each]
     texts = re.findall(r"class='tick'[^>]*>([^<]*)<", svg)
     assert 2 <= len(texts) <= 12
     assert len(set(texts)) == len(texts)
     assert all(math.isfinite(float(text)) for text in texts)
 
 
-@pytest.mark.parametrize("size", [(3.0, 2.2), (7.0, 4.5)])
-@pytest.mark.parametrize("spread", [0, 1e-9, 1e-7, 1e-5, 1e-3, 0.1, 5])
+@grid(
+    spread=[0, 1e-9, 1e-7, 1e-5, 1e-3, 0.1, 5],
+    size={"small figure": (3.0, 2.2), "large figure": (7.0, 4.5)},
+)
 def test_numbers_of_plots_differ_and_do_not_overlap(
     spread: float, size: tuple[float, float]
 ) -> None:
@@ -173,7 +192,7 @@ def test_numbers_of_plots_differ_and_do_not_overlap(
         if row.get("top"):
             row["top"] = [44.123456 * (1 + spread / (i + 1)) for i in range(len(row["top"]))]
             row["quantiles"] = row["quantile_errors"] = row["mp_edge"] = None
-    plots = Plots(rows, comparison=False)
+    plots = scan_of(rows).plot
     name = next(row["name"] for row in rows if row.get("top"))
     for ax in (plots.depth("fro_norm"), plots.heatmap("fro_norm"), plots.spectrum(name)):
         figure: Any = ax.figure

@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 from tests.support import adapted_model
 from tests.support.changed import written
+from tests.support.html_pages import findings_of, headline_of, page_of
+from tests.support.page_numbers import known_spectrum_of_row, largest_rank
 from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope._display.curves import curve_of
-from sigmascope._display.html import headline, scanned
-from sigmascope._display.html.page import page
-from sigmascope._display.rows import full_rank
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -34,7 +32,7 @@ def model(folder: Path, count: int = 4, **tensors: Any) -> Path:
 
 
 def facts(table: ss.Scan | ss.Comparison) -> str:
-    return headline.facts(table.header(), table.rows, None)[0]
+    return headline_of(page_of(table))[1].split(" · ")[0]
 
 
 # ----------------------------------------------------------------------- architecture and parts
@@ -98,11 +96,11 @@ def test_a_type_without_a_class_is_the_same_model(
 def test_a_page_says_that_it_is_a_part(tmp_path: Path) -> None:
     folder = model(tmp_path / "model")
     part = ss.scan(folder, k=4, shard=(1, 2))
-    assert "Part 1/2 of the whole. " in page(part.header(), part.rows)
+    assert "Part 1/2 of the whole. " in page_of(part)
     out = screen(100)
     report.show_scan(out, part)
     assert f"part 1/2, with {len(part)} of 4 rows" in shown(out)
-    assert "Part " not in page(ss.scan(folder, k=4).header(), part.rows)
+    assert "Part " not in page_of(ss.scan(folder, k=4))
 
 
 # ----------------------------------------------------------------------------- outlier channels
@@ -114,7 +112,8 @@ def test_outlier_channels_are_named_with_their_size(tmp_path: Path) -> None:
     far[[3, 77, 200, 250]] *= np.array([[40.0], [90.0], [20.0], [30.0]])
     other[:, 9] *= 25
     folder = model(tmp_path / "model", 0, other=other, far=far)
-    rows = {row["name"]: row for row in ss.scan(folder, k=4)}
+    scan = ss.scan(folder, k=4)
+    rows = {row["name"]: row for row in scan}
     norms = np.linalg.norm(far.astype(np.float32), axis=1)
     assert rows["far"]["outlier_row_indices"] == [77, 3, 250, 200]
     np.testing.assert_allclose(
@@ -123,8 +122,7 @@ def test_outlier_channels_are_named_with_their_size(tmp_path: Path) -> None:
     assert rows["far"]["outlier_columns"] == 0
     assert rows["far"]["outlier_column_indices"] is None
     assert rows["other"]["outlier_column_indices"] == [9]
-    found = scanned.findings({"options": {}}, list(rows.values()))
-    (finding,) = [one for one in found if one.title == "Outlier channels"]
+    finding = findings_of(page_of(scan))["Outlier channels"]
     assert [name for name, _ in finding.items] == ["far", "other"]
     text = finding.items[0][1]
     assert text.startswith("300 x 200, 4 rows: the farthest 77 (")
@@ -149,8 +147,8 @@ def test_lists_begin_with_the_largest_matrices(tmp_path: Path) -> None:
     small, large = np.full((8, 6), np.nan), np.full((30, 20), np.nan)
     zero, wide = np.zeros((8, 6)), np.zeros((30, 20))
     folder = model(tmp_path / "model", 2, a=small, b=large, c=zero, d=wide)
-    found = scanned.findings({"options": {}}, ss.scan(folder, k=4).rows)
-    named = {finding.title: [name for name, _ in finding.items] for finding in found}
+    findings = findings_of(page_of(ss.scan(folder, k=4)))
+    named = {title: [name for name, _ in each.items] for title, each in findings.items()}
     assert named["Failed"] == ["b", "a"]
     assert named["No ordinary matrix"] == ["d", "c"]
 
@@ -163,13 +161,12 @@ def test_ranks_of_an_adapter_are_shares_of_r(tmp_path: Path) -> None:
     scan = ss.scan(adapter, k=8)
     assert {row["product_rank"] for row in scan.analysed} == {4}
     row = scan.rows[0]
-    assert full_rank(row, "effective_rank") == 4
-    assert "As a share of r, the rank of the adapter" in page(scan.header(), scan.rows)
+    assert largest_rank(row, "effective_rank") == 4
+    assert "As a share of r, the rank of the adapter" in page_of(scan)
     out = screen(100)
     report.show_scan(out, scan)
     assert "as a share of r, the rank of the adapter" in shown(out)
-    curve = curve_of(row)
-    assert curve is not None
+    curve = known_spectrum_of_row(row)
     assert curve.complete
     assert (curve.full, len(curve.sigma)) == (4, 4)
     assert np.all(curve.sigma > 0)
@@ -182,17 +179,18 @@ def test_only_the_change_of_a_pair_has_the_rank_of_the_adapter(tmp_path: Path) -
     row = found.analysed[0]
     whole = min(row["rows"], row["columns"])
     assert row["product_rank"] == 4
-    assert full_rank(row, "delta_effective_rank") == 4
-    assert full_rank(row, "before_effective_rank") == whole
-    assert full_rank(row, "projected_effective_rank") == whole
+    assert largest_rank(row, "delta_effective_rank") == 4
+    assert largest_rank(row, "before_effective_rank") == whole
+    assert largest_rank(row, "projected_effective_rank") == whole
     plain = ss.compare(base, base, k=8).analysed[0]
     assert plain["product_rank"] is None
-    assert full_rank(plain, "delta_effective_rank") == whole
+    assert largest_rank(plain, "delta_effective_rank") == whole
 
 
 # ----------------------------------------------------------------------------------- in a browser
 
 
+@pytest.mark.slow
 def test_the_browser_shows_shares_of_r(browser: Browser, tmp_path: Path) -> None:
     adapter = adapted_model.adapter(tmp_path / "adapter", r=4)
     scan = ss.scan(adapter, k=8, out=tmp_path / "page.html")
@@ -208,6 +206,7 @@ def test_the_browser_shows_shares_of_r(browser: Browser, tmp_path: Path) -> None
     assert math.isclose(float(share), 100 * scan.rows[0]["effective_rank"] / 4, rel_tol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_page_opens_on_a_matrix_with_values(browser: Browser, tmp_path: Path) -> None:
     folder = model(tmp_path / "model", 3, **{NAME.format(0): np.zeros((60, 40))})
     ss.scan(folder, k=4, out=tmp_path / "page.html")

@@ -5,20 +5,26 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.made_rows import comparison_header, comparison_rows, scan_header, scan_rows
 
-from sigmascope._display.html import page as make_page
+import sigmascope as ss
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 EVIL = "</script><img src=x onerror='window.evil=1'>"
 Open = Callable[..., "Page"]
+"""Opens a page by its kind, in a window of its own."""
+Read = Callable[[str], "Page"]
+"""Returns an open page by its kind, which tests share that only read it."""
 
 
 def data_of(text: str) -> dict[str, Any]:
@@ -29,12 +35,84 @@ def data_of(text: str) -> dict[str, Any]:
     return data
 
 
+def page_of(result: Any, **options: Any) -> str:
+    """Save a result as a page, and return the text of the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "page.html"
+        result.save(path, **options)
+        return path.read_text(encoding="utf-8")
+
+
+def scan_of(rows: list[dict[str, Any]], **more: Any) -> ss.Scan:
+    return ss.Scan.of_header(scan_header(rows, **more), rows)
+
+
+def comparison_of(rows: list[dict[str, Any]], **more: Any) -> ss.Comparison:
+    return ss.Comparison.of_header(comparison_header(rows, **more), rows)
+
+
 def scan_page(rows: list[dict[str, Any]], **more: Any) -> str:
-    return make_page(scan_header(rows, **more), rows)
+    return page_of(scan_of(rows, **more))
 
 
 def comparison_page(rows: list[dict[str, Any]], **more: Any) -> str:
-    return make_page(comparison_header(rows, **more), rows)
+    return page_of(comparison_of(rows, **more))
+
+
+class Finding(NamedTuple):
+    """A finding as it stands on a page, with the names below it and their remarks."""
+
+    title: str
+    kind: str
+    text: str
+    items: tuple[tuple[str, str], ...]
+
+    @property
+    def whole(self) -> str:
+        """The text and every name with its remark."""
+        return " ".join([self.text, *(f"{name}: {remark}" for name, remark in self.items)])
+
+
+_FINDING = re.compile(
+    r"<li class='finding (\w+)'><h3>(.*?)</h3><p>(.*?)</p>(?:<ul class='items'>(.*?)</ul>)?</li>",
+    re.DOTALL,
+)
+_ITEM = re.compile(r"<li>(.*?)(?: <span>(.*?)</span>)?</li>", re.DOTALL)
+
+
+def findings_of(page: str) -> dict[str, Finding]:
+    """Return the findings of a page by their titles, in their order."""
+    findings = [
+        Finding(
+            plain_text(title),
+            kind,
+            plain_text(text),
+            tuple((plain_text(name), plain_text(remark)) for name, remark in _ITEM.findall(items)),
+        )
+        for kind, title, text, items in _FINDING.findall(page)
+    ]
+    assert page.count("<li class='finding ") == len(findings)
+    return {finding.title: finding for finding in findings}
+
+
+def headline_of(page: str) -> tuple[str, str]:
+    """Return the sentence at the head of a page, and the facts below it."""
+    parts = r'<p class="headline">(.*?)</p>\s*<dl.*?</dl>\s*<p class="where">(.*?)</p>'
+    found = re.search(parts, page, re.DOTALL)
+    assert found is not None
+    sentence, facts = map(plain_text, found.groups())
+    return sentence, facts
+
+
+def plain_text(markup: str) -> str:
+    """Return the text of a piece of a page, without its tags."""
+    return unescape(re.sub(r"<[^>]*>", "", markup))
+
+
+def script_of(*names: str) -> str:
+    """Return parts of the script of every page, wherever the package keeps them."""
+    files = {path.stem: path for path in Path(ss.__file__).parent.rglob("*.js")}
+    return "\n".join(files[name].read_text(encoding="utf-8") for name in names)
 
 
 class Tags(HTMLParser):

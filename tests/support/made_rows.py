@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.rows import Row
-from sigmascope.scanning.rows import COLUMNS
+import sigmascope as ss
 from sigmascope.spectra.statistics import measures_from_values
 
 Array = NDArray[np.float64]
+Row = dict[str, Any]
+"""A row of a table: the value of each column by its name."""
 
 ROLES = {
     "q": ("self_attn.q_proj", 64, 64),
@@ -102,7 +104,7 @@ def places(layers: int) -> Iterable[tuple[str, int | None, str, tuple[int, int]]
 
 def scan_row(name: str, layer: int | None, role: str, shape: tuple[int, int], **more: Any) -> Row:
     """A row with nothing analysed."""
-    row: Row = dict.fromkeys([*COLUMNS, "quantiles", "quantile_errors"])
+    row: Row = dict.fromkeys([*ss.Scan.schema.columns, "quantiles", "quantile_errors"])
     row |= {"name": name, "tensor": name, "file": "model.safetensors", "dtype": "BF16"}
     row |= {"shape": list(shape), "nbytes": 2 * math.prod(shape), "layer": layer, "role": role}
     return row | {"tower": "text", "kind": "matrix", "status": "analysed"} | more
@@ -117,6 +119,18 @@ def spikes_of(layer: int | None, role: str, scale: float, count: int = 8) -> lis
 
 def scan_rows(layers: int = 12, relative: float = 0.0, seed: int = 0) -> list[Row]:
     """Rows of a scan: one outlier, one that failed, one not read, norms without a spectrum."""
+    return copied(_scan_rows(layers, relative, seed))
+
+
+def copied(rows: Iterable[Row]) -> list[Row]:
+    """Copy rows with their lists, so that a test may change them."""
+    return [
+        {column: [*x] if isinstance(x, list) else x for column, x in row.items()} for row in rows
+    ]
+
+
+@lru_cache(maxsize=8)
+def _scan_rows(layers: int, relative: float, seed: int) -> list[Row]:
     rng = np.random.default_rng(seed)
     rows = []
     for name, layer, role, shape in places(layers):
@@ -227,6 +241,11 @@ def pair_row(
 
 def comparison_rows(layers: int = 12, seed: int = 0) -> list[Row]:
     """Rows of a comparison: pairs, one below the rounding floor or more, one without a partner."""
+    return copied(_comparison_rows(layers, seed))
+
+
+@lru_cache(maxsize=8)
+def _comparison_rows(layers: int, seed: int) -> list[Row]:
     rng = np.random.default_rng(seed)
     rows = [pair_row(rng, *place) for place in places(layers)]
     alone = comparison_row("model.vision.patch_embed.weight", None, "patches", (64, 48))

@@ -12,10 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.support.made_rows import ROLES, comparison_row, evidence, scan_row
+from tests.support.made_rows import ROLES, Row, comparison_row, evidence, scan_row
 
 import sigmascope as ss
-from sigmascope._display.rows import Row
 from sigmascope.spectra.statistics import mp_edge
 
 Array = NDArray[np.float64]

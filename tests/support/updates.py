@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sigmascope._tables.schema import Row
+Row = dict[str, Any]
+"""A row of a comparison: the value of each column by its name."""
 
 ROLES = ("q", "k", "v", "o", "up", "down")
 WIDTH = 64
