@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from tests.support.html_pages import EVIL, Open, Read, drawn, scan_page, script_of
+from tests.support.html_pages import (
+    EVIL,
+    Open,
+    Read,
+    drawn,
+    scan_page,
+    script_of,
+    wait_for_drawing,
+)
 from tests.support.made_rows import (
     columns_of,
     evidence,
@@ -234,12 +242,6 @@ def test_what_is_missing_is_not_zero(browser: Browser, tmp_path: Path) -> None:
     page.close()
 
 
-REDRAWN = """() => new Promise((done) => {
-  const later = (count) => count ? requestAnimationFrame(() => later(count - 1)) : done();
-  later(4);
-})"""
-
-
 @pytest.mark.parametrize("kind", ["scan", "comparison", "evil"])
 def test_nothing_is_wider_than_the_screen(opened: Open, kind: str) -> None:
     """Neither on the screen on which it is opened, nor on wider ones to which it is moved."""
@@ -247,7 +249,7 @@ def test_nothing_is_wider_than_the_screen(opened: Open, kind: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for width in (768, 1600):
         page.set_viewport_size({"width": width, "height": 900})
-        page.evaluate(REDRAWN)
+        wait_for_drawing(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

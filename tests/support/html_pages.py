@@ -155,3 +155,13 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def drawn(page: Page, place: str) -> int:
     return page.locator(f"#{place} svg").count()
+
+
+def wait_for_drawing(page: Page) -> None:
+    """Wait until a page has drawn its charts for the width that it has now."""
+    page.evaluate(
+        """() => new Promise((done) => {
+          const later = (count) => (count ? requestAnimationFrame(() => later(count - 1)) : done());
+          later(4);
+        })"""
+    )
