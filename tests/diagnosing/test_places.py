@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.support.updates import ROLES, WIDTH, rows_of_update
+from tests.support.updates import ROLES, WIDTH, Row, rows_of_update
 
 import sigmascope as ss
 
@@ -72,6 +72,6 @@ def test_matrices_that_did_not_change_are_left_out_and_counted() -> None:
         ),
     ],
 )
-def test_rows_without_an_update_are_refused(rows: list, message: str) -> None:
+def test_rows_without_an_update_are_refused(rows: list[Row], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ss.diagnose(rows)
