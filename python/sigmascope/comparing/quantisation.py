@@ -17,6 +17,7 @@ from sigmascope.solvers.moments import element_moments
 from sigmascope.spectra import Measure, Moments, Spectrum
 from sigmascope.spectra.statistics import quantisation
 from sigmascope.spectra.statistics.quantisation import Profile
+from sigmascope.spectra.units import in_units, scaled
 
 from .pair_norms import PairNorms
 
@@ -78,7 +79,8 @@ def direction_columns(
     known = int(np.count_nonzero(before.s > 0))
     V, s = before.Vt[:known].T, before.s[:known]
     size = spectra["delta"].measures["fro_norm"].value
-    errors = np.linalg.norm(images(delta, V, **options), axis=0)
+    moved, unit = in_units(images(delta, V, **options), 1)
+    errors = scaled(np.linalg.norm(moved, axis=0), unit)
     noise = quantisation.direction_noise(norms.profile, size, V)
     return {
         "direction_errors": (errors / s).tolist(),

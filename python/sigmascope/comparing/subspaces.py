@@ -12,6 +12,7 @@ from sigmascope.matrices.matrix import multiply
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.statistics import pairs, updates
+from sigmascope.spectra.units import exponent_of, scaled
 
 Array = NDArray[np.float64]
 
@@ -34,6 +35,7 @@ def vector_bounds(svd: SVD) -> Array:
 
 
 def _known(svd: SVD) -> tuple[Array, Array, Array, float]:
+    svd = svd.scaled(-exponent_of(float(svd.s[0])))  # a sine has no unit
     rounding = _ROUNDED.get(svd.precision, 48.0 * 2.0**-24) * float(svd.s[0])
     # An exact decomposition of a product has all nonzero values; one zero stands for the rest.
     rest = [0.0] if svd.method == METHOD and len(svd.s) == svd.columns else []
@@ -86,6 +88,5 @@ def left_directions(svd: SVD, most: int) -> updates.Directions | None:
     k = pairs.resolved(spans)
     if k == 0 or svd.U is None:
         return None
-    return updates.Directions(
-        svd.U[:, :k], np.asarray(svd.s[:k]), vector_bounds(svd)[:k], float(spans[k - 1])
-    )
+    values = scaled(np.asarray(svd.s[:k]), -exponent_of(float(svd.s[0])))
+    return updates.Directions(svd.U[:, :k], values, vector_bounds(svd)[:k], float(spans[k - 1]))

@@ -19,6 +19,7 @@ from sigmascope.matrices.sources import matrix
 from sigmascope.solvers.change import UNCHANGED, images, inner_need
 from sigmascope.spectra import SVD, Measure, Moments, Spectrum
 from sigmascope.spectra.statistics import pairs, updates
+from sigmascope.spectra.units import exponent_of, in_units, scaled, scaled_errors
 
 from .matrix_pairs import MatrixPair, StoredPair
 from .subspaces import inner_products, left_directions, span_bounds
@@ -54,7 +55,8 @@ def spread_columns(delta: Matrix | LowRank, seen: Moments | None) -> Row:
         svd = delta.svd()
         assert svd.U is not None
         assert svd.Vt is not None
-        rows, columns = (np.linalg.norm(X * svd.s, axis=1) for X in (svd.U, svd.Vt.T))
+        s, _ = in_units(svd.s, 1)
+        rows, columns = (np.linalg.norm(X * s, axis=1) for X in (svd.U, svd.Vt.T))
         kurtosis, changed = math.nan, None  # rounding hides which rows of the product are zero
     else:
         assert seen is not None
@@ -71,10 +73,13 @@ def spread_columns(delta: Matrix | LowRank, seen: Moments | None) -> Row:
 
 def spectral_columns(spectra: Mapping[str, Spectrum]) -> Row:
     """Return how the singular values moved, where all of both matrices are known."""
-    before, after = (_values(spectra[side]) for side in ("before", "after"))
+    size = spectra["delta"].measures["fro_norm"].value
+    norms = (spectra[side].measures["fro_norm"].value for side in ("before", "after"))
+    unit = exponent_of(max(norms))
+    before, after = (_values(spectra[side], unit) for side in ("before", "after"))
     if before is None or after is None:
         return {}
-    size = spectra["delta"].measures["fro_norm"].value
+    size = scaled(size, -unit)
     found: dict[str, Measure | None] = {
         "spectral_shift": updates.spectral_shift(before, after),
         "spectral_share": updates.spectral_share(before, after, size),
@@ -87,10 +92,12 @@ def spectral_columns(spectra: Mapping[str, Spectrum]) -> Row:
     return row
 
 
-def _values(spectrum: Spectrum) -> updates.Values | None:
-    if spectrum.values is None or spectrum.value_errors is None:
+def _values(spectrum: Spectrum, unit: int) -> updates.Values | None:
+    """Return all singular values in units of 2^unit; None where some are not known."""
+    s, errors = spectrum.values, spectrum.value_errors
+    if s is None or errors is None:
         return None
-    return updates.Values(spectrum.values, spectrum.value_errors)
+    return updates.Values(scaled(s, -unit), scaled_errors(errors, s, -unit))
 
 
 def intruder_columns(before: SVD | None, after: SVD | None, num_threads: int) -> Row:
@@ -130,6 +137,8 @@ def share_columns(delta: Matrix | LowRank, size: float, before: SVD | None, **op
         left, right = (svd.Vt.T * svd.s) @ (svd.U.T @ U), (svd.U * svd.s) @ (svd.Vt @ V)
     else:
         left, right = (images(a, X, **options) for a, X in ((delta.T, U), (delta, V)))
+    unit = exponent_of(size)
+    left, right, size = scaled(left, -unit), scaled(right, -unit), scaled(size, -unit)
     both = inner_products(options["num_threads"])(U, right)
     sine = float(spans[k - 1])
     found = updates.shares_in_subspaces((left, right, both), size, delta.shape, (sine, sine))
@@ -160,14 +169,17 @@ def mask_columns(pair: MatrixPair, before: SVD | None, num_threads: int) -> Row:
     if not isinstance(pair, StoredPair) or before is None or before.U is None:
         return {}
     assert before.Vt is not None
-    left, right = before.U * before.s.astype(before.U.dtype), np.ascontiguousarray(before.Vt)
+    unit = math.frexp(float(before.s[0]))[1]
+    unit = unit if abs(unit) > 100 else 0  # float32 holds numbers of 2^-126 to 2^128
+    s = scaled(np.asarray(before.s, np.float64), -unit)
+    left, right = before.U * s.astype(before.U.dtype), np.ascontiguousarray(before.Vt)
     counts = np.zeros((2, 2, _BINS), dtype=np.int64)
     height = max(CHUNK // pair.before.shape[1], 1)
     for i in range(0, pair.before.shape[0], height):
         w, now = (a[i : i + height]._native.decode_f64(num_threads) for a in pair._stored)
         low = multiply(matrix(left[i : i + height]), right, num_threads=num_threads)
         changed = np.abs(now - w) > UNCHANGED * np.maximum(np.abs(w), np.abs(now))
-        for of_mask, numbers in zip(counts, (low, w), strict=True):
+        for of_mask, numbers in zip(counts, (low, scaled(w, -unit)), strict=True):
             bins = _bins(numbers)
             of_mask[0] += np.bincount(bins.ravel(), minlength=_BINS)
             of_mask[1] += np.bincount(bins[changed], minlength=_BINS)

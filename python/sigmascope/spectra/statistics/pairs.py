@@ -59,12 +59,16 @@ def relative_change(before2: float, change2: float, rounding: float = 0.0) -> Me
 
 
 def cosine(before2: float, change2: float, product: float, rounding: float = 0.0) -> Measure | None:
-    """Return <W, W'> / ||W|| ||W'||, in [-1, 1]; None if one of them is zero.
+    """Return <W, W'> / ||W|| ||W'||, in [-1, 1]; None if one is zero, or W' 2^500 times as large.
 
     `product` is <dW, W>. The error is that of three sums; 1 - cosine has the same absolute error.
     """
+    if before2 == 0:
+        return None
+    unit = -math.frexp(before2)[1]  # in whose units the product of both squares is in range
+    before2, change2, product = (scaled(x, unit) for x in (before2, change2, product))
     after2 = before2 + 2 * product + change2
-    if before2 == 0 or after2 <= 0:
+    if after2 <= 0 or not math.isfinite(after2):
         return None
     value = (before2 + product) / math.sqrt(before2 * after2)
     slack = ROUNDING * (1 + math.sqrt(change2 / before2)) ** 2 * math.sqrt(before2 / after2)
