@@ -41,7 +41,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def finished(job: Job) -> Lines:
-    """What the processes of these benchmarks report."""
+    """Reports of the processes of these benchmarks."""
     setting = {"tol": 1e-3}
     lines: dict[str, Lines] = {
         "probe": [{"can": {"tells": True}, "device": ""}],

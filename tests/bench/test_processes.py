@@ -162,7 +162,7 @@ THREE_WAYS = f"""if n == 1: raise ArithmeticError('no  ' + chr(10) + ' luck')
 
 @pytest.fixture(scope="module")
 def rungs(job: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What became of a good setting, of two that fail, and of one whose answer lacks a value."""
+    """Outcomes of a good setting, of two that fail, and of one whose answer lacks a value."""
     with pytest.MonkeyPatch.context() as patch:
         backend = strange(THREE_WAYS, tmp_path_factory.mktemp("strange"), patch)
         climb = run(backend, {**job, "kind": "climb"})
@@ -189,7 +189,7 @@ def test_an_answer_that_lacks_values_has_no_accuracy(rungs: list[dict[str, Any]]
 def test_memory_is_the_peak_above_the_level_before(
     job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a run has freed does not count again."""
+    """Memory that a run has freed does not count again."""
     act = "kept = np.ones(2**20); block = np.ones((2 + 2 * n) * 2**20); del block"
     backend = strange(act, tmp_path, monkeypatch)
     settings = {"settings": [{"n": 3}, {"n": 1}], "seed": 0, "seconds": 0.0}

@@ -102,6 +102,7 @@ def test_each_matrix_has_the_bits_of_a_call_of_its_own(
         assert simulated.simulator.objects_in_use() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compute",
     [
@@ -139,6 +140,7 @@ def test_equal_matrices_have_the_launches_and_waits_of_two(simulated: ModuleType
     assert more["launches"] == 2 * two["launches"]  # one launch serves 128 matrices at most
 
 
+@pytest.mark.slow
 def test_a_matrix_that_differs_leaves_the_others_together(simulated: ModuleType) -> None:
     """A search of more steps has launches of its own once the others have ended."""
     easy, hard = decaying(0, (90, 40), 0.1), decaying(1, (90, 40), 0.9)

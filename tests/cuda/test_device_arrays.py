@@ -48,6 +48,7 @@ def assert_same(found: ss.SVD, expected: ss.SVD) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
 
 
+@pytest.mark.slow
 @grid(view=VIEWS.keys(), kind=KINDS)
 def test_any_layout_has_the_bits_of_the_host_matrix(
     view: str, kind: type[DeviceArray], simulated: ModuleType
@@ -97,6 +98,7 @@ def test_every_dtype(dtype: Any, kind: type[DeviceArray], simulated: ModuleType)
     assert_same(ss.randomized_svd(a, 4), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("view", ["rows", "offset", "columns", "broadcast"])
 def test_several_panels(view: str, dtype: Any, simulated: ModuleType) -> None:
@@ -124,6 +126,7 @@ def test_codes_and_what_is_no_number(kind: type[DeviceArray], simulated: ModuleT
         ss.svds(kind(simulated, np.zeros((0, 3))), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_slices_transposes_and_sums(kind: type[DeviceArray], simulated: ModuleType) -> None:
     x, y = BASE.astype(np.float32), (2 * BASE[::-1]).astype(np.float16)
@@ -150,6 +153,7 @@ def test_slices_transposes_and_sums(kind: type[DeviceArray], simulated: ModuleTy
 # ------------------------------------------------------------------------- streams, lifetimes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("timing", ["late", "random"])
 def test_pending_writes_of_the_library_are_seen(
@@ -317,6 +321,7 @@ def exporting(**changes: Any) -> type[Versioned]:
     return Changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [

@@ -150,6 +150,7 @@ def test_items_of_a_stream_may_be_on_a_device(simulated: ModuleType) -> None:
 # --------------------------------------------------------------------------------- memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_memory_that_a_library_keeps_is_given_back(
     name: str, simulated: ModuleType, monkeypatch: pytest.MonkeyPatch

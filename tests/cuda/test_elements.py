@@ -127,6 +127,7 @@ def test_adversaries(cuda_module: ModuleType, name: str, dtype: str) -> None:
             assert_same(cuda_module, ss.matrix(a), ss.matrix(b))
 
 
+@pytest.mark.slow
 @grid(dtype=["f64", "f32", "bf16", "f16", "f8_e5m2"], share=[0.001, 0.3, 1.0])
 def test_numbers_that_are_not_finite(cuda_module: ModuleType, dtype: str, share: float) -> None:
     rng = np.random.default_rng(4)
@@ -157,6 +158,7 @@ def test_broadcast_lines_count_every_element(cuda_module: ModuleType) -> None:
     assert counts["histogram"].sum() == 70 * 70
 
 
+@pytest.mark.slow
 @grid(dtype=["f8_e4m3", "bf16", "f32"], block=[(300, 270), (1, 270), (128, 128), (7, 11)])
 def test_scales(
     cuda_module: ModuleType, tmp_path: Path, dtype: str, block: tuple[int, int]
@@ -279,6 +281,7 @@ def test_a_small_device_is_refused_before_any_work(simulated: ModuleType) -> Non
     assert simulated.simulator.counts()["launches"] == 0
 
 
+@pytest.mark.slow
 def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleType) -> None:
     a, b = (ss.matrix(part) for part in pair("bf16", (140, 12)))
 

@@ -58,6 +58,7 @@ def test_only_values_of_a_gram_matrix_are_copied(simulated: Any) -> None:
     assert np.all(np.abs(found.values - expected) <= found.errors)
 
 
+@pytest.mark.slow
 def test_eigenvectors_by_cusolver(simulated: Any, decaying: tuple[Any, Any]) -> None:
     """The triplets are within their bounds of a known spectrum, and of those of the processor."""
     A, s = decaying
@@ -81,6 +82,7 @@ def test_eigenvectors_by_cusolver(simulated: Any, decaying: tuple[Any, Any]) -> 
     np.testing.assert_allclose(np.abs(np.sum(found.Vt * host.Vt, axis=1)), 1, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_vectors_of_other_values_are_noticed(simulated: Any, decaying: tuple[Any, Any]) -> None:
     """Eigenvectors have small residuals, whichever they are; the bounds hold all the same."""
     A, s = decaying
@@ -91,6 +93,7 @@ def test_vectors_of_other_values_are_noticed(simulated: Any, decaying: tuple[Any
     assert np.all(np.abs(found.s - s[:K]) <= found.errors)
 
 
+@pytest.mark.slow
 def test_no_order_of_threads_or_streams_changes_a_bit(
     simulated: Any, decaying: tuple[Any, Any]
 ) -> None:
@@ -102,6 +105,7 @@ def test_no_order_of_threads_or_streams_changes_a_bit(
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.slow
 def test_the_memory_plan_counts_eigenvectors(simulated: Any, decaying: tuple[Any, Any]) -> None:
     """A device that has what the plan asks for is enough; one that has less is refused."""
     A, s = decaying

@@ -153,6 +153,7 @@ def test_an_empty_matrix_has_a_gram_matrix_of_zeros(shape: tuple[int, int], simu
     np.testing.assert_array_equal(found, np.zeros((shape[1], shape[1])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transposed", [False, True])
 def test_no_height_of_a_panel_memory_or_order_changes_a_bit(
     transposed: bool, simulated: Any
@@ -317,6 +318,7 @@ def test_cusolver_is_asked_once_for_its_memory(simulated: Any) -> None:
     assert vectors >= needed[0] + 8 * ORDER**2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", [2, 719])
 def test_any_call_may_fail_and_nothing_is_left(failure: int, simulated: Any) -> None:
     A = np.random.default_rng(6).standard_normal((20, 6))

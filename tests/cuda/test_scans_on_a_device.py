@@ -200,6 +200,7 @@ def test_the_rows_of_a_scan_are_those_of_the_cpu(
     assert simulated.simulator.objects_in_use() == 0
 
 
+@pytest.mark.slow
 def test_no_row_depends_on_threads_devices_shards_or_memory(
     model: Path, method: str, simulated: ModuleType
 ) -> None:

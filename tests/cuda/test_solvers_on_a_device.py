@@ -57,6 +57,7 @@ def test_values_are_within_their_bounds(
     assert simulated.simulator.objects_in_use() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(ss.show_config()["isa"] == "scalar", reason="sums are fused on the device")
 @pytest.mark.parametrize("shape", [(300, 200), (180, 310)])
 def test_float64_answers_have_the_bits_of_the_processor(shape: tuple[int, int]) -> None:
@@ -98,6 +99,7 @@ def least_memory(simulated: ModuleType, a: ss.Matrix, panel_rows: int) -> int:
     raise AssertionError("svds refuses any memory")
 
 
+@pytest.mark.slow
 def test_no_order_seed_or_memory_changes_a_bit(simulated: ModuleType, tmp_path: Path) -> None:
     """Also of a matrix in a file, of which a panel at a time is on the device."""
     A, _ = known_spectra.polynomial(260, 90)

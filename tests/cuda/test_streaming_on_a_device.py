@@ -94,6 +94,7 @@ def test_a_block_of_a_linear_sketch() -> None:
     assert_same_sums(device, host)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [1, 3])
 @pytest.mark.parametrize("exponent", [0, -300, 300])
 def test_outer_products(columns: int, exponent: int, simulated: ModuleType) -> None:

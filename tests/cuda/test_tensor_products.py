@@ -81,6 +81,7 @@ def test_products_in_full(
             assert_close(found, factors, x, units=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", STORED)
 def test_a_step_multiplies_twice(cuda_module: ModuleType, dtype: str) -> None:
     rng = np.random.default_rng(1)
@@ -142,6 +143,7 @@ def test_panels_and_memory_change_no_bit(
             np.testing.assert_array_equal(product(cuda_module, A, name, x, **memory), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", STORED)
 def test_where_the_numbers_lie_changes_no_bit(cuda_module: ModuleType, dtype: str) -> None:
     """Rows that start anywhere, columns in reverse, tiles."""
@@ -275,6 +277,7 @@ def test_other_formats_keep_the_bits_of_the_processor(cuda_module: ModuleType) -
 LONG = 2 * 65_536 + 4_100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_long_sums_have_the_bits_of_the_processor(cuda_module: ModuleType, dtype: Any) -> None:
     """Blocks of 65,536 terms are added as a tree, wherever panels end."""
@@ -309,6 +312,7 @@ def test_long_sums_of_tensor_cores_are_trees_of_blocks(cuda_module: ModuleType) 
         np.testing.assert_array_equal(found, first + second)
 
 
+@pytest.mark.slow
 @grid(
     order=["forward", "backward", "random"],
     timing=["eager", "late", "random"],
@@ -327,6 +331,7 @@ def test_no_order_of_threads_or_streams_changes_a_bit(
     assert cuda_module.simulator.objects_in_use() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("products", ["full", "split", "rounded"])
 def test_a_matrix_that_stays_is_multiplied_at_once(cuda_module: ModuleType, products: str) -> None:
     """Steps after the first pass launch as many kernels for ten panels as for one."""

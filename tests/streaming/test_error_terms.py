@@ -51,7 +51,7 @@ def test_a_singular_value_may_be_as_small_as_its_variance() -> None:
     X = crossed(2, 1, mean=1e6)
     found = components_of(X)
     variances, errors = found.explained_variance, found.explained_variance_errors
-    assert np.all((0.05 < errors / variances) & (errors / variances < 0.9))
+    assert np.all((errors / variances > 0.05) & (errors / variances < 0.9))
     lowest = np.maximum(found.singular_values - found.singular_values_errors, 0.0) ** 2
     np.testing.assert_allclose(lowest, (variances - errors) * (len(X) - 1))
 
@@ -83,7 +83,7 @@ def test_a_mean_may_be_off_by_its_sum_and_by_the_shift() -> None:
 
 
 def test_a_component_may_turn_towards_its_nearest_neighbour() -> None:
-    """Of 100, 99 and 1 the second is nearest to the first; both neighbours may be nearer."""
+    """The second of 100, 99 and 1 is nearest to the first; both neighbours may be nearer."""
     X = crossed(10, np.sqrt(99.0), 1, mean=7e5)
     found = components_of(X, 2)
     variances, error = found.explained_variance, found.explained_variance_errors[0]

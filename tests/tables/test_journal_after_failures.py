@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What every complete scan of such a folder finds."""
+    """The rows of every complete scan of such a folder."""
     return bits(ss.scan(model(tmp_path_factory.mktemp("whole")), **OPTIONS))
 
 
