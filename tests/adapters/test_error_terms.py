@@ -37,3 +37,21 @@ def test_a_spectral_bound_has_the_error_of_the_frobenius_norm(tmp_path: Path) ->
         assert row["spectral_bound"] <= (row["remaining"] + row["remaining_error"]) * (1 + 1e-15)
         below += Fraction(row["remaining"]) ** 2 < rest2
     assert below > 0
+
+
+def test_a_spectral_bound_has_the_rounding_of_each_factor(tmp_path: Path) -> None:
+    """The first triplet has entries of 1 / sqrt(3), which bfloat16 rounds; values of 1/8 are left."""
+    change = np.diag(np.full(40, 0.125)).astype(np.float32)
+    change[0], change[:, 1:3] = 0.0, 0.0
+    change[0, :3] = 1 / np.sqrt(3.0)
+    tuned = {"layers.0.q_proj.weight": change, "layers.1.q_proj.weight": change.T.copy()}
+    base = {name: np.zeros_like(matrix) for name, matrix in tuned.items()}
+    extraction = ss.extract(base, tuned, tmp_path, rank=1, dtype="bfloat16")
+    adapter = ss.open_adapter(tmp_path)
+    rounded = (adapter["layers.0.q_proj.weight"].A, adapter["layers.1.q_proj.weight"].B)
+    for row, factor in zip(extraction, rounded, strict=True):
+        entries = np.abs(np.asarray(factor, dtype=np.float64).ravel())[:3]
+        of_rounding = np.linalg.norm(entries - 1 / np.sqrt(3.0))
+        assert of_rounding > 1e-4
+        assert row["spectral_bound"] - 0.125 >= 0.99 * of_rounding
+        assert row["spectral_bound"] - 0.125 <= 1.2 * of_rounding

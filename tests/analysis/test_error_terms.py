@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import sigmascope as ss
+from sigmascope.analysis.approximation import projection
 from sigmascope.analysis.approximation.remaining import by_entries
 
 Array = NDArray[np.float64]
@@ -78,9 +79,20 @@ def test_entries_may_be_off_by_their_terms() -> None:
 
     Five roundings of the matrix and of its approximation, and four of the approximation.
     """
-    remaining = ss.low_rank(diagonal(1.0, 0.0), 1, weight=np.eye(2)).remaining
-    assert remaining.value == 0.0
-    assert remaining.error == pytest.approx((5 * 2 + 4) * UNIT, rel=1e-6, abs=0)
+    approximation = ss.low_rank(diagonal(1.0, 0.0), 1, weight=np.eye(2))
+    assert approximation.remaining.value == 0.0
+    assert approximation.remaining.error == pytest.approx((5 * 2 + 4) * UNIT, rel=1e-6, abs=0)
+    assert approximation.spectral_bound == approximation.remaining.error
+    assert approximation.errors[0] == approximation.remaining.error
+
+
+def test_nothing_may_remain_of_what_entries_cannot_tell_from_zero() -> None:
+    """Two triplets are known, and the second is zero: six roundings of two norms, 1 and sqrt(2)."""
+    approximation = ss.low_rank(diagonal(1.0, 0.0), 1)
+    least = 6 * (1 + np.sqrt(2.0)) * UNIT
+    assert approximation.remaining.value == 0.0
+    assert approximation.remaining.error == pytest.approx(least, rel=1e-6, abs=0)
+    assert approximation.spectral_bound == approximation.remaining.error
 
 
 def test_entries_may_be_off_by_the_sum_of_their_squares() -> None:
@@ -112,6 +124,18 @@ def test_values_left_out_may_be_off_by_their_product_and_by_their_sum(
     assert remaining.value == pytest.approx(tail)
     least = PRODUCT * np.sqrt(2.0) + 64 * UNIT * of_sum
     assert 0.99 * least <= remaining.error <= 1.1 * least
+
+
+@pytest.mark.parametrize(
+    ("of_product", "left", "right", "least"),
+    [(1.25, 1.0, 1.0, 0.25), (1.0, 0.5, 1.0, 0.75 * 2**0.5), (1.0, 1.0, 0.5, 0.75 * 2**0.5)],
+)
+def test_a_defect_has_the_product_and_the_norm_of_each_vector(
+    of_product: float, left: float, right: float, least: float
+) -> None:
+    """Private: by calls all three are below the rounding of the product. Two values are 1."""
+    Y, U, Vt = (np.diag([1.0, last]) for last in (of_product * left, left, right))
+    assert projection._defect(Y, U, np.ones(2), Vt, 1.0) == pytest.approx(least, rel=1e-9)
 
 
 def test_the_values_of_a_projection_may_be_off_by_their_distance_from_those_of_the_search() -> None:
@@ -165,13 +189,35 @@ def test_a_weighted_error_is_that_of_the_product_and_of_the_factors(
     assert least * size * UNIT <= weighted.error <= 1.4 * least * size * UNIT
 
 
-def test_a_weighted_error_has_the_part_of_the_weight_that_may_be_rounding() -> None:
-    """An eigenvalue below the floor of four roundings for each of two columns is left out.
+@pytest.mark.parametrize("eigenvalue", [4 * UNIT, -(2.0**-30)])
+def test_a_weighted_error_has_the_part_of_the_weight_that_may_be_rounding(
+    eigenvalue: float,
+) -> None:
+    """Eigenvalues below four roundings for each of two columns, and below 0, are left out.
 
     The row that it belongs to is not in the approximation: what is said to be 0 is its root.
     """
-    eigenvalue = 8 * UNIT / 2
     weighted = ss.low_rank(np.eye(2), 1, weight=diagonal(1.0, eigenvalue)).weighted
     assert weighted is not None
     assert weighted.value < 1e-15
-    assert np.sqrt(eigenvalue) <= weighted.error <= 2.1 * np.sqrt(eigenvalue)
+    error2 = weighted.error**2
+    least = 2 * max(8 * UNIT, -eigenvalue)
+    assert 0.999 * least <= error2 <= 1.01 * least
+
+
+def test_a_weighted_error_has_the_part_that_sums_of_activations_cannot_tell_from_zero() -> None:
+    """The second column has the eigenvalue 2^-48, below 4e-14 of the first."""
+    activations = ss.GramAccumulator(2).update(diagonal(1.0, 2.0**-24))
+    weighted = ss.low_rank(np.eye(2), 1, weight=activations).weighted
+    assert weighted is not None
+    assert weighted.value < 1e-15
+    assert 2.0**-24 <= np.sqrt(8e-14) <= weighted.error <= 1.01 * np.sqrt(8e-14)
+
+
+def test_a_weighted_error_is_wider_below() -> None:
+    """The side below is the wider one; the part that may be rounding is half of the value."""
+    weighted = ss.low_rank(np.eye(2), 1, weight=diagonal(1.0, 64 * UNIT)).weighted
+    assert weighted is not None
+    assert weighted.value == pytest.approx(np.sqrt(64 * UNIT))
+    beyond2 = weighted.value**2 - (weighted.value - weighted.error) ** 2
+    assert 16 * UNIT <= beyond2 <= 1.1 * 16 * UNIT
