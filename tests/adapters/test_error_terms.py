@@ -40,7 +40,7 @@ def test_a_spectral_bound_has_the_error_of_the_frobenius_norm(tmp_path: Path) ->
 
 
 def test_a_spectral_bound_has_the_rounding_of_each_factor(tmp_path: Path) -> None:
-    """The first triplet has entries of 1 / sqrt(3), which bfloat16 rounds; values of 1/8 are left."""
+    """The first triplet has entries of 1 / sqrt(3), which bfloat16 rounds; values 1/8 are left."""
     change = np.diag(np.full(40, 0.125)).astype(np.float32)
     change[0], change[:, 1:3] = 0.0, 0.0
     change[0, :3] = 1 / np.sqrt(3.0)

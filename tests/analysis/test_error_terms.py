@@ -22,7 +22,7 @@ UNIT = 2.0**-53
 """Rounding of float64."""
 
 PRODUCT = 84 * UNIT
-"""Relative error of the product of a matrix of up to 1024 columns, in sums of 80 additions."""
+"""Relative error of the product of a matrix of up to 512 columns, in sums of 80 additions."""
 
 
 def diagonal(*values: float, columns: int = 0) -> Array:
@@ -44,7 +44,7 @@ def of_equal_values(shape: tuple[int, int]) -> Array:
 
 
 def test_what_remains_may_be_off_by_the_norm_of_the_matrix() -> None:
-    """Of 256 equal values two are in the factors, so that all products are small."""
+    """Two of 256 equal values are in the factors, so that all products are small."""
     error = squared_error(ss.low_rank(np.eye(256), 1).remaining)
     assert 64 * UNIT * 256 <= error <= 2 * 64 * UNIT * 256
 
