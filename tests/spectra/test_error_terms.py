@@ -51,6 +51,19 @@ def test_a_trace_may_be_off_by_what_chance_leaves(
 
 
 @BOTH
+def test_a_trace_may_be_off_by_the_spread_of_the_probes(
+    error_of: Callable[[Density, Callable[[Array], Array]], float],
+) -> None:
+    """Probes that differ by 12 in the middle node spread by 2/3 of that: more than theory has."""
+    nodes, weights = np.array([2.0, 1.0, 0.0]), np.full((3, 4), 12.0)
+    weights[1] += [12, -12, 12, -12]
+    rule = nodes, weights
+    density = Density.from_quadrature(36, 36.0, *rule, *rule, 1e3 * nodes, resolution=0.0)
+    error = error_of(density, lambda x: np.where(x == 1, 1.0, 0.0))
+    assert error == pytest.approx(math.sqrt(8.0**2 * 4 / 3 / (4 - 2)), rel=1e-9)
+
+
+@BOTH
 def test_a_trace_may_be_off_by_a_quarter_of_the_difference_of_the_rules(
     error_of: Callable[[Density, Callable[[Array], Array]], float],
 ) -> None:
@@ -223,13 +236,15 @@ def test_a_count_at_a_node_that_rounding_may_move_is_in_doubt() -> None:
     assert error / MANY == pytest.approx(0.5, abs=1e-3)
 
 
-def test_a_count_among_uneven_values_may_be_off_by_half_its_bracket() -> None:
-    """Nodes for one part and, below 6.5, for 16: two on each side bound the count."""
-    counts = np.where(LINE > 6.5, 1.0, 16.0) * MANY
+@pytest.mark.parametrize(("above", "below"), [(1, 16), (16, 1)], ids=["below", "above"])
+def test_a_count_among_uneven_values_may_be_off_by_half_its_bracket(above: int, below: int) -> None:
+    """Nodes for one part and, beyond 6.5, for 16: two on each side bound the count."""
+    counts = np.where(LINE > 6.5, above, below) * MANY
     count = density_of(LINE**2, counts).count_above(6.5)
     value, error = count.value / MANY, count.error / MANY
-    assert 4 <= value <= 6 + 2 * 16
-    assert error == pytest.approx(max(6 + 2 * 16 - value, value - 4) / 2, abs=1e-3)
+    least, most = 4 * above, 6 * above + 2 * below
+    assert least <= value <= most
+    assert error == pytest.approx(max(most - value, value - least) / 2, abs=1e-3)
 
 
 def test_an_energy_rank_is_an_integer() -> None:
@@ -281,11 +296,29 @@ def test_a_quantile_on_a_curve_may_be_off_by_the_width_of_its_window() -> None:
     assert error == pytest.approx(2 / 3 / 4, abs=0.01)
 
 
-def test_a_quantile_beside_a_crowd_may_be_off_by_half_its_bracket() -> None:
-    """At 8 the values are even, but a crowd begins at 6, two nodes on."""
-    sigmas = np.r_[np.arange(12.0, 5.0, -1.0), 6 - 0.01 * np.arange(1.0, 6.0)]
-    error = quantile_error(line(sigmas=sigmas), 4.5 * MANY)
-    assert error == pytest.approx((8 - 6) / 2, abs=1e-3)
+CROWD = 0.01 * np.arange(5.0, 0.0, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "above"),
+    [
+        pytest.param(np.r_[LINE[:7], CROWD + 5.94], 5.5, id="below"),
+        pytest.param(np.r_[CROWD + 12, LINE[1:8]], 5.5, id="above"),
+    ],
+)
+def test_a_quantile_beside_a_crowd_may_be_off_by_half_its_bracket(
+    sigmas: Array, above: float
+) -> None:
+    """Values fall by 1 up to the crowd, which is 1 away: the other side ends 2 away."""
+    error = quantile_error(line(sigmas=sigmas), above * MANY)
+    assert error == pytest.approx(2 / 2, abs=0.01)
+
+
+def test_a_quantile_is_known_to_the_resolution_of_its_square() -> None:
+    """Values that are 0 may be as large as the root of what rounding leaves of 9."""
+    density = density_of(np.repeat([9.0, 0.0], 3), np.full(6, 4.0), resolution=2.0**-10)
+    assert density.quantile(0.25).value == 0
+    assert density.quantile(0.25).error == pytest.approx(3 * 2.0**-5, rel=1e-9)
 
 
 def test_a_rank_above_a_value_of_a_whole_space_may_be_off_by_its_convergence() -> None:

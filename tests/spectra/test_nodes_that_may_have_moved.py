@@ -118,6 +118,21 @@ def test_only_nodes_that_stand_for_one_value_converge(
     assert len(density_of(nodes, counts, rho=rho).quadrature.converged) == resolved
 
 
+def test_several_hidden_values_may_be_expected() -> None:
+    """Four nodes that hide a value with the chance 1/3 each: the root of their sum is the error."""
+    nodes, counts = [64, 62.5, 61, 59.5, 49, 4, 0], [1, 1, 1, 1, 1, 4, 4]
+    count = density_of(nodes, counts, rho=[0.5, 0.5, 0.5, 0.5, 0, 4, 4]).count_above(7.4)
+    assert count.value == 4
+    assert count.error == pytest.approx(math.sqrt(4 / 3), rel=1e-9)
+
+
+def test_a_converged_node_may_share_the_residual_of_its_neighbour() -> None:
+    """Three probes: the next node does not limit the gap, which reaches to 4 + 4."""
+    density = density_of([64, 63, 4, 0], [1, 1, 4, 4], rho=[0.1, 0.2, 4, 4], probes=3)
+    bounds = density.quadrature.convergence_bounds
+    assert bounds == pytest.approx([2 * (0.1**2 + 0.2**2) / (64 - 8)], rel=1e-9)
+
+
 def test_errors_grow_with_a_matrix() -> None:
     """A norm of twice the size is that of sigmas of twice the size, errors included."""
     hinge, rounded = edge(1 / 16), density_of([4, 1], [1, 1], resolution=2.0**-20)
