@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Each term of the errors of comparisons and extractions, in a case where no other hides it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.support.adapters import lora, write_adapter
+from tests.support.analyses import let_densities_cost_as_little_as_the_top
+
+import sigmascope as ss
+
+Array = NDArray[np.float64]
+
+MODULE = "model.layers.0.self_attn.q_proj"
+WEIGHT = f"{MODULE}.weight"
+
+SUMS = 2.0**-44
+"""Error of a sum over the entries of two matrices, relative to both norms."""
+
+
+def test_values_of_the_projected_change_may_be_off_by_the_part_that_was_projected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That part is a small multiple of W, whose largest value a loose tolerance leaves uncertain.
+
+    By Weyl's theorem each value of dW - c W is one of dW within |c| times that value.
+    """
+    let_densities_cost_as_little_as_the_top(monkeypatch)
+    n = 512
+    before = np.diag(np.linspace(2.0, 1.0, n))
+    delta = np.zeros((n, n))
+    delta[0, 1], delta[5, 9], delta[2, 2] = 1 / 4, 1 / 8, 2.0**-16
+    row = ss.compare(
+        {"w": before}, {"w": before + delta}, k=2, effort="density", tol=1e-2, num_threads=1
+    )["w"]
+    assert "distance" in row["method"]
+    largest, error = row["before_top"][0], row["before_top_errors"][0]
+    assert error > 1e-4 * largest
+    own = np.array(row["delta_top_errors"])
+    assert np.all(own > 0)
+    errors = own + row["decay_coefficient"] * (largest + error)
+    np.testing.assert_allclose(row["projected_top_errors"], errors, rtol=1e-10)
+
+
+def test_a_change_between_adapters_has_the_rounding_of_both_decompositions(
+    tmp_path: Path,
+) -> None:
+    """That of one product and that of the difference are both near that of the sums."""
+    rng = np.random.default_rng(0)
+    A = rng.integers(-4, 5, (4, 40)).astype(np.float32)
+    B = rng.integers(-4, 5, (48, 4)).astype(np.float32)
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder, factor in zip(folders, (B, 2 * B), strict=True):
+        write_adapter(folder, lora(MODULE, factor, A), r=4)
+    row = ss.compare(*folders, num_threads=1)[WEIGHT]
+    one, two = (ss.open_adapter(folder)[WEIGHT] for folder in folders)
+    lost = [svd.errors[0] / svd.fro_norm for svd in (one.svd(), (two - one).svd())]
+    assert min(lost) > 0.1 * SUMS
+    relative = row["relative_change_error"] / row["relative_change"]
+    assert relative == pytest.approx(SUMS + sum(lost), rel=1e-9, abs=0)
+
+
+def extracted(delta: Array, folder: Path) -> tuple[dict[str, Any], Array]:
+    """Return the row of an extraction of rank 1 in bfloat16, and what its product leaves."""
+    found = ss.extract(
+        {WEIGHT: np.zeros_like(delta)}, {WEIGHT: delta}, folder, rank=1, dtype="bfloat16"
+    )
+    product = ss.open_adapter(folder)[WEIGHT]
+    B, A = (np.asarray(x, dtype=np.float64) for x in (product.B, product.A))
+    return found[WEIGHT], delta - product.scale * B @ A
+
+
+def of_rank_one(n: int) -> Array:
+    """Return a matrix of norm 1 whose factors no short format holds."""
+    left, right = np.sqrt(np.arange(1, n + 1)), np.cbrt(np.arange(3, n + 3))
+    return np.outer(left / np.linalg.norm(left), right / np.linalg.norm(right))
+
+
+def test_factors_bound_the_largest_value_of_what_remains_with_their_rounding(
+    tmp_path: Path,
+) -> None:
+    """All other values are 2^-10, and the factors are rounded to 8 bits."""
+    row, rest = extracted(of_rank_one(100) + 2.0**-10 * np.eye(100), tmp_path / "adapter")
+    largest = np.linalg.norm(rest, 2)
+    assert largest > 1.5 * 2.0**-10
+    assert largest <= row["spectral_bound"] <= 3 * largest
+    assert row["spectral_bound"] < 0.5 * row["remaining"]
+
+
+def test_factors_leave_no_value_above_the_norm_of_what_remains_with_its_error(
+    tmp_path: Path,
+) -> None:
+    """Nothing but their rounding remains of a change of rank 1."""
+    row, rest = extracted(of_rank_one(100), tmp_path / "adapter")
+    assert row["remaining"] + row["remaining_error"] > row["remaining"]
+    assert row["spectral_bound"] == row["remaining"] + row["remaining_error"]
+    assert np.linalg.norm(rest, 2) <= row["spectral_bound"]

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Each term of the errors of statistics, in a case where no other term hides it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.support import known_spectra as ks
+from tests.support.reference import block_krylov
+
+from sigmascope.spectra import Density, Known, Measure
+from sigmascope.spectra.statistics import (
+    bulk,
+    correlation_traps,
+    effective_rank,
+    measures_from_top,
+    measures_from_values,
+    mp_edge,
+    pairs,
+    randomized_distance,
+    updates,
+    wasserstein,
+)
+from sigmascope.spectra.statistics.updates import Directions
+
+Array = NDArray[np.float64]
+
+FLOOR = 2.0**-48
+"""Least error of a measure, relative to it."""
+
+SUMS = 2.0**-44
+"""Error of a sum over the entries of two matrices, relative to both norms."""
+
+
+def measures(values: list[float], errors: dict[int, float]) -> dict[str, Measure]:
+    """Return the measures of a square matrix of which a few values have errors."""
+    s = np.array(values)
+    return measures_from_values(
+        s, off_by(len(s), errors), (len(s), len(s)), float(np.linalg.norm(s))
+    )
+
+
+def off_by(count: int, errors: dict[int, float]) -> Array:
+    every = np.zeros(count)
+    every[list(errors)] = list(errors.values())
+    return every
+
+
+def complete(values: list[float], error: float = 0.0) -> Known:
+    return Known(len(values), np.array(values), np.full(len(values), error))
+
+
+# ------------------------------------------------------------------------- ranks and shares
+
+
+def test_ratios_to_the_norm_have_its_rounding_besides_that_of_the_value() -> None:
+    """A value off by half the floor moves its square by the floor, and so may the norm."""
+    found = measures([2.0, 1.0, 1.0, 1.0], {0: FLOOR})
+    for name in ("stable_rank", "concentration_1"):
+        relative = found[name].error / found[name].value
+        assert 1.99 * FLOOR <= relative <= 2.01 * FLOOR, name
+
+
+def test_a_share_of_the_energy_has_the_squares_of_errors() -> None:
+    """A largest value of 1 that is 1.5 has 9/16 of the energy, not 1/4."""
+    found = measures_from_top([1.0], [0.5], (4, 4), 2.0)["concentration_1"]
+    assert found.error == pytest.approx(9 / 16 - 1 / 4, rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize("count", [1, 4, 12])
+def test_a_rank_by_entropy_has_the_rounding_of_logarithms(count: int) -> None:
+    """It is three times the least error of a measure."""
+    found = measures([1.0] * count + [0.0] * 4, {})["effective_rank"]
+    assert found.value == pytest.approx(count, rel=1e-15)
+    assert found.error == pytest.approx(1e-14 * count, rel=1e-6, abs=0)
+
+
+def test_a_rank_by_entropy_moves_with_every_value() -> None:
+    """The error is that of first order, which is exact for a small one."""
+    values, error = [8.0, 4.0, 2.0, 1.0], 1e-6
+    for place in range(4):
+        found = measures(values, {place: error})["effective_rank"]
+        moved = abs(effective_rank(np.array(values) + off_by(4, {place: error})) - found.value)
+        assert found.error == pytest.approx(moved, rel=1e-4, abs=0)
+
+
+# -------------------------------------------------------------------------------- the bulk
+
+
+@pytest.mark.parametrize(("places", "terms"), [([0], 1), ([5, 6], 1), ([0, 5, 6], 2)])
+@pytest.mark.parametrize("size", [2.0**-20, 0.2])
+def test_a_soft_rank_may_be_off_by_the_median_and_by_the_largest_value(
+    places: list[int], terms: int, size: float
+) -> None:
+    """A median that is off by four errors moves the square by four of its own."""
+    found = measures([1.0] * 12, dict.fromkeys(places, size))["mp_softrank"]
+    off = terms * size
+    most = found.value * ((1 + 4 * off) ** 2 - 1) / 4
+    assert found.error == pytest.approx(most, rel=1e-9, abs=0)
+
+
+def test_a_value_that_is_not_certainly_above_the_edge_may_be_a_trap_in_every_permutation() -> None:
+    """Without a difference between permutations, the errors of their counts remain."""
+    edge = mp_edge(1.0, (12, 12))
+    known = complete([1.01 * edge] + [1.0] * 11)
+    found = correlation_traps([known, known], (12, 12))["correlation_traps"]
+    assert (found.value, found.error) == (1.0, 1.0)
+
+
+def test_the_rank_above_the_edge_moves_with_the_values() -> None:
+    """Both values are far above the edge; only the first of them has an error."""
+    found = measures([80.0, 40.0] + [1.0] * 10, {0: 1e-3})["effective_rank_above_edge"]
+    moved = effective_rank([80.001, 40.0]) - found.value
+    assert found.value == pytest.approx(effective_rank([80.0, 40.0]), rel=1e-12)
+    assert found.error == pytest.approx(abs(moved), rel=1e-3, abs=0)
+
+
+def test_the_rank_above_a_threshold_moves_with_undecided_values() -> None:
+    """The third of three equal values may be below a threshold that is off by a little."""
+    known, cut = complete([3.0, 3.0, 2.0, 1.0]), bulk.Cut(1.9, error=0.2)
+    found = bulk.effective_rank_above(known, cut, bulk.count(known, cut))
+    moved = effective_rank([3.0, 3.0, 2.0]) - effective_rank([3.0, 3.0])
+    assert found.error == pytest.approx(moved, rel=1e-9, abs=0)
+
+
+def density_of(A: Array, block: int, steps: int) -> Density:
+    run = block_krylov(A, block, steps, 0)
+    return Density.from_quadrature(
+        min(A.shape), float(np.sum(A**2)), *run.gauss(), *run.radau(), run.residuals
+    )
+
+
+def test_a_count_by_a_density_has_the_error_of_the_density() -> None:
+    """The threshold is known exactly."""
+    A, values = ks.llm(60, 48, seed=5)
+    density, x = density_of(A, 4, 3), float(values[20]) * 1.001
+    known, cut = Known(48, values[:1], np.zeros(1), density), bulk.Cut(x)
+    above = bulk.count(known, cut)
+    rank = bulk.effective_rank_above(known, cut, above)
+    for found, own in ((above, density.count_above(x)), (rank, density.effective_rank_above(x))):
+        assert own.error > 0.1
+        assert found.error == pytest.approx(own.error, rel=1e-9, abs=0)
+
+
+def test_a_count_by_a_density_has_the_values_within_the_error_of_the_threshold() -> None:
+    """The density knows every value, so that only those in between are uncertain."""
+    A, values = ks.polynomial(50, 32, seed=9)
+    density = density_of(A, 8, 40)
+    x = float(values[9] + values[10]) / 2
+    known, cut = Known(32, values[:1], np.zeros(1), density), bulk.Cut(x, error=x - values[12])
+    alone, ends = values[values > x], [(t, cut.ends(t)) for t in (1, 2, 4)]
+    within = [(t, values[values > end]) for t, both in ends for end in both]
+    above = bulk.count(known, cut)
+    moved = max(abs(len(some) - len(alone)) / t for t, some in within)
+    assert moved >= 2
+    assert moved - 0.5 <= above.error <= moved + 1.5
+    ranks = [(t, effective_rank(some) if len(some) else 0.0) for t, some in within]
+    moved = max(abs(rank - effective_rank(alone)) / t for t, rank in ranks)
+    rank = bulk.effective_rank_above(known, cut, above)
+    assert rank.error == pytest.approx(moved, rel=2e-3, abs=0)
+
+
+# ------------------------------------------------------------------------------- distances
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.25, 0.0), (0.0, 0.25)])
+def test_a_distance_of_spectra_has_the_errors_of_both(first: float, second: float) -> None:
+    """A density that knows every value has none."""
+    n = 8
+    ones = Known(n, np.ones(1), np.zeros(1), density_of(np.eye(n), 2, 3))
+    one, two = complete([2.0] * n, first), complete([3.0] * n, second)
+    assert wasserstein(one, two).error == 0.25
+    found = wasserstein(complete([2.0] * n, 0.25), ones)
+    turned = wasserstein(ones, complete([2.0] * n, 0.25))
+    for each in (found, turned):
+        assert each.value == pytest.approx(1.0, abs=1e-6)
+        assert each.error == pytest.approx(0.25, rel=1e-5, abs=0)
+
+
+def test_a_distance_from_permutations_has_the_errors_of_the_values_and_another_permutation() -> (
+    None
+):
+    """Both permutations are at the same distance, on either side, and from each other at twice."""
+    two, one, three = complete([2.0, 2.0], 0.25), complete([1.0, 1.0]), complete([3.0, 3.0])
+    found = randomized_distance(two, [one, three])
+    assert (found.value, found.error) == (1.0, 2.25)
+    alike = randomized_distance(two, [one, one])
+    assert (alike.value, alike.error) == (1.0, 0.25)
+
+
+# -------------------------------------------------------------------------- pairs: the sums
+
+
+def required(measure: Measure | None) -> Measure:
+    assert measure is not None
+    return measure
+
+
+@pytest.mark.parametrize("rounding", [0.0, SUMS, 2.0**-20])
+def test_a_relative_change_has_the_rounding_of_norms_and_of_the_change(rounding: float) -> None:
+    found = required(pairs.relative_change(4.0, 1.0, rounding))
+    assert found.error == (SUMS + rounding) * 0.5
+
+
+@pytest.mark.parametrize("rounding", [0.0, SUMS, 2.0**-20])
+def test_a_decay_has_the_rounding_of_its_sum_and_of_the_change(rounding: float) -> None:
+    """A sum that is off by a share of both norms moves the coefficient by that of their ratio."""
+    found = required(pairs.decay_coefficient(16.0, 4.0, 2.0, rounding))
+    assert found.error == (SUMS + rounding) * 0.5
+
+
+def test_a_cosine_has_the_rounding_of_three_sums() -> None:
+    """All sums of W = (1, 0) and dW = (0, 1) are off by as much as they may be."""
+    found = required(pairs.cosine(1.0, 1.0, 0.0))
+    off = 1e6 * SUMS  # so that float64 tells cosines apart
+    moved = required(pairs.cosine(1.0 + off, 1.0 - off, off)).value - found.value
+    assert abs(moved) / 1e6 <= found.error <= 5 * abs(moved) / 1e6
+
+
+def test_a_cosine_has_the_rounding_of_the_change() -> None:
+    """The change (0, 1) of W = (1, 0) becomes longer, shorter, and turned."""
+    found = required(pairs.cosine(1.0, 1.0, 0.0, 2.0**-20))
+    off = 2.0**-20
+    ends = ((off, 1.0), (-off, 1.0), (0.0, 1 + off), (0.0, 1 - off))
+    moved = [abs((1 + x) / math.hypot(1 + x, y) - math.sqrt(0.5)) for x, y in ends]
+    assert max(moved) <= found.error <= 4.01 * max(moved)
+
+
+# ------------------------------------------------------------------ pairs: vectors and spans
+
+
+def test_a_vector_has_the_rounding_of_its_residual() -> None:
+    """A residual of zero is known to the rounding of products only."""
+    zero, rounding = np.zeros(4), 2.0**-10
+    values = np.array([16.0, 8.0, 6.0, 2.0])
+    gaps = np.array([8.0, 2.0, 2.0])  # to the nearest other value
+    sines = updates.vector_errors(values, zero, zero, rounding)
+    np.testing.assert_allclose(sines, math.sqrt(2) * rounding / gaps, rtol=1e-14)
+    spans = pairs.subspace_errors(values, zero, zero, rounding)
+    sizes = rounding * np.sqrt([1, 2, 3]) / [8.0, 2.0, 4.0]
+    np.testing.assert_allclose(spans, sizes, rtol=1e-14)
+
+
+@pytest.mark.parametrize("angle", [0.05, 0.1, 0.2])
+def test_a_vector_may_turn_towards_a_next_value_that_is_larger_than_its_estimate(
+    angle: float,
+) -> None:
+    """The values of the matrix are 4 and 3; the second was estimated as 2, with an error of 1."""
+    A, v = np.diag([4.0, 3.0]), np.array([math.cos(angle), math.sin(angle)])
+    value = float(v @ A @ v)
+    residual = float(np.linalg.norm(A @ v - value * v))
+    known = np.array([value, 2.0]), np.array([4 - value, 1.0]), np.array([residual, 0.0])
+    for bounds in (updates.vector_errors(*known, 0.0), pairs.subspace_errors(*known, 0.0)):
+        assert math.sin(angle) <= float(bounds[0]) <= 1.6 * math.sin(angle)
+
+
+def directions(vectors: Array, error: float = 0.0, span: float = 0.0) -> Directions:
+    k = vectors.shape[1]
+    return Directions(vectors, np.arange(k, 0, -1.0), np.full(k, error), span)
+
+
+def intruders(before: Directions, after: Directions) -> tuple[int, int]:
+    found = updates.intruders(before, after, before.vectors.T @ after.vectors)
+    return found.new, found.undecided
+
+
+def test_a_mixture_is_undecided_where_vectors_may_be_nearer_than_they_seem() -> None:
+    """The mean of five directions has a cosine of 0.45 with each, and 0.53 after a turn of 0.1."""
+    eye, mean = np.eye(5), np.full((5, 1), 1 / math.sqrt(5))
+    assert math.cos(math.acos(1 / math.sqrt(5)) - 0.1) > updates.INTRUDER
+    sine = math.sin(0.1)
+    assert intruders(directions(eye), directions(mean)) == (1, 0)
+    assert intruders(directions(eye, sine), directions(mean)) == (0, 1)
+    assert intruders(directions(eye), directions(mean, sine)) == (0, 1)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_direction_is_undecided_where_the_span_may_be_further_than_it_seems(side: str) -> None:
+    """A part of 0.48 is outside the span of five directions: 0.52 if that is off by 0.05."""
+    inside = math.sqrt((1 - 0.48**2) / 5)
+    new = np.array([[inside] * 5 + [0.48]]).T
+    known, sine = np.eye(6)[:, :5], math.sin(0.05)
+    assert math.cos(math.acos(inside) - 0.05) < updates.INTRUDER
+    assert math.sin(math.asin(0.48) + 0.05) > updates.INTRUDER
+    assert intruders(directions(known), directions(new)) == (1, 0)
+    before = directions(known, span=sine if side == "before" else 0.0)
+    after = directions(new, sine if side == "after" else 0.0)
+    assert intruders(before, after) == (0, 1)
