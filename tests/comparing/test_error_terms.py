@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -75,28 +76,44 @@ def extracted(delta: Array, folder: Path) -> tuple[dict[str, Any], Array]:
     return found[WEIGHT], delta - product.scale * B @ A
 
 
-def of_rank_one(n: int) -> Array:
-    """Return a matrix of norm 1 whose factors no short format holds."""
-    left, right = np.sqrt(np.arange(1, n + 1)), np.cbrt(np.arange(3, n + 3))
-    return np.outer(left / np.linalg.norm(left), right / np.linalg.norm(right))
+INEXACT = np.sqrt(np.arange(1.0, 17)) / math.sqrt(136)
+EXACT = np.full(16, 0.25)
+"""Two vectors of norm 1; no short format holds the first."""
 
 
+@pytest.mark.parametrize(
+    ("left", "right"), [(INEXACT, EXACT), (EXACT, INEXACT), (INEXACT, INEXACT[::-1])]
+)
 def test_factors_bound_the_largest_value_of_what_remains_with_their_rounding(
-    tmp_path: Path,
+    left: Array, right: Array, tmp_path: Path
 ) -> None:
     """All other values are 2^-10, and the factors are rounded to 8 bits."""
-    row, rest = extracted(of_rank_one(100) + 2.0**-10 * np.eye(100), tmp_path / "adapter")
+    delta = 2.0**-10 * np.eye(100)
+    delta[:16, :16] = np.outer(left, right)
+    row, rest = extracted(delta, tmp_path / "adapter")
     largest = np.linalg.norm(rest, 2)
-    assert largest > 1.5 * 2.0**-10
+    assert largest > 1.2 * 2.0**-10
     assert largest <= row["spectral_bound"] <= 3 * largest
-    assert row["spectral_bound"] < 0.5 * row["remaining"]
+    assert row["spectral_bound"] < row["remaining"]
 
 
 def test_factors_leave_no_value_above_the_norm_of_what_remains_with_its_error(
     tmp_path: Path,
 ) -> None:
     """Nothing but their rounding remains of a change of rank 1."""
-    row, rest = extracted(of_rank_one(100), tmp_path / "adapter")
+    row, rest = extracted(np.outer(INEXACT, INEXACT[::-1]), tmp_path / "adapter")
     assert row["remaining"] + row["remaining_error"] > row["remaining"]
     assert row["spectral_bound"] == row["remaining"] + row["remaining_error"]
     assert np.linalg.norm(rest, 2) <= row["spectral_bound"]
+
+
+def test_numbers_of_tensors_without_a_spectrum_have_the_rounding_of_their_norms() -> None:
+    """The change of a norm has that of both."""
+    one, two = np.array([3.0, 4.0]), np.array([6.0, 8.0])
+    row = ss.compare({"norm": one}, {"norm": two})["norm"]
+    assert row["status"] == "entrywise"
+    for side, size in (("before", 5.0), ("after", 10.0), ("delta", 5.0)):
+        assert row[f"{side}_fro_norm"] == size
+        assert 0 < row[f"{side}_fro_norm_error"] <= 1e-12 * size
+    errors = row["before_fro_norm_error"], row["after_fro_norm_error"]
+    assert row["change_fro_norm_error"] == sum(errors)

@@ -71,3 +71,19 @@ def test_vectors_that_turn_have_scores_of_another_mean() -> None:
     length = 3.0 * math.sqrt(COLUMNS)
     turned = length * 2 * math.sin(math.asin(sine) / 2)  # |v - v'| times the norm of the means
     assert turned**2 <= error <= 2.01 * turned**2
+
+
+def test_the_sum_of_the_variances_has_the_rounding_of_sums_and_of_means() -> None:
+    """Rows without means have that of sums; large means have that of differences, and their own."""
+    unit, rows = 2.0**-53, 1024
+    sums = 2 * rows * unit
+
+    def error_with(mean: float) -> float:
+        return ColumnStatistics(rows, np.full(4, mean), 1.0).total_error
+
+    assert error_with(0.0) == pytest.approx(sums + 4 * unit, rel=1e-9, abs=0)
+    moderate = sums + 4 * unit * 2.0**11
+    assert error_with(2.0**10) == pytest.approx(moderate, rel=1e-3, abs=0)
+    large = sums + 4 * unit * 2.0**41 + sums**2 * 2.0**82
+    assert error_with(2.0**40) == pytest.approx(large, rel=1e-9, abs=0)
+    assert sums**2 * 2.0**82 > 0.1 * large

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.support import known_spectra as ks
 from tests.support.reference import block_krylov
 
 from sigmascope.spectra import Density, Known, Measure
+from sigmascope.spectra import statistics as sst
 from sigmascope.spectra.statistics import (
     bulk,
     correlation_traps,
@@ -78,16 +80,68 @@ def test_a_rank_by_entropy_has_the_rounding_of_logarithms(count: int) -> None:
     assert found.error == pytest.approx(1e-14 * count, rel=1e-6, abs=0)
 
 
-def test_a_rank_by_entropy_moves_with_every_value() -> None:
+@pytest.mark.parametrize(
+    "function",
+    [
+        sst.effective_rank,
+        sst.effective_rank_energy,
+        sst.spectral_entropy,
+        sst.participation_ratio,
+        sst.nuclear_rank,
+        sst.nuclear_norm,
+        sst.spectral_norm,
+        sst.condition,
+    ],
+    ids=lambda function: str(function.__name__),
+)
+def test_a_measure_of_all_values_moves_with_each_of_them(
+    function: Callable[[Array], float],
+) -> None:
     """The error is that of first order, which is exact for a small one."""
     values, error = [8.0, 4.0, 2.0, 1.0], 1e-6
     for place in range(4):
-        found = measures(values, {place: error})["effective_rank"]
-        moved = abs(effective_rank(np.array(values) + off_by(4, {place: error})) - found.value)
-        assert found.error == pytest.approx(moved, rel=1e-4, abs=0)
+        found = measures(values, {place: error})[function.__name__]
+        moved = abs(function(np.array(values) + off_by(4, {place: error})) - found.value)
+        assert found.error == pytest.approx(moved, rel=1e-4, abs=1e-13)
+
+
+@pytest.mark.parametrize("name", ["effective_rank_energy", "participation_ratio"])
+def test_a_rank_of_the_energy_has_the_squares_of_errors(name: str) -> None:
+    """The square of 8 +- 1 is 64 +- 17; its error of first order is 16."""
+    one, small = (measures([8.0, 4.0, 2.0, 1.0], {0: e})[name].error for e in (1.0, 1e-6))
+    assert one / small == pytest.approx(17 / 16e-6, rel=1e-4)
+
+
+def test_a_condition_holds_at_the_ends_of_both_values() -> None:
+    """The values are 4 and 2, and 4.5 or 1.5 where they are off by 1/2."""
+    for errors, end in (({0: 0.5}, 4.5 / 2), ({1: 0.5}, 4 / 1.5), ({0: 0.5, 1: 0.5}, 3.0)):
+        found = measures([4.0, 2.0], errors)["condition"]
+        assert found.error == pytest.approx(end - 2, rel=1e-12, abs=0)
 
 
 # -------------------------------------------------------------------------------- the bulk
+
+
+@pytest.mark.parametrize(("factor", "name"), [(2.0, "200"), (2.86, "286"), (4.0, "400")])
+def test_a_shoulder_has_the_values_that_an_uncertain_median_leaves_undecided(
+    factor: float, name: str
+) -> None:
+    """One value is 2 % above the threshold, and the median is known to 5 %."""
+    values = [1.02 * factor] + [1.0] * 11
+    for size, error in ((0.05, 1), (0.0, 0)):
+        found = measures(values, {5: size, 6: size})[f"shoulder_{name}"]
+        assert (found.value, found.error) == (1, error)
+
+
+def test_the_edge_has_the_relative_error_of_the_median() -> None:
+    """One value is 2 % below the edge, and the median is known to 5 %."""
+    edge = mp_edge(1.0, (12, 12))
+    found = measures([0.98 * edge] + [1.0] * 11, {5: 0.05, 6: 0.05})
+    assert found["mp_edge"].error == pytest.approx(0.05 * edge, rel=1e-12, abs=0)
+    assert (found["mp_outliers"].value, found["mp_outliers"].error) == (0, 1)
+    known = Known(12, np.array([0.98 * edge] + [1.0] * 11), off_by(12, {5: 0.05, 6: 0.05}))
+    traps = correlation_traps([known, known], (12, 12))["correlation_traps"]
+    assert (traps.value, traps.error) == (0, 1)
 
 
 @pytest.mark.parametrize(("places", "terms"), [([0], 1), ([5, 6], 1), ([0, 5, 6], 2)])
@@ -229,6 +283,38 @@ def test_a_cosine_has_the_rounding_of_the_change() -> None:
     assert max(moved) <= found.error <= 4.01 * max(moved)
 
 
+def test_a_scale_of_values_has_the_errors_of_both_lists_in_every_product() -> None:
+    """The lists have norms of 5 and 13, and may be off by 1/2 and 1 in that norm."""
+    before = updates.Values(np.array([4.0, 3.0]), np.array([0.3, 0.4]))
+    after = updates.Values(np.array([12.0, 5.0]), np.array([0.6, 0.8]))
+    found = updates.spectral_scale(before, after)
+    scale, of_both, of_before = 63 / 25, 5 * 1 + 13 / 2 + 1 / 2, 2 * 5 / 2 + 1 / 4
+    most = (of_both + scale * of_before) / 4.5**2
+    assert found["spectral_scale"].error == pytest.approx(most, rel=1e-12)
+    angles = math.asin(0.1) + math.asin(1 / 13)
+    assert found["spectral_scale_spread"].error == pytest.approx(angles, rel=1e-12)
+
+
+def test_a_shift_of_values_has_the_errors_of_both_lists() -> None:
+    """The list before may be as short as 4.5, and both as far apart as the errors allow."""
+    before = updates.Values(np.array([4.0, 3.0]), np.array([0.3, 0.4]))
+    after = updates.Values(np.array([8.0, 6.0]), np.array([0.6, 0.8]))
+    shift, share = updates.spectral_shift(before, after), updates.spectral_share(before, after, 8.0)
+    assert required(shift).error == pytest.approx((0.5 + 1 + 0.5) / 4.5, rel=1e-12)
+    assert required(share).error == pytest.approx(1.5 / 8, rel=1e-12)
+
+
+def test_shares_in_subspaces_have_the_errors_of_their_spans() -> None:
+    """Half of the change is in each span, and a quarter in both."""
+    half = np.array([[math.sqrt(0.5)]])
+    found = updates.shares_in_subspaces((half, half, half**2), 1.0, (2, 2), (0.1, 0.2))
+    assert found is not None
+    for share, part, sine in zip(found[:3], (0.5, 0.5, 0.25), (0.1, 0.2, 0.1 + 0.2), strict=True):
+        assert share.value == pytest.approx(part, rel=1e-12)
+        most = 2 * math.sqrt(part) * sine + sine**2
+        assert share.error == pytest.approx(most, rel=1e-12)
+
+
 # ------------------------------------------------------------------ pairs: vectors and spans
 
 
@@ -255,6 +341,23 @@ def test_a_vector_may_turn_towards_a_next_value_that_is_larger_than_its_estimate
     known = np.array([value, 2.0]), np.array([4 - value, 1.0]), np.array([residual, 0.0])
     for bounds in (updates.vector_errors(*known, 0.0), pairs.subspace_errors(*known, 0.0)):
         assert math.sin(angle) <= float(bounds[0]) <= 1.6 * math.sin(angle)
+
+
+@pytest.mark.parametrize("angle", [0.05, 0.1, 0.2])
+def test_a_vector_may_turn_towards_a_value_above_that_is_smaller_than_its_estimate(
+    angle: float,
+) -> None:
+    """The values of the matrix are 4, 3 and 0; the first was estimated as 5, with an error of 1."""
+    A, v = np.diag([4.0, 3.0, 0.0]), np.array([-math.sin(angle), math.cos(angle), 0.0])
+    value = float(v @ A @ v)
+    residual = float(np.linalg.norm(A @ v - value * v))
+    bounds = updates.vector_errors(
+        np.array([5.0, value, 0.0]),
+        np.array([1.0, value - 3, 0.0]),
+        np.array([0, residual, 0]),
+        0.0,
+    )
+    assert math.sin(angle) <= float(bounds[1]) <= 1.6 * math.sin(angle)
 
 
 def directions(vectors: Array, error: float = 0.0, span: float = 0.0) -> Directions:
