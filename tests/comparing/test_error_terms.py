@@ -66,14 +66,15 @@ def test_a_change_between_adapters_has_the_rounding_of_both_decompositions(
     assert relative == pytest.approx(SUMS + sum(lost), rel=1e-9, abs=0)
 
 
-def extracted(delta: Array, folder: Path) -> tuple[dict[str, Any], Array]:
-    """Return the row of an extraction of rank 1 in bfloat16, and what its product leaves."""
+def extracted(delta: Array, folder: Path) -> tuple[dict[str, Any], Array, Array]:
+    """Return the row of an extraction of rank 1 in bfloat16, and both vectors as stored."""
     found = ss.extract(
-        {WEIGHT: np.zeros_like(delta)}, {WEIGHT: delta}, folder, rank=1, dtype="bfloat16"
+        {WEIGHT: np.zeros_like(delta)}, {WEIGHT: delta}, folder, rank=1, dtype="bfloat16", tol=1e-12
     )
     product = ss.open_adapter(folder)[WEIGHT]
+    assert product.scale == 1.0
     B, A = (np.asarray(x, dtype=np.float64) for x in (product.B, product.A))
-    return found[WEIGHT], delta - product.scale * B @ A
+    return found[WEIGHT], B[:, 0], A[0]
 
 
 INEXACT = np.sqrt(np.arange(1.0, 17)) / math.sqrt(136)
@@ -88,23 +89,28 @@ def test_factors_bound_the_largest_value_of_what_remains_with_their_rounding(
     left: Array, right: Array, tmp_path: Path
 ) -> None:
     """All other values are 2^-10, and the factors are rounded to 8 bits."""
-    delta = 2.0**-10 * np.eye(100)
+    delta, zeros = 2.0**-10 * np.eye(100), np.zeros(84)
     delta[:16, :16] = np.outer(left, right)
-    row, rest = extracted(delta, tmp_path / "adapter")
-    largest = np.linalg.norm(rest, 2)
-    assert largest > 1.2 * 2.0**-10
-    assert largest <= row["spectral_bound"] <= 3 * largest
-    assert row["spectral_bound"] < row["remaining"]
+    row, B, A = extracted(delta, tmp_path / "adapter")
+    largest = np.linalg.norm(delta - np.outer(B, A), 2)
+    assert 1.2 * 2.0**-10 < largest <= row["spectral_bound"] < row["remaining"]
+    off_b, off_a = (
+        float(np.linalg.norm(np.abs(stored) - np.append(exact, zeros)))
+        for stored, exact in ((B, left), (A, right))
+    )
+    bound = 2.0**-10 + off_b + off_a + off_b * off_a
+    assert row["spectral_bound"] == pytest.approx(bound, rel=1e-7, abs=0)
 
 
 def test_factors_leave_no_value_above_the_norm_of_what_remains_with_its_error(
     tmp_path: Path,
 ) -> None:
     """Nothing but their rounding remains of a change of rank 1."""
-    row, rest = extracted(np.outer(INEXACT, INEXACT[::-1]), tmp_path / "adapter")
+    delta = np.outer(INEXACT, INEXACT[::-1])
+    row, B, A = extracted(delta, tmp_path / "adapter")
     assert row["remaining"] + row["remaining_error"] > row["remaining"]
     assert row["spectral_bound"] == row["remaining"] + row["remaining_error"]
-    assert np.linalg.norm(rest, 2) <= row["spectral_bound"]
+    assert np.linalg.norm(delta - np.outer(B, A), 2) <= row["spectral_bound"]
 
 
 def test_numbers_of_tensors_without_a_spectrum_have_the_rounding_of_their_norms() -> None:
@@ -117,3 +123,20 @@ def test_numbers_of_tensors_without_a_spectrum_have_the_rounding_of_their_norms(
         assert 0 < row[f"{side}_fro_norm_error"] <= 1e-12 * size
     errors = row["before_fro_norm_error"], row["after_fro_norm_error"]
     assert row["change_fro_norm_error"] == sum(errors)
+
+
+NEAR, FAR = np.diag([1.0, 1 - 2.0**-10, 0.5, 0.25]), np.diag([4.0, 1.0, 0.5, 0.25])
+"""Matrices whose first vector is known badly, and well: the gap is 2^-10 and 3/4 of sigma_1."""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "times"), [(NEAR, FAR, 1), (FAR, NEAR, 1), (NEAR, 2 * NEAR, 2)]
+)
+def test_angles_have_the_residuals_and_the_rounding_of_both_subspaces(
+    before: Array, after: Array, times: int
+) -> None:
+    """Residuals are of 48 units, and so is their rounding, which adds as a square."""
+    row = ss.compare({"w": before}, {"w": after}, k=2, num_threads=1)["w"]
+    sine = math.sqrt(2) * 48 * 2.0**-53 * 2.0**10
+    for side in ("left", "right"):
+        assert row[f"angles_{side}_error"] == pytest.approx(times * sine, rel=0.01, abs=0)
