@@ -18,6 +18,7 @@ from sigmascope.spectra.statistics import (
     bulk,
     correlation_traps,
     effective_rank,
+    measures_from_density,
     measures_from_top,
     measures_from_values,
     mp_edge,
@@ -199,6 +200,16 @@ def test_a_count_by_a_density_has_the_error_of_the_density() -> None:
         assert found.error == pytest.approx(own.error, rel=1e-9, abs=0)
 
 
+def test_the_nuclear_rank_of_a_density_moves_with_its_nuclear_norm() -> None:
+    """It is the square of that norm over ||A||_F, which is known."""
+    A, values = ks.llm(60, 48, seed=5)
+    norm = float(np.linalg.norm(A))
+    found = measures_from_density(density_of(A, 4, 3), values[:1], [0.0], (60, 48), norm)
+    rank, nuclear = found["nuclear_rank"], found["nuclear_norm"]
+    most = 2 * nuclear.value * nuclear.error / norm**2
+    assert rank.error == pytest.approx(most, rel=1e-9, abs=0)
+
+
 def test_a_count_by_a_density_has_the_values_within_the_error_of_the_threshold() -> None:
     """The density knows every value, so that only those in between are uncertain."""
     A, values = ks.polynomial(50, 32, seed=9)
@@ -293,15 +304,6 @@ def test_a_scale_of_values_has_the_errors_of_both_lists_in_every_product() -> No
     assert found["spectral_scale"].error == pytest.approx(most, rel=1e-12)
     angles = math.asin(0.1) + math.asin(1 / 13)
     assert found["spectral_scale_spread"].error == pytest.approx(angles, rel=1e-12)
-
-
-def test_a_shift_of_values_has_the_errors_of_both_lists() -> None:
-    """The list before may be as short as 4.5, and both as far apart as the errors allow."""
-    before = updates.Values(np.array([4.0, 3.0]), np.array([0.3, 0.4]))
-    after = updates.Values(np.array([8.0, 6.0]), np.array([0.6, 0.8]))
-    shift, share = updates.spectral_shift(before, after), updates.spectral_share(before, after, 8.0)
-    assert required(shift).error == pytest.approx((0.5 + 1 + 0.5) / 4.5, rel=1e-12)
-    assert required(share).error == pytest.approx(1.5 / 8, rel=1e-12)
 
 
 def test_shares_in_subspaces_have_the_errors_of_their_spans() -> None:
