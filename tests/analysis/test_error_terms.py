@@ -221,3 +221,17 @@ def test_a_weighted_error_is_wider_below() -> None:
     assert weighted.value == pytest.approx(np.sqrt(64 * UNIT))
     beyond2 = weighted.value**2 - (weighted.value - weighted.error) ** 2
     assert 16 * UNIT <= beyond2 <= 1.1 * 16 * UNIT
+
+
+@pytest.mark.parametrize("rest", [0.6, 0.7, 0.9])
+def test_what_many_rows_leave_is_within_its_error(rest: float) -> None:
+    """Sums of 300,000 equal squares, one after the other, are off by hundreds of roundings."""
+    rows = 300_000
+    A = np.stack([np.where(np.arange(rows) % 2, -1.0, 1.0), np.full(rows, rest)], axis=1)
+    approximation = ss.low_rank(A, 1, weight=np.eye(2))
+    weighted, truth = approximation.weighted, np.longdouble(rest) * np.sqrt(np.longdouble(rows))
+    assert weighted is not None
+    assert abs(weighted.value - truth) <= weighted.error <= 300 * UNIT * np.linalg.norm(A)
+    norm = np.sqrt((1 + np.longdouble(rest) ** 2) * rows)
+    assert approximation.weighted_norm is not None
+    assert abs(approximation.weighted_norm - norm) <= 32 * UNIT * norm

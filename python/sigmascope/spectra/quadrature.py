@@ -101,7 +101,11 @@ class Quadrature:
     def scaled_to(self, fro2: float, distance: Difference) -> Quadrature:
         """Scale to a matrix B with ||B||_F^2 = fro2; ``distance`` holds the norms of B - A."""
         scale = fro2 / self.fro2
-        gauss, radau = (replace(r, nodes=scale * r.nodes) for r in (self.gauss, self.radau))
+        per_node = 1.0 / scale if scale > 0.0 else 1.0  # slopes are per lambda
+        gauss, radau = (
+            replace(r, nodes=scale * r.nodes, slopes=per_node * r.slopes)
+            for r in (self.gauss, self.radau)
+        )
         return replace(
             self,
             fro2=fro2,

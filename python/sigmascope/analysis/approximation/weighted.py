@@ -22,10 +22,11 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
 from sigmascope.solvers.change import images
 from sigmascope.spectra import SVD, Measure
+from sigmascope.spectra.statistics.measures import ROUNDING
 from sigmascope.spectra.units import exponent_of
 
 from .criteria import Criterion
-from .remaining import finite_norm, product_error, remaining_of
+from .remaining import finite_norm, pairwise_norm, product_error, remaining_of
 from .result import LowRankApproximation
 from .search import Settings, find
 
@@ -121,7 +122,7 @@ def weighted(
     factors = LowRank(np.ascontiguousarray((U @ X) * s), np.ascontiguousarray(Wt))
     remaining, reads = remaining_of(a, norm, factors, **how.options)
     error = _weighted_error(AC, C, factors, norm, lost, remaining)
-    size = float(np.linalg.norm(AC))
+    size = pairwise_norm(AC)
     bound = remaining.value + remaining.error
     return LowRankApproximation(
         factors=factors,
@@ -153,9 +154,9 @@ def _weighted_error(
 ) -> Measure:
     """Sum the squares of (A - L) C, and bound what rounding and the lost part of S add."""
     B, D = (np.asarray(x, dtype=np.float64) for x in (factors.B, factors.A))
-    value = float(np.linalg.norm(AC - B @ (D @ C)))
+    value = pairwise_norm(AC - B @ (D @ C))
     size_c, size_l = float(np.linalg.norm(C)), float(np.linalg.norm(B))
-    rounding = product_error(len(C)) * norm * size_c
+    rounding = ROUNDING * value + product_error(len(C)) * norm * size_c
     rounding += (len(C) + D.shape[0] + 4) * _UNIT * size_l * math.sqrt(len(D)) * size_c
     beyond = math.sqrt(lost) * (remaining.value + remaining.error)
     low = value - math.sqrt(max(value**2 - beyond**2, 0.0))
