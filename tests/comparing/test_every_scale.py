@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -75,9 +76,10 @@ def test_columns_are_those_of_the_matrices_themselves(make: Any, exponent: int) 
     assert not wrong
 
 
-def test_a_weight_that_is_negligible_beside_the_tuned_one_has_no_cosine() -> None:
-    """The square of their ratio is beyond float64."""
-    W = np.eye(3)
-    row = ss.compare({"w": np.ldexp(W, -600)}, {"w": np.ldexp(W, 600)}, k=1).rows[0]
-    assert row["status"] == "analysed", row["reason"]
-    assert row.get("cosine") is None or row["cosine"] == pytest.approx(1.0)
+@pytest.mark.parametrize(("one", "other"), [(-600, 600), (600, -600), (0, 600), (-600, 0)])
+def test_matrices_without_a_common_unit_are_refused(one: int, other: int) -> None:
+    """The square of the smaller norm would be 0 beside the larger one, and the matrix a zero."""
+    pair = ({"w": np.ldexp(np.eye(3), exponent)} for exponent in (one, other))
+    row = ss.compare(*pair, k=1).rows[0]
+    assert row["status"] == "failed"
+    assert re.fullmatch(r"matrices of norm \S+ and \S+ are too far apart .*", row["reason"])

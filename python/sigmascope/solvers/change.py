@@ -17,6 +17,7 @@ from sigmascope._execution.options import CallOptions
 from sigmascope._execution.reading import layout_of
 from sigmascope._host.native import _core
 from sigmascope._host.results import SurveyResult
+from sigmascope.errors import SigmascopeError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
 from sigmascope.spectra.units import scaled
@@ -98,6 +99,8 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
         If the shapes differ.
     MemoryLimitError
         If the panels do not fit into memory_limit.
+    SigmascopeError
+        If the squares of both norms have no common unit in float64.
     """
     if before.shape != after.shape:
         raise ValueError(f"two shapes: {before.shape} and {after.shape}")
@@ -132,6 +135,10 @@ def plan_change(both: Matrix, **options: Any) -> MemoryPlan:
     return MemoryPlan.fit(both, call, elementwise_need, what, hold=False)
 
 
+_LEAST2 = 2.0**-1000
+"""Least squared norm in units of the larger of two matrices; smaller ones lose digits, or are 0."""
+
+
 def _in_range(square: float) -> bool:
     """Tell whether no part that counts of a sum of squares can have left float64's range."""
     return 2.0**-800 < square < 2.0**800
@@ -146,9 +153,17 @@ def _of_any_size(before: Matrix, after: Matrix, found: Sums, plan: MemoryPlan) -
     unit = max(one["unit"] for one in seen[:2])
     if unit == 0 and all(one["unit"] == 0 for one in seen):
         return found
+    before2, after2 = (scaled(one["fro2"], 2 * (one["unit"] - unit)) for one in seen[:2])
+    if any(
+        one["fro2"] > 0 and x < _LEAST2 for one, x in zip(seen, (before2, after2), strict=False)
+    ):
+        one, other = (scaled(math.sqrt(one["fro2"]), one["unit"]) for one in seen[:2])
+        raise SigmascopeError(
+            f"matrices of norm {one:.3g} and {other:.3g} are too far apart to be compared: "
+            "multiply one of them by a power of two"
+        )
     down = 2.0**-unit
     product = native.change((before * down)._native, (after * down)._native, **on)
-    before2, after2 = (scaled(one["fro2"], 2 * (one["unit"] - unit)) for one in seen[:2])
     known = Change(before2, seen[2]["fro2"], float(product["product"] or 0.0))
     return found._replace(change=known, after2=after2, unit=unit, delta_unit=seen[2]["unit"])
 
