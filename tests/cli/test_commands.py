@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.analyses import end_searches_early
 from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.command_line import COMMAND, invoke
-from tests.support.early_searches import end_searches_early
 
 import sigmascope as ss
 

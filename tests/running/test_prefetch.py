@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.analyses import watch_matrices
 from tests.support.checkpoints import write_file
 from tests.support.scans import bits, normal
-from tests.support.watched_scans import watch_matrices
 
 import sigmascope as ss
 

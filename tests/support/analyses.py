@@ -6,11 +6,12 @@ Here alone is the place where the package begins such an analysis.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
+import sigmascope as ss
 from sigmascope._execution import costs
 from sigmascope._host.native import _core
 from sigmascope.analysis.spectrum import analysed
@@ -38,6 +39,26 @@ def before_each_spectrum_of_a_scan(
     def listening(a: Any, asked: Any, **how: Any) -> Any:
         listener()
         return analysed(a, asked, **how | more)
+
+    patch.setattr(tasks, "analysed", listening)
+
+
+def end_searches_early(patch: pytest.MonkeyPatch, passes: int = 2) -> None:
+    """End the searches of scans of this process after fewer passes than they need.
+
+    They may make 300, which no small matrix uses up.
+    """
+    before_each_spectrum_of_a_scan(patch, lambda: None, max_passes=passes)
+
+
+def watch_matrices(
+    patch: pytest.MonkeyPatch, watch: Callable[[ss.Matrix, Mapping[str, Any]], None]
+) -> None:
+    """Call a function with each matrix that a scan analyses, and with the options of its call."""
+
+    def listening(a: ss.Matrix, asked: Any, **how: Any) -> Any:
+        watch(a, asked.options)
+        return analysed(a, asked, **how)
 
     patch.setattr(tasks, "analysed", listening)
 
