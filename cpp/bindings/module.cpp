@@ -70,6 +70,7 @@ py::dict config() {
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "sigmascope's native engine; use the package sigmascope, not this module";
+  sigmascope::check_products();
   sigmascope::register_errors();
   sigmascope::register_matrix(module);
   sigmascope::register_linalg(module);

@@ -26,3 +26,12 @@ void scipy_openblas_set_num_threads(int threads);
 char* scipy_openblas_get_config();
 char* scipy_openblas_get_corename();
 }
+
+namespace sigmascope {
+
+// Throws std::runtime_error, which says what helps, if a product of small integer matrices is not
+// exact: OpenBLAS chooses kernels by the processor, and some are wrong on some (those for SME where
+// streaming vectors are shorter than others).
+void check_products();
+
+}  // namespace sigmascope
