@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A BLAS whose kernels compute wrong products on a processor: the module does not load with it."""
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ CPP_MORE = {
 MOST_KERNEL_ROOMS = 11
 
 BLAS = (
-    "kernels/blocks/lapack.hpp",
+    "kernels/blocks/lapack.",
     "kernels/gram/",
     "kernels/eigenvalues/",
     "kernels/cpu_",
