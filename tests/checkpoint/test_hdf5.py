@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 import zipfile
@@ -277,6 +278,24 @@ def test_a_file_that_changes_is_refused(tmp_path: Path) -> None:
             file.create_dataset("w", data=normal(30, 41), compression=how)
         with pytest.raises(CheckpointError, match="the file changed since it was opened"):
             np.asarray(found["w"])
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("weight", data=normal(40, 30), chunks=(10, 30))
+    matrix = ss.open_checkpoint(path)["weight"]
+    begin_read = h5py.Dataset.astype
+
+    def write_before_the_read(dataset: Any, *arguments: Any) -> Any:
+        os.utime(path, ns=(1, 1))
+        return begin_read(dataset, *arguments)
+
+    monkeypatch.setattr(h5py.Dataset, "astype", write_before_the_read)
+    with pytest.raises(CheckpointError, match="the file changed since it was opened"):
+        np.asarray(matrix)
 
 
 def test_a_chunk_that_is_damaged_is_named(tmp_path: Path) -> None:

@@ -246,6 +246,7 @@ class Hdf5Datasets(VirtualFile):
             part = self._read(dataset, (*box.prefix, rows) if dataset.shape else ())
             found[at : at + part.nbytes] = part
             at += part.nbytes
+        self._stored.check_unchanged()  # also after the last read, which no other look follows
         skipped = start - first * size
         memory[:] = found[skipped : skipped + memory.nbytes].data
 
