@@ -189,6 +189,7 @@ def test_arguments_of_workers(folders: tuple[Path, Path], tmp_path: Path) -> Non
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_processes_of_the_command_line(
     folders: tuple[Path, Path], whole: Path, tmp_path: Path
 ) -> None:

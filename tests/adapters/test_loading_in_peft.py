@@ -168,7 +168,13 @@ def test_kernels_that_peft_refuses(
         loaded(base, tmp_path, "LoRA adapter added to ConvNd layer with groups")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(family, marks=[pytest.mark.slow] if family == "qwen3_moe" else [])
+        for family in FAMILIES
+    ],
+)
 def test_stacked_experts(family: str, tmp_path: Path) -> None:
     """Experts x outputs x inputs, and for gpt_oss experts x inputs x outputs; two in a module."""
     base = experts_of(family)

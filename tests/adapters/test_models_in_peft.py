@@ -94,7 +94,10 @@ def test_at_full_rank_the_merged_model_is_the_tuned_one(family: str, tmp_path: P
             np.testing.assert_allclose(x, expected[name], atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("family", ["mixtral", "qwen3_moe", "deepseek"])
+@pytest.mark.parametrize(
+    "family",
+    ["mixtral", *(pytest.param(x, marks=pytest.mark.slow) for x in ("qwen3_moe", "deepseek"))],
+)
 def test_experts_that_are_matrices_of_their_own(family: str, tmp_path: Path) -> None:
     """Files have them so; PEFT joins those of a layer, which must have one rank."""
     experts = TEXT | EXPERTS

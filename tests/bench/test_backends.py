@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,12 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
     return Source(A, tmp_path / "a.npy", 1)
 
 
+def named(backends: Iterable[Backend]) -> list[Any]:
+    """Return the names of backends as cases; Dask, whose import takes seconds, is slow."""
+    marks = {"dask": [pytest.mark.slow]}
+    return [pytest.param(backend.name, marks=marks.get(backend.name, [])) for backend in backends]
+
+
 def only_installed(name: str) -> Backend:
     backend = next(backend for backend in BACKENDS if backend.name == name)
     status, reason = backend.absence
@@ -57,7 +63,7 @@ def relative_error(s: NDArray[Any], exact: NDArray[Any]) -> float:
     return float(np.max(np.abs(s.astype(np.float64) - exact) / exact))
 
 
-@pytest.mark.parametrize("name", [backend.name for backend in BACKENDS])
+@pytest.mark.parametrize("name", named(BACKENDS))
 def test_the_top_of_its_ladders_is_accurate(name: str, source: Source) -> None:
     backend = only_installed(name)
     exact = np.linalg.svd(source.array.astype(np.float64), compute_uv=False)
@@ -91,7 +97,7 @@ def test_a_matrix_in_float64_keeps_its_digits(
     assert relative_error(answer.s, np.linalg.svd(A, compute_uv=False)) < 1e-12
 
 
-@pytest.mark.parametrize("name", [backend.name for backend in BACKENDS if backend.random])
+@pytest.mark.parametrize("name", named(backend for backend in BACKENDS if backend.random))
 def test_a_seed_decides_the_answer(name: str, source: Source) -> None:
     backend = only_installed(name)
     setting = backend.ladders(K)[0][0]
@@ -192,8 +198,19 @@ def fresh() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("fresh")
-def test_a_backend_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is listed, selected and run in processes of its own, like any other."""
+@pytest.mark.parametrize(
+    "here",
+    [
+        pytest.param(True, id="in this process"),
+        pytest.param(False, id="in processes of its own", marks=pytest.mark.slow),
+    ],
+)
+def test_a_backend_of_another_package(
+    here: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is listed, selected and run like any other."""
+    if here:
+        run_here(monkeypatch)
     package(tmp_path, "toy:BACKEND")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")

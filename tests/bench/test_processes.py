@@ -110,11 +110,12 @@ def test_a_check_takes_the_fastest_that_holds(
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        ("os.abort()", "killed by SIGABRT"),
-        ("os._exit(3)", "exit status 3"),
-        ("raise SystemExit('out of luck')", "out of luck"),
+        pytest.param("os.abort()", "killed by SIGABRT", id="signal"),
+        pytest.param("os._exit(3)", "exit status 3", id="status", marks=pytest.mark.slow),
+        pytest.param(
+            "raise SystemExit('out of luck')", "out of luck", id="text", marks=pytest.mark.slow
+        ),
     ],
-    ids=["signal", "status", "text"],
 )
 def test_a_bad_end_keeps_what_was_found(
     act: str,
@@ -134,7 +135,7 @@ def test_what_does_not_end_keeps_what_was_found(
 ) -> None:
     """However long a busy machine takes to the first rung: that one ends, the next does not."""
     backend = strange(f"if n: time.sleep({10 * PATIENCE})", tmp_path, monkeypatch)
-    timeout = 2
+    timeout = 1
     while True:
         climb = run(backend, {**job, "kind": "climb"}, timeout)
         assert climb.status == "did not finish"

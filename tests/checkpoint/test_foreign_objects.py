@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from tests.support.checkpoints import record
+from tests.support.lowered_limits import lower
 from tests.support.torch_files import crafted, normal, torch
 
 import sigmascope as ss
@@ -264,15 +265,18 @@ def test_what_many_objects_share_is_counted_for_each(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Time and memory are those of all instructions, not of the bytes of the pickle."""
-    monkeypatch.setattr("sigmascope.checkpoint.formats.inert.MAX_PICKLE_STEPS", 1_000_000)
+    lower(monkeypatch, "MAX_PICKLE_STEPS", 200_000)
     path = crafted(tmp_path / "x.pt", b"\x80\x02" + SHARED[what] + b".")
-    with pytest.raises(ss.CheckpointError, match=r"has more than 1000000 instructions"):
+    with pytest.raises(ss.CheckpointError, match=r"has more than 200000 instructions"):
         ss.open_checkpoint(path)
 
 
-def test_objects_that_hold_each_other_are_visited_once(tmp_path: Path) -> None:
+def test_objects_that_hold_each_other_are_visited_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower(monkeypatch, "MAX_TENSORS", 50_000)
     inner = Hyper(w=W)
     for _ in range(40):
         inner = Hyper(a=inner, b=inner)
-    with pytest.raises(ss.CheckpointError, match="more than 1000000 entries"):
+    with pytest.raises(ss.CheckpointError, match="more than 50000 entries"):
         ss.open_checkpoint(write(tmp_path, {"thing": inner}))

@@ -203,7 +203,7 @@ def test_the_limit_of_pickles_is_that_of_all_together(
         ss.open_checkpoint(path)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 255)), min_size=1, max_size=3)
 )

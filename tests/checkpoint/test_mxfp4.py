@@ -111,7 +111,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[ss.Matrix, NDArray[n
     return checkpoint[f"{EXPERTS}down_proj_blocks"], dequantised(blocks, scales)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_slice_of_any_slice_turned_or_not(
     case: tuple[ss.Matrix, NDArray[np.float64]], data: st.DataObject

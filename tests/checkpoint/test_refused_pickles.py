@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.checkpoints import record
+from tests.support.lowered_limits import lower
 from tests.support.torch_files import crafted, normal, saved, torch
 
 from sigmascope.checkpoint import open_checkpoint
@@ -155,7 +156,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return saved(folder, {"w": base, "turned": base.t(), "n": 3}, "x.pt").read_bytes()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 255)), min_size=1, max_size=3)
 )
@@ -177,13 +178,16 @@ def test_a_file_with_bytes_changed_is_refused_or_stays_within_itself(
         assert np.asarray(matrix).shape == matrix.shape
 
 
-def test_a_pickle_that_holds_itself_or_one_thing_very_often(tmp_path: Path) -> None:
+def test_a_pickle_that_holds_itself_or_one_thing_very_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower(monkeypatch, "MAX_TENSORS", 50_000)
     endless: dict[str, object] = {}
     endless["again"] = endless
     often: dict[str, object] = {"x": 1}
     for _ in range(40):
         often = {"a": often, "b": often}
-    for value, message in ((endless, "nested too deeply"), (often, "more than 1000000 entries")):
+    for value, message in ((endless, "nested too deeply"), (often, "more than 50000 entries")):
         with pytest.raises(CheckpointError, match=message):
             open_checkpoint(crafted(tmp_path / "x.pt", pickle.dumps(value, 2)))
 
@@ -212,12 +216,15 @@ def test_states_of_torchscript_modules_are_attributes(
         open_checkpoint(crafted(tmp_path / "y.pt", called))
 
 
-def test_one_state_of_many_torchscript_modules_is_bounded(tmp_path: Path) -> None:
+def test_one_state_of_many_torchscript_modules_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The time is that of all entries together, not of the bytes of the pickle."""
-    entries = b"".join(b"X\x05\x00\x00\x00%05dN" % n for n in range(40_000))
+    lower(monkeypatch, "MAX_PICKLE_STEPS", 500_000)
+    entries = b"".join(b"X\x05\x00\x00\x00%05dN" % n for n in range(4000))
     modules = b"c__torch__.net\nNet\n)\x81h\x00b0" * 300  # of which each takes the memoised state
     program = b"\x80\x02]}(" + entries + b"uq\x000" + modules + b"."
-    with pytest.raises(CheckpointError, match="its pickle has more than 10000000 instructions"):
+    with pytest.raises(CheckpointError, match="its pickle has more than 500000 instructions"):
         open_checkpoint(crafted(tmp_path / "x.pt", program))
 
 

@@ -50,9 +50,9 @@ def test_shards_on_a_hub_are_found(tmp_path: Path, monkeypatch: Any) -> None:
 
 
 def test_blocks_beyond_the_memory_are_read_by_panels(tmp_path: Path) -> None:
-    rows = finite_rows("Q8_0", 3000, 8)
+    rows = finite_rows("Q8_0", 1500, 8)
     write_gguf(tmp_path / "m.gguf", {"blk.0.ffn_up.weight": ("Q8_0", rows)})
-    how = {**HOW, "memory_limit": "1500KB"}
+    how = {**HOW, "memory_limit": "750KB"}
     here = ss.scan(tmp_path, **how)
     assert [row["status"] for row in here.rows] == ["analysed"]
     with served(tmp_path) as server:

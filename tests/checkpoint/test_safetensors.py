@@ -232,7 +232,7 @@ files = st.lists(tensors(), max_size=5, unique_by=lambda tensor: tensor.name)
 
 
 @given(files, st.none() | st.dictionaries(names, names, max_size=3), st.integers(0, 9))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_valid_files_read_as_the_official_package_reads_them(
     tensors: list[Stored], metadata: dict[str, str] | None, pad: int
 ) -> None:
@@ -242,7 +242,7 @@ def test_valid_files_read_as_the_official_package_reads_them(
 
 
 @given(st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_mutated_files_are_refused_or_read_as_the_official_package_reads_them(
     data: st.DataObject,
 ) -> None:

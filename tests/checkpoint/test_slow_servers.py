@@ -96,7 +96,7 @@ def server(tmp_path: Path) -> Iterator[SlowServer]:
 
 
 def test_a_dripping_server_is_given_up(server: SlowServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    give_up_after(monkeypatch, 0.3)
+    give_up_after(monkeypatch, 0.15)
     url = f"{server.url}/model.safetensors"
     far = ss.open_checkpoint(url)
     server.slow_from = 1
@@ -118,7 +118,7 @@ def test_a_server_that_began_fast_is_given_up_too(
 ) -> None:
     far = ss.open_checkpoint(f"{server.url}/model.safetensors")
     server.slow_from, server.at_once, server.drips = 1, 100_000, 400
-    give_up_after(monkeypatch, 0.2)
+    give_up_after(monkeypatch, 0.1)
     with pytest.raises(ss.CheckpointError, match="the server sends too slowly"):
         far["w"].load()
 
@@ -192,7 +192,9 @@ for line in sys.stdin:
 """
 
 
-@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize(
+    "manner", [*(pytest.param(name, marks=pytest.mark.slow) for name in MANNERS[:-1]), "silent"]
+)
 def test_ctrl_c_ends_every_wait(manner: str, server: SlowServer) -> None:
     """The calls follow each other in one process, each with a file of its own."""
     server.manner = manner
@@ -225,7 +227,11 @@ def test_ctrl_c_ends_a_process_that_waits(call: str, server: SlowServer) -> None
     assert process.returncode == (1 if "ScanInterrupted" in printed else -signal.SIGINT)
 
 
-@pytest.mark.parametrize("url", ["{}", "{}/model.safetensors"])
+@pytest.mark.parametrize(
+    "url",
+    ["{}", pytest.param("{}/model.safetensors", marks=pytest.mark.slow)],
+    ids=["a folder", "a file"],
+)
 def test_ctrl_c_ends_the_wait_for_a_server_that_never_answers(url: str) -> None:
     """Also where several files are asked for at the same time, as in a folder."""
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listening:
@@ -235,6 +241,7 @@ def test_ctrl_c_ends_the_wait_for_a_server_that_never_answers(url: str) -> None:
     assert process.returncode == -signal.SIGINT
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_command(server: SlowServer) -> None:
     url = f"{server.url}/model.safetensors"
     command = [sys.executable, "-m", "sigmascope", "scan", url, "-q", "--effort", "top"]

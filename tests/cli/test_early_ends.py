@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tests.support.checkpoints import of_array, write_file
 from tests.support.command_line import COMMAND
+from tests.support.coverings import grid
 
 import sigmascope as ss
 
@@ -31,22 +32,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-COMMANDS = [
-    "show scan.csv",
-    "show pair.csv",
-    "info 0.safetensors",
-    "info 0.safetensors --json",
-    "scan 0.safetensors --quiet",
-    "scan 0.safetensors --quiet --json",
-    "scan 0.safetensors --plan",
-    "compare 0.safetensors 1.safetensors --quiet",
-    "trajectory 0.safetensors 1.safetensors --step 0 --step 1 --quiet",
-    "reference 0.safetensors --quiet",
-    "manual",
-    "--help",
-    "scan --help",
-    "--version",
-]
+COMMANDS = {
+    "in the short tier": ["show scan.csv", "scan 0.safetensors --quiet --json", "manual"],
+    "in the slow tier": [
+        "show pair.csv",
+        "info 0.safetensors",
+        "info 0.safetensors --json",
+        "scan 0.safetensors --quiet",
+        "scan 0.safetensors --plan",
+        "compare 0.safetensors 1.safetensors --quiet",
+        "trajectory 0.safetensors 1.safetensors --step 0 --step 1 --quiet",
+        "reference 0.safetensors --quiet",
+        "--help",
+        "scan --help",
+        "--version",
+    ],
+}
 
 FORKED = """
 import json, os, sys, tempfile
@@ -74,11 +75,11 @@ json.dump(ends, sys.stdout)
 
 
 @pytest.fixture(scope="module")
-def ends(folder: Path) -> dict[str, tuple[int, str]]:
-    """The status of every command whose reader has left, and what it says on standard error."""
+def ends(request: pytest.FixtureRequest, folder: Path) -> dict[str, tuple[int, str]]:
+    """The status of each command whose reader has left, and what it says on standard error."""
     done = subprocess.run(
         [COMMAND[0], "-c", FORKED],
-        input=json.dumps(COMMANDS),
+        input=json.dumps(COMMANDS[request.param]),
         capture_output=True,
         text=True,
         check=True,
@@ -89,17 +90,21 @@ def ends(folder: Path) -> dict[str, tuple[int, str]]:
     return {command: tuple(end) for command, end in json.loads(done.stdout).items()}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_reader_that_leaves_ends_a_command_quietly(
-    command: str, ends: dict[str, tuple[int, str]]
-) -> None:
-    """As `| head -0` does; the status is that of a program that SIGPIPE ended."""
-    assert ends[command] == (SIGPIPE_STATUS, "")
-
-
 @pytest.mark.parametrize(
-    "command", ["config", pytest.param("bench --list", marks=pytest.mark.slow)]
+    "ends",
+    [
+        "in the short tier",
+        pytest.param("in the slow tier", marks=pytest.mark.slow),
+    ],
+    indirect=True,
 )
+def test_a_reader_that_leaves_ends_a_command_quietly(ends: dict[str, tuple[int, str]]) -> None:
+    """As `| head -0` does; the status is that of a program that SIGPIPE ended."""
+    assert ends == dict.fromkeys(ends, (SIGPIPE_STATUS, ""))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["config", "bench --list"])
 def test_a_reader_that_leaves_a_process_of_its_own_ends_it_quietly(command: str) -> None:
     process = subprocess.Popen(
         [*COMMAND, *command.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -112,8 +117,7 @@ def test_a_reader_that_leaves_a_process_of_its_own_ends_it_quietly(command: str)
     assert process.returncode == SIGPIPE_STATUS
 
 
-@pytest.mark.parametrize("module", ["numpy", "typer"])
-@pytest.mark.parametrize("name", ["-m", "sigmascope"], ids=["module", "script"])
+@grid(name={"module": "-m", "script": "sigmascope"}, module=["numpy", "typer"])
 def test_ctrl_c_during_the_imports_leaves_no_traceback(
     module: str, name: str, tmp_path: Path
 ) -> None:

@@ -44,25 +44,37 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("what", list(COMMANDS))
-def test_tables_are_printed_again(what: str, models: list[Path], tmp_path: Path) -> None:
-    command, suffixes = COMMANDS[what]
-    arguments = [word.format(*models) for word in command]
-    for suffix in suffixes:
-        file = tmp_path / f"x{suffix}"
-        status, first, err = invoke(*arguments, "--out", file)
-        assert (status, err) == (0, "")
-        status, again, _ = invoke("show", file)
-        assert status == 0
-        first = first.replace(f"Saved: {file}.\n", "")
-        if suffix == ".csv" and what in ("scan", "compare"):  # has neither paths nor options
-            assert "The file does not have the options of the run." in again
-            again, first = (
-                text[text.index("By role" if what == "scan" else "pair ") :]
-                for text in (again, first)
-            )
-            again, first = again.partition("The file does")[0], first.partition("Effort ")[0]
-        assert again == first
+SHORT = {"scan.csv", "compare.jsonl", "trajectory.jsonl", "reference.csv", "place.jsonl"}
+"""Tables that the short tier prints again."""
+
+
+@pytest.mark.parametrize(
+    ("what", "suffix"),
+    [
+        pytest.param(
+            what, suffix, id=what + suffix, marks=[pytest.mark.slow][what + suffix in SHORT :]
+        )
+        for what, (_, suffixes) in COMMANDS.items()
+        for suffix in suffixes
+    ],
+)
+def test_tables_are_printed_again(
+    what: str, suffix: str, models: list[Path], tmp_path: Path
+) -> None:
+    arguments = [word.format(*models) for word in COMMANDS[what][0]]
+    file = tmp_path / f"x{suffix}"
+    status, first, err = invoke(*arguments, "--out", file)
+    assert (status, err) == (0, "")
+    status, again, _ = invoke("show", file)
+    assert status == 0
+    first = first.replace(f"Saved: {file}.\n", "")
+    if suffix == ".csv" and what in ("scan", "compare"):  # has neither paths nor options
+        assert "The file does not have the options of the run." in again
+        again, first = (
+            text[text.index("By role" if what == "scan" else "pair ") :] for text in (again, first)
+        )
+        again, first = again.partition("The file does")[0], first.partition("Effort ")[0]
+    assert again == first
 
 
 def test_a_page_is_made_of_a_saved_scan(models: list[Path], tmp_path: Path) -> None:

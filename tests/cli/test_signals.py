@@ -20,8 +20,10 @@ import sigmascope as ss
 
 ENDS = pytest.mark.parametrize(
     ("number", "status"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
-    ids=["Ctrl-C", "SIGTERM"],
+    [
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.slow),
+    ],
 )
 
 
@@ -83,14 +85,16 @@ def test_ctrl_c_ends_the_processes_too(
 
 @pytest.mark.parametrize(
     "workers",
-    [pytest.param([], marks=pytest.mark.slow), ["--workers", "2"]],
-    ids=["in one process", "with workers"],
+    [
+        pytest.param([], id="in one process"),
+        pytest.param(["--workers", "2"], id="with workers", marks=pytest.mark.slow),
+    ],
 )
 def test_ctrl_c_is_ignored_where_the_parent_ignores_it(tmp_path: Path, workers: list[str]) -> None:
     """As in a shell's background: the scan goes on to its end, and so do its processes."""
     rng = np.random.default_rng(0)
     tensors = [of_array("first", "F32", rng.standard_normal((8, 8)).astype("f4"))]
-    numbers = rng.standard_normal((700, 600)).astype("f4")
+    numbers = rng.standard_normal((500, 400)).astype("f4")
     tensors += [of_array(f"w.{i}", "F32", numbers) for i in range(4)]
     path, journal = write_file(tmp_path / "m.safetensors", *tensors), tmp_path / "x.jsonl"
     options = ["--quiet", "--effort", "exact", "--out", str(journal), *workers]
@@ -113,6 +117,7 @@ def test_ctrl_c_is_ignored_where_the_parent_ignores_it(tmp_path: Path, workers: 
     assert len(ss.Scan.load(journal).analysed) == 5
 
 
+@pytest.mark.slow
 def test_a_hard_kill_leaves_a_journal(slow: Path, tmp_path: Path) -> None:
     ended = stopped(slow, tmp_path, signal.SIGKILL)
     assert ended.returncode == -signal.SIGKILL

@@ -13,6 +13,7 @@ import pytest
 from tests.support.adapted_model import UP, Q, adapter, llama
 from tests.support.changed import written
 from tests.support.checkpoints import of_array, write_file
+from tests.support.coverings import grid
 from tests.support.device_models import checkpoint, prefer_searches
 from tests.support.scans import bits
 
@@ -53,8 +54,7 @@ def agree(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
                     assert one[name] == pytest.approx(other[name], rel=1e-9, abs=bound), name
 
 
-@pytest.mark.parametrize("effort", ["top", "density"])
-@pytest.mark.parametrize("searched", [False, True], ids=["every value", "searched"])
+@grid(searched={"every value": False, "searched": True}, effort=["top", "density"])
 def test_the_rows_are_those_of_the_cpu(
     pair: tuple[Path, Path],
     effort: str,

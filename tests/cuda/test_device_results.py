@@ -210,8 +210,9 @@ def test_a_refusal_names_the_libraries_that_were_asked(
     simulator = simulated.simulator
     for name in LIBRARIES:
         imported(name, simulated, monkeypatch).used = 1
+    simulator.restart(devices=2, memory=128 << 20)
     array = Versioned(simulated, BASE)
-    taken = simulator.allocate((1 << 30) - (24 << 20))
+    taken = simulator.allocate(104 << 20)
     with pytest.raises(
         MemoryLimitError,
         match=r"needs .* on cuda:0, which has .*; memory of cupy and torch remains .*x\.cpu\(\)",

@@ -30,7 +30,9 @@ def model(tmp_path: Path) -> Path:
     return checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:1", "cuda:all"])
+@pytest.mark.parametrize(
+    "device", ["cuda", pytest.param("cuda:1", marks=pytest.mark.slow), "cuda:all"]
+)
 def test_scan_computes_on_a_device(model: Path, device: str, simulated: ModuleType) -> None:
     simulated.simulator.restart(devices=2)
     options = ("--device", device, "--json", "--quiet", "--exclude", "bad")

@@ -187,9 +187,12 @@ def test_tiles(cuda_module: ModuleType) -> None:
     stacked = ss.vstack([random("f16", 70, 4200), random("bf16", 80, 4200)])
     aligned = ss.block([[random("f16", 150, 4096), random("bf16", 150, 104)]])
     crossing = ss.block([[random("bf16", 150, 4000), random("bf16", 150, 200)]])
-    for a in (difference, stacked, aligned, crossing, stacked + 0.3 * aligned):
-        for b in (stacked, aligned):
-            assert_same(cuda_module, a, b)
+    every = (difference, stacked, aligned, crossing, stacked + 0.3 * aligned)
+    for i, a in enumerate(every):
+        assert_same_moments(cuda_module, a)
+        assert_same_survey(cuda_module, a)
+        assert_same_change(cuda_module, a, (stacked, aligned)[i % 2])
+    assert_same_change(cuda_module, aligned, stacked)
 
 
 @pytest.mark.parametrize("exponent", [-700, -1074, 600, 1000])
@@ -201,8 +204,7 @@ def test_every_magnitude(cuda_module: ModuleType, exponent: int) -> None:
     assert_same(cuda_module, first, second)
 
 
-@pytest.mark.parametrize("dtype", ["f64", "bf16"])
-@pytest.mark.parametrize("panel_rows", [1, 64, 192, 1000])
+@grid(dtype=["f64", "bf16"], panel_rows=[1, 64, 192, 1000])
 def test_no_panel_height_order_or_seed_changes_a_bit(
     cuda_module: ModuleType, dtype: str, panel_rows: int
 ) -> None:

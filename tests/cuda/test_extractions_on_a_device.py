@@ -46,6 +46,7 @@ def test_the_changes_are_those_of_the_cpu(
         assert np.linalg.norm(first - second) <= 1e-3 * np.linalg.norm(first)
 
 
+@pytest.mark.slow
 def test_any_number_of_devices_gives_the_same_bits(
     folders: tuple[Path, Path], tmp_path: Path, simulated: ModuleType
 ) -> None:

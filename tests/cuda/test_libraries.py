@@ -259,6 +259,7 @@ def test_the_processor_solves_what_cusolver_does_not(simulated: Any) -> None:
     np.testing.assert_allclose(small.values, [3, 2, 1])
 
 
+@pytest.mark.slow
 def test_the_memory_plan_counts_what_the_libraries_take(simulated: Any) -> None:
     """A device that has what the plan asks for is enough; one that has less is refused."""
     A = np.random.default_rng(5).standard_normal((ORDER + 300, ORDER))

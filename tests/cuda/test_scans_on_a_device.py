@@ -224,6 +224,7 @@ def test_several_devices_share_the_matrices(model: Path, simulated: ModuleType) 
     assert found.options["device"] == "cuda:0, cuda:1, cuda:2"
 
 
+@pytest.mark.slow
 def test_an_executor_takes_the_devices_in_turn(model: Path, simulated: ModuleType) -> None:
     expected = bits(ss.scan(model, device="cuda", **OPTIONS))
     simulated.simulator.restart(devices=2)

@@ -99,14 +99,13 @@ def bias(found: Array, exact: Array) -> float:
     return float(np.vdot(found, exact) / np.vdot(exact, exact)) - 1
 
 
-@pytest.mark.parametrize("dtype", STORED)
-@pytest.mark.parametrize(("terms", "extra_bits"), [(16, 2), (8, 1)], ids=["H100", "A100"])
+@grid(core={"H100": (16, 2), "A100": (8, 1)}, dtype=STORED.keys())
 def test_short_chains_are_not_truncated_as_one_long_chain_is(
-    cuda_module: ModuleType, terms: int, extra_bits: int, dtype: str
+    cuda_module: ModuleType, core: tuple[int, int], dtype: str
 ) -> None:
     """The search promises 48 roundoffs of sigma_1; one chain alone is wrong by more."""
-    core = {"tensor_core_terms": terms, "tensor_core_extra_bits": extra_bits}
-    cuda_module.simulator.restart(**core)
+    terms, extra_bits = core
+    cuda_module.simulator.restart(tensor_core_terms=terms, tensor_core_extra_bits=extra_bits)
     rng = np.random.default_rng(2)
     depth = 28672
     A, x = stored(dtype, rng, 24, depth), rng.standard_normal((depth, 8)).astype(np.float32)

@@ -166,6 +166,7 @@ def test_a_decomposition_of_the_matrix_itself(
     assert used <= limit * MIB, f"{used / MIB:.0f} MiB"
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 def test_a_search_that_outgrows_the_limit_is_refused_within_it(folder: Path, imported: int) -> None:
     """All columns of the basis are read out where values span much: too many are refused."""
@@ -251,7 +252,13 @@ def test_adapters_of_a_base_stay_within_the_limit(
 # ------------------------------------------------------------------------ what is held and freed
 
 
-@pytest.mark.parametrize("stored_by_columns", [False, True], ids=["by rows", "by columns"])
+@pytest.mark.parametrize(
+    "stored_by_columns",
+    [
+        pytest.param(False, id="by rows"),
+        pytest.param(True, id="by columns", marks=pytest.mark.slow),
+    ],
+)
 def test_a_part_is_held_of_what_does_not_fit(tmp_path: Path, stored_by_columns: bool) -> None:
     """The rows that come first stay in memory: no bit changes, and less is read.
 

@@ -157,6 +157,7 @@ print(*(round(x - before) for x in [*seen, resident()]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 def test_what_is_freed_is_kept_up_to_what_was_held_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"

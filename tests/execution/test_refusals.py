@@ -90,7 +90,7 @@ def late(parts: re.Match[str] | None) -> bool:
     return parts is not None and ", which took " in parts["what"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.sampled_from(list(SPECTRA)),
     st.sampled_from(SHAPES),

@@ -95,6 +95,7 @@ def test_a_product_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
     assert "order 3 is nan" in run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 def test_right_products_load(tmp_path: Path) -> None:
     run = load_with(tmp_path, "dgemm", 3, "+= 0")

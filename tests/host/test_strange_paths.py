@@ -88,7 +88,11 @@ def test_errors_of_the_engine_name_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "locale",
-    ["of this process", pytest.param("coerced to UTF-8", marks=pytest.mark.slow), "ASCII"],
+    [
+        pytest.param("of this process", marks=pytest.mark.slow),
+        pytest.param("coerced to UTF-8", marks=pytest.mark.slow),
+        "ASCII",
+    ],
 )
 def test_commands_in_every_locale(locale: str, tmp_path: Path) -> None:
     """In one process: each ends as it should, and a path is the same text in what it writes."""

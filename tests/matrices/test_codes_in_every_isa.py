@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.support.cuda_builds import processor_runs
 
 # Run in a process of its own: the choice is made once, at import.
 SCRIPT = """
@@ -57,8 +57,8 @@ def test_all_packings_and_block_layouts(isa: str, tmp_path: Path) -> None:
     They are compared with the numbers of NumPy and of the `gguf` package; the test is skipped where
     the machine has none of the instruction set.
     """
-    if isa != "scalar" and platform.machine() != "x86_64":
-        pytest.skip(f"{isa} is x86-64's")
+    if isa != "scalar" and not processor_runs(isa):
+        pytest.skip(f"the processor has no {isa}")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],
         env={**os.environ, "SIGMASCOPE_ISA": isa},

@@ -46,10 +46,15 @@ TEST = "from small import double\n\ndef test_double():\n    assert double({}) ==
 @pytest.mark.parametrize(
     ("test", "verdict"),
     [
-        (TEST.format(3, 6), "noticed"),
-        (TEST.format(0, 0), "missed"),  # a fixed point of the mistake
-        (TEST.format(0, 0) + "    while True:\n        pass\n", "out of time"),
-        ("", "broken"),
+        pytest.param(TEST.format(3, 6), "noticed", id="noticed"),
+        pytest.param(TEST.format(0, 0), "missed", id="missed"),  # a fixed point of the mistake
+        pytest.param(
+            TEST.format(0, 0) + "    while True:\n        pass\n",
+            "out of time",
+            id="out of time",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("", "broken", id="broken", marks=pytest.mark.slow),
     ],
 )
 def test_a_mistake_is_noticed_where_a_test_fails(
@@ -71,6 +76,7 @@ def test_a_mistake_is_noticed_where_a_test_fails(
         assert small.passes_without(outcome, ())
 
 
+@pytest.mark.slow
 def test_the_nearest_tests_run_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "repository"
     root.mkdir()

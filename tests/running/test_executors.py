@@ -362,7 +362,7 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.mark.unsanitized
-@pytest.mark.parametrize("effort", ["density", "exact"])
+@pytest.mark.parametrize("effort", [pytest.param("density", marks=pytest.mark.slow), "exact"])
 def test_a_dask_cluster_finds_the_same(folder: Path, cluster: Any, effort: str) -> None:
     options = OPTIONS | {"effort": effort}
     found = ss.scan(folder, executor=cluster.get_executor(), workers=2, **options)

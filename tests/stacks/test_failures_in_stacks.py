@@ -337,6 +337,7 @@ ss.svdvals(x[:1, :64, :64], num_threads=1)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized  # a sanitizer takes memory of its own
 def test_a_stack_takes_no_more_than_the_memory_limit() -> None:
     before = peak(MADE)
