@@ -135,7 +135,7 @@ def test_what_does_not_end_keeps_what_was_found(
 ) -> None:
     """However long a busy machine takes to the first rung: that one ends, the next does not."""
     backend = strange(f"if n: time.sleep({10 * PATIENCE})", tmp_path, monkeypatch)
-    timeout = 1
+    timeout = 1.5
     while True:
         climb = run(backend, {**job, "kind": "climb"}, timeout)
         assert climb.status == "did not finish"

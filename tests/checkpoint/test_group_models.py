@@ -169,7 +169,7 @@ def formats_dense(a: Any, tmp_path: Path) -> Any:
 
 
 def test_panels_of_a_transposed_weight_beyond_the_memory(tmp_path: Path) -> None:
-    tensors, weight = formats.awq(np.random.default_rng(1), (500, 1024), 128)
+    tensors, weight = formats.awq(np.random.default_rng(1), (1000, 1024), 128)
     config = {"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}}
     a = opened(tmp_path, *tensors, config=config)["q_proj.weight"]
     how: dict[str, Any] = {"method": "krylov", "block": 8}

@@ -7,6 +7,7 @@ module, cores, and the paths of a job and of the lines that it reports.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -91,6 +92,7 @@ def run_here(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["-c", *arguments])
             patch.setattr(os, "sched_setaffinity", lambda process, cores: None)
+            gc.freeze()  # it collects garbage for each run, and not that of all tests before
             exec(program, {})
         return FinishedProcess()
 
