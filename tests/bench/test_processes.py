@@ -130,12 +130,13 @@ def test_a_bad_end_keeps_what_was_found(
     assert [rung["setting"] for rung in climb.every("rung")] == [{}]
 
 
+@pytest.mark.slow
 def test_what_does_not_end_keeps_what_was_found(
     job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long a busy machine takes to the first rung: that one ends, the next does not."""
     backend = strange(f"if n: time.sleep({10 * PATIENCE})", tmp_path, monkeypatch)
-    timeout = 1.5
+    timeout = 2
     while True:
         climb = run(backend, {**job, "kind": "climb"}, timeout)
         assert climb.status == "did not finish"
@@ -186,6 +187,7 @@ def test_an_answer_that_lacks_values_has_no_accuracy(rungs: list[dict[str, Any]]
     assert (rungs[3]["error"], rungs[3]["message"]) == (float("inf"), "")
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 def test_memory_is_the_peak_above_the_level_before(
     job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

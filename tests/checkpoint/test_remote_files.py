@@ -25,7 +25,7 @@ import sigmascope as ss
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[FileServer]:
-    with served(model(tmp_path)) as running:
+    with served(model(tmp_path, 5)) as running:
         yield running
 
 
@@ -42,7 +42,7 @@ def same(url: Any, path: Path, names: int) -> None:
 
 
 def test_a_folder_behind_a_url_is_read_as_one_here(server: FileServer) -> None:
-    same(server.url, server.folder, 16)
+    same(server.url, server.folder, 9)
 
 
 def test_one_request_reads_the_header_of_a_file(server: FileServer) -> None:
@@ -56,7 +56,7 @@ def test_one_request_reads_the_header_of_a_file(server: FileServer) -> None:
 
 
 def test_an_index_behind_a_url_is_read(server: FileServer) -> None:
-    same(f"{server.url}/model.safetensors.index.json", server.folder, 16)
+    same(f"{server.url}/model.safetensors.index.json", server.folder, 9)
 
 
 def test_a_header_longer_than_the_first_request(
@@ -270,14 +270,14 @@ def test_lengths_that_stay_wrong_are_an_error(server: FileServer) -> None:
 
 
 def test_redirects_are_followed_without_the_password(tmp_path: Path) -> None:
-    source = model(tmp_path / "one")
+    source = model(tmp_path / "one", 5)
     with served(source) as target, served(tmp_path) as first:
         there = target.url.replace("127.0.0.1", "localhost")
         first.answer = lambda request: Fault(
             status=302, headers={"Location": f"{there}/{request.file}"}
         )
         address = first.url.replace("http://", f"http://user:{SECRET}@")
-        same(address, source, 16)
+        same(address, source, 9)
         assert "authorization" in first.requests[0].headers
         assert not any("authorization" in request.headers for request in target.requests)
 

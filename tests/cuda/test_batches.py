@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.support.coverings import grid
 from tests.support.cuda_builds import CPP, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
 
 import sigmascope as ss
@@ -85,7 +84,23 @@ def assert_same_bits(found: Any, expected: Any) -> None:
             np.testing.assert_array_equal(getattr(found, name), wanted)
 
 
-@grid(stored=STORED.keys(), shape=[(90, 40), (40, 90)])
+SHORT = {("bf16", (90, 40)), ("float64", (40, 90))}
+"""Matrices of the short tier: of two bytes a number, and wide ones of eight."""
+
+
+@pytest.mark.parametrize(
+    ("stored", "shape"),
+    [
+        pytest.param(
+            stored,
+            shape,
+            id=f"{stored}-{shape[0]}x{shape[1]}",
+            marks=[] if (stored, shape) in SHORT else [pytest.mark.slow],
+        )
+        for stored in STORED
+        for shape in ((90, 40), (40, 90))
+    ],
+)
 def test_each_matrix_has_the_bits_of_a_call_of_its_own(
     stored: str, shape: tuple[int, int], simulated: ModuleType
 ) -> None:

@@ -77,7 +77,15 @@ def test_float64_answers_have_the_bits_of_the_processor(shape: tuple[int, int]) 
         assert device.cdf(x) == pytest.approx(host.cdf(x), rel=1e-9)
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed", "split", "float64"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        pytest.param("float32", marks=pytest.mark.slow),
+        "mixed",
+        "split",
+        pytest.param("float64", marks=pytest.mark.slow),
+    ],
+)
 def test_every_precision_agrees_with_the_processor(precision: str) -> None:
     A, _ = known_spectra.exponential(300, 200)
     a = A.astype(np.float32)

@@ -16,7 +16,6 @@ import pytest
 from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.calls import CALLS, EVERY, Call
-from tests.support.coverings import grid
 
 import sigmascope as ss
 
@@ -66,6 +65,12 @@ def test_an_error_in_progress_ends_the_call(call: Call, in_a_file: ss.Matrix) ->
     assert ss.svds(A, 1).converged  # nothing is left behind
 
 
+INTERRUPTED_CALLS = {
+    "svds": (
+        "ss.svds(source, 900, tol=1e-12, method='krylov', max_passes=10**6, progress=progress)"
+    ),
+    "randomized_svd": "ss.randomized_svd(source, 60, passes=30, progress=progress)",
+}
 INTERRUPTED = """
 import os, signal, sys, threading
 import numpy as np
@@ -97,14 +102,14 @@ print(ss.svds(A[:50, :40], 2).converged)
 """
 
 
-@grid(
-    call={
-        "svds": (
-            "ss.svds(source, 900, tol=1e-12, method='krylov', max_passes=10**6, progress=progress)"
-        ),
-        "randomized_svd": "ss.randomized_svd(source, 60, passes=30, progress=progress)",
-    },
-    place=["memory", "file"],
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [
+        pytest.param(call, place, id=f"{name}-{place}", marks=[] if short else [pytest.mark.slow])
+        for name, call in INTERRUPTED_CALLS.items()
+        for place in ("memory", "file")
+        for short in [(name, place) == ("svds", "file")]
+    ],
 )
 def test_ctrl_c(call: str, place: str, tmp_path: Path) -> None:
     """The next look at the clock ends the call: there is no further report."""

@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
 from tests.support.sources import CPP, PACKAGE, ROOT, imports_of, sources
 
 
@@ -174,8 +173,13 @@ def supplier(header: str) -> str:
     return "os" if header.endswith(".h>") else "std"
 
 
-@pytest.mark.parametrize("name", cpp_files())
-def test_cpp_file_includes_only_what_its_room_may_use(name: str) -> None:
+def test_cpp_file_includes_only_what_its_room_may_use() -> None:
+    for name in cpp_files():
+        check_includes(name)
+
+
+def check_includes(name: str) -> None:
+    """Check each include of a file against the table of its room."""
     home = supplier(name)
     room = CPP_ROOMS[home]
     allowed = {"std", home, *room.may.split(), *CPP_MORE.get(name, "").split()}
@@ -301,8 +305,13 @@ def home_of(path: Path) -> str:
     return room
 
 
-@pytest.mark.parametrize("path", sources(PACKAGE, ".py"), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_python_module_imports_only_what_its_room_may_use(path: Path) -> None:
+def test_python_module_imports_only_what_its_room_may_use() -> None:
+    for path in sources(PACKAGE, ".py"):
+        check_imports(path)
+
+
+def check_imports(path: Path) -> None:
+    """Check each import of a module against the table of its room."""
     home = home_of(path)
     room = PYTHON_ROOMS[home]
     for found in imports(path):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tests.support.sources import (
     PACKAGE,
     docstrings,
-    each_module,
+    each_folder,
     each_page,
     line_of,
     name_of,
@@ -104,14 +104,18 @@ def fits(role: str, found: Any) -> bool:
     return True
 
 
-@each_module
-def test_docstrings_name_what_is_there(path: Path) -> None:
-    module = module_of(path)
-    for role, name, line in references(path):
-        inner = [getattr(module, cls, Nothing) for cls in classes_at(path, line)]
-        package = importlib.import_module(module.__package__)
-        found = resolved(name, *reversed(inner), module, package, ss, builtins)
-        assert fits(role, found), f"{name_of(path)}:{line}: no {role} {name}"
+@each_folder
+def test_docstrings_name_what_is_there(folder: Path) -> None:
+    missing = []
+    for path in sorted(folder.glob("*.py")):
+        module = module_of(path)
+        for role, name, line in references(path):
+            inner = [getattr(module, cls, Nothing) for cls in classes_at(path, line)]
+            package = importlib.import_module(module.__package__)
+            found = resolved(name, *reversed(inner), module, package, ss, builtins)
+            if not fits(role, found):
+                missing.append(f"{name_of(path)}:{line}: no {role} {name}")
+    assert not missing, "\n".join(missing)
 
 
 def test_a_reference_that_leads_nowhere_is_found() -> None:
@@ -139,16 +143,17 @@ OTHERS = {"sigmascope.readers", "sigmascope.backends"}
 DOTTED = re.compile(r"(?<![\w./-])(?:sigmascope|ss)((?:\.[A-Za-z_]\w*)+)(?![\w/-])")
 
 
-@each_module
-def test_dotted_names_in_docstrings_are_there(path: Path) -> None:
-    if DOTTED.search(text_of(path)) is None:  # most are not parsed
-        return
-    for line, text in docstrings(path):
-        for found in DOTTED.finditer(text):
-            name = "sigmascope" + found[1]
-            if name in OTHERS:
-                continue
-            assert resolved(name) is not Nothing, f"{name_of(path)}:{line}: no {name}"
+@each_folder
+def test_dotted_names_in_docstrings_are_there(folder: Path) -> None:
+    missing = [
+        f"{name_of(path)}:{line}: no {name}"
+        for path in sorted(folder.glob("*.py"))
+        if DOTTED.search(text_of(path))  # most are not parsed
+        for line, text in docstrings(path)
+        for name in ("sigmascope" + found[1] for found in DOTTED.finditer(text))
+        if name not in OTHERS and resolved(name) is Nothing
+    ]
+    assert not missing, "\n".join(missing)
 
 
 @each_page

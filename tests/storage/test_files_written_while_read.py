@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.checkpoints import of_array, write_file
+from tests.support.coverings import grid
 from tests.support.distributed_files import Folder, cuts
 from tests.support.flax_files import chunked, write_flax
 from tests.support.gguf_files import write_gguf
@@ -128,9 +129,7 @@ def rewriting(path: Path) -> Callable[[int], None]:
     return listen
 
 
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("reader", READERS)
+@grid(2, reader=list(READERS), reading=READINGS, call=list(CALLS))
 def test_every_call_notices_a_file_that_was_written(
     reader: str, reading: str, call: str, tmp_path: Path
 ) -> None:

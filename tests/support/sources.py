@@ -37,7 +37,8 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-each_module = pytest.mark.parametrize("path", MODULES, ids=name_of)
+FOLDERS = sorted({path.parent for path in MODULES})
+each_folder = pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
 each_page = pytest.mark.parametrize("path", PAGES, ids=name_of)
 
 
