@@ -129,7 +129,7 @@ IGNORING = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
 @pytest.mark.slow
 def test_ctrl_c_is_heard_by_tests_in_the_background() -> None:
     """A shell starts background jobs with SIGINT ignored, and what they start inherits that."""
-    tests = [__file__, "-k", "test_ctrl_c and memory and svds"]
+    tests = [__file__, "-k", "test_ctrl_c and svds and file"]
     done = subprocess.run(
         [*IGNORING, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
         cwd=Path(__file__).parents[2],
