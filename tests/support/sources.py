@@ -37,8 +37,8 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-FOLDERS = sorted({path.parent for path in MODULES})
-each_folder = pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+MODULE_FOLDERS = sorted({path.parent for path in MODULES})
+each_folder = pytest.mark.parametrize("folder", MODULE_FOLDERS, ids=name_of)
 each_page = pytest.mark.parametrize("path", PAGES, ids=name_of)
 
 
