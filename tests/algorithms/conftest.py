@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 def native(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The library of small eigenproblems, and of the algorithms over a plain backend."""
     sources = [
-        HERE / "small_eigen/small_eigen.cpp",
         HERE / "reference_backend/reference_backend.cpp",
+        HERE / "small_eigen/small_eigen.cpp",
     ]
     return compiled(sources, tmp_path_factory.mktemp("algorithms"))

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 import sigmascope as ss
 from tests.peers.checks import called, gathered, of_measures, of_randomized, of_svds, of_values
 from tests.peers.gallery import GALLERY, truth
+from tests.support.coverings import grid
 
 ORDER, MIDDLE, LARGE = 64, 150, 512
 
@@ -21,11 +26,21 @@ WIDE = (
 )
 """Toeplitz and Hankel matrices, and one or two of every other kind."""
 
-every_matrix = pytest.mark.parametrize("name", list(GALLERY))
-both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+DTYPES = ("float32", "float64")
 
 
-@both_dtypes
+def cases() -> Iterator[Any]:
+    """Every matrix in both dtypes; those of `WIDE`, in one of them each, are in the short tier."""
+    wide = WIDE.split()
+    for name, dtype in itertools.product(GALLERY, DTYPES):
+        is_short = name in wide and DTYPES[wide.index(name) % 2] == dtype
+        marks = () if is_short else pytest.mark.slow
+        yield pytest.param(name, dtype, id=f"{name}-{dtype}", marks=marks)
+
+
+every_matrix = pytest.mark.parametrize(("name", "dtype"), list(cases()))
+
+
 @every_matrix
 def test_svds_with_vectors(name: str, dtype: str) -> None:
     t, problems = truth(name, ORDER, dtype), []
@@ -38,7 +53,6 @@ def test_svds_with_vectors(name: str, dtype: str) -> None:
     assert not problems, "\n".join(problems)
 
 
-@both_dtypes
 @every_matrix
 def test_svds_of_values_alone(name: str, dtype: str) -> None:
     t, problems = truth(name, ORDER, dtype), []
@@ -50,8 +64,7 @@ def test_svds_of_values_alone(name: str, dtype: str) -> None:
     assert not problems, "\n".join(problems)
 
 
-@both_dtypes
-@pytest.mark.parametrize("name", AT_AN_EDGE.split())
+@grid(name=AT_AN_EDGE.split(), dtype=DTYPES)
 def test_values_at_an_edge(name: str, dtype: str) -> None:
     t, problems = truth(name, MIDDLE, dtype), []
     for k, tol, vectors in ((1, 1e-4, False), (3, 1e-2, True), (6, 1e-4, True), (6, 1e-7, False)):
@@ -62,7 +75,6 @@ def test_values_at_an_edge(name: str, dtype: str) -> None:
     assert not problems, "\n".join(problems)
 
 
-@both_dtypes
 @every_matrix
 def test_svds_by_gram(name: str, dtype: str) -> None:
     t, problems = truth(name, ORDER, dtype), []
@@ -75,7 +87,6 @@ def test_svds_by_gram(name: str, dtype: str) -> None:
     assert not problems, "\n".join(problems)
 
 
-@both_dtypes
 @every_matrix
 def test_randomized_svd(name: str, dtype: str) -> None:
     t, problems = truth(name, ORDER, dtype), []
@@ -87,7 +98,6 @@ def test_randomized_svd(name: str, dtype: str) -> None:
     assert not problems, "\n".join(problems)
 
 
-@both_dtypes
 @every_matrix
 def test_svdvals_and_measures(name: str, dtype: str) -> None:
     t = truth(name, ORDER, dtype)
@@ -103,7 +113,6 @@ def test_svdvals_and_measures(name: str, dtype: str) -> None:
     assert not problems, "\n".join(problems)
 
 
-@both_dtypes
 @every_matrix
 def test_spectral_density(name: str, dtype: str) -> None:
     t, problems = truth(name, ORDER, dtype), []

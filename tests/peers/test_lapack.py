@@ -11,7 +11,6 @@ see README.md.
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 import sigmascope as ss
@@ -26,6 +25,7 @@ from tests.peers.checks import (
 )
 from tests.peers.drawn import orthogonal, spread
 from tests.peers.structured import banded
+from tests.support.coverings import grid
 
 Array = NDArray[np.float64]
 
@@ -105,27 +105,21 @@ def problems_of(A: NDArray[np.floating], measures: bool = True) -> list[str]:
     return problems
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("size", SIZES, ids=[f"{m}x{n}" for m, n in SIZES])
-@pytest.mark.parametrize("kind", CHKBD)
+@grid(kind=CHKBD, size=SIZES, dtype=["float32", "float64"])
 def test_types_of_chkbd(kind: int, size: tuple[int, int], dtype: str) -> None:
     """DCHKBD 1 to 19: of the zero matrix there are no measures."""
     problems = problems_of(chkbd(kind, *size, dtype), measures=kind != 1)
     assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("size", SIZES, ids=[f"{m}x{n}" for m, n in SIZES])
-@pytest.mark.parametrize("scale", list(DRVBD))
+@grid(scale=list(DRVBD), size=SIZES, dtype=["float32", "float64"])
 def test_types_of_drvbd(scale: str, size: tuple[int, int], dtype: str) -> None:
     """DDRVBD 1 to 14: evenly spaced values at the edges of what the dtype holds."""
     problems = problems_of(drvbd(DRVBD[scale], *size, dtype))
     assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("mode", range(1, 6))
-@pytest.mark.parametrize("cond", [2.0, 1e6, 1e14])
+@grid(cond=[2.0, 1e6, 1e14], mode=range(1, 6), dtype=["float32", "float64"])
 def test_modes_of_latms(mode: int, cond: float, dtype: str) -> None:
     """DLATMS's five modes and three conditions, 120 x 90, where the search has to work."""
     rng = np.random.default_rng(mode)

@@ -17,6 +17,7 @@ import sigmascope as ss
 from tests.peers.checks import Truth, called, gathered, of_randomized, of_svds, of_values
 from tests.peers.drawn import elastic_rod
 from tests.peers.structured import banded, tridiag
+from tests.support.coverings import grid
 
 Array = NDArray[np.float64]
 
@@ -70,9 +71,11 @@ def checked(A: NDArray[np.floating], ks: tuple[int, ...], tol: float) -> None:
     assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n", [2, 3, 5, 10, 50, 100])
-@pytest.mark.parametrize("problem", ["mikota", "lauchli, tall", "lauchli, wide", "diagonal", "rod"])
+@grid(
+    problem=["mikota", "lauchli, tall", "lauchli, wide", "diagonal", "rod"],
+    n=[2, 3, 5, 10, 50, 100],
+    dtype=["float32", "float64"],
+)
 def test_problems(problem: str, n: int, dtype: str) -> None:
     """test_primme_svds, of the largest, with its sizes, counts and tolerances."""
     eps = float(np.finfo(dtype).eps)

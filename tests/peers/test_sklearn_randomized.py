@@ -16,6 +16,7 @@ from scipy import sparse
 import sigmascope as ss
 from tests.peers.checks import components, product, randomized, solved
 from tests.peers.drawn import low_rank_matrix
+from tests.support.coverings import grid
 
 Array = NDArray[np.float64]
 
@@ -139,8 +140,7 @@ MATRICES: dict[str, Array] = {
 }
 
 
-@pytest.mark.parametrize("name", MATRICES)
-@pytest.mark.parametrize("k", [5, 20, 60])
+@grid(k=[5, 20, 60], name=list(MATRICES))
 def test_defaults_are_as_close_as_scikit_learns(name: str, k: int) -> None:
     """And every error is a small part of its value, where Weyl's bound is several of them."""
     theirs = pytest.importorskip("sklearn.utils.extmath").randomized_svd

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Cases of a test of which some are in the short tier, and the rest in the slow one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import pytest
+
+
+def short(names: Collection[str], cases: Mapping[str, Any] | Iterable[str]) -> list[Any]:
+    """Return parameters, by their names, of which all but those named are marked `slow`.
+
+    >>> @pytest.mark.parametrize("family", short(["flat"], {"flat": flat, "steep": steep}))
+    ... def test_any_family(family): ...
+    """
+    named = dict(cases) if isinstance(cases, Mapping) else {name: name for name in cases}
+    assert set(names) <= named.keys(), "a name of no case"
+    return [
+        pytest.param(value, id=name, marks=() if name in names else pytest.mark.slow)
+        for name, value in named.items()
+    ]
