@@ -6,7 +6,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from tests.support.coverings import grid
 from tests.support.diagnosis_statistics import (
     bound_on_rate,
     chance_below,
@@ -15,6 +14,7 @@ from tests.support.diagnosis_statistics import (
     level_of_sample,
     level_with_spread_of_all,
 )
+from tests.support.tiers import short
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 5, 9, 30, 200])
@@ -56,6 +56,10 @@ def test_a_rank_is_valid_at_every_level(n: int) -> None:
         assert np.mean(chances <= alpha) <= alpha + 4 * np.sqrt(alpha / 20_000)
 
 
+DISTANCES = {"alike": 0.0, "near": 0.3, "apart": 1.0, "far apart": 3.0}
+"""Of bases, in deviations of their runs."""
+
+
 def test_the_deviation_within_groups_serves_one_own_run() -> None:
     groups = [[1.0, 3.0], [10.0, 12.0, 14.0], [5.0]]
     level = level_with_spread_of_all([5.0], groups)
@@ -66,9 +70,16 @@ def test_the_deviation_within_groups_serves_one_own_run() -> None:
         level_with_spread_of_all([5.0], [[5.0], [6.0]])
 
 
-@grid(
-    runs={"one run": 1, "three runs": 3, "six runs": 6},
-    between={"bases alike": 0.0, "bases near": 0.3, "bases apart": 1.0, "bases far apart": 3.0},
+@pytest.mark.parametrize(
+    ("runs", "between"),
+    short(
+        ["one run-bases far apart", "three runs-bases near"],
+        {
+            f"{number}-bases {distance}": (runs, between)
+            for number, runs in {"one run": 1, "three runs": 3, "six runs": 6}.items()
+            for distance, between in DISTANCES.items()
+        },
+    ),
 )
 def test_runs_of_several_bases_are_no_more_often_wrong_than_they_say(
     runs: int, between: float

@@ -38,12 +38,16 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Write a page of every kind."""
+    """Pages of every kind, each of which is written when it is first asked for."""
     folder = tmp_path_factory.mktemp("pages")
-    paths = {name: folder / f"{name}.html" for name in PAGES}
-    for name, path in paths.items():
-        path.write_text(PAGES[name](), encoding="utf-8")
-    return paths
+
+    class Written(dict[str, Path]):
+        def __missing__(self, name: str) -> Path:
+            self[name] = folder / f"{name}.html"
+            self[name].write_text(PAGES[name](), encoding="utf-8")
+            return self[name]
+
+    return Written()
 
 
 def open_page(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The page at work in a browser: choices, filters, hovering, pointer, keyboard, sorting.
 
-Choices, filters and sorting are in the short tier; they redraw every part of a page.
+A choice, and sorting with a filter, are in the short tier; they redraw every part of a page.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def test_a_measure_is_chosen(opened: Open) -> None:
     assert page.get_by_role("combobox", name="Shown as").input_value() == "value"
 
 
+@pytest.mark.slow
 def test_filters_leave_some(opened: Open) -> None:
     page = opened("scan")
     page.get_by_role("combobox", name="Role").select_option("up")

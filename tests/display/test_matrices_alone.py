@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support import html_pages
-from tests.support.coverings import grid
 from tests.support.html_pages import headline_of, page_of, scan_page
 from tests.support.made_rows import ODD, ROLES, scan_rows
 from tests.support.screens import screen, shown
+from tests.support.tiers import short
 
 import sigmascope as ss
 from sigmascope import report
@@ -22,9 +22,16 @@ def findings_of(rows: list[dict[str, Any]]) -> dict[str, str]:
     return {title: each.whole for title, each in html_pages.findings_of(scan_page(rows)).items()}
 
 
-@grid(
-    size={"changed as all": 1.0, "changed most": 20.0},
-    others={"one other role": 1, "four other roles": 4, "seven other roles": 7},
+@pytest.mark.parametrize(
+    ("size", "others"),
+    short(
+        ["changed as all-four other roles", "changed most-one other role"],
+        {
+            f"{change}-{number} other role{'s' * (others > 1)}": (size, others)
+            for change, size in {"changed as all": 1.0, "changed most": 20.0}.items()
+            for number, others in {"one": 1, "four": 4, "seven": 7}.items()
+        },
+    ),
 )
 def test_the_only_matrix_of_a_role_is_named_if_it_changed_most(size: float, others: int) -> None:
     """A pooler has no role mates, so that only a comparison with all other matrices finds it."""

@@ -91,7 +91,7 @@ def check(text: str, value: float, error: float) -> None:
         assert unit <= Decimal(error) * Decimal("1.06"), "no digit below the error is lost"
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(values, errors)
 @example(148.0, 71.0)
 @example(24.0, 251.0)
@@ -109,7 +109,7 @@ def test_the_interval_that_is_shown_is_that_of_the_number(value: float, error: f
     assert repr(Measure(value, error, "top")) == f"Measure({text}, top)"
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(values, errors)
 @example(2.5, 3.2)
 @example(0.0005, 5e-8)

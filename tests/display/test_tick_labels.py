@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 import pytest
-from tests.support.coverings import grid
 from tests.support.html_pages import Open, page_of, scan_of, scan_page, script_of
 from tests.support.made_rows import scan_rows
+from tests.support.tiers import short
 from tests.support.updates import rows_of_update
 
 import sigmascope as ss
@@ -180,9 +180,16 @@ def test_numbers_of_the_strips_of_a_diagnosis_differ(
     assert all(math.isfinite(float(text)) for text in texts)
 
 
-@grid(
-    spread=[0, 1e-9, 1e-7, 1e-5, 1e-3, 0.1, 5],
-    size={"small figure": (3.0, 2.2), "large figure": (7.0, 4.5)},
+@pytest.mark.parametrize(
+    ("spread", "size"),
+    short(
+        ["0-small figure", "1e-07-large figure"],
+        {
+            f"{spread:g}-{name}": (spread, size)
+            for spread in (0, 1e-9, 1e-7, 1e-5, 1e-3, 0.1, 5)
+            for name, size in {"small figure": (3.0, 2.2), "large figure": (7.0, 4.5)}.items()
+        },
+    ),
 )
 def test_numbers_of_plots_differ_and_do_not_overlap(
     spread: float, size: tuple[float, float]

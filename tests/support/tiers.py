@@ -12,12 +12,18 @@ import pytest
 def short(names: Collection[str], cases: Mapping[str, Any] | Iterable[str]) -> list[Any]:
     """Return parameters, by their names, of which all but those named are marked `slow`.
 
+    A tuple holds the values of several arguments.
+
     >>> @pytest.mark.parametrize("family", short(["flat"], {"flat": flat, "steep": steep}))
     ... def test_any_family(family): ...
     """
     named = dict(cases) if isinstance(cases, Mapping) else {name: name for name in cases}
     assert set(names) <= named.keys(), "a name of no case"
     return [
-        pytest.param(value, id=name, marks=() if name in names else pytest.mark.slow)
+        pytest.param(
+            *(value if isinstance(value, tuple) else (value,)),
+            id=name,
+            marks=() if name in names else pytest.mark.slow,
+        )
         for name, value in named.items()
     ]
