@@ -223,7 +223,9 @@ def test_a_weighted_error_is_wider_below() -> None:
     assert 16 * UNIT <= beyond2 <= 1.1 * 16 * UNIT
 
 
-@pytest.mark.parametrize("rest", [0.6, 0.7, 0.9])
+@pytest.mark.parametrize(
+    "rest", [0.6, *(pytest.param(x, marks=pytest.mark.slow) for x in (0.7, 0.9))]
+)
 def test_what_many_rows_leave_is_within_its_error(rest: float) -> None:
     """Sums of 300,000 equal squares, one after the other, are off by hundreds of roundings."""
     rows = 300_000

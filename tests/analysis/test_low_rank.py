@@ -34,7 +34,7 @@ def of_values(values: list[float], m: int, n: int, seed: int = 0) -> tuple[np.nd
     return U @ np.diag(values) @ np.linalg.inv(mix), mix @ V.T
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     m=st.integers(1, 30),
     n=st.integers(1, 30),
@@ -114,7 +114,7 @@ def test_spectrum_is_exact_and_says_so() -> None:
     assert found.to_dict()["effective_rank"] == found["effective_rank"].value
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.floats(1e-30, 1e30), st.integers(0, 5))
 def test_scale_changes_no_scale_free_measure(scale: float, seed: int) -> None:
     B, A = thin(30, 4, seed), thin(4, 20, seed + 1)
@@ -205,7 +205,7 @@ def cancelling(m: int, n: int, r: int, rest: float, seed: int) -> tuple[np.ndarr
     return np.hstack([B, B, tail[0]]), np.vstack([A, -A, tail[1]]).astype(np.float64)
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     m=st.integers(1, 30),
     n=st.integers(1, 30),

@@ -208,7 +208,7 @@ def test_a_nan_is_the_reason_of_its_row(tmp_path: Path) -> None:
 
 
 @given(st.integers(12, 40), st.integers(12, 40), st.integers(0, 99), st.floats(1e-6, 1e6))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @pytest.mark.unsanitized
 def test_scale_transpose_and_rotation_change_no_scale_free_measure(
     tmp_path_factory: pytest.TempPathFactory, m: int, n: int, seed: int, factor: float
@@ -312,7 +312,7 @@ def test_the_seconds_of_all_rows_are_those_of_the_comparison(
     assert 0 < comparison.seconds <= next(seconds)
 
 
-@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow), 5])
+@pytest.mark.parametrize("threads", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2)), 5])
 @pytest.mark.unsanitized
 def test_every_spectrum_is_computed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int

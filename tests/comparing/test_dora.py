@@ -68,7 +68,10 @@ def test_a_base_that_stores_inputs_first_has_columns_as_outputs(tmp_path: Path) 
     assert_row(row, W.T, scaled(W, B.astype(float) @ A, m).T)
 
 
-@pytest.mark.parametrize("heads", [False, True], ids=["whole", "heads"])
+@pytest.mark.parametrize(
+    "heads",
+    [pytest.param(False, id="whole", marks=pytest.mark.slow), pytest.param(True, id="heads")],
+)
 def test_parts_of_a_fused_weight_have_their_outputs(tmp_path: Path, heads: bool) -> None:
     """GPT-2: q, k and v in one weight that keeps inputs as rows; heads of o have some inputs."""
     base = FAMILIES["gpt2"].opened(tmp_path / "base", heads=heads)

@@ -46,7 +46,7 @@ def merged_pair(seed: int, stored: str, rank: int = RANK, size: float = 0.3) -> 
     return before, after
 
 
-@grid(seed=range(3), stored=list(STORED))
+@grid(stored=list(STORED), seed=range(3))
 def test_a_merged_product_has_its_rank_in_every_format(seed, stored, tmp_path: Path):
     """The values fall from 0.3 to 1e-8 in float32, and to 1e-2 in bfloat16."""
     before, after = merged_pair(seed, stored)

@@ -38,12 +38,12 @@ def base() -> Weights:
 
 @pytest.fixture(scope="module")
 def calibration(base: Weights, tmp_path_factory: pytest.TempPathFactory) -> Calibration:
-    """Three narrow and three broad runs of the base."""
+    """Five narrow and five broad runs of the base."""
     folder = tmp_path_factory.mktemp("runs")
     before = written(folder / "base.safetensors", base)
     runs = []
     for label, exponent in (("narrow", NARROW), ("broad", BROAD)):
-        for seed in range(3):
+        for seed in range(5):
             after = updated(base, exponent, seed=10 * seed + (label == "broad"))
             path = written(folder / f"{label}{seed}.safetensors", after)
             runs.append((rows_of(before, path), label, "base"))

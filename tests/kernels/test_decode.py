@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.support.coverings import grid
 from tests.support.stored_types import SMALL, TYPES
 
 import sigmascope as ss
@@ -138,7 +139,7 @@ def strided(draw: st.DrawFn) -> tuple[str, NDArray[Any]]:
     return dtype, view.T if draw(st.booleans()) else view
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(strided(), st.data())
 def test_any_strides_slices_and_transposes(case: tuple[str, NDArray[Any]], data: Any) -> None:
     dtype, view = case
@@ -189,8 +190,7 @@ def scaled(
     return a, codes.astype(np.float64) * spread
 
 
-@pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+@grid(block=BLOCKS, dtype=list(TYPES))
 def test_scales(dtype: str, block: tuple[int, int], tmp_path: Path) -> None:
     """Also through slices that cut blocks, and through transposes."""
     a, exact = scaled(tmp_path / "codes", dtype, (300, 270), block)

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.support.coverings import grid
 from tests.support.engine import product
+from tests.support.tiers import short
 
 import sigmascope as ss
 
@@ -70,7 +71,7 @@ def test_sums_of_equal_terms_are_off_as_those_of_one_block(
     """All roundings have one sign. In their order, 10^6 terms of 0.7 were off by 70 to 160."""
     width, order = block
     rows, unit = 1_000_003, 2.0**-53 if kind == "f64" else 2.0**-24
-    for number in (0.7, 1 / 3):
+    for number in (0.7, 1 / 3) if width == 1 else (0.7,):
         term = np.array(number, KINDS[kind])
         A = ss.matrix(np.full((rows, 2), term, order=order))
         y = np.full((rows, width), term.astype(np.float64 if kind == "f64" else np.float32))
@@ -81,7 +82,7 @@ def test_sums_of_equal_terms_are_off_as_those_of_one_block(
             assert off <= 48 * unit, name
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", short(["f64", "f32"], list(KINDS)))
 @pytest.mark.unsanitized
 def test_no_bit_of_a_long_sum_depends_on_threads_panels_or_files(kind: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)

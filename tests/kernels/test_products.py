@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +137,7 @@ def test_same_bits_stored_by_rows_and_by_columns(
 def test_same_bits_for_threads_and_panels(values: NDArray[np.float32]) -> None:
     A = ss.matrix(values)
     expected = all_bits(A, num_threads=1)
-    for threads, panel in itertools.product((1, 2, 5), (7, 64, 300)):
+    for threads, panel in ((1, 64), (2, 7), (2, 300), (5, 7), (5, 64)):
         assert_same_bits(expected, all_bits(A, num_threads=threads, panel_rows=panel))
 
 

@@ -138,7 +138,7 @@ def test_it_is_held_where_it_pays() -> None:
 @pytest.mark.filterwarnings("ignore::sigmascope.ConvergenceWarning")
 def test_the_memory_changes_no_bit(tmp_path: Path) -> None:
     """In files: read again at each pass, or added up once."""
-    shape = 600, 20_000
+    shape = 600, 8_000
     parts = []
     for name, seed in (("before", 0), ("after", 1)):
         path = tmp_path / f"{name}.npy"
@@ -146,7 +146,7 @@ def test_the_memory_changes_no_bit(tmp_path: Path) -> None:
         parts.append(ss.matrix(path))
     A = parts[1] - parts[0]
     results, reads = [], []
-    for limit in ("80MiB", "1GiB"):
+    for limit in ("32MiB", "1GiB"):
         before = bytes_read()
         how: dict[str, Any] = {"block": 8, "max_passes": 4, "memory_limit": limit}
         results.append(ss.svds(A, 2, method="krylov", num_threads=2, **how))

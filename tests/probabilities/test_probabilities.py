@@ -12,7 +12,7 @@ from tests.probabilities.promise import P_VALUES, Level, Promise, Rate, fails
 from tests.probabilities.table import BEGIN, END, PAGE, PROMISES, main, markdown, measured, overview
 
 QUICK = {
-    "increments": 100, "two runs": 200, "p_broad, own base": 200, "p_broad, other base": 200,
+    "increments": 40, "two runs": 200, "p_broad, own base": 200, "p_broad, other base": 200,
     "p_broad, two of the base": 200, "rank_p_broad": 200, "calibrated pair": 200,
     "error rate": 100, "place": 60, "trend with depth": 60, "roles": 100,
     "outlier of a role": 60, "median": 100, "alpha": 30, "mp_outliers": 8, "outlier channels": 8,

@@ -174,7 +174,8 @@ def test_shards_and_merge_on_the_command_line(folder: Path, tmp_path: Path) -> N
         assert f"shard '{text}' is not like '0/4'" in error
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
 def test_processes_on_the_command_line(folder: Path, tmp_path: Path, count: int) -> None:
     out = tmp_path / "x.jsonl"
     status, _, _ = invoke(

@@ -58,7 +58,7 @@ def test_as_many_as_the_memory_holds(model: Path, effort: str) -> None:
     assert shares(model, effort, 2**20, 2).workers == 1
 
 
-@pytest.mark.parametrize("effort", ["top", "density"])
+@pytest.mark.parametrize("effort", ["top", pytest.param("density", marks=pytest.mark.slow)])
 @pytest.mark.unsanitized
 def test_no_bit_depends_on_who_is_beside(
     model: Path, effort: str, monkeypatch: pytest.MonkeyPatch

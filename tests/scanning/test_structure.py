@@ -48,7 +48,7 @@ def row_of(x: Array, **options: Any) -> dict[str, Any]:
     return row
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     shape=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     levels=st.sampled_from([2, 3, 5, 10**6]),

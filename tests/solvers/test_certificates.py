@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.campaign.structures import repeated_numbers
 from tests.support import known_spectra as ks
+from tests.support.coverings import grid
 from tests.support.cuda_module import seeds
 
 import sigmascope as ss
@@ -81,8 +82,7 @@ NUMERICALLY_LOW_RANK = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("draw", NUMERICALLY_LOW_RANK)
+@grid(draw=NUMERICALLY_LOW_RANK, dtype=[np.float32, np.float64])
 def test_a_basis_of_rounding_noise_is_no_answer(
     draw: Callable[[Generator], Array], dtype: type, device: str
 ) -> None:
@@ -99,7 +99,7 @@ def test_a_basis_of_rounding_noise_is_no_answer(
 @pytest.mark.parametrize("turned", [False, True], ids=["by rows", "by columns"])
 def test_sums_of_repeated_numbers_are_within_the_bound(turned: bool) -> None:
     """Each rounding of a running sum has the same sign: float32 erred by 140 roundings in 256."""
-    for seed in range(9):
+    for seed in range(5):
         rng = np.random.default_rng(seed)
         m, n = int(rng.choice([40, 301, 511])), int(rng.choice([40, 301, 511, 1500, 3000]))
         A = repeated_numbers(rng, m, n).astype(np.float32)
@@ -168,8 +168,7 @@ def fast(rng: Generator) -> tuple[Array, int]:
     return exponential(rng), int(rng.integers(5, 60))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("draw", [copies, flat_bulk, edge, parter, far_below, fast])
+@grid(draw=[copies, flat_bulk, edge, parter, far_below, fast], dtype=[np.float32, np.float64])
 def test_what_has_not_settled_is_in_the_bound(
     draw: Callable[[Generator], tuple[Array, int]], dtype: type, device: str
 ) -> None:
@@ -263,7 +262,9 @@ def test_sums_of_one_sign_are_within_the_floor(n: int) -> None:
         check(ss.svds(A, 1, method="krylov", seed=seed), A)
 
 
-@pytest.mark.parametrize("seed", [66, 224, 244])
+@pytest.mark.parametrize(
+    "seed", [224, *(pytest.param(x, marks=pytest.mark.slow) for x in (66, 244))]
+)
 def test_clusters_are_not_moved_by_divide_and_conquer(seed: int) -> None:
     """Divide and conquer may move clustered values by up to 318 roundings, where 192 are claimed.
 

@@ -211,7 +211,7 @@ def test_a_power_of_two(
 @pytest.mark.unsanitized
 @pytest.mark.parametrize("route", ON_A_DEVICE)
 @given(st.sampled_from(list(DTYPES)), st.data())
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_power_of_two_on_a_cuda_device(
     tmp_path_factory: pytest.TempPathFactory,
     cuda_device: str,
@@ -276,7 +276,7 @@ def test_rows_of_any_size_beside_each_other(
 
 
 @given(st.integers(-1000, 1000), st.integers(-1000, 1000), st.integers(-200, 200))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_products_of_thin_matrices(p: int, q: int, r: int) -> None:
     """s B A of factors of any size, while the product itself is of no subnormal size."""
     if abs(p + q + r) > 950:

@@ -58,7 +58,7 @@ def test_a_large_mean_costs_no_digits() -> None:
     assert seen.kurtosis == pytest.approx(stats.kurtosis(exact, axis=None, fisher=False), rel=1e-9)
 
 
-@grid(name=ADVERSARIES, shape=[(1, 1), (7, 31), (131, 4099), (5, 9001)])
+@grid(name=ADVERSARIES, shape=[(1, 1), (7, 31), (67, 4099), (5, 9001)])
 @pytest.mark.unsanitized
 def test_adversaries(name: str, shape: tuple[int, int]) -> None:
     """Stored in any format; what is stored is exact, so the mean alone costs a digit or two."""

@@ -160,7 +160,7 @@ def problems(draw: st.DrawFn) -> Problem:
     )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 @pytest.mark.unsanitized
 def test_no_silent_miss(problem: Problem) -> None:
@@ -168,7 +168,7 @@ def test_no_silent_miss(problem: Problem) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=700, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 @pytest.mark.unsanitized
 def test_no_silent_miss_of_many_more(problem: Problem) -> None:
@@ -176,7 +176,7 @@ def test_no_silent_miss_of_many_more(problem: Problem) -> None:
 
 
 @pytest.mark.unsanitized
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 def test_no_silent_miss_on_a_cuda_device(cuda_device: str, problem: Problem) -> None:
     check_answer(problem, cuda_device)

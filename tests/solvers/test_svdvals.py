@@ -14,6 +14,7 @@ from tests.support import known_spectra as ks
 from tests.support.coverings import grid
 from tests.support.engine import eigenvalues_in_two_stages
 from tests.support.instruction_sets import VECTOR_BITS, assert_runs_with
+from tests.support.tiers import short
 
 import sigmascope as ss
 
@@ -88,8 +89,14 @@ def test_values_in_a_close_cluster_are_right_to_a_few_units(
         assert np.max(np.abs(found**2 - exact**2)) <= 1e-14
 
 
-@pytest.mark.parametrize("fast", [False, True])
-@pytest.mark.parametrize("n", [130, 300, 1000])
+@pytest.mark.parametrize(
+    ("n", "fast"),
+    [
+        *((n, fast) for n in (130, 300) for fast in (False, True)),
+        (1000, False),
+        pytest.param(1000, True, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.unsanitized
 def test_eigenvalues_have_the_same_bits_on_any_number_of_threads(n: int, fast: bool) -> None:
     G = symmetric(n, "indefinite")
@@ -155,7 +162,23 @@ CASES: dict[str, Callable[[int], ks.Case]] = {
 }
 
 
-@grid(case=CASES, dtype=[np.float32, BF16])
+FAST = (
+    "gaussian-bfloat16 polynomial-float32 low_rank-bfloat16 llm-float32 graded-bfloat16 "
+    "columns-float32 rows-bfloat16 outlier-float32 orthogonal-bfloat16"
+)
+
+
+@pytest.mark.parametrize(
+    ("case", "dtype"),
+    short(
+        FAST.split(),
+        {
+            f"{name}-{dtype.__name__}": (case, dtype)
+            for name, case in CASES.items()
+            for dtype in (np.float32, BF16)
+        },
+    ),
+)
 @pytest.mark.unsanitized
 def test_fast_values_are_within_their_errors(case: Callable[[int], ks.Case], dtype: Any) -> None:
     A = case(523)[0].astype(dtype)
@@ -278,7 +301,14 @@ def test_values_are_within_their_errors(case: Callable[[int], ks.Case], device: 
 
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(
-    "shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 5), (130, 1), (2, 130), (60, 90)]
+    "shape",
+    short(
+        ["1x9", "130x1", "60x90"],
+        {
+            f"{shape[0]}x{shape[1]}": [shape]
+            for shape in ((1, 1), (1, 9), (9, 1), (2, 2), (3, 5), (130, 1), (2, 130), (60, 90))
+        },
+    ),
 )
 def test_any_shape_in_either_order_on_a_cuda_device(
     shape: tuple[int, int], cuda_device: str
@@ -334,6 +364,7 @@ for n in (1, 65, 200, 333):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", VECTOR_BITS)
 def test_every_instruction_set_finds_every_value(isa: str) -> None:
     assert_runs_with(isa, SCRIPT)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import pytest
+from tests.support.coverings import grid
 
 import sigmascope as ss
 
@@ -72,8 +72,7 @@ def estimates(A: np.ndarray, kind: str, passes: int, probes: int) -> Iterator[Es
         yield from map(Estimate, values.tolist(), errors.tolist(), truths)
 
 
-@pytest.mark.parametrize("name", STEEP)
-@pytest.mark.parametrize("kind", ["counts", "quantiles"])
+@grid(kind=["counts", "quantiles"], name=list(STEEP))
 def test_no_truth_is_beyond_four_errors(name: str, kind: str) -> None:
     """Among nodes that are not resolved, in clusters and below what float32 sees, too."""
     A = matrix_of(STEEP[name])
@@ -83,12 +82,12 @@ def test_no_truth_is_beyond_four_errors(name: str, kind: str) -> None:
     assert np.mean([e.errors <= 2.0 for e in every]) >= 0.93
 
 
-@pytest.mark.parametrize("name", FLAT)
-@pytest.mark.parametrize(("passes", "probes"), SETTINGS)
+@grid(setting=SETTINGS, name=list(FLAT))
 def test_errors_of_flat_spectra_are_a_quarter_of_a_stair(
-    name: str, passes: int, probes: int
+    name: str, setting: tuple[int, int]
 ) -> None:
     """A stair stands for N / passes values. Chance adds up to a fifth of N / probes."""
+    passes, probes = setting
     every = list(estimates(matrix_of(FLAT[name]), "counts", passes, probes))
     inside = [e.error for e in every if 10 < e.true < N - 10]
     assert np.median(inside) <= max(N / passes / 4, N / probes / 5)

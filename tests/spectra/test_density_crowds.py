@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.coverings import grid
 from tests.support.cuda_module import seeds
+from tests.support.tiers import short
 
 import sigmascope as ss
 from sigmascope.spectra import Density
@@ -99,10 +100,19 @@ def hadamard(order: int) -> Array:
     return H
 
 
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        pytest.param(range(24), id="24 seeds"),
+        pytest.param(range(24, 80), id="56 more", marks=pytest.mark.slow),
+    ],
+)
 @grid(family=list(CROWDS), dtype=[np.float32, np.float64])
-def test_errors_hold_where_values_crowd(family: str, dtype: type[np.floating], device: str) -> None:
+def test_errors_hold_where_values_crowd(
+    family: str, dtype: type[np.floating], drawn: range, device: str
+) -> None:
     ratios = []
-    for seed in seeds(device, 80):
+    for seed in drawn[: len(seeds(device, len(drawn)))]:
         rng = np.random.default_rng(seed)
         b, steps = int(rng.choice([4, 8, 16, 32])), int(rng.integers(2, 13))
         n = max(int(rng.choice([30, 60, 100, 150])), b + 4)
@@ -114,8 +124,7 @@ def test_errors_hold_where_values_crowd(family: str, dtype: type[np.floating], d
     assert np.mean(np.array(ratios) <= 2) >= 0.95
 
 
-@pytest.mark.parametrize("width", [1e-8, 1e-6, 4e-6, 1e-5, 1e-4, 1e-2])
-@pytest.mark.parametrize("n", [60, 313])
+@grid(n=[60, 313], width=[1e-8, 1e-6, 4e-6, 1e-5, 1e-4, 1e-2])
 def test_a_space_that_rounding_ends_is_not_the_whole(n: int, width: float) -> None:
     """Blocks of noise converge like any other; a few directions of n are never found."""
     rng = np.random.default_rng(n)
@@ -163,7 +172,9 @@ def test_blocks_of_a_hadamard_matrix(shape: tuple[int, int], dtype: type[np.floa
         assert max(missed(density, A)) <= 4
 
 
-@pytest.mark.parametrize("family", CROWDS)
+@pytest.mark.parametrize(
+    "family", short(["two values", "crowd between", "equal blocks"], list(CROWDS))
+)
 def test_counts_and_quantiles_hold_where_values_crowd(family: str, device: str) -> None:
     """A quantile at a gap belongs to one side or the other: its error spans the gap."""
     counts, quantiles = [], []
@@ -184,7 +195,7 @@ def test_counts_and_quantiles_hold_where_values_crowd(family: str, device: str) 
         assert np.mean(np.array(ratios) <= 2) >= 0.9
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(x, marks=pytest.mark.slow) for x in (2, 3))])
 def test_every_measure_of_a_spectrum_of_few_values(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n = 520
@@ -284,7 +295,11 @@ def has_fewer_nodes_than_values(seed: int) -> bool:
     "seed",
     [
         *[1026, 5078, 6573, 8174, 9550, 20382, 20428, 20886],
-        *filter(has_fewer_nodes_than_values, range(150)),
+        *filter(has_fewer_nodes_than_values, range(30)),
+        *(
+            pytest.param(seed, marks=pytest.mark.slow)
+            for seed in filter(has_fewer_nodes_than_values, range(30, 150))
+        ),
     ],
 )
 def test_a_value_that_a_node_hides_is_in_the_errors(seed: int) -> None:

@@ -201,19 +201,27 @@ def test_quantiles_of_a_density_cover_the_truth(name, setting):
 @pytest.mark.parametrize("name", MATRICES)
 def test_effective_rank_above_covers_the_truth(name):
     A, sigma = MATRICES[name]()
+    densities = [density_of(A, 16, 6, seed) for seed in range(10)]
     for x in (0.999 * sigma[3], np.quantile(sigma, 0.9), np.median(sigma)):
         truth = sst.effective_rank(sigma[sigma > x])
-        for seed in range(10):
-            found = density_of(A, 16, 6, seed).effective_rank_above(float(x))
+        for density in densities:
+            found = density.effective_rank_above(float(x))
             assert abs(found.value - truth) <= 2 * found.error + 1e-9 * truth
             assert found.error <= 0.5 * truth + 2
 
 
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        pytest.param(range(2), id="two seeds"),
+        pytest.param(range(2, 6), id="four more", marks=pytest.mark.slow),
+    ],
+)
 @grid(shape=[(320, 320), (300, 500)], edges=[2.0, 5.0, 30.0])
-def test_a_density_counts_what_stands_far_above_the_bulk(shape, edges):
+def test_a_density_counts_what_stands_far_above_the_bulk(shape, edges, seeds):
     """The edge lies at one side of a gap: a window as wide as the gap would reach into the bulk."""
     A, sigma = ks.planted(*shape, seed=6, rank=16, strength=edges)
-    for seed in range(6):
+    for seed in seeds:
         density = density_of(A, 32, 5, seed)
         for k in (4, 24):
             found = sst.measures_from_density(
@@ -239,7 +247,7 @@ def test_effective_rank_above_everything_is_zero_and_above_nothing_is_all():
     st.lists(st.floats(0, 1), min_size=1, max_size=30),
     st.lists(st.floats(0, 1), min_size=1, max_size=8),
 )
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_quantiles_are_those_of_numpy(values, fractions):
     sigma = np.sort(values)[::-1]
     known = everything(sigma, 0.25)
@@ -280,7 +288,10 @@ def test_an_exhausted_density_gives_exact_quantiles():
     assert np.all(errors < 1e-6)
 
 
-@pytest.mark.parametrize("shape", [(60, 60), (160, 120), (40, 400)])
+@pytest.mark.parametrize(
+    "shape",
+    [(60, 60), *(pytest.param(each, marks=pytest.mark.slow) for each in ((160, 120), (40, 400)))],
+)
 def test_noise_is_clearly_above_its_edge_in_one_matrix_of_a_hundred_at_most(shape):
     """The largest value of a matrix exceeds the edge in about one of six."""
     above, clearly = 0, 0
@@ -329,7 +340,7 @@ positive = st.lists(st.floats(0, 10), min_size=5, max_size=5).map(lambda x: np.s
 
 
 @given(positive, positive, positive)
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_wasserstein_is_a_distance(a, b, c):
     a, b, c = everything(a), everything(b), everything(c)
     ab, ba, ac, cb = (sst.wasserstein(x, y).value for x, y in ((a, b), (b, a), (a, c), (c, b)))

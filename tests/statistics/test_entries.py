@@ -24,7 +24,7 @@ OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=20))
 def test_sums_hold_from_the_least_number_to_the_greatest(found: list[tuple[float, float]]) -> None:
     x, y = (np.array(side) for side in zip(*found, strict=True))

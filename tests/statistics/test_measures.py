@@ -145,7 +145,7 @@ spectrum_values = st.lists(st.floats(1e-3, 1.0), min_size=1, max_size=40).map(
 
 
 @given(spectrum_values, st.floats(1e-150, 1e150))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_scaling_changes_no_scale_free_measure(sigma, c):
     before, after = exact(sigma), exact(c * sigma)
     # A fit has a minimum over tails, and two equal minima may fall either way: fits are below.
@@ -170,7 +170,7 @@ def test_scaling_a_weight_matrix_changes_no_scale_free_measure(family, c):
 
 
 @given(spectrum_values)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_inequalities_between_the_ranks(sigma):
     slack = 1 + 1e-9
     ratio, energy = sst.participation_ratio(sigma), sst.effective_rank_energy(sigma)
@@ -183,7 +183,7 @@ def test_inequalities_between_the_ranks(sigma):
 
 
 @given(spectrum_values, st.integers(0, 2**32 - 1), st.sampled_from([1e-8, 1e-5, 1e-3]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_errors_of_the_values_are_propagated(sigma, seed, size):
     rng = np.random.default_rng(seed)
     errors = size * rng.random(len(sigma)) * sigma[0]
@@ -201,7 +201,7 @@ def test_errors_of_the_values_are_propagated(sigma, seed, size):
 
 
 @given(spectrum_values, st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 0.1, 1.0]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_energy_ranks_cover_errors_as_large_as_the_values(sigma, seed, size):
     rng = np.random.default_rng(seed)
     errors = np.sort(size * rng.random(len(sigma)))  # the lower ends of the values descend

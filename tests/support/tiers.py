@@ -12,7 +12,7 @@ import pytest
 def short(names: Collection[str], cases: Mapping[str, Any] | Iterable[str]) -> list[Any]:
     """Return parameters, by their names, of which all but those named are marked `slow`.
 
-    A tuple holds the values of several arguments.
+    A tuple or a list holds the values of several arguments.
 
     >>> @pytest.mark.parametrize("family", short(["flat"], {"flat": flat, "steep": steep}))
     ... def test_any_family(family): ...
@@ -21,7 +21,7 @@ def short(names: Collection[str], cases: Mapping[str, Any] | Iterable[str]) -> l
     assert set(names) <= named.keys(), "a name of no case"
     return [
         pytest.param(
-            *(value if isinstance(value, tuple) else (value,)),
+            *(value if isinstance(value, tuple | list) else (value,)),
             id=name,
             marks=() if name in names else pytest.mark.slow,
         )
