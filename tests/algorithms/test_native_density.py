@@ -103,7 +103,7 @@ def test_native_density_covers_the_truth(case: str, precision: str) -> None:
         "participation_ratio": np.sum(sigma**2) ** 2 / np.sum(sigma**4),
     }
     distances = []
-    for seed in range(30):
+    for seed in range(15):
         density = ss.spectral_density(
             A.astype(precision), passes=6, probes=16, seed=seed, precision=precision
         )

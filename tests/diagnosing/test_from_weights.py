@@ -117,6 +117,7 @@ def test_how_files_are_written_and_read_changes_no_verdict(
     assert found.score == pytest.approx(plain.score, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_another_storage_format_has_the_same_score_and_no_verdict(
     base: Weights, calibration: Calibration, tmp_path: Path
 ) -> None:

@@ -56,7 +56,7 @@ def test_long_sums_are_trees_of_blocks(kind: str, width: int, order: Any) -> Non
         return long_sums(ss.matrix(stored[first:last]), factors[first:last])
 
     whole = [sums_of(i, i + BLOCK) for i in range(0, 6 * BLOCK, BLOCK)]
-    for blocks, rest in ((1, 0), (1, 1), (2, 0), (3, 5), (5, 0), (6, 777)):
+    for blocks, rest in ((1, 1), (2, 0), (3, 5), (6, 777)):
         rows = blocks * BLOCK + rest
         parts = whole[:blocks] + ([sums_of(blocks * BLOCK, rows)] if rest else [])
         for name, sums in sums_of(0, rows).items():

@@ -19,6 +19,7 @@ from tests.support.command_line import invoke
 from tests.support.coverings import grid
 from tests.support.machine_speeds import Machine
 from tests.support.screens import screen, shown
+from tests.support.tiers import short
 
 import sigmascope as ss
 from sigmascope import report
@@ -112,7 +113,17 @@ def test_a_scan_keeps_what_was_planned(
     assert limit == "7MB" or all(tensor.held for tensor in planned)
 
 
-@grid(effort=("top", "density"), limit=("4MB", "9MB"))
+@pytest.mark.parametrize(
+    ("effort", "limit"),
+    short(
+        ["top-4MB"],
+        {
+            f"{effort}-{limit}": (effort, limit)
+            for effort in ("top", "density")
+            for limit in ("4MB", "9MB")
+        },
+    ),
+)
 def test_bits_depend_on_no_limit_that_allows_the_effort(
     model: Path, effort: str, limit: str
 ) -> None:

@@ -201,7 +201,7 @@ BY_GRIDS = {"Sketch", "LinearSketch", "GramAccumulator", "vectors of a GramAccum
 
 @pytest.mark.parametrize("route", ROUTES)
 @given(st.sampled_from(list(DTYPES)), st.data())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_a_power_of_two(
     tmp_path_factory: pytest.TempPathFactory, route: str, dtype: str, data: st.DataObject
 ) -> None:

@@ -41,7 +41,7 @@ def significant_of(spectrum):
 
 @grid(name=list(NOISES), shape=[(24, 32), (128, 96), (64, 320)])
 def test_noise_has_no_significant_value(name, shape):
-    seeds = 60 if min(shape) < 64 else 25
+    seeds = 40 if min(shape) < 64 else 16
     count = 0
     for seed in range(seeds):
         A = NOISES[name](np.random.default_rng([seed, 41]), *shape)
