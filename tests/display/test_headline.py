@@ -21,7 +21,7 @@ import sigmascope as ss
 
 RNG = np.random.default_rng(5)
 LAYERS = 6
-N = 64
+N = 96
 
 
 def weights(kinds: tuple[str, ...] = ("q", "k"), n: int = N) -> dict[str, NDArray[Any]]:
