@@ -15,11 +15,11 @@ from tests.support.adapters import factors, lora, write_adapter
 from tests.support.changed import written
 from tests.support.command_line import invoke
 from tests.support.comparisons import OPTIONS, model, tuned
-from tests.support.coverings import grid
 from tests.support.machine_speeds import assume_any
 from tests.support.planned_commands import options_of, options_of_its_plan
 from tests.support.scans import bits
 from tests.support.screens import screen, shown
+from tests.support.tiers import short
 
 import sigmascope as ss
 from sigmascope import report
@@ -96,7 +96,17 @@ def refusals(plan: ss.ComparisonPlan) -> dict[str, str | None]:
     return {pair.name: pair.refused for pair in plan.refused}
 
 
-@grid(limit=LIMITS, effort=("top", "density", "exact"))
+@pytest.mark.parametrize(
+    ("limit", "effort"),
+    short(
+        ["20kB-top", "400kB-exact", "70MiB-density"],
+        {
+            f"{limit}-{effort}": (limit, effort)
+            for limit in LIMITS
+            for effort in ("top", "density", "exact")
+        },
+    ),
+)
 def test_what_is_refused(folders: tuple[Path, Path], effort: str, limit: str) -> None:
     options: dict[str, Any] = {"effort": effort, "k": 8, "num_threads": 2, "memory_limit": limit}
     plan = ss.plan_compare(*folders, **options)

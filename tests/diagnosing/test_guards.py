@@ -117,6 +117,7 @@ def test_wrong_verdicts_are_at_most_as_many_as_the_level_allows(
     assert outcome(found, "error rate")[0] == expected
 
 
+@pytest.mark.slow
 def test_the_calibrations_own_runs_are_rarely_refused(calibration: Calibration) -> None:
     refused = 0
     runs = known_runs()

@@ -225,7 +225,7 @@ def test_same_bits_of_many_chains_in_memory_and_in_a_file(
         blocks = {"multiply": x, "adjoint": y, "gram": x, "split": x, "steer": x}
         for verb, block in blocks.items():
             expected = np.vstack(product(A, block, verb, double=False, threads=1))
-            for threads, panel in ((1, 33), (2, 0), (2, 600), (5, 33), (5, 600)):
+            for threads, panel in ((1, 33), (2, 0), (2, 600), (5, 33)):
                 for a in (A, B):
                     found = product(a, block, verb, double=False, threads=threads, panel=panel)
                     assert np.vstack(found).tobytes() == expected.tobytes(), (verb, threads, panel)

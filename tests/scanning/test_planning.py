@@ -334,8 +334,7 @@ def test_vectors_beside_every_value_are_planned(
     assert found.svd.converged
 
 
-@pytest.mark.parametrize("command", ["scan", "compare"])
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@grid(suffix=[".jsonl", ".csv", ".parquet"], command=["scan", "compare"])
 def test_a_plan_is_saved(command: str, suffix: str, model: Path, tmp_path: Path) -> None:
     """Save the rows that --json prints; no file is replaced."""
     path = tmp_path / f"plan{suffix}"

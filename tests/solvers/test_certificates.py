@@ -188,8 +188,8 @@ def test_what_has_not_settled_is_in_the_bound(
 
 @pytest.mark.parametrize(
     "drawn",
-    [range(250), pytest.param(range(250, 800), marks=pytest.mark.slow)],
-    ids=["250 seeds", "550 more"],
+    [range(120), pytest.param(range(120, 800), marks=pytest.mark.slow)],
+    ids=["120 seeds", "680 more"],
 )
 def test_a_start_that_lacks_one_of_the_vectors_it_reaches_is_not_the_end(drawn: range) -> None:
     """An edge over copies of one value: nothing but a step more tells that a place is not taken."""

@@ -99,7 +99,6 @@ def test_a_difference_is_scaled_with_its_matrices(exponent: int) -> None:
 
 
 @grid(
-    2,
     case=["square", "tall", "decaying"],
     same_way={"one way": True, "any way": False},
     size=[1e-4, 1e-3],
