@@ -70,7 +70,6 @@ def test_accuracy_is_that_of_the_library(good: Path) -> None:
     assert rows["fast"] != rows["reference"]
 
 
-@pytest.mark.slow
 def test_workers_report_bytes(good: Path) -> None:
     status, _, err = invoke("scan", good, "--workers", 2)
     assert status == 0
