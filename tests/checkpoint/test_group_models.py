@@ -76,6 +76,7 @@ def test_heads_are_rows_of_the_decoded_weight(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(both), np.vstack([weight[48:72]] * 2))
 
 
+@pytest.mark.slow
 def test_a_model_on_another_machine_is_read_by_ranges(tmp_path: Path) -> None:
     quantised, _ = folders(tmp_path)
     here = ss.scan(quantised, **HOW)

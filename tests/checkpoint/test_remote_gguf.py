@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from tests.support.gguf_files import finite_rows, write_gguf
 from tests.support.gguf_models import converted, weights
 from tests.support.remote import served
@@ -49,6 +50,7 @@ def test_shards_on_a_hub_are_found(tmp_path: Path, monkeypatch: Any) -> None:
     assert bits(found.rows) == bits(here.rows)
 
 
+@pytest.mark.slow
 def test_blocks_beyond_the_memory_are_read_by_panels(tmp_path: Path) -> None:
     rows = finite_rows("Q8_0", 1500, 8)
     write_gguf(tmp_path / "m.gguf", {"blk.0.ffn_up.weight": ("Q8_0", rows)})

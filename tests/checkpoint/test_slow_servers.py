@@ -95,6 +95,7 @@ def server(tmp_path: Path) -> Iterator[SlowServer]:
 # ------------------------------------------------------------------------------- the least rate
 
 
+@pytest.mark.slow
 def test_a_dripping_server_is_given_up(server: SlowServer, monkeypatch: pytest.MonkeyPatch) -> None:
     give_up_after(monkeypatch, 0.15)
     url = f"{server.url}/model.safetensors"

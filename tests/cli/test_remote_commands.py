@@ -74,6 +74,7 @@ def test_compare_with_a_url(server: FileServer) -> None:
     assert status == 1
 
 
+@pytest.mark.slow
 def test_series_of_urls(server: FileServer, tmp_path: Path) -> None:
     saved = tmp_path / "step-100.jsonl"
     ss.scan(server.folder, k=4, out=saved)

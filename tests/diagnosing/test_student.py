@@ -57,7 +57,7 @@ def test_a_rank_is_valid_at_every_level(n: int) -> None:
 
 
 DISTANCES = {"alike": 0.0, "near": 0.3, "apart": 1.0, "far apart": 3.0}
-"""Of bases, in deviations of their runs."""
+"""Distances of bases, in deviations of their runs."""
 
 
 def test_the_deviation_within_groups_serves_one_own_run() -> None:

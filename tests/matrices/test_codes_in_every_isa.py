@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.cuda_builds import processor_runs
+from tests.support.tiers import short
 
 # Run in a process of its own: the choice is made once, at import.
 SCRIPT = """
@@ -50,7 +51,9 @@ for layout in LAYOUTS:
 """
 
 
-@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512", "avx512bf16", "amx"])
+@pytest.mark.parametrize(
+    "isa", short(["scalar", "amx"], ["scalar", "avx2", "avx512", "avx512bf16", "amx"])
+)
 def test_all_packings_and_block_layouts(isa: str, tmp_path: Path) -> None:
     """Whole matrices, and parts whose rows fill no vectors or cut blocks.
 
