@@ -202,6 +202,7 @@ def test_scales(dtype: str, block: tuple[int, int], tmp_path: Path) -> None:
         (a[127:260].T[:, 3:77], exact[127:260].T[:, 3:77]),
         (a[5::3, 7:200:2], exact[5::3, 7:200:2]),
         (a.T[1::2, ::150][3::5], exact.T[1::2, ::150][3::5]),
+        (a[::3, 1::2][4::5, 5::7], exact[::3, 1::2][4::5, 5::7]),
         (-0.5 * a[:150], -0.5 * exact[:150]),
     ]:
         assert_same_numbers(np.asarray(got, np.float64), np.ascontiguousarray(truth))

@@ -198,7 +198,8 @@ class Tensor:
 
     def __dlpack__(self, *, max_version: tuple[int, int] | None = None) -> Any:
         address, dtype = self.numbers.ctypes.data, self.dtype.name
-        tensor = Exported(address, (1, 0), dtype, self.shape, self.strides)
+        # The first number is 16 bytes after the address, as in a view into a larger allocation.
+        tensor = Exported(address - 16, (1, 0), dtype, self.shape, self.strides, byte_offset=16)
         return capsule_of(tensor, self.versioned, self._take_back)
 
     def _take_back(self) -> None:
