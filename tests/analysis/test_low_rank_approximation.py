@@ -138,6 +138,16 @@ def test_rank_above_the_noise_edge() -> None:
     assert found.passes == ss.spectrum(A).passes + ss.low_rank(A, found.rank).passes
 
 
+def test_values_far_above_the_noise_are_among_the_outliers() -> None:
+    """The noise is resolved only after they are subtracted, and then none is above its edge."""
+    rng = np.random.default_rng(1)
+    U, V = (np.linalg.qr(rng.standard_normal((side, 3)))[0] for side in (160, 120))
+    found = ss.low_rank(1e9 * U @ V.T + 1e-3 * rng.standard_normal((160, 120)), "edge")
+    assert found.rank == 3
+    assert found.outliers is not None
+    assert found.outliers.value == 3
+
+
 def test_the_seed_decides_where_the_edge_of_a_density_is() -> None:
     A = ks.planted(500, 700)[0].astype(np.float32)
     options: dict[str, Any] = {"memory_limit": "1.5 MB", "num_threads": 1}  # not of every value

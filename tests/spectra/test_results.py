@@ -10,6 +10,7 @@ import math
 import numpy as np
 import pytest
 
+import sigmascope as ss
 from sigmascope.spectra import SVD, Measure, Moments, SingularValues, Spectrum
 
 
@@ -97,6 +98,16 @@ def test_singular_values_behave_as_an_array():
 
 def test_measure_prints_value_error_and_basis():
     assert repr(Measure(948.123456, 2.345, "density")) == "Measure(948 ± 2, density)"
+
+
+def test_a_row_that_is_large_by_one_entry_is_not_an_outlier():
+    A = np.random.default_rng(0).standard_normal((200, 300))
+    A[17, 5] = 40
+    of_entry = ss.moments(A)
+    assert of_entry.row_norms[17] > 2.4 * np.median(of_entry.row_norms)
+    assert len(of_entry.outlier_rows()) == 0
+    A[17] = 2.5 * A[18]
+    np.testing.assert_array_equal(ss.moments(A).outlier_rows(), [17])
 
 
 def test_moments_find_outlier_rows(moments):
