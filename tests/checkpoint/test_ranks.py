@@ -84,6 +84,8 @@ def test_a_folder_of_ranks_is_joined(count: int, tmp_path: Path) -> None:
             axis = "rows" if AXES[name][1] == 0 else "columns"
             assert found["view"] == f"{axis} of {count} ranks joined"
         assert record(opened, "norm.weight")["status"] == "vector"
+        norm = next(row for row in ss.scan(opened) if row["name"] == "norm.weight")
+        assert norm["fro_norm"] == pytest.approx(np.linalg.norm(whole["norm.weight"]), rel=1e-6)
         again = pickle.loads(pickle.dumps(opened))
         assert again.info() == opened.info()
 

@@ -52,6 +52,16 @@ def test_extract_and_resize(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert small[EMBEDDING].rank == adapter[EMBEDDING].rank == 1  # every number changed by 0.5
 
 
+def test_an_error_that_no_rank_reaches_is_status_1(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    arguments = "extract", *folders, "--out", tmp_path / "a", "--error", "1e-18", "-q"
+    status, text, _ = invoke(*arguments)
+    assert status == 1
+    assert "Search or criterion not reached" in text
+    assert set(ss.open_adapter(tmp_path / "a")) == set(CARRIED)
+
+
 def test_rows_as_json_and_a_second_run(folders: tuple[Path, Path], tmp_path: Path) -> None:
     arguments = "extract", *folders, "--out", tmp_path / "a", "-r", 2, "-q"
     status, text, _ = invoke(*arguments, "--json", "--dtype", "bfloat16")

@@ -197,16 +197,17 @@ def test_problems_of_one_reason_are_one_line(tmp_path: Path) -> None:
 def test_a_reason_stands_before_many_names_and_the_range_of_their_changes() -> None:
     names = [f"h.{i}.{x}.bias" for i in range(24) for x in ("key", "query", "LayerNorm")]
     more = [f"encoder.part_{letter}.bias" for letter in "abcdefgh"]
+    more += [f"pooler.{i}.bias" for i in range(4)]  # one line
     sizes = {name: 0.01 * (i + 1) for i, name in enumerate(names)}
     for out in (screen(), screen(UNLIMITED)):
         by_reason(out, "Left:", [(name, "not a matrix") for name in (*names, *more)], "", sizes)
         lines = shown(out).splitlines()
         assert lines[:3] == [
             "Left:",
-            "  80 tensors (|dW| 0.0100 to 0.720): not a matrix",
+            "  84 tensors (|dW| 0.0100 to 0.720): not a matrix",
             "    h.{0 to 23}: key.bias, query.bias, LayerNorm.bias",
         ]
-        assert ("    and 3 more" in lines) == (out.width == 80)
+        assert ("    and 7 more" in lines) == (out.width == 80)
         assert ("    encoder.part_h.bias" in lines) == (out.width > 80)
 
 
