@@ -44,6 +44,15 @@ def test_a_full_disk_names_the_command_too(monkeypatch: pytest.MonkeyPatch) -> N
     assert words == [*COMMAND, "scan", MODEL, "--resume", "full.jsonl"]
 
 
+def test_nothing_but_rows_as_json_is_on_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = "scan", MODEL, "--out", "full.jsonl", "--json"
+    monkeypatch.setattr(sys, "argv", [MODULE, *arguments])
+    status, out, err = invoke(*arguments)
+    assert status == 2
+    assert out == ""
+    assert "To continue, run:" in err
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
