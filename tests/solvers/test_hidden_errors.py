@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.support.coverings import grid
 from tests.support.known_products import assert_true, inexact
 
 import sigmascope as ss
@@ -18,7 +17,8 @@ def by_name(value: object) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-@grid(block=[1, 2, 3, 5], shape=[(65, 65), (131, 31), (305, 305)])
+@pytest.mark.parametrize("shape", [(65, 65), (131, 31), (305, 305)], ids=by_name)
+@pytest.mark.parametrize("block", [1, 2, 3, 5])
 def test_every_value_of_a_singular_matrix_is_right_to_rounding(
     shape: tuple[int, int], block: int
 ) -> None:

@@ -150,11 +150,8 @@ def test_moments_of_many_rows_are_right_to_rounding() -> None:
 @pytest.mark.parametrize(
     "sides",
     [
-        (1, 5_000),
-        *(
-            pytest.param(sides, marks=pytest.mark.slow)
-            for sides in ((1, 2_000_000), (2, 1_000_000), (3, 300_000))
-        ),
+        *((1, 5_000), (1, 2_000_000)),
+        *(pytest.param(sides, marks=pytest.mark.slow) for sides in ((2, 1_000_000), (3, 300_000))),
     ],
     ids=lambda sides: "x".join(map(str, sides)),
 )
