@@ -45,11 +45,12 @@ def test_the_prediction_of_one_more_run_is_wrong_as_often_as_it_says(n: int) -> 
         )
 
 
+@pytest.mark.parametrize("decimals", [1, -1], ids=["few ties", "mostly ties"])
 @pytest.mark.parametrize("n", [1, 4, 19])
-def test_a_rank_is_valid_at_every_level(n: int) -> None:
+def test_a_rank_is_valid_at_every_level(n: int, decimals: int) -> None:
     """Ranks of exchangeable values of any distribution are below alpha in alpha at most."""
     rng = np.random.default_rng(0)
-    draws = rng.standard_cauchy((20_000, n + 1)).round(1)  # with ties
+    draws = rng.standard_cauchy((20_000, n + 1)).round(decimals)
     chances = np.array([chance_by_rank(row[n], row[:n].tolist(), low=True) for row in draws])
     assert chances.min() >= 1 / (n + 1)
     for alpha in (0.05, 0.1, 0.25, 0.5, 0.9):

@@ -364,3 +364,5 @@ def test_what_errs_alike_is_no_difference() -> None:
     assert low < 0 < high
     assert sure([(3.0, 1.0), (0.0, 0.0), (1.0, 0.0), (9.0, 1.0)], 0.05) == [True, False, True, True]
     assert sure([(3.0, 1.0)] + [(0.5, 1.0)] * 40, 0.05)[0] is False
+    assert sure([(1.97, 1.0)], 0.05) == sure([(-1.97, 1.0)], 0.05) == [True]  # of two sides
+    assert sure([(1.95, 1.0)], 0.05) == sure([(-1.95, 1.0)], 0.05) == [False]
