@@ -104,7 +104,7 @@ def hadamard(order: int) -> Array:
     "drawn",
     [
         pytest.param(range(24), id="24 seeds"),
-        pytest.param(range(24, 80), id="56 more", marks=pytest.mark.slow),
+        pytest.param(range(80), id="80 seeds", marks=pytest.mark.slow),
     ],
 )
 @grid(family=list(CROWDS), dtype=[np.float32, np.float64])
