@@ -30,8 +30,8 @@ char* scipy_openblas_get_corename();
 namespace sigmascope {
 
 // Throws std::runtime_error, which says what helps, if a product of small integer matrices is not
-// exact: OpenBLAS chooses kernels by the processor, and some are wrong on some (those for SME where
-// streaming vectors are shorter than others).
+// exact: OpenBLAS chooses kernels by the processor, and not all are right (those for SME are wrong
+// in an emulator, whatever the length of its vectors).
 void check_products();
 
 }  // namespace sigmascope
