@@ -142,10 +142,11 @@ def test_values_far_above_the_noise_are_among_the_outliers() -> None:
     """The noise is resolved only after they are subtracted, and then none is above its edge."""
     rng = np.random.default_rng(1)
     U, V = (np.linalg.qr(rng.standard_normal((side, 3)))[0] for side in (160, 120))
-    found = ss.low_rank(1e9 * U @ V.T + 1e-3 * rng.standard_normal((160, 120)), "edge")
-    assert found.rank == 3
-    assert found.outliers is not None
-    assert found.outliers.value == 3
+    noise = 1e-3 * rng.standard_normal((160, 120))
+    approximation = ss.low_rank(1e9 * U @ V.T + noise, "edge")
+    assert approximation.rank == 3
+    assert approximation.outliers is not None
+    assert approximation.outliers.value == 3
 
 
 def test_the_seed_decides_where_the_edge_of_a_density_is() -> None:

@@ -208,7 +208,7 @@ def fresh() -> Iterator[None]:
 def test_a_backend_of_another_package(
     here: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is listed, selected and run like any other."""
+    """The command lists, selects and runs the backend like any other."""
     if here:
         run_here(monkeypatch)
     package(tmp_path, "toy:BACKEND")

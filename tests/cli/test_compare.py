@@ -112,7 +112,7 @@ def test_json_is_rows_and_nothing_else(folders: tuple[Path, Path]) -> None:
     "workers",
     [
         pytest.param((), id="in one process"),
-        pytest.param(("--workers", 2), id="with workers", marks=pytest.mark.slow),
+        pytest.param(("--workers", 2), id="with workers"),
     ],
 )
 def test_outputs_and_patterns(

@@ -87,7 +87,9 @@ def ends(request: pytest.FixtureRequest, folder: Path) -> dict[str, tuple[int, s
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
     )
     assert done.stderr == ""
-    return {command: tuple(end) for command, end in json.loads(done.stdout).items()}
+    outcomes = {command: tuple(end) for command, end in json.loads(done.stdout).items()}
+    assert list(outcomes) == COMMANDS[request.param]
+    return outcomes
 
 
 @pytest.mark.parametrize(

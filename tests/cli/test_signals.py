@@ -18,14 +18,6 @@ from tests.support.slow_scans import SLOW, slow_model, stopped
 
 import sigmascope as ss
 
-ENDS = pytest.mark.parametrize(
-    ("number", "status"),
-    [
-        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
-        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.slow),
-    ],
-)
-
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -33,7 +25,11 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return slow_model(tmp_path_factory.mktemp("slow"))
 
 
-@ENDS
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
+    ids=["Ctrl-C", "SIGTERM"],
+)
 def test_ctrl_c_and_a_polite_kill_save_what_was_done(
     slow: Path, tmp_path: Path, number: int, status: int
 ) -> None:
@@ -55,7 +51,13 @@ def test_ctrl_c_and_a_polite_kill_save_what_was_done(
     assert shlex.split(line) == [*COMMAND, "scan", str(slow), *SLOW, *paths]
 
 
-@ENDS
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_ends_the_processes_too(
     slow: Path, tmp_path: Path, number: int, status: int
 ) -> None:
@@ -117,7 +119,6 @@ def test_ctrl_c_is_ignored_where_the_parent_ignores_it(tmp_path: Path, workers: 
     assert len(ss.Scan.load(journal).analysed) == 5
 
 
-@pytest.mark.slow
 def test_a_hard_kill_leaves_a_journal(slow: Path, tmp_path: Path) -> None:
     ended = stopped(slow, tmp_path, signal.SIGKILL)
     assert ended.returncode == -signal.SIGKILL

@@ -58,7 +58,7 @@ def test_the_spread_is_that_of_the_planted_spectrum(
 ) -> None:
     """E = H(sigma / sum of sigma) - ln M, in closed form; projection off W takes 1 of M N."""
     before = written(tmp_path / "before.safetensors", base)
-    after = written(tmp_path / "after.safetensors", updated(base, exponent, seed=98))
+    after = written(tmp_path / "after.safetensors", updated(base, exponent, seed=99))
     share = powers(exponent) / powers(exponent).sum()
     expected = -np.sum(share * np.log(share)) - np.log(WIDTH)
     found = ss.diagnose(rows_of(before, after)).update.places

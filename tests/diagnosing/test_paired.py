@@ -76,10 +76,10 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     signs, counts = signs_of_blocks(8, 0), np.full(8, 2)
     held = 0
-    for _ in range(200):
+    for _ in range(400):
         low, high = interval_by_signs(2 * (0.3 + 0.1 * rng.standard_t(3, 8)), counts, signs, 0.05)
         held += low <= 0.3 <= high
-    assert 0.93 <= held / 200 <= 0.985
+    assert 0.93 <= held / 400 <= 0.985
 
 
 def test_few_blocks_have_no_p_value() -> None:

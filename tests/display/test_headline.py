@@ -21,10 +21,9 @@ import sigmascope as ss
 
 RNG = np.random.default_rng(5)
 LAYERS = 6
-N = 96
 
 
-def weights(kinds: tuple[str, ...] = ("q", "k"), n: int = N) -> dict[str, NDArray[Any]]:
+def weights(kinds: tuple[str, ...] = ("q", "k"), n: int = 96) -> dict[str, NDArray[Any]]:
     """Make trained-like matrices of a few roles in every layer."""
     A = known_spectra.polynomial(n, n)[0]
     return {
@@ -55,7 +54,7 @@ def test_a_checkpoint_without_faults(tmp_path: Path) -> None:
     sentence, facts = headline(scan)
     wanted = "12 matrices: no sign of damage, and no outlier in any role."
     assert sentence == wanted
-    assert facts == f"{12 * N * N:,} parameters · 1 file"
+    assert facts == f"{12 * 96 * 96:,} parameters · 1 file"
 
 
 def test_what_is_wrong_comes_first(tmp_path: Path) -> None:
@@ -72,32 +71,32 @@ def test_a_checkpoint_of_vectors(tmp_path: Path) -> None:
     assert headline(ss.scan(path)) == ("No matrix was analysed.", "5 parameters · 1 file")
 
 
-@pytest.mark.parametrize("rank", [2, N])
+@pytest.mark.parametrize("rank", [2, 96])
 def test_the_size_and_the_kind_of_a_change(rank: int, tmp_path: Path) -> None:
     before = weights()
     after = {}
     for name, W in before.items():
-        update = RNG.standard_normal((N, rank)) @ RNG.standard_normal((rank, N))
-        update += 0.01 * RNG.standard_normal((N, N))
+        update = RNG.standard_normal((96, rank)) @ RNG.standard_normal((rank, 96))
+        update += 0.01 * RNG.standard_normal((96, 96))
         size = 0.05 * np.linalg.norm(W) / np.linalg.norm(update)
         after[name] = (W + size * update).astype(np.float32)
     one, other = saved(tmp_path, "before", before), saved(tmp_path, "after", after)
     sentence, facts = headline(ss.compare(one, other))
     kinds = {
-        2: f"lies along few directions; 2 of {N} exceed the noise edge.",
-        N: "is spread over many directions.",
+        2: "lies along few directions; 2 of 96 exceed the noise edge.",
+        96: "is spread over many directions.",
     }
     assert sentence == (
         "The weights changed by 5.000 % (‖ΔW‖/‖W‖), with no clear difference between roles. "
         f"In a typical matrix the change {kinds[rank]}"
     )
-    assert facts == f"{12 * N * N:,} parameters · 2 files"
+    assert facts == f"{12 * 96 * 96:,} parameters · 2 files"
 
 
 def test_the_place_of_a_change(tmp_path: Path) -> None:
     before = weights()
     after = {
-        name: W + (0.1 if "q_proj" in name else 0.01) * np.linalg.norm(W) / N
+        name: W + (0.1 if "q_proj" in name else 0.01) * np.linalg.norm(W) / 96
         for name, W in before.items()
     }
     one, other = saved(tmp_path, "before", before), saved(tmp_path, "after", after)
@@ -141,7 +140,7 @@ def test_vectors_and_failures_are_not_passed_over(tmp_path: Path) -> None:
         "1 tensor without a spectrum changed."
     )
     name = next(iter(before))
-    after[name] = np.full((N, N), np.nan, np.float32)
+    after[name] = np.full((96, 96), np.nan, np.float32)
     sentence, _ = headline(ss.compare(one, saved(tmp_path, "broken", after)))
     assert sentence.endswith(" 1 pair could not be compared.")
 

@@ -282,11 +282,11 @@ def test_intervals_hold_the_share_that_they_claim_to() -> None:
     """A model at the 0.3 quantile of a known law: 95 % intervals from 12 models hold 0.3."""
     rng = np.random.default_rng(0)
     held = 0
-    for _ in range(100):
+    for _ in range(200):
         models = [layers(float(v)) for v in rng.uniform(size=12)]
         (placed,) = ss.reference(models, measures="effective_rank", bands=1).place(layers(0.3))
         held += placed["quantile_low"] <= 0.3 <= placed["quantile_high"]
-    assert held >= 87  # fewer has a chance of 0.1 % if 95 % hold it
+    assert held >= 186  # fewer has a chance of 0.1 % if 95 % hold it
 
 
 def test_a_model_is_not_set_against_itself(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-LAYERS, WIDTH = 2, 32
+LAYERS, WIDTH = 4, 32
 Weights = dict[str, NDArray[np.float64]]
 
 _SHAPES = {
