@@ -220,15 +220,20 @@ def test_second_names_are_compared_where_only_one_model_has_them(tmp_path: Path)
     w, v = torch.arange(12.0).reshape(4, 3), torch.arange(5.0)
     tied = {"a.weight": w, "b.weight": w, "a.bias": v, "b.bias": v}
     apart = {**tied, "b.weight": 2 * w, "b.bias": 2 * v}
+    alone = {"b.weight": 2 * w, "b.bias": 2 * v}
     paths = []
-    for name, model in (("tied", tied), ("apart", apart)):
+    for name, model in (("tied", tied), ("apart", apart), ("alone", alone)):
         (tmp_path / name).mkdir()
         paths.append(tmp_path / name / "model.pt")
         torch.save(model, paths[-1])
-    found = ss.compare(*paths, **OPTIONS)
+    found = ss.compare(*paths[:2], **OPTIONS)
     assert set(found.verdict.changed) == {"b.weight", "b.bias"}
     assert found["b.weight"]["relative_change"] == pytest.approx(1.0)
     assert found["b.weight"]["notes"].startswith("before: shares storage with a.weight")
+    later = ss.compare(paths[2], paths[0], **OPTIONS)  # that name is new in it
+    assert later["b.weight"]["relative_change"] == pytest.approx(0.5)
+    assert later["b.bias"]["relative_change"] == pytest.approx(0.5)
+    assert later["b.weight"]["notes"].startswith("after: shares storage with a.weight")
     same = ss.compare(paths[0], paths[0], **OPTIONS)
     assert same.verdict.shared == ("b.weight", "b.bias")
     assert same.verdict.complete

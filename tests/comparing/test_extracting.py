@@ -101,6 +101,18 @@ def test_factors_that_lose_the_criterion_by_rounding_have_not_converged(tmp_path
         assert ("is not certain of factors rounded to" in (row["notes"] or "")) is not kept
 
 
+def test_a_rank_above_that_of_the_change_has_rows_of_zeros(tmp_path: Path) -> None:
+    """What remains of a change of rank 1 is known although the second row of a factor is zero."""
+    name = "model.layers.0.self_attn.q_proj.weight"
+    base = {name: np.zeros((60, 40))}
+    tuned = {name: base[name].copy()}
+    tuned[name][0, 0] = 3.0
+    found = ss.extract(base, tuned, tmp_path, rank=2)
+    assert np.linalg.norm(ss.open_adapter(tmp_path)[name].A, axis=1)[1] == 0.0
+    assert found[name]["rank"] == 2
+    check(found, tmp_path, base, tuned)
+
+
 def test_every_tensor_is_accounted_for(tmp_path: Path) -> None:
     found = ss.extract(BASE, TUNED, tmp_path, rank=2)
     rows = {row["name"]: row for row in found}

@@ -65,15 +65,22 @@ def test_the_value_is_that_of_the_mean_projector(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "matrices", "leading"),
-    [(64, 12, 2), pytest.param(256, 40, 4, marks=pytest.mark.slow), (96, 6, 8)],
+    ("width", "matrices", "leading", "share"),
+    [
+        (64, 12, 2, 0.8),
+        pytest.param(256, 40, 4, 0.8, marks=pytest.mark.slow),
+        (96, 6, 8, 0.8),
+        (400, 2, 20, 0.92),
+    ],
+    ids=["twelve", "forty", "six", "two"],
 )
 def test_chance_holds_random_subspaces(
-    tmp_path: Path, width: int, matrices: int, leading: int
+    tmp_path: Path, width: int, matrices: int, leading: int, share: float
 ) -> None:
+    """Few values of random subspaces exceed the level of chance, which is not far above them."""
     rng = np.random.default_rng(0)
     names = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(matrices)]
-    before, after = ({name: rng.standard_normal((9, width)) for name in names} for _ in range(2))
+    before, after = ({name: rng.standard_normal((21, width)) for name in names} for _ in range(2))
     rows = ss.compare(before, after, k=leading, vectors=tmp_path, num_threads=1).rows
     (tower,) = ss.shared_directions(rows, tmp_path, leading=leading)
     assert (tower.width, tower.matrices, tower.leading) == (width, matrices, leading)
@@ -83,7 +90,7 @@ def test_chance_holds_random_subspaces(
         B = np.hstack(list(bases))
         values.append(np.linalg.eigvalsh(B.T @ B)[-1] / matrices)
     assert np.mean(np.array(values) > tower.chance) <= 0.03
-    assert np.median(values) > 0.8 * tower.chance
+    assert np.median(values) > share * tower.chance
 
 
 def test_one_update_shares_nothing(tmp_path: Path) -> None:

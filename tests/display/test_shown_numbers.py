@@ -249,7 +249,9 @@ def test_every_number_of_the_tables_of_a_scan_is_that_of_the_rows(seed: int) -> 
                 by_name[line[0]],
                 100 / min(by_name[line[0]]["rows"], by_name[line[0]]["columns"]),
             )
-            assert line[1] == f"{number_in_row(row, 'effective_rank', share)} %"
+            value, error = row["effective_rank"], row["effective_rank_error"]
+            error = None if error is None else error * share
+            assert line[1] == f"{number_with_error(value * share, error)} %"
             for head, cell in zip(heads[2:], line[2:], strict=True):
                 check_range(cell, [row], names[head])
     assert NO_ERROR in text

@@ -104,3 +104,15 @@ def test_what_errs_alike_is_charged_and_noise_is_not() -> None:
         bounds.append(found.errors[:9] * found.values[:9] / float(np.sum(A**2)) * COLUMNS)
     assert np.all(bounds[0] < 3e-6)
     assert np.all(bounds[1] > bounds[0] / 4)
+
+
+def test_rows_of_one_norm_are_charged_together() -> None:
+    """Twenty rows may be copies that round alike; a thousandth apart, each has its own error."""
+    rng = np.random.default_rng(0)
+    few = rng.standard_normal((ROWS // 20, COLUMNS))
+    few /= np.linalg.norm(few, axis=1)[:, None]
+    copies = np.repeat(few, 20, axis=0)
+    apart = copies * (1.0 + 1e-3 * rng.random((ROWS, 1)))
+    ones, many = (ss.svdvals(A.astype(np.float32), accuracy="fast") for A in (copies, apart))
+    assert ones.precision == many.precision == "float32"
+    assert np.all(ones.errors[:30] > np.sqrt(20) * many.errors[:30])

@@ -85,6 +85,15 @@ def test_loose_tolerances_have_larger_errors(tol: float, mean: float) -> None:
     assert svd.result_.residuals.max() <= 2 * tol * svd.singular_values_[0]
 
 
+def test_all_of_the_error_of_a_pair_may_be_that_of_its_component() -> None:
+    """With an exact left vector, the right one is off by sqrt(2) times the angle of the pair."""
+    X = np.diag([1.0, *0.01 * 0.9 ** np.arange(39)])
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((40, 40)))[0]
+    svd = TruncatedSVD(1).fit(turn @ X)
+    of_the_pair = svd.result_.residuals[0] / svd.singular_values_[0]  # over the distance from 0
+    assert svd.components_error_[0] >= np.sqrt(2.0) * of_the_pair > 0.0
+
+
 def test_components_of_a_multiple_value_are_not_known() -> None:
     svd = TruncatedSVD(6).fit(rows("multiple"))
     assert np.all(svd.components_error_ == 1)
