@@ -30,6 +30,7 @@ from sigmascope.bench import (
     BenchmarkPlan,
     Growth,
     compare,
+    given,
     grow,
     select,
     synthetic,
@@ -83,6 +84,19 @@ def check_accuracies(compared: BackendComparison) -> None:
             assert timing.residual < 1
             low, high = timing.quartiles
             assert 0 < low <= timing.median <= high
+
+
+def test_a_reshaped_matrix_has_its_own_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache of reference values tells apart two matrices of the same bytes."""
+    run_here(monkeypatch)
+    A = np.random.default_rng(0).standard_normal((60, 40))
+    plan = BenchmarkPlan(k=3, accuracies=[1e-3], turns=1, threads=1)
+    for name, shape in (("a", (60, 40)), ("b", (80, 30))):
+        np.save(tmp_path / f"{name}.npy", A.reshape(shape))
+        entries = compare(given(tmp_path / f"{name}.npy"), plan, select(["ours"])).entries
+        assert all(entry.stands(1e-3) for entry in entries), shape
 
 
 def test_a_library_that_is_missing_is_listed(

@@ -114,6 +114,18 @@ QKV: dict[str, tuple[str, int, dict[str, object], Callable[[NDArray[Any]], Parts
         },
         lambda w: group_by_group(w, 2, 6),
     ),
+    "Falcon 40B as published first": (
+        "transformer.h.1.self_attention.query_key_value.weight",
+        48,
+        {"model_type": "RefinedWeb", "n_head": HEADS, "n_head_kv": 2, "hidden_size": WIDTH},
+        lambda w: group_by_group(w, 2, 6),
+    ),
+    "Falcon 7B as published first": (
+        "transformer.h.1.self_attention.query_key_value.weight",
+        36,
+        {"model_type": "RefinedWebModel", "n_head": HEADS, "hidden_size": WIDTH},
+        lambda w: group_by_group(w, 1, 6),
+    ),
     "InternLM2": (
         "model.layers.1.attention.wqkv.weight",
         48,

@@ -121,6 +121,7 @@ def foreign(file: Any) -> None:
     file.create_dataset("references", data=[file.ref], dtype=h5py.ref_dtype)
     file.create_dataset("long", data=np.ones(2, np.longdouble))
     file.create_dataset("unwritten", (1000, 1000), "f4")
+    file.create_dataset("chunks", (1000, 1000), "f4", chunks=(100, 100))
     file.create_dataset("outside", (4, 4), "f4", external=[("raw.bin", 0, 64)])
     layout = h5py.VirtualLayout((4, 4), "f4")
     layout[:] = h5py.VirtualSource("other.h5", "w", (4, 4))
@@ -139,6 +140,7 @@ REASONS = {
     "references": "a dataset of 'object', no tensor",
     "long": "a dataset of 'float128', no tensor",
     "unwritten": "a dataset of which nothing was written",
+    "chunks": "a dataset of which nothing was written",
     "outside": "a dataset whose numbers are in other files, not read",
     "virtual": "a dataset whose numbers are in other files, not read",
 }

@@ -38,6 +38,15 @@ def test_tensors_that_the_user_excludes_do_not_count(tmp_path: Path) -> None:
     assert (status, "Only" in out) == (0, False)
 
 
+def test_second_names_do_not_count(tmp_path: Path) -> None:
+    """One matrix under four names is read once, and nothing of the file is left out."""
+    torch = pytest.importorskip("torch")
+    w = torch.randn(40, 30, generator=torch.Generator().manual_seed(0))
+    torch.save(dict.fromkeys("abcd", w), tmp_path / "model.pt")
+    status, out, _ = invoke("scan", tmp_path / "model.pt", "--quiet")
+    assert (status, "Only" in out) == (0, False)
+
+
 def test_a_comparison_names_what_it_did_not_compare(tmp_path: Path) -> None:
     """A file of codes, and its original under other names: only the small matrix has a partner."""
     before = file_of(tmp_path / "a.safetensors", 40_000)

@@ -38,7 +38,10 @@ def assert_row(row: dict[str, Any], W: Any, after: Any) -> None:
     assert row["delta_fro_norm"] == pytest.approx(np.linalg.norm(delta), rel=1e-6)
     wanted = np.linalg.norm(delta) / np.linalg.norm(W)
     assert row["relative_change"] == pytest.approx(wanted, rel=1e-5)
-    assert row["decay_coefficient"] == pytest.approx((delta * W).sum() / (W * W).sum(), rel=1e-4)
+    decay = (delta * W).sum() / (W * W).sum()
+    assert row["decay_coefficient"] == pytest.approx(decay, rel=1e-4)
+    projected = np.linalg.svd(delta - decay * W, compute_uv=False)
+    assert row["projected_top"] == pytest.approx(projected[: row["k"]], rel=2e-5)
     assert row["rounding_floor"] is None
     assert row["product_rank"] is None
 
@@ -58,11 +61,14 @@ def test_the_change_is_that_of_the_definition(tmp_path: Path, ending: str, effor
     assert_row(row, W, scaled(W, B.astype(float) @ A, m))
 
 
-def test_a_base_that_stores_inputs_first_has_columns_as_outputs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [True, False], ids=["in the settings", "by the shape alone"])
+def test_a_base_that_stores_inputs_first_has_columns_as_outputs(
+    tmp_path: Path, named: bool
+) -> None:
     base, (B, A), m = llama(), change(Q), magnitudes(48)
     W = base[f"{Q}.weight"]
     base[f"{Q}.weight"] = np.ascontiguousarray(W.T)
-    folder = write_adapter(tmp_path / "a", files(m), use_dora=True, fan_in_fan_out=True)
+    folder = write_adapter(tmp_path / "a", files(m), use_dora=True, fan_in_fan_out=named)
     (row,) = ss.compare(written(tmp_path / "base", base), folder, **OPTIONS).analysed
     assert (row["rows"], row["columns"]) == (40, 48)
     assert_row(row, W.T, scaled(W, B.astype(float) @ A, m).T)

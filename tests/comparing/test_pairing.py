@@ -116,8 +116,10 @@ def test_resized_vocabularies_compare_on_the_common_rows(tmp_path: Path) -> None
     assert (row["rows"], row["before_shape"], row["after_shape"]) == (60, [60, 24], [64, 24])
     size = np.linalg.norm(common - base[name]) / np.linalg.norm(base[name])
     assert row["relative_change"] == pytest.approx(size, rel=1e-5)
-    back = both(tmp_path / "back", more, base)[name]
-    assert (back["rows"], back["status"]) == (60, "analysed")
+    back = both(tmp_path / "back", more, base)
+    assert (back[name]["rows"], back[name]["status"]) == (60, "analysed")
+    assert not back.verdict.complete  # of 64 rows 60 were compared
+    assert both(tmp_path / "same", base, base).verdict.complete
 
 
 def test_other_shapes_are_listed_with_both(tmp_path: Path) -> None:

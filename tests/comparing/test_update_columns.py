@@ -142,6 +142,16 @@ def test_masks_count_the_changed_entries_in_them(tmp_path: Path) -> None:
         assert row[f"{name}_overlap"] == pytest.approx(np.mean(mask[changed]), abs=2e-3)
 
 
+def test_the_chance_of_a_mask_is_the_share_that_ties_leave_it(tmp_path: Path) -> None:
+    """Of two magnitudes the smaller one, 15 % of the entries, is nearest to a tenth."""
+    rng = np.random.default_rng(0)
+    w = np.where(rng.random((60, 50)) < 0.15, 1.0, 2.0) * rng.choice([-1.0, 1.0], (60, 50))
+    v = w + rng.choice([0.0, 0.5], (60, 50))
+    row = row_of(tmp_path, w, v, "F32", measures=["update_masks"])
+    assert row["low_overlap_chance"] == np.mean(np.abs(w) == 1.0)
+    assert row["low_overlap"] == np.mean(np.abs(w[v != w]) == 1.0)
+
+
 def test_the_passes_of_the_columns_are_counted(tmp_path: Path) -> None:
     w, v = pair()
     plain = row_of(tmp_path / "plain", w, v)["passes"]

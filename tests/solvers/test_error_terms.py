@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Each term of the errors of matrices known by their products, where no other hides it."""
+"""Each term of the errors of values and triplets, where no other hides it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,21 @@ sparse = pytest.importorskip("scipy.sparse")
 linalg = pytest.importorskip("scipy.sparse.linalg")
 
 Array = NDArray[np.float64]
+
+
+def test_values_near_the_floor_of_a_gram_matrix_may_be_smaller_by_more_than_larger() -> None:
+    """An eigenvalue off by d may be sigma^2 - d: further from sigma than the root of sigma^2 + d."""
+    rng = np.random.default_rng(0)
+    s = np.concatenate([np.geomspace(1.0, 1e-6, 20), np.linspace(4e-7, 1.5e-7, 20)])
+    U, V = (np.linalg.qr(rng.standard_normal((n, 40)))[0] for n in (80, 40))
+    found = ss.svdvals((U * s) @ V.T, accuracy="fast")
+    sigma, e = found.values, found.errors
+    d = sigma[10] ** 2 - (sigma[10] - e[10]) ** 2
+    near = (sigma**2 > 1.01 * d) & (sigma**2 < 3 * d)
+    assert near.sum() > 5
+    low = sigma[near] - np.sqrt(sigma[near] ** 2 - d)
+    assert np.all(e[near] >= 0.99 * low)
+    assert np.all(e[near] <= 1.01 * low)
 
 
 def test_triplets_of_a_sparse_matrix_have_the_rounding_of_its_longest_sums() -> None:

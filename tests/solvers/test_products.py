@@ -257,6 +257,10 @@ def test_what_is_not_finite(function: Callable[..., Any], value: float) -> None:
     array[3, 4] = value
     with pytest.raises(ss.NonFiniteError, match=r"the first at \(3, 4\)"):
         function(sparse.coo_array(array), 2)
+    at_the_start = np.eye(60, 50)
+    at_the_start[3, 3] = value
+    with pytest.raises(ss.NonFiniteError, match=r"the first at \(3, 3\)"):
+        function(sparse.csr_array(at_the_start), 2)
     with pytest.raises(ss.NonFiniteError, match=r"matmat of .* returned NaN or infinity"):
         function(linalg.aslinearoperator(array), 2)
 
