@@ -72,6 +72,19 @@ def test_between_the_classes_there_is_no_verdict(calibration: Calibration) -> No
     assert "one group only" in found.text
 
 
+def test_breadths_at_the_limits_of_the_classes_belong_to_them() -> None:
+    """Breadths of at most 2 are narrow, those of 32 or more broad, and 5 is neither."""
+    runs = [
+        (rows_of_update(share, seed=10 * i + s), breadth, "base")
+        for i in range(4)
+        for s, (share, breadth) in enumerate(((NARROW, 2.0), (0.545, 5.0), (BROAD, 32.0)))
+    ]
+    calibration = Calibration.fit(runs, score="spread")
+    for share, word in ((NARROW, "narrow"), (BROAD, "broad")):
+        found = ss.diagnose(rows_of_update(share, seed=99), calibration, group="base")
+        assert found.verdict == word
+
+
 def test_between_classes_far_apart_a_model_is_unlike_both() -> None:
     runs = [
         (rows_of_update(share, seed=10 * i + s), label, "base")
