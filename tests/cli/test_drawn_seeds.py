@@ -85,6 +85,17 @@ def test_a_series_scans_all_checkpoints_with_one_seed(command: str, family: list
     assert given == text[: text.index("Checkpoints scanned with")]
 
 
+def test_checkpoints_after_a_saved_scan_have_one_seed(family: list[Path], tmp_path: Path) -> None:
+    """The seed of the first checkpoint that is scanned, which is the second source here."""
+    saved = tmp_path / "saved.jsonl"
+    invoke("scan", family[0], "--quiet", "--seed", 3, "--out", saved)
+    steps = [word for step in (1, 2, 3) for word in ("--step", step)]
+    how = ("--measure", "stable_rank", "--json", "-q")
+    _, text, error = invoke("trajectory", saved, family[1], family[0], *steps, *how)
+    seeds_of_steps = {row["step"]: row["seed"] for row in map(json.loads, text.splitlines())}
+    assert seeds_of_steps == {1: 3, 2: stated(error), 3: stated(error)}
+
+
 def test_a_model_is_placed_by_the_seed_of_its_family(family: list[Path]) -> None:
     """With two, a part of their distance would be that of two random starts."""
     model, other = family

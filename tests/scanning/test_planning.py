@@ -192,6 +192,9 @@ def test_what_cannot_be_read_is_planned_as_such(tmp_path: Path) -> None:
     assert [tensor.name for tensor in planned] == ["a"]
     status, text, _ = invoke("scan", checkpoint.files[0], "--plan")
     assert (status, "q: dtype F4 is not decoded" in text) == (1, True)
+    assert ss.plan_scan(checkpoint, exclude="q").unreadable == {}
+    status, text, _ = invoke("scan", checkpoint.files[0], "--plan", "--exclude", "q")
+    assert (status, "q: " in text) == (0, False)
     with pytest.raises(ValueError, match="no tensor matches 'nothing'"):
         ss.plan_scan(tmp_path / "model.safetensors", include="nothing")
     checkpoint.files[0].write_bytes(b"another")

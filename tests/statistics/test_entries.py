@@ -130,3 +130,9 @@ def test_numbers_with_strides_are_read_in_order(tmp_path: Path) -> None:
         found = opened.elements(name)
         assert found is not None
         assert np.concatenate(list(found)).tolist() == tensor.flatten().tolist()
+
+
+def test_the_mean_is_that_of_the_finite_entries() -> None:
+    """A vector with NaN and infinity fails, and its row still has the mean of all other entries."""
+    (row,) = ss.scan({"v": np.array([1.0, 2.0, np.inf, 3.0, np.nan, -np.inf])}, **OPTIONS).rows
+    assert (row["status"], row["nan"], row["inf"], row["mean"]) == ("failed", 1, 2, 2.0)
