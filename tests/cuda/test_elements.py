@@ -105,6 +105,16 @@ def test_moments_of_a_panel_of_many_rows_are_the_processors(cuda_module: ModuleT
     assert_same_moments(cuda_module, ss.matrix(a), panel_rows=0)
 
 
+@pytest.mark.parametrize("dtype", ["f64", "f32", "bf16", "f16"])
+def test_the_first_of_many_entries_that_are_not_finite(cuda_module: ModuleType, dtype: str) -> None:
+    """Every lane meets several of them, and the place of its first one counts."""
+    a, _ = pair(dtype, (37, 260))
+    a[5, 100:] = np.nan
+    a[6:] = np.inf
+    assert_same_survey(cuda_module, ss.matrix(a))
+    assert _core.survey(ss.matrix(a)._native, **HOST)["first_nonfinite"] == (5, 100)
+
+
 @pytest.mark.parametrize("dtype", SMALL)
 def test_every_code(cuda_module: ModuleType, dtype: str) -> None:
     """NaN, infinities and subnormal numbers among them, each at another place in the second."""
