@@ -104,9 +104,10 @@ def test_experts_in_a_stack_pair_with_experts_one_by_one(tmp_path: Path) -> None
     )
 
 
-def test_resized_vocabularies_compare_on_the_common_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["model.embed_tokens.weight", "lm_head.weight"])
+def test_resized_vocabularies_compare_on_the_common_rows(tmp_path: Path, name: str) -> None:
     base = model(layers=1)
-    name = "model.embed_tokens.weight"
+    base[name] = base["model.embed_tokens.weight"].copy()
     more = tuned(base)
     common = more[name][:60]
     more[name] = np.vstack([common, np.full((4, 24), 7.0)])

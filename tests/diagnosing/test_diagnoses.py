@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from tests.support.diagnosis_statistics import class_of_runs, judgement
 from tests.support.updates import rows_of_update
 
@@ -105,6 +106,19 @@ def test_the_verdict_is_the_table_of_both_chances() -> None:
     assert judgement(0.5, runs, "a", 0.001).word == "not distinguishable"
     assert judgement(0.0, runs, "a").rank_p_broad == 1 / 4
     assert judgement(0.25, runs, "a").position == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("wide", ["narrow", "broad"])
+def test_the_interval_of_a_position_is_as_wide_as_the_wider_class(wide: str) -> None:
+    """Runs 0.3 apart and runs 0.01 apart give one interval, whichever of both are narrow."""
+    runs = [
+        (level + (0.3 if label == wide else 0.01) * off, label, "a")
+        for level, label in ((0.0, "narrow"), (1.0, "broad"))
+        for off in (-1, 0, 1)
+    ]
+    low, high = judgement(0.5, runs, "a").interval
+    half_width = 0.3 * math.sqrt(4 / 3) * stats.t.ppf(0.975, 2)
+    assert (low, high) == pytest.approx((0.5 - half_width, 0.5 + half_width))
 
 
 @pytest.mark.parametrize(

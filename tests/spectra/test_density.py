@@ -162,6 +162,7 @@ def test_quantiles_and_cdf_cover_the_truth(name):
         for x in points:
             fraction, error = density.cdf(x)
             assert 0 <= fraction <= 1
+            assert error == density.count_above(x).error / len(sigma)
             cdf_ok.append(abs(fraction - np.mean(sigma <= x)) <= 2 * error + 1e-12)
     assert np.mean(quantile_ok) >= 0.9
     assert np.mean(cdf_ok) >= 0.9

@@ -110,6 +110,14 @@ def test_a_row_that_is_large_by_one_entry_is_not_an_outlier():
     np.testing.assert_array_equal(ss.moments(A).outlier_rows(), [17])
 
 
+@pytest.mark.parametrize(("norm", "far"), [(14.4, False), (14.5, True)])
+def test_a_threshold_counts_robust_standard_deviations(norm, far):
+    """Norms about 10 with a median deviation of 1: three deviations are 4.4478."""
+    norms = [9.0, 9.0, 9.0, 10.0, 11.0, 11.0, norm]
+    rows = ss.moments(np.diag(norms)).outlier_rows(threshold=3)
+    assert rows.tolist() == [6] * far
+
+
 def test_moments_find_outlier_rows(moments):
     np.testing.assert_array_equal(moments.outlier_rows(), [19])
     assert len(moments.outlier_columns()) == 0
