@@ -195,6 +195,8 @@ def test_a_comparison_has_the_diagnosis_in_its_page(tmp_path: Path, reference: P
     html = page.read_text(encoding="utf-8")
     assert "How narrow was the data?" in html
     assert html.index("Findings") < html.index("How narrow was the data?")
+    status, text, _ = invoke("compare", *words, "--recipe", "lr=3e-4")
+    assert "lr = 0.0003 where the calibration has 0.001" in " ".join(text.split())
     assert invoke("compare", *words, "--json")[0] == 2
     status, text, _ = invoke("compare", one, one, "--effort", "exact", "--reference", reference)
     assert status == 0

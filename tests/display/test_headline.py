@@ -71,6 +71,13 @@ def test_a_checkpoint_of_vectors(tmp_path: Path) -> None:
     assert headline(ss.scan(path)) == ("No matrix was analysed.", "5 parameters · 1 file")
 
 
+def test_second_names_have_no_parameters_of_their_own(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    w = torch.from_numpy(next(iter(weights().values())))
+    torch.save({"embed_tokens.weight": w, "lm_head.weight": w}, tmp_path / "model.pt")
+    assert headline(ss.scan(tmp_path / "model.pt"))[1] == f"{96 * 96:,} parameters · 1 file"
+
+
 @pytest.mark.parametrize("rank", [2, 96])
 def test_the_size_and_the_kind_of_a_change(rank: int, tmp_path: Path) -> None:
     before = weights()

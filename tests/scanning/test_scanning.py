@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from tests.support.analyses import before_each_spectrum_of_a_scan
 from tests.support.checkpoints import opened, write_file
 from tests.support.mixed_checkpoint import DOWN, UP, column, mixed
@@ -246,6 +247,28 @@ def test_events_account_for_bytes_and_rows(folder: Path) -> None:
     assert last.done_bytes == last.total_bytes == sum(event.stored_bytes for event in started)
     assert [event.seconds for event in events] == sorted(event.seconds for event in events)
     assert any(event.kind == "reading" and event.read_bytes >= 0 for event in events)
+
+
+def test_a_resumed_scan_counts_the_matrices_that_it_keeps(tmp_path: Path) -> None:
+    """Rows of vectors are kept too, and are no matrices: the last matrix is number 3 of 3."""
+    rng = np.random.default_rng(0)
+    shapes = {"a": (9, 6), "b": (5,), "c": (8, 7), "d": (4,), "e": (7, 6)}
+    model = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    journal = tmp_path / "scan.jsonl"
+
+    def stop(event: ScanEvent) -> None:
+        if event.kind == "row" and event.name == "d":
+            raise KeyboardInterrupt
+
+    save_file(model, tmp_path / "model.safetensors")
+    with pytest.raises(KeyboardInterrupt):
+        ss.scan(tmp_path / "model.safetensors", out=journal, progress=stop, num_threads=1)
+    events: list[ScanEvent] = []
+    ss.scan(tmp_path / "model.safetensors", resume=journal, progress=events.append, num_threads=1)
+    kept = [event.name for event in events if event.kind == "kept"]
+    assert {"a", "b", "c"} <= {*kept}
+    (started,) = (event for event in events if event.kind == "started")
+    assert (started.name, started.index, started.count) == ("e", 3, 3)
 
 
 def test_matrices_at_once_change_no_number(folder: Path) -> None:

@@ -121,3 +121,12 @@ def test_alpha_is_never_without_its_stability_range(tmp_path: Path) -> None:
         assert None not in (row["alpha_D"], row["alpha_x_min"], row["alpha_tail"])
         assert_allclose(row["alpha_error"], (row["alpha"] - 1) / np.sqrt(row["alpha_tail"]))
     assert max(row["alpha"] for row in rows) > 1.3 * min(row["alpha"] for row in rows)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1000.0])
+def test_a_search_ends_where_the_tolerance_is_met(factor: float) -> None:
+    """It takes 61 or 62 passes for both tolerances; a tolerance of lambda_1, not sigma_1, 71."""
+    A = factor * np.random.default_rng(0).standard_normal((900, 700))
+    searches = [ss.svds(A, 5, tol=tol, method="krylov") for tol in (1e-3, 1e-6)]
+    assert all(search.converged for search in searches)
+    assert sum(search.passes for search in searches) <= 66

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,26 @@ def test_what_leaves_the_numbers_alone_is_no_alarm(call: str, reading: str, tmp_
     np.testing.assert_array_equal(CALLS[call](a, memory_limit="2MB"), CALLS[call](A))
     (tmp_path / "link").unlink()
     np.testing.assert_array_equal(CALLS[call](a, memory_limit="2MB"), CALLS[call](A))
+
+
+CAUSES: dict[str, Callable[[Path, Path], object]] = {
+    "linked": lambda path, other: os.link(path, other.with_suffix(".link")),
+    "made read-only": lambda path, other: path.chmod(stat.S_IRUSR),
+    "replaced": lambda path, other: other.replace(path),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_each_reason_for_another_status_alone_is_no_alarm(cause: str, tmp_path: Path) -> None:
+    path, a = in_npy(tmp_path, READINGS[0])
+    other = tmp_path / "other.npy"
+    np.save(other, 3 * A)
+    before = path.stat().st_ctime_ns
+    time.sleep(0.02)  # the clock of the kernel ticks meanwhile
+    with path.open("rb") as file:
+        CAUSES[cause](path, other)
+        assert os.fstat(file.fileno()).st_ctime_ns > before
+    np.testing.assert_array_equal(ss.svdvals(a), ss.svdvals(A))
 
 
 @pytest.mark.parametrize("reading", READINGS)
