@@ -276,7 +276,7 @@ def test_no_order_of_threads_is_a_race(build: Build, tmp_path: Path, objects: Pa
     command = [str(built(build, SOURCES, tmp_path, objects=objects))]
     orders = [(0, 0, 1), (1, 1, 2), (2, 2, 5)]
     if build is TSAN:  # which wants its addresses where they are without randomisation
-        orders = [each for each in orders if each[2] > 1]  # one thread has no races
+        orders = orders[-1:]  # of five threads: half a minute
         if shutil.which("setarch") is None:
             pytest.skip("needs setarch, to fix the addresses of a process")
         command = ["setarch", "-R", *command]
