@@ -102,7 +102,7 @@ def test_factors_that_lose_the_criterion_by_rounding_have_not_converged(tmp_path
 
 
 def test_a_rank_above_that_of_the_change_has_rows_of_zeros(tmp_path: Path) -> None:
-    """What remains of a change of rank 1 is known although the second row of a factor is zero."""
+    """The rest of a change of rank 1 is known although the second row of a factor is zero."""
     name = "model.layers.0.self_attn.q_proj.weight"
     base = {name: np.zeros((60, 40))}
     tuned = {name: base[name].copy()}

@@ -143,7 +143,7 @@ def test_masks_count_the_changed_entries_in_them(tmp_path: Path) -> None:
 
 
 def test_the_chance_of_a_mask_is_the_share_that_ties_leave_it(tmp_path: Path) -> None:
-    """Of two magnitudes the smaller one, 15 % of the entries, is nearest to a tenth."""
+    """The smaller one of two magnitudes has 15 % of the entries, which is nearest to a tenth."""
     rng = np.random.default_rng(0)
     w = np.where(rng.random((60, 50)) < 0.15, 1.0, 2.0) * rng.choice([-1.0, 1.0], (60, 50))
     v = w + rng.choice([0.0, 0.5], (60, 50))
