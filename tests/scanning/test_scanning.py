@@ -250,7 +250,7 @@ def test_events_account_for_bytes_and_rows(folder: Path) -> None:
 
 
 def test_a_resumed_scan_counts_the_matrices_that_it_keeps(tmp_path: Path) -> None:
-    """Rows of vectors are kept too, and are no matrices: the last matrix is number 3 of 3."""
+    """Rows of vectors are kept too, and are not matrices: the last matrix is number 3 of 3."""
     rng = np.random.default_rng(0)
     shapes = {"a": (9, 6), "b": (5,), "c": (8, 7), "d": (4,), "e": (7, 6)}
     model = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
