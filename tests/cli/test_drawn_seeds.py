@@ -86,7 +86,7 @@ def test_a_series_scans_all_checkpoints_with_one_seed(command: str, family: list
 
 
 def test_checkpoints_after_a_saved_scan_have_one_seed(family: list[Path], tmp_path: Path) -> None:
-    """The seed of the first checkpoint that is scanned, which is the second source here."""
+    """All take the seed of the first checkpoint that is scanned, here the second source."""
     saved = tmp_path / "saved.jsonl"
     invoke("scan", family[0], "--quiet", "--seed", 3, "--out", saved)
     steps = [word for step in (1, 2, 3) for word in ("--step", step)]

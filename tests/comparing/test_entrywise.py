@@ -226,10 +226,10 @@ def test_second_names_are_compared_where_only_one_model_has_them(tmp_path: Path)
         (tmp_path / name).mkdir()
         paths.append(tmp_path / name / "model.pt")
         torch.save(model, paths[-1])
-    found = ss.compare(*paths[:2], **OPTIONS)
-    assert set(found.verdict.changed) == {"b.weight", "b.bias"}
-    assert found["b.weight"]["relative_change"] == pytest.approx(1.0)
-    assert found["b.weight"]["notes"].startswith("before: shares storage with a.weight")
+    comparison = ss.compare(*paths[:2], **OPTIONS)
+    assert set(comparison.verdict.changed) == {"b.weight", "b.bias"}
+    assert comparison["b.weight"]["relative_change"] == pytest.approx(1.0)
+    assert comparison["b.weight"]["notes"].startswith("before: shares storage with a.weight")
     later = ss.compare(paths[2], paths[0], **OPTIONS)  # that name is new in it
     assert later["b.weight"]["relative_change"] == pytest.approx(0.5)
     assert later["b.bias"]["relative_change"] == pytest.approx(0.5)

@@ -107,10 +107,10 @@ def test_a_rank_above_that_of_the_change_has_rows_of_zeros(tmp_path: Path) -> No
     base = {name: np.zeros((60, 40))}
     tuned = {name: base[name].copy()}
     tuned[name][0, 0] = 3.0
-    found = ss.extract(base, tuned, tmp_path, rank=2)
+    extraction = ss.extract(base, tuned, tmp_path, rank=2)
     assert np.linalg.norm(ss.open_adapter(tmp_path)[name].A, axis=1)[1] == 0.0
-    assert found[name]["rank"] == 2
-    check(found, tmp_path, base, tuned)
+    assert extraction[name]["rank"] == 2
+    check(extraction, tmp_path, base, tuned)
 
 
 def test_every_tensor_is_accounted_for(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def test_breadths_at_the_limits_of_the_classes_belong_to_them() -> None:
     ]
     calibration = Calibration.fit(runs, score="spread")
     for share, word in ((NARROW, "narrow"), (BROAD, "broad")):
-        found = ss.diagnose(rows_of_update(share, seed=99), calibration, group="base")
-        assert found.verdict == word
+        diagnosis = ss.diagnose(rows_of_update(share, seed=99), calibration, group="base")
+        assert diagnosis.verdict == word
 
 
 def test_between_classes_far_apart_a_model_is_unlike_both() -> None:

@@ -18,12 +18,12 @@ Array = NDArray[np.float64]
 
 
 def test_values_near_the_floor_of_a_gram_matrix_may_be_smaller_by_more_than_larger() -> None:
-    """An eigenvalue off by d may be sigma^2 - d: further off than sigma^2 + d."""
+    """The root of sigma^2 - d is further from sigma than that of sigma^2 + d."""
     rng = np.random.default_rng(0)
     s = np.concatenate([np.geomspace(1.0, 1e-6, 20), np.linspace(4e-7, 1.5e-7, 20)])
     U, V = (np.linalg.qr(rng.standard_normal((n, 40)))[0] for n in (80, 40))
-    found = ss.svdvals((U * s) @ V.T, accuracy="fast")
-    sigma, e = found.values, found.errors
+    computed = ss.svdvals((U * s) @ V.T, accuracy="fast")
+    sigma, e = computed.values, computed.errors
     d = sigma[10] ** 2 - (sigma[10] - e[10]) ** 2
     near = (sigma**2 > 1.01 * d) & (sigma**2 < 3 * d)
     assert near.sum() > 5
