@@ -66,6 +66,7 @@ def test_vectors_of_a_matrix_that_has_fewer(rank: int) -> None:
     assert np.all(np.linalg.norm(A @ Vt.T - U * s, axis=0) <= svd.residuals + rounding)
 
 
+@pytest.mark.unsanitized
 def test_values_close_together_are_bounded_by_the_first_of_them() -> None:
     """Sixteen spikes and the edge of noise, whose values need not all have converged."""
     rng = np.random.default_rng(5)
