@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from inspect import unwrap
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import known_spectra as ks
 from tests.support.bytes_read import bytes_read
-from tests.support.checkpoints import of_array, write_file
+from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.memory_needs import admission, bytes_of, least_and_most, leave_room
 
 import sigmascope as ss
@@ -224,3 +226,35 @@ def test_no_row_is_refused_for_what_is_read_beside_it(
     assert late(refusal(A, **call, memory_limit=limit, reserved=limit - expected))
     found = ss.scan(path, **call, memory_limit=limit)
     assert [(row["status"], row["effort"]) for row in found] == [("analysed", "density")] * 3
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(partial(ss.randomized_svd, k=3), id="randomized_svd"),
+        pytest.param(ss.svdvals, id="svdvals"),
+        pytest.param(ss.moments, id="moments"),
+    ],
+)
+def test_the_named_limit_has_room_for_scales(call: Callable[..., Any], tmp_path: Path) -> None:
+    """A megabyte of scales is held beside a megabyte of codes for as long as a call runs."""
+    codes = np.random.default_rng(0).integers(0, 0x7E, (1024, 1024), dtype=np.uint8)
+    scales = np.ones((512, 512), np.float32)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    write_file(
+        tmp_path / "model.safetensors",
+        Stored(name, "F8_E4M3", codes.shape, codes.tobytes()),
+        of_array(f"{name}_scale_inv", "F32", scales),
+    )
+    quantization = {"quant_method": "fp8", "weight_block_size": [2, 2]}
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": quantization}))
+    matrix = ss.open_checkpoint(tmp_path)[name]
+    with pytest.raises(ss.MemoryLimitError) as refused:
+        call(matrix, memory_limit=1)
+    named = re.search(r" needs ([\d.]+ \w+), the memory limit is 1 B", str(refused.value))
+    assert named
+    least = bytes_of(named[1])
+    assert least >= scales.nbytes
+    call(matrix, memory_limit=least)
+    with pytest.raises(ss.MemoryLimitError):
+        call(matrix, memory_limit=least - least // 100 - 1)
