@@ -359,3 +359,24 @@ def test_a_copy_that_emerges_slowly_from_a_bulk_is_waited_for(vectors: bool) -> 
         found = ss.svds(A, 7, tol=gap, **options)
         assert found.converged
         assert np.max(np.abs(found.s - sigma[:7])) < gap / 4
+
+
+@pytest.mark.parametrize("exponent", [0, 10, -500])
+def test_the_warning_tells_the_worst_residual_in_units_of_the_largest_value(exponent: int) -> None:
+    """It is the same number for every scale of the matrix."""
+    A = np.ldexp(ks.gaussian(200, 150)[0], exponent)
+    with pytest.warns(ss.ConvergenceWarning) as caught:
+        found = ss.svds(A, 5, max_passes=1)
+    assert found.U is not None
+    assert found.Vt is not None
+    residuals = np.linalg.norm((A.T @ found.U - found.Vt.T * found.s) / found.s[0], axis=0)
+    assert f": the worst residual is {residuals.max():.2g} sigma_1;" in str(caught[0].message)
+
+
+@pytest.mark.parametrize("exponent", [0, 10, -500])
+def test_the_warning_tells_the_worst_error_where_there_are_no_vectors(exponent: int) -> None:
+    A = np.ldexp(ks.gaussian(200, 150)[0], exponent)
+    with pytest.warns(ss.ConvergenceWarning) as caught:
+        found = ss.svds(A, 5, max_passes=1, vectors=False)
+    worst = np.max(found.errors / found.s[0])
+    assert f": the worst error is {worst:.2g} sigma_1;" in str(caught[0].message)

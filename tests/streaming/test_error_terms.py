@@ -121,3 +121,15 @@ def test_components_of_a_sketch_err_by_its_rounding_and_by_the_means(
     most = 20 * least
     share = found.explained_variance_errors / found.total_variance
     assert np.all((share >= least) & (share <= most)), share
+
+
+@pytest.mark.parametrize("mean", [1e3, 1e4])
+def test_rounding_of_a_sketch_is_that_of_the_rows_with_their_means(mean: float) -> None:
+    """Test vectors of some seeds are nearly dependent, and enlarge the rounding of their images."""
+    deviations = (6, 5, 4, 3, 2, 1)
+    X = crossed(*deviations, mean=mean)
+    variances = 2 * 8 * np.square(deviations) / (len(X) - 1)
+    for seed in range(100):
+        found = ss.Sketch(6, 6, seed=seed, center=True).update(X).pca()
+        off = np.abs(found.explained_variance - variances)
+        assert np.all(off <= found.explained_variance_errors), seed
