@@ -73,6 +73,17 @@ def test_the_power_law_is_the_published_one(count: int) -> None:
         assert_allclose(fit["log_alpha_norm"], log_norm, rtol=1e-9)
 
 
+@pytest.mark.parametrize("above", [15, 19, 20], ids=["15 above", "19 above", "20 above"])
+def test_few_eigenvalues_are_those_above_the_threshold(above: int) -> None:
+    """Another 15 are below 1e-5, so that there are more than 20 values in every case."""
+    rng = np.random.default_rng(above)
+    sigma = np.r_[rng.pareto(3.0, above) + 0.1, rng.uniform(1e-4, 3e-3, 15)]
+    D, alpha, xmin, tail = published(sigma)
+    fit = columns(np.diag(sigma))
+    names = ("alpha", "D", "xmin", "num_pl_spikes")
+    assert_allclose([fit[name] for name in names], [alpha, D, xmin, tail], rtol=1e-9)
+
+
 def test_an_exact_power_law_is_found() -> None:
     """lambda_i = (i/n)^(-1/(a-1)) are the quantiles of the law of exponent a from 1 on."""
     n, a = 500, 2.5
