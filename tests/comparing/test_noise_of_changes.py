@@ -69,6 +69,21 @@ def test_a_merged_product_has_its_rank_in_every_format(seed, stored, tmp_path: P
                 assert 1 <= row["delta_effective_rank_above_edge"] <= RANK
 
 
+@pytest.mark.parametrize("noise", ["Gaussian", "rows by exp(.3 z)"])
+def test_the_soft_rank_of_a_merged_product_is_a_ratio_of_squares(noise: str) -> None:
+    """It is of the edge of the rounding of float32, and of a largest value far above that."""
+    rng = np.random.default_rng(54)
+    W = (0.05 * NOISES[noise](rng, 128, 96)).astype(np.float32)
+    product = rng.standard_normal((128, RANK)) @ rng.standard_normal((RANK, 96)) / 100
+    after = (W + product).astype(np.float32)
+    s = np.linalg.svd(after.astype(np.float64) - W, compute_uv=False)
+    for effort in ("exact", "density"):
+        row = ss.compare({"w": W}, {"w": after}, effort=effort)["w"]
+        edge = row["delta_mp_edge"]
+        assert edge == pytest.approx(s[RANK], rel=0.5, abs=0)
+        assert row["delta_mp_softrank"] == pytest.approx((edge / s[0]) ** 2, rel=1e-5, abs=0)
+
+
 def test_a_change_that_is_rounding_alone_has_no_count():
     rng = np.random.default_rng(52)
     before = {name: STORED["float32"](rng.standard_normal(shape)) for name, shape in SHAPES.items()}

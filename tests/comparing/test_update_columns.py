@@ -111,6 +111,22 @@ def test_an_intruder_is_counted_or_undecided(tmp_path: Path) -> None:
     assert same["intruders_looked_at"] >= 5
 
 
+@pytest.mark.parametrize(
+    "place", [1, 10, 11, 15, 25], ids=["first", "tenth", "eleventh", "fifteenth", "not known"]
+)
+def test_a_direction_that_came_from_further_down_is_not_an_intruder(place: int) -> None:
+    """The one that leads W' is compared with all known directions of W; the 25th is unknown."""
+    sigma = 0.85 ** np.arange(40.0)
+    raised = sigma.copy()
+    raised[place - 1] = 2.0
+    row = ss.compare({"w": np.diag(sigma)}, {"w": np.diag(raised)}, k=16, tol=1e-6).rows[0]
+    assert (row["intruders"], row["intruders_looked_at"]) == (0, 10)
+    undecided = int(place > 16)
+    assert row["intruders_undecided"] == undecided
+    share = undecided * 2.0**2 / np.sum(np.sort(raised)[-10:] ** 2)
+    assert row["intruder_energy_undecided"] == pytest.approx(share, rel=1e-6)
+
+
 def test_shares_in_the_leading_subspaces(tmp_path: Path) -> None:
     w, v = pair()
     row = row_of(tmp_path, w, v, measures=["update_shares"])
