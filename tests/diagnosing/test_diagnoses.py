@@ -133,6 +133,29 @@ def test_levels_come_from_what_there_is(own: int, source: str, count: int) -> No
     assert found.level.mean == pytest.approx(5.0 + 0.05 * (own - 1) if own else 0.1)
 
 
+@pytest.mark.parametrize(
+    ("missing", "levels"),
+    [
+        (None, "3 narrow runs (0) and 3 broad runs (1)"),
+        ("broad", "3 narrow runs (0) and 2 broad groups (1)"),
+        ("narrow", "2 narrow groups (0) and 3 broad runs (1)"),
+        ("both", "2 narrow groups (0) and 2 broad groups (1)"),
+    ],
+    ids=["runs of both", "groups of broad runs", "groups of narrow runs", "groups of both"],
+)
+def test_an_answer_says_of_each_class_whether_runs_or_groups_are_its_level(
+    missing: str | None, levels: str
+) -> None:
+    """A base has three runs of each class, or the other two bases are what is known."""
+    runs = [
+        run for run in known_runs(groups=3) if run[2] != "base1" or missing not in (run[1], "both")
+    ]
+    update = rows_of_update(NARROW * math.exp(0.01), seed=999)
+    group = None if missing == "both" else "base1"
+    diagnosis = ss.diagnose(update, Calibration.fit(runs, score="spread"), group=group)
+    assert f"between {levels}" in diagnosis.text
+
+
 @pytest.mark.parametrize("own", [0, 1, 3])
 def test_ranks_count_runs_of_other_bases_at_the_level_of_its_own(own: int) -> None:
     """Wherever the levels of the others lie; without own runs, that is all that is known."""
