@@ -20,7 +20,17 @@ def dense(product: ss.LowRank) -> np.ndarray[Any, Any]:
     return product.scale * B @ A
 
 
-@pytest.mark.parametrize("settings", [{}, {"use_rslora": True}, {"fan_in_fan_out": True}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"use_rslora": True},
+        {"fan_in_fan_out": True},
+        {"alpha_pattern": {"q_proj": 3}},
+        {"r": 8, "rank_pattern": {r".*_proj": 6}},
+    ],
+    ids=["alpha / r", "rsLoRA", "inputs as rows", "pattern of alphas", "pattern of ranks"],
+)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_truncation_is_the_best_of_its_rank(
     settings: dict[str, Any], dtype: str, tmp_path: Path
