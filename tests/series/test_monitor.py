@@ -276,6 +276,25 @@ def test_the_time_in_which_a_model_gathers_its_tensors_counts(clock: Clock) -> N
     assert 5 <= len(asked) <= 8
 
 
+def test_the_time_of_a_step_that_failed_counts(clock: Clock) -> None:
+    """A visit takes 1 s and the failure 20 s: a quarter of the time is 21 s from 84 s on."""
+
+    def gathered() -> dict[str, Any]:
+        if clock.now == 40.0:
+            clock.now += 20.0
+            raise OSError("a node is down")
+        return weights(1)
+
+    monitor = ss.Monitor(gathered, every=1, budget="25%", clock=clock)
+    monitor.step(1)
+    clock.now = 40.0
+    with pytest.raises(OSError, match="a node is down"):
+        monitor.step(2)
+    for step, now, count in ((3, 83.0, 0), (4, 84.0, 1)):
+        clock.now = now
+        assert (len(monitor.step(step) or ()), monitor.decision["spent"]) == (count, 21.0 + count)
+
+
 @pytest.mark.parametrize(
     ("budget", "share"),
     [("1%", 0.01), (" 0.5 % ", 0.005), (0.25, 0.25), (1.0, 1.0), ("100%", 1.0), (None, None)],
