@@ -239,6 +239,27 @@ def test_full_disk_loses_no_row(folder: Path) -> None:
     assert ss.Scan.load(path).rows == caught.value.scan.rows[:2]
 
 
+@pytest.mark.parametrize("lost", [["a"], ["b"], ["a", "b"]], ids=" and ".join)
+def test_files_beside_those_that_cannot_be_written_are_saved(folder: Path, lost: list[str]) -> None:
+    """The folders of some outputs vanish during the scan; the error names the first of these."""
+    paths = [folder / name / "x.csv" for name in ("a", "b", "c")]
+    for path in paths:
+        path.parent.mkdir()
+
+    def listener(event: ScanEvent) -> None:
+        if event.kind == "row" and event.name == UP:
+            for name in lost:
+                (folder / name).rmdir()
+
+    with pytest.raises(OutputError, match="No such file or directory") as caught:
+        ss.scan(folder, out=paths, progress=listener)
+    assert Path(caught.value.filename).parent == folder / lost[0]
+    assert len(caught.value.scan) == 10
+    for path in paths:
+        if path.parent.name not in lost:
+            assert ss.Scan.load(path).rows == caught.value.scan.rows
+
+
 def test_interrupted_scan_is_saved(folder: Path) -> None:
     def listener(event: ScanEvent) -> None:
         if event.kind == "started" and event.name == "experts[1]":
