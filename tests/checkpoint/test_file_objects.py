@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.checkpoints import encoded, of_array
 from tests.support.scans import bits, model
 
 import sigmascope as ss
@@ -43,6 +44,14 @@ def test_a_file_object_that_ends_early(tmp_path: Path) -> None:
     content.truncate(2000)
     with pytest.raises(ss.CheckpointError, match=r"tensor 'w.8', bytes .*: 0 bytes could be read"):
         far["w.8"].load()
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(3, 4990, 2)], ids=["all", "every other"])
+def test_few_columns_of_more_rows_than_are_read_together(rows: slice) -> None:
+    """Every number names its place; 8 MiB, which are read at once, have 2097 of the rows."""
+    numbers = np.arange(5_000_000, dtype=np.float32).reshape(5000, 1000)
+    far = ss.open_checkpoint(io.BytesIO(encoded([of_array("w", "F32", numbers)])))["w"]
+    np.testing.assert_array_equal(np.asarray(far[rows, :100]), numbers[rows, :100])
 
 
 def test_a_scan_of_a_file_of_fsspec_that_was_written_again_is_not_resumed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,26 @@ def test_a_search_has_no_total(name: str) -> None:
     SEARCHES[name](A, progress=lambda done, total: told.append((done, total)))
     assert told
     assert {total for _, total in told} == {None}
+
+
+class SlowAtTheEnd:
+    """An array that is read by slices of rows, and waits before it gives the last ones."""
+
+    shape, ndim, dtype = (300, 90), 2, np.dtype(np.float32)
+
+    def __getitem__(self, rows: slice) -> Any:
+        if rows.stop == self.shape[0]:
+            time.sleep(0.1)  # a report is due by then
+        return A[rows, :90]
+
+
+def test_bytes_between_two_reports_are_counted() -> None:
+    """The panels before the last one take far less time than lies between two reports."""
+    reports: list[int] = []
+    a = ss.matrix(SlowAtTheEnd())
+    ss.moments(a, panel_rows=30, num_threads=1, progress=reports.append)
+    assert reports[0] == a.nbytes // 10
+    assert reports[-1] >= 0.8 * a.nbytes
 
 
 @pytest.mark.parametrize("call", [ss.svdvals, lambda X, **how: ss.randomized_svd(X, 2, **how)])
