@@ -37,6 +37,13 @@ def test_a_variance_may_be_off_by_the_sums_and_by_the_eigenvalue() -> None:
     assert 1.9 * SUMS <= of_largest <= 2.2 * SUMS
 
 
+def test_a_residual_has_the_error_of_the_gram_matrix_twice() -> None:
+    """It moves A^T A v, and the norm of A v, by which that is divided; the pairs are exact."""
+    found = ss.GramAccumulator(3).update(crossed(4, 2, 1)).svd(3)
+    of_gram = SUMS * found.s[0] ** 2
+    np.testing.assert_allclose(found.residuals * found.s / of_gram, 2.0, rtol=1e-3)
+
+
 def test_means_enlarge_the_error_of_the_total_by_three_errors_of_their_sum() -> None:
     """Squares of the rows and of the means have nearly the same sum; the former err once."""
     X = crossed(2, 1, mean=1000.0)
