@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -153,13 +154,28 @@ def test_scales_count_as_memory(tmp_path: Path) -> None:
     assert least(a) - least(same) == pytest.approx(parameters, rel=0.05)
 
 
-def test_a_plan_counts_scales_as_memory(tmp_path: Path) -> None:
-    """Scales and zeros of a matrix are read whole, in float32, whatever the limit."""
+def of_groups_with_biases(folder: Path, size: int, rows: int) -> ss.Checkpoint:
+    """A matrix of MLX with 2048 columns, with a scale and a bias for so many of each row."""
+    tensors, _ = formats.mlx(np.random.default_rng(1), (rows, 2048), 4, size)
+    folder.mkdir()
+    how = {"quantization": {"group_size": size, "bits": 4}}
+    checkpoint: ss.Checkpoint = opened(folder, *tensors, config=how)
+    return checkpoint
+
+
+@pytest.mark.parametrize(
+    "stored", [of_groups, of_groups_with_biases], ids=["scales and zeros", "scales and biases"]
+)
+def test_a_plan_counts_scales_as_memory(
+    stored: Callable[..., ss.Checkpoint], tmp_path: Path
+) -> None:
+    """They are read whole, in float32, whatever the limit."""
     peaks = {}
-    for size in (8, 64):
-        checkpoint = of_groups(tmp_path / str(size), size, rows=64)
+    for size in (32, 64):
+        checkpoint = stored(tmp_path / str(size), size, rows=64)
         peaks[size] = ss.plan_scan(checkpoint, **HOW)["q_proj.weight"].peak_bytes
-    assert peaks[8] - peaks[64] >= 4 * 2 * 64 * (2048 // 8 - 2048 // 64)
+    more = 2048 // 32 - 2048 // 64
+    assert peaks[32] - peaks[64] == (4 * 2 * 64 + 8) * more  # 8: of its first column
 
 
 def formats_dense(a: Any, tmp_path: Path) -> Any:

@@ -7,11 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from tests.support.adapted_model import OPTIONS, Q, change, llama
 from tests.support.adapters import factors, lora, write_adapter
 from tests.support.changed import written
+from tests.support.checkpoints import of_array, opened
 from tests.support.coverings import grid
 from tests.support.families import FAMILIES
 
@@ -100,6 +102,26 @@ def test_parts_of_a_fused_weight_have_their_outputs(tmp_path: Path, heads: bool)
         assert "of which each part has some inputs" in others[0]["reason"]
     else:
         assert [row["status"] for row in others] == ["analysed"]
+
+
+def test_parts_of_a_fused_weight_have_the_scales_of_their_own_blocks(tmp_path: Path) -> None:
+    """Phi-3 in fp8: q, k and v begin within blocks of 14 rows, of which each has a scale."""
+    rng, name = np.random.default_rng(0), "model.layers.0.self_attn.qkv_proj"
+    codes = rng.standard_normal((64, 32)).astype(ml_dtypes.float8_e4m3fn)
+    scales = np.exp2(rng.integers(-3, 3, (5, 3))).astype(np.float32)
+    stored = of_array(f"{name}.weight", "F8_E4M3", codes)
+    tensors = stored, of_array(f"{name}.weight_scale_inv", "F32", scales)
+    how = {"quantization_config": {"weight_block_size": [14, 12]}}
+    base = opened(tmp_path, *tensors, config=FAMILIES["phi3"].config | how)
+    (B, A), m = factors(64, 32), magnitudes(64)
+    adapter = lora(name, B, A) | {f"{name}.lora_magnitude_vector": m}
+    folder = write_adapter(tmp_path / "a", adapter, use_dora=True)
+    W = codes.astype(float) * scales.repeat(14, 0).repeat(12, 1)[:64, :32]
+    after = scaled(W, B.astype(float) @ A, m)
+    rows = ss.compare(base, folder, **OPTIONS).analysed
+    assert [row["rows"] for row in rows] == [32, 16, 16]
+    for row, part in zip(rows, (slice(32), slice(32, 48), slice(48, 64)), strict=True):
+        assert_row(row, W[part], after[part])
 
 
 def test_a_pass_in_parts_and_scales_of_the_base_change_nothing(tmp_path: Path) -> None:
