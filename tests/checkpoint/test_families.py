@@ -193,6 +193,26 @@ def test_latent_attention(tmp_path: Path) -> None:
     assert "model.layers.0.self_attn.kv_b_proj.weight" in split
 
 
+def test_heads_of_values_that_are_narrower_than_queries(tmp_path: Path) -> None:
+    """DeepSeek, as published: 128 + 64 outputs of a head of queries, 128 inputs of one of o."""
+    rng = np.random.default_rng(0)
+    queries, output = rng.standard_normal((4 * 9, 8)), rng.standard_normal((32, 4 * 6))
+    config = {"model_type": "deepseek_v3", "hidden_size": 32, "num_attention_heads": 4}
+    config |= {"kv_lora_rank": 8, "qk_nope_head_dim": 6, "qk_rope_head_dim": 3, "v_head_dim": 6}
+    start = "model.layers.0.self_attn."
+    stored = {f"{start}q_b_proj.weight": queries, f"{start}o_proj.weight": output}
+    opened(tmp_path, *(of_array(name, "F64", w) for name, w in stored.items()), config=config)
+    split = ss.open_checkpoint(tmp_path, heads=True)
+    assert split.notes == ()
+    assert len(split) == 8
+    for head in range(4):
+        rows, columns = np.s_[9 * head : 9 * head + 9], np.s_[6 * head : 6 * head + 6]
+        of_queries = np.asarray(split[f"{start}q_b_proj.weight[head {head}]"])
+        np.testing.assert_array_equal(of_queries, queries[rows])
+        of_output = np.asarray(split[f"{start}o_proj.weight[head {head}]"])
+        np.testing.assert_array_equal(of_output, output[:, columns])
+
+
 @pytest.mark.parametrize(
     ("config", "why"),
     [

@@ -147,6 +147,27 @@ def test_scaled_pieces_and_stacks_of_experts(tmp_path: Path) -> None:
     assert record(checkpoint, experts)["shape"] == (3, WIDTH, INNER)
 
 
+@pytest.mark.parametrize(
+    ("name", "axis"),
+    [
+        ("layers.0.mlp.shared_experts.gate_proj.weight", 0),
+        ("layers.0.mlp.shared_experts.up_proj.weight", 0),
+        ("layers.0.mlp.shared_experts.down_proj.weight", 1),
+        ("layers.0.mlp.shared_expert_gate.weight", None),  # a router
+    ],
+    ids=["gate", "up", "down", "router"],
+)
+def test_shared_experts_are_joined_as_other_layers(
+    name: str, axis: int | None, tmp_path: Path
+) -> None:
+    shape = {0: (INNER, WIDTH), 1: (WIDTH, INNER), None: (1, WIDTH)}[axis]
+    whole = np.random.default_rng(4).standard_normal(shape).astype(np.float32)
+    cut = [whole, whole] if axis is None else np.split(whole, 2, axis)
+    checkpoint = open_checkpoint(written(tmp_path, [{name: piece} for piece in cut]))
+    assert checkpoint.unreadable == {}
+    np.testing.assert_array_equal(np.asarray(checkpoint[name]), whole)
+
+
 def test_a_scan_has_one_row_for_the_whole(tmp_path: Path) -> None:
     whole = weights()
     written(tmp_path, pieces(whole, 2))
