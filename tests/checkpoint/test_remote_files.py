@@ -228,20 +228,30 @@ def test_a_server_without_ranges(server: FileServer) -> None:
         ss.open_checkpoint(f"{server.url}/model-00001-of-00002.safetensors")
 
 
+def date_changed(server: FileServer, hour: int) -> None:
+    """Let the server state that hour as the time of the last change of all its files."""
+    headers = {"Last-Modified": f"Mon, 01 Sep 2025 {hour}:00:00 GMT"}
+    server.answer = lambda request: Fault(headers=headers)
+
+
 @pytest.mark.parametrize("checks", [True, False])
-@pytest.mark.parametrize("how", ["tag", "size", "weak"])
+@pytest.mark.parametrize("how", ["tag", "size", "weak", "date"])
 def test_a_file_that_changes_ends_with_an_error(how: str, checks: bool, server: FileServer) -> None:
     """Whether the server compares ETags itself, or answers with the new file."""
     server.if_match = checks
     name = "model-00001-of-00002.safetensors"
     if how == "weak":
         server.tags[name] = 'W/"one"'
-    if how == "size":
+    if how in ("size", "date"):
         server.tags[name] = None
+    if how == "date":
+        date_changed(server, hour=10)
     far = ss.open_checkpoint(server.url)
     a = far["w.0"]
     if how == "weak":
         server.tags[name] = 'W/"two"'
+    if how == "date":
+        date_changed(server, hour=11)
     path = server.folder / name
     path.write_bytes(path.read_bytes() + (b"\0" if how == "size" else b""))
     content = bytearray(path.read_bytes())
