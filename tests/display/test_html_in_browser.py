@@ -13,6 +13,7 @@ from tests.support.html_pages import (
     EVIL,
     Open,
     Read,
+    comparison_page,
     drawn,
     scan_page,
     script_of,
@@ -22,6 +23,7 @@ from tests.support.made_rows import (
     columns_of,
     evidence,
     noise,
+    pair_row,
     planted,
     scan_row,
     scan_rows,
@@ -158,6 +160,27 @@ def test_the_curve_by_rank_is_where_its_values_are(browser: Browser, tmp_path: P
     assert drawn_values[0] == pytest.approx(9.0, rel=0.02)
     assert drawn_values[-1] == pytest.approx(0.00245, rel=0.1)
     assert page.locator("#ranks text", has_text="↓ to 0.002450").count() == 1
+    page.close()
+
+
+def test_angles_by_chance_are_those_of_random_subspaces(browser: Browser, tmp_path: Path) -> None:
+    """Left subspaces lie among the rows of a matrix, of which it has four times as many."""
+    shape, rng = (400, 100), np.random.default_rng(3)
+    path = tmp_path / "r.html"
+    path.write_text(comparison_page([pair_row(rng, "w", 0, "up", shape)]), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    ticks = page.locator("#angles line.grid")
+    bottom, top = (float(tick.get_attribute("y1") or 0) for tick in (ticks.first, ticks.last))
+    for side, size in zip(("left", "right"), shape, strict=True):
+        text = page.locator("#angles text", has_text=f"closest by chance, {side}")
+        line = float(text.evaluate("(e) => e.previousElementSibling.getAttribute('y1')"))
+        least = []
+        for _ in range(20):
+            x, y = (np.linalg.qr(rng.standard_normal((size, 16)))[0] for _ in range(2))
+            least.append(np.arccos(np.linalg.norm(x.T @ y, 2)))
+        expected = float(np.degrees(np.mean(least)))
+        assert 90 * (line - bottom) / (top - bottom) == pytest.approx(expected, abs=3), side
     page.close()
 
 
