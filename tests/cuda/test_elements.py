@@ -92,6 +92,13 @@ def test_every_dtype_and_shape(cuda_module: ModuleType, dtype: str, shape: tuple
     assert_same(cuda_module, ss.matrix(a), ss.matrix(b))
 
 
+@pytest.mark.parametrize("dtypes", [("f32", "f64"), ("f64", "f32")], ids="-".join)
+def test_pairs_of_two_precisions(cuda_module: ModuleType, dtypes: tuple[str, str]) -> None:
+    """Each matrix is hashed in the precision that it is stored in."""
+    a, b = (pair(dtype, (131, 70))[i] for i, dtype in enumerate(dtypes))
+    assert_same_change(cuda_module, ss.matrix(a), ss.matrix(b))
+
+
 @pytest.mark.slow
 def test_long_sums_are_the_processors(cuda_module: ModuleType) -> None:
     """Blocks of 65,536 rows are added as a tree, wherever panels end."""

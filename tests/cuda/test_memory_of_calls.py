@@ -41,6 +41,17 @@ def matrices() -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("shape", [(4096, 200), (200, 4096)], ids=["tall", "wide"])
+def test_the_planned_memory_has_room_for_panels_of_the_transpose(
+    shape: tuple[int, int], cuda_module: ModuleType
+) -> None:
+    """A panel has 64 rows of length 4096, of the matrix or of its transpose, in float64."""
+    a = ss.matrix(np.ones(shape))
+    nbytes = cuda_module.panel_bytes(a._native, panel_rows=64, columns=1, tensors=False)
+    stored, decoded = 3 * 64 * shape[1] * 8, 64 * 4096 * 8
+    assert stored + decoded <= nbytes <= 1.2 * (stored + decoded)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("memory", [1 << 30, 96 << 20])
 @pytest.mark.parametrize("name", CALLS)
