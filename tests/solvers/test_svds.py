@@ -242,7 +242,6 @@ def test_gram_bounds_hold_where_its_eigenvectors_mix(smallest: int, device: str)
         check_values(ss.svds(A, k, method="gram", device=device), lapack(A))
 
 
-@pytest.mark.unsanitized
 def test_copies_beyond_the_block_are_found_for_every_seed() -> None:
     A, sigma = ks.clustered(300, 256, multiplicity=60)
     for seed in range(20):
