@@ -27,8 +27,10 @@ from typing import Any
 import numpy as np
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
 from sigmascope.checkpoint.naming.rules import standard_rules
 from sigmascope.errors import SigmascopeError
+from sigmascope.results import Comparison, Scan
 from tests.support.fuzzing import READERS, make
 
 SECONDS = 20
@@ -43,7 +45,7 @@ def read(reader: str, path: Path) -> str:
     try:
         if reader == "table":
             refusals = 0
-            for load in (ss.Scan.load, ss.Comparison.load, lambda each: ss.merge([each])):
+            for load in (Scan.load, Comparison.load, lambda each: ss.merge([each])):
                 try:
                     load(path)
                 except ValueError as error:  # what these document
@@ -51,7 +53,7 @@ def read(reader: str, path: Path) -> str:
                     refusals += 1
             return "refused" if refusals == 3 else "read"
         if reader == "adapter":
-            opened: Any = ss.open_adapter(path)
+            opened: Any = open_adapter(path)
         elif reader == "rules":
             opened = ss.open_checkpoint(path, rules=path / "rules.json")
         else:

@@ -42,13 +42,13 @@ bf16, small = f32.astype(ml_dtypes.bfloat16), np.ascontiguousarray(f32[:768, :51
 ss.set_num_threads(threads)
 
 def sketch():
-    stream = ss.Sketch(4096, 32, seed=0)
+    stream = ss.streaming.Sketch(4096, 32, seed=0)
     for rows in np.split(f32, 8):
         stream.update(rows)
     return stream.svd().s
 
 def accumulate():
-    gram = ss.GramAccumulator(50)
+    gram = ss.streaming.GramAccumulator(50)
     gram.update(long)
     return gram.svd(8).s
 

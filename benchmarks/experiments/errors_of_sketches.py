@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import sigmascope as ss
 from sigmascope.bench.accuracy import reference
 from sigmascope.bench.workloads import SPECTRA
+from sigmascope.results import SVD
+from sigmascope.streaming import LinearSketch, Sketch
 
 SHAPE = (2048, 1024)
 RANK = 32
@@ -25,15 +26,15 @@ SEEDS = 7
 COLUMNS = ("spectrum", "sketch", "numbers held", "worst error", "its bound", "error of σ₁")
 
 
-def sketches(A: NDArray[Any], seed: int) -> dict[str, tuple[int, ss.SVD]]:
+def sketches(A: NDArray[Any], seed: int) -> dict[str, tuple[int, SVD]]:
     """Return by name the number of numbers that a sketch stores, and its SVD."""
     m, n = A.shape
-    linear = ss.LinearSketch(A.shape, RANK, seed=seed).update(A)
+    linear = LinearSketch(A.shape, RANK, seed=seed).update(A)
     numbers = (m + n) * linear.width + linear.core**2 + n * linear.probes
     found = {"LinearSketch": (numbers, linear.svd())}
     large = int((-n + np.sqrt(n**2 + 4 * numbers)) / 2)  # n w + w^2 numbers
     for name, width in (("Sketch", 2 * RANK + 10), ("Sketch, as large", large)):
-        rows = ss.Sketch(n, RANK, width=width, seed=seed).extend(np.array_split(A, 8))
+        rows = Sketch(n, RANK, width=width, seed=seed).extend(np.array_split(A, 8))
         found[name] = (n * rows.width + rows.width**2, rows.svd())
     return found
 

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from whole_processes import print_medians, timed_in_turns
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
 from sigmascope.bench.machine import chosen_cores, describe
 
 SIZE = 0.01
@@ -81,7 +82,7 @@ def checked(folder: Path, before: Path, after: Path) -> list[dict[str, Any]]:
     Where there is no full SVD, a row has its rank alone.
     """
     base, tuned = ss.open_checkpoint(before), ss.open_checkpoint(after)
-    ours, peer = (ss.open_adapter(folder / name) for name in ("ours", "peer"))
+    ours, peer = (open_adapter(folder / name) for name in ("ours", "peer"))
     found = []
     for line in (folder / "ours" / "extraction.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)

@@ -31,6 +31,7 @@ from whole_processes import timed
 
 import sigmascope as ss
 from sigmascope.bench.machine import chosen_cores, describe
+from sigmascope.results import Scan
 
 SCAN = """
 import json, sys
@@ -68,7 +69,7 @@ def drop(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def planted(folder: Path, found: ss.Scan) -> dict[str, Any]:
+def planted(folder: Path, found: Scan) -> dict[str, Any]:
     """Compare the values found with those planted: the worst distance over the allowed one."""
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     worst, count, missed = 0.0, 0, 0
@@ -100,7 +101,7 @@ def measured(folder: Path, given: argparse.Namespace, cores: list[int]) -> dict[
         }
         command = [sys.executable, "-c", SCAN, str(folder), json.dumps(options)]
         run = timed(command, cores)
-        found = ss.Scan.load(out)
+        found = Scan.load(out)
     files = sorted(folder.glob("*.safetensors"))
     part = {"whole": whole(folder, found, run["seconds"])} if given.include else {}
     return part | {
@@ -117,7 +118,7 @@ def measured(folder: Path, given: argparse.Namespace, cores: list[int]) -> dict[
     }
 
 
-def whole(folder: Path, found: ss.Scan, seconds: float) -> float:
+def whole(folder: Path, found: Scan, seconds: float) -> float:
     """Seconds that all of a checkpoint would take by the same route, from a part of it.
 
     A shape that was measured takes its mean share of the process, one that was not as much as

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import sigmascope as ss
 from sigmascope.bench.workloads import SPECTRA, TIMED
+from sigmascope.errors import ConvergenceWarning
 
 ORDERS = (96, 128, 150, 180, 200, 230, 256, 300, 362)
 TRIPLETS = (1, 4, 8, 16, 32)
@@ -40,7 +41,7 @@ def milliseconds(A: NDArray[Any], k: int, tol: float, method: str) -> float:
 
 
 def main() -> None:
-    warnings.simplefilter("ignore", ss.ConvergenceWarning)
+    warnings.simplefilter("ignore", ConvergenceWarning)
     ratios = []
     print("dtype", "spectrum", "order", "k", "tol", *METHODS)
     for dtype, spectrum, n in itertools.product(DTYPES, ("llm", "decay"), ORDERS):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The example calibration that the package ships: some runs of the experiment's calibration.
 
-python -m benchmarks.regimes.example tests/diagnosing/regimes.json \\
-    python/sigmascope/diagnosing/example.json
+python -m benchmarks.regimes.example tests/diagnosis/regimes.json \\
+    python/sigmascope/diagnosis/example.json
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from sigmascope.diagnosing import Calibration
-from sigmascope.diagnosing.runs import labelled_runs
-from sigmascope.diagnosing.validation import score_of
+from sigmascope.diagnosis import Calibration
+from sigmascope.diagnosis.runs import labelled_runs
+from sigmascope.diagnosis.validation import score_of
 
 from .fixture import shortened
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs as a fixture of tests: spreads of the main runs, and rows of runs that were not fitted.
 
-python -m benchmarks.regimes.fixture tests/diagnosing/runs.json
+python -m benchmarks.regimes.fixture tests/diagnosis/runs.json
 """
 
 from __future__ import annotations

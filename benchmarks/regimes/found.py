@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import sigmascope as ss
-from sigmascope.diagnosing.places import Update, update_of
+from sigmascope.diagnosis.places import Update, update_of
+from sigmascope.results import Comparison
 
 from .plan import BROAD, NARROW
 from .run import rows_path
@@ -54,7 +54,7 @@ def load(folder: Path) -> list[Found]:
         fields = {key: record[key] for key in Run.__dataclass_fields__}
         run = Run(**fields | {"snapshots": tuple(fields["snapshots"])})
         if run.base:
-            rows = ss.Comparison.load(rows_path(folder, run.name)).rows
+            rows = Comparison.load(rows_path(folder, run.name)).rows
             found.append(Found(run, rows, record))
     return found
 
@@ -64,7 +64,7 @@ def increments_of(found: Sequence[Found], folder: Path) -> list[Found]:
     return [
         Found(
             replace(x.run, group=f"increment from step {step}"),
-            ss.Comparison.load(rows_path(folder, f"{x.run.name}-after-{step}")).rows,
+            Comparison.load(rows_path(folder, f"{x.run.name}-after-{step}")).rows,
         )
         for x in found
         for step in x.run.snapshots

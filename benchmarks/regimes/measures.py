@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sigmascope.diagnosing.scores import fitted_score
+from sigmascope.diagnosis.scores import fitted_score
 
 from .found import Found, of
 from .plan import BROAD, NARROW

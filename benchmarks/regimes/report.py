@@ -18,7 +18,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from sigmascope.diagnosing import Calibration, diagnose
+from sigmascope.diagnosis import Calibration, diagnose
 
 from .found import Found, increments_of, load, of
 from .measures import behaviour, ladder, levels, matched_pairs, novelty, novelty_design, permutation

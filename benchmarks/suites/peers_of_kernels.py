@@ -18,6 +18,7 @@ import sigmascope as ss
 from sigmascope import _core
 from sigmascope._host.threads import resolve_threads
 from sigmascope.bench.machine import installed
+from sigmascope.results import SVD
 
 Array = NDArray[Any]
 
@@ -45,7 +46,7 @@ class Peer:
 # ---------------------------------------------------------------------------------- k triplets
 
 
-def ours_svds(A: Array, k: int, tol: float) -> ss.SVD:
+def ours_svds(A: Array, k: int, tol: float) -> SVD:
     return ss.svds(A, k, tol=tol)
 
 

@@ -13,6 +13,8 @@ import pytest
 
 import sigmascope as ss
 from sigmascope.comparing.rows import COLUMNS
+from sigmascope.diagnosis import Calibration
+from sigmascope.results import Comparison
 
 ROLES = ("q", "k", "v", "o", "gate", "up", "down")
 LEVELS = {"narrow": 0.53, "broad": 0.56}
@@ -59,7 +61,7 @@ def test_diagnose(
 ) -> None:
     if smoke:
         layers, runs = 6, 20
-    calibration = ss.Calibration.fit(
+    calibration = Calibration.fit(
         [
             (rows_of(label, 2 * i + (label == "broad"), layers), label, f"base{i % 5}")
             for i in range(runs // 2)
@@ -70,11 +72,11 @@ def test_diagnose(
     given: Any = rows
     if saved:  # the checkpoints that the file names do not exist
         given = tmp_path / "pair.jsonl"
-        ss.Comparison(
+        Comparison(
             before="base", after="tuned", options={}, rows=rows, expected=len(rows), engine={}
         ).save(given)
     began = time.perf_counter()
-    found = ss.diagnose(given, calibration, group="base0")
+    found = ss.diagnosis.diagnose(given, calibration, group="base0")
     seconds = time.perf_counter() - began
     assert found.verdict == "narrow", found.text
     benchmark.extra_info.update(
@@ -82,6 +84,6 @@ def test_diagnose(
         case={"rows": len(rows), "runs": runs, "from": "a file" if saved else "memory"},
         method="sigmascope",
     )
-    benchmark.pedantic(lambda: ss.diagnose(given, calibration, group="base0"), rounds=3)
+    benchmark.pedantic(lambda: ss.diagnosis.diagnose(given, calibration, group="base0"), rounds=3)
     if layers == 43:
         assert seconds <= AT_MOST, f"{seconds:.3f} s"

@@ -8,123 +8,58 @@ Arrays, files and checkpoints become lazy matrices (:func:`matrix`, :func:`block
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from sigmascope._host.interrupts import end_at_once
 
 end_at_once()
 
+from sigmascope import errors as errors
+from sigmascope import results as results
 from sigmascope._execution.build import available_devices, cuda_config
 from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope._host.threads import set_num_threads
-from sigmascope.adapters import Adapter, open_adapter
-from sigmascope.adapters.resizing import Resized, resize
-from sigmascope.analysis.approximation import LowRankApproximation, low_rank
+from sigmascope.analysis.approximation import low_rank
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import spectrum
 from sigmascope.checkpoint import Checkpoint, open_checkpoint
-from sigmascope.comparing import Comparison, ComparisonPlan, compare, plan_compare
-from sigmascope.comparing.extracting import Extraction, extract
-from sigmascope.comparing.shared_directions import SharedDirection, shared_directions
-from sigmascope.diagnosing import (
-    Calibration,
-    Diagnosis,
-    PairedDiagnosis,
-    RunDiagnosis,
-    diagnose,
-    diagnose_increments,
-)
-from sigmascope.errors import (
-    CheckpointError,
-    ConvergenceWarning,
-    DeviceError,
-    DeviceMemoryError,
-    FailedMatrixWarning,
-    MemoryLimitError,
-    NonFiniteError,
-    SigmascopeError,
-)
+from sigmascope.comparing import compare, plan_compare
+from sigmascope.comparing.extracting import extract
+from sigmascope.comparing.shared_directions import shared_directions
 from sigmascope.matrices.joins import block, hstack, vstack
 from sigmascope.matrices.matrix import Matrix, multiply
 from sigmascope.matrices.scipy_operator import aslinearoperator
 from sigmascope.matrices.sources import matrix, tensor
-from sigmascope.scanning import Scan, ScanPlan, plan_scan, scan
-from sigmascope.series import Monitor, Reference, Trajectory, merge, reference, trajectory
+from sigmascope.scanning import plan_scan, scan
+from sigmascope.series.merging import merge
 from sigmascope.solvers.density import spectral_density
 from sigmascope.solvers.moments import moments
 from sigmascope.solvers.randomized import randomized_svd
 from sigmascope.solvers.svds import svds
 from sigmascope.solvers.svdvals import svdvals
-from sigmascope.spectra import (
-    SVD,
-    Density,
-    Measure,
-    Moments,
-    SingularValues,
-    SingularValuesStack,
-    Spectrum,
-    Stack,
-    SVDStack,
-)
-from sigmascope.streaming import (
-    GramAccumulator,
-    LinearSketch,
-    MomentsAccumulator,
-    PrincipalComponents,
-    Sketch,
-)
+
+if TYPE_CHECKING:
+    from sigmascope import adapters as adapters
+    from sigmascope import bench as bench
+    from sigmascope import diagnosis as diagnosis
+    from sigmascope import series as series
+    from sigmascope import sklearn as sklearn
+    from sigmascope import streaming as streaming
 
 __version__: str = _core.config()["version"]
 
 __all__ = [
-    "SVD",
-    "Adapter",
-    "Calibration",
     "Checkpoint",
-    "CheckpointError",
-    "Comparison",
-    "ComparisonPlan",
-    "ConvergenceWarning",
-    "Density",
-    "DeviceError",
-    "DeviceMemoryError",
-    "Diagnosis",
-    "Extraction",
-    "FailedMatrixWarning",
-    "GramAccumulator",
-    "LinearSketch",
     "LowRank",
-    "LowRankApproximation",
     "Matrix",
-    "Measure",
-    "MemoryLimitError",
-    "Moments",
-    "MomentsAccumulator",
-    "Monitor",
-    "NonFiniteError",
-    "PairedDiagnosis",
-    "PrincipalComponents",
-    "Reference",
-    "Resized",
-    "RunDiagnosis",
-    "SVDStack",
-    "Scan",
-    "ScanPlan",
-    "SharedDirection",
-    "SigmascopeError",
-    "SingularValues",
-    "SingularValuesStack",
-    "Sketch",
-    "Spectrum",
-    "Stack",
-    "Trajectory",
     "aslinearoperator",
     "available_devices",
     "block",
     "compare",
-    "diagnose",
-    "diagnose_increments",
     "extract",
     "hstack",
     "low_rank",
@@ -132,13 +67,10 @@ __all__ = [
     "merge",
     "moments",
     "multiply",
-    "open_adapter",
     "open_checkpoint",
     "plan_compare",
     "plan_scan",
     "randomized_svd",
-    "reference",
-    "resize",
     "scan",
     "set_num_threads",
     "shared_directions",
@@ -148,9 +80,27 @@ __all__ = [
     "svds",
     "svdvals",
     "tensor",
-    "trajectory",
     "vstack",
 ]
+
+_PUBLIC_PACKAGES = ("adapters", "bench", "diagnosis", "series", "sklearn", "streaming")
+"""Packages that are imported at their first use as attributes of this one."""
+
+
+if not TYPE_CHECKING:  # with this function a type checker accepts every name
+
+    def __getattr__(name: str) -> ModuleType:
+        if name in _PUBLIC_PACKAGES:
+            return import_module(f"sigmascope.{name}")
+        message = f"module 'sigmascope' has no attribute {name!r}"
+        if not name.startswith("_"):
+            for place in ("results", "errors", "streaming", "adapters", "series", "diagnosis"):
+                if name in import_module(f"sigmascope.{place}").__all__:
+                    message += f": it is sigmascope.{place}.{name}"
+        raise AttributeError(message, name=name, obj=sys.modules[__name__])
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_PUBLIC_PACKAGES})
 
 
 @public

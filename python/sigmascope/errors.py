@@ -3,6 +3,17 @@
 
 from __future__ import annotations
 
+__all__ = [
+    "CheckpointError",
+    "ConvergenceWarning",
+    "DeviceError",
+    "DeviceMemoryError",
+    "FailedMatrixWarning",
+    "MemoryLimitError",
+    "NonFiniteError",
+    "SigmascopeError",
+]
+
 
 class SigmascopeError(Exception):
     """Base class of every error that sigmascope defines."""

@@ -17,15 +17,18 @@ from tests.support.adapters import DOWN, Q, assert_close, dense, factors, lora, 
 from tests.support.families import FAMILIES
 
 import sigmascope as ss
-from sigmascope.adapters import as_scannable, is_adapter
+from sigmascope.adapters import Adapter, open_adapter
+from sigmascope.adapters.folders import is_adapter
+from sigmascope.adapters.scannable import as_scannable
 from sigmascope.checkpoint import Role
+from sigmascope.errors import CheckpointError
 
 # ------------------------------------------------------------------------------- what it holds
 
 
 def test_names_shapes_roles_and_records(tmp_path: Path) -> None:
     (B, A), (D, C) = factors(32, 24), factors(24, 48, seed=1)
-    adapter = ss.open_adapter(write_adapter(tmp_path / "a", lora(Q, B, A) | lora(DOWN, D, C)))
+    adapter = open_adapter(write_adapter(tmp_path / "a", lora(Q, B, A) | lora(DOWN, D, C)))
     assert list(adapter) == [f"{Q}.weight", f"{DOWN}.weight"]
     assert adapter.roles[f"{DOWN}.weight"] == Role(1, "down", "text", None)
     record = adapter.record_of(f"{Q}.weight")
@@ -63,7 +66,7 @@ def test_names_shapes_roles_and_records(tmp_path: Path) -> None:
 )
 def test_scale(options: dict[str, Any], scale: float, tmp_path: Path) -> None:
     B, A = factors(32, 24)
-    adapter = ss.open_adapter(write_adapter(tmp_path, lora(Q, B, A), **options))
+    adapter = open_adapter(write_adapter(tmp_path, lora(Q, B, A), **options))
     assert adapter[f"{Q}.weight"].scale == scale
     assert adapter.notes == ()
     assert_close(dense(adapter[f"{Q}.weight"]), scale * B @ A)
@@ -71,7 +74,7 @@ def test_scale(options: dict[str, Any], scale: float, tmp_path: Path) -> None:
 
 def test_the_shape_tells_the_rank_where_patterns_overlap(tmp_path: Path) -> None:
     B, A = factors(32, 24, r=3)
-    adapter = ss.open_adapter(
+    adapter = open_adapter(
         write_adapter(tmp_path, lora(Q, B, A), rank_pattern={"q_proj": 5, "self_attn.q_proj": 3})
     )
     assert adapter[f"{Q}.weight"].scale == pytest.approx(8 / 3)
@@ -105,7 +108,7 @@ def test_every_change_is_that_of_the_formula(
     )
     truth = alpha / (math.sqrt(r) if rslora else r) * B.astype(float) @ A.astype(float)
     truth = truth.T if turned else truth
-    found = ss.open_adapter(tmp_path)[f"{Q}.weight"]
+    found = open_adapter(tmp_path)[f"{Q}.weight"]
     assert found.shape == truth.shape
     scale = max(np.abs(truth).max(), 1)
     np.testing.assert_allclose(dense(found), truth, atol=1e-6 * scale)
@@ -121,7 +124,7 @@ def test_embeddings_are_turned(tmp_path: Path) -> None:
         "model.embed_tokens.lora_embedding_B": B,
         "model.embed_tokens.base_layer.weight": np.zeros((64, 24), np.float32),
     }
-    adapter = ss.open_adapter(write_adapter(tmp_path, tensors))
+    adapter = open_adapter(write_adapter(tmp_path, tensors))
     assert_close(dense(adapter["model.embed_tokens.weight"]), 2 * (B @ A).T)
     assert adapter.roles["model.embed_tokens.weight"].role == "embed"
     record = adapter.record_of("model.embed_tokens.base_layer.weight")
@@ -132,7 +135,7 @@ def test_convolutions_are_matrices_of_their_outputs(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     A = rng.standard_normal((4, 3, 2, 2)).astype(np.float32)
     B = rng.standard_normal((8, 4, 1, 1)).astype(np.float32)
-    adapter = ss.open_adapter(write_adapter(tmp_path, lora("conv_in", B, A)))
+    adapter = open_adapter(write_adapter(tmp_path, lora("conv_in", B, A)))
     truth = 2 * np.einsum("or,rchw->ochw", B[:, :, 0, 0], A).reshape(8, 12)
     assert_close(dense(adapter["conv_in.weight"]), truth)
 
@@ -145,7 +148,7 @@ def test_names_of_adapters_within_the_names_of_tensors(tmp_path: Path) -> None:
         f"{Q}.lora_A.vision.weight": C,
         f"{Q}.lora_B.vision.weight": D,
     }
-    adapter = ss.open_adapter(write_adapter(tmp_path, tensors))
+    adapter = open_adapter(write_adapter(tmp_path, tensors))
     assert list(adapter) == [f"{Q}.weight[speech]", f"{Q}.weight[vision]"]
     assert_close(dense(adapter[f"{Q}.weight[vision]"]), 2 * D @ C)
     assert adapter.weight_of(f"{Q}.weight[vision]") == f"{Q}.weight"
@@ -155,12 +158,12 @@ def test_several_folders_are_several_adapters(tmp_path: Path) -> None:
     B, A = factors(32, 24)
     write_adapter(tmp_path / "run" / "second", lora(Q, B, A), lora_alpha=1)
     write_adapter(tmp_path / "run" / "first", lora(Q, 2 * B, A))
-    adapter = ss.open_adapter(tmp_path / "run")
+    adapter = open_adapter(tmp_path / "run")
     assert list(adapter) == [f"{Q}.weight[first]", f"{Q}.weight[second]"]
     assert adapter[f"{Q}.weight[second]"].scale == 0.25
     assert adapter.roles[f"{Q}.weight[first]"] == adapter.roles[f"{Q}.weight[second]"]
     write_adapter(tmp_path / "run", lora(DOWN, *factors(24, 48)))
-    assert next(iter(ss.open_adapter(tmp_path / "run"))) == f"{DOWN}.weight[default]"
+    assert next(iter(open_adapter(tmp_path / "run"))) == f"{DOWN}.weight[default]"
     assert is_adapter(tmp_path / "run")
 
 
@@ -169,12 +172,12 @@ def test_a_model_with_adapters_below_it_is_a_model(tmp_path: Path) -> None:
     write_adapter(tmp_path / "vision-lora", lora(Q, *factors(32, 32)))
     assert not is_adapter(tmp_path)
     assert isinstance(as_scannable(tmp_path), ss.Checkpoint)
-    assert isinstance(as_scannable(tmp_path / "vision-lora"), ss.Adapter)
+    assert isinstance(as_scannable(tmp_path / "vision-lora"), Adapter)
 
 
 def test_factors_in_bfloat16(tmp_path: Path) -> None:
     B, A = (x.astype(ml_dtypes.bfloat16) for x in factors(32, 24))
-    found = ss.open_adapter(write_adapter(tmp_path, lora(Q, B, A)))[f"{Q}.weight"]
+    found = open_adapter(write_adapter(tmp_path, lora(Q, B, A)))[f"{Q}.weight"]
     truth = np.linalg.svd(2 * B.astype(float) @ A.astype(float), compute_uv=False)
     np.testing.assert_allclose(found.singular_values(), truth, atol=1e-12)
 
@@ -186,7 +189,7 @@ def test_an_adapter_in_a_torch_file(tmp_path: Path) -> None:
     (tmp_path / "adapter_model.safetensors").unlink()
     tensors = {f"base_model.model.{name}": torch.from_numpy(x) for name, x in lora(Q, B, A).items()}
     torch.save(tensors, tmp_path / "adapter_model.bin")
-    assert_close(dense(ss.open_adapter(tmp_path)[f"{Q}.weight"]), 2 * B @ A)
+    assert_close(dense(open_adapter(tmp_path)[f"{Q}.weight"]), 2 * B @ A)
 
 
 # --------------------------------------------------------------------- what is named, not guessed
@@ -197,7 +200,7 @@ def test_weights_saved_whole_are_listed(tmp_path: Path) -> None:
         "lm_head.weight": np.ones((64, 24), np.float32),
         f"{Q}.base_layer.bias": np.ones(32, np.float32),
     }
-    adapter = ss.open_adapter(write_adapter(tmp_path, tensors, modules_to_save=["lm_head"]))
+    adapter = open_adapter(write_adapter(tmp_path, tensors, modules_to_save=["lm_head"]))
     whole = [record for record in adapter.info() if record["status"] == "whole"]
     assert {record["name"] for record in whole} == {"lm_head.weight", f"{Q}.base_layer.bias"}
     assert "modules_to_save" in (whole[0]["reason"] or "")
@@ -206,7 +209,7 @@ def test_weights_saved_whole_are_listed(tmp_path: Path) -> None:
 
 
 def unreadable(tmp_path: Path, tensors: dict[str, Any], **options: Any) -> str:
-    adapter = ss.open_adapter(write_adapter(tmp_path, tensors, **options))
+    adapter = open_adapter(write_adapter(tmp_path, tensors, **options))
     ((name, reason),) = adapter.unreadable.items()
     assert list(adapter) == []
     with pytest.raises(KeyError, match=name):
@@ -226,14 +229,14 @@ def test_a_weight_that_is_adapted_by_its_own_name(tmp_path: Path) -> None:
     """A matrix is a product; of a stack the factors have more rows than its rank."""
     gate, (B, A) = "model.layers.0.mlp.gate", factors(8, 32, r=6)
     options: dict[str, Any] = {"target_parameters": ["mlp.gate.weight"], "r": 6, "lora_alpha": 12}
-    adapter = ss.open_adapter(write_adapter(tmp_path / "a", lora(gate, B, A), **options))
+    adapter = open_adapter(write_adapter(tmp_path / "a", lora(gate, B, A), **options))
     assert_close(dense(adapter[f"{gate}.weight"]), 2 * B @ A)
     options |= {"r": 2, "alpha_pattern": {r"mlp\.gate\.weight": 3}}
-    adapter = ss.open_adapter(write_adapter(tmp_path / "b", lora(gate, B, A), **options))
+    adapter = open_adapter(write_adapter(tmp_path / "b", lora(gate, B, A), **options))
     assert list(adapter) == [f"{gate}.weight[{index}]" for index in range(3)]
     assert_close(dense(adapter[f"{gate}.weight[1]"]), 1.5 * B[:, 1::3] @ A[2:4])
     options |= {"rank_pattern": {r"mlp\.gate\.weight": 6}}
-    adapter = ss.open_adapter(write_adapter(tmp_path / "c", lora(gate, B, A), **options))
+    adapter = open_adapter(write_adapter(tmp_path / "c", lora(gate, B, A), **options))
     assert_close(dense(adapter[f"{gate}.weight"]), 0.5 * B @ A)
 
 
@@ -274,32 +277,32 @@ def test_settings_that_are_off(
 ) -> None:
     write_adapter(tmp_path, lora(Q, *factors(32, 24)), **options)
     if message is None:
-        assert len(ss.open_adapter(tmp_path)) == 1
+        assert len(open_adapter(tmp_path)) == 1
         return
-    with pytest.raises(ss.CheckpointError, match=f"adapter_config.json: {message}"):
-        ss.open_adapter(tmp_path)
+    with pytest.raises(CheckpointError, match=f"adapter_config.json: {message}"):
+        open_adapter(tmp_path)
 
 
 def test_settings_that_are_missing(tmp_path: Path) -> None:
     write_adapter(tmp_path, lora(Q, *factors(32, 24)))
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4}))
-    with pytest.raises(ss.CheckpointError, match="no 'lora_alpha'"):
-        ss.open_adapter(tmp_path)
+    with pytest.raises(CheckpointError, match="no 'lora_alpha'"):
+        open_adapter(tmp_path)
     (tmp_path / "adapter_config.json").unlink()
-    with pytest.raises(ss.CheckpointError, match=r"no adapter_config.json"):
-        ss.open_adapter(tmp_path)
-    with pytest.raises(ss.CheckpointError, match=r"an adapter is a folder with adapter_config"):
-        ss.open_adapter(tmp_path / "adapter_model.safetensors")
+    with pytest.raises(CheckpointError, match=r"no adapter_config.json"):
+        open_adapter(tmp_path)
+    with pytest.raises(CheckpointError, match=r"an adapter is a folder with adapter_config"):
+        open_adapter(tmp_path / "adapter_model.safetensors")
 
 
 def test_weights_that_are_missing(tmp_path: Path) -> None:
     write_adapter(tmp_path, {})
     (tmp_path / "adapter_model.safetensors").unlink()
-    with pytest.raises(ss.CheckpointError, match=r"no adapter_model.safetensors or adapter_model"):
-        ss.open_adapter(tmp_path)
+    with pytest.raises(CheckpointError, match=r"no adapter_model.safetensors or adapter_model"):
+        open_adapter(tmp_path)
 
 
 def test_starts_that_change_the_base_are_noted(tmp_path: Path) -> None:
     write_adapter(tmp_path, lora(Q, *factors(32, 24)), init_lora_weights="pissa_niter_16")
-    (note,) = ss.open_adapter(tmp_path).notes
+    (note,) = open_adapter(tmp_path).notes
     assert note.startswith("init_lora_weights 'pissa_niter_16' changes the base too")

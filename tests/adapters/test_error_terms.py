@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
 
 
 def squared_rest(change: NDArray[Any], product: ss.LowRank) -> Fraction:
@@ -30,7 +31,7 @@ def test_a_spectral_bound_has_the_error_of_the_frobenius_norm(tmp_path: Path) ->
     base = {name: np.zeros((1, 5), np.float32) for name in names}
     tuned = {name: change[None] for name, change in zip(names, changes, strict=True)}
     extraction = ss.extract(base, tuned, tmp_path, rank=1, dtype="float32")
-    adapter, below = ss.open_adapter(tmp_path), 0
+    adapter, below = open_adapter(tmp_path), 0
     for name, change in zip(names, changes, strict=True):
         row, rest2 = extraction[name], squared_rest(change, adapter[name])
         assert Fraction(row["spectral_bound"]) ** 2 >= rest2
@@ -47,7 +48,7 @@ def test_a_spectral_bound_has_the_rounding_of_each_factor(tmp_path: Path) -> Non
     tuned = {"layers.0.q_proj.weight": change, "layers.1.q_proj.weight": change.T.copy()}
     base = {name: np.zeros_like(matrix) for name, matrix in tuned.items()}
     extraction = ss.extract(base, tuned, tmp_path, rank=1, dtype="bfloat16")
-    adapter = ss.open_adapter(tmp_path)
+    adapter = open_adapter(tmp_path)
     rounded = (adapter["layers.0.q_proj.weight"].A, adapter["layers.1.q_proj.weight"].B)
     for row, factor in zip(extraction, rounded, strict=True):
         entries = np.abs(np.asarray(factor, dtype=np.float64).ravel())[:3]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
 from sigmascope.adapters.parameters import wrapped
 from sigmascope.adapters.targets import stacked
 
@@ -204,7 +205,7 @@ def test_a_head_keeps_its_orientation_where_inputs_are_rows(tmp_path: Path) -> N
     file = stored(tmp_path)
     assert file["lm_head.lora_A.weight"].shape == (3, 16)
     assert file["transformer.h.0.attn.c_attn.lora_A.weight"].shape == (3, 16)
-    adapter = ss.open_adapter(tmp_path)
+    adapter = open_adapter(tmp_path)
     assert {name: adapter[name].shape for name in adapter} == {head: (60, 16), attention: (16, 48)}
 
 
@@ -291,7 +292,7 @@ def test_norms_and_biases_in_full(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.concatenate(list(elements)), tuned[own].ravel())
     assert settings(tmp_path)["bias"] == "all"
     assert settings(tmp_path)["modules_to_save"] == ["layers.0.norm", "layers.0.bn"]
-    adapter = ss.open_adapter(tmp_path)
+    adapter = open_adapter(tmp_path)
     status = {record["name"]: record["status"] for record in adapter.info()}
     assert status["layers.0.norm.weight"] == "whole"
 

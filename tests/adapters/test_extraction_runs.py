@@ -19,6 +19,7 @@ from tests.support.scans import bits
 from tests.support.tuned_models import CARRIED, base_model, tuned_model
 
 import sigmascope as ss
+from sigmascope.errors import DeviceError
 
 ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 STACK = "model.layers.0.mlp.experts.down_proj"
@@ -177,8 +178,8 @@ def test_a_file_that_changed_fails_its_rows(tmp_path: Path) -> None:
 def test_arguments_of_workers(folders: tuple[Path, Path], tmp_path: Path) -> None:
     for options, error, message in (
         ({"workers": 2}, ValueError, "workers = 2 without an executor"),
-        ({"device": "cuda:7"}, ss.DeviceError, "cuda:7"),
-        ({"device": "tpu"}, ss.DeviceError, "tpu"),
+        ({"device": "cuda:7"}, DeviceError, "cuda:7"),
+        ({"device": "tpu"}, DeviceError, "tpu"),
     ):
         with pytest.raises(error, match=message):
             ss.extract(*folders, tmp_path / "a", rank=2, **options)

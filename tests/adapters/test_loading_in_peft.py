@@ -20,13 +20,14 @@ from tests.support.loaded_adapters import (
 )
 
 import sigmascope as ss
+from sigmascope.adapters import Adapter, open_adapter
 
 torch: Any = pytest.importorskip("torch")
 peft: Any = pytest.importorskip("peft", minversion="0.20")
 safetensors: Any = pytest.importorskip("safetensors.torch")
 
 
-def check(base: Any, tuned: Any, folder: Path, rank: int, **options: Any) -> ss.Adapter:
+def check(base: Any, tuned: Any, folder: Path, rank: int, **options: Any) -> Adapter:
     """Extract, and compare what PEFT merges with base + the nearest change of that rank."""
     found = ss.extract(base, tuned, folder, rank=rank, **options)
     assert found.written
@@ -37,7 +38,7 @@ def check(base: Any, tuned: Any, folder: Path, rank: int, **options: Any) -> ss.
     for name, x in merged.items():
         change = best(name, before[name], after[name], rank) if name in carried else 0.0
         np.testing.assert_allclose(x, before[name] + change, atol=1e-6, err_msg=name)
-    return ss.open_adapter(folder)
+    return open_adapter(folder)
 
 
 def block(seed: int) -> Any:
@@ -71,7 +72,7 @@ def test_norms_and_biases(tmp_path: Path) -> None:
 def test_ranks_that_differ(tmp_path: Path) -> None:
     base, tuned = block(0), block(1)
     assert ss.extract(base, tuned, tmp_path, error=0.4).written
-    adapter = ss.open_adapter(tmp_path)
+    adapter = open_adapter(tmp_path)
     assert len({adapter[name].rank for name in adapter}) == 2
     before, merged = numbers(base), numbers(loaded(base, tmp_path).merge_and_unload())
     for name in adapter:
@@ -116,7 +117,7 @@ def test_kernels_of_convolutions(axes: int, extent: int, tmp_path: Path) -> None
     torch.testing.assert_close(found, expected["conv_in"](x), atol=1e-5, rtol=1e-5)
     if (axes, extent) != (3, 1):  # which PEFT 0.21 cannot merge: it takes it for a kernel of 2-D
         check(base, tuned, tmp_path / "b", 4)
-    assert ss.open_adapter(tmp_path / "a")["conv_in.weight"].shape == (10, 6 * extent**axes)
+    assert open_adapter(tmp_path / "a")["conv_in.weight"].shape == (10, 6 * extent**axes)
 
 
 def test_tied_embeddings(tmp_path: Path) -> None:

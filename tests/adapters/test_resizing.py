@@ -13,6 +13,8 @@ import pytest
 from tests.support.adapters import DOWN, Q, factors, lora, write_adapter
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
+from sigmascope.errors import MemoryLimitError
 
 
 def dense(product: ss.LowRank) -> np.ndarray[Any, Any]:
@@ -37,9 +39,9 @@ def test_truncation_is_the_best_of_its_rank(
 ) -> None:
     (B, A), (D, C) = factors(32, 24, 6), factors(24, 48, 6, seed=1)
     write_adapter(tmp_path / "old", lora(Q, B, A) | lora(DOWN, D, C), **{"r": 6, **settings})
-    old = ss.open_adapter(tmp_path / "old")
-    found = ss.resize(old, tmp_path / "new", rank=4, dtype=dtype)
-    new = ss.open_adapter(tmp_path / "new")
+    old = open_adapter(tmp_path / "old")
+    found = ss.adapters.resize(old, tmp_path / "new", rank=4, dtype=dtype)
+    new = open_adapter(tmp_path / "new")
     assert list(new) == list(old)
     for each in found:
         truth, near = dense(old[each.name]), dense(new[each.name])
@@ -70,9 +72,9 @@ def test_every_kind_of_layer(parameter: bool, tmp_path: Path) -> None:
     tensors |= lora(conv, B[..., None, None], kernel) | lora("lm_head", B, A)
     tensors |= lora(gate, B, A) if parameter else lora(Q, B, A)
     options = {"target_parameters": ["mlp.gate.weight"]} if parameter else {"fan_in_fan_out": True}
-    old = ss.open_adapter(write_adapter(tmp_path / "old", tensors, **options))
-    ss.resize(old, tmp_path / "new", rank=2)
-    new = ss.open_adapter(tmp_path / "new")
+    old = open_adapter(write_adapter(tmp_path / "old", tensors, **options))
+    ss.adapters.resize(old, tmp_path / "new", rank=2)
+    new = open_adapter(tmp_path / "new")
     assert list(new) == list(old)
     shapes = {"model.embed_tokens.weight": (24, 32), "lm_head.weight": (32, 24)}
     shapes["conv_in.weight"] = (32, 12)
@@ -101,10 +103,10 @@ def test_numbers_that_round_to_infinity_are_refused(
     write_adapter(tmp_path / "old", lora(Q, B, A), r=2, lora_alpha=2)
     if not fits:
         with pytest.raises(ValueError, match=r"3\.4e\+38, beyond the range of bfloat16"):
-            ss.resize(tmp_path / "old", tmp_path / "new", rank=1, dtype="bfloat16")
+            ss.adapters.resize(tmp_path / "old", tmp_path / "new", rank=1, dtype="bfloat16")
         return
-    ss.resize(tmp_path / "old", tmp_path / "new", rank=1, dtype="bfloat16")
-    new = ss.open_adapter(tmp_path / "new")[f"{Q}.weight"]
+    ss.adapters.resize(tmp_path / "old", tmp_path / "new", rank=1, dtype="bfloat16")
+    new = open_adapter(tmp_path / "new")[f"{Q}.weight"]
     assert np.asarray(new.B).max() == np.asarray(new.A).max() == np.float32(3.3895314e38)
 
 
@@ -118,8 +120,8 @@ def test_numbers_halfway_between_two_of_bfloat16_become_the_even_one(
     B[3, 0] = A[0, 5] = halfway
     write_adapter(tmp_path / "old", lora(Q, B, A), r=1, lora_alpha=1)
     for dtype, wanted in (("float32", halfway), ("bfloat16", halfway.astype(ml_dtypes.bfloat16))):
-        ss.resize(tmp_path / "old", tmp_path / dtype, rank=1, dtype=dtype)
-        new = ss.open_adapter(tmp_path / dtype)[f"{Q}.weight"]
+        ss.adapters.resize(tmp_path / "old", tmp_path / dtype, rank=1, dtype=dtype)
+        new = open_adapter(tmp_path / dtype)[f"{Q}.weight"]
         assert abs(np.asarray(new.B)[3, 0]) == abs(np.asarray(new.A)[0, 5]) == wanted
 
 
@@ -127,8 +129,8 @@ def test_a_criterion_gives_each_product_its_rank(tmp_path: Path) -> None:
     B, A = factors(32, 24, 6)
     flat = lora(Q, B, A) | lora(DOWN, np.geomspace(1, 1e-4, 6).astype(np.float32) * B, A)
     write_adapter(tmp_path / "old", flat, r=6)
-    found = ss.resize(tmp_path / "old", tmp_path / "new", error=0.1)
-    new = ss.open_adapter(tmp_path / "new")
+    found = ss.adapters.resize(tmp_path / "old", tmp_path / "new", error=0.1)
+    new = open_adapter(tmp_path / "new")
     assert found[1].rank < found[0].rank
     for each in found:
         assert new[each.name].rank == each.rank
@@ -145,9 +147,9 @@ def test_each_matrix_of_a_stack_is_truncated(tmp_path: Path) -> None:
     tensors = lora(outer, B, A) | lora(f"{outer}.base_layer", *factors(40, 32, count * r, seed=1))
     names = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
     options = {"target_parameters": names, "target_modules": [], "peft_version": "0.21.2"}
-    old = ss.open_adapter(write_adapter(tmp_path / "old", tensors, **options))
-    found = ss.resize(old, tmp_path / "new", error=0.4)
-    new = ss.open_adapter(tmp_path / "new")
+    old = open_adapter(write_adapter(tmp_path / "old", tensors, **options))
+    found = ss.adapters.resize(old, tmp_path / "new", error=0.4)
+    new = open_adapter(tmp_path / "new")
     assert list(new) == list(old) == [each.name for each in found]
     ranks = {each.name.rpartition(".")[2]: each.rank for each in found}
     assert ranks["down_proj[0]"] < ranks["down_proj[2]"]
@@ -166,7 +168,7 @@ def test_each_matrix_of_a_stack_is_truncated(tmp_path: Path) -> None:
     settings = json.loads((tmp_path / "new" / "adapter_config.json").read_text())
     assert settings["target_parameters"] == names
     assert settings["peft_version"] == "0.21.2"
-    again = ss.resize(new, tmp_path / "again", rank=1)
+    again = ss.adapters.resize(new, tmp_path / "again", rank=1)
     assert {each.rank for each in again} == {1}
 
 
@@ -183,7 +185,7 @@ def test_what_is_no_plain_product_is_refused(tmp_path: Path) -> None:
     ):
         folder = write_adapter(tmp_path / reason.split()[0], tensors, **options)
         with pytest.raises(ValueError, match=reason):
-            ss.resize(folder, tmp_path / "new", rank=2)
+            ss.adapters.resize(folder, tmp_path / "new", rank=2)
     assert not (tmp_path / "new").exists()
 
 
@@ -194,20 +196,20 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         ({"rank": 0}, ValueError),
         ({"energy": 1.5}, ValueError),
         ({"rank": 2, "dtype": "int4"}, ValueError),
-        ({"rank": 2, "memory_limit": 1000}, ss.MemoryLimitError),
+        ({"rank": 2, "memory_limit": 1000}, MemoryLimitError),
     ):
         with pytest.raises(error):
-            ss.resize(folder, tmp_path / "new", **options)
+            ss.adapters.resize(folder, tmp_path / "new", **options)
     with pytest.raises(ValueError, match=r"holds an adapter already; overwrite \(--overwrite\)"):
-        ss.resize(folder, folder, rank=2)
+        ss.adapters.resize(folder, folder, rank=2)
 
 
 def test_an_adapter_is_resized_in_place(tmp_path: Path) -> None:
     B, A = factors(32, 24)
     folder = write_adapter(tmp_path / "old", lora(Q, B, A))
     (folder / "README.md").write_text("notes of the user")
-    ss.resize(folder, tmp_path / "new", rank=2)
-    ss.resize(folder, folder, rank=2, overwrite=True)
+    ss.adapters.resize(folder, tmp_path / "new", rank=2)
+    ss.adapters.resize(folder, folder, rank=2, overwrite=True)
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         assert (folder / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
     assert (folder / "README.md").read_text() == "notes of the user"

@@ -14,7 +14,9 @@ from tests.support.adapters import DOWN, Q, assert_close, dense, factors, lora, 
 from tests.support.families import FAMILIES
 
 import sigmascope as ss
-from sigmascope.adapters import changes
+from sigmascope.adapters import open_adapter
+from sigmascope.adapters.pairing import changes
+from sigmascope.results import Scan
 
 # --------------------------------------------------------------------------------------- scanned
 
@@ -48,11 +50,11 @@ def test_a_scan_has_a_row_for_every_change(tmp_path: Path) -> None:
 def test_scans_are_saved_resumed_planned_and_spread(tmp_path: Path) -> None:
     folder = written(tmp_path / "a")
     scan = ss.scan(folder, out=tmp_path / "scan.csv", resume=tmp_path / "scan.jsonl")
-    assert len(ss.Scan.load(tmp_path / "scan.csv")) == 3
+    assert len(Scan.load(tmp_path / "scan.csv")) == 3
     again = ss.scan(folder, resume=tmp_path / "scan.jsonl")
     assert again.rows == scan.rows
     with ThreadPoolExecutor(2) as pool:
-        spread = ss.scan(ss.open_adapter(folder), executor=pool, workers=2)
+        spread = ss.scan(open_adapter(folder), executor=pool, workers=2)
     timing = ("seconds", "num_threads")
     assert [{k: v for k, v in row.items() if k not in timing} for row in spread] == [
         {k: v for k, v in row.items() if k not in timing} for row in scan
@@ -94,7 +96,7 @@ def test_nan_in_a_factor_fails_its_row(tmp_path: Path) -> None:
 
 
 def test_an_adapter_is_pickled_as_its_path(tmp_path: Path) -> None:
-    adapter = ss.open_adapter(written(tmp_path), rules={"modules": [["mine", "q_proj"]]})
+    adapter = open_adapter(written(tmp_path), rules={"modules": [["mine", "q_proj"]]})
     again = pickle.loads(pickle.dumps(adapter))
     assert again.info() == adapter.info()
     assert again.roles[f"{Q}.weight"].role == "mine"
@@ -108,7 +110,7 @@ def test_an_adapter_is_pickled_as_its_path(tmp_path: Path) -> None:
 def test_changes_of_a_base(tmp_path: Path) -> None:
     base = FAMILIES["llama"].opened(tmp_path / "base")
     B, A = factors(32, 32)
-    adapter = ss.open_adapter(write_adapter(tmp_path / "a", lora(Q, B, A)))
+    adapter = open_adapter(write_adapter(tmp_path / "a", lora(Q, B, A)))
     found = changes(base, adapter)
     assert found.pairs == ((f"{Q}.weight", f"{Q}.weight", "name"),)
     (change,) = found
@@ -120,7 +122,7 @@ def test_changes_of_a_base(tmp_path: Path) -> None:
 
 def test_changes_are_paired_by_role_under_other_prefixes(tmp_path: Path) -> None:
     base = FAMILIES["qwen3_vl"].opened(tmp_path / "base")  # model.language_model.layers
-    adapter = ss.open_adapter(write_adapter(tmp_path / "a", lora(Q, *factors(32, 32))))
+    adapter = open_adapter(write_adapter(tmp_path / "a", lora(Q, *factors(32, 32))))
     name = "model.language_model.layers.0.self_attn.q_proj.weight"
     assert changes(base, adapter).pairs == ((name, f"{Q}.weight", "role"),)
 
@@ -133,7 +135,7 @@ def test_what_has_no_partner_is_listed(tmp_path: Path) -> None:
         | lora("my.own.module", *factors(8, 32))
         | {"lm_head.weight": np.ones((64, 32), np.float32)}
     )
-    found = changes(base, ss.open_adapter(write_adapter(tmp_path / "a", tensors)))
+    found = changes(base, open_adapter(write_adapter(tmp_path / "a", tensors)))
     assert len(found) == 0
     assert {name: reason.split(", ")[0] for name, reason in found.unpaired.items()} == {
         "model.layers.9.self_attn.q_proj.weight": f"{base.path} has no "
@@ -152,7 +154,7 @@ def test_changes_of_parts_of_a_fused_weight(heads: bool, tmp_path: Path) -> None
     B, A = factors(96, 32)
     module = "transformer.h.0.attn.c_attn"
     adapter = write_adapter(tmp_path / "a", lora(module, B, A), fan_in_fan_out=True)
-    found = changes(base, ss.open_adapter(adapter))
+    found = changes(base, open_adapter(adapter))
     truth = 2 * (B @ A).T
     assert len(found) == (12 if heads else 3)
     assert_close(np.hstack([dense(change.delta) for change in found]), truth)
@@ -165,7 +167,7 @@ def test_changes_of_a_base_with_gaps_between_the_rows_of_a_part(tmp_path: Path) 
     base = FAMILIES["falcon_new"].opened(tmp_path / "base")
     module = "transformer.h.0.self_attention.query_key_value"
     B, A = factors(64, 32)
-    found = changes(base, ss.open_adapter(write_adapter(tmp_path / "a", lora(module, B, A))))
+    found = changes(base, open_adapter(write_adapter(tmp_path / "a", lora(module, B, A))))
     whole = (2 * B @ A).reshape(2, 4, 8, 32)
     parts = {change.name[-2]: dense(change.delta) for change in found}
     assert_close(parts["q"], whole[:, :2].reshape(32, 32))
@@ -176,7 +178,7 @@ def test_a_base_that_keeps_its_weights_turned(tmp_path: Path) -> None:
     base = FAMILIES["gpt2"].opened(tmp_path / "base")
     module = "transformer.h.0.mlp.c_fc"
     B, A = factors(128, 32)
-    found = changes(base, ss.open_adapter(write_adapter(tmp_path / "a", lora(module, B, A))))
+    found = changes(base, open_adapter(write_adapter(tmp_path / "a", lora(module, B, A))))
     (change,) = found
     assert change.before.shape == change.delta.shape == (32, 128)
     assert_close(dense(change.delta), 2 * (B @ A).T)

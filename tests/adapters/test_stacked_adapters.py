@@ -12,7 +12,8 @@ import pytest
 from tests.support.adapters import assert_close, dense, factors, lora, write_adapter
 
 import sigmascope as ss
-from sigmascope.adapters import changes
+from sigmascope.adapters import open_adapter
+from sigmascope.adapters.pairing import changes
 
 Array = np.ndarray[Any, Any]
 
@@ -52,7 +53,7 @@ def base_of(folder: Path, tensors: dict[str, Array], **config: Any) -> Path:
 
 def test_each_matrix_has_its_name_its_product_and_its_role(tmp_path: Path) -> None:
     folder, found = two_stacks(tmp_path)
-    adapter = ss.open_adapter(folder)
+    adapter = open_adapter(folder)
     names = [f"{name}[{index}]" for name in (DOWN, UP) for index in range(COUNT)]
     assert list(adapter) == names
     for name, (B, A) in found.items():
@@ -77,7 +78,7 @@ def test_settings_of_a_stack_are_those_of_its_parameter(tmp_path: Path) -> None:
     folder, found = two_stacks(
         tmp_path, use_rslora=True, r=4, rank_pattern=patterns, alpha_pattern={"down_proj": 3}
     )
-    adapter = ss.open_adapter(folder)
+    adapter = open_adapter(folder)
     assert len(adapter) == COUNT + 2 * COUNT  # rank 2 in twice as many matrices
     B, A = found[DOWN]
     assert_close(dense(adapter[f"{DOWN}[5]"]), 3 / 2**0.5 * B[:, 5::6] @ A[10:])
@@ -104,7 +105,7 @@ def test_a_name_without_a_module(tmp_path: Path) -> None:
     B, A = stack(40, 16)
     plain = factors(24, 16)
     tensors = lora(EXPERTS, B, A) | lora("model.layers.0.self_attn.q_proj", *plain)
-    adapter = ss.open_adapter(write_adapter(tmp_path, tensors, target_parameters=["gate_up_proj"]))
+    adapter = open_adapter(write_adapter(tmp_path, tensors, target_parameters=["gate_up_proj"]))
     assert len(adapter) == COUNT + 1
     assert_close(dense(adapter[f"{UP}[2]"]), by_peft(B, A)[2])
     assert_close(dense(adapter["model.layers.0.self_attn.q_proj.weight"]), 2 * plain[0] @ plain[1])
@@ -113,7 +114,7 @@ def test_a_name_without_a_module(tmp_path: Path) -> None:
 def test_several_adapters(tmp_path: Path) -> None:
     for label in ("one", "two"):
         two_stacks(tmp_path / label)
-    adapter = ss.open_adapter(tmp_path)
+    adapter = open_adapter(tmp_path)
     assert len(adapter) == 4 * COUNT
     assert f"{UP}[2][two]" in adapter
 
@@ -159,7 +160,7 @@ def test_a_base_with_another_prefix_is_paired_by_role(tmp_path: Path) -> None:
     name = DOWN.removeprefix("model.")
     weights = np.random.default_rng(0).standard_normal((COUNT, 16, 20)).astype(np.float32)
     base = ss.open_checkpoint(base_of(tmp_path / "base", {name: weights}))
-    pairs = [each for each in changes(base, ss.open_adapter(folder)) if each.how == "role"]
+    pairs = [each for each in changes(base, open_adapter(folder)) if each.how == "role"]
     assert [each.name for each in pairs] == [f"{name}[{index}]" for index in range(COUNT)]
     for index, each in enumerate(pairs):
         assert_close(dense(each.delta), by_peft(*found[DOWN])[index])
@@ -183,7 +184,7 @@ def test_square_matrices_are_turned_as_by_the_version_of_peft(
 ) -> None:
     B, A = stack(24, 24)
     options = {"target_parameters": ["experts.down_proj"], "peft_version": version}
-    adapter = ss.open_adapter(write_adapter(tmp_path / "a", lora(EXPERTS, B, A), **options))
+    adapter = open_adapter(write_adapter(tmp_path / "a", lora(EXPERTS, B, A), **options))
     weights = np.random.default_rng(0).standard_normal((COUNT, 24, 24)).astype(np.float32)
     base = ss.open_checkpoint(base_of(tmp_path / "base", {DOWN: weights}, architectures=[model]))
     for index, each in enumerate(changes(base, adapter)):
@@ -195,14 +196,14 @@ def test_shapes_tell_which_products_are_turned(tmp_path: Path) -> None:
     folder, found = two_stacks(tmp_path / "adapter")
     weights = np.zeros((COUNT, 20, 16), np.float32)
     base = ss.open_checkpoint(base_of(tmp_path / "base", {DOWN: weights}))
-    for index, each in enumerate(changes(base, ss.open_adapter(folder))):
+    for index, each in enumerate(changes(base, open_adapter(folder))):
         assert_close(dense(each.delta), by_peft(*found[DOWN], turned=True)[index])
 
 
 def test_codes_of_gpt_oss_have_outputs_as_rows(tmp_path: Path) -> None:
     B, A = stack(64, 64)
     options = {"target_parameters": ["experts.down_proj"], "peft_version": "0.21.0"}
-    adapter = ss.open_adapter(write_adapter(tmp_path / "a", lora(EXPERTS, B, A), **options))
+    adapter = open_adapter(write_adapter(tmp_path / "a", lora(EXPERTS, B, A), **options))
     codes = {f"{DOWN}_blocks": np.zeros((COUNT, 64, 2, 16), np.uint8)}
     codes[f"{DOWN}_scales"] = np.full((COUNT, 64, 2), 127, np.uint8)
     config = {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss"}
@@ -237,7 +238,7 @@ def test_another_number_of_experts_is_named(tmp_path: Path) -> None:
     base = ss.open_checkpoint(
         base_of(tmp_path / "b", {DOWN: np.ones((COUNT + 1, 16, 20), np.float32)})
     )
-    found = changes(base, ss.open_adapter(folder)).unpaired[f"{DOWN}[0]"]
+    found = changes(base, open_adapter(folder)).unpaired[f"{DOWN}[0]"]
     assert found == (
         f"{DOWN} of model.safetensors has 4 matrices, the change in adapter_model.safetensors "
         "3 matrices"
@@ -257,7 +258,7 @@ def test_every_change_without_a_matrix_has_one_row(experts: int, tmp_path: Path)
 
 
 def reason_of(folder: Path, tensors: dict[str, Array], **settings: Any) -> str:
-    adapter = ss.open_adapter(write_adapter(folder, tensors, **settings))
+    adapter = open_adapter(write_adapter(folder, tensors, **settings))
     reason: str
     (reason,) = set(adapter.unreadable.values())
     for row in ss.scan(folder).rows:

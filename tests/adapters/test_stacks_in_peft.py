@@ -21,7 +21,8 @@ from tests.support.loaded_adapters import (
 )
 
 import sigmascope as ss
-from sigmascope.adapters import changes
+from sigmascope.adapters import open_adapter
+from sigmascope.adapters.pairing import changes
 
 torch: Any = pytest.importorskip("torch")
 peft: Any = pytest.importorskip("peft", minversion="0.20")
@@ -55,7 +56,7 @@ def test_changes_are_those_that_peft_merges(
     """The class of the model tells how square matrices lie."""
     base = experts_of(family, **sizes)
     before, merged = numbers(base), by_peft(base, tmp_path)
-    checkpoint, adapter = ss.open_checkpoint(base, split_fused=False), ss.open_adapter(tmp_path)
+    checkpoint, adapter = ss.open_checkpoint(base, split_fused=False), open_adapter(tmp_path)
     found = list(changes(checkpoint, adapter))
     assert len(found) == len(adapter) == 2 * 2 * 3
     for each in found:
@@ -71,7 +72,7 @@ def test_settings_of_peft(tmp_path: Path) -> None:
     patterns = {r".*\.0\.mlp\.experts\.down_proj": 2, "gate_up_proj": 4}
     options = {"use_rslora": True, "rank_pattern": patterns, "alpha_pattern": {"down_proj": 7}}
     before, merged = numbers(base), by_peft(base, tmp_path, **options)
-    adapter = ss.open_adapter(tmp_path)
+    adapter = open_adapter(tmp_path)
     assert {adapter[name].rank for name in adapter} == {2, 3, 4}
     for each in changes(ss.open_checkpoint(base, split_fused=False), adapter):
         name, index = each.name.removesuffix("]").rsplit("[", 1)
@@ -85,7 +86,7 @@ def test_a_resized_adapter_has_the_nearest_changes(family: str, tmp_path: Path) 
     base = experts_of(family)
     before, merged = numbers(base), by_peft(base, tmp_path / "old")
     for rank in (2, 3):
-        found = ss.resize(tmp_path / "old", tmp_path / f"{rank}", rank=rank)
+        found = ss.adapters.resize(tmp_path / "old", tmp_path / f"{rank}", rank=rank)
         assert {each.rank for each in found} == {rank}
         after = numbers(loaded(base, tmp_path / f"{rank}").merge_and_unload())
         assert after.keys() == before.keys()
@@ -101,7 +102,7 @@ def test_an_extracted_adapter_is_resized_and_compared(tmp_path: Path) -> None:
     base = experts_of("gpt_oss", **SQUARE)
     tuned = tuned_of(base)
     found = ss.extract(base, tuned, tmp_path / "a", error=0.4)
-    adapter = ss.open_adapter(tmp_path / "a")
+    adapter = open_adapter(tmp_path / "a")
     assert {*adapter} == {row["name"] for row in found.analysed}
     after = numbers(tuned)
     before = numbers(base)
@@ -113,7 +114,7 @@ def test_an_extracted_adapter_is_resized_and_compared(tmp_path: Path) -> None:
         row = rows[each.name]
         assert abs(rest - row["remaining"]) <= row["remaining_error"] + 1e-6
         assert rest <= 0.4 * row["delta_fro_norm"] * (1 + 1e-6)
-    ss.resize(adapter, tmp_path / "small", rank=2)
+    ss.adapters.resize(adapter, tmp_path / "small", rank=2)
     merged = numbers(loaded(base, tmp_path / "small").merge_and_unload())
     whole = ss.open_checkpoint(base, split_fused=False)
     compared = ss.compare(whole, tmp_path / "small").analysed

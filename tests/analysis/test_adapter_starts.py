@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 
 import sigmascope as ss
+from sigmascope.streaming import GramAccumulator
 
 Array = NDArray[np.float64]
 
@@ -57,7 +58,7 @@ def activations(seed: int, rows: int, n: int, rank: int) -> Array:
 def test_weighted_error_is_the_least(kind: str, rank: int, criterion: dict[str, Any]) -> None:
     W = ks.gaussian(30, 40)[0]
     X = activations(0, 300, 40, rank)
-    weight = X.T @ X if kind == "array" else ss.GramAccumulator(40).update(X)
+    weight = X.T @ X if kind == "array" else GramAccumulator(40).update(X)
     found = ss.low_rank(W, weight=weight, **criterion)
     images = W @ X.T  # what the layer computes
     values = np.linalg.svd(images, compute_uv=False)

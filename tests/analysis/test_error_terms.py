@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 import sigmascope as ss
 from sigmascope.analysis.approximation import projection
 from sigmascope.analysis.approximation.remaining import by_entries
+from sigmascope.results import Measure
+from sigmascope.streaming import GramAccumulator
 
 Array = NDArray[np.float64]
 
@@ -30,7 +32,7 @@ def diagonal(*values: float, columns: int = 0) -> Array:
     return np.hstack([np.diag(values), np.zeros((len(values), max(columns - len(values), 0)))])
 
 
-def squared_error(measure: ss.Measure) -> float:
+def squared_error(measure: Measure) -> float:
     """Return the error of the square of a number, whose own error is far smaller."""
     assert measure.error < 1e-6 * measure.value
     return 2 * measure.value * measure.error
@@ -207,7 +209,7 @@ def test_a_weighted_error_has_the_part_of_the_weight_that_may_be_rounding(
 
 def test_a_weighted_error_has_the_part_that_sums_of_activations_cannot_tell_from_zero() -> None:
     """The second column has the eigenvalue 2^-48, below 4e-14 of the first."""
-    activations = ss.GramAccumulator(2).update(diagonal(1.0, 2.0**-24))
+    activations = GramAccumulator(2).update(diagonal(1.0, 2.0**-24))
     weighted = ss.low_rank(np.eye(2), 1, weight=activations).weighted
     assert weighted is not None
     assert weighted.value < 1e-15

@@ -17,6 +17,8 @@ from tests.support.coverings import grid
 
 import sigmascope as ss
 from sigmascope import LowRank
+from sigmascope.errors import MemoryLimitError, NonFiniteError
+from sigmascope.results import SVD
 from sigmascope.spectra import Spectrum
 
 EXACT = 1e-12
@@ -184,16 +186,16 @@ def test_what_is_no_product_is_refused() -> None:
 def test_nan_is_named() -> None:
     B = thin(9, 2)
     B[3, 1] = np.nan
-    with pytest.raises(ss.NonFiniteError, match=r"factor B .* 1 NaN .* the first at \(3, 1\)"):
+    with pytest.raises(NonFiniteError, match=r"factor B .* 1 NaN .* the first at \(3, 1\)"):
         LowRank(B, thin(2, 8)).spectrum()
 
 
 def test_memory_is_held_against_the_limit() -> None:
     product = LowRank(thin(2000, 8), thin(8, 2000))
-    with pytest.raises(ss.MemoryLimitError, match=r"memory_limit is 9.77 kiB"):
+    with pytest.raises(MemoryLimitError, match=r"memory_limit is 9.77 kiB"):
         product.spectrum(memory_limit=10_000)
     product.spectrum(memory_limit="1MiB")
-    with pytest.raises(ss.MemoryLimitError, match=r"memory_limit is 1 MiB"):
+    with pytest.raises(MemoryLimitError, match=r"memory_limit is 1 MiB"):
         product.spectrum(memory_limit="1MiB", reserved=2**19)
 
 
@@ -225,7 +227,7 @@ def test_products_that_cancel_are_measured_in_more_digits(
     norm = float(np.ldexp(np.linalg.norm(np.ldexp(exact, -power)), power))
     for found in (product.svd(), product.singular_values()):
         assert found.fro_norm == pytest.approx(norm, rel=4e-15)
-        values = found.s if isinstance(found, ss.SVD) else found.values
+        values = found.s if isinstance(found, SVD) else found.values
         assert np.linalg.norm(values) <= found.fro_norm * (1 + 1e-15)
         assert abs(values[0] - norm) <= found.errors[0]
     svd = product.svd()
@@ -265,7 +267,7 @@ def test_memory_is_as_it_says(shape: tuple[int, int, int], vectors: bool) -> Non
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    with pytest.raises(ss.MemoryLimitError):
+    with pytest.raises(MemoryLimitError):
         product.check_memory(peak, vectors=vectors)
     product.check_memory(4 * peak + 2**16, vectors=vectors)
 

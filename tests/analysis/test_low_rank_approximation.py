@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 
 import sigmascope as ss
+from sigmascope.errors import ConvergenceWarning, NonFiniteError
+from sigmascope.results import LowRankApproximation
 
 Array = NDArray[np.float64]
 
 
-def product(found: ss.LowRankApproximation) -> Array:
+def product(found: LowRankApproximation) -> Array:
     B, A = (np.asarray(x, dtype=np.float64) for x in (found.factors.B, found.factors.A))
     return found.factors.scale * B @ A
 
 
-def check(found: ss.LowRankApproximation, A: NDArray[Any]) -> None:
+def check(found: LowRankApproximation, A: NDArray[Any]) -> None:
     """Compare every number with LAPACK's in float64."""
     rest = A.astype(np.float64) - product(found)
     values = np.linalg.svd(A.astype(np.float64), compute_uv=False)
@@ -60,9 +62,9 @@ def test_error_of_a_fixed_rank(shape: tuple[int, int], dtype: Any, k: int) -> No
 )
 def test_a_search_that_stops_early_has_a_right_error(max_passes: int, evidence: str) -> None:
     A = np.random.default_rng(0).standard_normal((900, 800))
-    with pytest.warns(ss.ConvergenceWarning, match="another product of rank 20 may be nearer"):
+    with pytest.warns(ConvergenceWarning, match="another product of rank 20 may be nearer"):
         found = ss.low_rank(A, 20, tol=1e-9, max_passes=max_passes)
-    with pytest.warns(ss.ConvergenceWarning):
+    with pytest.warns(ConvergenceWarning):
         search = ss.svds(A, 21, tol=1e-9, max_passes=max_passes)
     assert found.spectral_evidence == evidence
     bound = search.s[20] + search.errors[20] + 2 * np.linalg.norm(search.residuals)
@@ -117,7 +119,7 @@ def test_rank_of_a_criterion_is_the_least(family: Any, criterion: dict[str, floa
 
 
 def test_criterion_below_rounding_is_reported() -> None:
-    with pytest.warns(ss.ConvergenceWarning, match="not certain even with rank 30"):
+    with pytest.warns(ConvergenceWarning, match="not certain even with rank 30"):
         found = ss.low_rank(ks.gaussian(40, 30)[0], error=1e-18)
     assert not found.met
     assert found.rank == 30
@@ -226,7 +228,7 @@ def test_wrong_arguments(criterion: dict[str, Any], error: type[Exception], mess
 def test_nan_is_located() -> None:
     A = np.ones((20, 10))
     A[3, 4] = np.nan
-    with pytest.raises(ss.NonFiniteError, match="3, 4"):
+    with pytest.raises(NonFiniteError, match="3, 4"):
         ss.low_rank(A, 2)
 
 
@@ -247,7 +249,7 @@ def test_a_power_of_two_scales_every_norm(criterion: str, exponent: int) -> None
     plain = ss.low_rank(A, **options)
     with warnings.catch_warnings():
         if exponent < -1060:  # of so few bits that an error may not be certain
-            warnings.simplefilter("ignore", ss.ConvergenceWarning)
+            warnings.simplefilter("ignore", ConvergenceWarning)
         found = ss.low_rank(np.ldexp(A, exponent), **options)
     assert plain.rank <= found.rank <= plain.rank + (2 if exponent < -1060 else 0)
     assert found.fro_norm == pytest.approx(np.ldexp(plain.fro_norm, exponent), abs=1e-323, rel=0)

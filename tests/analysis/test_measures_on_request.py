@@ -20,6 +20,8 @@ from tests.support.peak_memory import peak, written
 from tests.support.scans import bits
 
 import sigmascope as ss
+from sigmascope.errors import MemoryLimitError
+from sigmascope.results import Scan
 from sigmascope.spectra import statistics
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
@@ -274,7 +276,7 @@ def test_a_matrix_that_cannot_be_permuted_within_the_limit_is_refused_with_numbe
         r"\(up to .* if its values span much\), the memory limit is 80 MiB; what fits unless its "
         r"values span much: the same without randomized_distance, or effort 'top'$"
     )
-    with pytest.raises(ss.MemoryLimitError, match=message):
+    with pytest.raises(MemoryLimitError, match=message):
         ss.spectrum(matrix, measures=RANDOM, **options)
     row = ss.scan(path, measures=RANDOM, **options)["w"]
     assert (row["status"], row["failure"]) == ("failed", "environment")
@@ -322,8 +324,8 @@ def test_a_journal_of_other_measures_is_refused(model: Path, tmp_path: Path) -> 
     with pytest.raises(ValueError, match=r"measures was \['alpha_farms'\], is \[\]"):
         ss.scan(model, resume=journal)
     again = ss.scan(model, resume=journal, measures=[FARMS])
-    assert bits(again) == bits(ss.Scan.load(journal))
-    assert again.rows == ss.Scan.load(journal).rows
+    assert bits(again) == bits(Scan.load(journal))
+    assert again.rows == Scan.load(journal).rows
 
 
 def test_a_plan_knows_their_time_and_memory(model: Path) -> None:

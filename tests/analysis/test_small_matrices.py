@@ -14,6 +14,7 @@ import sigmascope as ss
 from sigmascope._execution.memory import MINIMUM
 from sigmascope._execution.passes import PassLayout
 from sigmascope.analysis.routes import EFFORTS, SMALL, Route
+from sigmascope.errors import MemoryLimitError
 from sigmascope.solvers.krylov import KrylovSettings
 from sigmascope.spectra import statistics
 
@@ -58,7 +59,7 @@ def test_of_a_small_matrix_every_effort_takes_less_than_the_minimum(m, n):
 @pytest.mark.parametrize("shape", [(8, 8), (40, 30), (SMALL, SMALL), (SMALL + 1, 20)])
 def test_a_small_limit_is_obeyed_as_well(shape):
     A = np.random.default_rng(0).standard_normal(shape)
-    with pytest.raises(ss.MemoryLimitError, match="the memory limit is 1 kiB"):
+    with pytest.raises(MemoryLimitError, match="the memory limit is 1 kiB"):
         ss.spectrum(A, memory_limit=1024)
     plenty, least = (ss.spectrum(A, memory_limit=limit) for limit in (None, "64 MiB"))
     assert np.array_equal(plenty.values, least.values)

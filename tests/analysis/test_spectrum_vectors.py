@@ -12,6 +12,7 @@ from tests.support.coverings import grid
 from tests.support.measure_names import EDGE_MEASURES
 
 import sigmascope as ss
+from sigmascope.errors import NonFiniteError
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 
@@ -100,7 +101,7 @@ def test_without_the_elements_nothing_else_changes() -> None:
 def test_without_the_elements_a_nan_is_found_all_the_same() -> None:
     A = np.ones((30, 20), np.float32)
     A[3, 4] = np.nan
-    with pytest.raises(ss.NonFiniteError, match=r"1 NaN .* \(3, 4\)"):
+    with pytest.raises(NonFiniteError, match=r"1 NaN .* \(3, 4\)"):
         ss.spectrum(A, elements=False)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import sigmascope as ss
+from sigmascope.results import Density, Moments, SingularValues, Spectrum
 from sigmascope.spectra import statistics
 
 from . import generators
@@ -44,7 +45,7 @@ def _same(case: Case, function: Any, found: Any, outcome: Outcome, *names: str) 
     same_bits(case, again, found, outcome, names)
 
 
-def every(found: ss.SingularValues, truth: Truth, outcome: Outcome) -> None:
+def every(found: SingularValues, truth: Truth, outcome: Outcome) -> None:
     """All values within their errors."""
     values, errors = truth.down(found.values), truth.down(found.errors)
     if not np.isfinite([*values, *errors, found.floor, found.fro_norm]).all():
@@ -101,7 +102,7 @@ def _digits(precision: str) -> str:
     return "float64" if precision == "float64" else "float32"
 
 
-def of_spectrum(found: ss.Spectrum, truth: Truth, outcome: Outcome) -> None:
+def of_spectrum(found: Spectrum, truth: Truth, outcome: Outcome) -> None:
     """Every measure against that of LAPACK's values, which has an error of its own at a tie."""
     if truth.values[0] <= 0:
         return
@@ -190,7 +191,7 @@ def _entropy(p: Array) -> float:
     return float(np.sum(p * np.log(np.where(p > 0, p, 1.0))))
 
 
-def _steps(found: ss.Density, truth: Truth, outcome: Outcome) -> None:
+def _steps(found: Density, truth: Truth, outcome: Outcome) -> None:
     """Counts and quantiles, which are any number between those on both sides of a tie."""
     s, n = truth.values, len(truth.values)
     slack = 1e-6 * s[0] + truth.quantum  # of x, where that is subnormal
@@ -218,7 +219,7 @@ def moments(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
         _same(case, ss.moments, found, outcome, "mean", "std", "kurtosis", "column_norms")
 
 
-def of_moments(found: ss.Moments, numbers: Array, truth: Truth, outcome: Outcome) -> None:
+def of_moments(found: Moments, numbers: Array, truth: Truth, outcome: Outcome) -> None:
     X = truth.X.astype(np.longdouble)
     mean = X.mean()
     std = np.sqrt(np.mean((X - mean) ** 2))

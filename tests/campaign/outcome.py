@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-import sigmascope as ss
+from sigmascope.errors import ConvergenceWarning
 
 Refusal = tuple[type[Exception], str]
 """A class of errors, and what their message says."""
@@ -106,7 +106,7 @@ def call(
             return None
         finally:
             outcome.seconds = time.process_time() - started
-    told = [w for w in seen if issubclass(w.category, ss.ConvergenceWarning)]
+    told = [w for w in seen if issubclass(w.category, ConvergenceWarning)]
     others = [w for w in seen if w not in told]
     if others:
         where = f"{others[0].filename.rpartition('/')[2]}:{others[0].lineno}"

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-import sigmascope as ss
+from sigmascope.results import SVD, Moments
+from sigmascope.streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
 
 from .cases import Case
 from .gallery import Array
@@ -38,8 +39,8 @@ def sketch(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     if options.get("seed", 0) == 0:  # a matrix may be, or contain, one made to hide from seed 0
         options["seed"] = abs(case.index) + 1
 
-    def run() -> ss.SVD:
-        seen = ss.Sketch(case.n, k, **options)
+    def run() -> SVD:
+        seen = Sketch(case.n, k, **options)
         for _, rows in parts(case, A):
             seen.update(rows)
         return seen.svd()
@@ -63,7 +64,7 @@ def sketch(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     outcome.require("residual", rest, limit, "A^T A v - s^2 v")
 
 
-def _values(found: ss.SVD, truth: Truth, outcome: Outcome) -> Any:
+def _values(found: SVD, truth: Truth, outcome: Outcome) -> Any:
     outcome.converged = found.converged
     s, errors = truth.down(found.s), truth.down(found.errors)
     residuals = truth.down(found.residuals)
@@ -85,8 +86,8 @@ def linear_sketch(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     """Its errors fail with a chance of 1e-3, by their statistics; they are counted."""
     options = {name: case.options[name] for name in ("width", "seed") if name in case.options}
 
-    def run() -> ss.SVD:
-        seen = ss.LinearSketch((case.m, case.n), case.options["k"], **options)
+    def run() -> SVD:
+        seen = LinearSketch((case.m, case.n), case.options["k"], **options)
         for i, rows in parts(case, A):
             seen.update(rows, row=i)
         return seen.svd()
@@ -108,8 +109,8 @@ def linear_sketch(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
 
 
 def gram_accumulator(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
-    def run() -> ss.GramAccumulator:
-        seen = ss.GramAccumulator(case.n)
+    def run() -> GramAccumulator:
+        seen = GramAccumulator(case.n)
         for _, rows in parts(case, A):
             seen.update(rows)
         seen.svdvals()
@@ -140,8 +141,8 @@ def gram_accumulator(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None
 def moments_accumulator(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     numbers: Array = case.numbers()
 
-    def run() -> ss.Moments:
-        seen = ss.MomentsAccumulator(case.n)
+    def run() -> Moments:
+        seen = MomentsAccumulator(case.n)
         for _, rows in parts(case, A):
             seen.update(rows)
         return seen.result()

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
+from sigmascope.results import SVD
 from tests.campaign import runner, showing, shrinking, streams
 from tests.campaign.calls import run
 from tests.campaign.cases import FUNCTIONS, Case, draw, following, numbers
@@ -264,7 +265,7 @@ def test_a_function_that_reads_another_matrix_is_found_out(
     assert run(case).findings
 
 
-def scaled(name: str, factor: float) -> Callable[[ss.SVD], ss.SVD]:
+def scaled(name: str, factor: float) -> Callable[[SVD], SVD]:
     return lambda found: replace(found, **{name: getattr(found, name) * factor})
 
 
@@ -286,7 +287,7 @@ def scaled(name: str, factor: float) -> Callable[[ss.SVD], ss.SVD]:
     ],
 )
 def test_what_is_wrong_with_triplets_is_named(
-    what: str, tampered: Callable[[ss.SVD], ss.SVD], monkeypatch: pytest.MonkeyPatch
+    what: str, tampered: Callable[[SVD], SVD], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = replace(HEALTHY, options=OPTIONS["svds"])
     svds = ss.svds
@@ -298,10 +299,10 @@ def test_errors_and_other_bits_are_named(monkeypatch: pytest.MonkeyPatch) -> Non
     case = replace(HEALTHY, index=0, options=OPTIONS["svds"])
     svds = ss.svds
 
-    def refuse(*_: Any, **__: Any) -> ss.SVD:
+    def refuse(*_: Any, **__: Any) -> SVD:
         raise RuntimeError("dstedc")
 
-    def shifted(A: Any, k: int, **options: Any) -> ss.SVD:
+    def shifted(A: Any, k: int, **options: Any) -> SVD:
         found = svds(A, k, **options)
         more = options.get("num_threads") == 2
         return replace(found, s=np.nextafter(found.s, 9) if more else found.s)
@@ -316,7 +317,7 @@ def test_a_failure_is_shrunk_saved_and_run_again(
 ) -> None:
     svds = ss.svds
 
-    def wrong(A: Any, k: int, **options: Any) -> ss.SVD:
+    def wrong(A: Any, k: int, **options: Any) -> SVD:
         found = svds(A, k, **options)
         return scaled("s", 2.0)(found) if min(A.shape) >= 7 else found
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 import sigmascope as ss
+from sigmascope.errors import MemoryLimitError
+from sigmascope.results import SVD
 from tests.support.known_products import INEXACT
 
 from .cases import Case
@@ -33,7 +35,7 @@ def refusals(case: Case, truth: Truth) -> list[Refusal]:
     """List what may be refused: too little memory, numbers that no float32 block holds."""
     found: list[Refusal] = []
     if "memory_limit" in case.options:
-        found.append((ss.MemoryLimitError, "memory limit"))
+        found.append((MemoryLimitError, "memory limit"))
     if truth.shift < -1000 and case.options.get("precision", "float64") != "float64":
         found.append((ValueError, "float32 blocks hold no matrix"))
     if case.layout.startswith("not linear"):
@@ -90,7 +92,7 @@ def _digits(precision: str) -> str:
 
 
 def check(
-    found: ss.SVD, k: int, truth: Truth, outcome: Outcome, *, vectors: bool, layout: str = "plain"
+    found: SVD, k: int, truth: Truth, outcome: Outcome, *, vectors: bool, layout: str = "plain"
 ) -> None:
     """Check the properties of every SVD, whatever made it; the residuals are computed anew."""
     outcome.converged = found.converged
@@ -153,7 +155,7 @@ def _defects(X: Any, V: Any, U: Any, s: Any, limit: Any) -> Any:
     return found
 
 
-def _vectors(found: ss.SVD, s: Any, residuals: Any, truth: Truth, outcome: Outcome) -> None:
+def _vectors(found: SVD, s: Any, residuals: Any, truth: Truth, outcome: Outcome) -> None:
     assert found.U is not None
     assert found.Vt is not None
     U, V = found.U.astype(np.float64), found.Vt.T.astype(np.float64)

@@ -15,6 +15,7 @@ from tests.support.distributed_files import Bytes, Folder, cuts, size
 from tests.support.torch_files import normal, torch
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 dcp: Any = pytest.importorskip("torch.distributed.checkpoint")
 
@@ -169,5 +170,5 @@ def test_files_that_change_are_noticed(tmp_path: Path) -> None:
     matrix = opened["w"]
     path = tmp_path / "__1_0.distcp"
     path.write_bytes(path.read_bytes() + b"0")
-    with pytest.raises(ss.CheckpointError, match=r"__1_0\.distcp: the file changed"):
+    with pytest.raises(CheckpointError, match=r"__1_0\.distcp: the file changed"):
         np.asarray(matrix)

@@ -14,6 +14,7 @@ from tests.support.checkpoints import encoded, of_array
 from tests.support.scans import bits, model
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 HOW: dict[str, Any] = {"effort": "top", "k": 2}
 ONE = "model-00001-of-00002.safetensors"
@@ -57,7 +58,7 @@ def test_a_file_object_that_ends_early(tmp_path: Path) -> None:
     content = io.BytesIO((model(tmp_path) / ONE).read_bytes())
     far = ss.open_checkpoint(content)
     content.truncate(2000)
-    with pytest.raises(ss.CheckpointError, match=r"tensor 'w.8', bytes .*: 0 bytes could be read"):
+    with pytest.raises(CheckpointError, match=r"tensor 'w.8', bytes .*: 0 bytes could be read"):
         far["w.8"].load()
 
 

@@ -23,6 +23,7 @@ from tests.support.flax_files import (
 from tests.support.stored_types import STORED_FLOATS
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 A = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
 
@@ -61,7 +62,7 @@ def test_arrays_in_chunks_are_joined(size: int, tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(each["w"][1::2, 1:]), A[1::2, 1:])
         np.testing.assert_array_equal(np.asarray(each["s[1]"]), 2 * A)
     (tmp_path / "m.msgpack").write_bytes(b"0")
-    with pytest.raises(ss.CheckpointError, match="the file changed since it was opened"):
+    with pytest.raises(CheckpointError, match="the file changed since it was opened"):
         np.asarray(opened["w"])
 
 
@@ -119,7 +120,7 @@ def test_shards_have_an_index(tmp_path: Path) -> None:
         write_flax(tmp_path / file, {name[0]: {"w": A}})
     (tmp_path / "part").mkdir()
     write_flax(tmp_path / "part" / shards["a/w"], {"a": {"w": A}})
-    with pytest.raises(ss.CheckpointError, match="1 of the 2 shards"):
+    with pytest.raises(CheckpointError, match="1 of the 2 shards"):
         ss.open_checkpoint(tmp_path / "part")
     index = tmp_path / "flax_model.msgpack.index.json"
     index.write_text(json.dumps({"metadata": {"total_size": 120}, "weight_map": shards}))
@@ -214,7 +215,7 @@ def test_malformed_files_are_refused(case: str, tmp_path: Path) -> None:
     content, message = CASES[case]
     path = tmp_path / "x.msgpack"
     path.write_bytes(content)
-    with pytest.raises(ss.CheckpointError) as raised:
+    with pytest.raises(CheckpointError) as raised:
         ss.open_checkpoint(path)
     assert str(path) in str(raised.value)
     assert message in str(raised.value)
@@ -226,7 +227,7 @@ def test_every_start_of_a_file_is_refused(tmp_path: Path) -> None:
     raw = path.read_bytes()
     for stop in range(len(raw)):
         path.write_bytes(raw[:stop])
-        with pytest.raises(ss.CheckpointError, match=r"x\.msgpack"):
+        with pytest.raises(CheckpointError, match=r"x\.msgpack"):
             ss.open_checkpoint(path)
 
 
@@ -235,7 +236,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("flax_msgpack.MAX_TENSORS", "msgpack_values.MAX_FIELDS"):
         with monkeypatch.context() as patched:
             patched.setattr(f"sigmascope.checkpoint.formats.{name}", 2)
-            with pytest.raises(ss.CheckpointError, match=r"more than 2 (?:leaves|values), which"):
+            with pytest.raises(CheckpointError, match=r"more than 2 (?:leaves|values), which"):
                 ss.open_checkpoint(path)
 
 

@@ -25,6 +25,7 @@ from tests.support.lowered_limits import lower
 from tests.support.torch_files import crafted, normal, torch
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 W = normal(6, 4)
 ABSENT = "package_that_is_not_installed"
@@ -267,7 +268,7 @@ def test_what_many_objects_share_is_counted_for_each(
     """Time and memory are those of all instructions, not of the bytes of the pickle."""
     lower(monkeypatch, "MAX_PICKLE_STEPS", 200_000)
     path = crafted(tmp_path / "x.pt", b"\x80\x02" + SHARED[what] + b".")
-    with pytest.raises(ss.CheckpointError, match=r"has more than 200000 instructions"):
+    with pytest.raises(CheckpointError, match=r"has more than 200000 instructions"):
         ss.open_checkpoint(path)
 
 
@@ -280,5 +281,5 @@ def test_objects_that_hold_each_other_are_visited_once(
     inner = Hyper(w=W)
     for _ in range(40):
         inner = Hyper(a=inner, b=inner)
-    with pytest.raises(ss.CheckpointError, match=f"more than {limit} entries"):
+    with pytest.raises(CheckpointError, match=f"more than {limit} entries"):
         ss.open_checkpoint(write(tmp_path, {"thing": inner}))

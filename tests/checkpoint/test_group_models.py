@@ -19,6 +19,7 @@ from tests.support.remote import served
 from tests.support.scans import bits
 
 import sigmascope as ss
+from sigmascope.errors import MemoryLimitError
 
 HOW: dict[str, Any] = {"effort": "top", "k": 2, "num_threads": 1}
 MODEL: dict[str, Any] = {"model_type": "llama", "hidden_size": 96, "num_attention_heads": 4}
@@ -145,7 +146,7 @@ def test_scales_count_as_memory(tmp_path: Path) -> None:
     def least(a: Any) -> int:
         try:
             ss.svdvals(a, memory_limit=1)
-        except ss.MemoryLimitError as error:
+        except MemoryLimitError as error:
             found = re.search(r"needs ([\d.]+) MiB", str(error))
         assert found is not None
         return int(float(found[1]) * 2**20)

@@ -14,8 +14,10 @@ from tests.support.adapters import Q, factors, lora, write_adapter
 from tests.support.checkpoints import of_array, write_file
 
 import sigmascope as ss
-from sigmascope.adapters import as_scannable
+from sigmascope.adapters import Adapter
+from sigmascope.adapters.scannable import as_scannable
 from sigmascope.checkpoint.formats.variants import variants_of
+from sigmascope.errors import CheckpointError
 
 
 def saved(path: Path, value: float, name: str = "w", dtype: str = "F32") -> Path:
@@ -55,7 +57,7 @@ def test_the_current_revision_is_read(cached: Path) -> None:
 
 def test_the_only_revision_needs_no_name(cached: Path) -> None:
     (cached / "refs" / "main").unlink()
-    with pytest.raises(ss.errors.CheckpointError, match=r"no refs/main; .*'aaa111', 'bbb222'"):
+    with pytest.raises(CheckpointError, match=r"no refs/main; .*'aaa111', 'bbb222'"):
         ss.open_checkpoint(cached)
     (cached / "snapshots" / "aaa111" / "model.safetensors").unlink()
     (cached / "snapshots" / "aaa111").rmdir()
@@ -65,7 +67,7 @@ def test_the_only_revision_needs_no_name(cached: Path) -> None:
 @pytest.mark.parametrize("named", ["ccc333", "../../elsewhere", "", "\xe4"])
 def test_a_revision_that_is_not_there_is_named(cached: Path, named: str) -> None:
     (cached / "refs" / "main").write_text(named, encoding="latin-1")
-    with pytest.raises(ss.errors.CheckpointError, match="main"):
+    with pytest.raises(CheckpointError, match="main"):
         ss.open_checkpoint(cached)
 
 
@@ -73,7 +75,7 @@ def test_an_adapter_in_the_cache_is_one(tmp_path: Path) -> None:
     model = tmp_path / "models--owner--adapter"
     write_adapter(model / "snapshots" / "abc", lora(Q, *factors(32, 24)))
     found = as_scannable(model)
-    assert isinstance(found, ss.Adapter)
+    assert isinstance(found, Adapter)
     assert list(found) == [f"{Q}.weight"]
     assert list(pickle.loads(pickle.dumps(found))) == list(found)
 
@@ -117,9 +119,9 @@ def test_a_variant_is_a_choice(tmp_path: Path) -> None:
     assert half.choices == {"variant": "fp16"}
     assert value_of(pickle.loads(pickle.dumps(half))) == pytest.approx(2.0)
     assert ss.scan(half).options["variant"] == "fp16"
-    with pytest.raises(ss.errors.CheckpointError, match=r"no variant 'bf16'; .* there: fp16"):
+    with pytest.raises(CheckpointError, match=r"no variant 'bf16'; .* there: fp16"):
         ss.open_checkpoint(tmp_path, variant="bf16")
-    with pytest.raises(ss.errors.CheckpointError, match="no folder"):
+    with pytest.raises(CheckpointError, match="no folder"):
         ss.open_checkpoint(plain.files[0], variant="fp16")
 
 

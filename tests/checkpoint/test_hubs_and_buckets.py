@@ -18,6 +18,8 @@ from tests.support.scans import bits, model, normal
 from tests.support.store_servers import COMMIT, BucketServer, HubServer
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
+from sigmascope.errors import CheckpointError
 
 TOKEN = "hf_s3cr3t"
 HOW: dict[str, Any] = {"effort": "top", "k": 2}
@@ -84,7 +86,7 @@ def test_files_and_folders_of_a_model_on_the_hub(hub: HubServer) -> None:
     name = "model-00001-of-00002.safetensors"
     far = ss.open_checkpoint(f"hf://org/model/{name}")
     assert far.files == (far.path,)
-    with pytest.raises(ss.CheckpointError, match=rf"{COMMIT}/none.safetensors: there is no such"):
+    with pytest.raises(CheckpointError, match=rf"{COMMIT}/none.safetensors: there is no such"):
         ss.open_checkpoint("hf://org/model/none.safetensors")
 
 
@@ -97,7 +99,7 @@ def test_files_and_folders_of_a_model_on_the_hub(hub: HubServer) -> None:
     ],
 )
 def test_what_the_hub_does_not_have(url: str, words: str, hub: HubServer) -> None:
-    with pytest.raises(ss.CheckpointError, match=words):
+    with pytest.raises(CheckpointError, match=words):
         ss.open_checkpoint(url)
 
 
@@ -105,18 +107,18 @@ def test_a_gated_model_and_a_hub_that_is_not_reached(
     hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.gated = True
-    with pytest.raises(ss.CheckpointError, match=r"the model is gated: ask for access") as caught:
+    with pytest.raises(CheckpointError, match=r"the model is gated: ask for access") as caught:
         ss.open_checkpoint("hf://org/model")
     assert TOKEN not in str(caught.value)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(ss.CheckpointError, match=r"the hub cannot be reached .*: check the netw"):
+    with pytest.raises(CheckpointError, match=r"the hub cannot be reached .*: check the netw"):
         ss.open_checkpoint("hf://org/model")
 
 
 def test_a_token_that_ends_while_reading(hub: HubServer) -> None:
     far = ss.open_checkpoint("hf://org/model")
     hub.token = "another"
-    with pytest.raises(ss.CheckpointError, match=r"refused \(401 Unauthorized\): log in with `hf"):
+    with pytest.raises(CheckpointError, match=r"refused \(401 Unauthorized\): log in with `hf"):
         far["w.0"].load()
 
 
@@ -128,7 +130,7 @@ def test_an_adapter_on_the_hub(hub: HubServer) -> None:
     write_adapter(hub.folder, lora("q_proj", b, a))
     found, here = ss.scan("hf://org/model", **HOW), ss.scan(hub.folder, **HOW)
     assert bits(found.rows) == bits(here.rows)
-    assert list(ss.open_adapter("hf://org/model")) == list(ss.open_adapter(hub.folder))
+    assert list(open_adapter("hf://org/model")) == list(open_adapter(hub.folder))
 
 
 def test_stacked_experts_on_the_hub_are_read_once(hub: HubServer) -> None:
@@ -139,7 +141,7 @@ def test_stacked_experts_on_the_hub_are_read_once(hub: HubServer) -> None:
     b, a = (rng.standard_normal(n).astype(np.float32) for n in ((8192, 64), (64, 4096)))
     write_adapter(hub.folder, lora("mlp.experts", b, a), target_parameters=["experts.down_proj"])
     here = ss.scan(hub.folder, **HOW)
-    far = ss.open_adapter("hf://org/model")
+    far = open_adapter("hf://org/model")
     before = hub.sent_bytes
     found = ss.scan(far, **HOW)
     assert len(found.analysed) == 16
@@ -156,13 +158,13 @@ def test_a_folder_of_a_bucket(bucket: BucketServer) -> None:
     assert found.checkpoint == "s3://bucket/a model"
     assert TOKEN not in repr(ss.open_checkpoint("s3://bucket/a model").origin)
     (here / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(ss.CheckpointError, match=r"shards missing from the folder: 'model-00002"):
+    with pytest.raises(CheckpointError, match=r"shards missing from the folder: 'model-00002"):
         ss.open_checkpoint("s3://bucket/a model")
 
 
 def test_a_bucket_that_refuses(bucket: BucketServer) -> None:
     bucket.answer = lambda request: Fault(status=403)
-    with pytest.raises(ss.CheckpointError, match=r"s3://other/x.*\(403 .*AWS_SKIP_SIGNATURE=true"):
+    with pytest.raises(CheckpointError, match=r"s3://other/x.*\(403 .*AWS_SKIP_SIGNATURE=true"):
         ss.open_checkpoint("s3://other/x")
 
 
@@ -191,7 +193,7 @@ def test_a_folder_of_a_bucket_of_moto(tmp_path: Path, monkeypatch: pytest.Monkey
         assert bits(found.rows) == bits(ss.scan(folder, **HOW).rows)
         far = ss.open_checkpoint("s3://weights/m")
         client.put_object(Bucket="weights", Key="m/model-00001-of-00002.safetensors", Body=b"x")
-        with pytest.raises(ss.CheckpointError, match="the file changed since it was opened"):
+        with pytest.raises(CheckpointError, match="the file changed since it was opened"):
             far["w.0"].load()
     finally:
         server.stop()

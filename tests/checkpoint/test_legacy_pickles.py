@@ -17,6 +17,7 @@ from tests.support.checkpoints import numbers, record
 from tests.support.torch_files import normal, torch
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 INTEGERS = ("int64", "int32", "int16", "int8", "uint8", "bool")
@@ -181,7 +182,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("what", MALFORMED)
 def test_malformed_files_are_refused_by_name(what: str, tmp_path: Path) -> None:
     options, message = MALFORMED[what]
-    with pytest.raises(ss.CheckpointError, match=rf"x\.pt: .*{message}"):
+    with pytest.raises(CheckpointError, match=rf"x\.pt: .*{message}"):
         ss.open_checkpoint(crafted(tmp_path / "x.pt", **options))
 
 
@@ -190,7 +191,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cut.pt"
     for length in range(1, len(raw)):
         path.write_bytes(raw[:length])
-        with pytest.raises(ss.CheckpointError, match=r"cut\.pt: "):
+        with pytest.raises(CheckpointError, match=r"cut\.pt: "):
             ss.open_checkpoint(path)
 
 
@@ -199,7 +200,7 @@ def test_the_limit_of_pickles_is_that_of_all_together(
 ) -> None:
     path = legacy(tmp_path / "x.pt", {"w": normal(4, 6), "text": "x" * 100_000})
     monkeypatch.setattr("sigmascope.checkpoint.formats.legacy_pickles.MAX_PICKLE_BYTES", 50_000)
-    with pytest.raises(ss.CheckpointError, match="the limit is 50000"):
+    with pytest.raises(CheckpointError, match="the limit is 50000"):
         ss.open_checkpoint(path)
 
 
@@ -217,7 +218,7 @@ def test_a_file_with_bytes_changed_is_refused_or_stays_within_itself(
     path.write_bytes(raw)
     try:
         found = ss.open_checkpoint(path)
-    except ss.CheckpointError:
+    except CheckpointError:
         return
     for name, matrix in found.items():
         each = record(found, name)

@@ -21,6 +21,9 @@ from tests.support.lowered_limits import lower
 from tests.support.sources import PACKAGE, text_of
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
+from sigmascope.errors import CheckpointError
+from sigmascope.results import Comparison, Scan
 
 # Opens paths in a process of its own, which is ended where that takes minutes, or gigabytes.
 OPENS = """import json, resource, sys
@@ -31,7 +34,7 @@ resource.setrlimit(resource.RLIMIT_AS, (held + (2_600 << 20),) * 2)
 for name, path, rules in json.load(sys.stdin):
     try:
         found = len(ss.open_checkpoint(path, rules=rules).info())
-    except ss.CheckpointError as error:
+    except ss.errors.CheckpointError as error:
         found = str(error)
     print(json.dumps([name, path, found]), flush=True)
 """
@@ -77,7 +80,7 @@ def test_hostile_files_are_refused_within_bounds(costly: bool, tmp_path: Path) -
 def test_hostile_journals_are_refused(name: str, text: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(text)
-    for read in (ss.Scan.load, ss.Comparison.load, lambda path: ss.merge([path])):
+    for read in (Scan.load, Comparison.load, lambda path: ss.merge([path])):
         with pytest.raises(ValueError, match=r"x\.jsonl"):
             read(path)
 
@@ -91,9 +94,7 @@ def test_names_at_the_limit(tmp_path: Path) -> None:
     path.write_bytes(header(["é" * 1000]))
     assert len(ss.open_checkpoint(path).info()) == 1
     path.write_bytes(header(["é" * (1001)]))
-    with pytest.raises(
-        ss.CheckpointError, match=r"x\.safetensors: .* 1001 letters, .* limit of 1000"
-    ):
+    with pytest.raises(CheckpointError, match=r"x\.safetensors: .* 1001 letters, .* limit of 1000"):
         ss.open_checkpoint(path)
 
 
@@ -104,7 +105,7 @@ def test_joined_names_at_the_limit(tmp_path: Path) -> None:
         )
 
     assert len(ss.open_checkpoint(nested(1000)).info()[0]["name"]) == 1000
-    with pytest.raises(ss.CheckpointError, match=r"x\.pt: .* 1001 letters, above .* of 1000"):
+    with pytest.raises(CheckpointError, match=r"x\.pt: .* 1001 letters, above .* of 1000"):
         ss.open_checkpoint(nested(1001))
 
 
@@ -116,7 +117,7 @@ def test_nesting_at_the_limit(tmp_path: Path) -> None:
         return hostile.archive(tmp_path / "x.pt", pickle.dumps(value, 2))
 
     assert len(ss.open_checkpoint(nested(100)).info()) == 1
-    with pytest.raises(ss.CheckpointError, match=r"x\.pt: .*nested too deeply, in .* 100 dicts"):
+    with pytest.raises(CheckpointError, match=r"x\.pt: .*nested too deeply, in .* 100 dicts"):
         ss.open_checkpoint(nested(101))
 
 
@@ -125,7 +126,7 @@ def test_dimensions_at_the_limit(tmp_path: Path) -> None:
     path.write_bytes(framed({"w": entry("U8", [1] * 64, [0, 1])}, b"1"))
     assert len(ss.open_checkpoint(path).info()) == 1
     path.write_bytes(framed({"w": entry("U8", [1] * (65), [0, 1])}, b"1"))
-    with pytest.raises(ss.CheckpointError, match=r"'w': 65 dimensions, above the limit of 64"):
+    with pytest.raises(CheckpointError, match=r"'w': 65 dimensions, above the limit of 64"):
         ss.open_checkpoint(path)
 
 
@@ -191,15 +192,15 @@ def test_counts_at_their_limits(
     lower(monkeypatch, limit, most)
     assert ss.open_checkpoint(build(tmp_path, most)).info() is not None
     path = build(tmp_path, most + step)
-    with pytest.raises(ss.CheckpointError, match=rf"{re.escape(path.name)}: .*{message}"):
+    with pytest.raises(CheckpointError, match=rf"{re.escape(path.name)}: .*{message}"):
         ss.open_checkpoint(path)
 
 
 def test_settings_at_the_limit_of_bytes(tmp_path: Path) -> None:
-    assert len(ss.open_adapter(_settings(tmp_path, 10_000_000))) == 1
+    assert len(open_adapter(_settings(tmp_path, 10_000_000))) == 1
     _settings(tmp_path, 10_000_001)
-    with pytest.raises(ss.CheckpointError, match="10000001 bytes, above the limit of 10000000"):
-        ss.open_adapter(tmp_path)
+    with pytest.raises(CheckpointError, match="10000001 bytes, above the limit of 10000000"):
+        open_adapter(tmp_path)
 
 
 def test_rules_at_their_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +212,7 @@ def test_rules_at_their_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         if not refused:
             assert ss.open_checkpoint(tmp_path, rules=rules)._pieces
             continue
-        with pytest.raises(ss.CheckpointError, match="modules: 4 rules, above the limit of 3"):
+        with pytest.raises(CheckpointError, match="modules: 4 rules, above the limit of 3"):
             ss.open_checkpoint(tmp_path, rules=rules)
 
 

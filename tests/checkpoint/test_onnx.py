@@ -30,6 +30,7 @@ from tests.support.onnx_files import (
 from tests.support.stored_types import STORED_FLOATS
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 A = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
 
@@ -93,7 +94,7 @@ def test_numbers_that_a_type_does_not_have_are_refused(
 ) -> None:
     path = write_onnx(tmp_path / "m.onnx", tensor("n", dtype, [1, 2], packed(INT32S, [1, value])))
     opened = ss.open_checkpoint(path)
-    with pytest.raises(ss.CheckpointError, match=rf"m\.onnx: tensor 'n': the number {value}, "):
+    with pytest.raises(CheckpointError, match=rf"m\.onnx: tensor 'n': the number {value}, "):
         np.asarray(opened["n"]) if dtype == "F16" else list(opened.elements("n") or [])
 
 
@@ -109,7 +110,7 @@ def test_lists_of_another_length_are_refused(
 ) -> None:
     path = write_onnx(tmp_path / "m.onnx", tensor("w", "F16", [2, 2], packed(INT32S, values)))
     opened = ss.open_checkpoint(path)
-    with pytest.raises(ss.CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message):
         np.asarray(opened["w"])
 
 
@@ -130,7 +131,7 @@ def test_external_data_are_read_from_their_files(tmp_path: Path) -> None:
     assert opened.files == (path, tmp_path / "sub" / "a.bin", tmp_path / "w")
     assert record(opened, "two")["file"] == "a.bin"
     (tmp_path / "w").write_bytes((5 * A).tobytes() + b"0")
-    with pytest.raises(ss.CheckpointError, match="w: the file changed since it was opened"):
+    with pytest.raises(CheckpointError, match="w: the file changed since it was opened"):
         opened["three"]
 
 
@@ -180,14 +181,14 @@ def test_constants_of_the_graph_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(opened["w"]), A)
     np.testing.assert_array_equal(np.asarray(opened["half"]), [[1.0, 2.0]])
     path.write_bytes(content(7, graph(of_array("w", "F32", A)) + nodes[0]))
-    with pytest.raises(ss.CheckpointError, match="tensor 'w' stands in the file twice"):
+    with pytest.raises(CheckpointError, match="tensor 'w' stands in the file twice"):
         ss.open_checkpoint(path)
 
 
 def test_a_folder_with_several_models_is_refused(tmp_path: Path) -> None:
     for name in ("decoder.onnx", "encoder.onnx"):
         write_onnx(tmp_path / name, of_array("w", "F32", A))
-    with pytest.raises(ss.CheckpointError, match="several ONNX models, open one of them: 'decoder"):
+    with pytest.raises(CheckpointError, match="several ONNX models, open one of them: 'decoder"):
         ss.open_checkpoint(tmp_path)
     write_onnx(tmp_path / "model.onnx", of_array("w", "F32", A))
     opened = ss.open_checkpoint(tmp_path)
@@ -281,13 +282,13 @@ def test_tensors_in_bodies_are_read(tmp_path: Path) -> None:
 def test_bodies_have_limits(tmp_path: Path) -> None:
     path, w = tmp_path / "m.onnx", of_array("w", "F32", np.ones((2, 3), np.float32))
     path.write_bytes(number(1, 10) + content(7, body("Loop", "l", body=graph(w, w))))
-    with pytest.raises(ss.CheckpointError, match="'w' stands in the file twice"):
+    with pytest.raises(CheckpointError, match="'w' stands in the file twice"):
         ss.open_checkpoint(path)
     deep = graph(w)
     for _ in range(101):
         deep = body("Loop", "l", body=deep)
     path.write_bytes(number(1, 10) + content(7, deep))
-    with pytest.raises(ss.CheckpointError, match="graphs within 100 others, which is the limit"):
+    with pytest.raises(CheckpointError, match="graphs within 100 others, which is the limit"):
         ss.open_checkpoint(path)
 
 

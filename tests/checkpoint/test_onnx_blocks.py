@@ -25,6 +25,7 @@ from tests.support.onnx_files import (
 )
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 
 def opened(path: Path, made: Blocks, *more: bytes, **changes: int) -> Any:
@@ -223,7 +224,7 @@ def test_groups_out_of_range_are_refused(groups: list[int], message: str, tmp_pa
     made = blocks((4, 32), 4, 16, index="short")
     made.tensors["g_idx"] = ("I32", np.array(groups, np.int32))
     found = opened(tmp_path / "m.onnx", made)
-    with pytest.raises(ss.CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message):
         found["B"]
 
 

@@ -17,6 +17,7 @@ from tests.support.checkpoints import numbers, record
 from tests.support.orbax_folders import leaf, write_folder
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 tensorstore = pytest.importorskip("tensorstore")
 
@@ -97,10 +98,10 @@ def test_the_item_with_tensors_is_found(tmp_path: Path) -> None:
     write_folder(tmp_path / "7" / "state", {("w",): (W, [7, 9])})
     (tmp_path / "7" / "_CHECKPOINT_METADATA").write_text('{"item_handlers": {}}')
     np.testing.assert_array_equal(np.asarray(ss.open_checkpoint(tmp_path / "7")["w"]), W)
-    with pytest.raises(ss.CheckpointError, match="sub-folders with some: '7'"):
+    with pytest.raises(CheckpointError, match="sub-folders with some: '7'"):
         ss.open_checkpoint(tmp_path)
     write_folder(tmp_path / "7" / "ema", {("w",): (W, [7, 9])})
-    with pytest.raises(ss.CheckpointError, match="several items, open one of them: 'ema', 'state'"):
+    with pytest.raises(CheckpointError, match="several items, open one of them: 'ema', 'state'"):
         ss.open_checkpoint(tmp_path / "7")
 
 
@@ -146,7 +147,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
 def test_damaged_metadata_have_named_errors(kind: str, tmp_path: Path) -> None:
     damage, message = DAMAGE[kind]
     damage(write_folder(tmp_path, {("w",): (W, [3, 4])}))
-    with pytest.raises(ss.CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message):
         ss.open_checkpoint(tmp_path)
 
 
@@ -154,18 +155,18 @@ def test_names_lead_to_no_other_folder(tmp_path: Path) -> None:
     write_folder(tmp_path / "other", {("w",): (W, [7, 9])}, ocdbt=False)
     folder = write_folder(tmp_path / "made", {("w",): (W, [7, 9])}, ocdbt=False)
     changed(tree_metadata={"x": leaf("../other/w")})(folder)
-    with pytest.raises(ss.CheckpointError, match="a name that is no path below the folder"):
+    with pytest.raises(CheckpointError, match="a name that is no path below the folder"):
         ss.open_checkpoint(folder)
 
 
 def test_unfinished_folders_are_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "7.orbax-checkpoint-tmp-12", {("w",): (W, [7, 9])})
-    with pytest.raises(ss.CheckpointError, match="had not finished this checkpoint, by its name"):
+    with pytest.raises(CheckpointError, match="had not finished this checkpoint, by its name"):
         ss.open_checkpoint(folder)
     single = write_folder(tmp_path / "8" / "ocdbt.process_0", {("w",): (W, [7, 9])})
     (single / "_METADATA").rename(tmp_path / "8" / "_METADATA")
     (tmp_path / "8" / "_METADATA").write_text(json.dumps({"tree_metadata": {"w": leaf("w")}}))
-    with pytest.raises(ss.CheckpointError, match=r"stores of single processes, and no manifest"):
+    with pytest.raises(CheckpointError, match=r"stores of single processes, and no manifest"):
         ss.open_checkpoint(tmp_path / "8")
 
 
@@ -175,10 +176,10 @@ def test_missing_and_damaged_chunks_are_no_zeros(zarr3: bool, tmp_path: Path) ->
     opened = ss.open_checkpoint(folder)
     chunk = folder / "w" / ("c/1/0" if zarr3 else "1.0")
     chunk.write_bytes(chunk.read_bytes()[:-3])
-    with pytest.raises(ss.CheckpointError, match="tensor 'w' cannot be read"):
+    with pytest.raises(CheckpointError, match="tensor 'w' cannot be read"):
         np.asarray(opened["w"])
     chunk.unlink()
-    with pytest.raises(ss.CheckpointError, match=r"tensor 'w' cannot be read: .*missing"):
+    with pytest.raises(CheckpointError, match=r"tensor 'w' cannot be read: .*missing"):
         np.asarray(opened["w"])
     np.testing.assert_array_equal(np.asarray(opened["w"][:3]), W[:3])
 
@@ -186,7 +187,7 @@ def test_missing_and_damaged_chunks_are_no_zeros(zarr3: bool, tmp_path: Path) ->
 def test_checkpoints_that_change_are_noticed(tmp_path: Path) -> None:
     opened = ss.open_checkpoint(write_folder(tmp_path, {("w",): (W, [3, 4])}))
     write_folder(tmp_path, {("x",): (W + 1, [3, 4])})
-    with pytest.raises(ss.CheckpointError, match="the file changed since it was opened"):
+    with pytest.raises(CheckpointError, match="the file changed since it was opened"):
         np.asarray(opened["w"])
 
 

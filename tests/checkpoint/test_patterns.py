@@ -19,7 +19,9 @@ from tests.support.patterns import linear_matcher, matcher
 from tests.support.roles import role_alone, roles_in_model
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
 from sigmascope.checkpoint import role_of
+from sigmascope.errors import CheckpointError
 
 EXPLOSIVE = [
     "(?:a|aa)+$",
@@ -150,11 +152,11 @@ def test_the_rules_of_this_package_take_any_name() -> None:
 def test_what_is_not_linear_is_refused(pattern: str, message: str, tmp_path: Path) -> None:
     B, A = np.eye(6, 2, dtype=np.float32), np.eye(2, 5, dtype=np.float32)
     write_adapter(tmp_path, lora("q_proj", B, A), r=2, alpha_pattern={pattern: 2})
-    with pytest.raises(ss.CheckpointError) as caught:
-        ss.open_adapter(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        open_adapter(tmp_path)
     where = f"{tmp_path / 'adapter_config.json'}: alpha_pattern: "
     assert str(caught.value).startswith(where + repr(pattern)[:40])
-    with pytest.raises(ss.CheckpointError, match=message) as caught:
+    with pytest.raises(CheckpointError, match=message) as caught:
         role_alone("w", rules={"modules": [["q", pattern]]})
     where = "rules: modules, rule 1: "
     assert str(caught.value).startswith(where + repr(pattern)[:40])
@@ -164,7 +166,7 @@ def test_patterns_at_the_limit_are_taken() -> None:
     most = 2000 - 2  # begin and end are steps, and so is the mark of every repeat
     assert matcher(f"a{{{most // 2}}}").match("a" * most)
     assert matcher("a" * most).match("a" * most)
-    with pytest.raises(ss.CheckpointError):
+    with pytest.raises(CheckpointError):
         matcher("a" * (most + 1))
     assert matcher("a(?=b{32})").match("a" + "b" * 32)
 
@@ -179,15 +181,15 @@ def test_the_work_of_all_patterns_together_is_bounded(
         tensors |= lora(f"layers.{layer}.q_proj", B, A)
     write_adapter(tmp_path, tensors, r=2, alpha_pattern={"q_proj": 2, "k_proj": 2})
     lower(monkeypatch, "MAX_PATTERN_WORK", 6)
-    assert len(ss.open_adapter(tmp_path)) == 3
+    assert len(open_adapter(tmp_path)) == 3
     lower(monkeypatch, "MAX_PATTERN_WORK", 5)
     with pytest.raises(
-        ss.CheckpointError, match=r"2 patterns of ranks and alphas for 3 modules.* 6 st"
+        CheckpointError, match=r"2 patterns of ranks and alphas for 3 modules.* 6 st"
     ):
-        ss.open_adapter(tmp_path)
+        open_adapter(tmp_path)
     lower(monkeypatch, "MAX_PATTERNS", 1)
-    with pytest.raises(ss.CheckpointError, match="alpha_pattern: 2 patterns, above the limit of 1"):
-        ss.open_adapter(tmp_path)
+    with pytest.raises(CheckpointError, match="alpha_pattern: 2 patterns, above the limit of 1"):
+        open_adapter(tmp_path)
 
 
 def test_a_name_of_a_checkpoint_meets_the_rules(tmp_path: Path) -> None:

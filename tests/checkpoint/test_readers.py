@@ -16,6 +16,7 @@ from tests.support.onnx_files import write_onnx
 from tests.support.readers import forget_other_packages, own_formats
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 MODULE = '''
 """A format of another package: rows and columns as text, then float32."""
@@ -80,7 +81,7 @@ def test_a_format_of_another_package_is_read(
     assert record(opened, "up_proj")["role"] == "up"
     assert [row["shape"] for row in ss.scan(tmp_path / "model").rows] == [[6, 4], [6, 4]]
     path.write_bytes(b"6 5".ljust(16) + A.tobytes())
-    with pytest.raises(ss.CheckpointError, match=r"up_proj\.plain: 6 x 5 numbers in 112 bytes"):
+    with pytest.raises(CheckpointError, match=r"up_proj\.plain: 6 x 5 numbers in 112 bytes"):
         ss.open_checkpoint(path)
 
 
@@ -118,7 +119,7 @@ def test_readers_that_cannot_be_used_are_named(
     points: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(tmp_path / "site", monkeypatch, **points)
-    with pytest.raises(ss.CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message):
         ss.open_checkpoint(plain(tmp_path / "x.plain"))
     write_file(tmp_path / "w.safetensors", Stored("w", "F32", (2, 3)))
     assert list(ss.open_checkpoint(tmp_path / "w.safetensors")) == ["w"]

@@ -10,6 +10,7 @@ from tests.support.distributed_files import Folder, cuts
 from tests.support.malformed_distributed import FOLDERS, Case, W, whole
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 
 @pytest.mark.parametrize("case", FOLDERS, ids=[case.name for case in FOLDERS])
@@ -18,7 +19,7 @@ def test_malformed_folders_are_refused(case: Case, tmp_path: Path) -> None:
     metadata = case.change(made)
     made.write(tmp_path, metadata)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ss.CheckpointError) as raised:
+    with pytest.raises(CheckpointError) as raised:
         ss.open_checkpoint(tmp_path)
     assert str(tmp_path) in str(raised.value)
     assert case.message in str(raised.value)
@@ -35,7 +36,7 @@ def test_the_folder_that_is_changed_is_read(tmp_path: Path) -> None:
 
 def test_a_folder_without_metadata_is_refused(tmp_path: Path) -> None:
     (whole().write(tmp_path) / ".metadata").unlink()
-    with pytest.raises(ss.CheckpointError, match=r"\.metadata: cannot be read: No such file"):
+    with pytest.raises(CheckpointError, match=r"\.metadata: cannot be read: No such file"):
         ss.open_checkpoint(tmp_path)
 
 
@@ -55,5 +56,5 @@ def test_metadata_above_a_limit_are_refused(
     made.write(tmp_path)
     assert len(ss.open_checkpoint(tmp_path)) == 1
     monkeypatch.setattr(f"sigmascope.checkpoint.formats.{limit}", most)
-    with pytest.raises(ss.CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message):
         ss.open_checkpoint(tmp_path)

@@ -10,13 +10,14 @@ import pytest
 from tests.support.malformed_gguf import FILES, TOO_LONG, Case
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 
 @pytest.mark.parametrize("case", FILES, ids=[case.name for case in FILES])
 def test_malformed_files_are_refused(case: Case, tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     path.write_bytes(case.content)
-    with pytest.raises(ss.CheckpointError) as raised:
+    with pytest.raises(CheckpointError) as raised:
         ss.open_checkpoint(path)
     assert str(path) in str(raised.value)
     assert case.message in str(raised.value)
@@ -32,5 +33,5 @@ def test_a_header_above_the_limit_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     path.write_bytes(TOO_LONG)
     os.truncate(path, 400_000_000)
-    with pytest.raises(ss.CheckpointError, match="above the limit of 200000000 bytes"):
+    with pytest.raises(CheckpointError, match="above the limit of 200000000 bytes"):
         ss.open_checkpoint(path)

@@ -12,6 +12,7 @@ from tests.support.malformed_onnx import FILES, Case
 from tests.support.onnx_files import RAW, content, elsewhere, number, tensor, write_onnx
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 
 @pytest.mark.parametrize("case", FILES, ids=[case.name for case in FILES])
@@ -20,7 +21,7 @@ def test_malformed_models_are_refused(case: Case, tmp_path: Path) -> None:
     path.write_bytes(case.content)
     (tmp_path / "data").write_bytes(bytes(24))
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ss.CheckpointError) as raised:
+    with pytest.raises(CheckpointError) as raised:
         ss.open_checkpoint(path)
     assert str(tmp_path) in str(raised.value)
     assert case.message in str(raised.value)
@@ -39,7 +40,7 @@ def test_every_start_of_a_model_is_refused_or_whole(tmp_path: Path) -> None:
     found = []
     for stop in range(len(raw)):
         path.write_bytes(raw[:stop])
-        with suppress(ss.CheckpointError):
+        with suppress(CheckpointError):
             found.append(list(ss.open_checkpoint(path)))
     assert 0 < len(found) <= 2  # the graph is whole, and what follows is cut between fields
     assert all(names == ["w"] for names in found)
@@ -53,7 +54,7 @@ def test_fields_above_the_limit_are_refused(
     monkeypatch.setattr("sigmascope.checkpoint.formats.protobuf.MAX_FIELDS", 10)
     assert len(ss.open_checkpoint(path).info()) == 0
     path.write_bytes(content(7, b"") + number(1, 1) * 10)
-    with pytest.raises(ss.CheckpointError, match=r"x\.onnx: more than 10 fields"):
+    with pytest.raises(CheckpointError, match=r"x\.onnx: more than 10 fields"):
         ss.open_checkpoint(path)
 
 
@@ -62,7 +63,7 @@ def test_initialisers_above_the_limit_are_refused(
 ) -> None:
     path = write_onnx(tmp_path / "x.onnx", *(tensor(str(n), "F32", [0]) for n in range(4)))
     monkeypatch.setattr("sigmascope.checkpoint.formats.onnx.MAX_TENSORS", 3)
-    with pytest.raises(ss.CheckpointError, match=r"x\.onnx: more than 3 initialisers"):
+    with pytest.raises(CheckpointError, match=r"x\.onnx: more than 3 initialisers"):
         ss.open_checkpoint(path)
 
 

@@ -16,6 +16,7 @@ from tests.support.file_server import FileServer, Request, plain
 from tests.support.remote import served
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 A = np.random.default_rng(0).standard_normal((300, 200)).astype(np.float32)
 INDEX = "model.safetensors.index.json"
@@ -58,7 +59,7 @@ def test_a_server_that_compresses_is_named(folder: Path) -> None:
     message = r"model\.safetensors: the server compresses its answers \('gzip'\)"
     with (
         served(folder, CompressingServer) as server,
-        pytest.raises(ss.CheckpointError, match=message),
+        pytest.raises(CheckpointError, match=message),
     ):
         ss.open_checkpoint(f"{server.url}/model.safetensors")
 
@@ -67,7 +68,7 @@ def test_a_circle_of_redirects_is_named(folder: Path) -> None:
     message = "the server redirects in a circle, or too often: check the address"
     with (
         served(folder, RedirectingServer) as server,
-        pytest.raises(ss.CheckpointError, match=message),
+        pytest.raises(CheckpointError, match=message),
     ):
         ss.open_checkpoint(f"{server.url}/model.safetensors")
 
@@ -91,7 +92,7 @@ def test_a_shard_with_a_control_character_is_no_file_name(
     shard = f"a{character}.safetensors"
     write_index(indexed.folder, shard)
     for place in (f"{indexed.url}/{INDEX}", indexed.folder):
-        with pytest.raises(ss.CheckpointError, match="is not a plain file name") as caught:
+        with pytest.raises(CheckpointError, match="is not a plain file name") as caught:
             ss.open_checkpoint(place)
         assert str(caught.value).isprintable()
         assert character not in str(caught.value)
@@ -108,8 +109,8 @@ def test_unusual_names_of_shards_are_read(name: str, tmp_path: Path) -> None:
 def test_an_index_of_missing_shards_asks_for_a_few_of_them(indexed: FileServer) -> None:
     """The first missing file ends the search on a server that lists none."""
     write_index(indexed.folder, *(f"{number}.safetensors" for number in range(3000)))
-    with pytest.raises(ss.CheckpointError, match=r"safetensors: there is no such file \(404"):
+    with pytest.raises(CheckpointError, match=r"safetensors: there is no such file \(404"):
         ss.open_checkpoint(f"{indexed.url}/{INDEX}")
     assert len(indexed.requests) < 100
-    with pytest.raises(ss.CheckpointError, match=r"shards missing from the folder: .*2995 more"):
+    with pytest.raises(CheckpointError, match=r"shards missing from the folder: .*2995 more"):
         ss.open_checkpoint(indexed.folder)

@@ -21,6 +21,7 @@ from tests.support.remote import ask_first_for, read_in_pieces, retry, served
 from tests.support.scans import model, normal
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_an_error_has_the_address_the_status_and_what_helps(
     server.answer = lambda request: Fault(status=status)
     address = server.url.replace("http://", f"http://user:{SECRET}@")
     name = "model-00001-of-00002.safetensors"
-    with pytest.raises(ss.CheckpointError, match=words) as caught:
+    with pytest.raises(CheckpointError, match=words) as caught:
         ss.open_checkpoint(f"{address}/{name}?X-Signature={SECRET}")
     assert f"{server.url}/{name}" in str(caught.value)
     assert SECRET not in repr(caught.value) + str(caught.value.__cause__)
@@ -178,9 +179,9 @@ def test_an_error_has_the_address_the_status_and_what_helps(
 def test_an_error_of_a_read_names_the_tensor_and_its_bytes(server: FileServer) -> None:
     a = ss.open_checkpoint(server.url)["w.2"]
     server.answer = lambda request: Fault(status=403)
-    with pytest.raises(ss.CheckpointError, match=r"tensor 'w.2', bytes \d+ to \d+: access is ref"):
+    with pytest.raises(CheckpointError, match=r"tensor 'w.2', bytes \d+ to \d+: access is ref"):
         a.load()
-    with pytest.raises(ss.CheckpointError, match=r"tensor 'w.2', bytes \d+ to \d+: access is ref"):
+    with pytest.raises(CheckpointError, match=r"tensor 'w.2', bytes \d+ to \d+: access is ref"):
         ss.svds(a, k=2)
 
 
@@ -200,7 +201,7 @@ def test_one_failed_piece_of_a_long_read_fails_the_read(
                 return Fault(status=403) if request.start <= end < (request.stop or 0) else None
 
             server.answer = refuse
-            with pytest.raises(ss.CheckpointError, match=r"'w', bytes \d+ to \d+: access is ref"):
+            with pytest.raises(CheckpointError, match=r"'w', bytes \d+ to \d+: access is ref"):
                 a.load()
             assert len(server.requests) > 1
             server.answer = lambda request: None
@@ -208,7 +209,7 @@ def test_one_failed_piece_of_a_long_read_fails_the_read(
 
 def test_no_files(tmp_path: Path) -> None:
     words = r"no \.safetensors file; files there: none"
-    with served(tmp_path) as server, pytest.raises(ss.CheckpointError, match=words):
+    with served(tmp_path) as server, pytest.raises(CheckpointError, match=words):
         ss.open_checkpoint(server.url)
 
 
@@ -218,13 +219,13 @@ def test_no_files(tmp_path: Path) -> None:
 )
 def test_no_server(host: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     retry(monkeypatch, 1)
-    with pytest.raises(ss.CheckpointError, match=rf"cannot be reached, {words}: check the address"):
+    with pytest.raises(CheckpointError, match=rf"cannot be reached, {words}: check the address"):
         ss.open_checkpoint(f"http://{host}/model.safetensors")
 
 
 def test_a_server_without_ranges(server: FileServer) -> None:
     server.ranges = False
-    with pytest.raises(ss.CheckpointError, match=r"does not send parts of a file.*: download the"):
+    with pytest.raises(CheckpointError, match=r"does not send parts of a file.*: download the"):
         ss.open_checkpoint(f"{server.url}/model-00001-of-00002.safetensors")
 
 
@@ -257,7 +258,7 @@ def test_a_file_that_changes_ends_with_an_error(how: str, checks: bool, server: 
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ss.CheckpointError, match=r"the file changed since it was opened: open the"):
+    with pytest.raises(CheckpointError, match=r"the file changed since it was opened: open the"):
         a.load()
 
 
@@ -275,7 +276,7 @@ def test_wrong_lengths_and_cut_connections_are_retried(server: FileServer) -> No
 def test_lengths_that_stay_wrong_are_an_error(server: FileServer) -> None:
     a = ss.open_checkpoint(server.url)["w.4"]
     server.answer = lambda request: Fault(wrong=-1)
-    with pytest.raises(ss.CheckpointError, match=r"sends other bytes than were asked for"):
+    with pytest.raises(CheckpointError, match=r"sends other bytes than were asked for"):
         a.load()
 
 
@@ -309,7 +310,7 @@ def test_no_text_has_a_secret(server: FileServer) -> None:
 
 
 def test_an_unknown_scheme() -> None:
-    with pytest.raises(ss.CheckpointError, match=r"ftp://host: no scheme that is read; known: hf"):
+    with pytest.raises(CheckpointError, match=r"ftp://host: no scheme that is read; known: hf"):
         ss.open_checkpoint("ftp://user:pass@host/x.safetensors")
 
 
@@ -325,5 +326,5 @@ def test_a_missing_package_is_named_with_its_extra(
 
 def test_an_empty_file_behind_a_url(tmp_path: Path) -> None:
     (tmp_path / "m.safetensors").touch()
-    with served(tmp_path) as server, pytest.raises(ss.CheckpointError, match=r"0 bytes, shorter"):
+    with served(tmp_path) as server, pytest.raises(CheckpointError, match=r"0 bytes, shorter"):
         ss.open_checkpoint(f"{server.url}/m.safetensors")

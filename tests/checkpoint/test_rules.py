@@ -18,6 +18,7 @@ from tests.support.roles import role_alone, roles_in_model
 
 import sigmascope as ss
 from sigmascope.checkpoint import Role, role_of
+from sigmascope.errors import CheckpointError
 
 NAME = "stack.cells.3.mix.key_map.weight"
 OWN = r"""
@@ -122,7 +123,7 @@ def test_two_names_of_one_role_become_other_by_own_rules_too() -> None:
     ],
 )
 def test_what_is_no_rule_is_refused(members: dict[str, Any], message: str) -> None:
-    with pytest.raises(ss.CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message):
         role_alone(NAME, rules=members)
 
 
@@ -140,12 +141,12 @@ def test_files_that_are_no_rules_are_named(
     name: str, text: str, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(ss.CheckpointError, match=f"{name}: {message}"):
+    with pytest.raises(CheckpointError, match=f"{name}: {message}"):
         role_alone(NAME, rules=tmp_path / name)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ss.CheckpointError, match=r"none.toml: cannot be read: No such file"):
+    with pytest.raises(CheckpointError, match=r"none.toml: cannot be read: No such file"):
         role_alone(NAME, rules=tmp_path / "none.toml")
 
 

@@ -22,6 +22,7 @@ from tests.support.file_server import FileServer, Request
 from tests.support.remote import give_up_after, served
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 A = np.random.default_rng(0).standard_normal((1200, 900)).astype(np.float32)
 HANG = 60.0
@@ -101,7 +102,7 @@ def test_a_dripping_server_is_given_up(server: SlowServer, monkeypatch: pytest.M
     url = f"{server.url}/model.safetensors"
     far = ss.open_checkpoint(url)
     server.slow_from = 1
-    with pytest.raises(ss.CheckpointError) as caught:
+    with pytest.raises(CheckpointError) as caught:
         ss.svds(far["w"], 1)
     for words in (
         f"{url}: tensor 'w', bytes ",
@@ -110,7 +111,7 @@ def test_a_dripping_server_is_given_up(server: SlowServer, monkeypatch: pytest.M
     ):
         assert words in str(caught.value)
     server.slow_from = 0
-    with pytest.raises(ss.CheckpointError, match=r"model\.safetensors: the server sends too slow"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: the server sends too slow"):
         ss.open_checkpoint(url)
 
 
@@ -120,7 +121,7 @@ def test_a_server_that_began_fast_is_given_up_too(
     far = ss.open_checkpoint(f"{server.url}/model.safetensors")
     server.slow_from, server.at_once, server.drips = 1, 100_000, 400
     give_up_after(monkeypatch, 0.1)
-    with pytest.raises(ss.CheckpointError, match="the server sends too slowly"):
+    with pytest.raises(CheckpointError, match="the server sends too slowly"):
         far["w"].load()
 
 

@@ -17,6 +17,7 @@ from tests.support.checkpoints import of_array, write_file
 from tests.support.scans import bits
 
 import sigmascope as ss
+from sigmascope.results import Scan
 
 PLACES = ("file", "offset", "before_file", "after_file")
 """Columns that say where the bytes are, of a table's rows."""
@@ -187,7 +188,7 @@ def test_a_scan_is_resumed_with_the_same_tensors_alone(tmp_path: Path) -> None:
     changed = named | {"norm": named["norm"] + 1}
     with pytest.raises(ValueError, match="memory"):
         ss.scan(changed, k=3, resume=journal)
-    assert bits(ss.Scan.load(journal)) == bits(found)
+    assert bits(Scan.load(journal)) == bits(found)
 
 
 def test_vectors_and_outputs_are_written(tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_plans_series_patterns_and_shards() -> None:
     part = ss.scan(named, k=3, include="b*", shard=(0, 1))
     assert [row["name"] for row in part.analysed] == ["b.weight"]
     up = {"layers.0.mlp.up_proj.weight": normal(20, 10)}
-    run = ss.trajectory({1: up, 2: {name: 2 * x for name, x in up.items()}}, k=3)
+    run = ss.series.trajectory({1: up, 2: {name: 2 * x for name, x in up.items()}}, k=3)
     norms = [row["value"] for row in run.where(measure="spectral_norm")]
     assert norms[1] == pytest.approx(2 * norms[0])
 

@@ -16,6 +16,7 @@ from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.command_line import COMMAND, invoke
 
 import sigmascope as ss
+from sigmascope.results import Scan
 
 
 def normal(name: str, *shape: int) -> Stored:
@@ -109,7 +110,7 @@ def test_outputs_and_patterns(good: Path, tmp_path: Path) -> None:
     status, _, _ = invoke("scan", good, *options, "--include", "h.*", "--exclude", "h.0.*")
     assert status == 0
     for out in outs:
-        names = [row["name"] for row in ss.Scan.load(out).analysed]
+        names = [row["name"] for row in Scan.load(out).analysed]
         assert names == ["h.1.mlp.up_proj.weight", "h.2.mlp.up_proj.weight"]
 
 
@@ -207,7 +208,7 @@ def test_failed_tensors_are_status_1(flawed: Path, tmp_path: Path) -> None:
     status, out, _ = invoke("scan", flawed, "--out", tmp_path / "x.csv")
     assert status == 1
     assert "bad: the matrix holds 16 NaN" in out
-    assert [row["status"] for row in ss.Scan.load(tmp_path / "x.csv")] == ["analysed", "failed"]
+    assert [row["status"] for row in Scan.load(tmp_path / "x.csv")] == ["analysed", "failed"]
 
 
 def test_unreadable_tensors_are_status_1(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.support.changed import update, weights, written
 from tests.support.command_line import COMMAND, invoke
 
 import sigmascope as ss
+from sigmascope.results import Comparison
 
 NAMES = [f"model.layers.{i}.mlp.up_proj.weight" for i in range(3)]
 
@@ -123,7 +124,7 @@ def test_outputs_and_patterns(
     status, _, _ = invoke("compare", *folders, *options, "--exclude", "*.0.*", *workers, "--quiet")
     assert status == 0
     for out in outs:
-        assert [row["name"] for row in ss.Comparison.load(out).analysed] == NAMES[1:]
+        assert [row["name"] for row in Comparison.load(out).analysed] == NAMES[1:]
 
 
 def test_comparisons_have_the_options_of_scans(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_comparisons_have_the_options_of_scans(tmp_path: Path) -> None:
     options = ["--heads", "--effort", "exact", "--accuracy", "fast", "--include", "…[head 3]"]
     status, _, err = invoke("compare", *folders, *options, "--resume", journal, "--quiet")
     assert (status, err) == (0, "")
-    found = ss.Comparison.load(journal)
+    found = Comparison.load(journal)
     assert [row["name"] for row in found.analysed] == [f"{name}[head 3]"]
     assert found.options["accuracy"] == "fast"
     assert found.options["heads"] is True
@@ -194,6 +195,6 @@ def test_ctrl_c_leaves_what_can_be_gone_on_with(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert stderr == ""
     assert "interrupted after" in stdout
-    done = ss.Comparison.load(journal)
+    done = Comparison.load(journal)
     assert [row["name"] for row in done.analysed][:1] == ["first"]
     assert not done.complete

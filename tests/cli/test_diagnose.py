@@ -15,6 +15,8 @@ from tests.support.command_line import invoke
 from tests.support.updates import rows_of_update
 
 import sigmascope as ss
+from sigmascope.diagnosis import Calibration
+from sigmascope.results import Comparison
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "diagnosis.schema.json"
 LEVELS = {"narrow": 0.53, "broad": 0.56}
@@ -23,7 +25,7 @@ LEVELS = {"narrow": 0.53, "broad": 0.56}
 def saved(path: Path, share: float, seed: int, **options: Any) -> Path:
     """A saved comparison whose update has this spread."""
     rows = rows_of_update(share, seed=seed, **options)
-    table = ss.Comparison(
+    table = Comparison(
         before="base", after=path.stem, options={}, rows=rows, expected=len(rows), engine={}
     )
     table.save(path)
@@ -127,7 +129,7 @@ def test_the_level_that_is_asked_for_is_that_of_the_answer(
         status, text, errors = invoke("diagnose", *words, "--alpha", 0.2, "--json")
         assert status == 0, errors
         assert json.loads(text)["alpha"] == 0.2
-    calibration = ss.Calibration.load(reference)
+    calibration = Calibration.load(reference)
     for alpha in (0.2, 0.001):
         rate, level = calibration.error_rate(alpha), ("--alpha", alpha)
         listed = (folder / "runs.toml", "--out", tmp_path / "again.json", *level)
@@ -206,7 +208,7 @@ def test_a_comparison_has_the_diagnosis_in_its_page(tmp_path: Path, reference: P
 def test_the_plot_has_a_row_for_every_place(reference: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib").use("Agg")
     pair = saved(tmp_path / "new.jsonl", 0.53, 77)
-    found = ss.diagnose(pair, ss.Calibration.load(reference))
+    found = ss.diagnosis.diagnose(pair, Calibration.load(reference))
     ax = found.plot()
     assert len(ax.get_yticklabels()) == len(found.places) == 16
     labels = [text.get_text() for text in ax.get_legend().get_texts()]

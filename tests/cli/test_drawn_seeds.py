@@ -14,6 +14,7 @@ from tests.support.command_line import invoke
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
+from sigmascope.results import Comparison, Scan
 
 HOW = ("-k", 4, "--effort", "top", "--quiet")
 DRAWN = re.compile(r"seed (\d+), drawn for this run \(--seed (\d+) repeats its numbers\)")
@@ -48,12 +49,12 @@ def test_a_scan_draws_a_seed_says_it_and_is_repeated_by_it(folder: Path, tmp_pat
     files = [tmp_path / f"x{suffix}" for suffix in (".jsonl", ".parquet", ".html")]
     _, text, _ = invoke("scan", folder, *HOW, *(word for file in files for word in ("--out", file)))
     seed = stated(text)
-    tables = [ss.Scan.load(file) for file in files[:2]]
+    tables = [Scan.load(file) for file in files[:2]]
     assert all(seeds(table) == {seed} == {table.options["seed"]} for table in tables)
     assert f"{seed}, drawn for this run" in files[2].read_text(encoding="utf-8")
     assert stated(invoke("show", files[0])[1]) == seed
     _, again, _ = invoke("scan", folder, *HOW, "--seed", seed, "--out", tmp_path / "again.jsonl")
-    assert bits(ss.Scan.load(tmp_path / "again.jsonl")) == bits(tables[0])
+    assert bits(Scan.load(tmp_path / "again.jsonl")) == bits(tables[0])
     assert f"seed {seed}. " in " ".join(again.split())
     assert stated(invoke("scan", folder, *HOW)[1]) != seed
 
@@ -66,7 +67,7 @@ def test_a_comparison_and_an_extraction_draw_one_too(folder: Path, tmp_path: Pat
     first.write_bytes(data)
     out = tmp_path / "pair.jsonl"
     seed = stated(invoke("compare", folder, tuned, *HOW, "--out", out)[1])
-    assert seeds(ss.Comparison.load(out)) == {seed}
+    assert seeds(Comparison.load(out)) == {seed}
     adapter = tmp_path / "adapter"
     seed = stated(invoke("extract", folder, tuned, "--out", adapter, "--rank", 1, "-q")[1])
     header = json.loads((adapter / "extraction.jsonl").read_text().splitlines()[0])
@@ -112,7 +113,7 @@ def test_a_resumed_run_takes_the_seed_of_its_journal(
     journal = tmp_path / "x.jsonl"
     invoke("scan", folder, *HOW, *first, "--resume", journal)
     seed = json.loads(journal.read_text().splitlines()[0])["options"]["seed"]
-    whole = bits(ss.Scan.load(journal))
+    whole = bits(Scan.load(journal))
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:3]))
     assert f"--seed {seed}" in " ".join(invoke("show", journal)[1].split())
@@ -121,8 +122,8 @@ def test_a_resumed_run_takes_the_seed_of_its_journal(
     assert f"seed was {seed}, is {seed + 1}" in error
     assert invoke("scan", folder, *HOW, "--resume", journal, "--plan")[0] in (0, 1)
     invoke("scan", folder, *HOW, "--resume", journal)
-    assert seeds(ss.Scan.load(journal)) == {seed}
-    assert bits(ss.Scan.load(journal)) == whole
+    assert seeds(Scan.load(journal)) == {seed}
+    assert bits(Scan.load(journal)) == whole
 
 
 def test_shards_draw_seeds_of_their_own_and_are_merged(folder: Path, tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_shards_draw_seeds_of_their_own_and_are_merged(folder: Path, tmp_path: P
     assert "2 parts drew a seed each" in " ".join(text.split())
     merged = ss.merge(paths)
     assert merged.options["seed"] is None
-    parts = [ss.Scan.load(path) for path in paths]
+    parts = [Scan.load(path) for path in paths]
     assert seeds(merged) == seeds(parts[0]) | seeds(parts[1])
     assert len(seeds(merged)) == 2
     for row in merged.analysed:
@@ -145,7 +146,7 @@ def test_shards_draw_seeds_of_their_own_and_are_merged(folder: Path, tmp_path: P
     assert all(f"{seed} (" in page.read_text(encoding="utf-8") for seed in seeds(merged))
     some = tmp_path / "some.jsonl"
     ss.merge(paths, partial=True).save(some)
-    assert ss.Scan.load(some).options["seed"] is None
+    assert Scan.load(some).options["seed"] is None
     invoke("scan", folder, *HOW, "--shard", "1/2", "--seed", 3, "--out", paths[1])
     with pytest.raises(ValueError, match=r"a part of another scan: seed was \d+, is 3"):
         ss.merge(paths)

@@ -13,6 +13,7 @@ from tests.support.command_line import invoke
 from tests.support.tuned_models import CARRIED, EMBEDDING, NORM, SHAPES, base_model, tuned_model
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
 
 Q = "model.layers.0.self_attn.q_proj.weight"
 
@@ -37,7 +38,7 @@ def test_extract_and_resize(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert f"{NORM} (|dW| " in text
     assert "5 changes in the adapter" in text
     assert "1 unchanged" in text
-    adapter = ss.open_adapter(tmp_path / "a")
+    adapter = open_adapter(tmp_path / "a")
     assert list(adapter) == CARRIED
     base, tuned = (ss.open_checkpoint(folder)[Q] for folder in folders)
     product = np.asarray(adapter[Q].B, float) @ np.asarray(adapter[Q].A, float)
@@ -47,7 +48,7 @@ def test_extract_and_resize(folders: tuple[Path, Path], tmp_path: Path) -> None:
     status, text, _ = invoke("resize", tmp_path / "a", "--out", tmp_path / "b", "--rank", 2)
     assert status == 0
     assert "-> 2" in text
-    small = ss.open_adapter(tmp_path / "b")
+    small = open_adapter(tmp_path / "b")
     assert {small[name].rank for name in SHAPES} == {2}
     assert small[EMBEDDING].rank == adapter[EMBEDDING].rank == 1  # every number changed by 0.5
 
@@ -59,7 +60,7 @@ def test_an_error_that_no_rank_reaches_is_status_1(
     status, text, _ = invoke(*arguments)
     assert status == 1
     assert "Search or criterion not reached" in text
-    assert set(ss.open_adapter(tmp_path / "a")) == set(CARRIED)
+    assert set(open_adapter(tmp_path / "a")) == set(CARRIED)
 
 
 def test_rows_as_json_and_a_second_run(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_rows_as_json_and_a_second_run(folders: tuple[Path, Path], tmp_path: Pat
     assert status == 0
     resized = "resize", tmp_path / "a", "--out", tmp_path / "a", "--rank", 1, "-q", "--overwrite"
     assert invoke(*resized)[0] == 0
-    assert set(ss.open_adapter(tmp_path / "a")) == set(CARRIED)
+    assert set(open_adapter(tmp_path / "a")) == set(CARRIED)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3, 6, 24])
@@ -106,7 +107,7 @@ def _bytes(text: str) -> float:
 
 
 def _weights(folder: Path) -> int:
-    adapter = ss.open_adapter(folder)
+    adapter = open_adapter(folder)
     return sum(adapter[name].nbytes for name in adapter if adapter.record_of(name)["status"])
 
 
@@ -116,7 +117,7 @@ def test_norms_in_full(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert status == 0
     assert "1 saved whole; 1 unchanged" in text
     assert "not in the adapter" not in text
-    record = ss.open_adapter(tmp_path / "a").record_of(NORM)
+    record = open_adapter(tmp_path / "a").record_of(NORM)
     assert record["status"] == "whole"
 
 

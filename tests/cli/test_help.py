@@ -12,7 +12,7 @@ from tests.support.command_line import commands, completions, invoke
 
 import sigmascope as ss
 from sigmascope.bench import BenchmarkPlan
-from sigmascope.diagnosing import diagnose_increments
+from sigmascope.diagnosis import Calibration, diagnose_increments
 
 COMMANDS = commands()
 
@@ -52,13 +52,13 @@ CALLS: dict[str, tuple[Callable[..., Any], ...]] = {
     "scan": (ss.scan, ss.open_checkpoint),
     "compare": (ss.compare, ss.open_checkpoint),
     "extract": (ss.extract,),
-    "resize": (ss.resize,),
+    "resize": (ss.adapters.resize,),
     "merge": (ss.merge,),
-    "trajectory": (ss.trajectory,),
-    "reference": (ss.reference,),
-    "show": (ss.Calibration.error_rate,),
-    "calibrate": (ss.Calibration.error_rate,),
-    "diagnose": (ss.diagnose, diagnose_increments),
+    "trajectory": (ss.series.trajectory,),
+    "reference": (ss.series.reference,),
+    "show": (Calibration.error_rate,),
+    "calibrate": (Calibration.error_rate,),
+    "diagnose": (ss.diagnosis.diagnose, diagnose_increments),
     "bench": (BenchmarkPlan,),
     "demo": (ss.scan,),
 }

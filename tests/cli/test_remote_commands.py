@@ -14,6 +14,7 @@ from tests.support.remote import served
 from tests.support.scans import bits, model
 
 import sigmascope as ss
+from sigmascope.results import Scan
 
 SECRET = "s3cr3t"
 
@@ -45,7 +46,7 @@ def test_scan_of_a_url_and_the_command_that_continues_it(
     status, text, errors = invoke("scan", address(server), *how, *outputs)
     assert status == 1  # one tensor holds NaN
     here = ss.scan(server.folder, effort="top", k=2)
-    assert bits(ss.Scan.load(files[0]).rows) == bits(here.rows)
+    assert bits(Scan.load(files[0]).rows) == bits(here.rows)
     for written in [text, errors, *(file.read_text() for file in files)]:
         assert SECRET not in written
     server.answer = lambda request: Fault(status=503)

@@ -20,6 +20,7 @@ from tests.support.changed import update, weights, written
 from tests.support.command_line import invoke
 
 import sigmascope as ss
+from sigmascope.results import Scan
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_a_journal_that_a_kill_left_is_continued(models: list[Path], tmp_path: P
     words = shlex.split(command)
     status, _, err = invoke(*words[words.index("scan") :], "-q")
     assert (status, err) == (0, "")
-    rows = ss.Scan.load(file).rows
+    rows = Scan.load(file).rows
     assert len(rows) == 6
     again = ss.scan(models[0], effort="top", k=3, seed=7, include=["*up*", "*.0.*"]).rows
     for row in (*rows, *again):
@@ -133,7 +134,7 @@ def test_a_part_of_a_scan_is_continued_with_every_option(tmp_path: Path) -> None
     options += ["--accuracy", "fast", "--tol", "1e-2", "--seed", "7", "--measures", "alpha_farms"]
     options += ["--include", "*.0.*", "--exclude", "*[head 3]", "--vectors", str(tmp_path / "v")]
     assert invoke("scan", folder, "-q", *options, "--out", file)[0] == 0
-    whole = ss.Scan.load(file).rows
+    whole = Scan.load(file).rows
     assert len(whole) == 3
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     file.write_text("".join(lines[:2]), encoding="utf-8")
@@ -141,7 +142,7 @@ def test_a_part_of_a_scan_is_continued_with_every_option(tmp_path: Path) -> None
     assert status == 1
     words = shlex.split(text.splitlines()[-1])
     assert invoke(*words[words.index("scan") :], "-q")[::2] == (0, "")
-    rows = ss.Scan.load(file).rows
+    rows = Scan.load(file).rows
     for row in (*rows, *whole):
         row["seconds"] = None
     assert rows == whole

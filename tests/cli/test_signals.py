@@ -16,7 +16,7 @@ from tests.support.checkpoints import of_array, write_file
 from tests.support.command_line import COMMAND
 from tests.support.slow_scans import SLOW, slow_model, stopped
 
-import sigmascope as ss
+from sigmascope.results import Scan
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,12 @@ def test_ctrl_c_and_a_polite_kill_save_what_was_done(
     assert ended.returncode == status
     assert "Traceback" not in ended.stderr
     assert "interrupted after" in ended.stdout
-    journal = ss.Scan.load(tmp_path / "x.jsonl")
+    journal = Scan.load(tmp_path / "x.jsonl")
     assert [row["name"] for row in journal.failed] == ["bad"]
     assert "first" in [row["name"] for row in journal.analysed]
     assert 2 <= len(journal) < 5
     assert not journal.complete
-    assert ss.Scan.load(table).rows == journal.rows
+    assert Scan.load(table).rows == journal.rows
     *_, words, line = ended.stdout.splitlines()
     assert words == "To continue, run:"
     paths = ["--resume", str(tmp_path / "x.jsonl"), "--out", str(table)]
@@ -82,7 +82,7 @@ def test_ctrl_c_ends_the_processes_too(
     assert (process.returncode, stderr) == (status, "")
     assert "interrupted after" in stdout
     assert shlex.split(stdout.splitlines()[-1]) == command
-    assert ss.Scan.load(path).rows[0]["name"] == "first"
+    assert Scan.load(path).rows[0]["name"] == "first"
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_ctrl_c_is_ignored_where_the_parent_ignores_it(tmp_path: Path, workers: 
         finally:
             process.kill()
     assert (process.returncode, stderr) == (0, "")
-    assert len(ss.Scan.load(journal).analysed) == 5
+    assert len(Scan.load(journal).analysed) == 5
 
 
 def test_a_hard_kill_leaves_a_journal(slow: Path, tmp_path: Path) -> None:
     ended = stopped(slow, tmp_path, signal.SIGKILL)
     assert ended.returncode == -signal.SIGKILL
-    journal = ss.Scan.load(tmp_path / "x.jsonl")
+    journal = Scan.load(tmp_path / "x.jsonl")
     assert "first" in [row["name"] for row in journal.analysed]
     assert journal.expected == 5
 

@@ -28,6 +28,7 @@ from tests.support.coverings import grid
 from tests.support.families import FAMILIES
 
 import sigmascope as ss
+from sigmascope.results import Comparison
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 
@@ -48,7 +49,7 @@ def test_every_row_is_that_of_the_dense_matrices(tmp_path: Path, dtype: str, eff
     for module in MODULES:
         row, W, D = found[f"{module}.weight"], base[f"{module}.weight"], dense(*change(module))
         assert_row_is_that_of(row, W, D, 4)
-        assert set(row) == set(ss.Comparison.schema.columns)
+        assert set(row) == set(Comparison.schema.columns)
         assert row["after"] == row["before"] == f"{module}.weight"
         assert (row["before_dtype"], row["after_dtype"]) == (dtype, "F32")
         assert row["before_shape"] == row["after_shape"] == list(W.shape)

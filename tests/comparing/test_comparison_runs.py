@@ -16,6 +16,7 @@ from tests.support.comparisons import OPTIONS, UP, model, tuned
 from tests.support.scans import bits
 
 import sigmascope as ss
+from sigmascope.results import Comparison, Scan
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 
 
@@ -37,7 +38,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 class Run(NamedTuple):
     """A comparison, the files that it wrote, and the events that it sent."""
 
-    comparison: ss.Comparison
+    comparison: Comparison
     paths: dict[str, Path]
     events: list[ScanEvent]
 
@@ -59,14 +60,14 @@ def test_an_interrupted_comparison_goes_on(
     stop = "model." + UP.format(0)
     with pytest.raises(ScanInterrupted) as caught:
         ss.compare(*folders, resume=journal, progress=stop_at(stop), **OPTIONS)
-    assert isinstance(caught.value.scan, ss.Comparison)
-    done = ss.Comparison.load(journal)
+    assert isinstance(caught.value.scan, Comparison)
+    done = Comparison.load(journal)
     assert not done.complete
     assert done.rows[-1]["name"] == stop
     found = ss.compare(*folders, resume=journal, **OPTIONS)
     assert found.complete
     assert bits(found) == bits(run.comparison)
-    assert bits(ss.Comparison.load(journal)) == bits(found)
+    assert bits(Comparison.load(journal)) == bits(found)
 
 
 def test_the_journal_of_another_comparison_is_refused(
@@ -80,32 +81,32 @@ def test_the_journal_of_another_comparison_is_refused(
     with pytest.raises(ValueError, match=r"not a scan, its schema is 'sigmascope.comparison'"):
         ss.scan(folders[0], resume=journal, **OPTIONS)
     with pytest.raises(ValueError, match="not a scan"):
-        ss.Scan.load(journal)
+        Scan.load(journal)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_tables_keep_every_row(folders: tuple[Path, Path], run: Run, suffix: str) -> None:
     found = run.comparison
-    loaded = ss.Comparison.load(run.paths[suffix])
+    loaded = Comparison.load(run.paths[suffix])
     assert loaded.rows == found.rows
     if suffix != ".csv":
         assert loaded.header() == found.header()
         assert (loaded.before, loaded.after) == tuple(map(str, folders))
     frame = found.to_pandas()
-    assert list(frame.columns) == list(ss.Comparison.schema.columns)
+    assert list(frame.columns) == list(Comparison.schema.columns)
     assert found.to_arrow().num_rows == len(found)
 
 
 def test_every_measure_of_a_scan_has_its_columns() -> None:
     """Those that a scan computes on request only have none."""
-    of_scans, columns = ss.Scan.schema.columns, ss.Comparison.schema.columns
+    of_scans, columns = Scan.schema.columns, Comparison.schema.columns
     requested = {"alpha_farms", "randomized_distance", "correlation_traps"}
     measures = {name for name in of_scans if f"{name}_error" in of_scans} - requested
     assert len(measures) == 35
     for measure in measures:
         for group in ("before", "after", "delta", "projected", "change"):
             assert columns[f"{group}_{measure}"] == columns[f"{group}_{measure}_error"] == "float"
-    assert (ss.Comparison.schema.name, ss.Comparison.schema.version) == ("sigmascope.comparison", 4)
+    assert (Comparison.schema.name, Comparison.schema.version) == ("sigmascope.comparison", 4)
 
 
 def test_an_executor_changes_no_bit(folders: tuple[Path, Path], run: Run) -> None:

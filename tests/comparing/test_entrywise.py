@@ -21,6 +21,7 @@ from tests.support.made_changes import FLOATS, WHOLE, Pair, models
 from tests.support.scans import bits
 
 import sigmascope as ss
+from sigmascope.results import Comparison, Scan
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}
 
@@ -206,7 +207,7 @@ def test_an_unfinished_comparison_says_nothing_of_the_whole(tmp_path: Path) -> N
     members = {**json.loads(header), "expected": found.expected + 3}
     members.pop("checksum", None)
     (tmp_path / "run.jsonl").write_bytes(sealed(members) + row)
-    part = ss.Comparison.load(tmp_path / "run.jsonl")
+    part = Comparison.load(tmp_path / "run.jsonl")
     assert found.verdict.complete
     assert not part.verdict.complete
     assert str(part.verdict) == (
@@ -302,10 +303,10 @@ def test_exit_statuses_count_every_tensor(tmp_path: Path) -> None:
 def test_rows_are_saved_and_loaded(tmp_path: Path, suffix: str) -> None:
     found = compared(tmp_path, [f32("v", 1, 2)], [f32("v", 1, 3)])
     found.save(tmp_path / f"x{suffix}")
-    assert bits(ss.Comparison.load(tmp_path / f"x{suffix}").rows) == bits(found.rows)
+    assert bits(Comparison.load(tmp_path / f"x{suffix}").rows) == bits(found.rows)
     scan = ss.scan(tmp_path / "before.safetensors", **OPTIONS)
     scan.save(tmp_path / f"y{suffix}")
-    assert bits(ss.Scan.load(tmp_path / f"y{suffix}").rows) == bits(scan.rows)
+    assert bits(Scan.load(tmp_path / f"y{suffix}").rows) == bits(scan.rows)
 
 
 def test_journals_are_gone_on_with(tmp_path: Path) -> None:

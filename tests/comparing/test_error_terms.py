@@ -14,6 +14,7 @@ from tests.support.adapters import lora, write_adapter
 from tests.support.analyses import let_densities_cost_as_little_as_the_top
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
 
 Array = NDArray[np.float64]
 
@@ -59,7 +60,7 @@ def test_a_change_between_adapters_has_the_rounding_of_both_decompositions(
     for folder, factor in zip(folders, (B, 2 * B), strict=True):
         write_adapter(folder, lora(MODULE, factor, A), r=4)
     row = ss.compare(*folders, num_threads=1)[WEIGHT]
-    one, two = (ss.open_adapter(folder)[WEIGHT] for folder in folders)
+    one, two = (open_adapter(folder)[WEIGHT] for folder in folders)
     lost = [svd.errors[0] / svd.fro_norm for svd in (one.svd(), (two - one).svd())]
     assert min(lost) > 0.1 * SUMS
     relative = row["relative_change_error"] / row["relative_change"]
@@ -71,7 +72,7 @@ def extracted(delta: Array, folder: Path) -> tuple[dict[str, Any], Array, Array]
     found = ss.extract(
         {WEIGHT: np.zeros_like(delta)}, {WEIGHT: delta}, folder, rank=1, dtype="bfloat16", tol=1e-12
     )
-    product = ss.open_adapter(folder)[WEIGHT]
+    product = open_adapter(folder)[WEIGHT]
     assert product.scale == 1.0
     B, A = (np.asarray(x, dtype=np.float64) for x in (product.B, product.A))
     return found[WEIGHT], B[:, 0], A[0]

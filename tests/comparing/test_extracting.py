@@ -28,6 +28,8 @@ from tests.support.tuned_models import (
 )
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
+from sigmascope.results import Extraction
 
 JOURNAL = "extraction.jsonl"
 BASE = base_model()
@@ -36,7 +38,7 @@ TUNED = tuned_model(BASE)
 
 def change(folder: Path, name: str) -> np.ndarray[Any, Any]:
     """The product that the adapter adds to a weight, from its stored factors."""
-    product = ss.open_adapter(folder)[name]
+    product = open_adapter(folder)[name]
     assert product.scale == 1.0
     B, A = (np.asarray(x, dtype=np.float64) for x in (product.B, product.A))
     return B @ A
@@ -46,7 +48,7 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def check(found: ss.Extraction, folder: Path, before: Model, after: Model) -> None:
+def check(found: Extraction, folder: Path, before: Model, after: Model) -> None:
     """Compare what the rows say with NumPy."""
     for row in found.analysed:
         name = row["name"]
@@ -71,7 +73,7 @@ def test_adapted_weights_are_base_plus_product(
     assert found.written
     assert [row["name"] for row in found.analysed] == CARRIED
     check(found, tmp_path, BASE, TUNED)
-    adapter = ss.open_adapter(tmp_path)
+    adapter = open_adapter(tmp_path)
     assert list(adapter) == CARRIED
     assert adapter.notes == ()
     kinds = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -108,7 +110,7 @@ def test_a_rank_above_that_of_the_change_has_rows_of_zeros(tmp_path: Path) -> No
     tuned = {name: base[name].copy()}
     tuned[name][0, 0] = 3.0
     extraction = ss.extract(base, tuned, tmp_path, rank=2)
-    assert np.linalg.norm(ss.open_adapter(tmp_path)[name].A, axis=1)[1] == 0.0
+    assert np.linalg.norm(open_adapter(tmp_path)[name].A, axis=1)[1] == 0.0
     assert extraction[name]["rank"] == 2
     check(extraction, tmp_path, base, tuned)
 
@@ -131,7 +133,7 @@ def test_every_tensor_is_accounted_for(tmp_path: Path) -> None:
 def test_settings(tmp_path: Path) -> None:
     ss.extract(BASE, TUNED, tmp_path, error=0.5)
     settings = json.loads((tmp_path / "adapter_config.json").read_text())
-    adapter = ss.open_adapter(tmp_path)
+    adapter = open_adapter(tmp_path)
     ranks = {name.removesuffix(".weight"): adapter[name].rank for name in adapter}
     assert settings["target_modules"] == list(ranks)
     assert settings["alpha_pattern"] == settings["rank_pattern"]
@@ -171,7 +173,7 @@ def test_long_names_that_begin_alike_keep_their_own_factors(tmp_path: Path) -> N
     )
     found = ss.extract(base, tuned, tmp_path, rank=3)
     assert [row["name"] for row in found.analysed] == names
-    assert list(ss.open_adapter(tmp_path)) == names
+    assert list(open_adapter(tmp_path)) == names
     check(found, tmp_path, base, tuned)
 
 
@@ -201,7 +203,7 @@ def test_a_run_that_was_killed_goes_on(damage: Callable[[Path], Any], tmp_path: 
     assert (folder / name).read_bytes() == (whole / name).read_bytes()
     with pytest.raises(ValueError, match="holds an adapter already"):
         ss.extract(BASE, TUNED, folder, rank=3)
-    assert len(ss.Extraction.load(folder / JOURNAL)) == len(BASE)
+    assert len(Extraction.load(folder / JOURNAL)) == len(BASE)
 
 
 def test_another_adapter_replaces_one_when_it_is_complete(tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_another_adapter_replaces_one_when_it_is_complete(tmp_path: Path) -> Non
     assert kinds.count("kept") == 3
     for name in files[:2]:
         assert (folder / name).read_bytes() == (other / name).read_bytes()
-    assert {row["rank"] for row in ss.Extraction.load(folder / JOURNAL).analysed} == {1}
+    assert {row["rank"] for row in Extraction.load(folder / JOURNAL).analysed} == {1}
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", *files]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "other"]
 

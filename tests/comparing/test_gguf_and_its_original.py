@@ -12,6 +12,7 @@ from tests.support.gguf_files import write_gguf
 from tests.support.gguf_models import converted, permuted, weights, write_original
 
 import sigmascope as ss
+from sigmascope.results import Comparison
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def compared(folder: Path) -> ss.Comparison:
+def compared(folder: Path) -> Comparison:
     """The comparison of a model with the same in Q8_0."""
     return ss.compare(folder / "original", folder / "q8.gguf")
 
@@ -40,7 +41,7 @@ def step_norm(numbers: Any) -> float:
     return float(np.sqrt((31 * (blocks.max(axis=1) / 127) ** 2 / 12).sum()))
 
 
-def test_all_pair_and_the_change_is_that_of_the_step(compared: ss.Comparison) -> None:
+def test_all_pair_and_the_change_is_that_of_the_step(compared: Comparison) -> None:
     tensors = weights(layers=1)
     rows = compared.rows
     assert {row["before"] for row in rows} == set(tensors)
@@ -58,7 +59,7 @@ def test_all_pair_and_the_change_is_that_of_the_step(compared: ss.Comparison) ->
         assert row["delta_spectral_norm"] == pytest.approx(edge, rel=0.06)
 
 
-def test_the_spectrum_of_the_change_is_that_of_the_step(compared: ss.Comparison) -> None:
+def test_the_spectrum_of_the_change_is_that_of_the_step(compared: Comparison) -> None:
     matrices = compared.analysed
     assert len(matrices) == 9
     for row in matrices:

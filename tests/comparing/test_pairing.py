@@ -13,6 +13,7 @@ from tests.support.coverings import grid
 from tests.support.scans import bits
 
 import sigmascope as ss
+from sigmascope.results import Comparison
 
 
 def test_pairs_across_prefixes(tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_every_tensor_of_both_is_in_the_result(tmp_path: Path) -> None:
     norm = found["model.layers.0.input_layernorm.weight"]
     assert (norm["status"], norm["kind"]) == ("entrywise", "vector")
     assert norm["after"] == "layers.0.input_layernorm.weight"
-    assert all(set(row) == set(ss.Comparison.schema.columns) for row in found.rows)
+    assert all(set(row) == set(Comparison.schema.columns) for row in found.rows)
 
 
 def test_weights_that_cannot_be_read_say_so(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.support.tiers import short
 
 import sigmascope as ss
 from sigmascope import report
+from sigmascope.results import Comparison, ComparisonPlan
 
 LIMITS = ["20kB", "100kB", "400kB", "19.1MiB", "70MiB", "1GiB"]
 
@@ -49,10 +50,10 @@ def test_parts_make_the_whole(folders: tuple[Path, Path], tmp_path: Path, count:
     for index, path in enumerate(paths):
         part = ss.compare(*folders, shard=(index, count), resume=path, **OPTIONS)
         assert part.shard is not None
-        assert bits(ss.Comparison.load(path)) == bits(part)
+        assert bits(Comparison.load(path)) == bits(part)
     whole = ss.compare(*folders, **OPTIONS)
     found = ss.merge(reversed(paths))
-    assert isinstance(found, ss.Comparison)
+    assert isinstance(found, Comparison)
     assert found.complete
     assert bits(found) == bits(whole)
     assert found.verdict == whole.verdict
@@ -76,23 +77,23 @@ def test_parts_on_the_command_line(folders: tuple[Path, Path], tmp_path: Path) -
         how = ("--shard", f"{index}/2", "--resume", path, "-k", 8, "--seed", 0, "-q")
         status, text, _ = invoke("compare", *folders, *how)
         assert status in (0, 1)
-        part = ss.Comparison.load(path)
+        part = Comparison.load(path)
         assert f"part {index}/2, with {len(part)} of " in " ".join(text.split())
     out = tmp_path / "whole.parquet"
     status, text, _ = invoke("merge", *paths, "--out", out)
     assert status in (0, 1)
     assert "; part " not in text
-    assert bits(ss.Comparison.load(out)) == bits(ss.compare(*folders, k=8))
+    assert bits(Comparison.load(out)) == bits(ss.compare(*folders, k=8))
 
 
 # ------------------------------------------------------------------------------------- plans
 
 
-def reasons(found: ss.Comparison) -> dict[str, str]:
+def reasons(found: Comparison) -> dict[str, str]:
     return {row["name"]: row["reason"] for row in found.failed}
 
 
-def refusals(plan: ss.ComparisonPlan) -> dict[str, str | None]:
+def refusals(plan: ComparisonPlan) -> dict[str, str | None]:
     return {pair.name: pair.refused for pair in plan.refused}
 
 
@@ -177,7 +178,7 @@ def test_a_plan_has_shapes_bytes_and_what_is_kept(
     journal = tmp_path / "part.jsonl"
     ss.compare(*folders, resume=journal, shard=(0, 2), **OPTIONS)
     left = ss.plan_compare(*folders, resume=journal, shard=(0, 2), **OPTIONS)
-    assert (len(left), left.kept) == (0, len(ss.Comparison.load(journal).analysed))
+    assert (len(left), left.kept) == (0, len(Comparison.load(journal).analysed))
     with pytest.raises(ValueError, match="the journal of another comparison"):
         ss.plan_compare(*folders, resume=journal, **OPTIONS)
 

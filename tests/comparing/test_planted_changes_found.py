@@ -12,6 +12,7 @@ from tests.support.analyses import let_densities_cost_as_little_as_the_top
 from tests.support.changed import Array, bf16, numbers, update, weights, written
 
 import sigmascope as ss
+from sigmascope.results import Comparison
 
 SIZES = (0.003, 0.01, 0.03, 0.1)
 SHAPES = ((320, 256), (256, 512), (560, 520))
@@ -40,7 +41,7 @@ def planted() -> dict[str, tuple[Array, Array]]:
 @pytest.fixture(scope="module")
 def found(
     planted: dict[str, tuple[Array, Array]], tmp_path_factory: pytest.TempPathFactory
-) -> ss.Comparison:
+) -> Comparison:
     """The comparison of the weights before and after."""
     folder = tmp_path_factory.mktemp("planted")
     one = written(folder / "before", {name: w for name, (w, _) in planted.items()})
@@ -53,18 +54,18 @@ def found(
     return result
 
 
-def column(found: ss.Comparison, name: str) -> Array:
+def column(found: Comparison, name: str) -> Array:
     return np.array([row[name] for row in found.rows], dtype=float)
 
 
 @pytest.mark.parametrize("group", ["delta", "projected"])
-def test_the_rank_of_the_update_is_recovered(found: ss.Comparison, group: str) -> None:
+def test_the_rank_of_the_update_is_recovered(found: Comparison, group: str) -> None:
     """Above the edge of the noise, within 1 on at least 95 % of the matrices."""
     ranks = column(found, f"{group}_mp_outliers")
     assert np.mean(np.abs(ranks - RANK) <= 1) >= 0.95, ranks
 
 
-def test_the_raw_effective_rank_is_shown_beside_its_floor(found: ss.Comparison) -> None:
+def test_the_raw_effective_rank_is_shown_beside_its_floor(found: Comparison) -> None:
     """It says how much was rounded, and not how many directions changed."""
     raw, floor = column(found, "delta_effective_rank"), column(found, "rounding_effective_rank")
     size = np.array([float(row["name"].rsplit(".", 2)[0]) for row in found.rows])
@@ -76,7 +77,7 @@ def test_the_raw_effective_rank_is_shown_beside_its_floor(found: ss.Comparison) 
 
 
 def test_the_rounding_floor_is_what_was_rounded(
-    found: ss.Comparison, planted: dict[str, tuple[Array, Array]]
+    found: Comparison, planted: dict[str, tuple[Array, Array]]
 ) -> None:
     """One of the two formats made no error here, since the run began with the stored numbers."""
     for row in found.rows:
@@ -91,7 +92,7 @@ def test_the_rounding_floor_is_what_was_rounded(
 
 
 def test_what_stands_above_the_edge_is_within_its_interval(
-    found: ss.Comparison, planted: dict[str, tuple[Array, Array]]
+    found: Comparison, planted: dict[str, tuple[Array, Array]]
 ) -> None:
     close = []
     for row in found.rows:
@@ -107,7 +108,7 @@ def test_what_stands_above_the_edge_is_within_its_interval(
 
 
 def test_the_projected_change_is_within_its_errors(
-    found: ss.Comparison, planted: dict[str, tuple[Array, Array]]
+    found: Comparison, planted: dict[str, tuple[Array, Array]]
 ) -> None:
     """Whether its density is its own or that of the change, from which the decay is so far."""
     ratios, methods = [], set()
@@ -125,7 +126,7 @@ def test_the_projected_change_is_within_its_errors(
     assert any("distance" in method for method in methods), methods
 
 
-def test_the_change_opens_new_directions(found: ss.Comparison) -> None:
+def test_the_change_opens_new_directions(found: Comparison) -> None:
     """A random update is nearly orthogonal to what was there, on both sides."""
     for row in found.rows:
         for side in ("left", "right"):
@@ -135,7 +136,7 @@ def test_the_change_opens_new_directions(found: ss.Comparison) -> None:
             assert row[f"delta_angles_{side}_error"] < 0.11
 
 
-def test_leading_subspaces_turn_with_the_size_of_the_update(found: ss.Comparison) -> None:
+def test_leading_subspaces_turn_with_the_size_of_the_update(found: Comparison) -> None:
     turned: dict[float, list[float]] = {size: [] for size in SIZES}
     for row in found.rows:
         if row["angles_left"]:

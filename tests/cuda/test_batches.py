@@ -22,6 +22,7 @@ import sigmascope as ss
 from sigmascope._execution.batches import Batch
 from sigmascope._execution.devices import device_of
 from sigmascope.errors import DeviceError, NonFiniteError
+from sigmascope.results import SVD
 
 pytestmark = pytest.mark.unsanitized
 
@@ -51,11 +52,11 @@ def computed(matrices: Sequence[Any], compute: Compute, threads: int = 2) -> lis
         return [call.result() for call in calls]
 
 
-def search(a: Any) -> ss.SVD:
+def search(a: Any) -> SVD:
     return ss.svds(a, 3, method="krylov", block=4, tol=1e-3, device="cuda")
 
 
-def sketch(a: Any) -> ss.SVD:
+def sketch(a: Any) -> SVD:
     return ss.randomized_svd(a, 2, passes=1, device="cuda")
 
 
@@ -143,7 +144,7 @@ def test_equal_matrices_have_the_launches_and_waits_of_two(simulated: ModuleType
 
     def counted(count: int) -> dict[str, int]:
         simulated.simulator.restart(memory=16 << 30)
-        assert all(isinstance(found, ss.SVD) for found in computed([a] * count, sketch))
+        assert all(isinstance(found, SVD) for found in computed([a] * count, sketch))
         counts: dict[str, int] = simulated.simulator.counts()
         return {name: counts[name] for name in ("launches", "waits")}
 

@@ -17,6 +17,7 @@ import pytest
 from tests.support.sources import PACKAGE
 
 import sigmascope as ss
+from sigmascope.errors import DeviceError
 
 pytestmark = pytest.mark.unsanitized
 
@@ -79,7 +80,7 @@ def test_without_a_device_the_error_says_what_helps(
     settings: dict[str, int], message: str, ask: Callable[[Any], object], cuda_module: Any
 ) -> None:
     cuda_module.simulator.restart(**settings)
-    with pytest.raises(ss.DeviceError, match=f"^{re.escape(message)}.*device='cpu'$"):
+    with pytest.raises(DeviceError, match=f"^{re.escape(message)}.*device='cpu'$"):
         ask(cuda_module)
 
 
@@ -87,7 +88,7 @@ def test_without_a_device_the_error_says_what_helps(
 def test_a_device_that_is_not_there_is_refused(index: int, cuda_module: Any) -> None:
     cuda_module.simulator.restart(devices=2)
     wanted = f"there is no cuda:{index}, the index must be below the number of devices, 2"
-    with pytest.raises(ss.DeviceError, match=wanted):
+    with pytest.raises(DeviceError, match=wanted):
         cuda_module.free_memory(index)
     assert cuda_module.free_memory(1) == cuda_module.free_memory(0) == 1 << 30
 
@@ -103,7 +104,7 @@ def test_a_device_without_bf16_is_refused(cuda_module: Any) -> None:
     cuda_module.simulator.restart(capability=75)
     wanted = r"cuda:0 \(simulated device\) has compute capability 7\.5, 8\.0 or newer is needed"
     for ask in (cuda_module.usable_devices, lambda: cuda_module.free_memory(0)):
-        with pytest.raises(ss.DeviceError, match=wanted):
+        with pytest.raises(DeviceError, match=wanted):
             ask()
 
 
@@ -112,7 +113,7 @@ def test_a_device_that_does_not_start_says_so(cuda_module: Any) -> None:
     last = cuda_module.simulator.counts()["calls"] - 1  # it goes back to the device of before
     for call in (last - 2, last - 1):  # choosing the device, and asking it
         cuda_module.simulator.restart(failing_call=call)
-        with pytest.raises(ss.DeviceError, match=r"cuda:0 \(simulated device\) cannot be used"):
+        with pytest.raises(DeviceError, match=r"cuda:0 \(simulated device\) cannot be used"):
             cuda_module.free_memory(0)
 
 

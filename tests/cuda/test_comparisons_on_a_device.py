@@ -156,7 +156,7 @@ def test_a_device_that_is_not_there_is_named(pair: tuple[Path, Path]) -> None:
 
 def test_series_scan_on_a_device(pair: tuple[Path, Path]) -> None:
     options = {"effort": "exact", "measures": "fro_norm", "include": "norm", "device": "cuda"}
-    found = ss.trajectory({1: pair[0], 2: pair[1]}, **options)
+    found = ss.series.trajectory({1: pair[0], 2: pair[1]}, **options)
     assert found.steps == (1, 2)
     with pytest.raises(DeviceError, match="'cuda:3' is not available"):
-        ss.reference([pair[0]], **options | {"device": "cuda:3"})
+        ss.series.reference([pair[0]], **options | {"device": "cuda:3"})

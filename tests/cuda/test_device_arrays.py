@@ -18,6 +18,8 @@ from tests.support.dlpack import Exported
 
 import sigmascope as ss
 from sigmascope.errors import DeviceError, NonFiniteError
+from sigmascope.results import SVD
+from sigmascope.streaming import Sketch
 
 pytestmark = pytest.mark.unsanitized
 
@@ -43,7 +45,7 @@ def simulated(simulated: ModuleType) -> ModuleType:
     return simulated
 
 
-def assert_same(found: ss.SVD, expected: ss.SVD) -> None:
+def assert_same(found: SVD, expected: SVD) -> None:
     for name in ("U", "s", "Vt", "errors", "residuals"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
 
@@ -290,7 +292,7 @@ CPU_ALONE: dict[str, Callable[[Any], object]] = {
     "multiply": lambda x: ss.matrix(x) @ np.ones((x.shape[1], 2)),
     "adjoint": lambda x: ss.matrix(x).T @ np.ones(x.shape[0]),
     "decoding": lambda x: np.asarray(ss.matrix(x)),
-    "Sketch": lambda x: ss.Sketch(x.shape[1], 4).update(x, device="cpu"),
+    "Sketch": lambda x: Sketch(x.shape[1], 4).update(x, device="cpu"),
     "moments": lambda x: ss.moments(x, device="cpu"),
 }
 

@@ -15,12 +15,14 @@ from tests.support.device_arrays import Interface, Versioned, library
 
 import sigmascope as ss
 from sigmascope.errors import DeviceError, DeviceMemoryError, MemoryLimitError
+from sigmascope.results import SVD
+from sigmascope.streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
 
 pytestmark = pytest.mark.unsanitized
 
 LIBRARIES = ["cupy", "torch"]
 BASE = np.random.default_rng(2).standard_normal((90, 64))
-SOLVERS: dict[str, Callable[..., ss.SVD]] = {
+SOLVERS: dict[str, Callable[..., SVD]] = {
     "krylov": lambda x, **on: ss.svds(x, 4, method="krylov", **on),
     "gram": lambda x, **on: ss.svds(x, 4, method="gram", **on),
     "randomized_svd": lambda x, **on: ss.randomized_svd(x, 4, **on),
@@ -118,10 +120,10 @@ def test_a_tensor_with_gradients_is_detached(
 OTHERS: dict[str, Callable[..., Any]] = {
     "moments": lambda x, **on: ss.moments(x, **on).row_norms,
     "spectrum": lambda x, **on: ss.spectrum(x, effort="exact", **on).values,
-    "Sketch": lambda x, **on: ss.Sketch(64, 4).update(x, **on).svd(4).s,
-    "Gram": lambda x, **on: ss.GramAccumulator(64).update(x, **on).svdvals().values,
-    "Moments": lambda x, **on: ss.MomentsAccumulator(64).update(x, **on).result().column_norms,
-    "LinearSketch": lambda x, **on: ss.LinearSketch((90, 64), 4).update(x, **on).svd(4).s,
+    "Sketch": lambda x, **on: Sketch(64, 4).update(x, **on).svd(4).s,
+    "Gram": lambda x, **on: GramAccumulator(64).update(x, **on).svdvals().values,
+    "Moments": lambda x, **on: MomentsAccumulator(64).update(x, **on).result().column_norms,
+    "LinearSketch": lambda x, **on: LinearSketch((90, 64), 4).update(x, **on).svd(4).s,
 }
 
 
@@ -139,8 +141,8 @@ def test_other_results_are_numpy_s(name: str, simulated: ModuleType) -> None:
 
 def test_items_of_a_stream_may_be_on_a_device(simulated: ModuleType) -> None:
     parts = [BASE[:3], Versioned(simulated, BASE), BASE[3:9]]
-    found = ss.Sketch(64, 4).extend(parts)
-    expected = ss.Sketch(64, 4)
+    found = Sketch(64, 4).extend(parts)
+    expected = Sketch(64, 4)
     for part in (BASE[:3], BASE, BASE[3:9]):
         expected.update(part)
     np.testing.assert_allclose(found.svd(4).s, expected.svd(4).s, rtol=1e-12)

@@ -15,6 +15,7 @@ from tests.support.scans import bits
 from tests.support.tuned_models import CARRIED, base_model, tuned_model
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
 
 pytestmark = [pytest.mark.unsanitized, pytest.mark.usefixtures("simulated")]
 
@@ -36,7 +37,7 @@ def test_the_changes_are_those_of_the_cpu(
     assert simulated.simulator.counts()["launches"] > 0
     assert found.written
     assert found.options["device"] == "cuda:0"
-    one, other = ss.open_adapter(tmp_path / "a"), ss.open_adapter(tmp_path / "b")
+    one, other = open_adapter(tmp_path / "a"), open_adapter(tmp_path / "b")
     for name in CARRIED:
         assert found[name]["rank"] == host[name]["rank"]
         bound = found[name]["remaining_error"] + host[name]["remaining_error"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
+from sigmascope.results import SVD
 
 X = np.random.default_rng(3).standard_normal((300, 200)).astype(np.float32)
 
@@ -25,7 +26,7 @@ def live(name: str) -> Any:
     return module
 
 
-def check(x: Any, U: Any, found: ss.SVD) -> None:
+def check(x: Any, U: Any, found: SVD) -> None:
     """Compare an answer of an array, whose vectors U were copied to the host, with the host's."""
     expected = ss.svds(X, 4, device="cuda")
     assert type(found.U) is type(found.Vt) is type(x)

@@ -18,6 +18,7 @@ import sigmascope as ss
 from sigmascope._execution.memory import elementwise_need
 from sigmascope._execution.memory_plan import MemoryPlan
 from sigmascope._execution.options import CallOptions
+from sigmascope.results import SVD
 
 pytestmark = pytest.mark.unsanitized
 
@@ -70,7 +71,7 @@ def test_a_second_call_pins_nothing(simulated: ModuleType) -> None:
 def test_calls_in_threads_have_the_bits_of_one(simulated: ModuleType) -> None:
     expected = ss.svds(numbers(), 3, device="cuda")
 
-    def found(_: int) -> ss.SVD:
+    def found(_: int) -> SVD:
         return ss.svds(numbers(), 3, device="cuda", num_threads=1)
 
     for _ in range(2):

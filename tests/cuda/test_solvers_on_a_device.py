@@ -16,7 +16,7 @@ from tests.support.coverings import grid
 
 import sigmascope as ss
 from sigmascope._execution.options import CallOptions
-from sigmascope.errors import DeviceError, MemoryLimitError
+from sigmascope.errors import DeviceError, MemoryLimitError, NonFiniteError
 from sigmascope.solvers.gram import fits_gram
 
 pytestmark = [pytest.mark.unsanitized, pytest.mark.usefixtures("simulated")]
@@ -193,7 +193,7 @@ def test_what_has_no_device_says_so() -> None:
 def test_not_finite_numbers_are_named(simulated: ModuleType) -> None:
     A = np.ones((30, 20))
     A[7, 3] = np.nan
-    with pytest.raises(ss.errors.NonFiniteError, match=r"first at \(7, 3\)"):
+    with pytest.raises(NonFiniteError, match=r"first at \(7, 3\)"):
         ss.svds(A, 3, device="cuda")
     assert simulated.simulator.objects_in_use() == 0
 

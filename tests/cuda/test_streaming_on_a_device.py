@@ -16,6 +16,7 @@ from tests.support.stored_types import TYPES
 
 import sigmascope as ss
 from sigmascope.errors import DeviceError, MemoryLimitError, NonFiniteError
+from sigmascope.streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
 
 pytestmark = [
     pytest.mark.unsanitized,
@@ -25,12 +26,12 @@ pytestmark = [
 
 SHAPE = (150, 70)
 MADE: dict[str, Callable[[], Any]] = {
-    "Sketch": lambda: ss.Sketch(SHAPE[1], 5),
-    "GramAccumulator": lambda: ss.GramAccumulator(SHAPE[1]),
-    "centred Sketch": lambda: ss.Sketch(SHAPE[1], 5, center=np.linspace(0, 1, SHAPE[1])),
-    "centred GramAccumulator": lambda: ss.GramAccumulator(SHAPE[1], center=True),
-    "MomentsAccumulator": lambda: ss.MomentsAccumulator(SHAPE[1], row_norms=True),
-    "LinearSketch": lambda: ss.LinearSketch(SHAPE, 5),
+    "Sketch": lambda: Sketch(SHAPE[1], 5),
+    "GramAccumulator": lambda: GramAccumulator(SHAPE[1]),
+    "centred Sketch": lambda: Sketch(SHAPE[1], 5, center=np.linspace(0, 1, SHAPE[1])),
+    "centred GramAccumulator": lambda: GramAccumulator(SHAPE[1], center=True),
+    "MomentsAccumulator": lambda: MomentsAccumulator(SHAPE[1], row_norms=True),
+    "LinearSketch": lambda: LinearSketch(SHAPE, 5),
 }
 accumulators = pytest.mark.parametrize("name", MADE)
 
@@ -45,7 +46,7 @@ def assert_same_sums(device: Any, host: Any) -> None:
     ours, theirs = device._arrays(), host._arrays()
     assert ours.keys() == theirs.keys()
     assert device._counts() == host._counts()
-    if isinstance(host, ss.GramAccumulator) and host.rows > 0:
+    if isinstance(host, GramAccumulator) and host.rows > 0:
         (one, unit, fro), (other, *scale) = device._in_units(), host._in_units()
         assert [unit, fro] == scale
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-14 * fro**2)
@@ -88,7 +89,7 @@ def test_rows_of_an_iterable(name: str, simulated: ModuleType) -> None:
 def test_a_block_of_a_linear_sketch() -> None:
     a = numbers("f32")[:90, :31]
     host, device = (
-        ss.LinearSketch(SHAPE, 5).update(a, row=60, column=39, **on)
+        LinearSketch(SHAPE, 5).update(a, row=60, column=39, **on)
         for on in ({}, {"device": "cuda:0"})
     )
     assert_same_sums(device, host)
@@ -102,7 +103,7 @@ def test_outer_products(columns: int, exponent: int, simulated: ModuleType) -> N
     rng = np.random.default_rng(4)
     u = np.ldexp(rng.standard_normal((SHAPE[0], columns)), exponent)
     v = rng.standard_normal((SHAPE[1], columns)).astype(np.float32)
-    host = ss.LinearSketch(SHAPE, 5).update_outer(u, v)
+    host = LinearSketch(SHAPE, 5).update_outer(u, v)
     there = [Versioned(simulated, u), Interface(simulated, v)]
     for left, right, on in (
         (u, v, {"device": "cuda"}),
@@ -111,11 +112,11 @@ def test_outer_products(columns: int, exponent: int, simulated: ModuleType) -> N
         (*there, {}),
     ):
         before = simulated.simulator.counts()["launches"]
-        found = ss.LinearSketch(SHAPE, 5).update_outer(left, right, **on)
+        found = LinearSketch(SHAPE, 5).update_outer(left, right, **on)
         assert_same_sums(found, host)
         assert simulated.simulator.counts()["launches"] > before
     if columns == 1:
-        found = ss.LinearSketch(SHAPE, 5).update_outer(u[:, 0], v[:, 0], device="cuda")
+        found = LinearSketch(SHAPE, 5).update_outer(u[:, 0], v[:, 0], device="cuda")
         assert_same_sums(found, host)
     assert simulated.simulator.violation() == ""
 
@@ -129,17 +130,17 @@ def test_entries_on_a_device_are_copied(
     rng = np.random.default_rng(5)
     rows, columns = (rng.integers(0, extent, 40) for extent in SHAPE)
     values = rng.standard_normal(40).astype(np.float32)
-    host = ss.LinearSketch(SHAPE, 5).add_entries(rows, columns, values)
+    host = LinearSketch(SHAPE, 5).add_entries(rows, columns, values)
     there = (made.ndarray(simulated, x) for x in (rows, columns, values))
-    assert_same_sums(ss.LinearSketch(SHAPE, 5).add_entries(*there), host)
+    assert_same_sums(LinearSketch(SHAPE, 5).add_entries(*there), host)
     monkeypatch.delitem(sys.modules, name)
     with pytest.raises(TypeError, match="Versioned on a GPU is not copied from there"):
-        ss.LinearSketch(SHAPE, 5).add_entries(rows, columns, Versioned(simulated, values))
+        LinearSketch(SHAPE, 5).add_entries(rows, columns, Versioned(simulated, values))
 
 
 def test_an_outer_product_that_is_refused_changes_nothing(simulated: ModuleType) -> None:
     u, v = np.ones((SHAPE[0], 2)), np.ones((SHAPE[1], 2))
-    sketch = ss.LinearSketch(SHAPE, 5)
+    sketch = LinearSketch(SHAPE, 5)
     with pytest.raises(ValueError, match=r"u \(150, 2\) and v \(70, 1\) have no product"):
         sketch.update_outer(u, v[:, :1], device="cuda")
     with pytest.raises(DeviceError, match="'cuda:3' is not available"):
@@ -154,7 +155,7 @@ def test_an_outer_product_that_is_refused_changes_nothing(simulated: ModuleType)
     u[7, 1] = 1
     with pytest.raises(MemoryLimitError, match=r"an update by 150 x 2 needs .* on cuda:0"):
         sketch.update_outer(u, v, device="cuda")
-    assert_same_sums(sketch, ss.LinearSketch(SHAPE, 5))
+    assert_same_sums(sketch, LinearSketch(SHAPE, 5))
 
 
 @accumulators

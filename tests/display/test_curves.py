@@ -22,6 +22,7 @@ from tests.support.page_numbers import (
 )
 
 import sigmascope as ss
+from sigmascope.results import Scan
 from sigmascope.spectra.statistics import marchenko_pastur_median, mp_edge
 
 SIDES = ("before", "after", "change", "delta", "projected")
@@ -118,7 +119,7 @@ def test_the_least_angle_of_random_subspaces(k: int, n: int) -> None:
 
 
 def test_every_measure_is_explained() -> None:
-    explained, columns = explained_measures(), ss.Scan.schema.columns
+    explained, columns = explained_measures(), Scan.schema.columns
     for name in [column for column in columns if f"{column}_error" in columns]:
         assert name in explained, f"{name} has no line of its own"
     for entry in [*explained.values(), *explained_measures_of_pairs().values()]:

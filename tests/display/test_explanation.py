@@ -27,6 +27,7 @@ from tests.support.updates import rows_of_update
 
 import sigmascope as ss
 from sigmascope import report
+from sigmascope.diagnosis import Calibration, Diagnosis, RunDiagnosis
 
 HEADS = ["What was examined", "What it means", "What it cannot tell"]
 
@@ -137,7 +138,7 @@ def test_a_trajectory_names_what_moved_most() -> None:
         (second, "of up in layer 1, which fell by "),
         (first, "no measure changed beyond its error."),
     ):
-        run = ss.trajectory([first, last], steps=[10, 20])
+        run = ss.series.trajectory([first, last], steps=[10, 20])
         out = screen(1000)
         report.show_trajectory(out, run)
         text = shown(out).splitlines()[0]
@@ -145,7 +146,7 @@ def test_a_trajectory_names_what_moved_most() -> None:
         assert words in text
     nothing = [row for row in scan_rows(1) if row["status"] != "analysed"]
     out = screen(1000)
-    report.show_trajectory(out, ss.trajectory({1: nothing, 2: nothing}))
+    report.show_trajectory(out, ss.series.trajectory({1: nothing, 2: nothing}))
     assert shown(out).startswith("No tensor was measured.")
 
 
@@ -153,9 +154,9 @@ def rows_of_pair(seed: int = 1) -> list[Row]:
     return rows_of_update(0.5, seed=seed)
 
 
-def known_to_the_example() -> ss.Diagnosis:
+def known_to_the_example() -> Diagnosis:
     """A diagnosis with guards, a judgement and places."""
-    return ss.diagnose(rows_of_pair(), ss.Calibration.load("example"))
+    return ss.diagnosis.diagnose(rows_of_pair(), Calibration.load("example"))
 
 
 @pytest.mark.parametrize(
@@ -171,25 +172,25 @@ def known_to_the_example() -> ss.Diagnosis:
 )
 def test_a_diagnosis_of_every_verdict(verdict: Any, words: str) -> None:
     positions = {"narrow": (0.0, 0.1), "broad": (1.0,)} if verdict == "narrow" else {}
-    plain = replace(ss.diagnose(rows_of_pair()), verdict=verdict, positions=positions)
+    plain = replace(ss.diagnosis.diagnose(rows_of_pair()), verdict=verdict, positions=positions)
     examined, meaning, limits = sentences_of(page_of(plain))
     assert words in meaning
     assert ("3 reference runs" in examined) == (verdict == "narrow")
     assert "cannot name the data" in limits
 
 
-def run_named(names: list[str]) -> ss.RunDiagnosis:
+def run_named(names: list[str]) -> RunDiagnosis:
     """Ten increments, the last four of which are spread over fewer directions."""
     shares = [0.56] * 6 + [0.5] * 4
     parts = [rows_of_update(share, seed=i) for i, share in enumerate(shares)]
-    return ss.diagnose_increments(parts, names=names)
+    return ss.diagnosis.diagnose_increments(parts, names=names)
 
 
 def test_increments_and_pairs_of_models_are_explained() -> None:
     run = run_named([f"a.{i} to b" for i in range(10)])
     assert run.text.startswith("From a.6 to b on each increment is spread over fewer directions: ")
     assert sentences_of(page_of(run))[1] == run.text.split(". ")[0] + "."
-    pair = ss.diagnose(rows_of_pair(), against=rows_of_pair(2))
+    pair = ss.diagnosis.diagnose(rows_of_pair(), against=rows_of_pair(2))
     assert "two models of one base" in sentences_of(page_of(pair))[0]
 
 
@@ -204,8 +205,8 @@ def evil_pages(kind: str) -> list[str]:
     if kind == "increments":
         return [page_of(run_named([EVIL] * 10))]
     if kind == "paired":
-        calibration = ss.Calibration.load("example")
-        pair = ss.diagnose(rows_of_pair(), calibration, against=rows_of_pair(2))
+        calibration = Calibration.load("example")
+        pair = ss.diagnosis.diagnose(rows_of_pair(), calibration, against=rows_of_pair(2))
         assert pair.calibrated is not None
         calibrated = replace(pair.calibrated, guards=evil_guards(pair.calibrated))
         return [page_of(replace(pair, names=(EVIL, EVIL), calibrated=calibrated))]

@@ -18,6 +18,7 @@ from tests.support import known_spectra
 from tests.support.html_pages import headline_of, page_of
 
 import sigmascope as ss
+from sigmascope.results import Comparison, Scan
 
 RNG = np.random.default_rng(5)
 LAYERS = 6
@@ -40,7 +41,7 @@ def saved(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> Path:
     return folder / f"{name}.safetensors"
 
 
-def headline(table: ss.Scan | ss.Comparison) -> tuple[str, str]:
+def headline(table: Scan | Comparison) -> tuple[str, str]:
     """Return the sentence and the facts of a page as text, without the day at their end."""
     first = date.today()
     sentence, facts = headline_of(page_of(table))

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from tests.support import known_spectra
 
 import sigmascope as ss
+from sigmascope.results import Comparison, Scan
 
 MOST_ROWS = 12
 """Rows of a view; the others are counted."""
@@ -118,7 +119,7 @@ def test_a_spectrum_is_drawn() -> None:
 def test_the_help_of_a_table_has_no_list_of_columns() -> None:
     import pydoc
 
-    for table in (ss.Scan, ss.Comparison):
+    for table in (Scan, Comparison):
         text = pydoc.plain(pydoc.render_doc(table))
         assert "columns)" in text
         assert len(text) < 9000

@@ -25,6 +25,7 @@ from tests.support.made_rows import (
 from tests.support.page_numbers import counts_above, known_spectrum_of_row
 
 import sigmascope as ss
+from sigmascope.results import Comparison, Scan
 
 mpl.use("Agg")
 
@@ -41,18 +42,18 @@ def _closed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def scan() -> ss.Scan:
+def scan() -> Scan:
     """A scan of a model of six layers, each number with an error of a hundredth."""
     return scan_of(scan_rows(6, relative=1e-2))
 
 
 @pytest.fixture(scope="module")
-def pairs() -> ss.Comparison:
+def pairs() -> Comparison:
     """A comparison of two models of six layers."""
     return comparison_of(comparison_rows(6))
 
 
-def rows_of(table: ss.Scan | ss.Comparison, role: str) -> list[dict[str, Any]]:
+def rows_of(table: Scan | Comparison, role: str) -> list[dict[str, Any]]:
     return [row for row in table.analysed if row["role"] == role]
 
 
@@ -70,7 +71,7 @@ def check_band(band: Any, x: Sequence[int], values: Any, errors: Any) -> None:
         assert ends == pytest.approx((value - 2 * error, value + 2 * error), rel=1e-9), place
 
 
-def test_depth_draws_a_line_with_its_band_for_every_role(scan: ss.Scan) -> None:
+def test_depth_draws_a_line_with_its_band_for_every_role(scan: Scan) -> None:
     ax = plt.figure().add_subplot()
     assert scan.plot.depth("stable_rank", ax=ax) is ax
     drawn(ax)
@@ -118,7 +119,7 @@ def test_several_matrices_in_a_layer_are_a_median() -> None:
     assert ax.lines[0].get_ydata().tolist() == [1, 2, 3]
 
 
-def test_heatmap_has_a_cell_for_every_layer_and_role(pairs: ss.Comparison) -> None:
+def test_heatmap_has_a_cell_for_every_layer_and_role(pairs: Comparison) -> None:
     ax = pairs.plot.heatmap("relative_change")
     drawn(ax)
     mesh = ax.collections[-1]
@@ -128,13 +129,13 @@ def test_heatmap_has_a_cell_for_every_layer_and_role(pairs: ss.Comparison) -> No
     assert next(t.get_text() for t in ax.get_yticklabels()) == "q"
 
 
-def test_a_change_meets_zero_in_the_middle_of_the_colours(pairs: ss.Comparison) -> None:
+def test_a_change_meets_zero_in_the_middle_of_the_colours(pairs: Comparison) -> None:
     ax = pairs.plot.heatmap("change_effective_rank")
     norm = ax.collections[-1].norm
     assert norm.vmin == -norm.vmax
 
 
-def test_spectrum_draws_the_values_by_rank(scan: ss.Scan) -> None:
+def test_spectrum_draws_the_values_by_rank(scan: Scan) -> None:
     ax = scan.plot.spectrum(UP)
     drawn(ax)
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
@@ -144,7 +145,7 @@ def test_spectrum_draws_the_values_by_rank(scan: ss.Scan) -> None:
     assert ax.lines[1].get_ydata()[0] == pytest.approx(row["mp_edge"])
 
 
-def test_before_after_and_delta_are_overlaid(pairs: ss.Comparison) -> None:
+def test_before_after_and_delta_are_overlaid(pairs: Comparison) -> None:
     ax = pairs.plot.spectrum(UP)
     labels = [line.get_label() for line in ax.lines]
     assert labels == ["before", "after", "ΔW", "noise edge of ΔW"]
@@ -153,7 +154,7 @@ def test_before_after_and_delta_are_overlaid(pairs: ss.Comparison) -> None:
 
 
 @pytest.mark.parametrize("side", [None, "before", "projected"])
-def test_density_with_noise_beside_it(pairs: ss.Comparison, side: str | None) -> None:
+def test_density_with_noise_beside_it(pairs: Comparison, side: str | None) -> None:
     ax = pairs.plot.density(UP, side=side)
     drawn(ax)
     labels = [line.get_label() for line in ax.lines]
@@ -191,7 +192,7 @@ def test_density_needs_more_than_the_largest_values() -> None:
     drawn(scan_of(rows).plot.spectrum(UP))
 
 
-def test_angles_are_degrees(pairs: ss.Comparison) -> None:
+def test_angles_are_degrees(pairs: Comparison) -> None:
     ax = pairs.plot.angles(UP)
     drawn(ax)
     row = next(row for row in pairs.analysed if row["name"] == UP)
@@ -203,7 +204,7 @@ def test_angles_are_degrees(pairs: ss.Comparison) -> None:
         scan_of(scan_rows(3)).plot.angles(UP)
 
 
-def test_what_is_not_there_is_named(scan: ss.Scan) -> None:
+def test_what_is_not_there_is_named(scan: Scan) -> None:
     with pytest.raises(ValueError, match="no analysed matrix is called 'x'"):
         scan.plot.spectrum("x")
     with pytest.raises(ValueError, match="no matrix in a layer has beauty"):
@@ -222,9 +223,7 @@ def test_a_scan_has_plots(tmp_path: Path) -> None:
     assert "3 matrices" in repr(found.plot)
 
 
-def test_without_matplotlib_the_extra_is_named(
-    scan: ss.Scan, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_matplotlib_the_extra_is_named(scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install 'sigmascope\[plot\]'"):
         scan.plot.depth("stable_rank")

@@ -16,8 +16,8 @@ from tests.support.html_pages import (
 )
 from tests.support.made_rows import comparison_rows
 
-import sigmascope as ss
 from sigmascope import report
+from sigmascope.results import Comparison
 
 
 def pairs(**columns: Any) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def pairs(**columns: Any) -> list[dict[str, Any]]:
         "direction_noise": [0.1, 0.2, 0.25],
         "hurt_directions": [],
     }
-    rows = [dict.fromkeys(ss.Comparison.schema.columns) | row for row in comparison_rows(1)]
+    rows = [dict.fromkeys(Comparison.schema.columns) | row for row in comparison_rows(1)]
     analysed = [row for row in rows if row["status"] == "analysed"]
     return [row | of_all | columns for row in analysed]
 

@@ -11,6 +11,7 @@ from tests.support.checkpoints import of_array, write_file
 from tests.support.html_pages import data_of
 
 import sigmascope as ss
+from sigmascope.results import Scan
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_scan_is_saved_as_a_page(tmp_path: Path, checkpoint: Path) -> None:
     found.save(tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
     with pytest.raises(ValueError, match="an HTML page cannot be loaded"):
-        ss.Scan.load(out)
+        Scan.load(out)
     with pytest.raises(FileNotFoundError, match=r"nowhere") as caught:
         found.save(tmp_path / "nowhere" / "r.html")
     assert caught.value.filename == str(tmp_path / "nowhere" / "r.html")
@@ -42,5 +43,5 @@ def test_a_scan_is_saved_as_a_page(tmp_path: Path, checkpoint: Path) -> None:
 def test_a_saved_scan_becomes_a_page(tmp_path: Path, checkpoint: Path) -> None:
     ss.scan(checkpoint, effort="exact", out=[tmp_path / "s.jsonl", tmp_path / "s.csv"])
     for name in ("s.jsonl", "s.csv"):
-        ss.Scan.load(tmp_path / name).save(tmp_path / "r.html")
+        Scan.load(tmp_path / name).save(tmp_path / "r.html")
         assert "up_proj" in (tmp_path / "r.html").read_text(encoding="utf-8")

@@ -32,6 +32,7 @@ from tests.support.tuned_models import CARRIED, base_model, tuned_model
 
 import sigmascope as ss
 from sigmascope import report
+from sigmascope.results import Comparison, Scan
 from sigmascope.spectra import Measure
 
 NUMBER = r"-?\d+(?:\.\d+)?"
@@ -178,7 +179,7 @@ def uncertain(rows: list[Row], seed: int) -> list[Row]:
     return rows
 
 
-def by_role(table: ss.Scan | ss.Comparison) -> dict[str, list[Row]]:
+def by_role(table: Scan | Comparison) -> dict[str, list[Row]]:
     """The analysed rows of each role."""
     groups: dict[str, list[Row]] = {}
     for row in table.analysed:
@@ -304,7 +305,7 @@ def test_every_number_of_an_adapter_is_that_of_its_row(rank: int | str, tmp_path
     text = printed(report.show_extraction, found)
     assert [row["name"] for row in found.analysed] == CARRIED
     check_adapter(cells(text, text.splitlines()[0]), found.analysed)
-    resized = ss.resize(tmp_path / "a", tmp_path / "b", rank=1)
+    resized = ss.adapters.resize(tmp_path / "a", tmp_path / "b", rank=1)
     rows = [
         {
             "name": each.name,
@@ -331,7 +332,7 @@ def test_a_trajectory_and_a_reference_show_their_errors() -> None:
         for row in rows:
             for column in ("effective_rank", "stable_rank"):
                 row[f"{column}_error"] = 0.05 * (row[column] or 1.0)
-    run = ss.trajectory(runs, measures=["effective_rank", "stable_rank"])
+    run = ss.series.trajectory(runs, measures=["effective_rank", "stable_rank"])
     heads, *lines = cells(printed(report.show_trajectory, run), "Median over the n layers, by step")
     assert heads[2:] == ["n", "change", "1", "2"]
     for line in lines:
@@ -347,7 +348,7 @@ def test_a_trajectory_and_a_reference_show_their_errors() -> None:
             line[3],
             *median_and_error([(r["change"], r["change_error"]) for r in found if r["step"] == 2]),
         )
-    known = ss.reference([runs[1], runs[2]], measures="effective_rank", bands=2)
+    known = ss.series.reference([runs[1], runs[2]], measures="effective_rank", bands=2)
     heads, *lines = cells(f"Known\n{printed(report.show_series, known)}", "Known")
     assert heads[4:] == ["least", "lower quartile", "median", "upper quartile", "greatest"]
     for line, row in zip(lines, known, strict=True):
@@ -361,7 +362,7 @@ def test_a_trajectory_and_a_reference_show_their_errors() -> None:
 @pytest.mark.parametrize("count", [2, 6, 7, 20])
 def test_a_trajectory_shows_its_first_and_its_last_step(count: int) -> None:
     rows = scan_rows(1, 1e-2)
-    run = ss.trajectory({10 * step: rows for step in range(count)}, measures="stable_rank")
+    run = ss.series.trajectory({10 * step: rows for step in range(count)}, measures="stable_rank")
     (heads, *_) = cells(printed(report.show_trajectory, run), "Median over the n layers, by step")
     steps = list(map(int, heads[4:]))
     assert (steps[0], steps[-1], len(steps)) == (0, 10 * (count - 1), min(count, 6))

@@ -19,6 +19,7 @@ from tests.support.tiers import short
 from tests.support.updates import rows_of_update
 
 import sigmascope as ss
+from sigmascope.diagnosis import Calibration, Diagnosis
 
 mpl.use("Agg")
 
@@ -150,9 +151,9 @@ def test_numbers_do_not_overlap_in_a_browser(browser: Browser, width: int, tmp_p
 
 
 @pytest.fixture(scope="module")
-def known() -> ss.Diagnosis:
+def known() -> Diagnosis:
     """A diagnosis with a position between the levels of narrow and broad runs."""
-    return ss.diagnose(rows_of_update(0.5), ss.Calibration.load("example"))
+    return ss.diagnosis.diagnose(rows_of_update(0.5), Calibration.load("example"))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def known() -> ss.Diagnosis:
     [(53.0, 53.0), (53.0, 53.0 + 1e-13), (0.0, 1.0), (53, 53.00001), (-2, 70), (5, 6)],
 )
 def test_numbers_of_the_strips_of_a_diagnosis_differ(
-    known: ss.Diagnosis, low: float, high: float
+    known: Diagnosis, low: float, high: float
 ) -> None:
     assert known.judgement is not None
     judgement = replace(known.judgement, position=low, interval=(low, low))

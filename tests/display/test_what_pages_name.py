@@ -18,6 +18,7 @@ from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
+from sigmascope.results import Comparison, Scan
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -31,7 +32,7 @@ def model(folder: Path, count: int = 4, **tensors: Any) -> Path:
     return written(folder, made | tensors, "F32")
 
 
-def facts(table: ss.Scan | ss.Comparison) -> str:
+def facts(table: Scan | Comparison) -> str:
     return headline_of(page_of(table))[1].split(" · ")[0]
 
 
@@ -59,7 +60,7 @@ def test_a_page_and_info_name_the_architecture(
     report.show_info(out, ss.open_checkpoint(folder))
     assert (shown(out).splitlines()[1] == named) == (named is not None)
     scan.save(tmp_path / "scan.jsonl")
-    assert ss.Scan.load(tmp_path / "scan.jsonl").architecture == named
+    assert Scan.load(tmp_path / "scan.jsonl").architecture == named
 
 
 def test_a_pair_names_both_if_they_differ(tmp_path: Path) -> None:

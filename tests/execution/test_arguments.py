@@ -16,6 +16,7 @@ from tests.support import known_spectra as ks
 from tests.support.calls import CALLS, EVERY, SEEDED, Call
 
 import sigmascope as ss
+from sigmascope.errors import DeviceError, MemoryLimitError, NonFiniteError, SigmascopeError
 
 A = ks.polynomial(50, 30)[0]
 
@@ -25,7 +26,7 @@ A = ks.polynomial(50, 30)[0]
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"device": "cuda"}, ss.DeviceError, r"device 'cuda' is not available"),
+        ({"device": "cuda"}, DeviceError, r"device 'cuda' is not available"),
         ({"num_threads": 0}, ValueError, r"num_threads must be at least 1, not 0"),
         ({"num_threads": -2}, ValueError, r"num_threads must be at least 1, not -2"),
         ({"panel_rows": 0}, ValueError, r"panel_rows must be at least 1, not 0"),
@@ -222,11 +223,11 @@ def test_a_default_memory_limit_is_half_of_what_is_free(
 def test_memory_that_is_not_enough(call: Call, what: str) -> None:
     B = ks.gaussian(400, 300)[0]
     with pytest.raises(
-        ss.MemoryLimitError, match=rf"{what} needs .* [kM]iB( \(up to .*\))?, .* limit is 48.9 kiB"
+        MemoryLimitError, match=rf"{what} needs .* [kM]iB( \(up to .*\))?, .* limit is 48.9 kiB"
     ) as info:
         call(B, memory_limit="50kB")
     assert isinstance(info.value, MemoryError)
-    assert isinstance(info.value, ss.SigmascopeError)
+    assert isinstance(info.value, SigmascopeError)
     call(B, memory_limit="50MB")
 
 
@@ -245,10 +246,10 @@ def test_nonfinite_entries_are_counted_and_located(call: Call, dtype: Any, tmp_p
         (B.astype(dtype).T, rf"{all_three} \(3, 41\)"),
         (B.astype(dtype)[20:], r"1 NaN and 0 infinite entries, the first at \(21, 3\)"),
     ]:
-        with pytest.raises(ss.NonFiniteError, match=message):
+        with pytest.raises(NonFiniteError, match=message):
             call(source)
     np.save(tmp_path / "B.npy", B)
-    with pytest.raises(ss.NonFiniteError, match=rf"{all_three} \(17, 8\)") as info:
+    with pytest.raises(NonFiniteError, match=rf"{all_three} \(17, 8\)") as info:
         call(tmp_path / "B.npy", panel_rows=7)
     assert isinstance(info.value, ValueError)
     assert ss.moments(B).nan == 2  # which says the same and does not raise

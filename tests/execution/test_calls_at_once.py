@@ -17,6 +17,9 @@ import pytest
 from numpy.typing import NDArray
 
 import sigmascope as ss
+from sigmascope.errors import NonFiniteError
+from sigmascope.results import Spectrum
+from sigmascope.streaming import GramAccumulator
 
 THREADS = 8
 
@@ -25,7 +28,7 @@ Array = NDArray[Any]
 
 def gram_values(A: Any) -> Array:
     parts = ss.matrix(A)
-    accumulator = ss.GramAccumulator(parts.shape[1], center=True)
+    accumulator = GramAccumulator(parts.shape[1], center=True)
     for row in range(0, parts.shape[0], 40):
         accumulator.update(parts[row : row + 40])
     return np.asarray(accumulator.svdvals().values)
@@ -35,7 +38,7 @@ def triplets(found: Any) -> list[Array]:
     return [found.U, found.s, found.Vt, found.errors]
 
 
-def measures(found: ss.Spectrum) -> list[Array]:
+def measures(found: Spectrum) -> list[Array]:
     """Everything that a spectrum says but the time that it took."""
     said = {name: value for name, value in found.to_dict().items() if name != "seconds"}
     return [np.frombuffer(repr(said).encode(), np.uint8)]
@@ -102,7 +105,7 @@ def test_an_error_stays_in_its_thread() -> None:
         start.wait()
         for _ in range(10):
             if thread % 4 == 1:
-                with pytest.raises(ss.NonFiniteError, match="NaN"):
+                with pytest.raises(NonFiniteError, match="NaN"):
                     ss.svds(bad, 3)
             elif thread % 4 == 3:
                 with pytest.raises(LookupError, match="of this thread"):

@@ -11,25 +11,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.public_names import PUBLIC
 
 import sigmascope as ss
+from sigmascope.diagnosis import Calibration
+from sigmascope.errors import ConvergenceWarning, FailedMatrixWarning
+from sigmascope.series import Reference
+from sigmascope.streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
 
 A = np.random.default_rng(0).standard_normal((9, 6))
 
-FUNCTIONS = {name: getattr(ss, name) for name in ss.__all__ if inspect.isroutine(getattr(ss, name))}
+FUNCTIONS = {name: what for name, what in PUBLIC.items() if inspect.isroutine(what)}
 MADE = {
     each.__name__: each
-    for each in (ss.Sketch, ss.LinearSketch, ss.GramAccumulator, ss.MomentsAccumulator, ss.LowRank)
+    for each in (Sketch, LinearSketch, GramAccumulator, MomentsAccumulator, ss.LowRank)
 }
 METHODS = {
-    "Reference.place": ss.Reference.place,
-    "Calibration.fit": ss.Calibration.fit,
+    "Reference.place": Reference.place,
+    "Calibration.fit": Calibration.fit,
     "LowRank.spectrum": ss.LowRank.spectrum,
-    "RowAccumulator.extend": ss.Sketch.extend,
-    "Sketch.update": ss.Sketch.update,
-    "LinearSketch.update": ss.LinearSketch.update,
-    "GramAccumulator.update": ss.GramAccumulator.update,
-    "MomentsAccumulator.update": ss.MomentsAccumulator.update,
+    "RowAccumulator.extend": Sketch.extend,
+    "Sketch.update": Sketch.update,
+    "LinearSketch.update": LinearSketch.update,
+    "GramAccumulator.update": GramAccumulator.update,
+    "MomentsAccumulator.update": MomentsAccumulator.update,
 }
 EVERY: dict[str, Callable[..., Any]] = FUNCTIONS | MADE | METHODS
 
@@ -72,12 +77,12 @@ def test_options_that_all_share_are_in_the_signature(name: str) -> None:
 
 def test_options_of_a_scan_are_those_of_scan() -> None:
     of_scan = inspect.signature(ss.scan).parameters
-    of_place = inspect.signature(ss.Reference.place).parameters
+    of_place = inspect.signature(Reference.place).parameters
     assert of_scan.keys() - {"checkpoint"} <= of_place.keys()
     for name in of_scan.keys() - {"checkpoint"}:
         assert of_place[name].default == of_scan[name].default
         assert of_place[name].annotation == of_scan[name].annotation
-    for series in (ss.trajectory, ss.reference):
+    for series in (ss.series.trajectory, ss.series.reference):
         assert inspect.signature(series).parameters["k"].default == of_scan["k"].default
 
 
@@ -112,7 +117,7 @@ def test_the_same_keyword_has_the_same_default(name: str, other: str) -> None:
         (lambda: ss.svds(A, 2, tolerance=1e-3), "(use tol= instead)"),
         (lambda: ss.svds(A, 2, toll=1e-3), "'toll' (use tol= instead)"),
         (lambda: ss.scan("x", n_jobs=2), "'n_jobs' (use num_threads= instead)"),
-        (lambda: ss.Sketch(6, 2, random_state=0), "Sketch() has no keyword 'random_state' (use se"),
+        (lambda: Sketch(6, 2, random_state=0), "Sketch() has no keyword 'random_state' (use se"),
         (lambda: ss.set_num_threads(num_threads=2), "(use threads= instead)"),
         (
             lambda: ss.svds(A, 2, solver="arpack", which="LM"),
@@ -198,11 +203,11 @@ def test_public_functions_can_be_pickled() -> None:
 
 
 def test_a_warning_names_the_line_of_the_caller() -> None:
-    with pytest.warns(ss.ConvergenceWarning) as caught:
+    with pytest.warns(ConvergenceWarning) as caught:
         ss.svds(np.diag(np.linspace(1, 2, 300)), 20, method="krylov", max_passes=3)
     assert caught[0].filename == __file__
     broken = np.stack([A, np.full_like(A, np.nan)])
-    with pytest.warns(ss.FailedMatrixWarning) as caught:
+    with pytest.warns(FailedMatrixWarning) as caught:
         ss.svds(broken, 2)
     assert caught[0].filename == __file__
 

@@ -16,6 +16,7 @@ from tests.support.memory_needs import stated_need
 from tests.support.peak_memory import peak, written
 
 import sigmascope as ss
+from sigmascope.errors import MemoryLimitError
 
 MIB = 2**20
 MINIMUM = 64 * MIB
@@ -146,7 +147,7 @@ def test_other_calls(
     )
     used = peak(work) - imported
     assert used <= limit * MIB, f"{used / MIB:.0f} MiB"
-    with pytest.raises(ss.MemoryLimitError) as refused:
+    with pytest.raises(MemoryLimitError) as refused:
         getattr(ss, call)(matrix, memory_limit=1000, **options)
     assert stated_need(refused.value) <= 4 * used
 
@@ -182,7 +183,7 @@ import sigmascope as ss
 options = dict(effort="top", k=24, precision="float32", memory_limit="72MiB", num_threads=2)
 try:
     ss.spectrum({str(path)!r}, **options)
-except ss.MemoryLimitError as refused:
+except ss.errors.MemoryLimitError as refused:
     assert "columns, needs " in str(refused) and "the memory limit is 72 MiB" in str(refused)
 else:
     raise AssertionError("not refused")

@@ -18,6 +18,7 @@ from tests.support import known_spectra as ks
 from tests.support.calls import CALLS, EVERY, Call
 
 import sigmascope as ss
+from sigmascope.errors import NonFiniteError
 
 A = ks.polynomial(50, 30)[0]
 
@@ -243,7 +244,7 @@ def test_an_error_in_one_thread_leaves_the_others_alone() -> None:
 
     def run(index: int) -> bool:
         if index % 2:
-            with pytest.raises(ss.NonFiniteError):
+            with pytest.raises(NonFiniteError):
                 ss.svds(bad, 3, method="krylov")
             return True
         return ss.svds(A, 3, method="krylov").s.tobytes() == expected

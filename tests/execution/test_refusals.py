@@ -21,6 +21,7 @@ from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.memory_needs import admission, bytes_of, least_and_most, leave_room
 
 import sigmascope as ss
+from sigmascope.errors import MemoryLimitError
 
 SPECTRA = {
     "noise": lambda m, n: np.random.default_rng(0).standard_normal((m, n)),
@@ -59,7 +60,7 @@ def refusal(A: Any, **call: Any) -> re.Match[str] | None:
     """The parts of what spectrum() says; None if it runs."""
     try:
         unwrap(ss.spectrum)(A, **call)
-    except ss.MemoryLimitError as error:
+    except MemoryLimitError as error:
         return parts_of(error)
     return None
 
@@ -192,7 +193,7 @@ def test_what_others_hold_refuses_a_call_or_changes_nothing(kilobytes: int) -> N
     assert "every value, cheaper here than effort 'density'" in alone.notes
     try:
         beside = unwrap(ss.spectrum)(A, **call, reserved=2**24 - 1000 * kilobytes)
-    except ss.MemoryLimitError:
+    except MemoryLimitError:
         assert kilobytes < 1600
     else:
         assert kilobytes > 1200
@@ -249,12 +250,12 @@ def test_the_named_limit_has_room_for_scales(call: Callable[..., Any], tmp_path:
     quantization = {"quant_method": "fp8", "weight_block_size": [2, 2]}
     (tmp_path / "config.json").write_text(json.dumps({"quantization_config": quantization}))
     matrix = ss.open_checkpoint(tmp_path)[name]
-    with pytest.raises(ss.MemoryLimitError) as refused:
+    with pytest.raises(MemoryLimitError) as refused:
         call(matrix, memory_limit=1)
     named = re.search(r" needs ([\d.]+ \w+), the memory limit is 1 B", str(refused.value))
     assert named
     least = bytes_of(named[1])
     assert least >= scales.nbytes
     call(matrix, memory_limit=least)
-    with pytest.raises(ss.MemoryLimitError):
+    with pytest.raises(MemoryLimitError):
         call(matrix, memory_limit=least - least // 100 - 1)

@@ -14,9 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.checkpoints import of_array, write_file
+from tests.support.public_names import PUBLIC
 
 import sigmascope as ss
-from sigmascope.series import load_series
+from sigmascope.diagnosis import Calibration
+from sigmascope.results import Comparison
+from sigmascope.series import Monitor
+from sigmascope.series.saved import load_series
+from sigmascope.streaming import LinearSketch, Sketch
 
 NAMES = [
     f"model.layers.{i}.{part}.weight"
@@ -82,7 +87,7 @@ def of_extraction(seed: Any, models: list[Path], out: Path) -> Saved:
 
 def of_monitor(seed: Any, _: list[Path], out: Path) -> Saved:
     file = out / "run.jsonl"
-    monitor = ss.Monitor(WEIGHTS, every=1, budget=None, out=file, seed=seed, **HOW)
+    monitor = Monitor(WEIGHTS, every=1, budget=None, out=file, seed=seed, **HOW)
     monitor.step(1)
     return [file, *table(monitor, out, ".csv", ".jsonl")], numbers(monitor.trajectory)
 
@@ -92,9 +97,9 @@ def of_sketch(sketch: Any, out: Path) -> Saved:
     return [out / "sketch.npz"], sketch.svd().s.tolist()
 
 
-def compared(seed: Any, models: list[Path]) -> list[ss.Comparison]:
+def compared(seed: Any, models: list[Path]) -> list[Comparison]:
     """Compare each checkpoint with the next one, all with one seed."""
-    pairs: list[ss.Comparison] = []
+    pairs: list[Comparison] = []
     for before, after in pairwise(models):
         again = pairs[0].options["seed"] if pairs else seed
         pairs.append(ss.compare(before, after, effort="density", k=3, seed=again))
@@ -103,16 +108,16 @@ def compared(seed: Any, models: list[Path]) -> list[ss.Comparison]:
 
 def of_diagnosis(seed: Any, models: list[Path], out: Path) -> Saved:
     (pair,) = compared(seed, models[:2])
-    found = ss.diagnose(pair)
+    found = ss.diagnosis.diagnose(pair)
     found.save(out / "pair.html", comparison=pair)
     return [out / "pair.html", *table(found, out, ".json", ".html")], found.to_dict()
 
 
 def of_calibration(seed: Any, models: list[Path], out: Path) -> Saved:
     one, two, *_ = compared(seed, models[:3])
-    made = ss.Calibration.fit([(one, "narrow", "a"), (two, "broad", "a")])
+    made = Calibration.fit([(one, "narrow", "a"), (two, "broad", "a")])
     made.save(out / "calibration.json")
-    assert ss.Calibration.load(out / "calibration.json").runs == made.runs
+    assert Calibration.load(out / "calibration.json").runs == made.runs
     return [out / "calibration.json"], [run.update for run in made.runs]
 
 
@@ -122,16 +127,16 @@ CALLS: dict[str, Callable[[Any, list[Path], Path], Saved]] = {
     "Extraction": of_extraction,
     "Monitor": of_monitor,
     "Trajectory": lambda seed, models, out: (
-        table(x := ss.trajectory(models[:2], seed=seed, **HOW), out, ".csv", ".jsonl"),
+        table(x := ss.series.trajectory(models[:2], seed=seed, **HOW), out, ".csv", ".jsonl"),
         numbers(x),
     ),
     "Reference": lambda seed, models, out: (
-        table(x := ss.reference(models[:2], seed=seed, **HOW), out, ".csv", ".jsonl"),
+        table(x := ss.series.reference(models[:2], seed=seed, **HOW), out, ".csv", ".jsonl"),
         numbers(x),
     ),
     "place": lambda seed, models, out: (
         table(
-            x := (others := ss.reference(models[:2], seed=seed, **HOW)).place(
+            x := (others := ss.series.reference(models[:2], seed=seed, **HOW)).place(
                 models[2], seed=others.seed, **HOW
             ),
             out,
@@ -141,16 +146,16 @@ CALLS: dict[str, Callable[[Any, list[Path], Path], Saved]] = {
         numbers(x),
     ),
     "Sketch": lambda seed, _, out: of_sketch(
-        ss.Sketch(26, 3, seed=seed).update(WEIGHTS[NAMES[0]]), out
+        Sketch(26, 3, seed=seed).update(WEIGHTS[NAMES[0]]), out
     ),
     "LinearSketch": lambda seed, _, out: of_sketch(
-        ss.LinearSketch((34, 26), 3, seed=seed).update(WEIGHTS[NAMES[0]]), out
+        LinearSketch((34, 26), 3, seed=seed).update(WEIGHTS[NAMES[0]]), out
     ),
     "Calibration": of_calibration,
     "Diagnosis": of_diagnosis,
     "PairedDiagnosis": lambda seed, models, out: (
         table(
-            x := ss.diagnose((two := compared(seed, models[:3]))[0], against=two[1]),
+            x := ss.diagnosis.diagnose((two := compared(seed, models[:3]))[0], against=two[1]),
             out,
             ".json",
             ".html",
@@ -158,7 +163,7 @@ CALLS: dict[str, Callable[[Any, list[Path], Path], Saved]] = {
         x.to_dict(),
     ),
     "RunDiagnosis": lambda seed, models, out: (
-        table(x := ss.diagnose_increments(compared(seed, models)), out, ".json", ".html"),
+        table(x := ss.diagnosis.diagnose_increments(compared(seed, models)), out, ".json", ".html"),
         x.to_dict(),
     ),
 }
@@ -167,9 +172,9 @@ WITHOUT_START = {"GramAccumulator", "MomentsAccumulator"}
 
 
 def test_the_table_has_every_result_that_is_saved() -> None:
-    saved = {name for name in ss.__all__ if hasattr(getattr(ss, name), "save")}
+    saved = {name for name, kind in PUBLIC.items() if hasattr(kind, "save")}
     assert saved - WITHOUT_START == CALLS.keys() - {"place"}
-    assert not any(hasattr(getattr(ss, name)(3), "seed") for name in WITHOUT_START)
+    assert not any(hasattr(PUBLIC[name](3), "seed") for name in WITHOUT_START)
 
 
 def members(record: Any) -> Iterator[int]:
@@ -230,18 +235,18 @@ def test_rows_of_several_seeds_state_each_where_it_holds(
 ) -> None:
     """Scans that each drew a seed, in one series: a row states one only if all its numbers do."""
     scans = [ss.scan(path, seed=seed, **HOW) for path, seed in zip(models, (5, 6), strict=False)]
-    run = ss.trajectory(scans, steps=[1, 2])
+    run = ss.series.trajectory(scans, steps=[1, 2])
     assert {(row["step"], row["seed"]) for row in run} == {(1, 5), (2, 6)}
     assert run.seed is None
     experts = [row | {"name": f"{row['name']}.{i}"} for i, scan in enumerate(scans) for row in scan]
-    assert {(row["count"], row["seed"]) for row in ss.trajectory([experts], steps=[1])} == {
+    assert {(row["count"], row["seed"]) for row in ss.series.trajectory([experts], steps=[1])} == {
         (2, None)
     }
-    assert {row["seed"] for row in ss.reference([experts, scans[0]])} == {None}
-    family = ss.reference(scans)
+    assert {row["seed"] for row in ss.series.reference([experts, scans[0]])} == {None}
+    family = ss.series.reference(scans)
     assert {row["seed"] for row in family} == {None}
-    assert {row["seed"] for row in ss.reference(scans[:1])} == {5}
-    rows = ss.reference(scans[:1]).place(scans[1])
+    assert {row["seed"] for row in ss.series.reference(scans[:1])} == {5}
+    rows = ss.series.reference(scans[:1]).place(scans[1])
     assert {(row["seed"], row["reference_seed"]) for row in rows} == {(6, 5)}
 
 
@@ -250,7 +255,7 @@ def test_rows_of_several_seeds_state_each_where_it_holds(
 def test_a_series_keeps_every_bit_of_a_seed(
     suffix: str, seed: int, models: list[Path], tmp_path: Path
 ) -> None:
-    run = ss.trajectory(models[:1], seed=seed, **HOW)
+    run = ss.series.trajectory(models[:1], seed=seed, **HOW)
     run.save(tmp_path / f"run{suffix}")
     read = load_series(tmp_path / f"run{suffix}")
     assert read is not None
@@ -263,8 +268,8 @@ def test_a_series_keeps_every_bit_of_a_seed(
 def test_files_of_versions_without_seeds_are_read(
     suffix: str, models: list[Path], tmp_path: Path
 ) -> None:
-    family = ss.reference(models[:2], seed=3, **HOW)
-    run = ss.trajectory(models[:2], seed=3, **HOW)
+    family = ss.series.reference(models[:2], seed=3, **HOW)
+    run = ss.series.trajectory(models[:2], seed=3, **HOW)
     for number, series in enumerate((run, family, family.place(models[2], seed=3, **HOW))):
         path = tmp_path / f"{number}{suffix}"
         series.save(path)
@@ -292,9 +297,9 @@ def write_without_seeds(path: Path) -> None:
 
 def test_a_monitor_continues_a_file_without_seeds(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    ss.Monitor(WEIGHTS, every=1, budget=None, out=file, seed=3, **HOW).step(1)
+    Monitor(WEIGHTS, every=1, budget=None, out=file, seed=3, **HOW).step(1)
     write_without_seeds(file)
-    ss.Monitor(WEIGHTS, every=1, budget=None, out=file, seed=4, **HOW).step(2)
+    Monitor(WEIGHTS, every=1, budget=None, out=file, seed=4, **HOW).step(2)
     run = load_series(file)
     assert run is not None
     assert {(row["step"], row["seed"]) for row in run} == {(1, None), (2, 4)}

@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.checkpoints import of_array, write_file
+from tests.support.public_names import PUBLIC
 
 import sigmascope as ss
+from sigmascope.results import Scan
+from sigmascope.series import Monitor
+from sigmascope.streaming import LinearSketch, Sketch
 
 A = np.random.default_rng(0).standard_normal((150, 140)) * np.arange(1, 141) ** -0.5
 W = "model.layers.0.mlp.up_proj.weight"
@@ -48,7 +52,7 @@ def of_table(table: Any, *columns: str) -> tuple[int, Any]:
 
 
 def of_monitor(seed: Any) -> tuple[int, Any]:
-    monitor = ss.Monitor({W: A}, every=1, budget=None, seed=seed, effort="top", k=3)
+    monitor = Monitor({W: A}, every=1, budget=None, seed=seed, effort="top", k=3)
     (row,) = monitor.step(1)
     return row["seed"], row["spectral_norm"]
 
@@ -76,10 +80,8 @@ CALLS: dict[str, Call] = {
         x.top,
     ),
     "low_rank": lambda seed, _, __: ((x := ss.low_rank(A, 3, seed=seed)).seed, x.s),
-    "Sketch": lambda seed, _, __: of_sketch(ss.Sketch(140, 3, seed=seed).update(A)),
-    "LinearSketch": lambda seed, _, __: of_sketch(
-        ss.LinearSketch((150, 140), 3, seed=seed).update(A)
-    ),
+    "Sketch": lambda seed, _, __: of_sketch(Sketch(140, 3, seed=seed).update(A)),
+    "LinearSketch": lambda seed, _, __: of_sketch(LinearSketch((150, 140), 3, seed=seed).update(A)),
     "scan": lambda seed, models, _: of_table(
         ss.scan(models[0], effort="top", k=3, seed=seed), "spectral_norm", "stable_rank"
     ),
@@ -90,22 +92,20 @@ CALLS: dict[str, Call] = {
         ss.extract(models[0], models[1], out, rank=2, seed=seed), "remaining"
     ),
     "trajectory": lambda seed, models, _: of_series(
-        ss.trajectory(models, effort="top", k=3, seed=seed)
+        ss.series.trajectory(models, effort="top", k=3, seed=seed)
     ),
     "reference": lambda seed, models, _: of_series(
-        ss.reference(models, effort="top", k=3, seed=seed)
+        ss.series.reference(models, effort="top", k=3, seed=seed)
     ),
     "place": lambda seed, models, _: of_series(
-        ss.reference(models[:1]).place(models[1], effort="top", k=3, seed=seed)
+        ss.series.reference(models[:1]).place(models[1], effort="top", k=3, seed=seed)
     ),
     "Monitor": lambda seed, _, __: of_monitor(seed),
 }
 
 
 def test_the_table_has_every_function_that_takes_a_seed() -> None:
-    taking = {
-        name for name in ss.__all__ if callable(call := getattr(ss, name)) and takes_seed(call)
-    }
+    taking = {name for name, call in PUBLIC.items() if callable(call) and takes_seed(call)}
     assert taking - {"plan_scan", "plan_compare"} == {name.partition(" ")[0] for name in CALLS} - {
         "place"
     }
@@ -167,7 +167,7 @@ def test_files_keep_every_bit_of_a_seed(seed: int, suffix: str, tmp_path: Path) 
     """Also that of 64 bits, which no signed integer and no float64 holds."""
     path = tmp_path / f"scan{suffix}"
     table = ss.scan({W: A, "norm.weight": A[0]}, effort="top", k=3, seed=seed, out=path)
-    assert [row["seed"] for row in ss.Scan.load(path).rows] == [seed, None]
+    assert [row["seed"] for row in Scan.load(path).rows] == [seed, None]
     assert table.to_pandas()["seed"].tolist()[0] == seed
 
 

@@ -52,7 +52,7 @@ for dtype, numbers in stored.items():
         try:
             call()
             assert kind == "finite"
-        except ss.NonFiniteError:
+        except ss.errors.NonFiniteError:
             assert kind == "with NaN"
 """
 

@@ -22,6 +22,9 @@ from tests.support.spread_matrices import SHAPES, blocks_of, cut_finely, in_file
 from tests.support.streams import bits as sketch_bits
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError, MemoryLimitError, NonFiniteError
+from sigmascope.results import Density, SingularValues, Spectrum
+from sigmascope.streaming import Sketch
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 
@@ -108,17 +111,17 @@ def test_it_says_what_one_process_says(call: Call, shape: tuple[int, int], tmp_p
     """Every value and measure within the errors that both state."""
     a = in_file(tmp_path, shape)
     spread, alone = call(a, executor=Shuffling()), call(a)
-    if isinstance(spread, ss.Spectrum):
+    if isinstance(spread, Spectrum):
         for name, measure in spread.measures.items():
             if name in alone.measures and np.isfinite(measure.error):
                 other = alone[name]
                 allowed = 5 * (measure.error + other.error)  # some are standard errors
                 assert abs(measure.value - other.value) <= allowed + 1e-5 * abs(other.value) + 1e-12
         assert spread.moments.abs_max == alone.moments.abs_max
-    elif isinstance(spread, ss.Density):
+    elif isinstance(spread, Density):
         assert spread.fro_norm == pytest.approx(alone.fro_norm, rel=1e-14)
     else:
-        values = np.asarray(spread if isinstance(spread, ss.SingularValues) else spread.s)
+        values = np.asarray(spread if isinstance(spread, SingularValues) else spread.s)
         sigma = lapack(a)[: len(values)]
         assert np.all(np.abs(values - sigma) <= spread.errors + 3e-6 * sigma[0])
         assert spread.fro_norm == pytest.approx(alone.fro_norm, rel=1e-14)
@@ -232,9 +235,9 @@ def test_what_is_not_finite_is_located(shape: tuple[int, int], tmp_path: Path) -
         values[place] = np.nan
     values[150, 220] = np.inf
     np.save(tmp_path / "a.npy", values)
-    with pytest.raises(ss.NonFiniteError) as alone:
+    with pytest.raises(NonFiniteError) as alone:
         ss.svds(tmp_path / "a.npy", 2)
-    with pytest.raises(ss.NonFiniteError) as spread:
+    with pytest.raises(NonFiniteError) as spread:
         ss.svds(tmp_path / "a.npy", 2, executor=Shuffling())
     assert str(spread.value) == str(alone.value)
     assert "(150, 220)" in str(alone.value)
@@ -306,7 +309,7 @@ def test_little_memory_lets_fewer_tasks_wait(tmp_path: Path) -> None:
     assert np.array_equal(ss.svdvals(a, executor=few, memory_limit="30MiB").values, wanted)
     assert many.most_waiting["gram matrix"] == len(blocks_of(a.shape)) > 2
     assert few.most_waiting["gram matrix"] == 2
-    with pytest.raises(ss.MemoryLimitError, match="the Gram matrix of order 900, and those of its"):
+    with pytest.raises(MemoryLimitError, match="the Gram matrix of order 900, and those of its"):
         ss.svdvals(a, executor=Shuffling(), memory_limit="20MiB")
 
 
@@ -347,7 +350,7 @@ def test_a_file_changed_under_the_workers_is_told(
         if done == 2 * a.nbytes:
             path.write_bytes(path.read_bytes())
 
-    with pytest.raises(ss.CheckpointError, match=rf"{path} was changed"):
+    with pytest.raises(CheckpointError, match=rf"{path} was changed"):
         ss.svds(a, 6, method="krylov", executor=processes[3], progress=spoil)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=str(path)):
@@ -361,12 +364,12 @@ def test_sketches_of_row_blocks_merge_to_the_one_of_all(
     tmp_path: Path, processes: dict[int, Executor]
 ) -> None:
     a = in_file(tmp_path, (1500, 60))
-    whole = ss.Sketch(60, 5)
+    whole = Sketch(60, 5)
     rows = [a[i : i + 100] for i in range(0, 1500, 100)]
     for block in rows:
         whole.update(block)
-    futures = [processes[3].submit(ss.Sketch(60, 5).update, block) for block in rows]
-    merged = ss.Sketch(60, 5)
+    futures = [processes[3].submit(Sketch(60, 5).update, block) for block in rows]
+    merged = Sketch(60, 5)
     for i in np.random.default_rng(2).permutation(len(futures)):
         merged.merge(futures[i].result())
     assert sketch_bits(merged) == sketch_bits(whole)

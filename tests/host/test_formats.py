@@ -22,6 +22,7 @@ import pytest
 from tests.support.checkpoints import Stored, write_file
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 
 def packed() -> bytes:
@@ -101,7 +102,7 @@ def test_files_are_called_what_they_are(name: str, suffix: str, tmp_path: Path) 
     content, message = CONTENTS[name]
     path = tmp_path / f"model{suffix}"
     path.write_bytes(content)
-    with pytest.raises(ss.CheckpointError, match=rf"model\{suffix}.* {message}"):
+    with pytest.raises(CheckpointError, match=rf"model\{suffix}.* {message}"):
         ss.open_checkpoint(path)
 
 
@@ -112,11 +113,11 @@ def test_a_saved_scan_is_no_checkpoint(tmp_path: Path) -> None:
     ss.compare(tmp_path, tmp_path, out=[tmp_path / "y.jsonl", tmp_path / "y.csv"])
     messages = ["a saved scan or comparison", "saved as CSV", "an HTML page", "a Parquet file"]
     for path, message in zip(paths, messages, strict=True):
-        with pytest.raises(ss.CheckpointError, match=rf"x\{path.suffix}: .*{message}"):
+        with pytest.raises(CheckpointError, match=rf"x\{path.suffix}: .*{message}"):
             ss.open_checkpoint(path)
-    with pytest.raises(ss.CheckpointError, match=r"y\.jsonl: .*a saved scan or comparison"):
+    with pytest.raises(CheckpointError, match=r"y\.jsonl: .*a saved scan or comparison"):
         ss.open_checkpoint(tmp_path / "y.jsonl")
-    with pytest.raises(ss.CheckpointError, match=r"y\.csv: .*saved as CSV"):
+    with pytest.raises(CheckpointError, match=r"y\.csv: .*saved as CSV"):
         ss.open_checkpoint(tmp_path / "y.csv")
 
 
@@ -126,7 +127,7 @@ def test_pages_in_place_of_settings_are_named(tmp_path: Path) -> None:
     (note,) = ss.open_checkpoint(tmp_path).notes
     assert "config.json: no JSON object but an HTML page" in note
     (tmp_path / "model.safetensors.index.json").write_bytes(CONTENTS["lfs"][0])
-    with pytest.raises(ss.CheckpointError, match=r"index\.json: no JSON object but a Git LFS"):
+    with pytest.raises(CheckpointError, match=r"index\.json: no JSON object but a Git LFS"):
         ss.open_checkpoint(tmp_path)
 
 
@@ -144,7 +145,7 @@ def test_what_is_not_recognised_is_printed(suffix: str, tmp_path: Path) -> None:
     """The length that such bytes would be means nothing for files of other names."""
     path = tmp_path / f"x{suffix}"
     path.write_bytes(b"E5S1" + bytes(range(60)))
-    with pytest.raises(ss.CheckpointError, match=r"it begins with b'E5S1\\x00\\x01\\x02\\x03'"):
+    with pytest.raises(CheckpointError, match=r"it begins with b'E5S1\\x00\\x01\\x02\\x03'"):
         ss.open_checkpoint(path)
 
 
@@ -158,18 +159,18 @@ def test_what_is_not_recognised_is_printed(suffix: str, tmp_path: Path) -> None:
 )
 def test_folders_are_called_what_they_are(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(bytes(60))
-    with pytest.raises(ss.CheckpointError, match=rf"no \.safetensors file.*{message}"):
+    with pytest.raises(CheckpointError, match=rf"no \.safetensors file.*{message}"):
         ss.open_checkpoint(tmp_path)
 
 
 def test_a_matrix_of_another_file_is_refused_with_the_call_to_use(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     path.write_bytes(b"PAR1" + bytes(60))
-    with pytest.raises(ss.CheckpointError, match=r"iter_batches\(\) to GramAccumulator"):
+    with pytest.raises(CheckpointError, match=r"iter_batches\(\) to GramAccumulator"):
         ss.svds(path)
     path = tmp_path / "a.toy"
     path.write_bytes(b"TOY0" + bytes(60))
-    with pytest.raises(ss.CheckpointError, match=r"open_checkpoint\('.*a\.toy'\)\[name\] is one"):
+    with pytest.raises(CheckpointError, match=r"open_checkpoint\('.*a\.toy'\)\[name\] is one"):
         ss.svds(path)
 
 
@@ -178,7 +179,7 @@ def test_noise_is_not_recognised(tmp_path: Path) -> None:
     path = tmp_path / "x.dat"
     for content in (*(rng.bytes(4096) for _ in range(300)), b"", bytes(100)):
         path.write_bytes(content)
-        with pytest.raises(ss.CheckpointError) as caught:
+        with pytest.raises(CheckpointError) as caught:
             ss.open_checkpoint(path)
         words = f"something that is not recognised: it begins with {content[:8]!r}"
         assert str(caught.value) == f"{path}: not a checkpoint but {words}"

@@ -18,6 +18,10 @@ from tests.support.checkpoints import Stored, write_file
 from tests.support.gguf_files import write_gguf
 
 import sigmascope as ss
+from sigmascope.adapters import open_adapter
+from sigmascope.errors import CheckpointError
+from sigmascope.results import Scan
+from sigmascope.streaming import GramAccumulator
 
 ROOT = Path(__file__).parents[2] / "python" / "sigmascope"
 B, A = np.eye(6, 4, dtype=np.float32), np.eye(4, 5, dtype=np.float32)
@@ -39,7 +43,7 @@ def scanned(folder: Path) -> None:
 
 def streamed(folder: Path) -> None:
     np.save(folder / "x.npy", B)
-    ss.GramAccumulator(4).update(B).save(folder / "x.npz")
+    GramAccumulator(4).update(B).save(folder / "x.npz")
 
 
 def sharded(folder: Path) -> None:
@@ -61,20 +65,20 @@ CASES: list[tuple[Callable[[Path], None], str, Callable[[Path], object]]] = [
     (model, "model.safetensors", lambda folder: ss.open_checkpoint(folder / "model.safetensors")),
     (sharded, "a.safetensors", ss.open_checkpoint),
     (sharded, "model.safetensors.index.json", ss.open_checkpoint),
-    (adapter, "adapter_config.json", ss.open_adapter),
-    (adapter, "adapter_model.safetensors", ss.open_adapter),
+    (adapter, "adapter_config.json", open_adapter),
+    (adapter, "adapter_model.safetensors", open_adapter),
     (adapter, "adapter_config.json", ss.scan),
     (ruled, "rules.toml", lambda folder: ss.open_checkpoint(folder, rules=folder / "rules.toml")),
     (quantised, "x.gguf", ss.open_checkpoint),
     (quantised, "x.gguf", lambda folder: ss.open_checkpoint(folder / "x.gguf")),
-    (scanned, "x.jsonl", lambda folder: ss.Scan.load(folder / "x.jsonl")),
-    (scanned, "x.csv", lambda folder: ss.Scan.load(folder / "x.csv")),
-    (scanned, "x.parquet", lambda folder: ss.Scan.load(folder / "x.parquet")),
+    (scanned, "x.jsonl", lambda folder: Scan.load(folder / "x.jsonl")),
+    (scanned, "x.csv", lambda folder: Scan.load(folder / "x.csv")),
+    (scanned, "x.parquet", lambda folder: Scan.load(folder / "x.parquet")),
     (scanned, "x.jsonl", lambda folder: ss.merge([folder / "x.jsonl"])),
     (scanned, "x.jsonl", lambda folder: ss.scan(folder, resume=folder / "x.jsonl")),
     (streamed, "x.npy", lambda folder: ss.matrix(folder / "x.npy")),
     (streamed, "x.npy", lambda folder: ss.open_checkpoint(folder / "x.npy")),
-    (streamed, "x.npz", lambda folder: ss.GramAccumulator.load(folder / "x.npz")),
+    (streamed, "x.npz", lambda folder: GramAccumulator.load(folder / "x.npz")),
 ]
 
 
@@ -110,7 +114,7 @@ def test_what_is_no_regular_file_is_refused_at_once(
     build(tmp_path)
     (tmp_path / name).unlink()
     put(tmp_path / name)
-    with pytest.raises(ss.CheckpointError, match=rf"{name}: not a regular file but a ") as caught:
+    with pytest.raises(CheckpointError, match=rf"{name}: not a regular file but a ") as caught:
         read(tmp_path)
     assert str(tmp_path) in str(caught.value)
 
@@ -131,7 +135,7 @@ def test_a_config_that_is_no_regular_file_is_noted(
 def test_the_engine_opens_regular_files_alone(put: Callable[[Path], None], tmp_path: Path) -> None:
     put(tmp_path / "x")
     for reading in ("buffered", "uncached", "mapped"):
-        with pytest.raises((ss.CheckpointError, OSError), match=r"x: (not a|No such|Is a)"):
+        with pytest.raises((CheckpointError, OSError), match=r"x: (not a|No such|Is a)"):
             ss.tensor(tmp_path / "x", 0, (2, 2), "f32", reading=reading)
 
 
@@ -143,7 +147,7 @@ def test_links_to_regular_files_are_read(tmp_path: Path) -> None:
         shutil.move(tmp_path / name, elsewhere / name)
         (tmp_path / name).symlink_to(elsewhere / name)
     assert list(ss.open_checkpoint(tmp_path)) == ["w"]
-    assert ss.Scan.load(tmp_path / "x.jsonl").complete
+    assert Scan.load(tmp_path / "x.jsonl").complete
 
 
 def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -156,7 +160,7 @@ def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         real = os.stat
         patch.setattr(os, "stat", lambda at: real(at) if isinstance(at, int) else regular)
-        with pytest.raises(ss.CheckpointError, match="not a regular file but a pipe"):
+        with pytest.raises(CheckpointError, match="not a regular file but a pipe"):
             ss.matrix(path)
 
 
@@ -167,7 +171,7 @@ def test_a_file_at_the_limit_of_bytes_is_read(tmp_path: Path) -> None:
     assert ss.open_checkpoint(tmp_path, rules=rules).roles["w"].role == "q"
     rules.write_text('modules = [["q", "w"]]'.ljust(1_000_001))
     words = r"rules\.toml: 1000001 bytes, above the limit of 1000000 bytes"
-    with pytest.raises(ss.CheckpointError, match=words):
+    with pytest.raises(CheckpointError, match=words):
         ss.open_checkpoint(tmp_path, rules=rules)
 
 
@@ -181,7 +185,7 @@ import sigmascope as ss
 ss.scan({str(tmp_path)!r}, out={str(tmp_path / "x.jsonl")!r})
 try:
     ss.scan({str(tmp_path)!r}, resume={str(tmp_path / "x.jsonl")!r})
-except ss.CheckpointError as error:
+except ss.errors.CheckpointError as error:
     sys.exit(3)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
+from sigmascope.streaming import Sketch
 
 NAME = "model.layers.0.self_attn.q_proj.weight"
 SAVED = {
@@ -37,10 +38,10 @@ def save_all(folder: Path) -> dict[str, Path]:
     for suffix in (".csv", ".jsonl", ".html"):
         found.save(folder / f"scan{suffix}")
     ss.compare(before, after, **how).save(folder / "pairs.jsonl")
-    places = ss.reference([found, ss.scan(after, **how)], measures="effective_rank", bands=1)
+    places = ss.series.reference([found, ss.scan(after, **how)], measures="effective_rank", bands=1)
     for suffix in (".csv", ".jsonl"):
         places.save(folder / f"places{suffix}")
-    ss.Sketch(12, 2).update(before[NAME]).save(folder / "sketch.npz")
+    Sketch(12, 2).update(before[NAME]).save(folder / "sketch.npz")
     ss.extract(before, after, folder / "adapter", rank=2)
     return {path.name: path for path in folder.rglob("*") if path.is_file()}
 

@@ -15,6 +15,8 @@ import pytest
 from tests.support.checkpoints import of_array, write_file
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
+from sigmascope.results import Comparison, Scan
 
 BYTES = b"m\xe9\xff\xc3\xa9"
 A = np.random.default_rng(0).standard_normal((12, 10))
@@ -38,7 +40,7 @@ def test_tables_keep_the_names(suffix: str, tmp_path: Path) -> None:
     folder = model(tmp_path)
     out = folder / f"{os.fsdecode(BYTES)}{suffix}"
     scan = ss.scan(folder, out=out)
-    back = ss.Scan.load(out)
+    back = Scan.load(out)
     assert back.rows == scan.rows
     assert os.fsencode(back.rows[0]["file"]) == b"w\xe9\xc3\xa9.safetensors"
     if suffix != ".csv":
@@ -56,7 +58,7 @@ def test_everything_else_takes_them(tmp_path: Path) -> None:
         row["file"] for row in scan.rows
     ]
     comparison = ss.compare(before, after, out=[before / "x.html", before / "x.jsonl"])
-    assert ss.Comparison.load(before / "x.jsonl").rows == comparison.rows
+    assert Comparison.load(before / "x.jsonl").rows == comparison.rows
     page = (before / "x.html").read_text(encoding="utf-8")
     assert "udce9" in page
     checkpoint = ss.open_checkpoint(before)
@@ -75,13 +77,13 @@ def test_errors_of_the_engine_name_them(tmp_path: Path) -> None:
         ss.tensor(folder / "none", 0, (2, 2), "f32")
     assert str(folder) in str(absent.value)
     (folder / "x").write_bytes(b"1")
-    with pytest.raises(ss.CheckpointError) as short:
+    with pytest.raises(CheckpointError) as short:
         ss.tensor(folder / "x", 0, (2, 2), "f32")
     assert str(folder) in str(short.value)
     (folder / "x").write_bytes(bytes(16))
     kept = pickle.dumps(ss.tensor(folder / "x", 0, (2, 2), "f32"))
     (folder / "x").write_bytes(bytes(20))
-    with pytest.raises(ss.CheckpointError) as changed:
+    with pytest.raises(CheckpointError) as changed:
         pickle.loads(kept)
     assert str(folder) in str(changed.value)
 
@@ -125,6 +127,6 @@ for line in sys.stdin.buffer.read().split(b"\\n"):
     ends = [line for line in done.stderr.decode().splitlines() if line.startswith("ended")]
     assert ends == ["ended 0"] * 5 + ["ended 2"], done.stderr.decode(errors="replace")
     assert b"Traceback" not in done.stderr
-    saved, here = ss.Scan.load(before / "o.jsonl"), ss.scan(before)
+    saved, here = Scan.load(before / "o.jsonl"), ss.scan(before)
     assert saved.checkpoint == here.checkpoint
     assert [row["file"] for row in saved.rows] == [row["file"] for row in here.rows]

@@ -135,7 +135,7 @@ def test_it_is_held_where_it_pays() -> None:
 
 
 @pytest.mark.unsanitized
-@pytest.mark.filterwarnings("ignore::sigmascope.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sigmascope.errors.ConvergenceWarning")
 def test_the_memory_changes_no_bit(tmp_path: Path) -> None:
     """In files: read again at each pass, or added up once."""
     shape = 600, 8_000

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
+from sigmascope.errors import NonFiniteError
 
 DTYPES: dict[str, Any] = {
     "f64": np.float64,
@@ -76,5 +77,5 @@ def test_not_finite(dtype: str, place: tuple[int, int]) -> None:
     if dtype == "f8_e4m3":
         kinds = (sum(kinds), 0)
     told = f"{kinds[0]} NaN and {kinds[1]} infinite entries, the first at {place}"
-    with pytest.raises(ss.NonFiniteError, match=re.escape(told)):
+    with pytest.raises(NonFiniteError, match=re.escape(told)):
         squares(A, num_threads=3, panel_rows=5)

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.public_names import PUBLIC
 
 import sigmascope as ss
+from sigmascope.streaming import Sketch
 
 A = np.random.default_rng(0).standard_normal((30, 20))
 
@@ -72,8 +74,7 @@ DATA = {
 
 def public_callables() -> Iterator[tuple[str, Callable[..., Any], int]]:
     """List each function and method with the decorator `public`, and its arguments before those."""
-    for name in ss.__all__:
-        what = getattr(ss, name)
+    for name, what in PUBLIC.items():
         if inspect.isfunction(what):
             yield name, what, 0
         elif inspect.isclass(what):
@@ -108,7 +109,7 @@ def test_an_argument_of_another_kind_is_named(
         (lambda: ss.svds(A, 3.0), r"svds\(\): k must be an integer, not 3\.0"),
         (lambda: ss.svds(A, tol="x"), r"svds\(\): tol must be a number, not 'x'"),
         (lambda: ss.svdvals(A, num_threads="two"), r"num_threads must be an integer or None, not"),
-        (lambda: ss.Sketch(20, 2.0), r"Sketch\(\): k must be an integer, not 2\.0"),
+        (lambda: Sketch(20, 2.0), r"Sketch\(\): k must be an integer, not 2\.0"),
         (lambda: ss.scan({"w": A}, k="8"), r"scan\(\): k must be an integer, not '8'"),
         (lambda: ss.low_rank(A, energy="most"), r"low_rank\(\): energy must be a number or None"),
     ],

@@ -144,7 +144,7 @@ REFUSED = [
     ("ss.randomized_svd(A, 2, n_oversamples=5)", "use oversampling= instead"),
     ("ss.svds(A, 2, n_jobs=-1)", "use num_threads= instead"),
     ("ss.svds(A, 2, verbose=True)", "use progress= instead"),
-    ("ss.Sketch(8, n_components=2)", "use k= instead"),
+    ("ss.streaming.Sketch(8, n_components=2)", "use k= instead"),
     # pandas
     ("ss.svdvals(pd.Series(A[0]))", "x.to_frame()"),
     ("ss.svdvals(pd.DataFrame({'a': [1.0], 'b': ['x']}))", "df.select_dtypes"),

@@ -25,17 +25,17 @@ import numpy.typing as npt
 import sigmascope as ss
 
 A = np.ones((9, 6))
-options: ss.SVD = ss.svds(A, 2, tol=1e-3, num_threads=2, memory_limit="1GiB", device="cpu")
+options: ss.results.SVD = ss.svds(A, 2, tol=1e-3, num_threads=2, memory_limit="1GiB", device="cpu")
 U, s, Vt = ss.randomized_svd(A, 2, passes=3, seed=1, panel_rows=4)
 ss.svdvals(A, accuracy="fast", progress=print)
 ss.spectral_density(A, passes=3, probes=4, memory_limit=10**9)
 ss.moments(A, histogram=False, executor=None)
 ss.spectrum(A, effort="top", k=2, precision="float64", num_threads=None)
-found: ss.Scan = ss.scan("model", k=8, include="*.mlp.*", num_threads=2)
-run: ss.Trajectory = ss.trajectory(["a-1", "a-2"], measures="fro_norm", k=8, reading="mapped")
-family: ss.Reference = ss.reference([found], bands=2, effort="top")
+found: ss.results.Scan = ss.scan("model", k=8, include="*.mlp.*", num_threads=2)
+run: ss.series.Trajectory = ss.series.trajectory(["a-1", "a-2"], measures="fro_norm", k=8)
+family: ss.series.Reference = ss.series.reference([found], bands=2, effort="top")
 family.place("model", confidence=0.9, k=8, measures="alpha_farms")
-ss.Sketch(6, 2, seed=1).update(A, num_threads=2)
+ss.streaming.Sketch(6, 2, seed=1).update(A, num_threads=2)
 
 
 def largest(weights: npt.NDArray[np.float32]) -> float:
@@ -50,7 +50,7 @@ def largest(weights: npt.NDArray[np.float32]) -> float:
 
 
 def failed(stack: npt.NDArray[np.float32]) -> int:
-    found: ss.SVDStack = ss.svds(stack, 2)
+    found: ss.results.SVDStack = ss.svds(stack, 2)
     count = len(ss.svds([stack, stack]).failures) + len(ss.svds(stack).failures)
     spectra = ss.spectrum(stack, effort="exact")
     return count + len(spectra.failures) + int(np.sum(found.converged)) + bool(spectra.converged)
@@ -140,12 +140,15 @@ WRONG = [
     ("ss.spectral_density(A, progress=True)", f'variant of "spectral_density" {MATCHES}, "bool"'),
     ("ss.moments(A, precision='float64')", 'Unexpected keyword argument "precision"'),
     ("ss.spectrum(A, device=0)", f'No overload variant of "spectrum" {MATCHES}, "int"'),
-    ("ss.trajectory(['a'], include=3)", 'Argument "include" to "trajectory" has incompatible'),
-    ("ss.reference(['a'], n_jobs=3)", 'Unexpected keyword argument "n_jobs"'),
-    ("ss.reference(['a']).place('b', effor='top')", 'Unexpected keyword argument "effor"'),
+    (
+        "ss.series.trajectory(['a'], include=3)",
+        'Argument "include" to "trajectory" has incompatible',
+    ),
+    ("ss.series.reference(['a'], n_jobs=3)", 'Unexpected keyword argument "n_jobs"'),
+    ("ss.series.reference(['a']).place('b', effor='top')", 'Unexpected keyword argument "effor"'),
     ("ss.scan('a', k='8')", 'Argument "k" to "scan" has incompatible type "str"'),
-    ("ss.Sketch(6, 2, random_state=1)", 'Unexpected keyword argument "random_state"'),
-    ("ss.diagnose('a', alpha='b')", "No overload variant"),
+    ("ss.streaming.Sketch(6, 2, random_state=1)", 'Unexpected keyword argument "random_state"'),
+    ("ss.diagnosis.diagnose('a', alpha='b')", "No overload variant"),
     ("ss.matrix(A, dtype=3)", 'Argument "dtype" to "matrix" has incompatible type "int"'),
 ]
 

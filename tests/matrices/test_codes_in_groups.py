@@ -28,6 +28,7 @@ from tests.support.grouped_codes import (
 )
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 SHAPES = ((35, 70), (1, 65), (33, 1))
 
@@ -214,7 +215,7 @@ def test_a_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(bytes(16))
     codes = parameters()
     assert not np.asarray(codes.in_file(tmp_path / "x", reading="mapped")).any()
-    with pytest.raises(ss.CheckpointError, match=r"a 4-bit matrix of 4 x 8 at offset 1 needs 16"):
+    with pytest.raises(CheckpointError, match=r"a 4-bit matrix of 4 x 8 at offset 1 needs 16"):
         codes.in_file(tmp_path / "x", 1)
     wide = replace(codes, layout=replace(codes.layout, shape=(4, 9)))
     with pytest.raises(ValueError, match="indices of 4 rows and 8 columns for 4 x 9"):

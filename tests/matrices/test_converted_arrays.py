@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import sigmascope as ss
+from sigmascope.errors import NonFiniteError
+from sigmascope.streaming import GramAccumulator
 
 A = np.random.default_rng(0).standard_normal((7, 5))
 INTEGERS = [f"{order}{kind}{size}" for order in "<>" for kind in "iu" for size in (1, 2, 4, 8)]
@@ -53,7 +55,7 @@ def test_the_rounded_integer_is_named(value: int) -> None:
     x = np.zeros((3, 2), dtype)
     x[2, 1] = value
     message = rf"element \(2, 1\) is {value}, which is not exact in float64.*np\.asarray\(x, dtype"
-    for call in (ss.matrix, ss.svdvals, ss.moments, ss.GramAccumulator(2).update):
+    for call in (ss.matrix, ss.svdvals, ss.moments, GramAccumulator(2).update):
         with pytest.raises(ValueError, match=message):
             call(x)
     for x in ([[0, 0], [0, 0], [0, value]], [[0, 0.5], [0, 0], [0, value]]):
@@ -139,7 +141,7 @@ def test_dataframes_that_are_no_matrices() -> None:
         ss.matrix(pd.DataFrame({"x": [2**53 + 1], "y": [0.5]}))
     with pytest.raises(TypeError, match=r"a Series of pandas is no matrix.*x\.to_frame\(\)"):
         ss.matrix(pd.Series([1.0, 2.0]))
-    with pytest.raises(ss.NonFiniteError):
+    with pytest.raises(NonFiniteError):
         ss.svdvals(pd.DataFrame({"x": [1.0, np.nan]}))
 
 
@@ -182,12 +184,12 @@ def test_dataframes_of_polars() -> None:
     np.testing.assert_array_equal(np.asarray(ss.matrix(mixed)), [[1, 0.5], [2, 1], [3, 2]])
     single = made_by_polars({"a": np.ones(4, np.float32), "b": np.zeros(4, np.float32)})
     assert ss.matrix(single).storage == "f32"
-    assert ss.GramAccumulator(2).update(mixed).rows == 3
+    assert GramAccumulator(2).update(mixed).rows == 3
     for wrong, message in (
         ({"x": [1.0, 2.0], "n": ["a", "b"]}, r"column 'n' .* no real numbers; df\.select\(polars"),
         ({"x": [1, None, 3], "y": [1, 2, 3]}, r"column 'x' .* missing values.*df\.fill_null\(0\)"),
     ):
-        for call in (ss.matrix, ss.svdvals, ss.GramAccumulator(2).update):
+        for call in (ss.matrix, ss.svdvals, GramAccumulator(2).update):
             with pytest.raises(TypeError, match=message):
                 call(made_by_polars(wrong))
     with pytest.raises(ValueError, match=r"is 9007199254740993, which is not exact"):

@@ -23,6 +23,7 @@ from tests.support.encoded_blocks import (
 from tests.support.gguf_files import blocks, finite_rows, framed, info
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 
 def test_the_layouts_of_tensors_are_those_of_files(tmp_path: Path) -> None:
@@ -146,9 +147,9 @@ def test_what_no_file_holds_is_refused(tmp_path: Path) -> None:
         ss.tensor(path, 0, (2, 64), "q4_0", row_stride=54)
     with pytest.raises(ValueError, match="q4_0 is decoded when it is read, and cannot be mapped"):
         ss.tensor(path, 0, (2, 96), "q4_0", reading="mapped")
-    with pytest.raises(ss.CheckpointError, match=r"a q4_0 matrix of 7 x 32 .* needs 126 more"):
+    with pytest.raises(CheckpointError, match=r"a q4_0 matrix of 7 x 32 .* needs 126 more"):
         ss.tensor(path, 0, (7, 32), "q4_0")
-    with pytest.raises(ss.CheckpointError, match="cannot hold"):
+    with pytest.raises(CheckpointError, match="cannot hold"):
         ss.tensor(path, 0, (2**60, 32), "q4_0")
     with pytest.raises(ValueError, match=r"unknown dtype 'q4_9'; known: f64, .*, q4_0"):
         ss.tensor(path, 0, (2, 96), "q4_9")

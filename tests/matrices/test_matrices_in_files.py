@@ -14,6 +14,7 @@ from tests.support import known_spectra as ks
 from tests.support.bytes_read import bytes_read
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 READINGS = ("buffered", "uncached", "mapped")
 A = np.random.default_rng(0).standard_normal((60, 40))
@@ -87,14 +88,14 @@ def test_slices_read_only_what_they_need(reading: str, tmp_path: Path) -> None:
     ]:
         ones = np.ones(cut.shape[1])
         for call in (np.asarray, ss.svdvals, lambda x: ss.svds(x, 2), lambda x, y=ones: x @ y):
-            with pytest.raises(ss.CheckpointError, match="raw: the file changed while it was in"):
+            with pytest.raises(CheckpointError, match="raw: the file changed while it was in"):
                 call(cut)
         np.testing.assert_array_equal(np.asarray(same), exact)
         assert ss.svdvals(same)[0] == pytest.approx(np.linalg.norm(exact, 2))
         ss.svds(same, 2, method="krylov")
         np.testing.assert_allclose(same @ ones, exact.sum(axis=1), atol=1e-13)
     for cut in (a, a[:21], a[20:21], a[:, 10:], a.T[10:, 3:21]):
-        with pytest.raises(ss.CheckpointError, match=r"raw ends at byte 6480"):
+        with pytest.raises(CheckpointError, match=r"raw ends at byte 6480"):
             np.asarray(cut)
 
 
@@ -120,7 +121,7 @@ def test_files_that_are_too_short_or_missing(tmp_path: Path) -> None:
     path = tmp_path / "raw"
     path.write_bytes(bytes(100))
     for reading in READINGS:
-        with pytest.raises(ss.CheckpointError, match=r"raw has 100 bytes.*3 x 3.*offset 65"):
+        with pytest.raises(CheckpointError, match=r"raw has 100 bytes.*3 x 3.*offset 65"):
             ss.tensor(path, 65, (3, 3), "f32", reading=reading)
         assert ss.tensor(path, 64, (3, 3), "f32", reading=reading).shape == (3, 3)
         with pytest.raises(FileNotFoundError, match="nowhere"):
@@ -148,7 +149,7 @@ def test_sizes_beyond_every_file_do_not_wrap_around(
     offset: int, shape: tuple[int, int], stride: int | None, tmp_path: Path
 ) -> None:
     (tmp_path / "raw").write_bytes(bytes(100))
-    with pytest.raises(ss.CheckpointError, match="raw"):
+    with pytest.raises(CheckpointError, match="raw"):
         ss.tensor(tmp_path / "raw", offset, shape, "f32", row_stride=stride)
 
 
@@ -187,7 +188,7 @@ def test_a_file_that_shrinks_while_it_is_used(reading: str, tmp_path: Path) -> N
         lambda: a @ np.ones(100),
     ):
         changed = r"raw(: the file changed .*now it has| ends at byte) 600000"
-        with pytest.raises(ss.CheckpointError, match=changed):
+        with pytest.raises(CheckpointError, match=changed):
             call()
 
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 READINGS = ("buffered", "uncached", "mapped")
 ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2, "f8_e4m3": 1, "f8_e5m2": 1, "f4_e2m1": 1}
@@ -178,14 +179,14 @@ def test_a_file_that_was_changed_or_moved_is_told(tmp_path: Path) -> None:
     state = pickle.dumps(ss.matrix(path))
     os.utime(path, ns=(1, 1))
     with pytest.raises(
-        ss.CheckpointError,
+        CheckpointError,
         match=rf"{path} was changed: it had 200 bytes.*now it has 200, written at 1 ns",
     ):
         pickle.loads(state)
     state = pickle.dumps(ss.matrix(path))
     np.save(path, np.eye(4))
     os.utime(path, ns=(1, 1))
-    with pytest.raises(ss.CheckpointError, match=r"was changed: it had 200 bytes.*now it has 256"):
+    with pytest.raises(CheckpointError, match=r"was changed: it had 200 bytes.*now it has 256"):
         pickle.loads(state)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=str(path)):

@@ -13,6 +13,8 @@ import pytest
 from tests.support.checkpoints import Stored, write_file
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
+from sigmascope.streaming import GramAccumulator, LinearSketch, Sketch
 
 A = np.random.default_rng(0).standard_normal((8, 6))
 Z = A + 1j * np.random.default_rng(1).standard_normal((8, 6))
@@ -31,12 +33,12 @@ DOORS: dict[str, Callable[[Any], object]] = {
     "block": lambda x: ss.block([[A], [x]]),
     "product": lambda x: ss.matrix(A.T) @ x,
     "LowRank": lambda x: ss.LowRank(x, A.T),
-    "Sketch": lambda x: ss.Sketch(6, 4).update(x),
-    "GramAccumulator": lambda x: ss.GramAccumulator(6).update(x),
-    "extend": lambda x: ss.GramAccumulator(6).extend([list(x)]),
-    "LinearSketch": lambda x: ss.LinearSketch((8, 6), 2).update(x),
-    "update_outer": lambda x: ss.LinearSketch((8, 8), 2).update_outer(x, A),
-    "add_entries": lambda x: ss.LinearSketch((8, 6), 2).add_entries([0] * 6, range(6), x[0]),
+    "Sketch": lambda x: Sketch(6, 4).update(x),
+    "GramAccumulator": lambda x: GramAccumulator(6).update(x),
+    "extend": lambda x: GramAccumulator(6).extend([list(x)]),
+    "LinearSketch": lambda x: LinearSketch((8, 6), 2).update(x),
+    "update_outer": lambda x: LinearSketch((8, 8), 2).update_outer(x, A),
+    "add_entries": lambda x: LinearSketch((8, 6), 2).add_entries([0] * 6, range(6), x[0]),
 }
 
 
@@ -93,7 +95,7 @@ def test_a_checkpoint_given_as_a_matrix(tmp_path: Path) -> None:
         with pytest.raises(TypeError, match=r"a checkpoint of many: open_checkpoint\(.*\)\[name\]"):
             ss.svds(each, 2)
     (tmp_path / "x").write_bytes(b"<html> </html>")
-    with pytest.raises(ss.CheckpointError, match=r"x is no readable \.npy file: an HTML page"):
+    with pytest.raises(CheckpointError, match=r"x is no readable \.npy file: an HTML page"):
         ss.svds(tmp_path / "x", 2)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tests.support.dlpack import Exported, capsule_of
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 A = np.random.default_rng(0).standard_normal((60, 40))
 
@@ -169,11 +170,11 @@ def test_npy_that_is_none(tmp_path: Path) -> None:
         ss.matrix(path)
     np.save(path, A)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ss.CheckpointError, match=r"a\.npy is no readable \.npy file"):
+    with pytest.raises(CheckpointError, match=r"a\.npy is no readable \.npy file"):
         ss.matrix(path)
     for damaged in (b"", b"hello", b"\x93NUMPY\x01\x00"):
         path.write_bytes(damaged)
-        with pytest.raises(ss.CheckpointError, match=r"a\.npy is no readable \.npy file"):
+        with pytest.raises(CheckpointError, match=r"a\.npy is no readable \.npy file"):
             ss.matrix(path)
     np.savez(tmp_path / "a.npz", a=A)
     with pytest.raises(TypeError, match=r"a\.npz is not a \.npy file of one array"):

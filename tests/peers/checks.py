@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import sigmascope as ss
+from sigmascope.errors import ConvergenceWarning
+from sigmascope.results import SVD
 
 Array = NDArray[np.float64]
 
@@ -68,7 +70,7 @@ class Truth:
         return np.ldexp(np.asarray(x, dtype=np.float64), -self.exponent)
 
 
-def roundoff(result: ss.SVD) -> float:
+def roundoff(result: SVD) -> float:
     """Return the unit roundoff of the blocks: mixed and split are float32."""
     return 2.0**-53 if result.precision == "float64" else 2.0**-24
 
@@ -77,7 +79,7 @@ def called(function: Callable[..., Any], *args: Any, **options: Any) -> tuple[An
     """The result, and whether there was a ConvergenceWarning; any other warning is an error."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("error")
-        warnings.simplefilter("always", ss.ConvergenceWarning)
+        warnings.simplefilter("always", ConvergenceWarning)
         result = function(*args, **options)
     return result, bool(caught)
 
@@ -109,7 +111,7 @@ def of_values(s: ArrayLike, errors: ArrayLike, truth: Truth) -> list[str]:
     return problems
 
 
-def residuals(result: ss.SVD, truth: Truth) -> Array:
+def residuals(result: SVD, truth: Truth) -> Array:
     """max(||A v - sigma u||, ||A^T u - sigma v||) of each triplet, measured in float64."""
     assert result.U is not None
     assert result.Vt is not None
@@ -119,7 +121,7 @@ def residuals(result: ss.SVD, truth: Truth) -> Array:
     return np.asarray(np.maximum(left, right))
 
 
-def of_vectors(result: ss.SVD, truth: Truth) -> list[str]:
+def of_vectors(result: SVD, truth: Truth) -> list[str]:
     """Orthonormal, and no residual of either side larger than reported.
 
     Beside that, what rounding the vectors to their precision does to a residual.
@@ -134,7 +136,7 @@ def of_vectors(result: ss.SVD, truth: Truth) -> list[str]:
     return problems + beyond("residuals", residuals(result, truth), reported, slack)
 
 
-def of_energy(result: ss.SVD, truth: Truth) -> list[str]:
+def of_energy(result: SVD, truth: Truth) -> list[str]:
     """||A||_F as it is, and no more energy in the values than it has, but for their errors."""
     fro = np.linalg.norm(truth.exact)
     norm = float(truth.units(result.fro_norm))
@@ -145,7 +147,7 @@ def of_energy(result: ss.SVD, truth: Truth) -> list[str]:
     return problems + beyond("sum of squares over ||A||_F^2", np.array([excess]), allowed, 0.0)
 
 
-def of_svds(result: ss.SVD, truth: Truth, tol: float, warned: bool, must: bool) -> list[str]:
+def of_svds(result: SVD, truth: Truth, tol: float, warned: bool, must: bool) -> list[str]:
     """All of the above; what converged is within the tolerance, plus the floor.
 
     A tolerance below the floor acts as it does, and a note says so.
@@ -173,7 +175,7 @@ def of_svds(result: ss.SVD, truth: Truth, tol: float, warned: bool, must: bool) 
     return problems
 
 
-def of_randomized(result: ss.SVD, truth: Truth) -> list[str]:
+def of_randomized(result: SVD, truth: Truth) -> list[str]:
     """All of the above; what converged is the best of its rank, to 64 eps of the energy of A."""
     problems = of_values(result.s, result.errors, truth) + of_energy(result, truth)
     problems += of_vectors(result, truth)
@@ -224,11 +226,11 @@ def gathered(where: str, problems: list[str]) -> list[str]:
     return [f"{where}: {problem}" for problem in problems]
 
 
-def solved(A: NDArray[np.floating], k: int, tol: float = 1e-6, **options: Any) -> ss.SVD:
+def solved(A: NDArray[np.floating], k: int, tol: float = 1e-6, **options: Any) -> SVD:
     """svds, which has to converge and to pass every check."""
     truth = Truth.of(A)
     result, warned = called(ss.svds, A, k, tol=tol, **options)
-    assert isinstance(result, ss.SVD)
+    assert isinstance(result, SVD)
     problems = of_svds(result, truth, tol, warned, must=True)
     assert not problems, "\n".join(problems)
     assert len(result.s) == k
@@ -237,7 +239,7 @@ def solved(A: NDArray[np.floating], k: int, tol: float = 1e-6, **options: Any) -
     return result
 
 
-def randomized(A: NDArray[np.floating], k: int, **options: Any) -> ss.SVD:
+def randomized(A: NDArray[np.floating], k: int, **options: Any) -> SVD:
     """randomized_svd, which has to pass every check."""
     result = ss.randomized_svd(A, k, **options)
     problems = of_randomized(result, Truth.of(A))
@@ -245,19 +247,19 @@ def randomized(A: NDArray[np.floating], k: int, **options: Any) -> ss.SVD:
     return result
 
 
-def product(result: ss.SVD) -> Array:
+def product(result: SVD) -> Array:
     """U diag(s) Vt."""
     assert result.U is not None
     assert result.Vt is not None
     return np.asarray((result.U.astype(float) * result.s) @ result.Vt.astype(float))
 
 
-def components(result: ss.SVD) -> Array:
+def components(result: SVD) -> Array:
     assert result.Vt is not None
     return np.abs(result.Vt.astype(float))
 
 
-def scores(A: NDArray[np.floating], result: ss.SVD) -> Array:
+def scores(A: NDArray[np.floating], result: SVD) -> Array:
     """A V: what a transform gives."""
     assert result.Vt is not None
     return np.asarray(A @ result.Vt.T.astype(float))

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import sigmascope as ss
+from sigmascope.errors import NonFiniteError
 from tests.peers.checks import Truth, of_randomized, of_values, of_vectors, solved
 from tests.peers.formulas import hilb
 
@@ -150,7 +151,7 @@ def test_what_is_not_finite_is_refused(bad: float) -> None:
     A = np.eye(3)
     A[1, 2] = bad
     for function in (ss.svds, ss.randomized_svd):
-        with pytest.raises(ss.NonFiniteError, match=r"\(1, 2\)"):
+        with pytest.raises(NonFiniteError, match=r"\(1, 2\)"):
             function(A, 1)
-    with warnings.catch_warnings(), pytest.raises(ss.NonFiniteError, match=r"\(1, 2\)"):
+    with warnings.catch_warnings(), pytest.raises(NonFiniteError, match=r"\(1, 2\)"):
         ss.svdvals(A)

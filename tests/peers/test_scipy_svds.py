@@ -16,6 +16,7 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 import sigmascope as ss
+from sigmascope.errors import ConvergenceWarning
 from tests.peers.checks import Truth, of_values, solved
 from tests.peers.formulas import hilb
 
@@ -168,7 +169,7 @@ def test_seeds() -> None:
 def test_too_few_steps_warn() -> None:
     """test_svd_maxiter: not converged after one step, and the bound holds all the same."""
     A = np.diag(np.arange(9.0))
-    with pytest.warns(ss.ConvergenceWarning, match="did not converge"):
+    with pytest.warns(ConvergenceWarning, match="did not converge"):
         early = ss.svds(A, 1, tol=1e-8, max_passes=1, block=1, method="krylov")
     assert not early.converged
     assert abs(early.s[0] - 8.0) <= early.errors[0]

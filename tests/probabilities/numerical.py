@@ -10,8 +10,10 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import sigmascope as ss
+from sigmascope.errors import ConvergenceWarning
 from sigmascope.spectra.statistics import fit_power_law
 from sigmascope.spectra.statistics.quantisation import Profile, direction_noise, hurt_directions
+from sigmascope.streaming import LinearSketch, Sketch
 from tests.probabilities.noises import MATRICES, SPECTRA, STRUCTURED, Array
 from tests.probabilities.promise import ERRORS, Level, Promise, Statistic, fails
 
@@ -33,7 +35,7 @@ def _outliers(noise: str) -> Statistic:
 def _edge(noise: str) -> Statistic:
     def statistic(rng: np.random.Generator) -> float:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ss.ConvergenceWarning)  # matrices without an edge
+            warnings.simplefilter("ignore", ConvergenceWarning)  # matrices without an edge
             return float(ss.low_rank(NOISY[noise](rng, WIDE), "edge").rank == 0)
 
     return statistic
@@ -112,7 +114,7 @@ def _sketch(spectrum: str) -> Statistic:
     def statistic(rng: np.random.Generator) -> float:
         A = _matrix(rng, SPECTRA[spectrum](ORDER)).astype(float)
         seed = int(rng.integers(1 << 30))
-        svd = ss.Sketch(ORDER, k=4, width=12, seed=seed).update(A).svd()
+        svd = Sketch(ORDER, k=4, width=12, seed=seed).update(A).svd()
         off = np.abs(svd.s - np.linalg.svd(A, compute_uv=False)[:4])
         return float(np.all(off <= svd.errors))
 
@@ -122,7 +124,7 @@ def _sketch(spectrum: str) -> Statistic:
 def _linear(spectrum: str, norm: bool) -> Statistic:
     def statistic(rng: np.random.Generator) -> float:
         A = _matrix(rng, SPECTRA[spectrum](ORDER)).astype(float)
-        sketch = ss.LinearSketch(A.shape, k=4, seed=int(rng.integers(1 << 30)))
+        sketch = LinearSketch(A.shape, k=4, seed=int(rng.integers(1 << 30)))
         sketch.update(A)
         if norm:
             _, low, high = sketch.residual_norm(0)

@@ -14,10 +14,10 @@ from sigmascope._display.html.chance import (
     paired_by_layer,
     trend_within,
 )
-from sigmascope.diagnosing.calibrated_pairs import p_of
-from sigmascope.diagnosing.increments import clearest_split
-from sigmascope.diagnosing.paired import _sign_flip, signs_of
-from sigmascope.diagnosing.student import (
+from sigmascope.diagnosis.calibrated_pairs import p_of
+from sigmascope.diagnosis.increments import clearest_split
+from sigmascope.diagnosis.paired import _sign_flip, signs_of
+from sigmascope.diagnosis.student import (
     grouped_level,
     level_of,
     pooled_level,

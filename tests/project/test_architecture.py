@@ -110,28 +110,26 @@ PYTHON_ROOMS = {
     "series": Folder(
         "_display _host _tables adapters checkpoint comparing scanning", outside="pandas"
     ),
-    "diagnosing": Folder(
-        "_display _execution _host _tables comparing series", outside="matplotlib"
-    ),
+    "diagnosis": Folder("_display _execution _host _tables comparing series", outside="matplotlib"),
     "report": Folder(
-        "_display _running _tables adapters checkpoint comparing diagnosing scanning series",
+        "_display _running _tables adapters checkpoint comparing diagnosis scanning series",
         outside="rich",
         extra=True,
     ),
     "bench": Folder(
-        "_host checkpoint matrices report package",
+        "_host checkpoint errors matrices report package",
         outside="scipy sklearn fbpca primme dask torch cupy cupyx cuml cuda ml_dtypes matplotlib "
         "rich",
     ),
     "cli": Folder(
-        "_display _host _tables adapters bench checkpoint comparing diagnosing errors report "
+        "_display _host _tables adapters bench checkpoint comparing diagnosis errors report "
         "scanning series package",
         outside="typer rich",
         extra=True,
     ),
     "package": Folder(
-        "_execution _host adapters analysis checkpoint cli comparing diagnosing errors matrices "
-        "scanning series solvers spectra streaming"
+        "_execution _host adapters analysis bench checkpoint cli comparing diagnosis errors "
+        "matrices scanning series sklearn solvers spectra streaming"
     ),
 }
 """The folders of the package, each after those that it may use; `package` is its own files.
@@ -361,7 +359,7 @@ def test_every_arrow_of_the_table_is_used_and_there_are_few() -> None:
 
 
 def test_the_package_has_few_names_at_its_top() -> None:
-    own = {"__init__", "__main__", "_core", "_cuda", "py", "_libs", "__pycache__"}
+    own = {"__init__", "__main__", "results", "_core", "_cuda", "py", "_libs", "__pycache__"}
     names = {path.name.split(".")[0] for path in PACKAGE.iterdir()} - own
     assert names == set(PYTHON_ROOMS) - {"package"}
     assert len(names) <= MOST_NAMES

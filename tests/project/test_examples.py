@@ -7,13 +7,10 @@ import doctest
 import inspect
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.support.public_names import PUBLIC
 
-import sigmascope as ss
-
-PUBLIC: dict[str, Any] = {name: getattr(ss, name) for name in ss.__all__}
 FUNCTIONS = {name for name, what in PUBLIC.items() if inspect.isfunction(what)}
 ACCUMULATORS = {"GramAccumulator", "MomentsAccumulator", "Sketch"}
 FLAGS = doctest.NORMALIZE_WHITESPACE

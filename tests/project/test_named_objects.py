@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.public_names import MODULES
 from tests.support.sources import (
     PACKAGE,
     docstrings,
@@ -70,6 +71,9 @@ class Reference(NamedTuple):
     line: int
 
 
+DOORS = [importlib.import_module(module) for module in MODULES]
+"""Modules whose names docstrings give without their module."""
+
 ROLE = re.compile(r":(func|class|mod|meth|attr|data|exc|obj|const):`([^`]*)`")
 
 
@@ -112,7 +116,7 @@ def test_docstrings_name_what_is_there(folder: Path) -> None:
         for role, name, line in references(path):
             inner = [getattr(module, cls, Nothing) for cls in classes_at(path, line)]
             package = importlib.import_module(module.__package__)
-            found = resolved(name, *reversed(inner), module, package, ss, builtins)
+            found = resolved(name, *reversed(inner), module, package, *DOORS, builtins)
             if not fits(role, found):
                 missing.append(f"{name_of(path)}:{line}: no {role} {name}")
     assert not missing, "\n".join(missing)

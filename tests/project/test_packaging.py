@@ -47,8 +47,9 @@ import sigmascope as ss
 
 A = np.diag(np.arange(5.0, 0.0, -1.0)) @ np.eye(5, 7)
 assert np.allclose(ss.svds(A, 2).s, [5, 4]) and np.allclose(ss.svdvals(A), [5, 4, 3, 2, 1])
-for name in ss.__all__:
-    getattr(ss, name)
+for module in (ss, ss.results, ss.errors, ss.streaming, ss.adapters, ss.series, ss.diagnosis):
+    for name in module.__all__:
+        getattr(module, name)
 try:
     ss.aslinearoperator(ss.matrix(A))
 except ImportError as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.support.command_line import commands
+from tests.support.public_names import PUBLIC
 from tests.support.sources import (
     FOLDERS,
     PAGES,
@@ -134,7 +135,7 @@ CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 @cache
 def words() -> set[str]:
     """Every word of the sources and of the settings."""
-    found = {path.stem for path in SOURCES} | set(ss.__all__)
+    found = {path.stem for path in SOURCES} | PUBLIC.keys()
     found.update(re.findall(r"\w+", text_of(ROOT / "pyproject.toml")))
     for path in SOURCES:
         if path != Path(__file__):

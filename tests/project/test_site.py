@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from docs.extensions import docstrings, measures, notebooks, pages
 from tests.support.measures import explained, of_scans
+from tests.support.public_names import PLACES
 from tests.support.sources import PAGES, ROOT, each_page, text_of
 
-import sigmascope as ss
 import sigmascope.sklearn
 
 DOCS = ROOT / "docs"
@@ -53,7 +53,8 @@ def test_the_reference_has_every_public_name_once() -> None:
         for name in re.findall(r"^\.\. auto\w+:: (\w+)", names, re.MULTILINE)
         if "._" not in module
     )
-    public = [f"{m.__name__}.{name}" for m in (ss, sigmascope.sklearn) for name in m.__all__]
+    public = [f"{module}.{name}" for name, module in PLACES.items()]
+    public += [f"sigmascope.sklearn.{name}" for name in sigmascope.sklearn.__all__]
     assert described == Counter(public)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from tests.support.adapters import DOWN, Q, factors, lora, write_adapter
 from tests.support.screens import screen, shown
 
-import sigmascope as ss
 from sigmascope import report
+from sigmascope.adapters import open_adapter
 
 
 def test_info_of_an_adapter_has_rank_alpha_and_scale(tmp_path: Path) -> None:
     tensors = lora(Q, *factors(32, 24)) | lora(DOWN, *factors(24, 48, r=2))
-    adapter = ss.open_adapter(
+    adapter = open_adapter(
         write_adapter(tmp_path, tensors, use_rslora=True, rank_pattern={"down_proj": 2})
     )
     for every in (False, True):

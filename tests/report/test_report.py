@@ -24,6 +24,7 @@ from sigmascope._running.progress import Kind, ScanEvent
 from sigmascope.report import summary
 from sigmascope.report.progress import LineProgress, LiveProgress, ProgressEstimate
 from sigmascope.report.tables import UNLIMITED, by_reason, console, show_table
+from sigmascope.results import Scan
 
 EVIL = "[red]evil\x1b[31m[/red]"
 """A name that is markup, and that a terminal would obey."""
@@ -122,14 +123,14 @@ def test_names_from_files_are_made_harmless() -> None:
 
 
 @pytest.fixture(scope="module", params=["top", "exact"])
-def scanned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ss.Scan:
+def scanned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scan:
     """A scan of a model with experts, with the largest values or with all."""
     folder = tmp_path_factory.mktemp(request.param)
     return ss.scan(model(folder, experts=3), effort=request.param, k=3)
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
-def test_a_report_fits_its_width_and_tells_all(scanned: ss.Scan, width: int) -> None:
+def test_a_report_fits_its_width_and_tells_all(scanned: Scan, width: int) -> None:
     out = screen(width)
     report.show_scan(out, scanned)
     text = shown(out)

@@ -14,6 +14,7 @@ from tests.support.checkpoints import write_file
 from tests.support.scans import bits, normal
 
 import sigmascope as ss
+from sigmascope.errors import MemoryLimitError
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_what_leaves_too_little_for_itself_is_read_from_its_file(
     def watch(a: ss.Matrix, _: Mapping[str, Any]) -> None:
         held.append(a.in_memory)
         if a.in_memory:
-            raise ss.MemoryLimitError("more")
+            raise MemoryLimitError("more")
 
     watch_matrices(monkeypatch, watch)
     found = ss.scan(path, k=3, memory_limit="256MiB")

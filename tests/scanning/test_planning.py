@@ -27,6 +27,7 @@ from sigmascope._display.text import amount
 from sigmascope._execution.memory_plan import MemoryPlan
 from sigmascope._execution.options import CallOptions
 from sigmascope.analysis import admission, routes
+from sigmascope.errors import MemoryLimitError
 
 
 def stored(name: str, m: int, n: int, dtype: str = "F32") -> Stored:
@@ -146,7 +147,7 @@ def test_refusals_give_the_numbers(tmp_path: Path) -> None:
     offer = "; what fits unless its values span much: effort 'density', or effort 'top'"
     assert tensor.refused.endswith(f" GiB, the memory limit is 1 GiB{offer}")
     assert tensor.peak_bytes > 2**31
-    with pytest.raises(ss.MemoryLimitError) as refused:
+    with pytest.raises(MemoryLimitError) as refused:
         ss.spectrum(ss.open_checkpoint(path)["w"], effort="exact", memory_limit="1GiB")
     assert str(refused.value) == tensor.refused
     assert ss.scan(path, effort="exact", memory_limit="1GiB")["w"]["reason"] == tensor.refused
@@ -227,7 +228,7 @@ def test_memory_left_is_what_a_matrix_leaves(model: Path) -> None:
     loaded = admission.memory_left(a.load(), memory_limit="1GiB", num_threads=1, **options)
     assert loaded <= left
     assert admission.memory_left(a, memory_limit="100kB", num_threads=1, **options) == 0
-    with pytest.raises(ss.MemoryLimitError, match="limit is 1 GiB"):
+    with pytest.raises(MemoryLimitError, match="limit is 1 GiB"):
         unwrap(ss.spectrum)(a, memory_limit="1GiB", reserved=2**30)
     with pytest.raises(ValueError, match="reserved must not be negative, it is -1"):
         unwrap(ss.spectrum)(a, reserved=-1)

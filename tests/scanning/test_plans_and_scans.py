@@ -24,6 +24,7 @@ from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
+from sigmascope.results import Scan, ScanPlan
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 
 LIMITS = ["20kB", "100kB", "200kB", "400kB", "1MB", "19.1MiB", "70MiB", "200MiB"]
@@ -45,15 +46,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_file(folder / "model.safetensors", norm, *tensors).parent
 
 
-def reasons(scan: ss.Scan) -> dict[str, str]:
+def reasons(scan: Scan) -> dict[str, str]:
     return {row["name"]: row["reason"] for row in scan.failed}
 
 
-def refusals(plan: ss.ScanPlan) -> dict[str, str | None]:
+def refusals(plan: ScanPlan) -> dict[str, str | None]:
     return {tensor.name: tensor.refused for tensor in plan.refused}
 
 
-def check_text(plan: ss.ScanPlan) -> None:
+def check_text(plan: ScanPlan) -> None:
     """Check that the text counts and names refused tensors, and is true of the limit."""
     out = screen(400)
     report.show_plan(out, plan)

@@ -18,10 +18,11 @@ from tests.support.mixed_checkpoint import UP, column, mixed
 from tests.support.scans import normal
 
 import sigmascope as ss
+from sigmascope.results import Scan
 from sigmascope.scanning import OutputError, ScanEvent, ScanInterrupted
 
 HEADER = sealed({"schema": "sigmascope.scan", "version": 3})
-ADDED = ss.Scan.schema.added
+ADDED = Scan.schema.added
 """Columns that version 2 does not have."""
 
 
@@ -37,14 +38,14 @@ def folder(tmp_path: Path) -> Path:
 def test_saved_and_loaded(folder: Path, suffix: str) -> None:
     path = folder / f"x{suffix}"
     found = ss.scan(folder, k=4, exclude="conv*", out=path)
-    again = ss.Scan.load(path)
+    again = Scan.load(path)
     assert again.rows == found.rows
     if suffix != ".csv":
         assert (again.checkpoint, again.options) == (found.checkpoint, found.options)
         assert (again.expected, again.notes) == (found.expected, found.notes)
         assert repr(again) == repr(found)
     found.save(path)
-    assert ss.Scan.load(path).rows == found.rows
+    assert Scan.load(path).rows == found.rows
     assert [child.name for child in folder.iterdir() if child.name.startswith(".")] == []
 
 
@@ -70,7 +71,7 @@ def test_csv_opens_elsewhere(folder: Path) -> None:
     found = ss.scan(folder, out=folder / "x.csv")
     with open(folder / "x.csv", newline="") as file:
         lines = list(csv.reader(file))
-    assert lines[0] == list(ss.Scan.schema.columns)
+    assert lines[0] == list(Scan.schema.columns)
     assert len(lines) == 1 + len(found)
 
 
@@ -98,10 +99,10 @@ def test_a_scan_of_version_2_is_read(folder: Path, suffix: str) -> None:
         table = found.to_arrow().drop_columns(list(ADDED))
         metadata = {"sigmascope.scan": json.dumps(found.header() | {"version": 2})}
         parquet.write_table(table.replace_schema_metadata(metadata), path)
-    old = ss.Scan.load(path)
+    old = Scan.load(path)
     assert len(old) == len(found)
     for before, after in zip(old, found, strict=True):
-        assert list(before) == list(ss.Scan.schema.columns)
+        assert list(before) == list(Scan.schema.columns)
         assert all(before[name] is None for name in ADDED)
         for name in ("name", "status", "effective_rank", "alpha", "stable_rank_error"):
             assert before[name] == after[name]
@@ -135,7 +136,7 @@ def test_torn_journal_loads_up_to_its_last_whole_line(folder: Path) -> None:
     found = ss.scan(folder, out=path)
     data = path.read_bytes()
     path.write_bytes(data[: data.rindex(b"\n", 0, -1) + 40])
-    torn = ss.Scan.load(path)
+    torn = Scan.load(path)
     assert torn.rows == found.rows[:-1]
     assert not torn.complete
     assert "9 of 10 rows" in repr(torn)
@@ -158,7 +159,7 @@ def test_torn_journal_loads_up_to_its_last_whole_line(folder: Path) -> None:
 def test_files_that_are_no_scan(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message) as caught:
-        ss.Scan.load(tmp_path / name)
+        Scan.load(tmp_path / name)
     assert name in str(caught.value)
 
 
@@ -167,19 +168,19 @@ def test_csv_with_a_broken_cell(folder: Path) -> None:
     ss.scan(folder).save(path)
     path.write_text(path.read_text().replace(",24,16,", ",many,16,", 1))
     with pytest.raises(ValueError, match=r"x\.csv: line 3: rows is 'many', not int"):
-        ss.Scan.load(path)
+        Scan.load(path)
 
 
 def test_tables(folder: Path) -> None:
     found = ss.scan(folder, k=4)
     frame = found.to_pandas()
-    assert list(frame.columns) == list(ss.Scan.schema.columns)
+    assert list(frame.columns) == list(Scan.schema.columns)
     assert frame["layer"].dtype == "Int64"
     assert frame.loc[1, "top"] == found[UP]["top"]
     table = found.to_arrow()
     assert table.to_pylist() == found.rows
     filled = found.to_pandas(columns="filled")
-    assert 20 < len(filled.columns) < len(ss.Scan.schema.columns)
+    assert 20 < len(filled.columns) < len(Scan.schema.columns)
     assert list(filled.columns) == [name for name in frame if not frame[name].isna().all()]
     some = found.to_pandas(columns=["stable_rank", "name"])
     assert list(some.columns) == ["stable_rank", "name"]
@@ -235,8 +236,8 @@ def test_full_disk_loses_no_row(folder: Path) -> None:
         ss.scan(folder, out=[path, other], progress=listener)
     assert isinstance(caught.value, OSError)
     assert column(caught.value.scan.rows, "name") == ["model.norm.weight", UP, "bad"]
-    assert ss.Scan.load(other).rows == caught.value.scan.rows
-    assert ss.Scan.load(path).rows == caught.value.scan.rows[:2]
+    assert Scan.load(other).rows == caught.value.scan.rows
+    assert Scan.load(path).rows == caught.value.scan.rows[:2]
 
 
 @pytest.mark.parametrize("lost", [["a"], ["b"], ["a", "b"]], ids=" and ".join)
@@ -257,7 +258,7 @@ def test_files_beside_those_that_cannot_be_written_are_saved(folder: Path, lost:
     assert len(caught.value.scan) == 10
     for path in paths:
         if path.parent.name not in lost:
-            assert ss.Scan.load(path).rows == caught.value.scan.rows
+            assert Scan.load(path).rows == caught.value.scan.rows
 
 
 def test_interrupted_scan_is_saved(folder: Path) -> None:
@@ -270,8 +271,8 @@ def test_interrupted_scan_is_saved(folder: Path) -> None:
         ss.scan(folder, out=paths, progress=listener)
     assert isinstance(caught.value, KeyboardInterrupt)
     for path in paths:
-        assert ss.Scan.load(path).rows == caught.value.scan.rows
-    assert not ss.Scan.load(paths[0]).complete
+        assert Scan.load(path).rows == caught.value.scan.rows
+    assert not Scan.load(paths[0]).complete
 
 
 def test_a_failed_save_leaves_the_file_as_it_was(folder: Path) -> None:

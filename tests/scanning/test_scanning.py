@@ -17,9 +17,10 @@ from tests.support.mixed_checkpoint import DOWN, UP, column, mixed
 from tests.support.scans import normal
 
 import sigmascope as ss
+from sigmascope.results import Scan
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 
-MEASURES = {name for name in ss.Scan.schema.columns if f"{name}_error" in ss.Scan.schema.columns}
+MEASURES = {name for name in Scan.schema.columns if f"{name}_error" in Scan.schema.columns}
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_every_tensor_has_its_row_in_file_order(folder: Path) -> None:
     ]
     assert all(row["reason"] for row in found if row["status"] != "analysed")
     assert all(row["reason"] is None for row in found.analysed)
-    assert all(list(row) == list(ss.Scan.schema.columns) for row in found)
+    assert all(list(row) == list(Scan.schema.columns) for row in found)
     assert found.complete
     assert len(found) == found.expected == 10
     assert column(found.failed, "name") == ["bad"]
@@ -310,4 +311,4 @@ def test_an_error_of_the_listener_is_not_the_tensors(folder: Path) -> None:
 
     with pytest.raises(OSError, match="the listener broke"):
         ss.scan(folder, progress=listener, out=folder / "x.csv")
-    assert column(ss.Scan.load(folder / "x.csv").rows, "name") == ["model.norm.weight"]
+    assert column(Scan.load(folder / "x.csv").rows, "name") == ["model.norm.weight"]

@@ -16,6 +16,7 @@ from tests.support.scans import bits, model
 
 import sigmascope as ss
 from sigmascope._tables.shards import Shard
+from sigmascope.results import Scan
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 
 OPTIONS: dict[str, Any] = {"k": 4, "memory_limit": "1GiB"}
@@ -70,7 +71,7 @@ def test_parts_make_the_whole(folder: Path, count: int) -> None:
     assert found.complete
     assert found.expected == whole.expected
     assert found.header() | {"options": None} == whole.header() | {"options": None}
-    last = ss.Scan.load(paths[-1])
+    last = Scan.load(paths[-1])
     assert [row["name"] for row in last if row["status"] == "entrywise"] == (
         ["norm"] if count == 1 else []
     )
@@ -163,7 +164,7 @@ def test_shards_and_merge_on_the_command_line(folder: Path, tmp_path: Path) -> N
     status, shown, _ = invoke("merge", *paths, "--out", out)
     assert status == 1
     assert "15 matrices analysed" in shown
-    assert bits(ss.Scan.load(out)) == bits(ss.scan(folder, k=4))
+    assert bits(Scan.load(out)) == bits(ss.scan(folder, k=4))
     status, _, error = invoke("merge", paths[1])
     assert (status, error) == (2, "sigmascope: shards missing: 0/2\n")
     for path in paths:  # one part has the NaN, and each lacks the other
@@ -182,4 +183,4 @@ def test_processes_on_the_command_line(folder: Path, tmp_path: Path, count: int)
         *("scan", folder, "--workers", count, "-k", 4, "--seed", 0, "--out", out, "--quiet")
     )
     assert status == 1
-    assert bits(ss.Scan.load(out)) == bits(ss.scan(folder, k=4))
+    assert bits(Scan.load(out)) == bits(ss.scan(folder, k=4))

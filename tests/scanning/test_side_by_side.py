@@ -17,6 +17,7 @@ import sigmascope as ss
 from sigmascope._running.ordered import submission_order
 from sigmascope._running.tasks import Options
 from sigmascope.analysis.admission import Asked
+from sigmascope.results import ScanPlan
 from sigmascope.scanning.concurrency import ConcurrencyPlan, ExclusiveQueue
 from sigmascope.scanning.items import listed
 
@@ -94,7 +95,7 @@ def test_a_share_of_the_memory_changes_no_method(
         *(of_array(f"w{i}", "F32", np.zeros((800, 700), np.float32)) for i in range(4)),
     )
 
-    def planned(memory: int, threads: int) -> ss.ScanPlan:
+    def planned(memory: int, threads: int) -> ScanPlan:
         return ss.plan_scan(tmp_path, k=120, num_threads=threads, memory_limit=memory * MIB)
 
     seen = set()

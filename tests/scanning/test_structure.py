@@ -21,6 +21,7 @@ from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
+from sigmascope.results import Comparison, Scan
 
 Array = NDArray[np.float64]
 OPTIONS: dict[str, Any] = {"k": 8, "num_threads": 2, "memory_limit": "1GiB"}
@@ -195,7 +196,7 @@ def test_specials_come_first_and_medians_say_what_they_leave_out(folder: Path) -
     assert text[first:].startswith("class='finding problem'><h3>No ordinary matrix</h3>")
 
 
-def page_of(table: ss.Scan | ss.Comparison, folder: Path) -> str:
+def page_of(table: Scan | Comparison, folder: Path) -> str:
     table.save(folder / "page.html")
     return (folder / "page.html").read_text()
 
@@ -205,9 +206,9 @@ def printed(*rows: dict[str, Any]) -> list[str]:
     common: dict[str, Any] = {"status": "analysed", "kind": "matrix", "role": "up", "tower": "text"}
     common |= {"shape": [40, 40], "rows": 40, "columns": 40, "nbytes": 0, "effort": "exact"}
     common |= {"converged": True, "passes": 1, "seconds": 0.0}
-    whole = [dict.fromkeys(ss.Scan.schema.columns) | common | row for row in rows]
+    whole = [dict.fromkeys(Scan.schema.columns) | common | row for row in rows]
     out = screen(200)
-    report.show_scan(out, ss.Scan.of_header({}, whole))
+    report.show_scan(out, Scan.of_header({}, whole))
     return shown(out).splitlines()
 
 

@@ -14,6 +14,7 @@ from tests.support.analyses import before_each_row_of_a_monitor
 from tests.support.scans import bits
 
 import sigmascope as ss
+from sigmascope.series import Monitor
 
 UP, DOWN = "layers.{}.mlp.up_proj.weight", "layers.{}.mlp.down_proj.weight"
 
@@ -70,7 +71,7 @@ def test_rows_are_those_of_a_scan() -> None:
         "text": "no tensor",
         "empty": np.empty((0, 3)),
     }
-    monitor = ss.Monitor(model, every=5, budget=None, k=3)
+    monitor = Monitor(model, every=5, budget=None, k=3)
     assert monitor.step(3) is None
     found = monitor.step(5)
     assert found is not None
@@ -87,7 +88,7 @@ def test_rows_are_those_of_a_scan() -> None:
 @pytest.mark.parametrize("effort", ["top", "density", "exact"])
 def test_options_are_those_of_a_scan(effort: str) -> None:
     how: dict[str, Any] = {"effort": effort, "k": 3, "seed": 7, "include": "*up*"}
-    monitor = ss.Monitor(weights(), every=1, budget=None, measures="alpha_farms", **how)
+    monitor = Monitor(weights(), every=1, budget=None, measures="alpha_farms", **how)
     found = [row for row in monitor.step(0) or () if row["status"] == "analysed"]
     scanned = ss.scan(weights(), measures="alpha_farms", **how).analysed
     assert without(found) == without(scanned)
@@ -96,7 +97,7 @@ def test_options_are_those_of_a_scan(effort: str) -> None:
 
 def test_only_what_changed_is_computed_again(clock: Clock) -> None:
     model = weights(2) | {"layers.0.input_layernorm.weight": normal(8)}
-    monitor = ss.Monitor(model, every=1, budget=None, clock=clock)
+    monitor = Monitor(model, every=1, budget=None, clock=clock)
     first = monitor.step(1)
     assert len(clock.analysed) == 4
     assert first is not None
@@ -121,7 +122,7 @@ def test_only_what_changed_is_computed_again(clock: Clock) -> None:
 def test_a_row_that_failed_is_made_again_when_the_numbers_are_others() -> None:
     model = {"w": normal(6, 5)}
     model["w"][0, 0] = np.inf
-    monitor = ss.Monitor(model, every=1, budget=None)
+    monitor = Monitor(model, every=1, budget=None)
     ((first,), (same,)) = (monitor.step(step) or [] for step in (1, 2))
     assert (first["status"], first["inf"], same["reason"]) == ("failed", 1, first["reason"])
     assert monitor.decision["unchanged"] == ["w"]
@@ -133,7 +134,7 @@ def test_a_row_that_failed_is_made_again_when_the_numbers_are_others() -> None:
 def test_tied_weights_are_analysed_once_and_listed_twice(clock: Clock) -> None:
     shared = normal(12, 8)
     model = {"model.embed_tokens.weight": shared, "lm_head.weight": shared}
-    monitor = ss.Monitor(model, every=1, budget=None, clock=clock)
+    monitor = Monitor(model, every=1, budget=None, clock=clock)
     for step in (1, 2):
         first, second = monitor.step(step) or ()
         assert first["status"] == "analysed"
@@ -147,7 +148,7 @@ def test_tied_weights_are_analysed_once_and_listed_twice(clock: Clock) -> None:
 
 def test_tensors_that_appear_and_vanish_are_named() -> None:
     model = weights(1)
-    monitor = ss.Monitor(model, every=1, budget=None)
+    monitor = Monitor(model, every=1, budget=None)
     monitor.step(1)
     del model[UP.format(0)]
     model["layers.1.mlp.down_proj.weight"] = normal(4, 3)
@@ -164,7 +165,7 @@ def test_tensors_that_appear_and_vanish_are_named() -> None:
 
 def test_memory_that_does_not_suffice_is_the_reason_of_a_row() -> None:
     model = {"large": normal(1200, 1200)}
-    monitor = ss.Monitor(model, every=1, budget=None, effort="exact", memory_limit="1MB")
+    monitor = Monitor(model, every=1, budget=None, effort="exact", memory_limit="1MB")
     (row,) = monitor.step(1) or ()
     assert (row["status"], row["failure"]) == ("failed", "environment")
     assert "the memory limit is" in row["reason"]
@@ -179,7 +180,7 @@ def test_memory_that_does_not_suffice_is_the_reason_of_a_row() -> None:
 def test_a_share_of_the_time_is_kept_and_the_rotation_is_fair(clock: Clock) -> None:
     """6 matrices of 1 s each, 10 s a step, a tenth of the time: one matrix a step, in turn."""
     model = weights()
-    monitor = ss.Monitor(model, every=1, budget="10%", clock=clock)
+    monitor = Monitor(model, every=1, budget="10%", clock=clock)
     for step in range(1, 31):
         clock.now += 10 - (1 if step > 1 else 0)
         for x in model.values():
@@ -196,7 +197,7 @@ def test_a_share_of_the_time_is_kept_and_the_rotation_is_fair(clock: Clock) -> N
 
 
 def test_what_waits_and_why_is_reported(clock: Clock) -> None:
-    monitor = ss.Monitor(weights(1), every=1, budget=0.25, clock=clock)
+    monitor = Monitor(weights(1), every=1, budget=0.25, clock=clock)
     clock.now = 1.0
     assert len(monitor.step(1) or ()) == 1
     assert monitor.decision == {
@@ -223,7 +224,7 @@ def test_a_matrix_that_takes_long_waits_and_is_not_passed_over(
     model = weights(1)
     up, down = model
     clock = Clock(monkeypatch, lambda name: 20.0 if name == up else 1.0)
-    monitor = ss.Monitor(model, every=1, budget="10%", clock=clock)
+    monitor = Monitor(model, every=1, budget="10%", clock=clock)
     for step in range(100):
         for x in model.values():
             x *= 1.01
@@ -242,7 +243,7 @@ def test_the_model_is_not_asked_where_nothing_is_affordable(clock: Clock) -> Non
         asked.append(clock.now)
         return model
 
-    monitor = ss.Monitor(current, every=1, budget="1%", clock=clock)
+    monitor = Monitor(current, every=1, budget="1%", clock=clock)
     monitor.step(1)
     assert len(asked) == 2
     clock.now += 10
@@ -264,7 +265,7 @@ def test_the_time_in_which_a_model_gathers_its_tensors_counts(clock: Clock) -> N
             x *= 1.01
         return model
 
-    monitor = ss.Monitor(gathered, every=1, budget="10%", clock=clock)
+    monitor = Monitor(gathered, every=1, budget="10%", clock=clock)
     monitor.step(0)
     for step in range(1, 40):
         clock.now += 10.0
@@ -281,11 +282,11 @@ def test_the_time_of_a_step_that_failed_counts(clock: Clock) -> None:
 
     def gathered() -> dict[str, Any]:
         if clock.now == 40.0:
-            clock.now += 20.0
+            clock.now = 60.0
             raise OSError("a node is down")
         return weights(1)
 
-    monitor = ss.Monitor(gathered, every=1, budget="25%", clock=clock)
+    monitor = Monitor(gathered, every=1, budget="25%", clock=clock)
     monitor.step(1)
     clock.now = 40.0
     with pytest.raises(OSError, match="a node is down"):
@@ -299,10 +300,8 @@ def test_the_time_of_a_step_that_failed_counts(clock: Clock) -> None:
     ("budget", "share"),
     [("1%", 0.01), (" 0.5 % ", 0.005), (0.25, 0.25), (1.0, 1.0), ("100%", 1.0), (None, None)],
 )
-def test_a_budget_is_a_share_of_the_time_that_passed(
-    budget: Any, share: float | None, clock: Clock
-) -> None:
-    monitor = ss.Monitor(weights(1), every=1, budget=budget, clock=clock)
+def test_a_budget_is_a_share_of_time(budget: Any, share: float | None, clock: Clock) -> None:
+    monitor = Monitor(weights(1), every=1, budget=budget, clock=clock)
     clock.now = 100.0
     monitor.step(1)
     elapsed, allowed = monitor.decision["elapsed"], monitor.decision["allowed"]
@@ -313,20 +312,20 @@ def test_a_budget_is_a_share_of_the_time_that_passed(
 @pytest.mark.parametrize("budget", ["0%", "101%", -0.1, "much", math.nan, ""])
 def test_budgets_that_are_not_shares(budget: Any) -> None:
     with pytest.raises(ValueError, match=r"budget is a share of the time such as '1%' or 0\.01"):
-        ss.Monitor(weights(), budget=budget)
+        Monitor(weights(), budget=budget)
 
 
 @pytest.mark.parametrize("budget", [1, "1", " 1 "])
 def test_a_budget_of_one_or_all_percent(budget: Any) -> None:
     with pytest.raises(ValueError, match=r"budget '? ?1 ?'? may mean '1%' or '100%'"):
-        ss.Monitor(weights(), budget=budget)
+        Monitor(weights(), budget=budget)
 
 
 def test_a_cold_first_visit_is_not_the_estimate_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first takes 100 times as long: all others are visited as soon as its share is over."""
     model = {f"{i}.weight": normal(12, 8, seed=i) for i in range(8)}
     clock = Clock(monkeypatch, lambda name: 1.0 if name == "0.weight" else 0.01)
-    monitor = ss.Monitor(model, every=1, budget="10%", clock=clock)
+    monitor = Monitor(model, every=1, budget="10%", clock=clock)
     assert len(monitor.step(0) or ()) == 1
     clock.now = 9.2
     assert monitor.step(1) == []
@@ -337,7 +336,7 @@ def test_a_cold_first_visit_is_not_the_estimate_of_others(monkeypatch: pytest.Mo
 
 def test_the_first_step_sees_one_place_whatever_the_budget() -> None:
     """By the clock of this machine no time is allowed when the training begins."""
-    monitor = ss.Monitor(weights(), every=100, budget="0.0001%")
+    monitor = Monitor(weights(), every=100, budget="0.0001%")
     assert [row["name"] for row in monitor.step(0) or ()] == [UP.format(0)]
     assert len(monitor.decision["waiting"]) == 5
     assert monitor.step(100) == []
@@ -360,7 +359,7 @@ def test_values_are_logged(names: tuple[str, str]) -> None:
     model = {name: normal(12, 8) for name in names} | {"bad": np.full((3, 2), np.nan)}
     writer, measures = Writer(), ["stable_rank", "fro_norm"]
     how: dict[str, Any] = {"every": 2, "budget": None, "measures": measures}
-    monitor = ss.Monitor(model, log=writer.add_scalar, **how)
+    monitor = Monitor(model, log=writer.add_scalar, **how)
     rows = [row for step in range(4) for row in monitor.step(step) or ()]
     assert writer.scalars == [
         (f"{measure}/{row['name']}", row[measure], row["step"])
@@ -386,15 +385,15 @@ def test_values_are_logged(names: tuple[str, str]) -> None:
 )
 def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ss.Monitor(weights(), **options)
+        Monitor(weights(), **options)
 
 
 def test_models_that_are_none() -> None:
     with pytest.raises(TypeError, match=r"no module, mapping of names to arrays.*: int"):
-        ss.Monitor(3)  # type: ignore[arg-type]
+        Monitor(3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"no module, mapping of names to arrays.*: list"):
-        ss.Monitor(lambda: [1])  # type: ignore[arg-type, return-value]
-    monitor = ss.Monitor(weights(1), every=1, budget=None)
+        Monitor(lambda: [1])  # type: ignore[arg-type, return-value]
+    monitor = Monitor(weights(1), every=1, budget=None)
     monitor.step(5)
     with pytest.raises(ValueError, match="step 4 after step 5"):
         monitor.step(4)

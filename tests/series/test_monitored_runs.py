@@ -16,6 +16,7 @@ from tests.support.scans import bits
 
 import sigmascope as ss
 from sigmascope.matrices.device_bytes import DeviceBytes
+from sigmascope.series import Monitor
 
 UP, DOWN = "layers.{}.mlp.up_proj.weight", "layers.{}.mlp.down_proj.weight"
 
@@ -44,13 +45,13 @@ def without(rows: Any) -> list[dict[str, Any]]:
 
 def test_the_trajectory_is_that_of_scans(tmp_path: Path) -> None:
     model = weights() | {"layers.0.mlp.experts": normal(3, 6, 5)}
-    monitor = ss.Monitor(model, every=10, budget=None, out=tmp_path / "run.jsonl")
+    monitor = Monitor(model, every=10, budget=None, out=tmp_path / "run.jsonl")
     scans = {}
     for step in (10, 20, 30):
         scans[step] = ss.scan(model)
         monitor.step(step)
         grown(model)
-    expected = ss.trajectory(scans)
+    expected = ss.series.trajectory(scans)
     assert sorted(map(str, monitor.trajectory)) == sorted(map(str, expected))
     assert (monitor.trajectory.steps, monitor.trajectory.measures) == (
         expected.steps,
@@ -64,7 +65,7 @@ def test_the_commands_read_the_file(tmp_path: Path) -> None:
     model, path = weights(), tmp_path / "run.jsonl"
     part = {name: x for name, x in model.items() if ".0." in name}
     now, measures = [model], ["stable_rank", "spectral_norm"]
-    monitor = ss.Monitor(lambda: now[0], every=1, budget=None, measures=measures, out=path)
+    monitor = Monitor(lambda: now[0], every=1, budget=None, measures=measures, out=path)
     for step in range(5):
         grown(model)
         now[0] = part if step % 2 else model
@@ -91,15 +92,15 @@ def test_the_commands_read_the_file(tmp_path: Path) -> None:
 def test_a_file_is_continued(tmp_path: Path) -> None:
     model, path = weights(), tmp_path / "run.jsonl"
     how: dict[str, Any] = {"every": 1, "budget": None, "measures": "spectral_norm"}
-    whole = ss.Monitor(model, **how)
-    first = ss.Monitor(model, out=path, **how)
+    whole = Monitor(model, **how)
+    first = Monitor(model, out=path, **how)
     for step in (1, 2, 3):
         for monitor in (whole, first):
             monitor.step(step)
         grown(model)
     with open(path, "a") as file:
         file.write('{"step": 4, "tow')  # a line that a killed run did not finish
-    second = ss.Monitor(model, out=path, **how)
+    second = Monitor(model, out=path, **how)
     for step in (4, 5):
         for monitor in (whole, second):
             monitor.step(step)
@@ -107,7 +108,7 @@ def test_a_file_is_continued(tmp_path: Path) -> None:
     assert second.decision["replaced"] == []
     whole.save(tmp_path / "whole.jsonl")
     assert path.read_text() == (tmp_path / "whole.jsonl").read_text()
-    third = ss.Monitor(model, out=path, **how)
+    third = Monitor(model, out=path, **how)
     third.step(5)  # from the checkpoint of step 4
     assert third.decision["replaced"] == [5]
     assert third.trajectory.steps == (1, 2, 3, 4, 5)
@@ -118,11 +119,11 @@ def test_a_file_is_continued(tmp_path: Path) -> None:
 def test_a_run_from_its_beginning_has_changes_of_its_own(tmp_path: Path) -> None:
     model, path = weights(), tmp_path / "run.jsonl"
     how: dict[str, Any] = {"every": 1, "budget": None, "measures": "fro_norm", "out": path}
-    first = ss.Monitor(model, **how)
+    first = Monitor(model, **how)
     for step in (1, 2, 3):
         first.step(step)
     grown(model)
-    again = ss.Monitor(model, **how)
+    again = Monitor(model, **how)
     again.step(1)
     assert again.decision["replaced"] == [1, 2, 3]
     assert again.trajectory.steps == (1,)
@@ -134,21 +135,21 @@ def test_files_that_are_no_trajectory_stay_as_they_are(tmp_path: Path) -> None:
     for text in ('{"a": 1}\n', '{"a": 1}\n{"b"', "a text"):
         path.write_text(text)
         with pytest.raises(ValueError, match="not a trajectory; no row is appended"):
-            ss.Monitor(weights(), out=path)
+            Monitor(weights(), out=path)
         assert path.read_text() == text
     with pytest.raises(ValueError, match=r"appended to a \.jsonl, not to '\.csv'"):
-        ss.Monitor(weights(), out=tmp_path / "x.csv")
+        Monitor(weights(), out=tmp_path / "x.csv")
     with pytest.raises(FileNotFoundError, match=r"none/x\.jsonl"):
-        ss.Monitor(weights(), out=tmp_path / "none" / "x.jsonl")
+        Monitor(weights(), out=tmp_path / "none" / "x.jsonl")
     run = tmp_path / "run.jsonl"
-    ss.Monitor(weights(), every=1, budget=None, out=run, measures="fro_norm").step(1)
+    Monitor(weights(), every=1, budget=None, out=run, measures="fro_norm").step(1)
     with pytest.raises(ValueError, match=r"its measures are fro_norm, and not stable_rank"):
-        ss.Monitor(weights(), out=run, measures="stable_rank")
+        Monitor(weights(), out=run, measures="stable_rank")
 
 
 def test_a_place_whose_matrices_are_others_is_left_out() -> None:
     model = {f"layers.0.mlp.experts.{i}.up_proj.weight": normal(6, 5, seed=i) for i in range(3)}
-    monitor = ss.Monitor(model, every=1, budget=None, measures="fro_norm")
+    monitor = Monitor(model, every=1, budget=None, measures="fro_norm")
     monitor.step(1)
     (first,) = monitor.trajectory
     assert first["count"] == 3
@@ -170,7 +171,7 @@ def test_modules_of_torch() -> None:
     model = torch.nn.ModuleDict(layers)
     model["lm_head"].weight = model["embed_tokens"].weight
     model["up_proj"].weight.requires_grad_(False)
-    monitor = ss.Monitor(model, every=1, budget=None, k=3)
+    monitor = Monitor(model, every=1, budget=None, k=3)
     found = monitor.step(1) or []
     assert without(sorted(found, key=lambda row: row["name"])) == without(
         sorted(ss.scan(model, k=3), key=lambda row: row["name"])
@@ -181,7 +182,7 @@ def test_modules_of_torch() -> None:
             if parameter.grad is not None:
                 parameter -= 0.1 * parameter.grad
     for each in (model.state_dict(), lambda: dict(model.named_parameters(remove_duplicate=False))):
-        assert ss.Monitor(each, every=1, budget=None, k=3).step(1) is not None
+        assert Monitor(each, every=1, budget=None, k=3).step(1) is not None
     monitor.step(2)
     assert monitor.decision["analysed"] == ["embed_tokens.weight", "lm_head.bias"]
     assert monitor.decision["unchanged"] == ["up_proj.weight", "up_proj.bias"]
@@ -206,14 +207,14 @@ def test_shards_are_refused_or_named() -> None:
 
     for kind in (FullyShardedDataParallel, Named):
         with pytest.raises(ValueError, match=f"a {kind.__name__} has flat shards .*: give a func"):
-            ss.Monitor(torch.nn.Sequential(kind(3, 2)))
+            Monitor(torch.nn.Sequential(kind(3, 2)))
     empty = torch.nn.Linear(3, 2)
     empty.weight.data = torch.empty(0)
     empty.weight.ds_id = 0
     with pytest.raises(ValueError, match=r"weight is partitioned by ZeRO, and empty here: give"):
-        ss.Monitor(empty)
+        Monitor(empty)
     named = {"w": torch.ones(3, 2).as_subclass(DTensor), "v": torch.ones(3, 2)}
-    first, second = ss.Monitor(named, every=1, budget=None).step(1) or ()
+    first, second = Monitor(named, every=1, budget=None).step(1) or ()
     assert first["name"] == "w"
     assert "a plain Tensor is read" in first["reason"]
     assert second["status"] == "analysed"
@@ -270,7 +271,7 @@ def test_arrays_on_a_device_are_copied_when_they_are_analysed() -> None:
     }
     model = {name: _Device(x) for name, x in hosts.items()}
     model["lm_head.weight"] = model[UP.format(0)]
-    monitor = ss.Monitor(model, every=1, budget=None, k=3)
+    monitor = Monitor(model, every=1, budget=None, k=3)
     assert _Device.copied == 0
     found = monitor.step(1)
     assert _Device.copied < 2 * sum(x.nbytes for x in hosts.values())
@@ -285,7 +286,7 @@ def test_arrays_on_a_device_are_copied_when_they_are_analysed() -> None:
 
 @pytest.mark.usefixtures("cupy")
 def test_a_copy_that_does_not_fit_is_not_made() -> None:
-    monitor = ss.Monitor({"w": _Device(normal(400, 400))}, every=1, budget=None, memory_limit="1MB")
+    monitor = Monitor({"w": _Device(normal(400, 400))}, every=1, budget=None, memory_limit="1MB")
     (row,) = monitor.step(1) or ()
     assert _Device.copied == 0
     assert "its copy on the host does not fit into memory_limit" in row["reason"]
@@ -327,7 +328,7 @@ def modules() -> dict[str, Any]:
 def test_models_without_roles_are_followed_by_name(kind: str, tmp_path: Path) -> None:
     """No tensor is lost in silence: it is in the trajectory, or named among those left out."""
     model, path = modules()[kind], tmp_path / "run.jsonl"
-    monitor = ss.Monitor(model, every=10, budget=None, out=path)
+    monitor = Monitor(model, every=10, budget=None, out=path)
     rows = [row for step in (0, 10, 20) for row in monitor.step(step) or ()]
     read = {row["name"] for row in rows if row["status"] in ("analysed", "entrywise")}
     assert read == {row["role"] for row in monitor.trajectory} | {*monitor.decision["left_out"]}
@@ -343,7 +344,7 @@ def test_what_has_no_value_is_named() -> None:
     bad = normal(4, 3)
     bad[0, 0] = np.nan
     model = {"0.weight": normal(6, 5), "0.bias": normal(6), "bad": bad}
-    monitor = ss.Monitor(model, every=1, budget=None, measures="stable_rank")
+    monitor = Monitor(model, every=1, budget=None, measures="stable_rank")
     monitor.step(1)
     assert [row["role"] for row in monitor.trajectory] == ["0.weight"]
     assert set(monitor.decision["left_out"]) == {"0.bias", "bad"}

@@ -16,7 +16,8 @@ from tests.support.checkpoints import of_array, write_file
 from tests.support.command_line import invoke
 
 import sigmascope as ss
-from sigmascope.series import load_series
+from sigmascope.results import Scan
+from sigmascope.series.saved import load_series
 
 Row = dict[str, Any]
 
@@ -24,7 +25,7 @@ Row = dict[str, Any]
 def row(name: str, value: float | None, *, error: float = 0.0, **others: Any) -> Row:
     place = {"role": "up", "tower": "text", "layer": 0, "status": "analysed"}
     values = {"effective_rank": value, "effective_rank_error": error}
-    return dict.fromkeys(ss.Scan.schema.columns) | {"name": name} | place | values | others
+    return dict.fromkeys(Scan.schema.columns) | {"name": name} | place | values | others
 
 
 def layers(*values: float, **others: Any) -> list[Row]:
@@ -52,7 +53,7 @@ def test_values_and_changes_over_steps() -> None:
         200: layers(14.0, 3.0, error=0.25),
         100: layers(10.0, 5.0, error=0.5),
     }
-    found = ss.trajectory(run, measures="effective_rank")
+    found = ss.series.trajectory(run, measures="effective_rank")
     assert found.steps == (100, 200)
     assert [r["step"] for r in found] == [100, 100, 200, 200]
     (last,) = found.where(step=200, layer=0)
@@ -69,7 +70,7 @@ def test_experts_of_a_layer_are_one_place() -> None:
         [row(f"e.{i}", float(v), expert=i, error=0.1 * i) for i, v in enumerate((1, 2, 6))],
         [row(f"e.{i}", float(v), expert=i) for i, v in enumerate((2, 4, 12))],
     ]
-    found = ss.trajectory(run, steps=[0, 1], measures="effective_rank")
+    found = ss.series.trajectory(run, steps=[0, 1], measures="effective_rank")
     assert [(r["count"], r["value"], r["least"], r["greatest"]) for r in found] == [
         (3, 3.0, 1.0, 6.0),
         (3, 6.0, 2.0, 12.0),
@@ -79,7 +80,7 @@ def test_experts_of_a_layer_are_one_place() -> None:
 
 def test_what_a_step_lacks_is_left_out_of_all() -> None:
     run = {0: layers(1.0, 2.0), 1: layers(1.0), 2: [*layers(3.0), row("up.1", None, layer=1)]}
-    found = ss.trajectory(run, measures="effective_rank")
+    found = ss.series.trajectory(run, measures="effective_rank")
     assert found.missing == {("up.1", "effective_rank"): (1, 2)}
     assert {r["layer"] for r in found} == {0}
     assert "1 left out" in repr(found)
@@ -87,13 +88,15 @@ def test_what_a_step_lacks_is_left_out_of_all() -> None:
 
 def test_failed_rows_have_no_value_and_unknown_roles_their_name() -> None:
     rows = [row("a", 1.0, role="other"), row("b", 2.0, status="failed"), row("c", 3.0)]
-    found = ss.trajectory({0: rows, 1: rows}, measures="effective_rank")
+    found = ss.series.trajectory({0: rows, 1: rows}, measures="effective_rank")
     assert [(r["tower"], r["role"], r["layer"], r["value"]) for r in found] == [
         ("", "a", None, 1.0),
         ("text", "up", 0, 3.0),
     ] * 2
     # A family has models with other names: a role is what they have in common.
-    assert {r["role"] for r in ss.reference([rows, rows], measures="effective_rank")} == {"up"}
+    assert {r["role"] for r in ss.series.reference([rows, rows], measures="effective_rank")} == {
+        "up"
+    }
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
@@ -115,20 +118,20 @@ def test_checkpoints_without_roles(tmp_path: Path, suffix: str) -> None:
     assert {r["role"] for r in saved} == set(shapes)
     norms = saved.where(measure="fro_norm", role="0.weight")
     assert [r["value"] for r in norms] == pytest.approx([60.0, 120.0])
-    assert list(saved) == list(ss.trajectory(paths))
+    assert list(saved) == list(ss.series.trajectory(paths))
     assert invoke("show", out)[1] == text
 
 
 def test_columns_of_comparisons_are_measures_too() -> None:
     rows = [row("a", 1.0) | {"delta_effective_rank": 7.0, "delta_effective_rank_error": 0.5}]
-    (found,) = ss.trajectory({5: rows}, measures=["delta_effective_rank"])
+    (found,) = ss.series.trajectory({5: rows}, measures=["delta_effective_rank"])
     assert (found["value"], found["error"], found["measure"]) == (7.0, 0.5, "delta_effective_rank")
 
 
 @pytest.mark.parametrize("name", ["checkpoint-{}", "model-7b-step-{}"])
 def test_checkpoints_are_scanned_and_named_by_their_steps(name: str, tmp_path: Path) -> None:
     paths = [checkpoint(tmp_path / name.format(step), step, 1.0) for step in (100, 20)]
-    found = ss.trajectory(paths, measures="spectral_norm", effort="exact")
+    found = ss.series.trajectory(paths, measures="spectral_norm", effort="exact")
     assert found.steps == (20, 100)
     values = [r["value"] for r in found.where(layer=0)]
     assert values == pytest.approx([120.0, 600.0], rel=1e-6)
@@ -141,10 +144,10 @@ def test_saved_scans_are_read(tmp_path: Path) -> None:
         folder = checkpoint(tmp_path / f"m{step}", float(step))
         paths.append(tmp_path / f"scan-{step}.jsonl")
         ss.scan(folder, effort="exact").save(paths[-1])
-    found = ss.trajectory(paths, measures="spectral_norm")
+    found = ss.series.trajectory(paths, measures="spectral_norm")
     assert [r["value"] for r in found] == pytest.approx([6.0, 12.0], rel=1e-6)
-    scans = [ss.Scan.load(path) for path in paths]
-    assert ss.trajectory(scans, steps=[1, 2], measures="spectral_norm").rows == found.rows
+    scans = [Scan.load(path) for path in paths]
+    assert ss.series.trajectory(scans, steps=[1, 2], measures="spectral_norm").rows == found.rows
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
@@ -154,7 +157,7 @@ def test_saved_comparisons_are_read(tmp_path: Path, suffix: str) -> None:
     for step in (1, 2):
         paths.append(tmp_path / f"compared-{step}{suffix}")
         ss.compare(base, checkpoint(tmp_path / f"m{step}", 1.0 + step)).save(paths[-1])
-    found = ss.trajectory(paths, measures="relative_change")
+    found = ss.series.trajectory(paths, measures="relative_change")
     assert [r["value"] for r in found] == pytest.approx([1.0, 2.0], rel=1e-6)
 
 
@@ -162,7 +165,7 @@ def test_what_is_no_saved_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "step-1.jsonl"
     path.write_text('{"schema": "another", "version": 1, "checksum": "00000000"}\n', "utf-8")
     with pytest.raises(ValueError, match=r"step-1.jsonl.*(not a scan|line 1)"):
-        ss.trajectory([path])
+        ss.series.trajectory([path])
 
 
 @pytest.mark.parametrize(
@@ -179,12 +182,12 @@ def test_what_is_no_saved_table_is_refused(tmp_path: Path) -> None:
 )
 def test_runs_that_make_no_sense(run: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ss.trajectory(run, **options)
+        ss.series.trajectory(run, **options)
 
 
 def test_sources_without_rows() -> None:
     with pytest.raises(TypeError, match="no scan, file or checkpoint: int"):
-        ss.trajectory({0: 3})  # type: ignore[dict-item]
+        ss.series.trajectory({0: 3})  # type: ignore[dict-item]
 
 
 # ------------------------------------------------------------------------------------ reference
@@ -196,7 +199,7 @@ def family(count: int = 8) -> list[list[Row]]:
 
 
 def test_distribution_per_role_and_depth() -> None:
-    found = ss.reference(family(5), measures="effective_rank", bands=2)
+    found = ss.series.reference(family(5), measures="effective_rank", bands=2)
     first, last = found
     assert (first["depth_from"], first["depth_to"], last["depth_to"]) == (0.0, 0.5, 1.0)
     assert [first[name] for name in ("least", "lower_quartile", "median")] == [1.0, 2.0, 3.0]
@@ -207,19 +210,19 @@ def test_distribution_per_role_and_depth() -> None:
 
 def test_a_model_counts_once_however_many_layers_it_has() -> None:
     models = [layers(*([1.0] * 40)), layers(3.0, 3.0)]
-    (low, *_) = ss.reference(models, measures="effective_rank", bands=1)
+    (low, *_) = ss.series.reference(models, measures="effective_rank", bands=1)
     assert (low["count"], low["median"]) == (2, 2.0)
 
 
 def test_what_has_no_layer_is_a_place_of_its_own() -> None:
     rows = [row("wte", 9.0, role="embed", layer=None), *layers(1.0, 2.0)]
-    found = ss.reference([rows], measures="effective_rank", bands=1)
+    found = ss.series.reference([rows], measures="effective_rank", bands=1)
     assert [(r["role"], r["depth_from"]) for r in found] == [("embed", None), ("up", 0.0)]
 
 
 def test_errors_of_values_are_carried() -> None:
     models = [layers(1.0, error=0.5), layers(2.0, error=0.25)]
-    (found,) = ss.reference(models, measures="effective_rank")
+    (found,) = ss.series.reference(models, measures="effective_rank")
     assert found["error"] == 0.5
 
 
@@ -227,7 +230,7 @@ def test_errors_of_values_are_carried() -> None:
     ("value", "quantile"), [(0.0, 0.0), (4.5, 0.5), (4.0, 3.5 / 8), (9.0, 1.0)]
 )
 def test_where_a_model_stands(value: float, quantile: float) -> None:
-    found = ss.reference(family(8), measures="effective_rank", bands=2)
+    found = ss.series.reference(family(8), measures="effective_rank", bands=2)
     first, last = found.place(layers(value, 500.0))
     assert (first["quantile"], first["count"]) == (quantile, 8)
     assert first["quantile_low"] <= quantile <= first["quantile_high"]
@@ -236,7 +239,7 @@ def test_where_a_model_stands(value: float, quantile: float) -> None:
 
 def test_clopper_and_pearson() -> None:
     """4 of 8 below: [0.1570, 0.8430]; none of 8: [0, 0.3694] (the table of 1934)."""
-    found = ss.reference(family(8), measures="effective_rank", bands=1)
+    found = ss.series.reference(family(8), measures="effective_rank", bands=1)
     models = [layers(v, v + 100) for v in (4.5, 0.0)]
     half, none = (found.place(model)[0] for model in models)
     assert half["quantile_low"] == pytest.approx(0.1570, abs=5e-5)
@@ -246,14 +249,14 @@ def test_clopper_and_pearson() -> None:
 
 
 def test_intervals_cover_what_errors_allow() -> None:
-    found = ss.reference(family(8), measures="effective_rank", bands=2)
+    found = ss.series.reference(family(8), measures="effective_rank", bands=2)
     exact = found.place(layers(4.5, 104.5))[0]
     vague = found.place(layers(4.5, 104.5, error=10.0))[0]
     assert vague["quantile"] == exact["quantile"]
     assert vague["quantile_low"] == 0
     assert vague["quantile_high"] == 1
     models = [layers(float(i), float(i + 100), error=10.0) for i in range(1, 9)]
-    vaguely_known = ss.reference(models, measures="effective_rank", bands=2)
+    vaguely_known = ss.series.reference(models, measures="effective_rank", bands=2)
     among_vague = vaguely_known.place(layers(4.5, 104.5))[0]
     assert among_vague["quantile"] == exact["quantile"]
     assert (among_vague["quantile_low"], among_vague["quantile_high"]) == (0, 1)
@@ -270,7 +273,7 @@ def test_intervals_are_those_of_scipy(n: int, k: int, confidence: float) -> None
 
     k = min(k, n)
     models = [layers(0.0 if i < k else 2.0) for i in range(n)]
-    found = ss.reference(models, measures="effective_rank", bands=1)
+    found = ss.series.reference(models, measures="effective_rank", bands=1)
     (placed,) = found.place(layers(1.0), confidence=confidence)
     truth = binomtest(k, n).proportion_ci(confidence, method="exact")
     assert placed["quantile"] == pytest.approx(k / n)
@@ -284,14 +287,16 @@ def test_intervals_hold_the_share_that_they_claim_to() -> None:
     held = 0
     for _ in range(200):
         models = [layers(float(v)) for v in rng.uniform(size=12)]
-        (placed,) = ss.reference(models, measures="effective_rank", bands=1).place(layers(0.3))
+        (placed,) = ss.series.reference(models, measures="effective_rank", bands=1).place(
+            layers(0.3)
+        )
         held += placed["quantile_low"] <= 0.3 <= placed["quantile_high"]
     assert held >= 186  # fewer has a chance of 0.1 % if 95 % hold it
 
 
 def test_a_model_is_not_set_against_itself(tmp_path: Path) -> None:
     scans = [ss.scan(checkpoint(tmp_path / f"m{i}", float(i)), effort="exact") for i in range(1, 5)]
-    found = ss.reference(scans, measures="spectral_norm")
+    found = ss.series.reference(scans, measures="spectral_norm")
     assert found[0]["count"] == 4
     assert found.models[0] == str(tmp_path / "m1")
     (placed,) = found.place(scans[0])
@@ -301,7 +306,7 @@ def test_a_model_is_not_set_against_itself(tmp_path: Path) -> None:
 
 
 def test_places_that_the_reference_lacks_are_left_out() -> None:
-    found = ss.reference(family(3), measures="effective_rank", bands=2)
+    found = ss.series.reference(family(3), measures="effective_rank", bands=2)
     assert len(found.place([row("q", 1.0, role="q")])) == 0
 
 
@@ -315,19 +320,19 @@ def test_places_that_the_reference_lacks_are_left_out() -> None:
 )
 def test_references_that_make_no_sense(models: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ss.reference(models, **options)
+        ss.series.reference(models, **options)
 
 
 def test_confidence_is_a_share() -> None:
     with pytest.raises(ValueError, match="confidence must be between 0 and 1, not 95"):
-        ss.reference(family(2), measures="effective_rank").place(layers(1.0), confidence=95)
+        ss.series.reference(family(2), measures="effective_rank").place(layers(1.0), confidence=95)
 
 
 # --------------------------------------------------------------------------------------- tables
 
 
 def test_tables_are_saved_and_handed_on(tmp_path: Path) -> None:
-    found = ss.reference(family(3), measures="effective_rank", bands=2)
+    found = ss.series.reference(family(3), measures="effective_rank", bands=2)
     found.save(tmp_path / "r.jsonl")
     found.save(tmp_path / "r.csv")
     lines = (tmp_path / "r.jsonl").read_text().splitlines()

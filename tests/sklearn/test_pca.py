@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sigmascope as ss
+from sigmascope.errors import ConvergenceWarning
 
 pytest.importorskip("sklearn", reason="scikit-learn is the extra `sklearn`")
 
@@ -109,10 +109,10 @@ def test_rows_at_hand_lose_no_digits_to_their_means(mean: float, n_components: A
 def test_means_that_cost_digits_warn_and_a_shift_keeps_them() -> None:
     X = rows(1e7)
     message = "rough means as `shift` reduce it"
-    with pytest.warns(ss.ConvergenceWarning, match=message):
+    with pytest.warns(ConvergenceWarning, match=message):
         PCA(2).partial_fit(X)
     one, two = PCA(2).fit(X[:50]), PCA(2).fit(X[50:])
-    with pytest.warns(ss.ConvergenceWarning, match=message):
+    with pytest.warns(ConvergenceWarning, match=message):
         one.merge(two)
     pca = PCA(2, shift=X[0]).partial_fit(X)
     assert pca.explained_variance_error_[0] < 1e-10

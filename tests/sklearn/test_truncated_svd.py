@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-import sigmascope as ss
+from sigmascope.streaming import GramAccumulator
 
 pytest.importorskip("sklearn", reason="scikit-learn is the extra `sklearn`")
 
@@ -162,7 +162,7 @@ def test_equal_rows_have_no_shares() -> None:
 def test_rows_in_batches_by_an_accumulator() -> None:
     """The page tells to take the vectors of an accumulator where there is no partial_fit."""
     X = rows()
-    gram = ss.GramAccumulator(25)
+    gram = GramAccumulator(25)
     for part in np.array_split(X, 4):
         gram.update(part)
     svd, found = TruncatedSVD(3).fit(X), gram.svd(3)

@@ -18,12 +18,14 @@ from tests.support.coverings import grid
 from tests.support.cuda_module import seeds
 
 import sigmascope as ss
+from sigmascope.errors import ConvergenceWarning
+from sigmascope.results import SVD
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
 
 
-def check(found: ss.SVD, A: NDArray[np.floating]) -> None:
+def check(found: SVD, A: NDArray[np.floating]) -> None:
     """Values within their bounds, vectors orthonormal, both residuals no larger than reported."""
     A64 = A.astype(np.float64)
     sigma = np.linalg.svd(A64, compute_uv=False)
@@ -232,7 +234,7 @@ def test_residuals_of_values_near_rounding_are_those_of_the_vectors(n: int, smal
     assert_residuals_are_the_larger_of_both(ss.randomized_svd(A, 2 * n // 5, passes=3), A)
 
 
-def assert_residuals_are_the_larger_of_both(found: ss.SVD, A: Array) -> None:
+def assert_residuals_are_the_larger_of_both(found: SVD, A: Array) -> None:
     """And what allows for rounding, to a few roundings."""
     assert found.U is not None
     assert found.Vt is not None
@@ -365,7 +367,7 @@ def test_a_copy_that_emerges_slowly_from_a_bulk_is_waited_for(vectors: bool) -> 
 def test_the_warning_tells_the_worst_residual_in_units_of_the_largest_value(exponent: int) -> None:
     """It is the same number for every scale of the matrix."""
     A = np.ldexp(ks.gaussian(200, 150)[0], exponent)
-    with pytest.warns(ss.ConvergenceWarning) as caught:
+    with pytest.warns(ConvergenceWarning) as caught:
         found = ss.svds(A, 5, max_passes=1)
     assert found.U is not None
     assert found.Vt is not None
@@ -376,7 +378,7 @@ def test_the_warning_tells_the_worst_residual_in_units_of_the_largest_value(expo
 @pytest.mark.parametrize("exponent", [0, 10, -500])
 def test_the_warning_tells_the_worst_error_where_there_are_no_vectors(exponent: int) -> None:
     A = np.ldexp(ks.gaussian(200, 150)[0], exponent)
-    with pytest.warns(ss.ConvergenceWarning) as caught:
+    with pytest.warns(ConvergenceWarning) as caught:
         found = ss.svds(A, 5, max_passes=1, vectors=False)
     worst = np.max(found.errors / found.s[0])
     assert f": the worst error is {worst:.2g} sigma_1;" in str(caught[0].message)

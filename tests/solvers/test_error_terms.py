@@ -44,7 +44,7 @@ def test_triplets_of_a_sparse_matrix_have_the_rounding_of_its_longest_sums() -> 
         assert rounding <= term <= 2 * rounding
 
 
-@pytest.mark.filterwarnings("ignore::sigmascope.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sigmascope.errors.ConvergenceWarning")
 def test_triplets_of_an_operator_have_the_relative_error_of_its_products() -> None:
     """Products in float32 are off by 2^-24, and the errors by 96 times that."""
     array = np.outer(np.arange(1.0, 13), np.arange(1.0, 13)) / 7

@@ -24,7 +24,9 @@ from tests.support.engine import sums_of_change
 from tests.support.executors import Shuffling
 
 import sigmascope as ss
+from sigmascope.results import SingularValues
 from sigmascope.spectra import Measure
+from sigmascope.streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 
@@ -144,16 +146,16 @@ def moments(look: Callable[..., Any]) -> Callable[..., None]:
 
 
 def streamed(A: Any) -> Any:
-    held = ss.MomentsAccumulator(A.shape[1], row_norms=True)
+    held = MomentsAccumulator(A.shape[1], row_norms=True)
     return held.update(A[:11]).update(A[11:]).result()
 
 
 def gram(A: Any) -> Any:
-    return ss.GramAccumulator(A.shape[1]).update(A[:9]).update(A[9:])
+    return GramAccumulator(A.shape[1]).update(A[:9]).update(A[9:])
 
 
 def linear(A: Any) -> Any:
-    sketch = ss.LinearSketch(A.shape, 3)
+    sketch = LinearSketch(A.shape, 3)
     return sketch.update(A).svd()
 
 
@@ -180,7 +182,7 @@ ROUTES: dict[str, Callable[..., None]] = {
     "workers": svd(partial(ss.svds, k=3, method="krylov", executor=Shuffling())),
     "moments": moments(ss.moments),
     "streamed moments": moments(streamed),
-    "Sketch": svd(lambda A: ss.Sketch(A.shape[1], 3).update(A[:9]).update(A[9:]).svd()),
+    "Sketch": svd(lambda A: Sketch(A.shape[1], 3).update(A[:9]).update(A[9:]).svd()),
     "LinearSketch": svd(linear),
     "GramAccumulator": values(lambda A: gram(A).svdvals()),
     "vectors of a GramAccumulator": svd(lambda A: gram(A).svd(3)),
@@ -336,7 +338,7 @@ def test_errors_hold_what_rounding_to_subnormal_numbers_adds(exponent: int) -> N
     B = times(A, exponent)
     true = np.linalg.svd(A, compute_uv=False).astype(np.longdouble) * np.longdouble(2.0) ** exponent
     for found in (ss.svdvals(B), ss.svds(B, 5, method="krylov")):
-        s = found.values if isinstance(found, ss.SingularValues) else found.s
+        s = found.values if isinstance(found, SingularValues) else found.s
         assert np.all(np.abs(s.astype(np.longdouble) - true[: len(s)]) <= found.errors)
         assert np.all(found.errors > 0)
     assert any("subnormal" in note for note in found.notes) == (s[0] < NORMAL)

@@ -15,6 +15,7 @@ from tests.support.command_line import invoke
 from tests.support.hidden_directions import hiding_matrix
 
 import sigmascope as ss
+from sigmascope.results import Scan
 
 W = "model.layers.0.mlp.up_proj.weight"
 
@@ -60,4 +61,4 @@ def test_commands_draw_a_seed(crafted: NDArray[np.float32], tmp_path: Path) -> N
     out = tmp_path / "scan.jsonl"
     how = ("--effort", "top", "-k", 4, "--quiet", "--out", out)
     assert invoke("scan", path, *how)[0] == 0
-    assert ss.Scan.load(out).rows[0]["spectral_norm"] == pytest.approx(1.6, rel=1e-3)
+    assert Scan.load(out).rows[0]["spectral_norm"] == pytest.approx(1.6, rel=1e-3)

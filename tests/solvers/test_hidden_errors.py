@@ -47,7 +47,7 @@ def test_every_value_of_a_singular_matrix_is_right_to_rounding(
 @pytest.mark.parametrize(
     ("size", "unit"), [(1e-11, 1.0), (1e-7, 2.0**60)], ids=["ordinary", "times 2^60"]
 )
-@pytest.mark.filterwarnings("ignore::sigmascope.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sigmascope.errors.ConvergenceWarning")
 def test_an_adjoint_that_is_wrong_in_one_direction_is_noticed(
     shape: tuple[int, int], size: float, unit: float
 ) -> None:

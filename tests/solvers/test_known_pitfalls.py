@@ -12,12 +12,13 @@ from tests.support import known_spectra as ks
 from tests.support.checkpoints import Stored, of_array, write_file
 
 import sigmascope as ss
+from sigmascope.results import Scan
 from sigmascope.spectra.statistics import effective_rank
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
 
-def scanned(tmp_path: Path, *tensors: Stored, **options: object) -> ss.Scan:
+def scanned(tmp_path: Path, *tensors: Stored, **options: object) -> Scan:
     path = write_file(tmp_path / "model.safetensors", *tensors)
     return ss.scan(path, **{"effort": "exact"} | options)  # type: ignore[arg-type]
 

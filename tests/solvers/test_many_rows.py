@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tests.support.coverings import grid
 
 import sigmascope as ss
+from sigmascope.streaming import GramAccumulator, LinearSketch, Sketch
 
 Array = NDArray[np.float64]
 TALL = (46_341, 2), (100_000, 3)
@@ -39,12 +40,12 @@ FIRST: dict[str, Callable[[Any], float]] = {
     "low_rank by rank": lambda a: ss.low_rank(a, 1).factors.singular_values()[0],
     "low_rank by energy": lambda a: ss.low_rank(a, energy=0.5).factors.singular_values()[0],
     "low_rank by error": lambda a: ss.low_rank(a, error=0.9).factors.singular_values()[0],
-    "Sketch": lambda a: ss.Sketch(a.shape[1], 1).update(a).svd().s[0],
-    "LinearSketch": lambda a: ss.LinearSketch(a.shape, 1).update(a).svd().s[0],
+    "Sketch": lambda a: Sketch(a.shape[1], 1).update(a).svd().s[0],
+    "LinearSketch": lambda a: LinearSketch(a.shape, 1).update(a).svd().s[0],
 }
 OF_ROWS: dict[str, Callable[[Any], float]] = {
-    "GramAccumulator": lambda a: ss.GramAccumulator(a.shape[1]).update(a).svdvals()[0],
-    "its svd": lambda a: ss.GramAccumulator(a.shape[1]).update(a).svd(1).s[0],
+    "GramAccumulator": lambda a: GramAccumulator(a.shape[1]).update(a).svdvals()[0],
+    "its svd": lambda a: GramAccumulator(a.shape[1]).update(a).svd(1).s[0],
 }
 
 
@@ -85,11 +86,11 @@ ROUTES: dict[str, Callable[[Array], tuple[float, float]]] = {
         s.errors[0],
     ),
     "one update": lambda a: (
-        (s := ss.GramAccumulator(a.shape[1]).update(a).svdvals())[0],
+        (s := GramAccumulator(a.shape[1]).update(a).svdvals())[0],
         s.errors[0],
     ),
     "its svd": lambda a: (
-        (s := ss.GramAccumulator(a.shape[1]).update(a).svd(1)).s[0],
+        (s := GramAccumulator(a.shape[1]).update(a).svd(1)).s[0],
         s.errors[0],
     ),
 }
@@ -230,7 +231,7 @@ def shares_of_bounds(A: Any) -> dict[str, float]:
         off = np.abs(s**2 - squares[: len(s)]) - 4e-15 * squares[0]  # LAPACK's own
         record(f"{name}, values", np.maximum(off, 0), errors * (2 * s + errors))
 
-    accumulated = ss.GramAccumulator(n, center=True).update(A[: m // 3]).update(A[m // 3 :])
+    accumulated = GramAccumulator(n, center=True).update(A[: m // 3]).update(A[m // 3 :])
     for name, every in (("accumulator", accumulated.svdvals()), ("svdvals", ss.svdvals(A))):
         values(name, every.values, every.errors)
         record(f"{name}, norm", abs(every.fro_norm - np.sqrt(np.trace(G))), 1e-14 * first)
@@ -261,7 +262,7 @@ def shares_of_bounds(A: Any) -> dict[str, float]:
         U, V = (np.asarray(x).astype(np.longdouble) for x in (svd.U, np.asarray(svd.Vt).T))
         for side in (X @ V - U * svd.s, precise(X, U) - V * svd.s):
             record(f"{name}, residuals", np.linalg.norm(side.astype(float), axis=0), svd.residuals)
-    sketch = ss.Sketch(n, k, seed=5).update(A[: m // 3]).update(A[m // 3 :]).svd()
+    sketch = Sketch(n, k, seed=5).update(A[: m // 3]).update(A[m // 3 :]).svd()
     values("Sketch", sketch.s, sketch.errors)
     return shares
 

@@ -17,6 +17,7 @@ from tests.support.coverings import grid
 from tests.support.moments import ADVERSARIES, adversary, check
 
 import sigmascope as ss
+from sigmascope.results import Moments
 
 FAMILIES = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
@@ -181,7 +182,7 @@ def test_no_histogram_of_wide_or_mixed_dtypes() -> None:
     assert ss.moments(ss.vstack([half, half.astype(ml_dtypes.bfloat16)])).histogram is None
 
 
-def bits(seen: ss.Moments) -> list[bytes]:
+def bits(seen: Moments) -> list[bytes]:
     numbers = (seen.mean, seen.std, seen.skewness, seen.kurtosis, seen.fro_norm, seen.min, seen.max)
     return [np.array(numbers).tobytes(), seen.row_norms.tobytes(), seen.column_norms.tobytes()]
 

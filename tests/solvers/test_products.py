@@ -25,6 +25,7 @@ from tests.support.known_products import (
 )
 
 import sigmascope as ss
+from sigmascope.errors import ConvergenceWarning, MemoryLimitError, NonFiniteError
 
 sparse = pytest.importorskip("scipy.sparse")
 linalg = pytest.importorskip("scipy.sparse.linalg")
@@ -224,12 +225,12 @@ def test_products_in_float32_are_not_exact_to_rounding() -> None:
     for each in (array, array / 7):  # numbers of few digits, and of many
         assert not ss.randomized_svd(inexact("products in float32", each, 0.0), 2).converged
     tight = inexact("another adjoint", array, 1e-8)
-    with pytest.warns(ss.ConvergenceWarning):
+    with pytest.warns(ConvergenceWarning):
         assert not ss.svds(tight, 2, tol=1e-9).converged
 
 
 @grid(kind=KINDS[1:], shape=[(90, 60), (300, 400)])
-@pytest.mark.filterwarnings("ignore::sigmascope.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sigmascope.errors.ConvergenceWarning")
 def test_the_gram_matrix_is_in_float64_and_so_are_its_errors(
     kind: str, shape: tuple[int, int]
 ) -> None:
@@ -244,7 +245,7 @@ def test_the_gram_matrix_is_in_float64_and_so_are_its_errors(
 
 def test_not_converged_after_one_step() -> None:
     array = np.random.default_rng(0).standard_normal((400, 300))
-    with pytest.warns(ss.ConvergenceWarning):
+    with pytest.warns(ConvergenceWarning):
         found = ss.svds(linalg.aslinearoperator(array), 3, tol=1e-8, max_passes=1)
     assert not found.converged
     assert_true(found, array)
@@ -255,13 +256,13 @@ def test_not_converged_after_one_step() -> None:
 def test_what_is_not_finite(function: Callable[..., Any], value: float) -> None:
     array = holes((60, 50))
     array[3, 4] = value
-    with pytest.raises(ss.NonFiniteError, match=r"the first at \(3, 4\)"):
+    with pytest.raises(NonFiniteError, match=r"the first at \(3, 4\)"):
         function(sparse.coo_array(array), 2)
     at_the_start = np.eye(60, 50)
     at_the_start[3, 3] = value
-    with pytest.raises(ss.NonFiniteError, match=r"the first at \(3, 3\)"):
+    with pytest.raises(NonFiniteError, match=r"the first at \(3, 3\)"):
         function(sparse.csr_array(at_the_start), 2)
-    with pytest.raises(ss.NonFiniteError, match=r"matmat of .* returned NaN or infinity"):
+    with pytest.raises(NonFiniteError, match=r"matmat of .* returned NaN or infinity"):
         function(linalg.aslinearoperator(array), 2)
 
 
@@ -299,7 +300,7 @@ def test_what_is_refused(function: Callable[..., Any]) -> None:
         function(sparse.csr_array(array), 51)
     with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="leave executor"):
         function(sparse.csr_array(array), 2, executor=pool)
-    with pytest.raises(ss.MemoryLimitError):
+    with pytest.raises(MemoryLimitError):
         function(linalg.aslinearoperator(sparse.eye_array(3_000_000)), 60, memory_limit="100MB")
 
 
@@ -351,8 +352,6 @@ def test_the_copy_of_a_sparse_matrix_counts_as_memory() -> None:
     """24 bytes of a number in any format but compressed rows, whose indices are the caller's."""
     i = np.arange(1_000_000)
     A = sparse.coo_array((np.ones(len(i)), (i % 2000, i // 7 % 1500)), shape=(2000, 1500))
-    with pytest.raises(
-        ss.MemoryLimitError, match=r"needs 2\d.* MiB, the memory limit is 22\.9 MiB"
-    ):
+    with pytest.raises(MemoryLimitError, match=r"needs 2\d.* MiB, the memory limit is 22\.9 MiB"):
         ss.svds(A, 1, memory_limit=24 * len(i))
     assert ss.svds(A.tocsr(), 1, memory_limit=24 * len(i)).converged

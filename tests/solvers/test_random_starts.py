@@ -30,6 +30,9 @@ from tests.support.executors import Shuffling
 from tests.support.hidden_directions import fingerprint as own_fingerprint
 
 import sigmascope as ss
+from sigmascope.errors import ConvergenceWarning
+from sigmascope.results import SVD
+from sigmascope.streaming import Sketch
 
 NUMBERS: dict[str, Any] = {"f64": np.float64, "f32": np.float32, "bf16": ml_dtypes.bfloat16}
 
@@ -108,14 +111,14 @@ def test_the_sample_is_indeed_hidden_from_the_start_that_it_was_made_for() -> No
     assert fooled.s[0] < 1.01
 
 
-PLACES: dict[str, Callable[..., ss.SVD]] = {
+PLACES: dict[str, Callable[..., SVD]] = {
     "svds": lambda A, k, **o: unwrap(ss.svds)(A, k, method="krylov", fingerprint=0, **o),
     "values": lambda A, k, **o: unwrap(ss.svds)(
         A, k, method="krylov", vectors=False, fingerprint=0, **o
     ),
     "randomized_svd": lambda A, k, **o: unwrap(ss.randomized_svd)(A, k, fingerprint=0, **o),
     "low_rank": lambda A, k, **o: unwrap(ss.low_rank)(A, k, fingerprint=0, **o),
-    "Sketch": lambda A, k: ss.Sketch(A.shape[1], k).update(A).svd(),
+    "Sketch": lambda A, k: Sketch(A.shape[1], k).update(A).svd(),
 }
 
 
@@ -142,7 +145,7 @@ def test_the_exact_norm_wins_over_random_vectors(place: str, dtype: str, bulk: f
         A = hiding((U * s) @ V.T, G, big, 3).astype(NUMBERS[dtype])
         truth = np.linalg.svd(A.astype(float), compute_uv=False)[:k]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ss.ConvergenceWarning)
+            warnings.simplefilter("ignore", ConvergenceWarning)
             svd = PLACES[place](A, k)
         off = np.abs(svd.s - truth)
         assert np.all(off <= svd.errors + 1e-6), (big, k, svd)

@@ -30,13 +30,13 @@ def lapack(A: NDArray[np.floating]) -> Array:
     return np.linalg.svd(np.asarray(A, np.float64), compute_uv=False)
 
 
-def check_values(result: ss.SVD, sigma: Array) -> None:
+def check_values(result: ss.results.SVD, sigma: Array) -> None:
     """Every value within its bound; what says converged is within the tolerance of the bound."""
     error = np.abs(result.s - sigma[: len(result.s)])
     assert np.all(error <= result.errors + ORACLE * sigma[0])
 
 
-def check_triplets(result: ss.SVD, A: NDArray[np.floating]) -> None:
+def check_triplets(result: ss.results.SVD, A: NDArray[np.floating]) -> None:
     """Orthonormal vectors, and residuals no larger than reported."""
     assert result.U is not None
     assert result.Vt is not None
@@ -188,7 +188,7 @@ def check_answer(problem: Problem, device: str) -> None:
     A, k, options = problem
     sigma = lapack(A)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ss.ConvergenceWarning)
+        warnings.simplefilter("ignore", ss.errors.ConvergenceWarning)
         result = ss.svds(A, k, method="krylov", device=device, **options)  # type: ignore[arg-type]
     check_values(result, sigma)
     floor = FLOOR[result.precision] * sigma[0]
@@ -256,7 +256,7 @@ def test_no_convergence_is_said_and_the_bounds_hold(device: str) -> None:
     A, sigma = ks.gaussian(n, n)
     options: dict[str, Any] = {"block": 8, "max_passes": 4, "device": device}
     told = r"did not converge to tol = 1e-10 in the 4 steps that max_passes allows \(6 reads of A\)"
-    with pytest.warns(ss.ConvergenceWarning, match=told):
+    with pytest.warns(ss.errors.ConvergenceWarning, match=told):
         result = ss.svds(A, 8, tol=1e-10, method="krylov", **options)
     assert not result.converged
     assert (result.steps, result.passes) == (4, 6)
@@ -268,7 +268,7 @@ def test_steps_are_what_the_limit_counts_and_passes_are_all_reads() -> None:
     A, _ = ks.gaussian(300, 200)
     for limit in (1, 2, 5):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ss.ConvergenceWarning)
+            warnings.simplefilter("ignore", ss.errors.ConvergenceWarning)
             top = ss.svds(A, 5, tol=1e-9, max_passes=limit)
         few = ss.randomized_svd(A, 5, passes=limit)
         for result in (top, few):

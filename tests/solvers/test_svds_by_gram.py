@@ -13,6 +13,7 @@ from tests.support import known_spectra as ks
 from tests.support.coverings import device_grid
 
 import sigmascope as ss
+from sigmascope.errors import ConvergenceWarning
 from sigmascope.streaming import GramAccumulator
 
 Array = NDArray[np.float64]
@@ -75,7 +76,7 @@ def test_converged_is_what_was_asked_for(
     for tol in (1e-4, 1e-7, 1e-9):
         for k in (1, 8, 20) if device == "cpu" else (8,):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ss.ConvergenceWarning)
+                warnings.simplefilter("ignore", ConvergenceWarning)
                 found = ss.svds(A.astype(dtype), k, tol=tol, **options)
             off = np.abs(found.s - sigma[:k])
             for numbers in (found.s, found.errors, found.residuals):
@@ -113,7 +114,7 @@ def test_a_tolerance_out_of_reach_of_memory_is_said_to_be() -> None:
     """For A itself in float64, and what LAPACK makes of it, there is no room."""
     A = np.outer(RNG.standard_normal(30_000), RNG.standard_normal(50))
     options: dict[str, Any] = {"vectors": False, "method": "gram"}
-    with pytest.warns(ss.ConvergenceWarning, match="the worst error is 2e-07 sigma_1"):
+    with pytest.warns(ConvergenceWarning, match="the worst error is 2e-07 sigma_1"):
         found = ss.svds(A, 3, tol=1e-9, memory_limit="3MiB", **options)
     assert not found.converged
     assert "2 of the values lie below" in found.notes[0]

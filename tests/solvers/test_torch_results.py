@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import sigmascope as ss
+from sigmascope.errors import FailedMatrixWarning, NonFiniteError
 
 A = np.random.default_rng(0).standard_normal((3, 60, 40))
 
@@ -76,11 +77,11 @@ def test_a_failed_matrix_of_a_stack_has_nan() -> None:
     torch = pytest.importorskip("torch")
     x = torch.from_numpy(A.copy())
     x[1, 2, 3] = torch.nan
-    with pytest.warns(ss.FailedMatrixWarning):
+    with pytest.warns(FailedMatrixWarning):
         found = ss.svds(x, 2)
     assert torch.isnan(found.U[1]).all()
     assert torch.isnan(found.s[1]).all()
-    assert isinstance(found.outcomes[1], ss.NonFiniteError)
+    assert isinstance(found.outcomes[1], NonFiniteError)
     assert_same(found[0], ss.svds(A[0], 2), torch)
 
 

@@ -14,10 +14,11 @@ from numpy.testing import assert_array_equal
 from tests.support import known_spectra
 
 import sigmascope as ss
+from sigmascope.results import SingularValues
 
 
 @pytest.fixture(scope="module")
-def found() -> ss.SingularValues:
+def found() -> SingularValues:
     return ss.svdvals(known_spectra.exponential(30, 12)[0])
 
 
@@ -45,7 +46,7 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operations_are_those_of_the_array(name: str, found: ss.SingularValues) -> None:
+def test_operations_are_those_of_the_array(name: str, found: SingularValues) -> None:
     mine, wanted = OPERATIONS[name](found), OPERATIONS[name](found.values)
     assert type(mine) is type(wanted)
     assert_array_equal(mine, wanted)
@@ -59,20 +60,20 @@ def test_a_stack_is_an_array_too() -> None:
     assert found.shape == (3,)  # the axes of the stack
 
 
-def test_what_no_array_has_is_no_attribute(found: ss.SingularValues) -> None:
+def test_what_no_array_has_is_no_attribute(found: SingularValues) -> None:
     with pytest.raises(AttributeError, match="'SingularValues' object has no attribute 'sigma'"):
         found.sigma  # noqa: B018
     assert not hasattr(found, "__cuda_array_interface__")
     assert {"values", "errors", "sum", "shape"} <= set(dir(found))
 
 
-def test_an_array_as_output_takes_values(found: ss.SingularValues) -> None:
+def test_an_array_as_output_takes_values(found: SingularValues) -> None:
     out = np.empty(12)
     assert np.sqrt(found, out=out) is out
     assert_array_equal(out, np.sqrt(found.values))
 
 
-def test_results_are_copied_and_pickled(found: ss.SingularValues) -> None:
+def test_results_are_copied_and_pickled(found: SingularValues) -> None:
     A = known_spectra.exponential(30, 12)[0]
     for result in (found, ss.svds(A, 3), ss.spectrum(A), ss.spectral_density(A), ss.moments(A)):
         for again in (copy.copy(result), copy.deepcopy(result), pickle.loads(pickle.dumps(result))):

@@ -21,6 +21,7 @@ from tests.support import known_spectra as ks
 from tests.support.checkpoints import of_array, write_file
 
 import sigmascope as ss
+from sigmascope.results import Scan
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 
@@ -188,7 +189,7 @@ def test_a_scan_has_the_columns_of_its_spectra(tmp_path: Path) -> None:
             else:
                 assert record[column] == value, (name, column)
     found.save(tmp_path / "x.jsonl")
-    loaded = ss.Scan.load(tmp_path / "x.jsonl").to_weightwatcher()
+    loaded = Scan.load(tmp_path / "x.jsonl").to_weightwatcher()
     assert loaded.equals(frame)
 
 

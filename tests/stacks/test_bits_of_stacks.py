@@ -20,6 +20,7 @@ import sigmascope as ss
 from sigmascope._execution import stacks
 from sigmascope._execution.devices import Device
 from sigmascope._execution.memory import MINIMUM
+from sigmascope.results import Density
 
 VARYING = {"seconds", "num_threads"}
 """Attributes that depend on the machine."""
@@ -194,7 +195,7 @@ def test_densities_and_spectra_agree_with_numpy() -> None:
     truth = np.linalg.svd(x, compute_uv=False)
     nuclear = truth.sum(-1)
     for found in (ss.spectral_density(x, passes=4), ss.spectrum(x, effort="exact")):
-        if isinstance(found[0], ss.Density):
+        if isinstance(found[0], Density):
             measures = [one.nuclear_norm() for one in found]
         else:
             measures = [one["nuclear_norm"] for one in found]

@@ -17,6 +17,13 @@ from tests.support.calls import CALLS
 from tests.support.peak_memory import peak
 
 import sigmascope as ss
+from sigmascope.errors import (
+    ConvergenceWarning,
+    FailedMatrixWarning,
+    MemoryLimitError,
+    NonFiniteError,
+)
+from sigmascope.results import SVD, SVDStack
 
 MIB = 2**20
 X = np.random.default_rng(0).standard_normal((6, 30, 20))
@@ -33,12 +40,12 @@ def spoiled() -> NDArray[np.float64]:
 @pytest.mark.parametrize("name", CALLS)
 def test_one_bad_matrix_spoils_no_other(name: str, spoiled: NDArray[np.float64]) -> None:
     call = CALLS[name]
-    with pytest.warns(ss.FailedMatrixWarning, match=r"2 of 6 matrices.*\[0, 2\] \(.*\[1, 0\] \("):
+    with pytest.warns(FailedMatrixWarning, match=r"2 of 6 matrices.*\[0, 2\] \(.*\[1, 0\] \("):
         found = call(spoiled, num_threads=2)
     assert list(found.failures) == [(0, 2), (1, 0)]
     assert "1 NaN" in str(found.failures[0, 2])
     assert [index for index, _ in found.items()] == [(0, 0), (0, 1), (1, 1), (1, 2)]
-    with pytest.raises(ss.NonFiniteError, match="1 NaN"):
+    with pytest.raises(NonFiniteError, match="1 NaN"):
         found[0, 2]
     expected = call(spoiled[1, 1])
     assert repr(found[1, 1]).rpartition(",")[0] == repr(expected).rpartition(",")[0]
@@ -47,7 +54,7 @@ def test_one_bad_matrix_spoils_no_other(name: str, spoiled: NDArray[np.float64])
 
 def test_failed_matrices_are_nan_with_infinite_errors(spoiled: NDArray[np.float64]) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ss.FailedMatrixWarning)
+        warnings.simplefilter("ignore", FailedMatrixWarning)
         found, every = ss.svds(spoiled, 3), ss.svdvals(spoiled)
     good = np.isfinite(spoiled).all(axis=(-2, -1))
     for numbers in (found.U, found.s, found.Vt, found.fro_norm, every.values, every.fro_norm):
@@ -62,7 +69,7 @@ def test_failed_matrices_are_nan_with_infinite_errors(spoiled: NDArray[np.float6
 
 @pytest.mark.parametrize("name", CALLS)
 def test_the_first_error_is_raised_if_all_fail(name: str) -> None:
-    with pytest.raises(ss.NonFiniteError) as caught:
+    with pytest.raises(NonFiniteError) as caught:
         CALLS[name](np.full((3, 5, 4), np.nan))
     assert "all 3 matrices" in caught.value.__notes__[0]
 
@@ -70,7 +77,7 @@ def test_the_first_error_is_raised_if_all_fail(name: str) -> None:
 def test_the_warning_names_three_matrices_and_its_caller() -> None:
     x = np.full((9, 3, 2), np.nan)
     x[4] = 1.0
-    with pytest.warns(ss.FailedMatrixWarning, match=r"8 of 9 .*\[2\] \(.*and 5 more") as caught:
+    with pytest.warns(FailedMatrixWarning, match=r"8 of 9 .*\[2\] \(.*and 5 more") as caught:
         ss.svdvals(x)
     assert caught[0].filename == __file__
 
@@ -80,7 +87,7 @@ def test_the_warning_names_three_matrices_and_its_caller() -> None:
     [(2, "2 failed: 0, 1, 0."), (3, "3 failed: 0, 1, 2, 0."), (4, "4 failed: 0, 1, 2, ..., 0.")],
     ids=["two", "three", "four"],
 )
-@pytest.mark.filterwarnings("ignore::sigmascope.FailedMatrixWarning")
+@pytest.mark.filterwarnings("ignore::sigmascope.errors.FailedMatrixWarning")
 def test_the_representation_names_three_failures(bad: int, named: str) -> None:
     x = np.ones((6, 3, 2))
     x[:bad] = np.nan
@@ -91,7 +98,7 @@ def test_the_representation_names_three_failures(bad: int, named: str) -> None:
 def test_what_has_not_converged_is_named_once() -> None:
     x = np.random.default_rng(0).standard_normal((3, 300, 300)).astype(np.float32)
     x[1] *= 0.1 ** np.arange(300)
-    with pytest.warns(ss.ConvergenceWarning, match=r"2 of 3 matrices: \[0\], \[2\];") as caught:
+    with pytest.warns(ConvergenceWarning, match=r"2 of 3 matrices: \[0\], \[2\];") as caught:
         found = ss.svds(x, 2, method="krylov", max_passes=4)
     assert caught[0].filename == __file__
     assert len(caught) == 1
@@ -133,7 +140,7 @@ def test_an_executor_is_refused() -> None:
 
 
 def test_too_small_a_memory_is_refused() -> None:
-    with pytest.raises(ss.MemoryLimitError, match=r"the memory limit is 1\.96 kiB") as caught:
+    with pytest.raises(MemoryLimitError, match=r"the memory limit is 1\.96 kiB") as caught:
         ss.svdvals(X, memory_limit=2_000)
     assert "all 6 matrices" in caught.value.__notes__[0]
 
@@ -261,9 +268,9 @@ def test_tensors_of_torch_are_stacks() -> None:
 def test_a_stack_is_indexed_like_an_array() -> None:
     found = ss.svds(X.reshape(2, 3, 30, 20), 2)
     assert (len(found), found.shape) == (2, (2, 3))
-    assert isinstance(found[1, 2], ss.SVD)
+    assert isinstance(found[1, 2], SVD)
     row = found[1]
-    assert isinstance(row, ss.SVDStack)
+    assert isinstance(row, SVDStack)
     assert (row.shape, row.U.shape) == ((3,), (3, 30, 2))
     assert row[-1] is found[1, 2]
     assert np.shares_memory(row.U, found.U)

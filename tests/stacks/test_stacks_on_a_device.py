@@ -12,6 +12,7 @@ import pytest
 from tests.support.device_arrays import Interface, Versioned, library
 
 import sigmascope as ss
+from sigmascope.errors import FailedMatrixWarning
 
 pytestmark = [pytest.mark.unsanitized, pytest.mark.slow]
 
@@ -62,7 +63,7 @@ def test_vectors_are_one_array_of_the_caller_s_library(
 def test_a_failed_matrix_has_nan_for_vectors_there(made: Any, simulated: ModuleType) -> None:
     x = np.array(X)
     x[1, 2, 3] = np.inf
-    with pytest.warns(ss.FailedMatrixWarning, match=r"\[1\]"):
+    with pytest.warns(FailedMatrixWarning, match=r"\[1\]"):
         found: Any = ss.svds(made.ndarray(simulated, x), 2, method="krylov")
     assert np.isnan(found.U.read()[1]).all()
     assert np.isfinite(found.U.read()[[0, 2]]).all()

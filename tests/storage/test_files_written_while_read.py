@@ -22,6 +22,8 @@ from tests.support.onnx_files import write_onnx
 from tests.support.reading_modes import READINGS
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
+from sigmascope.streaming import GramAccumulator, Sketch
 
 A = np.random.default_rng(0).standard_normal((1200, 200)).astype(np.float32)
 W = "w"
@@ -98,8 +100,8 @@ CALLS: dict[str, Callable[..., Any]] = {
     "spectral_density": lambda a, **how: ss.spectral_density(a, **how).nuclear_norm().value,
     "low_rank": lambda a, **how: ss.low_rank(a, 3, **how).s,
     "moments": lambda a, **how: ss.moments(a, **how).fro_norm,
-    "Sketch": lambda a, **_: ss.Sketch(a.shape[1], 3).update(a).svd().s,
-    "GramAccumulator": lambda a, **_: ss.GramAccumulator(a.shape[1]).update(a).svdvals(),
+    "Sketch": lambda a, **_: Sketch(a.shape[1], 3).update(a).svd().s,
+    "GramAccumulator": lambda a, **_: GramAccumulator(a.shape[1]).update(a).svdvals(),
     "load": lambda a, **_: np.asarray(a.load()),
     "asarray": lambda a, **_: np.asarray(a),
 }
@@ -136,7 +138,7 @@ def test_every_call_notices_a_file_that_was_written(
 ) -> None:
     path, a = READERS[reader](tmp_path, reading)
     rewrite(path)
-    with pytest.raises(ss.CheckpointError, match=rf"{path.name}: the file changed") as caught:
+    with pytest.raises(CheckpointError, match=rf"{path.name}: the file changed") as caught:
         CALLS[call](a)
     assert f"written at {LONG_AGO} ns" in str(caught.value)
     assert f"{path.stat().st_mtime_ns} ns" in str(caught.value)
@@ -154,7 +156,7 @@ def test_a_write_between_two_passes_is_noticed(
 ) -> None:
     """The first pass has been reported, and the memory does not hold the matrix."""
     path, a = READERS[reader](tmp_path, reading)
-    with pytest.raises(ss.CheckpointError, match="the file changed"):
+    with pytest.raises(CheckpointError, match="the file changed"):
         CALLS[call](a, memory_limit="700kB", progress=rewriting(path))
 
 
@@ -171,7 +173,7 @@ def test_every_file_of_a_joined_matrix_is_looked_at(
     joined = ss.vstack([ss.tensor(p, 128, (400, 200), "f32", reading=reading) for p in paths])
     CALLS[call](joined)
     rewrite(paths[written])
-    with pytest.raises(ss.CheckpointError, match=rf"{written}\.npy: the file changed"):
+    with pytest.raises(CheckpointError, match=rf"{written}\.npy: the file changed"):
         CALLS[call](joined)
 
 
@@ -224,7 +226,7 @@ def test_a_new_time_alone_is_refused_with_both_times(reading: str, tmp_path: Pat
     """Nothing can tell `touch` from a write of other numbers."""
     path, a = in_npy(tmp_path, reading)
     os.utime(path, ns=(5, 5))
-    with pytest.raises(ss.CheckpointError, match=rf"written at {LONG_AGO} ns; now .* at 5 ns"):
+    with pytest.raises(CheckpointError, match=rf"written at {LONG_AGO} ns; now .* at 5 ns"):
         ss.svds(a, 3)
 
 
@@ -235,7 +237,7 @@ def test_a_write_whose_time_was_set_back_is_noticed(reading: str, tmp_path: Path
     while path.stat().st_ctime_ns == before:  # until the clock of the kernel has ticked
         rewrite(path)
         aged(path)
-    with pytest.raises(ss.CheckpointError, match="or its time was set back after a write"):
+    with pytest.raises(CheckpointError, match="or its time was set back after a write"):
         ss.svds(a, 3)
 
 

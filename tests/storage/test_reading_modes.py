@@ -24,6 +24,7 @@ from tests.support.command_line import invoke
 from tests.support.reading_modes import READINGS, span_of
 
 import sigmascope as ss
+from sigmascope.errors import CheckpointError
 
 FORMATS: dict[str, Any] = {
     "f64": np.float64,
@@ -177,12 +178,12 @@ def test_a_file_cut_short_is_named_with_its_end(left: int, tmp_path: Path) -> No
     a = ss.tensor(path, 0, (900, 100), "f32", reading="uncached")
     os.truncate(path, left)
     for call in (a.load, lambda: np.asarray(a), lambda: ss.svdvals(a)):
-        with pytest.raises(ss.CheckpointError, match=f"raw ends at byte {left}, {360_000 - left} "):
+        with pytest.raises(CheckpointError, match=f"raw ends at byte {left}, {360_000 - left} "):
             call()
-    with pytest.raises(ss.CheckpointError, match="raw ends at byte"):
+    with pytest.raises(CheckpointError, match="raw ends at byte"):
         a[:, 3:5].load()
     if left >= 4097:  # rows that are there still: nothing says that they are the old ones
-        with pytest.raises(ss.CheckpointError, match=f"it had 360000 bytes.*now it has {left} "):
+        with pytest.raises(CheckpointError, match=f"it had 360000 bytes.*now it has {left} "):
             a[:10].load()
 
 
@@ -190,7 +191,7 @@ def test_a_file_cut_short_is_named_with_its_end(left: int, tmp_path: Path) -> No
 def test_a_file_changed_since_it_was_opened(reading: str, small: Path) -> None:
     checkpoint = ss.open_checkpoint(small, reading=reading)
     os.truncate(small, small.stat().st_size - 1)
-    with pytest.raises(ss.CheckpointError, match=r"small.* changed since it was opened"):
+    with pytest.raises(CheckpointError, match=r"small.* changed since it was opened"):
         checkpoint["a"]
 
 
@@ -201,7 +202,7 @@ def test_a_file_replaced_while_a_matrix_is_made(
     """Between the look at the file and its opening."""
     checkpoint = ss.open_checkpoint(small, reading=reading)
     replacing_after(monkeypatch, "stat", small)
-    with pytest.raises(ss.CheckpointError, match=r"small.* changed since it was opened"):
+    with pytest.raises(CheckpointError, match=r"small.* changed since it was opened"):
         checkpoint["a"]
 
 
@@ -211,7 +212,7 @@ def test_an_array_file_replaced_while_its_header_is_read(
     path = tmp_path / "A.npy"
     np.save(path, numbers(30, 20))
     replacing_after(monkeypatch, "fstat", path)
-    with pytest.raises(ss.CheckpointError, match=r"A\.npy: the file changed while its header"):
+    with pytest.raises(CheckpointError, match=r"A\.npy: the file changed while its header"):
         ss.matrix(path)
 
 

@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import sigmascope as ss
+from sigmascope.streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
 
 THREADS, COLUMNS = 6, 12
 
 Parts = list[NDArray[np.float64]]
 MAKERS: dict[str, Callable[[], Any]] = {
-    "gram": lambda: ss.GramAccumulator(COLUMNS, center=True),
-    "sketch": lambda: ss.Sketch(COLUMNS, 4, center=True),
-    "moments": lambda: ss.MomentsAccumulator(COLUMNS),
-    "linear": lambda: ss.LinearSketch((20, COLUMNS), 3),
+    "gram": lambda: GramAccumulator(COLUMNS, center=True),
+    "sketch": lambda: Sketch(COLUMNS, 4, center=True),
+    "moments": lambda: MomentsAccumulator(COLUMNS),
+    "linear": lambda: LinearSketch((20, COLUMNS), 3),
 }
 
 

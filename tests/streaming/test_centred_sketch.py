@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import sigmascope as ss
+from sigmascope.streaming import Sketch
 
 Array = NDArray[np.float64]
 
@@ -22,8 +22,8 @@ def rows_of(rank: int, mean: float, m: int = 300, n: int = 40) -> Array:
     return rng.standard_normal((m, rank)) @ (weights * rng.standard_normal((rank, n))) + mean
 
 
-def streamed(X: Array, center: Any = True) -> ss.Sketch:
-    sketch = ss.Sketch(X.shape[1], 5, width=24, center=center)
+def streamed(X: Array, center: Any = True) -> Sketch:
+    sketch = Sketch(X.shape[1], 5, width=24, center=center)
     for part in np.array_split(X, 4):
         sketch.update(part, num_threads=1)
     return sketch
@@ -60,11 +60,11 @@ def test_every_number_within_its_error(mean: float, rank: int, rough: bool) -> N
 def test_merged_and_loaded_sketches_change_no_bit(tmp_path: Path) -> None:
     X = rows_of(40, 3.0)
     whole = streamed(X, X[0])
-    halves = [ss.Sketch(40, 5, width=24, center=X[0]) for _ in range(2)]
+    halves = [Sketch(40, 5, width=24, center=X[0]) for _ in range(2)]
     for i, part in enumerate(np.array_split(X, 4)):
         halves[i % 2].update(part, num_threads=1)
     halves[1].save(tmp_path / "s.npz")
-    merged = ss.Sketch.load(tmp_path / "s.npz").merge(halves[0])
+    merged = Sketch.load(tmp_path / "s.npz").merge(halves[0])
     for name in ("components", "explained_variance", "explained_variance_errors", "mean"):
         found, expected = getattr(merged.pca(), name), getattr(whole.pca(), name)
         assert found.tobytes() == expected.tobytes()
@@ -84,8 +84,8 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="k = 6 must be between 1 and the sketch's k = 5"):
         streamed(X).pca(6)
     with pytest.raises(ValueError, match="two rows"):
-        ss.Sketch(40, 5, center=True).update(X[:1]).pca()
-    few = ss.Sketch(40, 5, center=True).update(X[:3])
+        Sketch(40, 5, center=True).update(X[:1]).pca()
+    few = Sketch(40, 5, center=True).update(X[:3])
     assert few.pca().components.shape == (3, 40)
     with pytest.raises(ValueError, match="k = 4 exceeds the number of rows, 3"):
         few.pca(4)

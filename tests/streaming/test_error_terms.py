@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import sigmascope as ss
+from sigmascope.streaming import GramAccumulator, PrincipalComponents, Sketch
 
 Array = NDArray[np.float64]
 
@@ -24,8 +24,8 @@ def crossed(*sizes: float, mean: float = 0.0, repeats: int = 8) -> Array:
     return np.tile(signs * np.array(sizes), (repeats, 1)) + mean
 
 
-def components_of(X: Array, k: int | None = None) -> ss.PrincipalComponents:
-    return ss.GramAccumulator(X.shape[1], center=True).update(X).pca(k)
+def components_of(X: Array, k: int | None = None) -> PrincipalComponents:
+    return GramAccumulator(X.shape[1], center=True).update(X).pca(k)
 
 
 def test_a_variance_may_be_off_by_the_sums_and_by_the_eigenvalue() -> None:
@@ -39,7 +39,7 @@ def test_a_variance_may_be_off_by_the_sums_and_by_the_eigenvalue() -> None:
 
 def test_a_residual_has_the_error_of_the_gram_matrix_twice() -> None:
     """It moves A^T A v, and the norm of A v, by which that is divided; the pairs are exact."""
-    found = ss.GramAccumulator(3).update(crossed(4, 2, 1)).svd(3)
+    found = GramAccumulator(3).update(crossed(4, 2, 1)).svd(3)
     of_gram = SUMS * found.s[0] ** 2
     np.testing.assert_allclose(found.residuals * found.s / of_gram, 2.0, rtol=1e-3)
 
@@ -84,7 +84,7 @@ def test_a_mean_may_be_off_by_its_sum_and_by_the_shift() -> None:
     of_sum = components_of(X).mean_errors
     assert np.all(of_sum >= SUMS * np.sqrt(np.mean(X**2, axis=0)))
     assert np.all(of_sum <= 3 * SUMS)
-    shifted = ss.GramAccumulator(2, center=[1e6, 1e6]).update(crossed(2**-20, 2**-21, mean=1e6))
+    shifted = GramAccumulator(2, center=[1e6, 1e6]).update(crossed(2**-20, 2**-21, mean=1e6))
     of_shift = shifted.pca().mean_errors
     assert np.all((of_shift >= 2.0**-52 * 1e6) & (of_shift <= 2.0**-51 * 1e6))
 
@@ -99,9 +99,9 @@ def test_a_component_may_turn_towards_its_nearest_neighbour() -> None:
     np.testing.assert_allclose(found.components_errors, error / (gap - error), rtol=1e-6)
 
 
-def sketch_of(X: Array) -> ss.Sketch:
+def sketch_of(X: Array) -> Sketch:
     """Return the sketch of rows whose rank it exceeds, so that it misses nothing."""
-    return ss.Sketch(X.shape[1], 4, center=True).update(X)
+    return Sketch(X.shape[1], 4, center=True).update(X)
 
 
 def with_zeros(X: Array) -> Array:
@@ -137,6 +137,6 @@ def test_rounding_of_a_sketch_is_that_of_the_rows_with_their_means(mean: float) 
     X = crossed(*deviations, mean=mean)
     variances = 2 * 8 * np.square(deviations) / (len(X) - 1)
     for seed in range(100):
-        found = ss.Sketch(6, 6, seed=seed, center=True).update(X).pca()
+        found = Sketch(6, 6, seed=seed, center=True).update(X).pca()
         off = np.abs(found.explained_variance - variances)
         assert np.all(off <= found.explained_variance_errors), seed

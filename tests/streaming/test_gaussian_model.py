@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import sigmascope as ss
+from sigmascope.errors import ConvergenceWarning
+from sigmascope.streaming import GramAccumulator, PrincipalComponents, Sketch
 
 Array = NDArray[np.float64]
 
@@ -21,8 +22,8 @@ def rows(m: int = 400, n: int = 6, mean: float = 2.0, seed: int = 0) -> Array:
     return rng.standard_normal((m, n)) * 2.0 ** -np.arange(n) + mean
 
 
-def streamed(X: Array, k: int) -> ss.PrincipalComponents:
-    return ss.GramAccumulator(X.shape[1], center=True).update(X).pca(k)
+def streamed(X: Array, k: int) -> PrincipalComponents:
+    return GramAccumulator(X.shape[1], center=True).update(X).pca(k)
 
 
 @pytest.mark.parametrize("k", [1, 3, 6])
@@ -86,7 +87,7 @@ def test_digits_outside_the_components_are_kept() -> None:
     X = rng.standard_normal((300, 3)) * [1e6, 1.0, 1.0]
     found = streamed(X, 1)
     v = found.components[0]
-    with pytest.warns(ss.ConvergenceWarning, match=r"the noise variance is .* ± .*: so are"):
+    with pytest.warns(ConvergenceWarning, match=r"the noise variance is .* ± .*: so are"):
         likelihoods = found.log_likelihood(X)
     outside = np.linalg.norm(np.cross(X - found.mean, v), axis=1) ** 2
     along = ((X - found.mean) @ v) ** 2 / found.explained_variance[0]
@@ -99,16 +100,16 @@ def test_a_noise_variance_of_five_digits_is_told() -> None:
     """The rounding of the Gram matrix is 4e-14 of the largest variance."""
     found = streamed(np.random.default_rng(0).standard_normal((300, 3)) * [1.6e4, 1.0, 1.0], 1)
     assert 2e-6 < found.noise_variance_error / found.noise_variance < 5e-5
-    with pytest.warns(ss.ConvergenceWarning, match="the noise variance is"):
+    with pytest.warns(ConvergenceWarning, match="the noise variance is"):
         found.precision()
 
 
 def test_a_sketch_tells_that_its_noise_variance_is_loose() -> None:
     X = np.random.default_rng(0).standard_normal((2000, 40)) / np.arange(1, 41)
-    sketch = ss.Sketch(40, 4, width=30, center=True).update(X).pca(4)
+    sketch = Sketch(40, 4, width=30, center=True).update(X).pca(4)
     exact = streamed(X, 4)
     assert 1e-6 < sketch.noise_variance_error / sketch.noise_variance < 1
-    with pytest.warns(ss.ConvergenceWarning, match="the noise variance is"):
+    with pytest.warns(ConvergenceWarning, match="the noise variance is"):
         found = sketch.log_likelihood(X)
     off = np.abs(found.mean() - exact.log_likelihood(X).mean())
     assert off <= 36 / 2 * sketch.noise_variance_error / sketch.noise_variance
@@ -118,9 +119,9 @@ def test_a_sketch_tells_that_its_noise_variance_is_loose() -> None:
         sketch.covariance()
 
 
-def flat_sketch() -> ss.PrincipalComponents:
+def flat_sketch() -> PrincipalComponents:
     X = np.random.default_rng(0).standard_normal((500, 60))
-    return ss.Sketch(60, 20, width=20, center=True).update(X).pca()
+    return Sketch(60, 20, width=20, center=True).update(X).pca()
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,12 @@ from tests.support import known_spectra as ks
 from tests.support.streams import gram_bits
 
 import sigmascope as ss
+from sigmascope.errors import MemoryLimitError, NonFiniteError
+from sigmascope.streaming import GramAccumulator
 
 
-def streamed(A: np.ndarray, pieces: int = 3) -> ss.GramAccumulator:
-    gram = ss.GramAccumulator(A.shape[1], memory_limit="1GiB")
+def streamed(A: np.ndarray, pieces: int = 3) -> GramAccumulator:
+    gram = GramAccumulator(A.shape[1], memory_limit="1GiB")
     for part in np.array_split(A, pieces):
         gram.update(part)
     return gram
@@ -91,10 +93,10 @@ def test_any_scale(scale: float) -> None:
 def test_formats_strides_files_and_threads_change_no_bit(tmp_path: Path) -> None:
     A = ks.llm(200, 70)[0].astype(ml_dtypes.bfloat16).astype(np.float64)
     np.save(tmp_path / "a.npy", A)
-    expected = gram_bits(ss.GramAccumulator(70).update(A))
+    expected = gram_bits(GramAccumulator(70).update(A))
     for source in (A.astype(ml_dtypes.bfloat16), np.asfortranarray(A), tmp_path / "a.npy"):
         for threads in (1, 3):
-            found = ss.GramAccumulator(70).update(source, num_threads=threads)
+            found = GramAccumulator(70).update(source, num_threads=threads)
             assert gram_bits(found) == expected
 
 
@@ -102,7 +104,7 @@ def test_magnitudes_far_apart() -> None:
     """The part that a grid of the sums leaves out is below the resolution of float64."""
     rng = np.random.default_rng(2)
     parts = [rng.standard_normal((20, 12)) * 10.0**power for power in (-9, 0, 6, -3)]
-    gram = ss.GramAccumulator(12)
+    gram = GramAccumulator(12)
     for part in parts:
         gram.update(part)
     sigma = np.linalg.svd(np.vstack(parts), compute_uv=False)
@@ -112,17 +114,17 @@ def test_magnitudes_far_apart() -> None:
 @pytest.mark.parametrize(
     ("act", "error", "message"),
     [
-        (lambda g: g.update(np.full((2, 9), np.nan)), ss.NonFiniteError, "18 NaN"),
+        (lambda g: g.update(np.full((2, 9), np.nan)), NonFiniteError, "18 NaN"),
         (lambda g: g.update(np.ones((2, 8))), ValueError, "rows of 8 columns.*n_cols = 9"),
         (lambda g: g.svd(0), ValueError, "k = 0 must be between 1"),
         (lambda g: g.svd(5), ValueError, r"k = 5 must be between 1 and min.*\(4, 9\)"),
-        (lambda g: g.merge(ss.GramAccumulator(8)), ValueError, "'n_cols': 9.*'n_cols': 8"),
+        (lambda g: g.merge(GramAccumulator(8)), ValueError, "'n_cols': 9.*'n_cols': 8"),
     ],
 )
 def test_what_is_refused_changes_nothing(
-    act: Callable[[ss.GramAccumulator], object], error: type[Exception], message: str
+    act: Callable[[GramAccumulator], object], error: type[Exception], message: str
 ) -> None:
-    gram = ss.GramAccumulator(9).update(np.arange(36.0).reshape(4, 9))
+    gram = GramAccumulator(9).update(np.arange(36.0).reshape(4, 9))
     before = gram_bits(gram)
     with pytest.raises(error, match=message):
         act(gram)
@@ -133,7 +135,7 @@ def test_what_is_refused_changes_nothing(
 
 @pytest.mark.parametrize("each", [5e153, 1e200, 1e-200])
 def test_sums_of_squares_beyond_the_range(each: float) -> None:
-    gram = ss.GramAccumulator(3)
+    gram = GramAccumulator(3)
     for _ in range(40):
         gram.update(np.full((2, 3), each))
     found = gram.svdvals()
@@ -143,37 +145,37 @@ def test_sums_of_squares_beyond_the_range(each: float) -> None:
 
 def test_arguments() -> None:
     with pytest.raises(ValueError, match="n_cols = 0"):
-        ss.GramAccumulator(0)
+        GramAccumulator(0)
     with pytest.raises(ValueError, match="n_cols = 50000 must be between 1 and 46340"):
-        ss.GramAccumulator(50000)
+        GramAccumulator(50000)
     with pytest.raises(ValueError, match="no rows"):
-        ss.GramAccumulator(5).svdvals()
+        GramAccumulator(5).svdvals()
 
 
 def test_the_memory_limit() -> None:
-    with pytest.raises(ss.MemoryLimitError, match=r"order 16384 needs 5\.18 GiB, .* is 1 GiB; a"):
-        ss.GramAccumulator(16384, memory_limit="1GiB")
+    with pytest.raises(MemoryLimitError, match=r"order 16384 needs 5\.18 GiB, .* is 1 GiB; a"):
+        GramAccumulator(16384, memory_limit="1GiB")
     n = 64
     tight = 20 * n * n + 11200 * n
-    with pytest.raises(ss.MemoryLimitError, match="an update of") as refused:
-        ss.GramAccumulator(n, memory_limit=tight - 1)
+    with pytest.raises(MemoryLimitError, match="an update of") as refused:
+        GramAccumulator(n, memory_limit=tight - 1)
     figure = re.search(r" needs ([\d.]+ \w+), ", str(refused.value))
     assert figure is not None
-    ss.GramAccumulator(n, memory_limit=figure[1])  # what it needs is enough, as it is shown
-    gram = ss.GramAccumulator(n, memory_limit=tight).update(np.ones((3, n)))
+    GramAccumulator(n, memory_limit=figure[1])  # what it needs is enough, as it is shown
+    gram = GramAccumulator(n, memory_limit=tight).update(np.ones((3, n)))
     before = gram._sums["g"].value().tobytes()
-    small = ss.GramAccumulator(n).update(np.full((3, n), 1e-9))
-    with pytest.raises(ss.MemoryLimitError, match="another grid"):
+    small = GramAccumulator(n).update(np.full((3, n), 1e-9))
+    with pytest.raises(MemoryLimitError, match="another grid"):
         gram.update(np.full((3, n), 1e-9))
-    with pytest.raises(ss.MemoryLimitError, match="other grids"):
+    with pytest.raises(MemoryLimitError, match="other grids"):
         gram.merge(small)
-    with pytest.raises(ss.MemoryLimitError, match="svdvals of"):
+    with pytest.raises(MemoryLimitError, match="svdvals of"):
         gram.svdvals()
-    with pytest.raises(ss.MemoryLimitError, match="singular vectors of"):
+    with pytest.raises(MemoryLimitError, match="singular vectors of"):
         gram.svd(1)
-    with pytest.raises(ss.MemoryLimitError, match="an update of many rows of"):
+    with pytest.raises(MemoryLimitError, match="an update of many rows of"):
         gram.update(np.broadcast_to(1.0, (32769, n)))  # in two parts, with what their sum loses
     gram.update(np.ones((3, n)))
     assert gram.rows == 6
     assert before != gram._sums["g"].value().tobytes()
-    assert small.merge(ss.GramAccumulator(n).update(np.ones((3, n)))).rows == 6
+    assert small.merge(GramAccumulator(n).update(np.ones((3, n)))).rows == 6

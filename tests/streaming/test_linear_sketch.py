@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.streams import linear_bits
 
-import sigmascope as ss
+from sigmascope.errors import NonFiniteError
+from sigmascope.results import SVD
+from sigmascope.streaming import LinearSketch, Sketch
 
 M, N, K = 70, 50, 4
 
 
-def sketch(**options: Any) -> ss.LinearSketch:
-    return ss.LinearSketch((M, N), K, **options)
+def sketch(**options: Any) -> LinearSketch:
+    return LinearSketch((M, N), K, **options)
 
 
-def close(a: ss.LinearSketch, b: ss.LinearSketch, tolerance: float = 1e-12) -> None:
+def close(a: LinearSketch, b: LinearSketch, tolerance: float = 1e-12) -> None:
     """The sums are those of the same matrix."""
     for name in "xyzw":
         one, other = a._sums[name].value(), b._sums[name].value()
@@ -101,7 +103,7 @@ def test_the_threads_change_no_bit() -> None:
 # -------------------------------------------------------------------------------- accuracy
 
 
-def check(result: ss.SVD, A: NDArray[np.float64], sigma: NDArray[np.float64]) -> None:
+def check(result: SVD, A: NDArray[np.float64], sigma: NDArray[np.float64]) -> None:
     k = len(result.s)
     assert result.U is not None
     assert result.Vt is not None
@@ -117,7 +119,7 @@ def check(result: ss.SVD, A: NDArray[np.float64], sigma: NDArray[np.float64]) ->
 @pytest.mark.parametrize(("m", "n", "rank"), [(70, 50, 4), (50, 70, 9), (200, 30, 1), (3, 90, 3)])
 def test_low_rank_is_recovered_to_rounding(m: int, n: int, rank: int, scale: float) -> None:
     A, sigma = ks.low_rank(m, n, rank=rank)
-    found = ss.LinearSketch((m, n), rank, seed=5).update(A * scale)
+    found = LinearSketch((m, n), rank, seed=5).update(A * scale)
     result = found.svd()
     np.testing.assert_allclose(result.s, sigma[:rank] * scale, rtol=1e-11)
     check(result, A * scale, sigma * scale)
@@ -133,7 +135,7 @@ def test_bounds_hold(name: str) -> None:
     """Bounds hold for the values, the residuals and the norms, each but for a chance of 1e-3."""
     A, sigma = ks.FAMILIES[name](120, 80)
     for seed in range(20):
-        found = ss.LinearSketch((120, 80), 5, seed=seed).update(A)
+        found = LinearSketch((120, 80), 5, seed=seed).update(A)
         result = found.svd()
         check(result, A, sigma)
         value, low, high = found.residual_norm(0)
@@ -149,7 +151,7 @@ def test_bounds_hold(name: str) -> None:
 def test_the_square_of_the_norm_is_right_in_the_mean() -> None:
     A = ks.llm(60, 40)[0]
     squares = [
-        ss.LinearSketch((60, 40), 1, seed=s).update(A).residual_norm(0)[0] ** 2 for s in range(60)
+        LinearSketch((60, 40), 1, seed=s).update(A).residual_norm(0)[0] ** 2 for s in range(60)
     ]
     assert np.mean(squares) == pytest.approx(np.sum(A**2), rel=0.15)
 
@@ -157,11 +159,11 @@ def test_the_square_of_the_norm_is_right_in_the_mean() -> None:
 def test_a_steep_spectrum_is_good_and_a_slow_one_is_not() -> None:
     """Why rows belong into a Sketch."""
     steep, sigma = ks.exponential(300, 200, rate=0.5)
-    result = ss.LinearSketch((300, 200), 10).update(steep).svd()
+    result = LinearSketch((300, 200), 10).update(steep).svd()
     assert np.max(np.abs(result.s - sigma[:10]) / sigma[:10]) < 1e-4
     slow, sigma = ks.llm(600, 400)
-    linear = ss.LinearSketch((600, 400), 20).update(slow).svd()
-    rows = ss.Sketch(400, 20).update(slow).svd()
+    linear = LinearSketch((600, 400), 20).update(slow).svd()
+    rows = Sketch(400, 20).update(slow).svd()
     errors = [np.max(np.abs(r.s - sigma[:20]) / sigma[:20]) for r in (linear, rows)]
     assert errors[0] > 2 * errors[1]
 
@@ -179,10 +181,10 @@ def test_zero_is_zero() -> None:
 @pytest.mark.parametrize(
     ("act", "error", "message"),
     [
-        (lambda s: s.update(np.full((M, N), np.nan)), ss.NonFiniteError, "3500 NaN"),
-        (lambda s: s.update(np.full((1, 1), np.inf), row=3), ss.NonFiniteError, "1 infinite"),
-        (lambda s: s.update_outer(np.full(M, np.inf), np.ones(N)), ss.NonFiniteError, "70 NaN or"),
-        (lambda s: s.add_entries([1], [1], [np.nan]), ss.NonFiniteError, "1 NaN or"),
+        (lambda s: s.update(np.full((M, N), np.nan)), NonFiniteError, "3500 NaN"),
+        (lambda s: s.update(np.full((1, 1), np.inf), row=3), NonFiniteError, "1 infinite"),
+        (lambda s: s.update_outer(np.full(M, np.inf), np.ones(N)), NonFiniteError, "70 NaN or"),
+        (lambda s: s.add_entries([1], [1], [np.nan]), NonFiniteError, "1 NaN or"),
         (
             lambda s: s.update(np.ones((M, N + 1))),
             ValueError,
@@ -202,7 +204,7 @@ def test_zero_is_zero() -> None:
     ],
 )
 def test_what_is_refused_changes_nothing(
-    act: Callable[[ss.LinearSketch], object], error: type[Exception], message: str
+    act: Callable[[LinearSketch], object], error: type[Exception], message: str
 ) -> None:
     held = sketch().update(ks.llm(M, N)[0])
     before = linear_bits(held)
@@ -214,8 +216,8 @@ def test_what_is_refused_changes_nothing(
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: ss.LinearSketch((0, 5), 1), "holds nothing"),
-        (lambda: ss.LinearSketch((5, 6), 6), r"min\(m, n\) = 5"),
+        (lambda: LinearSketch((0, 5), 1), "holds nothing"),
+        (lambda: LinearSketch((5, 6), 6), r"min\(m, n\) = 5"),
         (lambda: sketch(width=3), "width = 3 must be at least k = 4"),
         (lambda: sketch(core=16), "core = 16 must be at least width = 17"),
         (lambda: sketch(probes=3), "at least 4 probes, not 3"),

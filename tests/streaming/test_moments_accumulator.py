@@ -16,17 +16,19 @@ from tests.support.moments import ADVERSARIES, adversary, check
 from tests.support.streams import moments_bits
 
 import sigmascope as ss
+from sigmascope.results import Moments
+from sigmascope.streaming import MomentsAccumulator
 
 
-def streamed(A: NDArray[Any], pieces: int = 3, **options: Any) -> ss.Moments:
-    moments = ss.MomentsAccumulator(A.shape[1], row_norms=True, **options)
+def streamed(A: NDArray[Any], pieces: int = 3, **options: Any) -> Moments:
+    moments = MomentsAccumulator(A.shape[1], row_norms=True, **options)
     for part in np.array_split(A, pieces):
         moments.update(part)
     return moments.result()
 
 
-def same(one: ss.Moments, other: ss.Moments) -> None:
-    for name in ss.Moments.__slots__:
+def same(one: Moments, other: Moments) -> None:
+    for name in Moments.__slots__:
         if name != "seconds":
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
@@ -80,20 +82,20 @@ def test_columns_of_very_different_norms() -> None:
 def test_histograms_add_up_while_the_dtype_is_one() -> None:
     A = np.random.default_rng(5).standard_normal((40, 6)).astype(np.float16)
     np.testing.assert_array_equal(streamed(A, 4).histogram, ss.moments(A).histogram)
-    halves = [ss.MomentsAccumulator(6).update(half) for half in (A[:9], A[9:])]
+    halves = [MomentsAccumulator(6).update(half) for half in (A[:9], A[9:])]
     np.testing.assert_array_equal(
         halves[0].merge(halves[1]).result().histogram, ss.moments(A).histogram
     )
     for one, other in (
-        (halves[0], ss.MomentsAccumulator(6)),
-        (ss.MomentsAccumulator(6), halves[0]),
+        (halves[0], MomentsAccumulator(6)),
+        (MomentsAccumulator(6), halves[0]),
     ):
         np.testing.assert_array_equal(one.merge(other).result().histogram, ss.moments(A).histogram)
-    wide = ss.MomentsAccumulator(6).update(A.astype(np.float32))
+    wide = MomentsAccumulator(6).update(A.astype(np.float32))
     assert wide.result().histogram is None
     for one, other in ((halves[0], wide), (wide, halves[0])):
         assert one.merge(other).update(A).result().histogram is None
-    other = ss.MomentsAccumulator(6).update(A.astype(ml_dtypes.bfloat16)).update(A)
+    other = MomentsAccumulator(6).update(A.astype(ml_dtypes.bfloat16)).update(A)
     assert other.result().histogram is None
 
 
@@ -101,7 +103,7 @@ def test_what_the_order_of_arrival_tells() -> None:
     A = np.ones((4, 3))
     bad = A.copy()
     bad[2, 1] = np.nan
-    first, second = (ss.MomentsAccumulator(3, row_norms=True).update(part) for part in (A, bad))
+    first, second = (MomentsAccumulator(3, row_norms=True).update(part) for part in (A, bad))
     merged = first.merge(second).result()
     assert merged.first_nonfinite == (6, 1)
     assert (merged.nan, merged.count) == (1, 23)
@@ -112,13 +114,13 @@ def test_what_the_order_of_arrival_tells() -> None:
 def test_saved_with_everything(tmp_path: Path) -> None:
     A = np.random.default_rng(6).standard_normal((50, 7)).astype(ml_dtypes.bfloat16)
     A[3, 2] = np.inf
-    held = ss.MomentsAccumulator(7, row_norms=True).update(A[:20]).update(A[20:])
+    held = MomentsAccumulator(7, row_norms=True).update(A[:20]).update(A[20:])
     held.save(tmp_path / "it")
-    same(ss.MomentsAccumulator.load(tmp_path / "it").result(), held.result())
+    same(MomentsAccumulator.load(tmp_path / "it").result(), held.result())
 
 
 def test_rows_without_norms() -> None:
-    held = ss.MomentsAccumulator(5).update(np.ones((4, 5)))
+    held = MomentsAccumulator(5).update(np.ones((4, 5)))
     assert held.result().row_norms is None
     with pytest.raises(ValueError, match="not kept; see MomentsAccumulator"):
         held.result().outlier_rows()
@@ -135,23 +137,23 @@ def test_beyond_the_range_of_fourth_powers() -> None:
 
 
 def test_what_is_refused_changes_nothing() -> None:
-    held = ss.MomentsAccumulator(5, row_norms=True).update(np.arange(20.0).reshape(4, 5))
+    held = MomentsAccumulator(5, row_norms=True).update(np.arange(20.0).reshape(4, 5))
     before = moments_bits(held)
     with pytest.raises(ValueError, match="rows of 4 columns"):
         held.update(np.ones((2, 4)))
     with pytest.raises(ValueError, match=r"'row_norms': True.*'row_norms': False"):
-        held.merge(ss.MomentsAccumulator(5))
+        held.merge(MomentsAccumulator(5))
     held.update(np.ones((0, 5)))
     assert (moments_bits(held), held.rows) == (before, 4)
     with pytest.raises(ValueError, match="seen no rows"):
-        ss.MomentsAccumulator(5).result()
+        MomentsAccumulator(5).result()
     with pytest.raises(ValueError, match="n_cols must be at least 1, not 0"):
-        ss.MomentsAccumulator(0)
+        MomentsAccumulator(0)
 
 
 @pytest.mark.parametrize("each", [5e153, 1e200, 1e-200])
 def test_sums_of_squares_beyond_the_range(each: float) -> None:
-    held = ss.MomentsAccumulator(3)
+    held = MomentsAccumulator(3)
     for _ in range(40):
         held.update(np.full((2, 3), each))
     assert held.result().fro_norm == pytest.approx(each * 240**0.5, rel=1e-14)
@@ -159,5 +161,5 @@ def test_sums_of_squares_beyond_the_range(each: float) -> None:
 
 def test_the_threads_change_no_bit() -> None:
     A = np.random.default_rng(9).standard_normal((300, 50))
-    one, three = (ss.MomentsAccumulator(50).update(A, num_threads=t) for t in (1, 3))
+    one, three = (MomentsAccumulator(50).update(A, num_threads=t) for t in (1, 3))
     assert moments_bits(one) == moments_bits(three)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import sigmascope as ss
+from sigmascope.streaming import GramAccumulator, PrincipalComponents
 
 Array = NDArray[np.float64]
 
@@ -48,19 +48,19 @@ def rows_about(mean: float, m: int = 90, n: int = 6, seed: int = 0) -> Array:
     return rng.standard_normal((m, n)) * 3.0 ** -np.arange(n) @ basis + mean
 
 
-def streamed(X: NDArray[Any], center: Any = True, pieces: int = 3) -> ss.GramAccumulator:
-    gram = ss.GramAccumulator(X.shape[1], center=center)
+def streamed(X: NDArray[Any], center: Any = True, pieces: int = 3) -> GramAccumulator:
+    gram = GramAccumulator(X.shape[1], center=center)
     for part in np.array_split(X, pieces):
         gram.update(part)
     return gram
 
 
-def result_bits(found: ss.PrincipalComponents) -> tuple[bytes, ...]:
+def result_bits(found: PrincipalComponents) -> tuple[bytes, ...]:
     names = [name for name in found.__slots__ if name != "notes"]
     return tuple(np.asarray(getattr(found, name)).tobytes() for name in names)
 
 
-def check(found: ss.PrincipalComponents, X: NDArray[Any]) -> None:
+def check(found: PrincipalComponents, X: NDArray[Any]) -> None:
     """Every number is within its error, but for the rounding of the reference."""
     truth, k = exact(X), len(found.components)
     slack = 1e-14 * truth.variances[0]
@@ -137,11 +137,11 @@ def test_many_rows_of_one_sign_in_one_update() -> None:
     """Rounding errors of equal products do not cancel."""
     X = np.full((300_000, 2), 1 / 3)
     X[::2, 0] += 2.0**-20
-    found = ss.GramAccumulator(2, center=True).update(X, num_threads=1).pca(1)
+    found = GramAccumulator(2, center=True).update(X, num_threads=1).pca(1)
     variance = 2.0**-42 * 300_000 / 299_999
     error = found.explained_variance_errors[0]
     assert abs(found.explained_variance[0] - variance) <= error <= 1e-12
-    shifted = ss.GramAccumulator(2, center=[1 / 3, 1 / 3]).update(X, num_threads=1)
+    shifted = GramAccumulator(2, center=[1 / 3, 1 / 3]).update(X, num_threads=1)
     better = shifted.pca(1)
     assert better.explained_variance[0] == pytest.approx(variance, rel=1e-9)
 
@@ -153,10 +153,10 @@ def test_no_order_of_updates_and_merges_changes_a_bit(
 ) -> None:
     blocks = [rows_about(10.0**i, m=7 + i, seed=i) for i in range(5)]
     center: Any = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0] if rough else True
-    straight = ss.GramAccumulator(6, center=center).extend(iter(blocks[:0]))
+    straight = GramAccumulator(6, center=center).extend(iter(blocks[:0]))
     for block in blocks:
         straight.update(block)
-    scattered = [ss.GramAccumulator(6, center=center) for _ in range(places)]
+    scattered = [GramAccumulator(6, center=center) for _ in range(places)]
     for i in order:
         scattered[i % places].update(blocks[i], num_threads=1 + i % 2)
     merged = scattered[0]
@@ -169,7 +169,7 @@ def test_no_order_of_updates_and_merges_changes_a_bit(
 def test_files_and_pickles(center: Any, tmp_path: Path) -> None:
     gram = streamed(rows_about(5.0), center)
     gram.save(tmp_path / "g.npz")
-    for copy in (ss.GramAccumulator.load(tmp_path / "g.npz"), pickle.loads(pickle.dumps(gram))):
+    for copy in (GramAccumulator.load(tmp_path / "g.npz"), pickle.loads(pickle.dumps(gram))):
         assert copy._options() == gram._options()
         if gram.center:
             assert result_bits(copy.pca()) == result_bits(gram.pca())
@@ -200,13 +200,13 @@ def test_centring_leaves_values_about_zero_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: ss.GramAccumulator(3).update(np.eye(3)).pca(), "make it with center=True"),
-        (lambda: ss.GramAccumulator(3, center=True).pca(), "no rows"),
-        (lambda: ss.GramAccumulator(3, center=True).update(np.ones((1, 3))).pca(), "two rows"),
+        (lambda: GramAccumulator(3).update(np.eye(3)).pca(), "make it with center=True"),
+        (lambda: GramAccumulator(3, center=True).pca(), "no rows"),
+        (lambda: GramAccumulator(3, center=True).update(np.ones((1, 3))).pca(), "two rows"),
         (lambda: streamed(rows_about(0.0)).pca(7), r"k = 7 must be between 1 and min"),
         (lambda: streamed(rows_about(0.0)).pca(0), r"k = 0 must be"),
-        (lambda: ss.GramAccumulator(3, center=[1.0, 2.0]), r"shape \(2,\), not True, False or"),
-        (lambda: ss.GramAccumulator(1, center=[np.nan]), "center holds NaN"),
+        (lambda: GramAccumulator(3, center=[1.0, 2.0]), r"shape \(2,\), not True, False or"),
+        (lambda: GramAccumulator(1, center=[np.nan]), "center holds NaN"),
         (lambda: streamed(rows_about(0.0)).merge(streamed(rows_about(0.0), False)), "add up"),
         (
             lambda: streamed(rows_about(0.0)).merge(streamed(rows_about(0.0), np.ones(6))),

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.streams import N_COLS, K, bits, blocks_of
 
-import sigmascope as ss
+from sigmascope.errors import NonFiniteError
+from sigmascope.results import SVD
+from sigmascope.streaming import Sketch
 
 # -------------------------------------------------------------------------------- order
 
@@ -27,7 +29,7 @@ def test_terms_of_very_different_sizes_in_any_order(seed: int, spread: int) -> N
     parts = [
         rng.standard_normal((5, 4)) * 2.0 ** -rng.integers(0, spread // 2 + 1) for _ in range(12)
     ]
-    first, second = ss.Sketch(4, 2), ss.Sketch(4, 2)
+    first, second = Sketch(4, 2), Sketch(4, 2)
     for part in parts:
         first.update(part)
     for index in rng.permutation(12):
@@ -36,7 +38,7 @@ def test_terms_of_very_different_sizes_in_any_order(seed: int, spread: int) -> N
 
 
 def test_merging_leaves_the_other_sketch_as_it_was() -> None:
-    one, other = (ss.Sketch(N_COLS, K).update(part) for part in blocks_of(2))
+    one, other = (Sketch(N_COLS, K).update(part) for part in blocks_of(2))
     before, rows = bits(other), other.rows
     assert one.merge(other) is one
     one.update(blocks_of(3)[2])
@@ -46,14 +48,14 @@ def test_merging_leaves_the_other_sketch_as_it_was() -> None:
 # -------------------------------------------------------------------------------- accuracy
 
 
-def sketched(A: NDArray[Any], k: int, pieces: int = 5, **options: Any) -> ss.SVD:
-    sketch = ss.Sketch(A.shape[1], k, **options)
+def sketched(A: NDArray[Any], k: int, pieces: int = 5, **options: Any) -> SVD:
+    sketch = Sketch(A.shape[1], k, **options)
     for part in np.array_split(A, pieces):
         sketch.update(part)
     return sketch.svd()
 
 
-def check(result: ss.SVD, A: NDArray[np.float64]) -> None:
+def check(result: SVD, A: NDArray[np.float64]) -> None:
     """Every bound holds; the right vectors are orthonormal."""
     sigma = np.linalg.svd(A, compute_uv=False)
     k = len(result.s)
@@ -135,7 +137,7 @@ def test_a_wider_sketch_is_better() -> None:
 
 
 def test_fewer_values_than_asked_for() -> None:
-    sketch = ss.Sketch(N_COLS, K).update(np.ones((3, N_COLS)))
+    sketch = Sketch(N_COLS, K).update(np.ones((3, N_COLS)))
     all_of_them, two = sketch.svd(), sketch.svd(2)
     assert two.s.tobytes() == all_of_them.s[:2].tobytes()
     np.testing.assert_allclose(two.s, [np.sqrt(3 * N_COLS), 0], atol=1e-6)
@@ -148,16 +150,16 @@ def test_fewer_values_than_asked_for() -> None:
 def test_rows_that_are_not_finite_change_nothing(spoilt: float) -> None:
     good, bad = np.ones((4, N_COLS)), np.ones((4, N_COLS))
     bad[2, 5] = bad[3, 1] = spoilt
-    sketch = ss.Sketch(N_COLS, K).update(good)
+    sketch = Sketch(N_COLS, K).update(good)
     before = bits(sketch)
     kind = "2 NaN and 0 infinite" if np.isnan(spoilt) else "0 NaN and 2 infinite"
-    with pytest.raises(ss.NonFiniteError, match=rf"{kind} entries, the first at \(2, 5\)"):
+    with pytest.raises(NonFiniteError, match=rf"{kind} entries, the first at \(2, 5\)"):
         sketch.update(bad)
     assert (bits(sketch), sketch.rows) == (before, 4)
 
 
 def test_rows_of_no_height_change_nothing() -> None:
-    sketch = ss.Sketch(N_COLS, K).update(np.ones((4, N_COLS)))
+    sketch = Sketch(N_COLS, K).update(np.ones((4, N_COLS)))
     before = bits(sketch)
     assert bits(sketch.update(np.ones((0, N_COLS)))) == before
     assert repr(sketch) == "Sketch(4 rows x 40, k=6, width=22)"
@@ -166,19 +168,19 @@ def test_rows_of_no_height_change_nothing() -> None:
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: ss.Sketch(0, 1), r"k = 1 must be between 1 and n_cols = 0"),
-        (lambda: ss.Sketch(5, 0), r"k = 0 must be between 1 and n_cols = 5"),
-        (lambda: ss.Sketch(5, 6), r"k = 6 must be between 1 and n_cols = 5"),
-        (lambda: ss.Sketch(50, 6, width=5), r"width = 5 must be at least k = 6"),
-        (lambda: ss.Sketch(5, 1, seed=-1), r"seed must be an integer between"),
-        (lambda: ss.Sketch(5, 1).update(np.ones((2, 4))), r"rows of 4 columns.*n_cols = 5"),
-        (lambda: ss.Sketch(5, 1).update(np.ones(5)), r"2 dimensions"),
-        (lambda: ss.Sketch(5, 1).svd(), r"seen no rows"),
-        (lambda: ss.Sketch(5, 2).svd(3), r"k = 3 must be between 1 and the sketch's k = 2"),
-        (lambda: ss.Sketch(5, 2).svd(0), r"k = 0 must be between 1"),
-        (lambda: ss.Sketch(5, 2).merge(ss.Sketch(6, 2)), r"'n_cols': 5.*'n_cols': 6"),
-        (lambda: ss.Sketch(50, 2).merge(ss.Sketch(50, 3)), r"'width': 14.*'width': 16"),
-        (lambda: ss.Sketch(5, 2).merge(ss.Sketch(5, 2, seed=1)), r"'seed': 0.*'seed': 1"),
+        (lambda: Sketch(0, 1), r"k = 1 must be between 1 and n_cols = 0"),
+        (lambda: Sketch(5, 0), r"k = 0 must be between 1 and n_cols = 5"),
+        (lambda: Sketch(5, 6), r"k = 6 must be between 1 and n_cols = 5"),
+        (lambda: Sketch(50, 6, width=5), r"width = 5 must be at least k = 6"),
+        (lambda: Sketch(5, 1, seed=-1), r"seed must be an integer between"),
+        (lambda: Sketch(5, 1).update(np.ones((2, 4))), r"rows of 4 columns.*n_cols = 5"),
+        (lambda: Sketch(5, 1).update(np.ones(5)), r"2 dimensions"),
+        (lambda: Sketch(5, 1).svd(), r"seen no rows"),
+        (lambda: Sketch(5, 2).svd(3), r"k = 3 must be between 1 and the sketch's k = 2"),
+        (lambda: Sketch(5, 2).svd(0), r"k = 0 must be between 1"),
+        (lambda: Sketch(5, 2).merge(Sketch(6, 2)), r"'n_cols': 5.*'n_cols': 6"),
+        (lambda: Sketch(50, 2).merge(Sketch(50, 3)), r"'width': 14.*'width': 16"),
+        (lambda: Sketch(5, 2).merge(Sketch(5, 2, seed=1)), r"'seed': 0.*'seed': 1"),
     ],
 )
 def test_what_is_refused(act: Callable[[], object], message: str) -> None:

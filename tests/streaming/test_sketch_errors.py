@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.coverings import grid
 
-import sigmascope as ss
+from sigmascope.streaming import Sketch
 from sigmascope.streaming.chances import (
     LEAST_COLUMNS,
     UNLIKELY,
@@ -81,7 +81,7 @@ def test_it_is_far_below_the_trace(name: str, width: int, share: float) -> None:
 def test_errors_and_residuals_of_a_sketch(name: str) -> None:
     A, sigma = ks.FAMILIES[name](300, 200)
     for seed in range(6):
-        result = ss.Sketch(200, 20, seed=seed).update(A[:120]).update(A[120:]).svd()
+        result = Sketch(200, 20, seed=seed).update(A[:120]).update(A[120:]).svd()
         assert np.all(np.abs(result.s - sigma[:20]) <= result.errors)
         assert result.Vt is not None
         certain = np.sqrt(max(np.sum(sigma**2) - np.sum(result.s**2), 0.0))
@@ -92,14 +92,14 @@ def test_a_sketch_does_not_converge_by_an_estimate() -> None:
     """At least 2.7e-6 of ||A||_F^2 is missed (Eckart & Young), spread over 340 directions."""
     sigma = np.r_[np.ones(5), np.full(395, 2e-4)]
     assert np.sum(sigma[60:] ** 2) > 1e-6 * np.sum(sigma**2)
-    result = ss.Sketch(400, 5, width=60).update(np.diag(sigma)).svd()
+    result = Sketch(400, 5, width=60).update(np.diag(sigma)).svd()
     assert result.residuals[0] ** 2 < 1e-6 * np.sum(sigma**2)
     assert not result.converged
 
 
 def test_the_wide_sketch_needs_no_estimate() -> None:
     A, sigma = ks.polynomial(100, 40)
-    result = ss.Sketch(40, 40).update(A).svd()
+    result = Sketch(40, 40).update(A).svd()
     assert result.converged
     assert np.all(result.errors < 1e-5 * sigma[0])
 

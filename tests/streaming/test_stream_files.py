@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from tests.support.interruptions import interrupted_at
 from tests.support.streams import KINDS, N_COLS, K, Kind, blocks_of
 
-import sigmascope as ss
+from sigmascope.errors import CheckpointError, NonFiniteError
+from sigmascope.streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
 
 MOST_UPDATES = 2**22
 
@@ -98,18 +99,18 @@ def test_pickled_and_saved_ones_go_on_where_they_were(
 
 
 def test_seeds_of_64_bits_are_kept(tmp_path: Path) -> None:
-    sketch = ss.Sketch(N_COLS, K, width=11, seed=2**64 - 1).update(blocks_of()[0])
+    sketch = Sketch(N_COLS, K, width=11, seed=2**64 - 1).update(blocks_of()[0])
     sketch.save(tmp_path / "it")
-    copy = ss.Sketch.load(tmp_path / "it")
+    copy = Sketch.load(tmp_path / "it")
     assert (copy.n_cols, copy.k, copy.width, copy.seed) == (N_COLS, K, 11, 2**64 - 1)
     assert copy.rows == sketch.rows
 
 
 def test_a_pickle_holds_no_random_numbers() -> None:
-    sketch = ss.Sketch(2000, 20, seed=1).update(np.ones((1, 2000)))
+    sketch = Sketch(2000, 20, seed=1).update(np.ones((1, 2000)))
     words = 2 * (2000 * 50 + 50 * 50)
     assert len(pickle.dumps(sketch)) < 8 * words + 10_000
-    linear = ss.LinearSketch((1, 2000), 1, seed=1).update(np.ones((1, 2000)))
+    linear = LinearSketch((1, 2000), 1, seed=1).update(np.ones((1, 2000)))
     words = 2 * (2000 * 1 + 1 + 9 + 16 * 2000)
     assert len(pickle.dumps(linear)) < 8 * words + 10_000
 
@@ -148,7 +149,7 @@ def test_a_damaged_file(damage: Callable[[bytes], bytes], kind: Kind, tmp_path: 
     accumulator = holding(kind, blocks_of()[0])
     accumulator.save(path)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ss.CheckpointError, match=r"it\.npz is not a whole "):
+    with pytest.raises(CheckpointError, match=r"it\.npz is not a whole "):
         type(accumulator).load(path)
 
 
@@ -167,7 +168,7 @@ def test_any_byte_may_be_wrong(kind: Kind, tmp_path: Path) -> None:
         path.write_bytes(bytes(spoilt))
         try:
             read = kind.bits(type(accumulator).load(path))
-        except ss.CheckpointError:
+        except CheckpointError:
             continue
         assert read == expected, place
 
@@ -178,10 +179,10 @@ def test_a_file_of_a_later_version_or_another_kind(kind: Kind, tmp_path: Path) -
     accumulator = holding(kind, blocks_of()[0])
     accumulator.save(path)
     with_head(path, format=2)
-    with pytest.raises(ss.CheckpointError, match=r"it\.npz .* format 2, this version reads 1"):
+    with pytest.raises(CheckpointError, match=r"it\.npz .* format 2, this version reads 1"):
         type(accumulator).load(path)
     with_head(path, format=1, kind="Almanac")
-    with pytest.raises(ss.CheckpointError, match=r"it\.npz .* it holds a Almanac"):
+    with pytest.raises(CheckpointError, match=r"it\.npz .* it holds a Almanac"):
         type(accumulator).load(path)
 
 
@@ -203,10 +204,10 @@ def test_a_file_of_a_later_version_or_another_kind(kind: Kind, tmp_path: Path) -
 )
 def test_a_file_of_other_arrays(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = tmp_path / "it.npz"
-    ss.Sketch(N_COLS, K).update(np.ones((5, N_COLS))).save(path)
+    Sketch(N_COLS, K).update(np.ones((5, N_COLS))).save(path)
     rewritten(path, **changed)
-    with pytest.raises(ss.CheckpointError, match=message):
-        ss.Sketch.load(path)
+    with pytest.raises(CheckpointError, match=message):
+        Sketch.load(path)
 
 
 @pytest.mark.parametrize(
@@ -222,20 +223,20 @@ def test_a_file_of_other_arrays(changed: dict[str, Any], message: str, tmp_path:
 )
 def test_a_file_with_another_head(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = tmp_path / "it.npz"
-    ss.Sketch(N_COLS, K).update(np.ones((5, N_COLS))).save(path)
+    Sketch(N_COLS, K).update(np.ones((5, N_COLS))).save(path)
     with_head(path, **changed)
-    with pytest.raises(ss.CheckpointError, match=message):
-        ss.Sketch.load(path)
+    with pytest.raises(CheckpointError, match=message):
+        Sketch.load(path)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        ss.Sketch.load(tmp_path / "nowhere")
+        Sketch.load(tmp_path / "nowhere")
 
 
 def test_a_full_disk_leaves_the_last_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "it.npz"
-    sketch = ss.Sketch(N_COLS, K).update(np.ones((5, N_COLS)))
+    sketch = Sketch(N_COLS, K).update(np.ones((5, N_COLS)))
     sketch.save(path)
     before = path.read_bytes()
 
@@ -261,7 +262,7 @@ def test_a_file_is_on_the_disk_before_it_replaces_the_last_one(
 
     for name in ("fsync", "replace"):
         monkeypatch.setattr(os, name, recorded(name))
-    ss.Sketch(N_COLS, K).update(np.ones((5, N_COLS))).save(tmp_path / "it.npz")
+    Sketch(N_COLS, K).update(np.ones((5, N_COLS))).save(tmp_path / "it.npz")
     assert acts[:2] == ["fsync", "replace"]
 
 
@@ -319,7 +320,7 @@ def test_no_more_updates_than_the_words_hold(kind: Kind) -> None:
 
 def test_kinds_do_not_add_up() -> None:
     with pytest.raises(TypeError, match="a Sketch and a GramAccumulator do not add up"):
-        ss.Sketch(5, 1).merge(ss.GramAccumulator(5))
+        Sketch(5, 1).merge(GramAccumulator(5))
 
 
 # -------------------------------------------------------------------------------------- extend
@@ -345,7 +346,7 @@ def test_extend_takes_rows_and_blocks_from_a_generator(kind: Kind) -> None:
     assert streamed.rows == 300
     whole = kind.make()
     whole.update(A)
-    if isinstance(whole, ss.MomentsAccumulator):
+    if isinstance(whole, MomentsAccumulator):
         np.testing.assert_allclose(
             streamed.result().row_norms, whole.result().row_norms, rtol=1e-14
         )
@@ -373,12 +374,12 @@ def test_extend_adds_what_came_before_an_error(kind: Kind) -> None:
 
 
 def test_extend_makes_panels() -> None:
-    sketch = ss.Sketch(N_COLS, K)
+    sketch = Sketch(N_COLS, K)
     sketch.extend(np.ones((3000, N_COLS)))
     assert (sketch.rows, sketch.updates) == (3000, 3)
     bad = np.ones((3000, N_COLS))
     bad[1500, 3] = np.nan
-    with pytest.raises(ss.NonFiniteError, match=r"1 NaN .* \(476, 3\)"):
+    with pytest.raises(NonFiniteError, match=r"1 NaN .* \(476, 3\)"):
         sketch.extend(bad)
     assert (sketch.rows, sketch.updates) == (4024, 4)  # the panel before
 
@@ -386,8 +387,8 @@ def test_extend_makes_panels() -> None:
 def test_extend_keeps_torch_and_narrow_rows() -> None:
     torch = pytest.importorskip("torch")
     rows = torch.arange(2 * N_COLS, dtype=torch.bfloat16).reshape(2, N_COLS)
-    by_row, whole = ss.Sketch(N_COLS, K).extend(rows), ss.Sketch(N_COLS, K).update(rows)
+    by_row, whole = Sketch(N_COLS, K).extend(rows), Sketch(N_COLS, K).update(rows)
     assert KINDS["Sketch"].bits(by_row) == KINDS["Sketch"].bits(whole)
-    counted = ss.MomentsAccumulator(N_COLS).extend(rows).result()
+    counted = MomentsAccumulator(N_COLS).extend(rows).result()
     assert counted.histogram is not None
     assert counted.histogram.sum() == 2 * N_COLS

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.diagnosing import (
+from sigmascope.diagnosis import (
     Calibration,
     calibrated_pairs,
     increments,

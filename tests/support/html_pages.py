@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tests.support.made_rows import comparison_header, comparison_rows, scan_header, scan_rows
 
 import sigmascope as ss
+from sigmascope.results import Comparison, Scan
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -43,12 +44,12 @@ def page_of(result: Any, **options: Any) -> str:
         return path.read_text(encoding="utf-8")
 
 
-def scan_of(rows: list[dict[str, Any]], **more: Any) -> ss.Scan:
-    return ss.Scan.of_header(scan_header(rows, **more), rows)
+def scan_of(rows: list[dict[str, Any]], **more: Any) -> Scan:
+    return Scan.of_header(scan_header(rows, **more), rows)
 
 
-def comparison_of(rows: list[dict[str, Any]], **more: Any) -> ss.Comparison:
-    return ss.Comparison.of_header(comparison_header(rows, **more), rows)
+def comparison_of(rows: list[dict[str, Any]], **more: Any) -> Comparison:
+    return Comparison.of_header(comparison_header(rows, **more), rows)
 
 
 def scan_page(rows: list[dict[str, Any]], **more: Any) -> str:

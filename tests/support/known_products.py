@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import sigmascope as ss
+from sigmascope.results import SVD
 
 Array = NDArray[Any]
 Product = Callable[[Array], Array]
@@ -20,7 +20,7 @@ SIZES = (1e-12, 1e-9, 1e-6)
 FORMATS = ("csr", "csc", "coo", "lil", "dok", "bsr", "dia")
 
 
-def assert_true(found: ss.SVD, array: Array) -> None:
+def assert_true(found: SVD, array: Array) -> None:
     """Compare values with LAPACK's and residuals of both sides with those measured here."""
     wide = array.astype(np.float64)
     truth = np.linalg.svd(wide, compute_uv=False)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import sigmascope as ss
+from sigmascope.results import Scan
 from sigmascope.spectra.statistics import measures_from_values
 
 Array = NDArray[np.float64]
@@ -104,7 +104,7 @@ def places(layers: int) -> Iterable[tuple[str, int | None, str, tuple[int, int]]
 
 def scan_row(name: str, layer: int | None, role: str, shape: tuple[int, int], **more: Any) -> Row:
     """A row with nothing analysed."""
-    row: Row = dict.fromkeys([*ss.Scan.schema.columns, "quantiles", "quantile_errors"])
+    row: Row = dict.fromkeys([*Scan.schema.columns, "quantiles", "quantile_errors"])
     row |= {"name": name, "tensor": name, "file": "model.safetensors", "dtype": "BF16"}
     row |= {"shape": list(shape), "nbytes": 2 * math.prod(shape), "layer": layer, "role": role}
     return row | {"tower": "text", "kind": "matrix", "status": "analysed"} | more

@@ -11,6 +11,7 @@ import pytest
 import sigmascope as ss
 from sigmascope._execution.memory_plan import least_memory
 from sigmascope.analysis.admission import Asked
+from sigmascope.errors import MemoryLimitError
 
 _UNITS = {"B": 1, "kiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -21,7 +22,7 @@ def bytes_of(amount: str) -> int:
     return int(float(number) * _UNITS[unit])
 
 
-def stated_need(error: ss.MemoryLimitError) -> int:
+def stated_need(error: MemoryLimitError) -> int:
     """Return the bytes that a refused call needs by its message."""
     amount = re.search(r" needs ([\d.]+ [kMG]?i?B)", str(error))
     assert amount is not None, error
@@ -34,12 +35,12 @@ def least_and_most(A: ss.Matrix, **call: Any) -> tuple[int, int]:
     return least_memory(A, options, route.need), route.most(A, options)
 
 
-def admission(A: ss.Matrix, **call: Any) -> ss.MemoryLimitError | None:
+def admission(A: ss.Matrix, **call: Any) -> MemoryLimitError | None:
     """Return the error with which a spectrum is refused before it begins; None if it would run."""
     asked = Asked.of(**{"tol": 1e-3, "accuracy": "reference", **call})
     try:
         asked.fit_memory(A, *asked.chosen(A))
-    except ss.MemoryLimitError as error:
+    except MemoryLimitError as error:
         return error
     return None
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import sigmascope as ss
+from sigmascope.results import Moments
 
 
-def check(seen: ss.Moments, numbers: NDArray[Any], rtol: float = 1e-13) -> None:
+def check(seen: Moments, numbers: NDArray[Any], rtol: float = 1e-13) -> None:
     """Every field, over the finite entries; shape statistics to rtol of their own scale."""
     A = numbers.astype(np.float64)
     finite = np.isfinite(A)

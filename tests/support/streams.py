@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-import sigmascope as ss
+from sigmascope.streaming import GramAccumulator, LinearSketch, MomentsAccumulator, Sketch
 
 N_COLS, K = 40, 6
 N_ROWS = 60
@@ -34,23 +34,23 @@ def as_bytes(*parts: Any) -> tuple[bytes, ...]:
     return tuple(np.asarray(part).tobytes() for part in parts)
 
 
-def bits(sketch: ss.Sketch) -> tuple[bytes, ...]:
+def bits(sketch: Sketch) -> tuple[bytes, ...]:
     result = sketch.svd()
     assert result.Vt is not None
     return as_bytes(result.s, result.Vt, result.residuals, result.errors, result.fro_norm)
 
 
-def linear_bits(sketch: ss.LinearSketch) -> tuple[bytes, ...]:
+def linear_bits(sketch: LinearSketch) -> tuple[bytes, ...]:
     result = sketch.svd()
     return as_bytes(result.U, result.s, result.Vt, result.errors, *sketch.residual_norm())
 
 
-def gram_bits(gram: ss.GramAccumulator) -> tuple[bytes, ...]:
+def gram_bits(gram: GramAccumulator) -> tuple[bytes, ...]:
     every, top = gram.svdvals(), gram.svd(2)
     return as_bytes(every.values, every.errors, every.fro_norm, top.s, top.Vt, top.residuals)
 
 
-def moments_bits(moments: ss.MomentsAccumulator) -> tuple[bytes, ...]:
+def moments_bits(moments: MomentsAccumulator) -> tuple[bytes, ...]:
     """But for what is told in the order of arrival."""
     r = moments.result()
     numbers = r.count, r.zeros, r.nan, r.inf, r.min, r.max, r.mean, r.std, r.skewness, r.kurtosis
@@ -66,22 +66,22 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "Sketch": Kind(
-        lambda seed=3: ss.Sketch(N_COLS, K, seed=seed),
+        lambda seed=3: Sketch(N_COLS, K, seed=seed),
         lambda a, block, **on: a.update(block, **on),
         bits,
     ),
     "LinearSketch": Kind(
-        lambda seed=3: ss.LinearSketch((N_ROWS, N_COLS), K, seed=seed),
+        lambda seed=3: LinearSketch((N_ROWS, N_COLS), K, seed=seed),
         lambda a, block, **on: a.update(block, row=0, **on),
         linear_bits,
     ),
     "GramAccumulator": Kind(
-        lambda seed=3: ss.GramAccumulator(N_COLS),
+        lambda seed=3: GramAccumulator(N_COLS),
         lambda a, block, **on: a.update(block, **on),
         gram_bits,
     ),
     "MomentsAccumulator": Kind(
-        lambda seed=3: ss.MomentsAccumulator(N_COLS, row_norms=True),
+        lambda seed=3: MomentsAccumulator(N_COLS, row_norms=True),
         lambda a, block, **on: a.update(block, **on),
         moments_bits,
     ),

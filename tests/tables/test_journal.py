@@ -18,6 +18,7 @@ from tests.support.journal_lines import of_other_engine, sealed
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
+from sigmascope.results import Scan
 from sigmascope.scanning import ScanEvent, ScanInterrupted
 
 FIRST, SECOND = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
@@ -69,12 +70,12 @@ def test_a_line_with_any_other_byte_is_not_what_was_written(
     row = sealed(record | {"name": "a"})
     text = header + row + sealed({"name": "last"})
     path.write_bytes(text)
-    assert [line["name"] for line in ss.Scan.load(path)] == ["a", "last"]
+    assert [line["name"] for line in Scan.load(path)] == ["a", "last"]
     place = data.draw(st.integers(0, len(row) - 2)) + len(header)
     other = data.draw(st.integers(0, 255).filter(lambda byte: byte not in (text[place], 10)))
     path.write_bytes(text[:place] + bytes([other]) + text[place + 1 :])
     with pytest.raises(ValueError, match=r"x\.jsonl: line 2"):
-        ss.Scan.load(path)
+        Scan.load(path)
 
 
 def test_a_changed_digit_is_noticed(folder: Path, tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_changed_digit_is_noticed(folder: Path, tmp_path: Path) -> None:
     text = path.read_text()
     path.write_text(text.replace('"nbytes": 2400', '"nbytes": 2401', 1))
     with pytest.raises(ValueError, match=r"x\.jsonl: line 3 has a wrong checksum"):
-        ss.Scan.load(path)
+        Scan.load(path)
     with pytest.raises(ValueError, match=r"x\.jsonl: line 3 has a wrong checksum"):
         ss.scan(folder, resume=path, **OPTIONS)
 
@@ -112,7 +113,7 @@ def test_ctrl_c_leaves_a_resumable_run(folder: Path, tmp_path: Path, effort: str
     found = ss.scan(folder, resume=path, progress=events.append, **OPTIONS | {"effort": effort})
     assert bits(found) == bits(ss.scan(folder, **OPTIONS | {"effort": effort}))
     assert path.read_bytes().startswith(content)  # nothing was done again
-    assert ss.Scan.load(path).rows == found.rows
+    assert Scan.load(path).rows == found.rows
     kept = [event.row for event in events if event.kind == "kept"]
     rows = [event.row for event in events if event.kind == "row"]
     assert kept == found.rows[: len(kept)]
@@ -136,7 +137,7 @@ def test_a_torn_tail_is_dropped(
     found = ss.scan(folder, resume=path, **OPTIONS)
     assert bits(found) == expected
     assert path.read_bytes().startswith(content)
-    assert ss.Scan.load(path).rows == found.rows
+    assert Scan.load(path).rows == found.rows
 
 
 @pytest.mark.parametrize("content", [b"", b'{"schema": "sigma'], ids=["empty", "half a line"])
@@ -146,7 +147,7 @@ def test_a_journal_without_a_whole_line_is_begun_anew(
     path = tmp_path / "x.jsonl"
     path.write_bytes(content)
     found = ss.scan(folder, resume=path, **OPTIONS)
-    assert ss.Scan.load(path).rows == found.rows
+    assert Scan.load(path).rows == found.rows
 
 
 def test_other_outputs_hold_the_kept_rows_too(folder: Path, tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_other_outputs_hold_the_kept_rows_too(folder: Path, tmp_path: Path) -> N
     found = ss.scan(folder, resume=path, out=[*others, path], **OPTIONS)
     assert found.complete
     for other in (path, *others):
-        assert ss.Scan.load(other).rows == found.rows
+        assert Scan.load(other).rows == found.rows
 
 
 def test_the_memory_limit_is_kept(folder: Path, tmp_path: Path) -> None:
@@ -332,7 +333,7 @@ def test_two_runs_on_one_journal(folder: Path, tmp_path: Path, how: str) -> None
 
     found = ss.scan(folder, resume=path, progress=second, **OPTIONS)
     assert refused
-    assert ss.Scan.load(path).rows == found.rows
+    assert Scan.load(path).rows == found.rows
     assert ss.scan(folder, resume=path, **OPTIONS).rows == found.rows  # it is free again
 
 

@@ -24,6 +24,7 @@ from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
+from sigmascope.results import Scan
 from sigmascope.scanning import OutputError, ScanEvent
 
 FIRST, SECOND = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
@@ -108,7 +109,7 @@ def test_a_shard_that_changes_fails_alone_and_is_tried_again(
     mended = ss.scan(folder, resume=path, **OPTIONS)
     assert bits(mended) == expected
     assert path.read_bytes().startswith(content)  # with the failures, and what came of them
-    assert ss.Scan.load(path).rows == mended.rows
+    assert Scan.load(path).rows == mended.rows
     assert mended["bad"] == found["bad"]  # what is in the file will not go away: not tried again
 
 
@@ -252,7 +253,7 @@ def test_a_full_disk(
     with pytest.raises(OutputError, match="No space left on device") as caught:
         ss.scan(folder, resume=path, **OPTIONS)
     assert caught.value.filename == str(path)
-    kept = ss.Scan.load(path)
+    kept = Scan.load(path)
     assert kept.rows == caught.value.scan.rows[:-1]
     saved = tmp_path / "x.jsonl"
     saved.write_bytes(path.read_bytes())
@@ -269,7 +270,7 @@ def test_an_error_of_the_disk_is_an_output_error(
     path = tmp_path / "x.jsonl"
     with pytest.raises(OutputError, match=r"Input/output error: .*x\.jsonl") as caught:
         ss.scan(folder, resume=path, **OPTIONS)
-    assert ss.Scan.load(path).rows == caught.value.scan.rows
+    assert Scan.load(path).rows == caught.value.scan.rows
 
 
 def test_rows_reach_the_disk_while_the_run_goes_on(
@@ -300,4 +301,4 @@ def test_file_systems_without_locks_are_written_to(
     monkeypatch.setattr(fcntl, "flock", flock)
     path = write_file(tmp_path / "m.safetensors", Stored("ids", "I64", (4,)))
     assert len(ss.scan(path, resume=tmp_path / "x.jsonl")) == 1
-    assert len(ss.Scan.load(tmp_path / "x.jsonl")) == 1
+    assert len(Scan.load(tmp_path / "x.jsonl")) == 1

@@ -19,7 +19,8 @@ from sigmascope._host.threads import resolve_threads
 from sigmascope._tables.outputs import JournalSettings
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import AdapterOrigin, Scannable, reopened
+from sigmascope.adapters.adapter import AdapterOrigin
+from sigmascope.adapters.scannable import Scannable, reopened
 from sigmascope.analysis.requested import check_measures
 from sigmascope.analysis.spectrum import EFFORTS
 from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sigmascope._display.text import path_text
-from sigmascope.adapters import Adapter, Scannable
+from sigmascope.adapters.adapter import Adapter
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint import Checkpoint, FileIdentity
 from sigmascope.checkpoint.formats.entries import opened
 from sigmascope.checkpoint.remote.paths import Place

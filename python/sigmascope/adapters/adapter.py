@@ -70,7 +70,8 @@ class Adapter(Mapping[str, LowRank]):
     notes, bases : tuple of str
         Remarks on the adapters; paths or names of the base models, from the settings.
     reading, origin
-        File mode for reading factors; the argument of :func:`reopened`.
+        File mode for reading factors; the argument of
+        :func:`~sigmascope.adapters.scannable.reopened`.
     """
 
     def __init__(self, path: Place, origin: AdapterOrigin) -> None:

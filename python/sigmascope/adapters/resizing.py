@@ -117,7 +117,7 @@ def resize(
 
     Examples
     --------
-    >>> for each in ss.resize("adapter/", "small/", energy=0.99):            # doctest: +SKIP
+    >>> for each in ss.adapters.resize("adapter/", "small/", energy=0.99):  # doctest: +SKIP
     ...     print(each.name, each.before, each.rank, each.relative_error)
     """
     check_dtype(dtype)

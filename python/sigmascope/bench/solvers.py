@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope import MemoryLimitError, matrix, svds
+from sigmascope import matrix, svds
+from sigmascope.errors import MemoryLimitError
 
 from .cuda.libraries import host_tensor
 

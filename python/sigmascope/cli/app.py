@@ -16,7 +16,7 @@ import typer
 from sigmascope import __version__, report, show_config
 from sigmascope._host.interrupts import handle_again
 from sigmascope._tables.journal import json_line
-from sigmascope.adapters import as_scannable
+from sigmascope.adapters.scannable import as_scannable
 from sigmascope.report.tables import console
 
 from .bench import bench

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from sigmascope import report
 from sigmascope._display.verdicts import ALONE_INTEGERS
-from sigmascope.adapters import Scannable, as_scannable
+from sigmascope.adapters.scannable import Scannable, as_scannable
 from sigmascope.comparing import Comparison, plan_compare
 from sigmascope.comparing import compare as compare_checkpoints
-from sigmascope.diagnosing import Calibration, diagnose
+from sigmascope.diagnosis import Calibration, diagnose
 from sigmascope.scanning import Progress
 
 from .diagnose import RecipeOption, ReferenceOption, recipe_of

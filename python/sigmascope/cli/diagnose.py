@@ -15,14 +15,14 @@ import typer
 from sigmascope import report
 from sigmascope._host.files import read_regular
 from sigmascope._host.limits import MAX_TABLE_BYTES
-from sigmascope.diagnosing import (
+from sigmascope.diagnosis import (
     Calibration,
     Diagnosis,
     PairedDiagnosis,
     RunDiagnosis,
     diagnose_increments,
 )
-from sigmascope.diagnosing import diagnose as tell
+from sigmascope.diagnosis import diagnose as tell
 from sigmascope.report.tables import console
 
 from .exits import DONE, clean_errors

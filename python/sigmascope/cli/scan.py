@@ -21,7 +21,7 @@ from sigmascope import report
 from sigmascope._display.coverage import describe_unread_bytes
 from sigmascope._host.threads import set_numpy_threads
 from sigmascope._tables.journal import json_line
-from sigmascope.adapters import as_scannable
+from sigmascope.adapters.scannable import as_scannable
 from sigmascope.report.progress import both, watching
 from sigmascope.report.tables import console
 from sigmascope.scanning import (

@@ -15,13 +15,15 @@ from sigmascope._host.files import read_regular
 from sigmascope._host.limits import MAX_TABLE_BYTES
 from sigmascope._tables.journal import json_line
 from sigmascope.comparing import Comparison
-from sigmascope.diagnosing import Calibration
-from sigmascope.diagnosing.records import save_record
+from sigmascope.diagnosis import Calibration
+from sigmascope.diagnosis.records import save_record
 from sigmascope.report.tables import console
 from sigmascope.scanning import Scan
-from sigmascope.series import SeriesTable, Trajectory, load_series
-from sigmascope.series import merge as merge_parts
+from sigmascope.series import Trajectory
+from sigmascope.series.merging import merge as merge_parts
+from sigmascope.series.saved import load_series
 from sigmascope.series.sources import load
+from sigmascope.series.tables import SeriesTable
 
 from .compare import status_of as status_of_comparison
 from .exits import DONE, INCOMPLETE, clean_errors

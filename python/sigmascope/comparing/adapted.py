@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pairs of a checkpoint and an adapter: one for every change, and for every unchanged tensor.
 
-:func:`sigmascope.adapters.changes` pairs changes with weights. If several adapters change one
-weight, there is a row for each of them, named after the weight with the adapter in brackets.
+:func:`~sigmascope.adapters.pairing.changes` pairs changes with weights. If several adapters change
+one weight, there is a row for each of them, named after the weight with the adapter in brackets.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sigmascope._display.verdicts import NOT_ADAPTED
-from sigmascope.adapters import Adapter, Changes, changes
+from sigmascope.adapters.adapter import Adapter
+from sigmascope.adapters.pairing import Changes, changes
 from sigmascope.checkpoint import Checkpoint
 
 from .members import ENTRYWISE, Member, Pair, members

@@ -15,7 +15,8 @@ from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.tasks import Options
 from sigmascope._tables.shards import Shard
-from sigmascope.adapters import Adapter, Scannable
+from sigmascope.adapters.adapter import Adapter
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint import FileIdentity, Tensors
 
 from .adapted import adapted_pairs

@@ -10,7 +10,7 @@ import numpy as np
 
 from sigmascope._running.tasks import TENSOR_ERRORS, failed
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Scannable
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint.elements import Elements
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.scanning.entrywise import evidence, mask, nonfinite, nonfinite_counts

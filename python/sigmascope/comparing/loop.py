@@ -19,7 +19,7 @@ from sigmascope._running.vectors import vectors_folder
 from sigmascope._tables.outputs import Outputs, PathLike, Paths
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Scannable, as_scannable
+from sigmascope.adapters.scannable import Scannable, as_scannable
 from sigmascope.analysis.requested import REQUESTED, check_measures
 
 from .beginning import PairBuilder, Source, empty_table, listed_part

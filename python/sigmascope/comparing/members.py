@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from sigmascope._running.selection import Selection
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Scannable
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint import Checkpoint, TensorRecord
 
 from .rows import COLUMNS

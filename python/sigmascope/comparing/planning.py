@@ -15,7 +15,7 @@ from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import Options
 from sigmascope._tables.outputs import PathLike, Paths, check_outputs, resumed, settings_of
 from sigmascope._tables.provenance import identities
-from sigmascope.adapters import as_scannable, largest_file
+from sigmascope.adapters.scannable import as_scannable, largest_file
 from sigmascope.analysis.requested import REQUESTED, check_measures
 
 from .beginning import PairBuilder, Source, empty_table, listed_part

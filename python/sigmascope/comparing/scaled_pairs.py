@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._execution.options import CallOptions
-from sigmascope.adapters import Dora
+from sigmascope.adapters.dora import Dora
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.matrix import Matrix

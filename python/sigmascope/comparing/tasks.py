@@ -21,7 +21,10 @@ from sigmascope._running.tasks import (
 from sigmascope._running.thread_budget import ThreadBudget, ThreadLease
 from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Adapter, AdapterOrigin, Scannable, delta_of, dora_of
+from sigmascope.adapters.adapter import Adapter, AdapterOrigin
+from sigmascope.adapters.dora import dora_of
+from sigmascope.adapters.pairing import delta_of
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.matrix import Matrix

@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from sigmascope._display.html.diagnosed import title_of
-from sigmascope.diagnosing import Calibration
-from sigmascope.diagnosing.validation import ErrorRate
+from sigmascope.diagnosis import Calibration
+from sigmascope.diagnosis.validation import ErrorRate
 
 from .tables import show_table
 

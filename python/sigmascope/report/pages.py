@@ -24,7 +24,8 @@ from sigmascope._display.text import (
     with_error,
 )
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Adapter, Scannable
+from sigmascope.adapters.adapter import Adapter
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint import TensorRecord
 from sigmascope.scanning import Scan
 

@@ -11,7 +11,8 @@ from sigmascope._display.html.explanation import of_trajectory
 from sigmascope._display.rows import role_in_tower
 from sigmascope._display.text import bounds, counted, with_error
 from sigmascope._tables.schema import Row
-from sigmascope.series import SeriesTable, Trajectory
+from sigmascope.series import Trajectory
+from sigmascope.series.tables import SeriesTable
 
 from . import summary
 from .pages import NO_ERROR

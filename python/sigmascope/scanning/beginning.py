@@ -11,7 +11,7 @@ from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.tasks import Options
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.shards import Shard
-from sigmascope.adapters import Scannable
+from sigmascope.adapters.scannable import Scannable
 
 from .items import Item, listed
 from .result import Scan

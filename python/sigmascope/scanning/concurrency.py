@@ -16,7 +16,7 @@ from typing import Self
 from sigmascope._execution.memory import MINIMUM
 from sigmascope._running.device_slots import most_on_device
 from sigmascope._running.tasks import TENSOR_ERRORS, Options
-from sigmascope.adapters import Scannable
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.analysis.admission import fits_share, in_memory
 from sigmascope.analysis.low_rank import LowRank
 

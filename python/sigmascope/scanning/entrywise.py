@@ -7,7 +7,7 @@ import time
 
 from sigmascope._running.tasks import TENSOR_ERRORS, failed
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Scannable
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint.elements import Elements
 from sigmascope.spectra.statistics.entries import VectorStatistics
 from sigmascope.spectra.statistics.pairs import ROUNDING

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sigmascope._running.selection import Selection
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Scannable
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint import TensorRecord
 
 from .rows import start_row

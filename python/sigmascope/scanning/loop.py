@@ -20,7 +20,7 @@ from sigmascope._running.tasks import ByteListener, Options, check_files
 from sigmascope._running.vectors import vectors_folder
 from sigmascope._tables.outputs import Outputs, PathLike, Paths
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import Scannable, as_scannable
+from sigmascope.adapters.scannable import Scannable, as_scannable
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint import Tensors
 from sigmascope.matrices.matrix import Matrix

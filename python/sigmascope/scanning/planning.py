@@ -14,7 +14,7 @@ from sigmascope._host.keywords import public
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import Options
 from sigmascope._tables.outputs import PathLike, Paths, check_outputs, resumed, settings_of
-from sigmascope.adapters import Scannable, as_scannable, largest_file
+from sigmascope.adapters.scannable import Scannable, as_scannable, largest_file
 from sigmascope.checkpoint import Tensors
 
 from .beginning import ScanBuilder, empty_table, listed_part

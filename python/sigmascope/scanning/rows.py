@@ -18,7 +18,7 @@ evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`
                      `product_rank`: the rank r of a change B A that an adapter makes, else None
 moments              of the finite elements, `abs_max` the largest magnitude; `nan`, `inf` and the
                      place `first_nonfinite`; `outlier_rows` and `outlier_columns` count norms far
-                     above the median, as :meth:`sigmascope.Moments.outlier_rows` does;
+                     above the median, as :meth:`sigmascope.results.Moments.outlier_rows` does;
                      `outlier_row_indices` and `outlier_column_indices` are the farthest eight, the
                      farthest first, and `outlier_row_factors` and `outlier_column_factors` the
                      ratios of their norms to the median one, unless that is 0. Entrywise: `min`,

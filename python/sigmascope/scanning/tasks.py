@@ -21,7 +21,8 @@ from sigmascope._running.tasks import (
 )
 from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import AdapterOrigin, Scannable
+from sigmascope.adapters.adapter import AdapterOrigin
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.analysis.admission import Asked, memory_left
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import analysed

@@ -18,7 +18,7 @@ from sigmascope._execution.memory_plan import (
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rates import Rates
 from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
-from sigmascope.adapters import Scannable
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.analysis.admission import Asked
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.requested import PARTS, PERMUTATIONS, SIDE

@@ -3,20 +3,8 @@
 
 from __future__ import annotations
 
-from .merging import merge
 from .monitoring import Monitor
 from .reference import Reference, reference
-from .saved import load_series
-from .tables import SeriesTable
 from .trajectory import Trajectory, trajectory
 
-__all__ = [
-    "Monitor",
-    "Reference",
-    "SeriesTable",
-    "Trajectory",
-    "load_series",
-    "merge",
-    "reference",
-    "trajectory",
-]
+__all__ = ["Monitor", "Reference", "Trajectory", "reference", "trajectory"]

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from sigmascope._display.verdicts import COMPARED
 from sigmascope._tables.schema import OtherTableError, Row
-from sigmascope.adapters import Scannable
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint import HasStateDict, Tensors
 from sigmascope.checkpoint.remote.urls import is_url, without_secrets
 from sigmascope.comparing import Comparison

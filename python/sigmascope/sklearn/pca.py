@@ -28,8 +28,8 @@ _FINE = 1e-9
 class PCA(Components):
     """Principal components of rows that come in batches, with the error of every number.
 
-    The rows are accumulated by :class:`sigmascope.GramAccumulator`: exact but for rounding,
-    whatever the number of batches, and merged between workers without the change of a bit.
+    The rows are accumulated by :class:`sigmascope.streaming.GramAccumulator`: exact but for
+    rounding, whatever the number of batches, and merged between workers without a change of bits.
 
     Parameters
     ----------

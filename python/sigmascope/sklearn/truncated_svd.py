@@ -60,7 +60,8 @@ class TruncatedSVD(Components):
     See Also
     --------
     PCA : Centred rows, and rows in batches.
-    sigmascope.GramAccumulator, sigmascope.Sketch : Rows that are read once, without centring.
+    sigmascope.streaming.GramAccumulator : Rows that are read once, without centring.
+    sigmascope.streaming.Sketch : The same in less memory.
 
     Notes
     -----

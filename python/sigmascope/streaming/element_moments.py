@@ -57,7 +57,7 @@ class MomentsAccumulator(RowAccumulator):
     Examples
     --------
     >>> import numpy as np, sigmascope as ss
-    >>> found = ss.MomentsAccumulator(2).update(np.ones((3, 2))).update(np.zeros((1, 2)))
+    >>> found = ss.streaming.MomentsAccumulator(2).update(np.ones((3, 2))).update(np.zeros((1, 2)))
     >>> found.result().mean, found.result().zeros
     (0.75, 2)
     """

@@ -67,7 +67,7 @@ class GramAccumulator(CentredRows):
     >>> import numpy as np, sigmascope as ss
     >>> rng = np.random.default_rng(0)
     >>> rows = rng.standard_normal((500, 40))
-    >>> gram = ss.GramAccumulator(40).update(rows[:300]).update(rows[300:])
+    >>> gram = ss.streaming.GramAccumulator(40).update(rows[:300]).update(rows[300:])
     >>> np.allclose(gram.svdvals(), ss.svdvals(rows))
     True
     """
@@ -229,7 +229,8 @@ class GramAccumulator(CentredRows):
         --------
         >>> import numpy as np, sigmascope as ss
         >>> rows = np.random.default_rng(0).standard_normal((500, 4)) * [4, 3, 2, 1] + 10
-        >>> gram = ss.GramAccumulator(4, center=True).update(rows[:300]).update(rows[300:])
+        >>> gram = ss.streaming.GramAccumulator(4, center=True)
+        >>> gram = gram.update(rows[:300]).update(rows[300:])
         >>> found = gram.pca()
         >>> np.allclose(found.explained_variance, np.linalg.eigvalsh(np.cov(rows.T))[::-1])
         True

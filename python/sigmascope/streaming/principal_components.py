@@ -88,7 +88,7 @@ class PrincipalComponents:
         --------
         >>> import numpy as np, sigmascope as ss
         >>> rows = np.random.default_rng(0).standard_normal((300, 5)) * [9, 5, 3, 2, 1]
-        >>> found = ss.GramAccumulator(5, center=True).update(rows).pca(2)
+        >>> found = ss.streaming.GramAccumulator(5, center=True).update(rows).pca(2)
         >>> scores = found.transform(rows, whiten=True)
         >>> np.allclose(np.cov(scores.T), np.eye(2))
         True
@@ -167,7 +167,7 @@ class PrincipalComponents:
         --------
         >>> import numpy as np, sigmascope as ss
         >>> rows = np.random.default_rng(0).standard_normal((4000, 5)) * [3, 1, 1, 1, 1]
-        >>> found = ss.GramAccumulator(5, center=True).update(rows).pca(1)
+        >>> found = ss.streaming.GramAccumulator(5, center=True).update(rows).pca(1)
         >>> entropy = np.log(3) + 5 / 2 * np.log(2 * np.pi * np.e)
         >>> bool(abs(found.log_likelihood(rows).mean() + entropy) < 0.1)
         True

@@ -67,7 +67,7 @@ class Sketch(CentredRows):
     >>> import numpy as np, sigmascope as ss
     >>> rng = np.random.default_rng(0)
     >>> rows = rng.standard_normal((500, 8)) @ rng.standard_normal((8, 40))
-    >>> sketch = ss.Sketch(40, 8)
+    >>> sketch = ss.streaming.Sketch(40, 8)
     >>> for part in np.array_split(rows, 5):
     ...     sketch = sketch.update(part)
     >>> np.allclose(sketch.svd().s, ss.svdvals(rows)[:8])
@@ -207,7 +207,7 @@ class Sketch(CentredRows):
         >>> import numpy as np, sigmascope as ss
         >>> rng = np.random.default_rng(0)
         >>> rows = rng.standard_normal((500, 4)) @ rng.standard_normal((4, 40)) + 1
-        >>> found = ss.Sketch(40, 4, center=True).update(rows).pca()
+        >>> found = ss.streaming.Sketch(40, 4, center=True).update(rows).pca()
         >>> bool(abs(found.explained_variance_ratio.sum() - 1) < 1e-5)
         True
         """

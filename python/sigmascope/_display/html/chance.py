@@ -25,7 +25,7 @@ SCAN, COMPARISON = LEVEL / 2, LEVEL / 7
 """Level of each kind of finding: a scan's page has two kinds, a comparison's has seven.
 
 Outlier channels are not among them. They are decided for each matrix, at a level that is negligible
-here: see :meth:`sigmascope.Moments.outlier_rows`.
+here: see :meth:`sigmascope.results.Moments.outlier_rows`.
 """
 
 

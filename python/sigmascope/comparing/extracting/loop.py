@@ -24,7 +24,7 @@ from sigmascope._running.tasks import check_files
 from sigmascope._tables.outputs import Outputs, PathLike
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
-from sigmascope.adapters import is_adapter
+from sigmascope.adapters.folders import is_adapter
 from sigmascope.adapters.targets import Target, check_dtype
 from sigmascope.adapters.whole import SavedTensors, Whole
 from sigmascope.adapters.writing import AdapterFolder, Carried

@@ -100,7 +100,7 @@ class Monitor:
     >>> import numpy as np
     >>> import sigmascope as ss
     >>> weights = {"layers.0.mlp.up_proj.weight": np.eye(8, 4)}
-    >>> monitor = ss.Monitor(weights, every=10, budget=None)
+    >>> monitor = ss.series.Monitor(weights, every=10, budget=None)
     >>> monitor.step(5)
     >>> [row["spectral_norm"] for row in monitor.step(10)]
     [1.0]

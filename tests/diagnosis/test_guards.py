@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.diagnosing.test_diagnoses import BROAD, NARROW, RECIPE, known_runs
+from tests.diagnosis.test_diagnoses import BROAD, NARROW, RECIPE, known_runs
 from tests.support.diagnosis_statistics import distance_of_pattern, limit_of_pattern
 from tests.support.updates import rows_of_update
 
 import sigmascope as ss
-from sigmascope.diagnosing import Calibration, Diagnosis
+from sigmascope.diagnosis import Calibration, Diagnosis
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,9 @@ def outcome(found: Diagnosis, name: str) -> tuple[str, str]:
 def test_what_the_calibration_has_not_seen_is_refused(
     calibration: Calibration, name: str, options: dict[str, Any], text: str
 ) -> None:
-    found = ss.diagnose(rows_of_update(NARROW, seed=9, **options), calibration, recipe=RECIPE)
+    found = ss.diagnosis.diagnose(
+        rows_of_update(NARROW, seed=9, **options), calibration, recipe=RECIPE
+    )
     assert found.verdict == "refused"
     assert name in {guard.name for guard in found.refusals}
     assert re.search(text, outcome(found, name)[1]), outcome(found, name)[1]
@@ -52,15 +54,15 @@ def test_what_the_calibration_has_not_seen_is_refused(
 
 def test_few_matrices_or_places_are_refused(calibration: Calibration) -> None:
     rows = rows_of_update(NARROW, seed=9)
-    few = ss.diagnose(rows[:11] + rows[-1:], calibration, recipe=RECIPE)
+    few = ss.diagnosis.diagnose(rows[:11] + rows[-1:], calibration, recipe=RECIPE)
     assert outcome(few, "matrices")[0] == "passed"
-    fewer = ss.diagnose(rows[:10] + rows[-1:], calibration, recipe=RECIPE)
+    fewer = ss.diagnosis.diagnose(rows[:10] + rows[-1:], calibration, recipe=RECIPE)
     assert outcome(fewer, "matrices") == (
         "refused",
         "Only 11 matrices are counted; a diagnosis needs 12.",
     )
     half = [row for row in rows if row["role"] in ("q", "k", "v")]
-    found = ss.diagnose(half, calibration, recipe=RECIPE)
+    found = ss.diagnosis.diagnose(half, calibration, recipe=RECIPE)
     assert outcome(found, "places") == (
         "refused",
         "Only 4 of the 16 places of the calibration are in the model.",
@@ -69,14 +71,14 @@ def test_few_matrices_or_places_are_refused(calibration: Calibration) -> None:
 
 def test_the_recipe_is_declared_or_a_condition(calibration: Calibration) -> None:
     rows = rows_of_update(NARROW, seed=9)
-    assert outcome(ss.diagnose(rows, calibration, recipe=RECIPE), "recipe")[0] == "passed"
-    silent = ss.diagnose(rows, calibration)
+    assert outcome(ss.diagnosis.diagnose(rows, calibration, recipe=RECIPE), "recipe")[0] == "passed"
+    silent = ss.diagnosis.diagnose(rows, calibration)
     assert outcome(silent, "recipe")[0] == "qualified"
     assert "optimizer = adamw, rate = 0.001" in silent.text
-    other = ss.diagnose(rows, calibration, recipe={"rate": 3e-3})
+    other = ss.diagnosis.diagnose(rows, calibration, recipe={"rate": 3e-3})
     assert other.verdict == "refused"
     assert "rate = 0.003 where the calibration has 0.001" in other.text
-    more = ss.diagnose(rows, calibration, recipe={"batch": 8})
+    more = ss.diagnosis.diagnose(rows, calibration, recipe={"batch": 8})
     assert outcome(more, "recipe")[0] == "qualified"
     assert "does not record batch" in more.text
 
@@ -84,7 +86,7 @@ def test_the_recipe_is_declared_or_a_condition(calibration: Calibration) -> None
 def test_matrices_that_did_not_change_are_a_condition(calibration: Calibration) -> None:
     rows = rows_of_update(NARROW, seed=9)
     rows[0] |= {"relative_change": 0.0}
-    found = ss.diagnose(rows, calibration, recipe=RECIPE)
+    found = ss.diagnosis.diagnose(rows, calibration, recipe=RECIPE)
     assert "1 matrices did not change" in found.text or "1 matrix did not change" in found.text
 
 
@@ -96,7 +98,7 @@ def test_a_calibration_that_is_often_wrong_says_nothing() -> None:
     ]
     calibration = Calibration.fit(runs, recipe=RECIPE, score="spread")
     rate = calibration.error_rate(0.05)
-    found = ss.diagnose(rows_of_update(NARROW, seed=9), calibration, recipe=RECIPE)
+    found = ss.diagnosis.diagnose(rows_of_update(NARROW, seed=9), calibration, recipe=RECIPE)
     share = rate.wrong / rate.runs
     assert (outcome(found, "error rate")[0] == "refused") == (share > 0.05)
 
@@ -113,7 +115,7 @@ def test_wrong_verdicts_are_at_most_as_many_as_the_level_allows(
     calibration = Calibration.fit(runs, recipe=RECIPE, score="spread")
     rate = calibration.error_rate(0.05)
     assert (rate.wrong, rate.runs) == (mislabelled, 24)
-    found = ss.diagnose(rows_of_update(NARROW, seed=9), calibration, recipe=RECIPE)
+    found = ss.diagnosis.diagnose(rows_of_update(NARROW, seed=9), calibration, recipe=RECIPE)
     assert outcome(found, "error rate")[0] == expected
 
 
@@ -123,7 +125,9 @@ def test_the_calibrations_own_runs_are_rarely_refused(calibration: Calibration) 
     runs = known_runs()
     for i, (rows, _, group) in [*enumerate(runs)][::3]:
         others = Calibration.fit(runs[:i] + runs[i + 1 :], recipe=RECIPE)
-        refused += ss.diagnose(rows, others, group=group, recipe=RECIPE).verdict == "refused"
+        refused += (
+            ss.diagnosis.diagnose(rows, others, group=group, recipe=RECIPE).verdict == "refused"
+        )
     assert refused <= 0.4 * len(runs) / 3  # the range of 23 runs of noise, widened by a quarter
 
 
@@ -134,7 +138,9 @@ def test_a_calibration_whose_broad_runs_lie_lower_says_nothing() -> None:
         for i in range(6)
         for j, (share, label) in enumerate(((0.56, "narrow"), (0.53, "broad")))
     ]
-    found = ss.diagnose(rows_of_update(0.56, seed=99), Calibration.fit(runs, score="spread"))
+    found = ss.diagnosis.diagnose(
+        rows_of_update(0.56, seed=99), Calibration.fit(runs, score="spread")
+    )
     assert found.verdict == "refused"
     assert "order" in [guard.name for guard in found.refusals]
     assert "do not lie above the narrow ones" in found.text
@@ -145,14 +151,14 @@ def test_the_score_of_a_class_with_another_pattern_is_refused() -> None:
     calibration = Calibration.fit(known_runs(), recipe=RECIPE, score="spread")
     options: dict[str, Any] = {"recipe": RECIPE, "group": "base0"}
     broad = rows_of_update(BROAD, seed=10)
-    plain = ss.diagnose(broad, calibration, **options)
+    plain = ss.diagnosis.diagnose(broad, calibration, **options)
     assert plain.verdict == "broad"
     factors = {0: 1.45, 1: 0.88, 2: 0.88, 3: 0.89}
     mixed = [
         row | {"projected_effective_rank": row["projected_effective_rank"] * factors[row["layer"]]}
         for row in broad
     ]
-    found = ss.diagnose(mixed, calibration, **options)
+    found = ss.diagnosis.diagnose(mixed, calibration, **options)
     assert found.score == pytest.approx(plain.score, abs=0.005)
     assert found.verdict == "refused"
     assert [guard.name for guard in found.refusals] == ["pattern"]
@@ -165,7 +171,7 @@ def test_the_score_of_a_class_with_another_pattern_is_refused() -> None:
 
 def test_few_runs_have_no_pattern() -> None:
     few = Calibration.fit(known_runs(1, 3), score="spread")
-    found = ss.diagnose(rows_of_update(NARROW, seed=9), few, group="base0")
+    found = ss.diagnosis.diagnose(rows_of_update(NARROW, seed=9), few, group="base0")
     assert outcome(found, "pattern")[0] == "qualified"
     assert "it needs 4 narrow runs; there are 3" in outcome(found, "pattern")[1]
 

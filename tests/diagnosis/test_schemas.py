@@ -12,7 +12,7 @@ import pytest
 from tests.support.updates import rows_of_update
 
 import sigmascope as ss
-from sigmascope.diagnosing import Calibration, diagnose_increments
+from sigmascope.diagnosis import Calibration, diagnose_increments
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
@@ -38,18 +38,20 @@ def calibration() -> Calibration:
 def results(calibration: Calibration) -> dict[str, Any]:
     narrow, broad = rows_of_update(0.53, seed=91), rows_of_update(0.56, seed=92)
     return {
-        "verdict": ss.diagnose(narrow, calibration, group="base0"),
-        "refused": ss.diagnose(narrow, calibration, recipe={"optimizer": "sgd"}),
-        "other tower": ss.diagnose([row | {"tower": "vision"} for row in narrow], calibration),
-        "none": ss.diagnose(narrow),
-        "paired": ss.diagnose(narrow, against=broad),
-        "calibrated pair": ss.diagnose(narrow, calibration, against=broad),
-        "refused pair": ss.diagnose(
+        "verdict": ss.diagnosis.diagnose(narrow, calibration, group="base0"),
+        "refused": ss.diagnosis.diagnose(narrow, calibration, recipe={"optimizer": "sgd"}),
+        "other tower": ss.diagnosis.diagnose(
+            [row | {"tower": "vision"} for row in narrow], calibration
+        ),
+        "none": ss.diagnosis.diagnose(narrow),
+        "paired": ss.diagnosis.diagnose(narrow, against=broad),
+        "calibrated pair": ss.diagnosis.diagnose(narrow, calibration, against=broad),
+        "refused pair": ss.diagnosis.diagnose(
             [row | {"tower": "vision"} for row in narrow],
             calibration,
             against=[row | {"tower": "vision"} for row in broad],
         ),
-        "few blocks": ss.diagnose(
+        "few blocks": ss.diagnosis.diagnose(
             rows_of_update(0.5, layers=1), against=rows_of_update(0.6, layers=1, seed=3)
         ),
         "increments": diagnose_increments([rows_of_update(0.5, seed=i) for i in range(8)]),

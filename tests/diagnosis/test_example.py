@@ -17,7 +17,7 @@ from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope.diagnosing import Calibration
+from sigmascope.diagnosis import Calibration
 
 HERE = Path(__file__).parent
 RUNS = json.loads((HERE / "runs.json").read_text(encoding="utf-8"))["others"]
@@ -58,7 +58,7 @@ def test_its_error_rate_allows_answers(example: Calibration) -> None:
 def test_every_output_of_an_answer_says_so(
     regime: str, example: Calibration, tmp_path: Path
 ) -> None:
-    answer = ss.diagnose(rows_of(regime), example)
+    answer = ss.diagnosis.diagnose(rows_of(regime), example)
     assert answer.verdict == {"benchmark": "narrow", "broad": "broad"}[regime]
     record = answer.to_dict()
     assert answer.example
@@ -79,14 +79,16 @@ def test_every_output_of_an_answer_says_so(
 
 
 def test_a_refusal_by_the_example_shows_what_an_answer_would_read(example: Calibration) -> None:
-    answer = ss.diagnose(rows_of("broad", "third of the rate"), example, recipe={"rate": 0.0005})
+    answer = ss.diagnosis.diagnose(
+        rows_of("broad", "third of the rate"), example, recipe={"rate": 0.0005}
+    )
     assert answer.verdict == "refused"
     assert answer.reasons[0].startswith(NOTHING)
     assert answer.reasons[-1].startswith("If it applied, an answer would read: number 0 ")
 
 
 def test_pairs_of_models_say_so(example: Calibration) -> None:
-    pair = ss.diagnose(rows_of("benchmark"), example, against=rows_of("broad"))
+    pair = ss.diagnosis.diagnose(rows_of("benchmark"), example, against=rows_of("broad"))
     record = pair.to_dict()
     assert record["reasons"][0].startswith(NOTHING)
     assert record["calibrated"]["example"] is True
@@ -97,7 +99,7 @@ def test_calibrations_of_ones_own_are_not_called_examples(
     example: Calibration, tmp_path: Path
 ) -> None:
     own = Calibration.load(HERE / "regimes.json")
-    answer = ss.diagnose(rows_of("broad"), own)
+    answer = ss.diagnosis.diagnose(rows_of("broad"), own)
     out = screen(100)
     report.show_diagnosis(out, answer.to_dict())
     html = page_of(answer)

@@ -19,7 +19,7 @@ from tests.support.diagnosis_statistics import (
 from tests.support.updates import rows_of_update
 
 import sigmascope as ss
-from sigmascope.diagnosing import Calibration, PairedDiagnosis
+from sigmascope.diagnosis import Calibration, PairedDiagnosis
 
 NARROW, BROAD = 0.53, 0.56
 RECIPE = {"optimizer": "adamw", "lr": 1e-3}
@@ -40,7 +40,7 @@ def calibration() -> Calibration:
 
 def pair(calibration: Calibration, one: float, two: float, seed: int = 0) -> PairedDiagnosis:
     rows = [rows_of_update(share, seed=900 + 2 * seed + i) for i, share in enumerate((one, two))]
-    return ss.diagnose(rows[0], calibration, against=rows[1], recipe=RECIPE)
+    return ss.diagnosis.diagnose(rows[0], calibration, against=rows[1], recipe=RECIPE)
 
 
 def test_narrow_and_broad_data_are_told_apart(calibration: Calibration) -> None:
@@ -64,8 +64,8 @@ def test_narrow_and_broad_data_are_told_apart(calibration: Calibration) -> None:
 
 def test_the_two_orders_of_a_pair_have_one_answer(calibration: Calibration) -> None:
     rows = [rows_of_update(share, seed=7 + i) for i, share in enumerate((NARROW, BROAD))]
-    one = ss.diagnose(rows[0], calibration, against=rows[1]).calibrated
-    two = ss.diagnose(rows[1], calibration, against=rows[0]).calibrated
+    one = ss.diagnosis.diagnose(rows[0], calibration, against=rows[1]).calibrated
+    two = ss.diagnosis.diagnose(rows[1], calibration, against=rows[0]).calibrated
     assert one is not None
     assert two is not None
     assert one.difference is not None
@@ -145,11 +145,11 @@ def test_a_refused_pair_has_the_answer_without_a_calibration(
     calibration: Calibration, recipe: dict[str, object]
 ) -> None:
     one, two = rows_of_update(NARROW, seed=5), rows_of_update(BROAD, seed=6)
-    found = ss.diagnose(one, calibration, against=two, recipe=recipe)
+    found = ss.diagnosis.diagnose(one, calibration, against=two, recipe=recipe)
     assert found.calibrated is not None
     assert found.calibrated.p is None
     assert "recipe" in {guard.name for guard in found.calibrated.refusals}
-    alone = ss.diagnose(one, against=two)
+    alone = ss.diagnosis.diagnose(one, against=two)
     assert (found.p, found.interval, found.narrower) == (alone.p, alone.interval, alone.narrower)
     assert found.text.startswith("The calibration does not apply. The recipe of the model differs")
     assert found.text.endswith(alone.text)
@@ -157,7 +157,7 @@ def test_a_refused_pair_has_the_answer_without_a_calibration(
 
 def test_one_model_out_of_range_refuses_the_pair(calibration: Calibration) -> None:
     one, two = rows_of_update(NARROW, seed=5), rows_of_update(BROAD, seed=6, size=1.0)
-    found = ss.diagnose(one, calibration, against=two).calibrated
+    found = ss.diagnosis.diagnose(one, calibration, against=two).calibrated
     assert found is not None
     (refusal,) = found.refusals
     assert refusal.name == "size"

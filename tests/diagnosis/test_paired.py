@@ -12,12 +12,12 @@ from tests.support.diagnosis_statistics import chance_of_signs, interval_by_sign
 from tests.support.updates import rows_of_update
 
 import sigmascope as ss
-from sigmascope.diagnosing import PairedDiagnosis
+from sigmascope.diagnosis import PairedDiagnosis
 
 
 def test_a_more_concentrated_update_is_named() -> None:
     one, two = rows_of_update(0.53, seed=1), rows_of_update(0.56, seed=2)
-    found = ss.diagnose(one, against=two)
+    found = ss.diagnosis.diagnose(one, against=two)
     assert isinstance(found, PairedDiagnosis)
     assert (found.matrices, found.blocks) == (24, 8)
     assert found.difference == pytest.approx(np.log(0.56 / 0.53), abs=0.01)
@@ -27,7 +27,7 @@ def test_a_more_concentrated_update_is_named() -> None:
     assert "8 blocks, p = 0.0078 if they are independent" in found.text
     assert "or its seed moved all blocks. Two runs cannot tell which" in found.text
     assert found.narrower is None  # without a calibration nothing shows what a seed moves
-    turned = ss.diagnose(two, against=one)
+    turned = ss.diagnosis.diagnose(two, against=one)
     assert turned.difference == pytest.approx(-found.difference)
     assert turned.text.startswith(f"The update of {turned.names[1]} is the more concentrated")
     low, high = (float(x) for x in found.text.split("[")[1].split("]")[0].split(", "))
@@ -38,7 +38,7 @@ def test_the_same_data_with_another_seed_is_rarely_different() -> None:
     rejected = 0
     for seed in range(60):
         pair = [rows_of_update(0.55, noise=0.05, seed=2 * seed + i) for i in range(2)]
-        found = ss.diagnose(pair[0], against=pair[1])
+        found = ss.diagnosis.diagnose(pair[0], against=pair[1])
         assert isinstance(found, PairedDiagnosis)
         assert found.p is not None
         rejected += found.p <= found.alpha
@@ -84,7 +84,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
 
 def test_few_blocks_have_no_p_value() -> None:
     one, two = (rows_of_update(0.5 + 0.05 * i, layers=2, seed=i) for i in range(2))
-    found = ss.diagnose(one, against=two)
+    found = ss.diagnosis.diagnose(one, against=two)
     assert found.blocks == 4
     assert found.p is None
     assert found.narrower is None
@@ -97,7 +97,7 @@ def test_the_interval_of_few_blocks_is_that_of_student() -> None:
         [row for row in rows_of_update(share, layers=2, seed=i) if row["role"] not in ("k", "v")]
         for i, share in enumerate((0.5, 0.55))
     )
-    found = ss.diagnose(one, against=two, alpha=0.1)
+    found = ss.diagnosis.diagnose(one, against=two, alpha=0.1)
     ranks = np.array([[row["projected_effective_rank"] for row in rows] for rows in (one, two)])
     of_blocks = np.log(ranks[1] / ranks[0]).reshape(4, 2).mean(axis=1)
     assert (found.matrices, found.blocks) == (8, 4)
@@ -110,4 +110,4 @@ def test_models_without_a_common_matrix_are_refused() -> None:
     one = rows_of_update(0.5)
     two = [row | {"tower": "vision"} for row in rows_of_update(0.5)]
     with pytest.raises(ValueError, match="no changed matrix in common"):
-        ss.diagnose(one, against=two)
+        ss.diagnosis.diagnose(one, against=two)

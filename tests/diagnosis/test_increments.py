@@ -12,7 +12,7 @@ from tests.support.diagnosis_statistics import chance_of_clearest_split, chance_
 from tests.support.tiers import short
 from tests.support.updates import rows_of_update
 
-from sigmascope.diagnosing import diagnose_increments
+from sigmascope.diagnosis import diagnose_increments
 
 
 def series(shares: list[float], seed: int = 0, **options: Any) -> list[Any]:

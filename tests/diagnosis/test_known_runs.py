@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import sigmascope as ss
-from sigmascope.diagnosing import Calibration, Diagnosis
+from sigmascope.diagnosis import Calibration, Diagnosis
 
 HERE = Path(__file__).parent
 FOUND = json.loads((HERE / "runs.json").read_text(encoding="utf-8"))
@@ -36,7 +36,7 @@ def others(group: str, regime: str | None = None) -> list[dict[str, Any]]:
 
 
 def told(run: dict[str, Any], calibration: Calibration, **options: Any) -> Diagnosis:
-    found = ss.diagnose(run["rows"], calibration, **options)
+    found = ss.diagnosis.diagnose(run["rows"], calibration, **options)
     assert isinstance(found, Diagnosis)
     return found
 

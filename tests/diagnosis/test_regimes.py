@@ -24,7 +24,7 @@ from benchmarks.regimes.run import execute
 from benchmarks.regimes.train import model_of
 
 import sigmascope as ss
-from sigmascope.diagnosing import Calibration
+from sigmascope.diagnosis import Calibration
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ def test_a_run_that_the_calibration_never_saw_is_told(found: list[Found]) -> Non
     for left_out in found:
         known = [x for x in found if x is not left_out]
         calibration = Calibration.fit([(x.rows, x.label, "base") for x in known], score="spread")
-        told = ss.diagnose(left_out.rows, calibration, group="base")
+        told = ss.diagnosis.diagnose(left_out.rows, calibration, group="base")
         assert told.verdict in (left_out.label, "not distinguishable", "refused")
 
 

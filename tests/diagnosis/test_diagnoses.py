@@ -15,7 +15,7 @@ from tests.support.diagnosis_statistics import class_of_runs, judgement
 from tests.support.updates import rows_of_update
 
 import sigmascope as ss
-from sigmascope.diagnosing import Calibration
+from sigmascope.diagnosis import Calibration
 
 NARROW, BROAD = 0.53, 0.56
 RECIPE = {"optimizer": "adamw", "rate": 1e-3}
@@ -42,7 +42,7 @@ def test_a_run_like_known_ones_is_told(
     calibration: Calibration, share: float, word: str, group: str | None
 ) -> None:
     rows = rows_of_update(share * math.exp(0.01), seed=999)
-    found = ss.diagnose(rows, calibration, group=group, recipe=RECIPE)
+    found = ss.diagnosis.diagnose(rows, calibration, group=group, recipe=RECIPE)
     assert found.verdict == word
     assert not found.refusals
     assert found.sources == (("groups",) * 2 if group is None else ("own runs",) * 2)
@@ -58,7 +58,7 @@ def test_a_run_like_known_ones_is_told(
 
 def test_between_the_classes_there_is_no_verdict(calibration: Calibration) -> None:
     middle = rows_of_update(math.sqrt(NARROW * BROAD) * math.exp(0.01), seed=5)
-    found = ss.diagnose(middle, calibration, group="base1")
+    found = ss.diagnosis.diagnose(middle, calibration, group="base1")
     assert found.verdict in ("not distinguishable", "unlike both")
     wide = Calibration.fit(
         [
@@ -68,7 +68,7 @@ def test_between_the_classes_there_is_no_verdict(calibration: Calibration) -> No
         ],
         score="spread",
     )
-    found = ss.diagnose(rows_of_update(0.545, noise=0.2, seed=77), wide, recipe={})
+    found = ss.diagnosis.diagnose(rows_of_update(0.545, noise=0.2, seed=77), wide, recipe={})
     assert found.verdict == "not distinguishable"
     assert "one group only" in found.text
 
@@ -82,7 +82,7 @@ def test_breadths_at_the_limits_of_the_classes_belong_to_them() -> None:
     ]
     calibration = Calibration.fit(runs, score="spread")
     for share, word in ((NARROW, "narrow"), (BROAD, "broad")):
-        diagnosis = ss.diagnose(rows_of_update(share, seed=99), calibration, group="base")
+        diagnosis = ss.diagnosis.diagnose(rows_of_update(share, seed=99), calibration, group="base")
         assert diagnosis.verdict == word
 
 
@@ -93,7 +93,7 @@ def test_between_classes_far_apart_a_model_is_unlike_both() -> None:
         for s, (share, label) in enumerate(((0.45, "narrow"), (0.65, "broad")))
     ]
     calibration = Calibration.fit(runs, score="spread")
-    between = ss.diagnose(rows_of_update(0.55, seed=99), calibration, group="base")
+    between = ss.diagnosis.diagnose(rows_of_update(0.55, seed=99), calibration, group="base")
     assert between.verdict == "unlike both"
     assert "lies between narrow and broad runs, and would be rare among both" in between.text
 
@@ -152,7 +152,7 @@ def test_an_answer_says_of_each_class_whether_runs_or_groups_are_its_level(
     ]
     update = rows_of_update(NARROW * math.exp(0.01), seed=999)
     group = None if missing == "both" else "base1"
-    diagnosis = ss.diagnose(update, Calibration.fit(runs, score="spread"), group=group)
+    diagnosis = ss.diagnosis.diagnose(update, Calibration.fit(runs, score="spread"), group=group)
     assert f"between {levels}" in diagnosis.text
 
 
@@ -180,11 +180,11 @@ def test_ranks_count_runs_of_other_bases_at_the_level_of_its_own(own: int) -> No
 
 def test_nothing_depends_on_order_scale_or_names(calibration: Calibration) -> None:
     rows = rows_of_update(NARROW, seed=3)
-    plain = ss.diagnose(rows, calibration)
+    plain = ss.diagnosis.diagnose(rows, calibration)
     shuffled = list(np.random.default_rng(0).permutation(np.array(rows, dtype=object)))
     renamed = [row | {"name": f"other.{i}", "delta_fro_norm": 1e9} for i, row in enumerate(rows)]
     for other in (shuffled, renamed):
-        found = ss.diagnose(other, calibration)
+        found = ss.diagnosis.diagnose(other, calibration)
         assert found.verdict == plain.verdict
         assert found.score == pytest.approx(plain.score, abs=1e-12)
 
@@ -199,7 +199,10 @@ def test_a_calibration_is_saved_and_loaded(calibration: Calibration, tmp_path: P
         calibration.recipe,
     )
     rows = rows_of_update(BROAD, seed=12)
-    assert ss.diagnose(rows, loaded).to_dict() == ss.diagnose(rows, calibration).to_dict()
+    assert (
+        ss.diagnosis.diagnose(rows, loaded).to_dict()
+        == ss.diagnosis.diagnose(rows, calibration).to_dict()
+    )
 
 
 def test_a_saved_calibration_keeps_what_counts_as_narrow_and_broad(tmp_path: Path) -> None:
@@ -295,7 +298,7 @@ def test_nothing_of_a_group_enters_its_own_verdicts() -> None:
 
 
 def test_without_a_calibration_it_is_said_what_cannot_be_told() -> None:
-    found = ss.diagnose(rows_of_update(0.5))
+    found = ss.diagnosis.diagnose(rows_of_update(0.5))
     assert found.verdict == "no calibration"
     assert "stays open: that takes a calibration, made from runs whose data is known" in found.text
     assert found.position is found.p_narrow is found.rank_p_broad is found.error_rate is None
@@ -304,27 +307,27 @@ def test_without_a_calibration_it_is_said_what_cannot_be_told() -> None:
 def test_arguments_are_checked(calibration: Calibration) -> None:
     rows = rows_of_update(0.5)
     with pytest.raises(ValueError, match="no group 'x'; it has base0, base1"):
-        ss.diagnose(rows, calibration, group="x")
+        ss.diagnosis.diagnose(rows, calibration, group="x")
     with pytest.raises(ValueError, match="alpha = 0"):
-        ss.diagnose(rows, calibration, alpha=0.0)
+        ss.diagnosis.diagnose(rows, calibration, alpha=0.0)
     with pytest.raises(ValueError, match="need no group"):
-        ss.diagnose(rows, calibration, against=rows, group="base0")  # type: ignore[call-overload]
+        ss.diagnosis.diagnose(rows, calibration, against=rows, group="base0")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="a recipe is compared with that of a calibration"):
-        ss.diagnose(rows, recipe={"lr": 1.0})
+        ss.diagnosis.diagnose(rows, recipe={"lr": 1.0})
     with pytest.raises(ValueError, match="a group is compared"):
-        ss.diagnose(rows, group="base0")
+        ss.diagnosis.diagnose(rows, group="base0")
     with pytest.raises(TypeError, match="no scan, file or checkpoint"):
-        ss.diagnose(3)  # type: ignore[call-overload]
+        ss.diagnosis.diagnose(3)  # type: ignore[call-overload]
 
 
 def test_what_an_update_tells_alone() -> None:
     rows = rows_of_update(0.5)
-    assert "times as large as the rounding" in ss.diagnose(rows).text
+    assert "times as large as the rounding" in ss.diagnosis.diagnose(rows).text
     embedding = rows[0] | {"name": "embed", "role": "embed", "layer": None, "rows": 1000}
     for changed, sentence in ((37, "37 of 1000 rows of the input embedding changed"), (1000, "")):
-        found = ss.diagnose([*rows, embedding | {"changed_rows": changed}])
+        found = ss.diagnosis.diagnose([*rows, embedding | {"changed_rows": changed}])
         assert ("embedding" in found.text) == bool(sentence)
         assert sentence in found.text
     towers = [embedding | {"tower": each, "changed_rows": 37} for each in ("text", "vision")]
-    text = ss.diagnose([*rows, *towers]).text
+    text = ss.diagnosis.diagnose([*rows, *towers]).text
     assert "embedding" not in text, "it is not known which one has the tokens"

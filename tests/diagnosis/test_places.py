@@ -13,7 +13,7 @@ import sigmascope as ss
 
 def test_every_place_is_the_mean_of_its_matrices() -> None:
     rows = rows_of_update(0.5, noise=0.0)
-    update = ss.diagnose(rows).update
+    update = ss.diagnosis.diagnose(rows).update
     assert update.matrices == len(rows)
     assert update.layers == {"text": 4}
     groups = ("attention in", "attention out", "mlp in", "mlp out")
@@ -26,7 +26,7 @@ def test_every_place_is_the_mean_of_its_matrices() -> None:
 
 @pytest.mark.parametrize(("layers", "bands"), [(1, 2), (3, 2), (4, 4), (7, 4), (80, 4)])
 def test_bands_divide_the_depth(layers: int, bands: int) -> None:
-    update = ss.diagnose(rows_of_update(0.5, layers=layers)).update
+    update = ss.diagnosis.diagnose(rows_of_update(0.5, layers=layers)).update
     found = {place.band for place in update.places}
     assert found == set(range(min(bands, layers))) if layers >= bands else {0}
     by_band = [sum(s.place.band == band for s in update.spreads) for band in sorted(found)]
@@ -36,7 +36,7 @@ def test_bands_divide_the_depth(layers: int, bands: int) -> None:
 def test_experts_are_averaged_before_places() -> None:
     rows = rows_of_update(0.5, noise=0.0, layers=1)
     many = [row | {"projected_effective_rank": WIDTH * 0.25} for row in rows if row["role"] == "up"]
-    update = ss.diagnose([*rows, *many * 9]).update
+    update = ss.diagnosis.diagnose([*rows, *many * 9]).update
     (value,) = (s.value for s in update.spreads if s.role == "up")
     assert value == pytest.approx((math.log(0.5) + 9 * math.log(0.25)) / 10)
     down = next(v for place, v in update.places.items() if place.group == "mlp out")
@@ -45,7 +45,7 @@ def test_experts_are_averaged_before_places() -> None:
 
 def test_towers_do_not_collide() -> None:
     rows = rows_of_update(0.5) + [row | {"tower": "vision"} for row in rows_of_update(0.3)]
-    places = ss.diagnose(rows).update.places
+    places = ss.diagnosis.diagnose(rows).update.places
     by_name = {tuple(place): value for place, value in places.items()}
     assert by_name["text", "mlp in", 0] > by_name["vision", "mlp in", 0] + 0.4
 
@@ -56,7 +56,7 @@ def test_matrices_that_did_not_change_are_left_out_and_counted() -> None:
     rows[1] |= {"status": "failed"}
     rows[2] |= {"role": "norm"}
     rows[3] |= {"layer": None}
-    update = ss.diagnose(rows).update
+    update = ss.diagnosis.diagnose(rows).update
     assert (update.matrices, update.unchanged) == (len(rows) - 4, 1)
 
 
@@ -74,4 +74,4 @@ def test_matrices_that_did_not_change_are_left_out_and_counted() -> None:
 )
 def test_rows_without_an_update_are_refused(rows: list[Row], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ss.diagnose(rows)
+        ss.diagnosis.diagnose(rows)

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every public name of the package, of its front door and of the modules behind it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+MODULES = (
+    "sigmascope",
+    "sigmascope.results",
+    "sigmascope.errors",
+    "sigmascope.streaming",
+    "sigmascope.adapters",
+    "sigmascope.series",
+    "sigmascope.diagnosis",
+)
+
+PLACES: dict[str, str] = {
+    name: module for module in MODULES for name in import_module(module).__all__
+}
+"""The module of each public name."""
+
+PUBLIC: dict[str, Any] = {
+    name: getattr(import_module(module), name) for name, module in PLACES.items()
+}
+"""The objects with these names."""
