@@ -43,10 +43,10 @@ class Origin(NamedTuple):
     @property
     def choices(self) -> dict[str, object]:
         """Options that change the rows of a scan and are not the default, as plain JSON."""
-        found: dict[str, object] = {"heads": True} if self.heads else {}
-        found |= {} if self.split_fused else {"split_fused": False}
-        found |= {} if self.variant is None else {"variant": self.variant}
-        return found if self.rules is None else found | {"rules": self.rules.digest}
+        options: dict[str, object] = {"heads": True} if self.heads else {}
+        options |= {} if self.split_fused else {"split_fused": False}
+        options |= {} if self.variant is None else {"variant": self.variant}
+        return options if self.rules is None else options | {"rules": self.rules.digest}
 
 
 class Assembly(NamedTuple):
@@ -84,7 +84,7 @@ def assembled(
     certain = certain_names(names, ranks[0])
     rules = rules_for(origin.rules, layout)
     roles = _roles(names | certain, rules)
-    parts = [_parts(rank, found, config) for rank, found in zip(ranks, grouped, strict=True)]
+    parts = [_parts(rank, group, config) for rank, group in zip(ranks, grouped, strict=True)]
     readings = _read(ranks, grouped, parts, roles, config)
     roles |= _roles_of_parts(parts[0], roles, rules)
     if len(ranks) == 1:
@@ -107,8 +107,8 @@ def assembled(
 
 def _roles(names: Mapping[str, str], rules: Rules) -> dict[str, Role]:
     """Return the roles of all tensors, by the names of the weights that they are."""
-    found = roles_of(names.values(), rules)
-    return {name: found[original] for name, original in names.items()}
+    roles = roles_of(names.values(), rules)
+    return {name: roles[original] for name, original in names.items()}
 
 
 def _parts(tensors: Mapping[str, Located], grouped: Grouped, config: Configuration) -> Parts:
@@ -120,14 +120,14 @@ def _parts(tensors: Mapping[str, Located], grouped: Grouped, config: Configurati
 
 def _roles_of_parts(parts: Parts, roles: Mapping[str, Role], rules: Rules) -> dict[str, Role]:
     """Return the roles of scales and the like: that of their matrix, and what they hold."""
-    found: dict[str, Role] = {}
+    part_roles: dict[str, Role] = {}
     for name, part in parts.items():
         if part.owner is not None:
             owner = roles[part.owner]
             kind = rules.part_of(name) or part.status
             known = owner.role != "other"
-            found[name] = replace(owner, role=f"{owner.role}.{kind}") if known else owner
-    return found
+            part_roles[name] = replace(owner, role=f"{owner.role}.{kind}") if known else owner
+    return part_roles
 
 
 def _read(
@@ -139,11 +139,11 @@ def _read(
 ) -> dict[str, Reading]:
     """Interpret every tensor on each rank, and join the pieces of the ranks."""
     readings: list[dict[str, Reading]] = []
-    for rank, found, others in zip(ranks, grouped, parts, strict=True):
+    for rank, group, others in zip(ranks, grouped, parts, strict=True):
         readings.append(
             {
-                name: grouped_reading(found.weights[name])
-                if name in found.weights
+                name: grouped_reading(group.weights[name])
+                if name in group.weights
                 else read_as(located, rank, others, config.block)
                 for name, located in rank.items()
             }

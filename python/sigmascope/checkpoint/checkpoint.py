@@ -78,11 +78,11 @@ class Checkpoint(Mapping[str, "Matrix"]):
         self._pieces = {name: tuple(rank[name] for rank in ranks) for name in ranks[0]}
         config = config or stored_configuration(files.folder, files.settings)
         self.architecture = config.architecture
-        found = assembled(ranks, config, origin)
-        self._readings, self._views = found.readings, found.views
-        self.notes: tuple[str, ...] = files.notes + found.notes
-        self.roles: Mapping[str, Role] = MappingProxyType(found.roles)
-        self.unreadable: Mapping[str, str] = MappingProxyType(found.unreadable)
+        assembly = assembled(ranks, config, origin)
+        self._readings, self._views = assembly.readings, assembly.views
+        self.notes: tuple[str, ...] = files.notes + assembly.notes
+        self.roles: Mapping[str, Role] = MappingProxyType(assembly.roles)
+        self.unreadable: Mapping[str, str] = MappingProxyType(assembly.unreadable)
 
     def __getitem__(self, name: str) -> Matrix:
         """Return the matrix of that name, its scales read, its file checked to be unchanged.

@@ -96,22 +96,22 @@ def read_configuration(folder: Place | None) -> Configuration:
         if isinstance(path, Path) and not path.exists():
             continue
         try:
-            found = configured(read_json(path))
+            config = configured(read_json(path))
         except MissingFileError:
             continue
         except CheckpointError as error:
             return Configuration(notes=(f"{path.name} not used: {error}",))
-        return found if found.quantisation else _with_own_file(found, folder)
+        return config if config.quantisation else _with_own_file(config, folder)
     return Configuration()
 
 
-def _with_own_file(found: Configuration, folder: Place) -> Configuration:
+def _with_own_file(config: Configuration, folder: Place) -> Configuration:
     """Add the settings of quantised weights that are in a file of their own, if there is one."""
     settings, notes = own_settings(folder)
-    found = replace(found, notes=(*found.notes, *notes))
+    config = replace(config, notes=(*config.notes, *notes))
     if settings is None:
-        return found
-    return replace(found, method=settings["quant_method"], quantisation=settings)
+        return config
+    return replace(config, method=settings["quant_method"], quantisation=settings)
 
 
 def configured(model: Mapping[str, Any]) -> Configuration:

@@ -56,8 +56,8 @@ def layout_type(names: Iterable[str]) -> str | None:
 
     MaxText calls a model without an encoder a decoder, as T5X calls half of its model.
     """
-    found = set(names)
-    ends = tuple(name.replace("/", ".") for name in found)
+    unique_names = set(names)
+    ends = tuple(name.replace("/", ".") for name in unique_names)
     is_maxtext = any(name.endswith("token_embedder.embedding") for name in ends)
     has_encoder = any(re.search(r"(?:^|\.)encoder\.", name) for name in ends)
     return MAXTEXT if is_maxtext and not has_encoder else None
@@ -98,9 +98,9 @@ def with_outputs_first(
         elif layout == MAXTEXT and role.role.endswith((".bias", "norm")):
             done[name] = Reading("vector", reason="vectors of heads or layers, no spectrum")
         elif role.role != "other":
-            found = _layout(name, role, tensor, reading.status, axis)
-            if found is not None and is_readable(tensor, found.axes):
-                done[name] = _read(name, tensor, found)
+            array_layout = _layout(name, role, tensor, reading.status, axis)
+            if array_layout is not None and is_readable(tensor, array_layout.axes):
+                done[name] = _read(name, tensor, array_layout)
             elif axis is not None:
                 done[name] = Reading("unreadable", reason=_UNKNOWN_AXES)
         elif axis is not None:
@@ -117,8 +117,8 @@ def _arrays_of_layers(
     """Return the axis of layers of arrays of all layers, or the reason why it is not known."""
     if layout != MAXTEXT:
         return {}
-    matches = {name: found for name in readings if (found := _OF_LAYERS.search(name))}
-    plain = [name for name, found in matches.items() if found[1] == "layers" and not found[2]]
+    matches = {name: match for name in readings if (match := _OF_LAYERS.search(name))}
+    plain = [name for name, match in matches.items() if match[1] == "layers" and not match[2]]
     axis = _axis_of_layers([tensors[name].entry.shape for name in plain])
     unknown = "an array of all layers, whose axis of layers is not the only one that it may be"
     kinds = "an array of several layers, whose numbers are not known"

@@ -104,10 +104,10 @@ def unsplit_notes(
     for name, why in unsplit.items():
         names.setdefault(why, []).append(name)
     return tuple(
-        f"{what}: {found[0]}"
-        + (f" and {len(found) - 1} more" if len(found) > 1 else "")
+        f"{what}: {weights[0]}"
+        + (f" and {len(weights) - 1} more" if len(weights) > 1 else "")
         + f": {why}"
-        for why, found in names.items()
+        for why, weights in names.items()
     )
 
 

@@ -39,8 +39,8 @@ _PLACES = ("", "cross_", "pool_", "global_")
 
 def first(settings: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
     """Return the first of some settings that is a positive integer."""
-    found = (settings.get(key) for key in keys)
-    return next((value for value in found if type(value) is int and value > 0), None)
+    values = (settings.get(key) for key in keys)
+    return next((value for value in values if type(value) is int and value > 0), None)
 
 
 def key_heads(settings: Mapping[str, Any]) -> int | None:
@@ -52,10 +52,10 @@ def grouping(model: str, heads: int, settings: Mapping[str, Any]) -> tuple[int, 
     """Return the number of key heads, and whether fused q, k and v alternate, for a model."""
     attention: Any = settings.get("attn_config")
     nested = dict(attention) if isinstance(attention, Members) else {}
-    found = first(nested, _KEY_HEADS) or first(settings, _KEY_HEADS) or heads
+    kv_heads = first(nested, _KEY_HEADS) or first(settings, _KEY_HEADS) or heads
     if model in ("falcon", "refinedweb", "refinedwebmodel"):
         if settings.get("new_decoder_architecture") is True or model == "refinedweb":
-            return found, True
+            return kv_heads, True
         return (1 if settings.get("multi_query", True) else heads), True
     if model == "gpt_bigcode":
         return (1, False) if settings.get("multi_query", True) else (heads, True)
@@ -64,7 +64,7 @@ def grouping(model: str, heads: int, settings: Mapping[str, Any]) -> tuple[int, 
         return (first(settings, ("multi_query_group_num",)) or heads), not grouped
     if model == "mpt" and nested.get("attn_type") == "multiquery_attention":
         return 1, False
-    return found, model in GROUPS.split()
+    return kv_heads, model in GROUPS.split()
 
 
 def by_heads(
@@ -153,8 +153,8 @@ def _count(part: str, tower: str, settings: Mapping[str, Any]) -> int | None:
 def _width(part: str, tower: str, settings: Mapping[str, Any]) -> int | None:
     if first(settings, ("kv_lora_rank",)):  # DeepSeek's latent attention
         keys = ("v_head_dim",) if part in ("v", "o") else ("qk_nope_head_dim", "qk_rope_head_dim")
-        found = [first(settings, (key,)) for key in keys]
-        return sum(size for size in found if size) if all(found) else None
+        sizes = [first(settings, (key,)) for key in keys]
+        return sum(size for size in sizes if size) if all(sizes) else None
     heads, width = _heads(tower, settings), first(settings, WIDTH)
     return first(settings, HEAD_WIDTH) or (width // heads if width and heads else None)
 

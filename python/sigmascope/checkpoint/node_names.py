@@ -47,15 +47,15 @@ def certain_names(originals: Mapping[str, str], tensors: Mapping[str, Located]) 
     tensors : mapping
         All tensors.
     """
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name, located in tensors.items():
         use = located.entry.use
         place = None if use is None else _place(use.consumer or use)
         if place is not None and _is_of_node(originals[name], place):
-            found[name] = f"{'.'.join(place[:-1])}.weight"
-    counts = Counter(found.values())
+            names[name] = f"{'.'.join(place[:-1])}.weight"
+    counts = Counter(names.values())
     taken = set(originals.values())
-    return {name: new for name, new in found.items() if counts[new] == 1 and new not in taken}
+    return {name: new for name, new in names.items() if counts[new] == 1 and new not in taken}
 
 
 def inputs_first(tensors: Mapping[str, Located]) -> dict[str, bool | None]:

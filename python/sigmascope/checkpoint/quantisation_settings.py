@@ -20,8 +20,8 @@ Settings = dict[str, Any]
 
 def stated_settings(model: Mapping[str, Any]) -> Settings:
     """Return the settings in a config.json; those of MLX name no method, and have a key."""
-    found: Any = model.get("quantization_config")
-    settings = dict(found) if isinstance(found, Members) else {}
+    section: Any = model.get("quantization_config")
+    settings = dict(section) if isinstance(section, Members) else {}
     if isinstance(settings.get("quant_method"), str):
         return settings
     own: Any = model.get("quantization")

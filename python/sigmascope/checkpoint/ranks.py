@@ -48,13 +48,13 @@ def check_ranks(ranks: Sequence[Mapping[str, Located]]) -> None:
 
 def width_of(tensors: Mapping[str, Located], roles: Mapping[str, Role]) -> int | None:
     """Return the width of a model: the length of its norm vectors, if they agree."""
-    found = {
+    widths = {
         located.entry.shape[0]
         for name, located in tensors.items()
         if roles[name].role in ("attention_norm", "mlp_norm", "final_norm")
         and len(located.entry.shape) == 1
     }
-    return found.pop() if len(found) == 1 else None
+    return widths.pop() if len(widths) == 1 else None
 
 
 def joined(

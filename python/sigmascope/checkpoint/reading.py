@@ -65,7 +65,7 @@ def read_as(
         return Reading(part.status, reason=part.reason)
     if 0 in entry.shape:
         return Reading("empty", reason=f"no elements: shape {list(entry.shape)}")
-    if scales := packed_scales(entry, {name: found.entry for name, found in _near(entry, tensors)}):
+    if scales := packed_scales(entry, {name: other.entry for name, other in _near(entry, tensors)}):
         return _packed(tensor, tensors[scales.name])
     if is_integer(entry.dtype):
         return Reading("integer", reason=f"{entry.dtype} holds no real numbers")

@@ -70,13 +70,13 @@ def cut_of(rows: int, heads: int) -> Cut:
 
 def _heads(role: Role, settings: Mapping[str, Any]) -> int | None:
     """Return the number of heads of q or k in a layer; there may be one for each layer."""
-    found = settings.get(_HEADS[_role(role)])
-    if found is None:
-        found = settings.get(_HEADS["q"])  # as many keys as queries
-    if isinstance(found, list):
+    heads = settings.get(_HEADS[_role(role)])
+    if heads is None:
+        heads = settings.get(_HEADS["q"])  # as many keys as queries
+    if isinstance(heads, list):
         layer = role.layer
-        found = found[layer] if layer is not None and layer < len(found) else None
-    return found if type(found) is int and found > 0 else None
+        heads = heads[layer] if layer is not None and layer < len(heads) else None
+    return heads if type(heads) is int and heads > 0 else None
 
 
 def _role(role: Role) -> str:

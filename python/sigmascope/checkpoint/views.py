@@ -69,14 +69,14 @@ class Extent:
         codes = None if self.groups is None else self.groups(reading)
         reading = "buffered" if reading == HEADERS else reading
         if codes is not None:
-            found = self.header.stored.grouped(self.offset, codes, reading)
+            matrix = self.header.stored.grouped(self.offset, codes, reading)
             self.header.check_unchanged()
-            if found.shape != self.stored_shape:
-                found = found[:, : self.stored_shape[1]]
-            return found.T if self.transposed else found
+            if matrix.shape != self.stored_shape:
+                matrix = matrix[:, : self.stored_shape[1]]
+            return matrix.T if self.transposed else matrix
         if reading == "mapped" and self.dtype in UNPACKED:
             reading = "buffered"
-        found = self.header.matrix(
+        matrix = self.header.matrix(
             self.offset,
             self.stored_shape,
             self.dtype,
@@ -86,7 +86,7 @@ class Extent:
             scale_block=None if self.scale is None else self.scale.block,
         )
         self.header.check_unchanged()  # the file that is open now is the one that was checked
-        return found.T if self.transposed else found
+        return matrix.T if self.transposed else matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +144,12 @@ class View:
     def matrix(self, reading: str) -> Matrix:
         """Make the matrix; its numbers are read when it is used."""
         parts = [[extent.matrix(reading) for extent in row] for row in self.grid]
-        found = parts[0][0]
+        matrix = parts[0][0]
         if len(parts) > 1 or len(parts[0]) > 1:
             from sigmascope.matrices.joins import block
 
-            found = block(parts)
-        return found if self.cut is None else _taken(found, self.cut)
+            matrix = block(parts)
+        return matrix if self.cut is None else _taken(matrix, self.cut)
 
 
 def _taken(full: Matrix, cut: Cut) -> Matrix:

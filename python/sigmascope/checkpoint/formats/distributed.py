@@ -62,22 +62,22 @@ class _Entries:
     def add(self, tensor: ChunkedTensor, name: str) -> None:
         """Take a tensor, after its chunks were compared with the metadata."""
         dtype = DTYPE_NAMES[tensor.dtype]
-        found = [self.files[chunk.file].tensors[chunk.start] for chunk in tensor.chunks]
-        if other := {each.dtype for each in found} - {dtype}:
+        entries = [self.files[chunk.file].tensors[chunk.start] for chunk in tensor.chunks]
+        if other := {each.dtype for each in entries} - {dtype}:
             raise CheckpointError(
                 f"{self.place}: tensor {brief(name, 200)} is {dtype}, and {other.pop()} in its file"
             )
-        if not found:
+        if not entries:
             self.others.append(TensorEntry(name, dtype, tensor.shape, 0, 0))
-        elif len(found) == 1:
-            self.whole[tensor.chunks[0].file].append(replace(found[0], name=name))
-        elif any(each.strides for each in found):
+        elif len(entries) == 1:
+            self.whole[tensor.chunks[0].file].append(replace(entries[0], name=name))
+        elif any(each.strides for each in entries):
             self.leave([name], "a tensor whose chunks are transposed, not read")
         else:
-            itemsize = found[0].nbytes // prod(found[0].shape)
+            itemsize = entries[0].nbytes // prod(entries[0].shape)
             pieces = tuple(
                 Piece(*chunk[:2], self.files[chunk.file].stored, each.offset)
-                for chunk, each in zip(tensor.chunks, found, strict=True)
+                for chunk, each in zip(tensor.chunks, entries, strict=True)
             )
             self.cut.append((dtype, PiecedTensor(name, tensor.shape, itemsize, pieces)))
 
@@ -87,11 +87,11 @@ class _Entries:
 
     def headers(self, stored: Stored, notes: tuple[str, ...]) -> tuple[Header, ...]:
         """Make the headers; `stored` is the place of the metadata."""
-        found: list[Header] = []
+        headers: list[Header] = []
         for name, entries in self.whole.items():
             entries.sort(key=lambda entry: entry.offset)
             path = self.place.parent / name
-            found.append(Header(path, tuple(entries), {}, self.files[name].stored))
+            headers.append(Header(path, tuple(entries), {}, self.files[name].stored))
         entries = []
         if self.cut:
             source = GatheredTensors(str(self.place.parent), [tensor for _, tensor in self.cut])
@@ -99,7 +99,7 @@ class _Entries:
             for (dtype, tensor), start in zip(self.cut, source.starts, strict=True):
                 nbytes = prod(tensor.shape) * tensor.itemsize
                 entries.append(TensorEntry(tensor.name, dtype, tensor.shape, start, nbytes))
-        return (*found, Header(self.place, (*entries, *self.others), {}, stored, notes))
+        return (*headers, Header(self.place, (*entries, *self.others), {}, stored, notes))
 
 
 def read_distributed(path: Place) -> tuple[Header, ...]:
@@ -155,8 +155,8 @@ def read_distributed(path: Place) -> tuple[Header, ...]:
 
 def _wrapper(metadata: Metadata) -> str | None:
     """Return the key of the dict of weights, if the state dict has one."""
-    found = {each.keys[0] for each in metadata.tensors if len(each.keys) > 1}
-    return next((key for key in WRAPPERS if key in found), None)
+    parents = {each.keys[0] for each in metadata.tensors if len(each.keys) > 1}
+    return next((key for key in WRAPPERS if key in parents), None)
 
 
 def _reason(tensor: ChunkedTensor) -> str | None:
@@ -180,8 +180,8 @@ def _files(place: Place, tensors: Iterable[ChunkedTensor]) -> dict[str, _File]:
         for chunk in tensor.chunks:
             chunks.setdefault(chunk.file, []).append((chunk, tensor.name))
     names = sorted(chunks)
-    found = of_each(place.parent, names, lambda path: _read_file(path, chunks[path.name]))
-    return dict(zip(names, found, strict=True))
+    files = of_each(place.parent, names, lambda path: _read_file(path, chunks[path.name]))
+    return dict(zip(names, files, strict=True))
 
 
 def _read_file(path: Place, chunks: list[tuple[Chunk, str]]) -> _File:
@@ -197,20 +197,20 @@ def _read_file(path: Place, chunks: list[tuple[Chunk, str]]) -> _File:
                     f"{chunk.start} on reach beyond byte {stop}, where "
                     f"{'the file ends' if chunk is last else 'another chunk begins'}"
                 )
-        found = {chunk.start: _tensor(file, path, chunk, name) for chunk, name in chunks}
-        return _File(stored, found)
+        tensors = {chunk.start: _tensor(file, path, chunk, name) for chunk, name in chunks}
+        return _File(stored, tensors)
 
 
 def _tensor(file: io.RawIOBase, path: Place, chunk: Chunk, name: str) -> TensorEntry:
     try:
         part = FilePart(file, chunk.start, chunk.nbytes)
-        found = tensor_in(part, chunk.nbytes, name)
+        entry = tensor_in(part, chunk.nbytes, name)
     except CheckpointError as error:
         text = f"{path}: tensor {brief(name, 200)} at byte {chunk.start}: {error}"
         raise CheckpointError(text) from None
-    if found.shape != chunk.sizes:
+    if entry.shape != chunk.sizes:
         raise CheckpointError(
             f"{path}: tensor {brief(name, 200)} at byte {chunk.start} has shape "
-            f"{brief(list(found.shape))}, {brief(list(chunk.sizes))} in {_METADATA}"
+            f"{brief(list(entry.shape))}, {brief(list(chunk.sizes))} in {_METADATA}"
         )
-    return replace(found, offset=chunk.start + found.offset)
+    return replace(entry, offset=chunk.start + entry.offset)

@@ -92,10 +92,10 @@ class _Record:
 
 def _new(reader: Any) -> None:
     """Make a record in place of an object of a class."""
-    arguments, found = reader.stack.pop(), reader.stack.pop()
-    if not isinstance(found, Name) or found.name not in _CLASSES or arguments != ():
-        raise CheckpointError(f"an object is made of {brief(found)}")
-    reader.append(_Record(found.name))
+    arguments, cls = reader.stack.pop(), reader.stack.pop()
+    if not isinstance(cls, Name) or cls.name not in _CLASSES or arguments != ():
+        raise CheckpointError(f"an object is made of {brief(cls)}")
+    reader.append(_Record(cls.name))
 
 
 def _ignored(*arguments: object) -> None:
@@ -115,12 +115,12 @@ class _InertMetadata(Inert):
             owner.state = state
 
     def find_class(self, module: str, name: str, /) -> Any:
-        found = f"{module}.{name}"
-        if found in _IGNORED:
+        path = f"{module}.{name}"
+        if path in _IGNORED:
             return _ignored
         # A dtype is an attribute of torch. It is never called, which is an error.
         is_dtype = module == "torch" and name != "Size" and name.replace("_", "").isalnum()
-        return Name(found) if found in _CLASSES or is_dtype else super().find_class(module, name)
+        return Name(path) if path in _CLASSES or is_dtype else super().find_class(module, name)
 
 
 def parsed_metadata(raw: bytes) -> Metadata:
@@ -140,9 +140,9 @@ def parsed_metadata(raw: bytes) -> Metadata:
         raise CheckpointError("state_dict_metadata is no dict")
     _check_entries(entries)
     places = _places(root.get("storage_data"))
-    tensors = {name: found for name, found in entries.items() if found.kind == _TENSOR}
+    tensors = {name: entry for name, entry in entries.items() if entry.kind == _TENSOR}
     return Metadata(
-        tuple(_tensor(name, _keys(keys, name), found, places) for name, found in tensors.items()),
+        tuple(_tensor(name, _keys(keys, name), entry, places) for name, entry in tensors.items()),
         tuple(name for name in entries if name not in tensors),
     )
 
@@ -152,14 +152,14 @@ def _check_entries(entries: Mapping[Any, Any]) -> None:
     if len(entries) > MAX_TENSORS:
         raise CheckpointError(f"{len(entries)} entries, above the limit of {MAX_TENSORS}")
     count = 0
-    for name, found in entries.items():
+    for name, entry in entries.items():
         if type(name) is not str:
             raise CheckpointError(f"entry {brief(name, 200)} has a name that is no text")
         checked_name(name, "state_dict_metadata")
-        if not isinstance(found, _Record):
-            raise CheckpointError(f"entry {brief(name, 200)} is a {type(found).__name__}")
-        if found.kind == _TENSOR:
-            chunks = found.get("chunks")
+        if not isinstance(entry, _Record):
+            raise CheckpointError(f"entry {brief(name, 200)} is a {type(entry).__name__}")
+        if entry.kind == _TENSOR:
+            chunks = entry.get("chunks")
             if not isinstance(chunks, list):
                 raise CheckpointError(f"tensor {brief(name, 200)}: chunks are no list")
             count += len(chunks)
@@ -170,12 +170,12 @@ def _check_entries(entries: Mapping[Any, Any]) -> None:
 _Places = Mapping[tuple[str, tuple[int, ...]], _Record]
 
 
-def _places(found: object) -> _Places:
+def _places(storage_data: object) -> _Places:
     """Return the place of each chunk by name and offsets."""
-    if not isinstance(found, dict):
+    if not isinstance(storage_data, dict):
         raise CheckpointError("storage_data is no dict")
     places: dict[tuple[str, tuple[int, ...]], _Record] = {}
-    for index, place in found.items():
+    for index, place in storage_data.items():
         if not isinstance(index, _Record) or not isinstance(place, _Record):
             raise CheckpointError(f"storage_data has the key {brief(index, 200)}")
         name, offset = index.get("fqn"), index.get("offset")
@@ -186,30 +186,30 @@ def _places(found: object) -> _Places:
     return places
 
 
-def _keys(found: object, name: str) -> tuple[Any, ...]:
+def _keys(planner_data: object, name: str) -> tuple[Any, ...]:
     """Return the path of keys of an entry, from the data of the planner, if these are usual."""
-    keys = found.get(name) if isinstance(found, dict) else None
+    keys = planner_data.get(name) if isinstance(planner_data, dict) else None
     if not isinstance(keys, tuple) or not 0 < len(keys) <= MAX_NESTING:
         return (name,)
     return keys if all(type(key) in (str, int) for key in keys) else (name,)
 
 
-def _tensor(name: str, keys: tuple[Any, ...], found: _Record, places: _Places) -> ChunkedTensor:
+def _tensor(name: str, keys: tuple[Any, ...], entry: _Record, places: _Places) -> ChunkedTensor:
     where = f"tensor {brief(name, 200)}"
-    shape = _numbers(found.get("size"), f"{where}: size")
+    shape = _numbers(entry.get("size"), f"{where}: size")
     bits = 64
     for size in shape:  # without zeros, since strides can overflow too
         bits *= size or 1
         if bits > _MOST:
             raise CheckpointError(f"{where}: shape {brief(list(shape))} overflows 2**63 - 1 bits")
-    properties = found.get("properties")
+    properties = entry.get("properties")
     state = properties.state if isinstance(properties, _Record) else None
     dtype = state.get("dtype") if isinstance(state, dict) else None
     if isinstance(state, tuple) and state:
         dtype = state[0]
     if not isinstance(dtype, Name):
         raise CheckpointError(f"{where}: dtype {brief(dtype)}")
-    chunks = tuple(_chunks(name, found.get("chunks"), places))
+    chunks = tuple(_chunks(name, entry.get("chunks"), places))
     return ChunkedTensor(name, keys, dtype.name.rpartition(".")[2], shape, chunks)
 
 
@@ -235,10 +235,10 @@ def _chunks(name: str, chunks: list[Any], places: _Places) -> Iterator[Chunk]:
         yield Chunk(offsets, sizes, file, start, nbytes, transformed)
 
 
-def _numbers(found: object, what: str) -> tuple[int, ...]:
+def _numbers(sizes: object, what: str) -> tuple[int, ...]:
     """Check a tuple of sizes."""
-    if not isinstance(found, tuple) or len(found) > MAX_DIMENSIONS:
+    if not isinstance(sizes, tuple) or len(sizes) > MAX_DIMENSIONS:
         raise CheckpointError(f"{what}: no tuple of at most {MAX_DIMENSIONS} numbers")
-    if not all(type(number) is int and 0 <= number <= _MOST for number in found):
-        raise CheckpointError(f"{what}: {brief(list(found))}")
-    return found
+    if not all(type(number) is int and 0 <= number <= _MOST for number in sizes):
+        raise CheckpointError(f"{what}: {brief(list(sizes))}")
+    return sizes

@@ -150,8 +150,8 @@ def read_each(
     folder: Place, names: Sequence[str], read: Callable[[Place], tuple[Header, ...]]
 ) -> tuple[Header, ...]:
     """Read the headers of some files of a folder; those of a store at the same time."""
-    found = of_each(folder, names, read)
-    return tuple(header for headers in found for header in headers)
+    by_file = of_each(folder, names, read)
+    return tuple(header for headers in by_file for header in headers)
 
 
 def of_each(folder: Place, names: Sequence[str], call: Callable[[Place], T]) -> list[T]:

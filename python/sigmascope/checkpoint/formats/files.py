@@ -107,14 +107,14 @@ def read_ranks(paths: Sequence[str | os.PathLike[str] | RemotePath]) -> Files:
     CheckpointError
         As for `read_files`, or one of the paths holds several ranks itself.
     """
-    found = [read_files(path) for path in paths]
-    if not found:
+    checkpoints = [read_files(path) for path in paths]
+    if not checkpoints:
         raise CheckpointError("no paths of ranks")
-    for files, path in zip(found, paths, strict=True):
+    for files, path in zip(checkpoints, paths, strict=True):
         if len(files.ranks) > 1:
             raise CheckpointError(f"{path}: {len(files.ranks)} ranks, where one is expected")
-    notes = tuple(dict.fromkeys(note for files in found for note in files.notes))
-    return Files(found[0].folder, tuple(files.ranks[0] for files in found), notes)
+    notes = tuple(dict.fromkeys(note for files in checkpoints for note in files.notes))
+    return Files(checkpoints[0].folder, tuple(files.ranks[0] for files in checkpoints), notes)
 
 
 def _files(folder: Place, headers: tuple[Header, ...], notes: tuple[str, ...]) -> Files:

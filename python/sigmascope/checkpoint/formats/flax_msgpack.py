@@ -155,13 +155,13 @@ class _Tree:
         shape = tuple(self._size(keys) for _ in range(self._dimensions(LIST, keys)))
         dtype = stream.text(what)
         nbytes = stream.expect(BYTES, what).number
-        found = _Array(dtype, shape, stream.position, nbytes)
+        array = _Array(dtype, shape, stream.position, nbytes)
         stream.skip(nbytes, what)
         if stream.position != stop:
             raise self._wrong(keys, f"numbers end at byte {stream.position}, the array at {stop}")
         if dtype in _DTYPES:
             self._check_size(keys, dtype, shape, nbytes)
-        return found
+        return array
 
     def _dimensions(self, kind: str, keys: tuple[str, ...]) -> int:
         count = self.stream.expect(kind, f"the shape of {_label(keys)}").number
@@ -215,21 +215,21 @@ class _Tree:
         return _Leaf(keys, "tensor", shape, tuple(chunks), reason)
 
     def _shape(self, keys: tuple[str, ...]) -> tuple[int, ...]:
-        found: list[int] = []
+        shape: list[int] = []
         for index in range(self._dimensions(MAP, keys)):
             self._numbered(index, keys)
-            found.append(self._size(keys))
-        return tuple(found)
+            shape.append(self._size(keys))
+        return tuple(shape)
 
     def _chunks(self, keys: tuple[str, ...]) -> list[_Array]:
-        found: list[_Array] = []
+        chunks: list[_Array] = []
         for index in range(self.stream.expect(MAP, f"the chunks of {_label(keys)}").number):
             self._numbered(index, keys)
             value = self.stream.expect(EXTENSION, f"a chunk of {_label(keys)}")
             if value.code != _ARRAY:
                 raise self._wrong(keys, f"a chunk that is an extension of type {value.code}")
-            found.append(self._array(value, keys))
-        return found
+            chunks.append(self._array(value, keys))
+        return chunks
 
     def _numbered(self, index: int, keys: tuple[str, ...]) -> None:
         """Read the next key, which must be a number, in order."""

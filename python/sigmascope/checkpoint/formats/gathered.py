@@ -78,8 +78,8 @@ class GatheredTensors(VirtualFile):
         tensor = self._tensors[index]
         item = tensor.itemsize
         first, stop = start // item, -(-(start + memory.nbytes) // item)
-        found = np.empty((stop - first) * item, np.uint8)
-        out = found.view(f"V{item}")
+        buffer = np.empty((stop - first) * item, np.uint8)
+        out = buffer.view(f"V{item}")
         for box in boxes_of(tensor.shape, first, stop - first):
             inner = tensor.shape[len(box.prefix) + 1 :]
             count = (box.stop - box.start) * prod(inner)
@@ -88,7 +88,7 @@ class GatheredTensors(VirtualFile):
                 _copy_rows(piece, box.prefix, box.start, part, tensor)
             out = out[count:]
         skipped = start - first * item
-        memory[:] = found[skipped : skipped + memory.nbytes].data
+        memory[:] = buffer[skipped : skipped + memory.nbytes].data
 
 
 def _copy_rows(

@@ -74,6 +74,6 @@ def type_of(number: int) -> GgmlType:
 
 def reason_of(dtype: str) -> str:
     """Return the reason why numbers of a dtype, named as in the file, are not decoded."""
-    why = next((found.why_not for found in _NOT_DECODED.values() if found.name == dtype), None)
+    why = next((kind.why_not for kind in _NOT_DECODED.values() if kind.name == dtype), None)
     unknown = _UNKNOWN if dtype.startswith("GGML_") else None
     return ": ".join(filter(None, (f"dtype {dtype} is not decoded", why or unknown)))

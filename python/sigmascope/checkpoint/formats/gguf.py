@@ -79,10 +79,10 @@ def _start(stream: GgufStream) -> int:
 
 
 def _alignment(metadata: Metadata, path: Place) -> int:
-    found = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
-    if type(found) is not int or found < 1 or found & (found - 1):
-        raise CheckpointError(f"{path}: general.alignment {brief(found)} is no power of two")
-    return found
+    alignment = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
+    if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
+        raise CheckpointError(f"{path}: general.alignment {brief(alignment)} is no power of two")
+    return alignment
 
 
 def _padded(position: int, alignment: int) -> int:
@@ -103,8 +103,8 @@ def _info(stream: GgufStream) -> Info:
             f"{stream.path}: {where}: {count} dimensions, above the limit of {MAX_GGUF_DIMENSIONS}"
         )
     shape = tuple(stream.number(8, f"{where}: a dimension") for _ in range(count))[::-1]
-    found = type_of(stream.number(4, f"{where}: the type"))
-    return name, found, shape, stream.number(8, f"{where}: the offset")
+    dtype = type_of(stream.number(4, f"{where}: the type"))
+    return name, dtype, shape, stream.number(8, f"{where}: the offset")
 
 
 def _placed(
@@ -114,41 +114,41 @@ def _placed(
     seen: set[str] = set()
     entries: list[TensorEntry] = []
     position: int | None = start
-    for name, found, shape, offset in sorted(infos, key=lambda info: info[3]):
+    for name, dtype, shape, offset in sorted(infos, key=lambda info: info[3]):
         where = f"{stream.path}: tensor {brief(name, 200)}"
         if name in seen:
             raise CheckpointError(f"{where} stands in the file twice")
         seen.add(name)
-        nbytes = _nbytes(shape, found, where)
+        nbytes = _nbytes(shape, dtype, where)
         if offset % alignment:
             raise CheckpointError(f"{where}: offset {offset} is no multiple of {alignment}")
         begin = start + offset
         if begin + nbytes > stream.size:
             raise CheckpointError(
-                f"{where}: {found.name} {list(shape)} takes {nbytes} bytes from byte {begin} on, "
+                f"{where}: {dtype.name} {list(shape)} takes {nbytes} bytes from byte {begin} on, "
                 f"the file ends at {stream.size}"
             )
         if position is not None and begin != position:
             raise CheckpointError(
                 f"{where} begins at byte {begin}, but what is before it ends at {position}"
             )
-        position = _padded(begin + nbytes, alignment) if found.nbytes else None
-        entries.append(TensorEntry(name, found.name, shape, begin, nbytes))
+        position = _padded(begin + nbytes, alignment) if dtype.nbytes else None
+        entries.append(TensorEntry(name, dtype.name, shape, begin, nbytes))
     return tuple(entries)
 
 
-def _nbytes(shape: tuple[int, ...], found: GgmlType, where: str) -> int:
-    bits = 8 * max(found.nbytes, 1)
+def _nbytes(shape: tuple[int, ...], dtype: GgmlType, where: str) -> int:
+    bits = 8 * max(dtype.nbytes, 1)
     for size in shape:  # without zeros, since strides can overflow too
         bits *= size or 1
         if bits > _MAX_SIZE:
             raise CheckpointError(
-                f"{where}: shape {brief(list(shape))} of {found.name} overflows 2**63 - 1 bits"
+                f"{where}: shape {brief(list(shape))} of {dtype.name} overflows 2**63 - 1 bits"
             )
     row = shape[-1] if shape else 1
-    if row % found.elements:
+    if row % dtype.elements:
         raise CheckpointError(
-            f"{where}: rows of {row} elements are no blocks of {found.elements}, as "
-            f"{found.name} has them"
+            f"{where}: rows of {row} elements are no blocks of {dtype.elements}, as "
+            f"{dtype.name} has them"
         )
-    return math.prod(shape) // found.elements * found.nbytes
+    return math.prod(shape) // dtype.elements * dtype.nbytes

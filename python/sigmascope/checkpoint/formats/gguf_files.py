@@ -32,10 +32,10 @@ def model_of(folder: Place, names: Iterable[str]) -> str:
         shard = _SHARD.fullmatch(name)
         models.setdefault(shard["stem"] if shard else name, name)
     main = {stem: name for stem, name in models.items() if not stem.startswith("mmproj")}
-    found = list((main or models).values())
-    if len(found) > 1:
-        raise CheckpointError(f"{folder}: several GGUF models, open one of them: {listed(found)}")
-    return found[0]
+    files = list((main or models).values())
+    if len(files) > 1:
+        raise CheckpointError(f"{folder}: several GGUF models, open one of them: {listed(files)}")
+    return files[0]
 
 
 def read_shards(path: Place) -> tuple[Header, ...]:
@@ -80,7 +80,7 @@ def read_shards(path: Place) -> tuple[Header, ...]:
 
 
 def _number(header: Header, key: str, default: int) -> int:
-    found = (header.settings or {}).get(key, default)
-    if type(found) is not int:
-        raise CheckpointError(f"{header.path}: metadata {key!r} is {brief(found)}, no integer")
-    return found
+    value = (header.settings or {}).get(key, default)
+    if type(value) is not int:
+        raise CheckpointError(f"{header.path}: metadata {key!r} is {brief(value)}, no integer")
+    return value

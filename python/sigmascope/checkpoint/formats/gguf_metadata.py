@@ -68,7 +68,7 @@ def read_metadata(stream: GgufStream, count: int) -> Metadata:
     CheckpointError
         A key stands twice, or a type, a length or a value is not what the format allows.
     """
-    found: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     for _ in range(count):
         key = stream.text("a key of the metadata")
         if len(key) > MAX_NAME:
@@ -76,11 +76,11 @@ def read_metadata(stream: GgufStream, count: int) -> Metadata:
                 f"{stream.path}: metadata key {brief(key, 60)} has {len(key)} letters, above the "
                 f"limit of {MAX_NAME}"
             )
-        if key in found:
+        if key in metadata:
             raise CheckpointError(f"{stream.path}: metadata key {brief(key)} stands twice")
         value = _value(stream, f"metadata {brief(key)}")
-        found[key] = value if _is_kept(key) else None
-    return found
+        metadata[key] = value if _is_kept(key) else None
+    return metadata
 
 
 def _is_kept(key: str) -> bool:
@@ -137,16 +137,16 @@ def settings_of(metadata: Metadata) -> dict[str, Any]:
     `rope_permuted` is True if the rows of q and k are in the order of llama.cpp. A number for each
     layer is a list, unless all are equal. The keys `split.no` and so on of shards stay.
     """
-    found = {key: value for key, value in metadata.items() if key.startswith("split.")}
+    settings = {key: value for key, value in metadata.items() if key.startswith("split.")}
     named = metadata.get("general.architecture")
     if not isinstance(named, str):
-        return found
-    found |= {"model_type": MODEL_TYPE + named, "architectures": [named]}
-    found["rope_permuted"] = named in _PERMUTED.split()
+        return settings
+    settings |= {"model_type": MODEL_TYPE + named, "architectures": [named]}
+    settings["rope_permuted"] = named in _PERMUTED.split()
     for key, name in _SETTINGS.items():
         value = metadata.get(f"{named}.{key}")
         if isinstance(value, list):
             value = value[0] if len(set(value)) == 1 else value
         if value is not None:
-            found[name] = value
-    return found
+            settings[name] = value
+    return settings

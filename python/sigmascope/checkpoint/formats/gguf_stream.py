@@ -24,10 +24,10 @@ class GgufStream(FileStream):
 
     def count(self, what: str, most: int) -> int:
         """Return the next number of 8 bytes as a count of things."""
-        found = self.number(8, f"the number of {what}")
-        if found > most:
-            raise CheckpointError(f"{self.path}: {found} {what}, above the limit of {most}")
-        return found
+        count = self.number(8, f"the number of {what}")
+        if count > most:
+            raise CheckpointError(f"{self.path}: {count} {what}, above the limit of {most}")
+        return count
 
     def text(self, what: str) -> str:
         """Return the next text."""

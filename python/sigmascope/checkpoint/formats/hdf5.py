@@ -128,10 +128,10 @@ class _Walk:
         while pending:
             above, where, group, depth = pending.pop()
             for key in group:
-                found = self._member(above, where, group, key, depth)
-                if found is not None and found[2].id not in visited:
-                    visited.add(found[2].id)
-                    pending.append(found)
+                member = self._member(above, where, group, key, depth)
+                if member is not None and member[2].id not in visited:
+                    visited.add(member[2].id)
+                    pending.append(member)
 
     def _member(
         self, above: str, where: str, group: Any, key: str, depth: int
@@ -166,24 +166,24 @@ class _Walk:
             self._add_foreign(name, "dataset", reason)
             return
         dtype = dataset.dtype.newbyteorder("=")
-        found = _Dataset(name, path, tuple(map(int, dataset.shape)), dtype, None)
-        if len(found.shape) > MAX_DIMENSIONS or found.nbytes > MAX_SIZE:
-            shape = brief(list(found.shape))
+        record = _Dataset(name, path, tuple(map(int, dataset.shape)), dtype, None)
+        if len(record.shape) > MAX_DIMENSIONS or record.nbytes > MAX_SIZE:
+            shape = brief(list(record.shape))
             raise CheckpointError(
-                f"tensor {brief(name, 200)} has shape {shape}, and {found.nbytes} bytes"
+                f"tensor {brief(name, 200)} has shape {shape}, and {record.nbytes} bytes"
             )
-        self.datasets.append(found._replace(offset=self._offset(found, dataset)))
+        self.datasets.append(record._replace(offset=self._offset(record, dataset)))
 
-    def _offset(self, found: _Dataset, dataset: Any) -> int | None:
+    def _offset(self, record: _Dataset, dataset: Any) -> int | None:
         """Return the byte where the numbers of a dataset begin, if they lie there as they are."""
         h5t, offset = self._library.h5t, dataset.id.get_offset()
-        same = dataset.id.get_type().equal(h5t.py_create(found.dtype, logical=True))
+        same = dataset.id.get_type().equal(h5t.py_create(record.dtype, logical=True))
         plain = dataset.chunks is None and dataset.id.get_create_plist().get_nfilters() == 0
         if offset is None or not same or not plain:
             return None
-        if dataset.id.get_storage_size() != found.nbytes or offset + found.nbytes > self._size:
+        if dataset.id.get_storage_size() != record.nbytes or offset + record.nbytes > self._size:
             raise CheckpointError(
-                f"tensor {brief(found.name, 200)}: {found.nbytes} bytes from byte {offset} on, "
+                f"tensor {brief(record.name, 200)}: {record.nbytes} bytes from byte {offset} on, "
                 f"{dataset.id.get_storage_size()} are stored in a file of {self._size}"
             )
         return int(offset)
@@ -239,16 +239,16 @@ class Hdf5Datasets(VirtualFile):
         self._stored.check_unchanged()
         dataset, size = self._datasets[index], self._datasets[index].dtype.itemsize
         first, stop = start // size, -(-(start + memory.nbytes) // size)
-        found = np.empty((stop - first) * size, np.uint8)
+        buffer = np.empty((stop - first) * size, np.uint8)
         at = 0
         for box in boxes_of(dataset.shape or (1,), first, stop - first):
             rows = slice(box.start, box.stop)
             part = self._read(dataset, (*box.prefix, rows) if dataset.shape else ())
-            found[at : at + part.nbytes] = part
+            buffer[at : at + part.nbytes] = part
             at += part.nbytes
         self._stored.check_unchanged()  # also after the last read, which no other look follows
         skipped = start - first * size
-        memory[:] = found[skipped : skipped + memory.nbytes].data
+        memory[:] = buffer[skipped : skipped + memory.nbytes].data
 
     def _read(self, dataset: _Dataset, where: tuple[int | slice, ...]) -> np.ndarray[Any, Any]:
         try:

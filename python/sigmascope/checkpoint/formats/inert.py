@@ -255,8 +255,8 @@ class Inert(pickle._Unpickler):
 
     def find_class(self, module: str, name: str, /) -> Any:
         """Return what stands for a name; CheckpointError if it is none of a tensor."""
-        if (found := self.known(module, name)) is not None:
-            return found
+        if (stand_in := self.known(module, name)) is not None:
+            return stand_in
         raise CheckpointError(
             f"refused, for its pickle asks for {brief(f'{module}.{name}')}, which is no part of a "
             "tensor; nothing of it was run"

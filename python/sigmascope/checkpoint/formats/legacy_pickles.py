@@ -124,9 +124,9 @@ class _Pickles:
         """Return the bytes to the end of a line, or fewer at the end of the file."""
         begin = self.position
         line = self.read(min(_LONGEST_LINE, self._size - begin)).partition(b"\n")
-        found = line[0] + line[1]
-        self.position = begin + len(found)
-        return found
+        data = line[0] + line[1]
+        self.position = begin + len(data)
+        return data
 
 
 class _Legacy(Tolerant):

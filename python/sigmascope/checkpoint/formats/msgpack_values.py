@@ -61,10 +61,10 @@ class ValueStream(FileStream):
         self._values += 1
         if self._values > MAX_FIELDS:
             raise CheckpointError(f"{self.path}: more than {MAX_FIELDS} values, which is the limit")
-        found = self._value(what)
-        if found.kind in _CONTENT:
-            self.check(found.number, what)
-        return found
+        value = self._value(what)
+        if value.kind in _CONTENT:
+            self.check(value.number, what)
+        return value
 
     def pass_over(self, value: Value, what: str) -> None:
         """Go on after the content of a value."""
@@ -78,10 +78,10 @@ class ValueStream(FileStream):
     def expect(self, kind: str, what: str) -> Value:
         """Return the next value; CheckpointError if it is of another kind."""
         at = self.position
-        found = self.value(what)
-        if found.kind != kind:
-            raise CheckpointError(f"{self.path}: {what} at byte {at} is {found.kind}, not {kind}")
-        return found
+        value = self.value(what)
+        if value.kind != kind:
+            raise CheckpointError(f"{self.path}: {what} at byte {at} is {value.kind}, not {kind}")
+        return value
 
     def _value(self, what: str) -> Value:
         at = self.position

@@ -80,11 +80,11 @@ def read_onnx(path: Place) -> tuple[Header, ...]:
     """
     with opened(path) as (file, stored):
         stream = WireStream(file, stored.size, path)
-        found, metadata, notes = _initializers(stream, file)
-    inline = [each.entry(each.start) for each in found if each.is_inline]
+        tensors, metadata, notes = _initializers(stream, file)
+    inline = [each.entry(each.start) for each in tensors if each.is_inline]
     headers = [Header(path, _by_offset(inline), metadata, stored, notes)]
-    headers += _external(path, found)
-    if packed := [each for each in found if each.is_varints]:
+    headers += _external(path, tensors)
+    if packed := [each for each in tensors if each.is_varints]:
         headers.append(_varints(path, stored, packed))
     return tuple(headers)
 
@@ -217,10 +217,10 @@ def _initializers(
     return list(tensors.found.values()), metadata, notes
 
 
-def _external(path: Place, found: Sequence[Initializer]) -> list[Header]:
+def _external(path: Place, tensors: Sequence[Initializer]) -> list[Header]:
     """Return the headers of the files of external data, in the order of their names."""
     places: dict[str, list[tuple[Initializer, Location]]] = {}
-    for each in found:
+    for each in tensors:
         if each.is_external:
             place = location_of(each.external, f"{path}: {each.label}", each.nbytes)
             places.setdefault(place.file, []).append((each, place))

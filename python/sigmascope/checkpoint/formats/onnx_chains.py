@@ -169,11 +169,11 @@ def forwarded(names: Names, name: str, integers: Integers) -> Chain | None:
             return None
         passed.append(step)
         name = step[0].input(0)
-    found: Chain | None = chain
+    moved_chain: Chain | None = chain
     for node, settings in reversed(passed):
-        if found is not None and node.operator in MOVING:
-            found = moved(found, node, settings, names, integers)
-    return replace(chain, order=()) if found is None else found
+        if moved_chain is not None and node.operator in MOVING:
+            moved_chain = moved(moved_chain, node, settings, names, integers)
+    return replace(chain, order=()) if moved_chain is None else moved_chain
 
 
 def moved(

@@ -67,7 +67,7 @@ def read_node(stream: WireStream, part: Field) -> Node:
 
 def settings_of(stream: WireStream, node: Node) -> tuple[tuple[str, Setting], ...]:
     """Return the attributes of a node that are integers, their lists or texts, by name, sorted."""
-    found: dict[str, Setting] = {}
+    settings: dict[str, Setting] = {}
     for attribute in node.attributes:
         name = ""
         value: Setting | None = None
@@ -82,8 +82,8 @@ def settings_of(stream: WireStream, node: Node) -> tuple[tuple[str, Setting], ..
             elif each.number == _TEXT:
                 value = stream.text(each, "the text of an attribute")
         if value is not None:
-            found[name] = value
-    return tuple(sorted(found.items()))
+            settings[name] = value
+    return tuple(sorted(settings.items()))
 
 
 def signed(number: int) -> int:

@@ -44,10 +44,10 @@ class _Type(NamedTuple):
     numbers: int
 
 
-def _types(numbers: int, **found: int) -> dict[int, _Type]:
+def _types(numbers: int, **codes: int) -> dict[int, _Type]:
     return {
         code: _Type(name, DTYPE_BITS.get(name, _OTHER_BITS.get(name, 0)), numbers)
-        for name, code in found.items()
+        for name, code in codes.items()
     }
 
 
@@ -156,87 +156,92 @@ def read_initializer(stream: WireStream, part: Field, name: str = "") -> Initial
     CheckpointError
         They are not, or a field is not what it should be.
     """
-    found, dims, places = Initializer(), list[int](), dict[int, Field]()
+    tensor, dims, places = Initializer(), list[int](), dict[int, Field]()
     for each in stream.enter(part, "an initialiser"):
         if each.number == _NAME:
-            found.name = checked_name(
+            tensor.name = checked_name(
                 stream.text(each, "the name of an initialiser"), str(stream.path)
             )
         elif each.number == _DATA_TYPE:
-            found.code = stream.number(each, "the type of an initialiser")
+            tensor.code = stream.number(each, "the type of an initialiser")
         elif each.number == _DIMS:
             dims += stream.numbers(each, "dimensions of an initialiser", MAX_DIMENSIONS)
         elif each.number in _LISTS:
-            _add_numbers(found, stream, each, places)
+            _add_numbers(tensor, stream, each, places)
         elif each.number == _EXTERNAL:
-            _add_external(found, stream, each)
+            _add_external(tensor, stream, each)
         elif each.number == _DATA_LOCATION:
-            found.elsewhere = stream.number(each, "the place of an initialiser") == 1
+            tensor.elsewhere = stream.number(each, "the place of an initialiser") == 1
         elif each.number == _SEGMENT:
-            found.reason = "a segment of a tensor, not read"
+            tensor.reason = "a segment of a tensor, not read"
         if len(dims) > MAX_DIMENSIONS:
             raise CheckpointError(
                 f"{stream.path}: an initialiser of more than {MAX_DIMENSIONS} dimensions, which is "
                 "the limit"
             )
     if name:
-        found.name = checked_name(name, str(stream.path))
-    where = f"{stream.path}: {found.label}"
-    if not found.name:
+        tensor.name = checked_name(name, str(stream.path))
+    where = f"{stream.path}: {tensor.label}"
+    if not tensor.name:
         raise CheckpointError(f"{stream.path}: the initialiser at byte {part.start} has no name")
-    found.shape = tuple(dims)
-    _check_shape(found, where)
-    if found.reason is None:
-        _place(found, places, where)
-        _name_infinity(stream, found)
-    return found
+    tensor.shape = tuple(dims)
+    _check_shape(tensor, where)
+    if tensor.reason is None:
+        _place(tensor, places, where)
+        _name_infinity(stream, tensor)
+    return tensor
 
 
-def _name_infinity(stream: WireStream, found: Initializer) -> None:
+def _name_infinity(stream: WireStream, tensor: Initializer) -> None:
     """Give a single infinite number its reason: graphs have such as limits, never as a weight."""
-    form = _FORMS.get(found.dtype)
-    if form is None or prod(found.shape) != 1 or found.elsewhere or found.numbers not in _AS_IT_IS:
+    form = _FORMS.get(tensor.dtype)
+    if (
+        form is None
+        or prod(tensor.shape) != 1
+        or tensor.elsewhere
+        or tensor.numbers not in _AS_IT_IS
+    ):
         return
-    stream.position = found.start
-    (value,) = struct.unpack(form, stream.take(found.stored, "a number"))
+    stream.position = tensor.start
+    (value,) = struct.unpack(form, stream.take(tensor.stored, "a number"))
     if math.isinf(value):
-        found.reason = f"the constant {value} of the graph, no weight"
+        tensor.reason = f"the constant {value} of the graph, no weight"
 
 
-def _add_external(found: Initializer, stream: WireStream, part: Field) -> None:
+def _add_external(tensor: Initializer, stream: WireStream, part: Field) -> None:
     key = value = ""
     for each in stream.enter(part, "a place of external data"):
         if each.number == _KEY:
             key = stream.text(each, "a key of external data")
         elif each.number == _VALUE:
             value = stream.text(each, "a value of external data")
-    if key in found.external:
+    if key in tensor.external:
         raise CheckpointError(f"{stream.path}: external data has the key {brief(key)} twice")
-    found.external[key] = value
-    if len(found.external) > MAX_DIMENSIONS:
+    tensor.external[key] = value
+    if len(tensor.external) > MAX_DIMENSIONS:
         raise CheckpointError(
             f"{stream.path}: external data of more than {MAX_DIMENSIONS} keys, which is the limit"
         )
 
 
-def _check_shape(found: Initializer, where: str) -> None:
+def _check_shape(tensor: Initializer, where: str) -> None:
     """Check type and shape; what is no type of numbers gets a reason."""
-    bits = max(_TYPES[found.code].bits, 8) if found.code in _TYPES else 8
-    for size in found.shape:  # without zeros, since strides can overflow too
+    bits = max(_TYPES[tensor.code].bits, 8) if tensor.code in _TYPES else 8
+    for size in tensor.shape:  # without zeros, since strides can overflow too
         if size >= 2**63:
             raise CheckpointError(f"{where}: dimension {size - 2**64} is negative")
         bits *= size or 1
         if bits > _MOST_BITS:
             raise CheckpointError(
-                f"{where}: shape {brief(list(found.shape))} overflows 2**63 - 1 bits"
+                f"{where}: shape {brief(list(tensor.shape))} overflows 2**63 - 1 bits"
             )
-    if found.code not in _TYPES and found.reason is None:
-        kind = "texts" if found.code == _STRING else f"elements of type {found.code}"
-        found.reason = f"{kind}, no numbers that are read"
+    if tensor.code not in _TYPES and tensor.reason is None:
+        kind = "texts" if tensor.code == _STRING else f"elements of type {tensor.code}"
+        tensor.reason = f"{kind}, no numbers that are read"
 
 
 def _add_numbers(
-    found: Initializer, stream: WireStream, part: Field, places: dict[int, Field]
+    tensor: Initializer, stream: WireStream, part: Field, places: dict[int, Field]
 ) -> None:
     """Take the place of numbers; more than one place is not read."""
     name, alone = _LISTS[part.number]
@@ -245,41 +250,43 @@ def _add_numbers(
     if part.kind == BYTES and not part.nbytes:
         return
     if part.number in places or part.kind != BYTES:
-        found.reason = f"numbers in several places of the file ({name}), not read"
+        tensor.reason = f"numbers in several places of the file ({name}), not read"
     places.setdefault(part.number, part)
 
 
-def _place(found: Initializer, places: dict[int, Field], where: str) -> None:
+def _place(tensor: Initializer, places: dict[int, Field], where: str) -> None:
     """Set the place of the numbers, and check that it is one of as many bytes as the shape."""
-    if found.elsewhere:
+    if tensor.elsewhere:
         if places:
             raise CheckpointError(f"{where}: numbers in the model, and in a file of their own")
         return
     if len(places) > 1:
         raise CheckpointError(f"{where}: numbers in several fields")
     if places:
-        found.numbers, part = next(iter(places.items()))
-        found.start, found.stored = part.start, part.nbytes
-    if found.numbers not in (0, _RAW, _TYPES[found.code].numbers):
-        name = _LISTS[found.numbers][0]
-        raise CheckpointError(f"{where}: {found.dtype} in {name}, which does not hold such numbers")
-    if not found.is_varints and found.stored != found.nbytes:
+        tensor.numbers, part = next(iter(places.items()))
+        tensor.start, tensor.stored = part.start, part.nbytes
+    if tensor.numbers not in (0, _RAW, _TYPES[tensor.code].numbers):
+        name = _LISTS[tensor.numbers][0]
         raise CheckpointError(
-            f"{where}: {found.dtype} {brief(list(found.shape))} takes {found.nbytes} bytes, "
-            f"{found.stored} are there"
+            f"{where}: {tensor.dtype} in {name}, which does not hold such numbers"
         )
-    if found.is_varints and found.stored > MAX_VARINT_BYTES:
-        found.reason = f"varints of {found.stored} bytes, above the limit of {MAX_VARINT_BYTES}"
+    if not tensor.is_varints and tensor.stored != tensor.nbytes:
+        raise CheckpointError(
+            f"{where}: {tensor.dtype} {brief(list(tensor.shape))} takes {tensor.nbytes} bytes, "
+            f"{tensor.stored} are there"
+        )
+    if tensor.is_varints and tensor.stored > MAX_VARINT_BYTES:
+        tensor.reason = f"varints of {tensor.stored} bytes, above the limit of {MAX_VARINT_BYTES}"
 
 
-def read_integers(stream: WireStream, found: Initializer) -> tuple[int, ...] | None:
+def read_integers(stream: WireStream, tensor: Initializer) -> tuple[int, ...] | None:
     """Read a tensor of a few integers of 64 bits, as shapes are; None if it is not one."""
-    few = len(found.shape) < 2 and prod(found.shape) <= MAX_DIMENSIONS
-    if found.kind != "I64" or found.is_external or not few:
+    few = len(tensor.shape) < 2 and prod(tensor.shape) <= MAX_DIMENSIONS
+    if tensor.kind != "I64" or tensor.is_external or not few:
         return None
-    stream.position = found.start
-    if found.numbers == _RAW:
-        raw = stream.take(found.stored, "a shape")
+    stream.position = tensor.start
+    if tensor.numbers == _RAW:
+        raw = stream.take(tensor.stored, "a shape")
         return struct.unpack(f"<{len(raw) // 8}q", raw)
-    place = Field(found.numbers, BYTES, found.start, found.start + found.stored, 0)
+    place = Field(tensor.numbers, BYTES, tensor.start, tensor.start + tensor.stored, 0)
     return tuple(map(signed, stream.numbers(place, "a shape", MAX_DIMENSIONS)))

@@ -159,13 +159,13 @@ class Graph:
 
     def step(self, name: str) -> tuple[Node, Mapping[str, Setting]] | None:
         """Return the node of `STEPS` that computes a tensor, here or in a graph around."""
-        found = (graph.steps[name] for graph in self._outwards() if name in graph.steps)
-        return next(found, None)
+        steps = (graph.steps[name] for graph in self._outwards() if name in graph.steps)
+        return next(steps, None)
 
     def named(self, name: str) -> Named | None:
         """Return the tensor that a node of this graph means; None if it is computed."""
-        found = (graph.own[name] for graph in self._outwards() if name in graph.own)
-        return next(found, None)
+        tensors = (graph.own[name] for graph in self._outwards() if name in graph.own)
+        return next(tensors, None)
 
     def stored(self, name: str) -> Named | None:
         """Return the tensor or the constant that a node means; None if it is computed."""
@@ -178,8 +178,8 @@ class Graph:
 
     def chain(self, name: str) -> Chain | None:
         """Return the chain that ends with a tensor, if that is the numbers of codes."""
-        found = (graph.numbers[name] for graph in self._outwards() if name in graph.numbers)
-        return next(found, None)
+        chains = (graph.numbers[name] for graph in self._outwards() if name in graph.numbers)
+        return next(chains, None)
 
     def _outwards(self) -> Iterator[Graph]:
         graph: Graph | None = self
@@ -225,8 +225,8 @@ def set_uses(graphs: Sequence[Graph]) -> None:
             if tensor is None:
                 continue
             others = tuple(_stored_name(graph, other) for other in use.others)
-            found = replace(use, others=others)
-            tensor.use = found if tensor.use is None else tensor.use.merged(found)
+            stored_use = replace(use, others=others)
+            tensor.use = stored_use if tensor.use is None else tensor.use.merged(stored_use)
 
 
 def set_consumers(graphs: Sequence[Graph], integers: Integers) -> None:
@@ -261,5 +261,5 @@ def _merge(uses: dict[str, Use], name: str, use: Use) -> None:
 def _stored_name(graph: Graph, name: str | None) -> str | None:
     if not name:
         return name
-    found = graph.named(name)
-    return None if found is None else found.name
+    tensor = graph.named(name)
+    return None if tensor is None else tensor.name

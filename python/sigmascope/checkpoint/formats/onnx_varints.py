@@ -69,9 +69,9 @@ class VarintNumbers(VirtualFile):
         where = f"{self.name}: tensor {brief(packed.name, 200)}"
         size = max(DTYPE_BITS.get(packed.dtype, 8), 8) // 8
         count = packed.nbytes // size
-        found = np.count_nonzero(raw < 128)
-        if found != count or (raw.size and raw[-1] > 127):
-            raise CheckpointError(f"{where}: {found} numbers, where its shape has {count}")
+        total = np.count_nonzero(raw < 128)
+        if total != count or (raw.size and raw[-1] > 127):
+            raise CheckpointError(f"{where}: {total} numbers, where its shape has {count}")
         parts: list[bytes] = []
         while raw.size:
             ends = np.flatnonzero(raw[:_AT_ONCE] < 128)
@@ -92,8 +92,8 @@ def _values(raw: NDArray[np.uint8], ends: NDArray[np.intp], where: str) -> NDArr
     if lengths.max() > _LONGEST or np.any(raw[place == _LONGEST - 1] > 1):
         raise CheckpointError(f"{where}: a number of more than 64 bits")
     shifted = (raw & 127).astype(np.uint64) << (7 * place).astype(np.uint64)
-    found: NDArray[np.uint64] = np.add.reduceat(shifted, starts)
-    return found
+    values: NDArray[np.uint64] = np.add.reduceat(shifted, starts)
+    return values
 
 
 def _check_range(values: NDArray[np.uint64], dtype: str, where: str) -> None:

@@ -98,11 +98,11 @@ def _folder_of_tree(folder: Path, has_items: bool) -> Path:
         return folder
     if not has_items:
         raise CheckpointError(f"{folder}: {MANIFEST} without {TREE}, which names the tensors")
-    found = sorted(each.parent.name for each in folder.glob(f"*/{TREE}"))
-    if len(found) != 1:
-        which = f"several items, open one of them: {listed(found)}" if found else "no item"
+    items = sorted(each.parent.name for each in folder.glob(f"*/{TREE}"))
+    if len(items) != 1:
+        which = f"several items, open one of them: {listed(items)}" if items else "no item"
         raise CheckpointError(f"{folder}: {which} with tensors ({TREE})")
-    return folder / found[0]
+    return folder / items[0]
 
 
 def _manifest(folder: Path, tree: Tree) -> Header | None:
@@ -157,9 +157,9 @@ def _entry(array: ZarrArray, start: int) -> TensorEntry:
 
 def _wrapper(leaves: Sequence[Leaf]) -> str | None:
     """Return the key of the weights, if the tree has other keys next to it."""
-    found = {leaf.keys[0] for leaf in leaves if len(leaf.keys) > 1}
+    parents = {leaf.keys[0] for leaf in leaves if len(leaf.keys) > 1}
     others = {leaf.keys[0] for leaf in leaves}
-    return next((key for key in _KEYS if key in found and len(others) > 1), None)
+    return next((key for key in _KEYS if key in parents and len(others) > 1), None)
 
 
 def _spec(folder: Path, tree: Tree, leaf: Leaf, ocdbt: bool) -> Mapping[str, Any]:

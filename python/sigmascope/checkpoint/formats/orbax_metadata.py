@@ -103,7 +103,7 @@ def _leaf(node: Any, where: str) -> Leaf:
 
 
 def _flag(members: dict[str, Any], key: str, where: str, default: bool | None) -> bool | None:
-    found = members.get(key, default)
-    if found is not None and not isinstance(found, bool):
-        raise CheckpointError(f"{where}: {key} is {brief(found)}, not true or false")
-    return found
+    value = members.get(key, default)
+    if value is not None and not isinstance(value, bool):
+        raise CheckpointError(f"{where}: {key} is {brief(value)}, not true or false")
+    return value

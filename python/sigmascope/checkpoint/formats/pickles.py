@@ -125,17 +125,17 @@ def _unpickled(archive: zipfile.ZipFile, reader: type[Inert]) -> tuple[str, obje
     names = set(archive.namelist())
     if len(names) > MAX_TENSORS:
         raise CheckpointError(f"{len(names)} records, above the limit of {MAX_TENSORS}")
-    found = [name for name in names if name.endswith("data.pkl")]
-    if len(found) != 1 or found[0].rpartition("/")[2] != "data.pkl":
+    files = [name for name in names if name.endswith("data.pkl")]
+    if len(files) != 1 or files[0].rpartition("/")[2] != "data.pkl":
         raise CheckpointError(
-            f"a zip archive with {len(found)} files data.pkl, where PyTorch writes one; it begins "
+            f"a zip archive with {len(files)} files data.pkl, where PyTorch writes one; it begins "
             f"with {brief(min(names, default=''), 100)}"
         )
-    prefix = found[0].removesuffix("data.pkl")
+    prefix = files[0].removesuffix("data.pkl")
     order = prefix + "byteorder"
     if order in names and _content(archive, order, 16) != b"little":
         raise CheckpointError("its numbers are big-endian")
-    return prefix, unpickled(_content(archive, found[0], MAX_PICKLE_BYTES), reader)
+    return prefix, unpickled(_content(archive, files[0], MAX_PICKLE_BYTES), reader)
 
 
 def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:

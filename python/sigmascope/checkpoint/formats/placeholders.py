@@ -198,8 +198,8 @@ class Tolerant(Inert):
         pickle.NEWOBJ_EX[0]: counted(_make_object_by_keywords),
     }
 
-    def _instantiate(self, found: object, arguments: list[object]) -> None:
-        self.append(self.call(found, tuple(arguments)))  # type: ignore[attr-defined]
+    def _instantiate(self, function: object, arguments: list[object]) -> None:
+        self.append(self.call(function, tuple(arguments)))  # type: ignore[attr-defined]
 
     def call(self, function: Any, arguments: object) -> Any:
         """Make a placeholder by one; all else as :class:`Inert` does."""

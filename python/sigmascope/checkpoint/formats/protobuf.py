@@ -68,9 +68,9 @@ class WireStream(FileStream):
                 raise CheckpointError(
                     f"{self.path}: more than {MAX_FIELDS} fields of messages, which is the limit"
                 )
-            found = self._field(stop, what)
-            yield found
-            self.position = found.stop
+            field = self._field(stop, what)
+            yield field
+            self.position = field.stop
 
     def enter(self, field: Field, what: str) -> Iterator[Field]:
         """List the fields of the message that is the content of a field."""
@@ -95,12 +95,12 @@ class WireStream(FileStream):
             return [field.value]
         self.expect(field, BYTES, what)
         self.position = field.start
-        found: list[int] = []
+        numbers: list[int] = []
         while self.position < field.stop:
-            if len(found) == most:
+            if len(numbers) == most:
                 raise CheckpointError(f"{self.path}: {what}: more than {most}, which is the limit")
-            found.append(self._varint(field.stop, what))
-        return found
+            numbers.append(self._varint(field.stop, what))
+        return numbers
 
     def expect(self, field: Field, kind: int, what: str) -> None:
         """Raise CheckpointError if the content of a field has another type."""

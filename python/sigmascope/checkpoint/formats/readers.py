@@ -168,13 +168,13 @@ def reader_of(path: Place) -> Reader:
     with opened(path) as (file, _):
         start = start_of(file)
     by_content = (each for each in BUILT_IN if each.begins is not None and each.begins(start))
-    found = next(by_content, None)
+    content_reader = next(by_content, None)
     if named is not None:
         holds = named.begins is not None and named.begins(start)
-        return named if holds or found is None else found
-    if found is None:
+        return named if holds or content_reader is None else content_reader
+    if content_reader is None:
         raise CheckpointError(f"{path}: not a checkpoint but {described(start)}")
-    return found
+    return content_reader
 
 
 @cache
@@ -182,28 +182,28 @@ def registered() -> tuple[Reader, ...]:
     """Import the readers of other packages; CheckpointError as for :func:`readers`."""
     from importlib.metadata import entry_points
 
-    found: list[Reader] = []
+    plugins: list[Reader] = []
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         reader = _imported(point)
-        for other in (*BUILT_IN, *found):
+        for other in (*BUILT_IN, *plugins):
             if shared := sorted(set(reader.suffixes) & set(other.suffixes)):
                 raise CheckpointError(
                     f"{_label(point)} reads {shared[0]} files, as {other.name!r} does"
                 )
-        found.append(reader)
-    return tuple(found)
+        plugins.append(reader)
+    return tuple(plugins)
 
 
 def _imported(point: EntryPoint) -> Reader:
     try:
-        found = point.load()
+        reader = point.load()
     except Exception as error:  # the import of another package may raise anything
         raise CheckpointError(
             f"{_label(point)} cannot be imported: {type(error).__name__}: {error}"
         ) from error
-    if not isinstance(found, Reader):
-        raise CheckpointError(f"{_label(point)} is a {type(found).__name__}, no Reader")
-    return found
+    if not isinstance(reader, Reader):
+        raise CheckpointError(f"{_label(point)} is a {type(reader).__name__}, no Reader")
+    return reader
 
 
 def _label(point: EntryPoint) -> str:

@@ -93,12 +93,12 @@ def read_safetensors(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
     with BufferedReader(open_regular(path)) as file:
         file.seek(int.from_bytes(file.read(8), "little"), os.SEEK_CUR)
         data = file.read()
-    found = {}
+    tensors = {}
     for name, entry in header.items():
         start, end = entry["data_offsets"]
         numbers = np.frombuffer(data[start:end], _NUMPY[entry["dtype"]])
-        found[name] = entry["dtype"], numbers.reshape(entry["shape"])
-    return found
+        tensors[name] = entry["dtype"], numbers.reshape(entry["shape"])
+    return tensors
 
 
 def join_safetensors(path: Path, parts: Iterable[Path], seeds: Iterable[int] = ()) -> None:

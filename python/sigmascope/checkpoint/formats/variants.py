@@ -37,14 +37,14 @@ def variants_of(names: Iterable[str]) -> dict[str, str]:
     """
     names = list(names)
     plain = {_plain(name) for name in names if not _NAME.fullmatch(name)}
-    found: dict[str, str] = {}
+    variants: dict[str, str] = {}
     for name in names:
         match = _NAME.fullmatch(name)
         if match and match["stem"] + match["suffix"] in plain:
-            found[name] = match["variant"]
+            variants[name] = match["variant"]
         elif (index := _INDEX.fullmatch(name)) and f"{index['stem']}.json" in names:
-            found[name] = index["variant"]
-    return found
+            variants[name] = index["variant"]
+    return variants
 
 
 def chosen(folder: Place, names: list[str], variant: str | None) -> list[str]:
@@ -58,11 +58,11 @@ def chosen(folder: Place, names: list[str], variant: str | None) -> list[str]:
     variants = variants_of(names)
     if variant is None:
         return [name for name in names if name not in variants]
-    found = [name for name in names if variants.get(name) == variant]
-    if not found:
+    files = [name for name in names if variants.get(name) == variant]
+    if not files:
         there = ", ".join(sorted(set(variants.values()))) or "none"
         raise CheckpointError(f"{folder}: no variant {variant!r}; variants there: {there}")
-    return found
+    return files
 
 
 def _plain(name: str) -> str:

@@ -68,7 +68,7 @@ def opened_arrays(specs: Mapping[str, Mapping[str, Any]], where: str) -> list[Za
         tensorstore is not installed.
     """
     library = _tensorstore()
-    names, found = list(specs), []
+    names, arrays = list(specs), []
     for first in range(0, len(names), _AT_ONCE):
         some = names[first : first + _AT_ONCE]
         opening = [library.open(dict(specs[name]), context=_context(), **_READ) for name in some]
@@ -82,8 +82,8 @@ def opened_arrays(specs: Mapping[str, Mapping[str, Any]], where: str) -> list[Za
                 raise CheckpointError(
                     f"{where}: tensor {brief(name, 200)} has shape {shape}, and {each.nbytes} bytes"
                 )
-            found.append(each)
-    return found
+            arrays.append(each)
+    return arrays
 
 
 class ZarrArrays(VirtualFile):
@@ -117,16 +117,16 @@ class ZarrArrays(VirtualFile):
         self._check_unchanged()
         array = self._arrays[index]
         first, stop = start // array.itemsize, -(-(start + memory.nbytes) // array.itemsize)
-        found = np.empty((stop - first) * array.itemsize, np.uint8)
+        buffer = np.empty((stop - first) * array.itemsize, np.uint8)
         at = 0
         for box in boxes_of(array.shape or (1,), first, stop - first):
             rows = slice(box.start, box.stop)
             part = self._read(index, (*box.prefix, rows) if array.shape else ())
-            found[at : at + part.nbytes] = part
+            buffer[at : at + part.nbytes] = part
             at += part.nbytes
         self._check_unchanged()
         skipped = start - first * array.itemsize
-        memory[:] = found[skipped : skipped + memory.nbytes].data
+        memory[:] = buffer[skipped : skipped + memory.nbytes].data
 
     def _check_unchanged(self) -> None:
         for stored in self._files:

@@ -66,14 +66,14 @@ def roles_of(names: Iterable[str], rules: Rules | None = None) -> dict[str, Role
     models whose blocks are numbered in two levels), all of these become "other".
     """
     rules = rules or standard_rules()
-    found = {name: rules.numbers(name) for name in names}
-    places = {place for _, _, place in found.values()}
+    numbers = {name: rules.numbers(name) for name in names}
+    places = {place for _, _, place in numbers.values()}
     modules = frozenset(places | {place.rpartition(".")[0] for place in places})
-    pairs = {name: rules.place(place, modules) for name, (_, _, place) in found.items()}
+    pairs = {name: rules.place(place, modules) for name, (_, _, place) in numbers.items()}
     main = _main_tower(role for role, tower in pairs.values() if not tower)
     roles = {
         name: Role(layer, pairs[name][0], pairs[name][1] or main, expert)
-        for name, (layer, expert, _) in found.items()
+        for name, (layer, expert, _) in numbers.items()
     }
     counts: dict[Role, int] = {}
     for role in roles.values():

@@ -63,11 +63,11 @@ class Table:
 
     def of_model(self, model_type: str | None) -> Table:
         """Return the rules, those for a model_type first."""
-        found = self
+        rules = self
         for types, table in reversed(self.models):
             if model_type in types:
-                found = table.before(found)
-        return found
+                rules = table.before(rules)
+        return rules
 
 
 def read_table(source: Source) -> Table:
@@ -127,7 +127,7 @@ def _table(members: object, where: str, model: bool = False) -> Table:
         _check_pattern(pattern, f"{where}: shorthands, {name}")
     pairs = {name: _pairs(members.get(name, []), name, where) for name in _PAIRS}
     patterns = {name: _patterns(members.get(name, []), name, where) for name in _PATTERNS}
-    found = Table(
+    table = Table(
         modules=pairs["modules"],
         towers=pairs["towers"],
         prefixes=pairs["prefixes"],
@@ -138,11 +138,11 @@ def _table(members: object, where: str, model: bool = False) -> Table:
         shorthands=tuple(shorthands.items()),
     )
     if model:
-        return found
+        return table
     models = members.get("models", [])
     if not isinstance(models, list):
         raise CheckpointError(f"{where}: models {brief(models)} is not a list")
-    return replace(found, models=tuple(_model(m, f"{where}: models") for m in models))
+    return replace(table, models=tuple(_model(m, f"{where}: models") for m in models))
 
 
 def _model(members: object, where: str) -> tuple[tuple[str, ...], Table]:
@@ -159,7 +159,7 @@ def _list(value: object, name: str, where: str) -> list[Any]:
 
 
 def _pairs(value: object, name: str, where: str) -> Pairs:
-    found: list[tuple[str, str, str]] = []
+    pairs: list[tuple[str, str, str]] = []
     rules = _list(value, name, where)
     if len(rules) > MAX_RULES:
         raise CheckpointError(
@@ -178,8 +178,8 @@ def _pairs(value: object, name: str, where: str) -> Pairs:
         if not _NAME.fullmatch(rule[0]) and (name, rule[0]) != ("parts", ""):
             raise CheckpointError(f"{here}: {brief(rule[0])} is no name: letters, digits, _ and .")
         _check_pattern(rule[1], here)
-        found.append((rule[0], rule[1], rule[2] if len(rule) > 2 else ""))
-    return tuple(found)
+        pairs.append((rule[0], rule[1], rule[2] if len(rule) > 2 else ""))
+    return tuple(pairs)
 
 
 def _patterns(value: object, name: str, where: str) -> tuple[str, ...]:

@@ -87,6 +87,6 @@ def _numbers(
 ) -> NDArray[np.float32]:
     read = read_numbers if tensor.entry.dtype in FLOATS else read_integers
     stored = tensor.entry.shape
-    found = read(tensor, reading).reshape((1,) * (len(order) - len(stored)) + stored)
-    found = found.transpose(np.argsort(order))
-    return np.broadcast_to(found.astype(np.float32), layout.grid)
+    numbers = read(tensor, reading).reshape((1,) * (len(order) - len(stored)) + stored)
+    numbers = numbers.transpose(np.argsort(order))
+    return np.broadcast_to(numbers.astype(np.float32), layout.grid)

@@ -104,10 +104,10 @@ def byte_rows(module: Module) -> GroupedWeight:
 
 
 def _state_of(module: Module) -> tuple[str, Located]:
-    found = [kind for kind in KINDS if module.find(f".weight{_STATE}{kind}") is not None]
-    if len(found) != 1:
+    kinds = [kind for kind in KINDS if module.find(f".weight{_STATE}{kind}") is not None]
+    if len(kinds) != 1:
         raise LayoutError(f"there is no {module.stem}.weight{_STATE}nf4, nor one of fp4")
-    return found[0], module.need(f".weight{_STATE}{found[0]}", ("U8",), (1,))
+    return kinds[0], module.need(f".weight{_STATE}{kinds[0]}", ("U8",), (1,))
 
 
 def _state(tensor: Located) -> Mapping[str, Any]:
@@ -115,9 +115,9 @@ def _state(tensor: Located) -> Mapping[str, Any]:
     if tensor.entry.nbytes > _MOST_STATE:
         raise LayoutError(f"{name} has {tensor.entry.nbytes} bytes, above {_MOST_STATE}")
     try:
-        found = parse_json(read_integers(tensor, "buffered").tobytes(), name)
-        if isinstance(found, Members):
-            return unique(found, name)
+        state = parse_json(read_integers(tensor, "buffered").tobytes(), name)
+        if isinstance(state, Members):
+            return unique(state, name)
     except CheckpointError as error:
         raise LayoutError(str(error)) from None
     raise LayoutError(f"{name} is no JSON object")

@@ -107,8 +107,8 @@ def schemes(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     groups = settings.get("config_groups")
     members = [each for _, each in groups] if isinstance(groups, Members) else []
-    found = [dict(each).get("weights") for each in members if isinstance(each, Members)]
-    if weights := [dict(each) for each in found if isinstance(each, Members)]:
+    sections = [dict(each).get("weights") for each in members if isinstance(each, Members)]
+    if weights := [dict(each) for each in sections if isinstance(each, Members)]:
         return weights
     raise LayoutError("the configuration has no config_groups with weights")
 
@@ -134,12 +134,12 @@ def _shape(module: Module, codes: Located) -> tuple[int, int]:
 
 def _scheme(module: Module, fits: Any) -> dict[str, Any]:
     """Return the settings of the group of modules that a weight belongs to, by what fits it."""
-    found = schemes(module.settings)
-    fitting = [each for each in found if fits(each)]
+    groups = schemes(module.settings)
+    fitting = [each for each in groups if fits(each)]
     keys = ("num_bits", "symmetric", "group_size", "strategy", "type")
     if not fitting or any(each.get(key) != fitting[0].get(key) for each in fitting for key in keys):
         raise LayoutError(
-            f"{len(fitting)} of {len(found)} config_groups fit the shape of {module.stem}"
+            f"{len(fitting)} of {len(groups)} config_groups fit the shape of {module.stem}"
         )
     if fitting[0].get("type", "int") != "int":
         raise LayoutError(f"the configuration gives type {brief(fitting[0].get('type'))}, not int")
@@ -157,9 +157,11 @@ def _orders(bits: int, module: Module, codes: Located, columns: int) -> list[tup
     """Return the packs that make rows of as many words as there are; LayoutError if two do."""
     kinds = (dense(bits), natural(32 // bits))
     words = codes.entry.shape[-1]
-    found = [order for order in kinds if Packing((1, columns), bits, order).words(columns) == words]
-    if len(found) < 2 or kinds[0] == kinds[1] or columns <= 32 // bits:
-        return found
+    orders = [
+        order for order in kinds if Packing((1, columns), bits, order).words(columns) == words
+    ]
+    if len(orders) < 2 or kinds[0] == kinds[1] or columns <= 32 // bits:
+        return orders
     version = _version(module.settings.get("version"))
     if version is None:
         raise LayoutError(
@@ -171,8 +173,8 @@ def _orders(bits: int, module: Module, codes: Located, columns: int) -> list[tup
 
 def _version(text: object) -> tuple[int, int] | None:
     """Return the first two numbers of a version."""
-    found = re.match(r"(\d{1,4})\.(\d{1,4})", text) if isinstance(text, str) else None
-    return (int(found[1]), int(found[2])) if found else None
+    match = re.match(r"(\d{1,4})\.(\d{1,4})", text) if isinstance(text, str) else None
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _integer(scheme: Mapping[str, Any], key: str, codes: Located) -> int:
@@ -252,10 +254,10 @@ def _load_integers(
     least = -(1 << packing.bits - 1)
     shape = (-(-rows // size[0]), -(-columns // size[1]))
     grid = read_numbers(scales, reading, place).reshape(shape)
-    found: NDArray[np.int32] | None = None
+    indices: NDArray[np.int32] | None = None
     if index is not None:
-        found = read_groups(index, reading, columns, grid.shape[1])
-    groups = (by_size(rows, size[0]), by_size(columns, size[1]) if found is None else found)
+        indices = read_groups(index, reading, columns, grid.shape[1])
+    groups = (by_size(rows, size[0]), by_size(columns, size[1]) if indices is None else indices)
     numbers = SIGNED_BYTES if packing.word == 1 else integers(packing.bits, least)
     if zeros is None:
         return GroupCodes(packing, numbers, groups, grid)

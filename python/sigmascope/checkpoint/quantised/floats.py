@@ -137,10 +137,10 @@ def with_factor(
     number = numbers[index if numbers.size > 1 else 0]
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         divided = factor.entry.name.endswith("global_scale")
-        found: NDArray[np.float32] = grid / number if divided else grid * number
-    if not np.isfinite(found).all():
+        scales: NDArray[np.float32] = grid / number if divided else grid * number
+    if not np.isfinite(scales).all():
         raise CheckpointError(
             f"{factor.header.path}: tensor {factor.entry.name!r} is {number}, which makes scales "
             "that are NaN or infinite"
         )
-    return found
+    return scales

@@ -173,13 +173,13 @@ def _load(
 ) -> GroupCodes:
     inputs, outputs = packing.shape
     grid = read_numbers(scales, reading)
-    found: NDArray[np.int32] | None = None
+    indices: NDArray[np.int32] | None = None
     if index is not None:
-        found = read_groups(index, reading, inputs, len(grid))
+        indices = read_groups(index, reading, inputs, len(grid))
     codes = unpacked(read_integers(zeros, reading), packing.bits, packing.order, outputs)
     if version == 1:
         codes = (codes + np.uint8(1)) & np.uint8((1 << packing.bits) - 1)
-    rows = by_size(inputs, size) if found is None else found
+    rows = by_size(inputs, size) if indices is None else indices
     groups = (rows, by_size(outputs, 1))
     return GroupCodes(packing, integers(packing.bits), groups, grid, codes.astype(np.float32))
 

@@ -99,17 +99,17 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
         for ending, scales, others, layout in _LAYOUTS:
             if name.endswith(ending):
                 stem = name.removesuffix(ending)
-                found = {stem + end: "scale of" for end in scales}
-                found |= {stem + end: "part of" for end in others}
-                found |= _states(name, entries)
-                _add(parts, entries, name, found, method or layout)
+                kinds = {stem + end: "scale of" for end in scales}
+                kinds |= {stem + end: "part of" for end in others}
+                kinds |= _states(name, entries)
+                _add(parts, entries, name, kinds, method or layout)
     for name, entry in entries.items():
         if name not in parts and is_quantised(entry.dtype) and not packed_scales(entry, entries):
-            found = dict.fromkeys(scale_names(name, entries), "scale of")
+            kinds = dict.fromkeys(scale_names(name, entries), "scale of")
             if entry.dtype in ("F8_E4M3", "F8_E5M2", *BLOCK_DTYPES):
-                parts |= {part: Part.of(name, "scale") for part in found}
+                parts |= {part: Part.of(name, "scale") for part in kinds}
             else:
-                _add(parts, entries, name, found, method or "codes with scales")
+                _add(parts, entries, name, kinds, method or "codes with scales")
     return parts
 
 
@@ -140,10 +140,10 @@ def _add(
     parts: dict[str, Part],
     entries: Mapping[str, TensorEntry],
     name: str,
-    found: Mapping[str, str],
+    kinds: Mapping[str, str],
     layout: str,
 ) -> None:
-    present = {part: what for part, what in found.items() if part in entries}
+    present = {part: what for part, what in kinds.items() if part in entries}
     if not present:
         return
     reason = f"quantised weight ({layout}): {entries[name].dtype} codes are not decoded"

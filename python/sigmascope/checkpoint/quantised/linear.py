@@ -190,8 +190,8 @@ def table_weight(module: Module) -> GroupedWeight:
 
 def result_shape(module: Module, shape: Shape) -> Shape:
     """Return the extents of the numbers as nodes reshape them."""
-    found: Shape = module.settings.get("shape", shape)
-    return found if len(found) > 1 else shape
+    extents: Shape = module.settings.get("shape", shape)
+    return extents if len(extents) > 1 else shape
 
 
 def _axis(module: Module, key: str, default: int, count: int) -> int:
@@ -273,7 +273,7 @@ def _load(
 
 def _places(shape: Shape, sizes: Shape, grid: Shape) -> NDArray[np.int32]:
     """Return the block of each index of some axes that are read as one."""
-    found = np.zeros((), np.int64)
+    places = np.zeros((), np.int64)
     for n, size, blocks in zip(shape, sizes, grid, strict=True):
-        found = found[..., None] * blocks + np.arange(n) // size
-    return found.ravel().astype(np.int32)
+        places = places[..., None] * blocks + np.arange(n) // size
+    return places.ravel().astype(np.int32)

@@ -89,17 +89,17 @@ def blocks_weight(module: Module) -> GroupedWeight:
 
 
 def _number(module: Module, key: str, default: int = 0) -> int:
-    found = integer_of(module, key, default)
-    if found < 1:
+    number = integer_of(module, key, default)
+    if number < 1:
         raise LayoutError(f"the node gives {key} {module.settings.get(key)}")
-    return found
+    return number
 
 
 def _part(named: Module, what: str, dtypes: tuple[str, ...], shape: tuple[int, int]) -> Located:
     """Return a tensor of a shape; models of older tools have it flat."""
-    found = named.need(what, dtypes, (1, 2))
-    named.check_shape(found, shape, (shape[0] * shape[1],))
-    return found
+    tensor = named.need(what, dtypes, (1, 2))
+    named.check_shape(tensor, shape, (shape[0] * shape[1],))
+    return tensor
 
 
 def _zeros(named: Module, scales: Located, rows: int, blocks: int, bits: int) -> Located:
@@ -122,10 +122,10 @@ def _load(
     groups = by_size(columns, size)
     if index is not None:
         (count,) = index.entry.shape
-        found = read_groups(index, reading, count, grid[1])
-        if found is not None:
+        indices = read_groups(index, reading, count, grid[1])
+        if indices is not None:
             groups = np.zeros(columns, np.int32)  # padding may be of any group
-            groups[:count] = found
+            groups[:count] = indices
         elif reading != HEADERS:
             raise CheckpointError(
                 f"{index.header.path}: tensor {index.entry.name!r}: all {count} inputs are in "

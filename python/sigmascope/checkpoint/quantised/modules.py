@@ -86,10 +86,10 @@ class Module:
         LayoutError
             There is none.
         """
-        found = self.find(ending)
-        if found is None:
+        tensor = self.find(ending)
+        if tensor is None:
             raise LayoutError(f"there is no {self.stem}{ending}")
-        entry = found.entry
+        entry = tensor.entry
         if entry.dtype not in dtypes or len(entry.shape) not in axes or 0 in entry.shape:
             raise LayoutError(
                 f"{entry.name} is {entry.dtype} {list(entry.shape)}, not {' or '.join(dtypes)} "
@@ -97,7 +97,7 @@ class Module:
             )
         if entry.strides is not None:
             raise LayoutError(f"{entry.name} is not contiguous: strides {list(entry.strides)}")
-        return found
+        return tensor
 
     def integer(self, key: str, *allowed: int) -> int:
         """Return a setting that is an integer, and one of those that are allowed if any are.
@@ -146,8 +146,8 @@ def read_integers(tensor: Located, reading: str, index: int | None = None) -> ND
     raw = header.read(entry.offset + (index or 0) * nbytes, nbytes, reading)
     if len(raw) != nbytes:
         raise CheckpointError(f"{header.path}: tensor {entry.name!r}: {len(raw)} of {nbytes} bytes")
-    found: NDArray[np.integer] = np.frombuffer(raw, _INTEGERS[entry.dtype])
-    return found.reshape(shape)
+    integers: NDArray[np.integer] = np.frombuffer(raw, _INTEGERS[entry.dtype])
+    return integers.reshape(shape)
 
 
 def read_numbers(
@@ -178,16 +178,16 @@ def read_groups(
     CheckpointError
         An index is out of range, or the file cannot be read.
     """
-    found = read_integers(tensor, reading).reshape(inputs)
-    if reading == HEADERS or (found == -1).all():
+    indices = read_integers(tensor, reading).reshape(inputs)
+    if reading == HEADERS or (indices == -1).all():
         return None
-    bad = np.flatnonzero((found < 0) | (found >= groups))
+    bad = np.flatnonzero((indices < 0) | (indices >= groups))
     if bad.size:
         raise CheckpointError(
             f"{tensor.header.path}: tensor {tensor.entry.name!r}: {bad.size} of {inputs} inputs "
-            f"are in no group, the first is input {bad[0]} in group {found[bad[0]]} of {groups}"
+            f"are in no group, the first is input {bad[0]} in group {indices[bad[0]]} of {groups}"
         )
-    return found.astype(np.int32)
+    return indices.astype(np.int32)
 
 
 def by_size(count: int, size: int) -> NDArray[np.int32]:

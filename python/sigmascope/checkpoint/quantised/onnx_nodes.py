@@ -15,10 +15,10 @@ _ADDED = re.compile(r"_(?:DQ_)?Q[248](?:G\d+)?$|_quantized$|(?<=\.)q(?=weight$)"
 
 def integer_of(module: Module, key: str, default: int = 0) -> int:
     """Return an attribute that is an integer; LayoutError if it is none."""
-    found = module.settings.get(key, default)
-    if type(found) is not int:
-        raise LayoutError(f"the node gives {key} {brief(found)}, not an integer")
-    return found
+    value = module.settings.get(key, default)
+    if type(value) is not int:
+        raise LayoutError(f"the node gives {key} {brief(value)}, not an integer")
+    return value
 
 
 def inputs_of(module: Module, codes: Located, names: tuple[str, ...]) -> Module:
@@ -33,13 +33,13 @@ def inputs_of(module: Module, codes: Located, names: tuple[str, ...]) -> Module:
     assert use is not None
     if not use.agreed:
         raise LayoutError(f"nodes use {codes.entry.name} with different scales or attributes")
-    found: dict[str, Located] = {}
+    inputs: dict[str, Located] = {}
     for what, name in zip(names, use.others, strict=True):
         if name is None or (name and name not in module.tensors):
             raise LayoutError(f"the {what} are computed, no stored tensor")
         if name:
-            found[what] = module.tensors[name]
-    return Module("", found, module.settings)
+            inputs[what] = module.tensors[name]
+    return Module("", inputs, module.settings)
 
 
 def original_name(name: str, module: Module) -> str:

@@ -94,17 +94,17 @@ def _decode(codes: NDArray[np.generic], dtype: str) -> NDArray[np.float32]:
 
 def _numbers_of_e4m3() -> NDArray[np.float32]:
     """Return the number of each code: no infinities; all bits but the sign are those of NaN."""
-    found = np.arange(256, dtype=np.int32)
-    exponent, mantissa = found >> 3 & 15, found & 7
+    codes = np.arange(256, dtype=np.int32)
+    exponent, mantissa = codes >> 3 & 15, codes & 7
     numbers = np.ldexp(mantissa + 8 * (exponent > 0), np.maximum(exponent, 1) - 10)
-    numbers = np.where(found & 127 == 127, np.nan, numbers)
-    return np.where(found > 127, -numbers, numbers).astype(np.float32)
+    numbers = np.where(codes & 127 == 127, np.nan, numbers)
+    return np.where(codes > 127, -numbers, numbers).astype(np.float32)
 
 
 def _numbers_of_e8m0() -> NDArray[np.float32]:
     """Return the number of each code: powers of two, biased by 127; the last code is NaN."""
-    found = np.arange(256)
-    return np.where(found == 255, np.nan, np.ldexp(1.0, found - 127)).astype(np.float32)
+    codes = np.arange(256)
+    return np.where(codes == 255, np.nan, np.ldexp(1.0, codes - 127)).astype(np.float32)
 
 
 _E4M3, _E8M0 = _numbers_of_e4m3(), _numbers_of_e8m0()

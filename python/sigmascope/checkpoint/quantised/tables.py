@@ -84,8 +84,8 @@ def unpacked(
     words = np.ascontiguousarray(words)
     if packed * bits == 32:  # the usual case, which shifts do in a tenth of the time
         shifts = np.array(order, np.uint32) * np.uint32(bits)
-        found = words.view(np.uint32)[:, :, None] >> shifts & np.uint32((1 << bits) - 1)
-        return found.astype(np.uint8).reshape(rows, -1)[:, :count]
+        values = words.view(np.uint32)[:, :, None] >> shifts & np.uint32((1 << bits) - 1)
+        return values.astype(np.uint8).reshape(rows, -1)[:, :count]
     in_bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
     width = -(-packed * bits // 32) * 32  # bits of a pack
     packs = -(-count // packed)

@@ -139,21 +139,21 @@ def _described(name: str, codes: Located) -> tuple[str, Mapping[str, Any]]:
     return kind, dict(data)
 
 
-def _blocks(found: Any, shape: tuple[int, ...], name: str, transposed: bool) -> _Blocks:
+def _blocks(sizes: Any, shape: tuple[int, ...], name: str, transposed: bool) -> _Blocks:
     """Return the rows and columns that share a scale; none in the metadata stand for all."""
-    if found is None or found == []:
-        found = list(shape)
+    if sizes is None or sizes == []:
+        sizes = list(shape)
     if (
-        type(found) is not list
-        or len(found) != len(shape)
-        or not all(type(n) is int and n > 0 for n in found)
+        type(sizes) is not list
+        or len(sizes) != len(shape)
+        or not all(type(n) is int and n > 0 for n in sizes)
     ):
-        raise LayoutError(f"the metadata give block_size {brief(found)} of {name}")
-    *stacked, rows, columns = map(min, found, shape)
+        raise LayoutError(f"the metadata give block_size {brief(sizes)} of {name}")
+    *stacked, rows, columns = map(min, sizes, shape)
     *stack, m, n = shape
     if stacked and stacked[0] not in (1, stack[0]):
         raise LayoutError(
-            f"the metadata give block_size {brief(found)} of {name}: {stacked[0]} of {stack[0]} "
+            f"the metadata give block_size {brief(sizes)} of {name}: {stacked[0]} of {stack[0]} "
             "matrices share scales"
         )
     each = bool(stacked) and stacked[0] == 1
@@ -168,16 +168,16 @@ def _grid(
     blocks: _Blocks,
 ) -> Located:
     """Return a tensor with a number for each block; axes of length 1 do not matter."""
-    found = module.need(ending, dtypes, (0, 1, 2, 3, 4))
+    tensor = module.need(ending, dtypes, (0, 1, 2, 3, 4))
     if blocks.transposed:
         wanted = (*wanted[:-2], wanted[-1], wanted[-2])
-    shape = found.entry.shape
+    shape = tensor.entry.shape
     first = not blocks.each or (shape and shape[0] == wanted[0])
     if not first or [n for n in shape if n != 1] != [n for n in wanted if n != 1]:
         raise LayoutError(
-            f"{found.entry.name} has shape {list(shape)}, where {list(wanted)} would fit the codes"
+            f"{tensor.entry.name} has shape {list(shape)}, where {list(wanted)} would fit the codes"
         )
-    return found
+    return tensor
 
 
 def _load(
@@ -207,5 +207,5 @@ def _load(
 def _oriented(numbers: NDArray[np.float32], blocks: _Blocks) -> NDArray[np.float32]:
     assert numbers.size == prod(blocks.grid)
     grid = blocks.grid
-    found = numbers.reshape(grid[::-1]).T if blocks.transposed else numbers.reshape(grid)
-    return np.ascontiguousarray(found)
+    array = numbers.reshape(grid[::-1]).T if blocks.transposed else numbers.reshape(grid)
+    return np.ascontiguousarray(array)

@@ -102,10 +102,10 @@ def microscaled_weight(
     )
 
 
-def _element(found: Any, name: str) -> str:
+def _element(dtype: Any, name: str) -> str:
     """Return the name of the type of elements, which is a dtype of torch or a text."""
-    stated = dict(found) if isinstance(found, Members) else {}
-    text = stated.get("_data") if stated.get("_type") == "torch.dtype" else found
+    stated = dict(dtype) if isinstance(dtype, Members) else {}
+    text = stated.get("_data") if stated.get("_type") == "torch.dtype" else dtype
     if not isinstance(text, str) or text not in _ELEMENTS:
         raise LayoutError(f"the metadata give elem_dtype {brief(text)} of {name}")
     return text
@@ -134,8 +134,8 @@ def _load(
 ) -> GroupCodes:
     grid, swizzled = layout
     rows, columns = packing.shape
-    found = read_numbers(scales, reading, index if len(scales.entry.shape) == 3 else None)
-    numbers = unswizzled(found, grid) if swizzled else found
+    values = read_numbers(scales, reading, index if len(scales.entry.shape) == 3 else None)
+    numbers = unswizzled(values, grid) if swizzled else values
     if factor is not None:
         numbers = with_factor(numbers, factor, reading, index)
     groups = (by_size(rows, 1), by_size(columns, columns // grid[1]))

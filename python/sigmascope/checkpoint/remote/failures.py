@@ -69,8 +69,8 @@ def failure(error: Exception, where: str, what: str = "") -> CheckpointError:
             f"{place}the server sends too slowly, also after retries: {text}, where at least "
             f"{LEAST_RATE} bytes a second are waited for: check the network, or {AGAIN}"
         )
-    found = _STATUS.search(text)
-    status = found[1].strip() if found else ""
+    match = _STATUS.search(text)
+    status = match[1].strip() if match else ""
     if isinstance(error, FileNotFoundError) or status.startswith("404"):
         return MissingFileError(f"{place}there is no such file (404 Not Found): check the address")
     if status[:3] in ("401", "403"):

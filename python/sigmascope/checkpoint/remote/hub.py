@@ -39,10 +39,10 @@ def hub_path(url: str) -> RemotePath:
         There is no such model or revision, it is not open to this login, or the hub cannot be
         reached.
     """
-    found = _URL.fullmatch(url.rstrip("/"))
-    if found is None:
+    match = _URL.fullmatch(url.rstrip("/"))
+    if match is None:
         raise CheckpointError(f"{url}: an address on the hub is hf://org/model@revision")
-    repo, revision = found["repo"], unquote(found["revision"] or "main")
+    repo, revision = match["repo"], unquote(match["revision"] or "main")
     info = _info(repo, revision)
     names = frozenset(file.rfilename for file in info.siblings or ())
     endpoint = _package().constants.ENDPOINT if not _endpoint() else _endpoint()
@@ -51,7 +51,7 @@ def hub_path(url: str) -> RemotePath:
         url=f"{endpoint}/{repo}/resolve/{quote(info.sha or revision, safe='')}",
         listed=names,
     )
-    return RemotePath(store, unquote(found["key"] or ""))
+    return RemotePath(store, unquote(match["key"] or ""))
 
 
 def login() -> dict[str, str]:

@@ -64,8 +64,8 @@ class FsspecStore:
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the files in a folder."""
-        found = self.fs.ls(self._path(folder), detail=True)
-        return [PurePosixPath(each["name"]).name for each in found if each["type"] == "file"]
+        entries = self.fs.ls(self._path(folder), detail=True)
+        return [PurePosixPath(each["name"]).name for each in entries if each["type"] == "file"]
 
     def exists(self, key: str) -> bool:
         """Tell whether there is such a file."""
@@ -104,8 +104,8 @@ class FsspecSource(ByteSource):
 
     def fill(self, offset: int, memory: memoryview) -> None:
         """Read as many bytes as `memory` has."""
-        found = self._fs.cat_file(self._path, start=offset, end=offset + memory.nbytes)
-        _copy(found, memory, self, offset)
+        data = self._fs.cat_file(self._path, start=offset, end=offset + memory.nbytes)
+        _copy(data, memory, self, offset)
 
 
 @dataclass(frozen=True)
@@ -153,18 +153,18 @@ class FileObjectSource(ByteSource):
         """Read as many bytes as `memory` has."""
         with self._lock:
             self._file.seek(offset)
-            found = bytearray()
-            while len(found) < memory.nbytes:
-                part = self._file.read(memory.nbytes - len(found))
+            data = bytearray()
+            while len(data) < memory.nbytes:
+                part = self._file.read(memory.nbytes - len(data))
                 if not part:
                     break
-                found += part
-        _copy(found, memory, self, offset)
+                data += part
+        _copy(data, memory, self, offset)
 
 
-def _copy(found: bytes | bytearray, memory: memoryview, source: ByteSource, offset: int) -> None:
+def _copy(data: bytes | bytearray, memory: memoryview, source: ByteSource, offset: int) -> None:
     """Copy what was read into memory; CheckpointError if it is not as long."""
-    if len(found) != memory.nbytes:
+    if len(data) != memory.nbytes:
         what = source.described(offset, memory.nbytes)
-        raise CheckpointError(f"{source.name}: {what}: {len(found)} bytes could be read")
-    memory[:] = found
+        raise CheckpointError(f"{source.name}: {what}: {len(data)} bytes could be read")
+    memory[:] = data

@@ -197,6 +197,6 @@ class FilePart(PositionedFile):
         """Return bytes, all that there are up to the end if `size` is negative or None."""
         count = self.within(size)
         self._file.seek(self._start + self._position)
-        found = self._file.read(count) or b""
-        self._position += len(found)
-        return found
+        data = self._file.read(count) or b""
+        self._position += len(data)
+        return data

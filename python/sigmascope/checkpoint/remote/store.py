@@ -92,8 +92,8 @@ class UrlStore:
         if self.listed is not None:
             keys = [key for key in self.listed if key.startswith(start)]
         elif self.scheme in ("http", "https"):
-            found = concurrently(self._exists, [start + name for name in _PROBED])
-            keys = [key for key in found if key]
+            answers = concurrently(self._exists, [start + name for name in _PROBED])
+            keys = [key for key in answers if key]
         else:
             keys = self._list(folder)
         names = (key.removeprefix(start) for key in keys)
@@ -120,15 +120,15 @@ class UrlStore:
 
         def read() -> tuple[ByteSource, bytes]:
             try:
-                found = _get(self, key, {"range": (0, START)})
+                answer = _get(self, key, {"range": (0, START)})
             except Exception as error:
                 if is_beyond_the_end(error):  # an empty file has not even its first byte
                     return UrlSource(self, key, 0, "", ""), b""
                 raise
-            start, meta = b"".join(chunks_of(found)), found.meta
+            start, meta = b"".join(chunks_of(answer)), answer.meta
             source = UrlSource(self, key, meta["size"], meta["e_tag"] or "", _date(meta))
             if len(start) != min(START, source.size):
-                check_compression(found, where)
+                check_compression(answer, where)
                 raise CheckpointError(f"{where}: {len(start)} bytes of its first {START}")
             return source, start
 
@@ -146,8 +146,8 @@ class UrlStore:
     def _list(self, folder: str) -> list[str]:
         def read() -> list[str]:
             listing, connection = _obstore().list_with_delimiter_async, client(self)
-            found = wait_for(lambda: listing(connection, folder or None))
-            return [str(each["path"]) for each in found["objects"]]
+            answer = wait_for(lambda: listing(connection, folder or None))
+            return [str(each["path"]) for each in answer["objects"]]
 
         return trying(read, f"{self.root}/{folder}".rstrip("/"))
 
@@ -181,8 +181,8 @@ class UrlSource(ByteSource):
         what = self.described(offset, memory.nbytes)
 
         def read() -> None:
-            found = _get(self.store, self.key, options)
-            meta = found.meta
+            answer = _get(self.store, self.key, options)
+            meta = answer.meta
             if (meta["e_tag"] or "", _date(meta), meta["size"]) != (
                 self._tag,
                 self._date,
@@ -190,13 +190,13 @@ class UrlSource(ByteSource):
             ):
                 raise CheckpointError(f"{self.name}: {what}: {CHANGED}")
             position = 0
-            for part in chunks_of(found):
+            for part in chunks_of(answer):
                 if position + part.nbytes > memory.nbytes:
                     raise ValueError(f"Requested {memory.nbytes}, got more")
                 memory[position : position + part.nbytes] = part
                 position += part.nbytes
             if position != memory.nbytes:
-                check_compression(found, f"{self.name}: {what}")
+                check_compression(answer, f"{self.name}: {what}")
                 raise ValueError(f"Requested {memory.nbytes}, got {position}")
 
         trying(read, self.name, what)
