@@ -141,13 +141,13 @@ class Adapter(Mapping[str, LowRank]):
         weights = self._weights[module.name]
         A = weights[module.A]
         if module.index is None:
-            found = LowRank(weights[module.B], A, module.scale)
+            product = LowRank(weights[module.B], A, module.scale)
         else:
             B = shared_matrix(weights, module.B, self._last_read)
             first = module.index * module.rank
             A, B = A[first : first + module.rank], B[:, module.index :: module.count]
-            found = LowRank(B, A, module.scale)
-        return found.T if module.transposed else found
+            product = LowRank(B, A, module.scale)
+        return product.T if module.transposed else product
 
     def outline(self, name: str) -> LowRank:
         """Return the change itself, which has no scales."""

@@ -29,10 +29,10 @@ class Dora(NamedTuple):
 
 def dora_of(base: Checkpoint, name: str, adapter: Adapter, change: str) -> Dora | None:
     """Return the change by DoRA of a matrix of the base; None if it is another change."""
-    found = adapter.with_magnitudes(change)
-    if found is None:
+    parts = adapter.with_magnitudes(change)
+    if parts is None:
         return None
-    product, magnitudes, outputs = found
+    product, magnitudes, outputs = parts
     view = base.view_of(name)
     if product.shape != view.full_shape:
         product, outputs = product.T, 1 - outputs  # the base stores its weights transposed

@@ -27,17 +27,17 @@ def _below(path: Path) -> list[Path]:
     """List the folders of adapters in a folder that holds no model."""
     if any(path.glob("*.safetensors")) or any(path.glob("*.bin")):
         return []
-    return sorted(found.parent for found in path.glob(f"*/{NAME}"))
+    return sorted(file.parent for file in path.glob(f"*/{NAME}"))
 
 
 def adapter_folders(path: Place) -> list[Place]:
     """List the folders of the adapters in a folder; CheckpointError if there is none."""
     if not path.is_dir():
         raise CheckpointError(f"{path}: an adapter is a folder with {NAME}")
-    found: list[Place] = [path] if (path / NAME).exists() else []
+    folders: list[Place] = [path] if (path / NAME).exists() else []
     # PEFT stores the adapter called "default" in the folder itself, the others in folders below.
     if isinstance(path, Path):
-        found += sorted(each.parent for each in path.glob(f"*/{NAME}"))
-    if not found:
+        folders += sorted(each.parent for each in path.glob(f"*/{NAME}"))
+    if not folders:
         raise CheckpointError(f"{path}: no {NAME}")
-    return found
+    return folders

@@ -67,16 +67,16 @@ def modules_of(weights: Checkpoint, settings: Settings, label: str | None) -> It
         The name of this adapter, if there are several.
     """
     pairs: dict[tuple[str, str | None], _Pair] = {}
-    found: list[_Pair | TensorRecord] = []
+    entries: list[_Pair | TensorRecord] = []
     for record in weights.info():
         name = record["name"].removeprefix(PREFIX)
         match = _FACTOR.fullmatch(name) or _MAGNITUDE.fullmatch(name)
         if match is None:
-            found.append(record)
+            entries.append(record)
             continue
         key = match["module"], match["adapter"]
         if key not in pairs:
-            found.append(pairs.setdefault(key, _Pair(*key)))
+            entries.append(pairs.setdefault(key, _Pair(*key)))
         pairs[key].take(match.groupdict(), record)
     settings.check_work(module for module, _ in pairs)
     several = len({adapter for _, adapter in pairs}) > 1
@@ -85,7 +85,7 @@ def modules_of(weights: Checkpoint, settings: Settings, label: str | None) -> It
         {key: settings.rank_of(key[0]) for key in pairs} if settings.parameters else {},
         settings.parameters,
     )
-    for entry in found:
+    for entry in entries:
         if isinstance(entry, _Pair):
             own = label or (entry.adapter if several else None)
             parameter = parameters.get((entry.module, entry.adapter))
@@ -168,7 +168,7 @@ def _product(
         note = f"{weight}: rank {r} by its shape, {said} by rank_pattern; the shape counts"
     heeds = heeds_fan_in_fan_out(weight) and len(A["shape"]) == 2 and not lost.parameter
     transposed = pair.embedding or (settings.transposed and heeds)
-    found = replace(
+    module = replace(
         lost,
         status="product",
         dtype=A["dtype"] if A["dtype"] == B["dtype"] else "mixed",
@@ -181,12 +181,12 @@ def _product(
         transposed=transposed,
         note=note,
     )
-    return _scaled(found, pair, m) if settings.dora or pair.magnitude else found
+    return _scaled(module, pair, m) if settings.dora or pair.magnitude else module
 
 
-def _scaled(found: Module, pair: _Pair, outputs: int) -> Module:
+def _scaled(module: Module, pair: _Pair, outputs: int) -> Module:
     """Return the change of DoRA, which is known only together with the weight of a base."""
-    magnitude, lost = pair.magnitude, replace(found, status="unreadable")
+    magnitude, lost = pair.magnitude, replace(module, status="unreadable")
     if magnitude is None:
         return replace(lost, reason="DoRA: lora_magnitude_vector is not there")
     if pair.embedding:
@@ -198,7 +198,7 @@ def _scaled(found: Module, pair: _Pair, outputs: int) -> Module:
         "DoRA: the outputs of the changed weight are scaled as well, "
         "so that the change is known only in a comparison with the base"
     )
-    nbytes = found.nbytes + magnitude["nbytes"]
+    nbytes = module.nbytes + magnitude["nbytes"]
     return replace(lost, reason=reason, nbytes=nbytes, magnitude=magnitude["name"])
 
 

@@ -133,9 +133,9 @@ def changes(base: Checkpoint, adapter: Adapter) -> Changes:
     tensors: dict[str, str] = {}
     for change in adapter.info():
         name, tensor, how = change["name"], adapter.weight_of(change["name"]), "name"
-        found = by_role.get(place(change)[0], [])
-        if tensor not in records and len(found) == claims[place(change)] == 1:
-            tensor, how = found[0], "role"
+        candidates = by_role.get(place(change)[0], [])
+        if tensor not in records and len(candidates) == claims[place(change)] == 1:
+            tensor, how = candidates[0], "role"
         if tensor in records:
             tensors[name] = tensor
         if not change["matrices"] and not adapter.needs_base(name):
@@ -181,11 +181,11 @@ class _Parts:
     def of(self, tensor: str) -> list[list[str]]:
         """List the weights of a tensor, each as the names of the matrices that it is split into."""
         if tensor not in self._known:
-            found: dict[tuple[int | None, int | None], list[str]] = {}
+            weights: dict[tuple[int | None, int | None], list[str]] = {}
             for name in self._records[tensor]["matrices"]:
                 view = self._base.view_of(name)
-                found.setdefault((view.layer, view.index), []).append(name)
-            self._known[tensor] = list(found.values())
+                weights.setdefault((view.layer, view.index), []).append(name)
+            self._known[tensor] = list(weights.values())
         return self._known[tensor]
 
 

@@ -72,14 +72,14 @@ def parameters_of(
     wrappers: dict[Key, list[Key]] = {}
     for module, adapter in rows:
         wrappers.setdefault((_unwrapped(module), adapter), []).append((module, adapter))
-    found: dict[Key, Parameter] = {}
+    parameters: dict[Key, Parameter] = {}
     for (inner, _), keys in wrappers.items():
         # A name without a module may belong to any: to those that are no plain layers.
         plain = len(keys) == 1 and rows[keys[0]] == ranks[keys[0]]
         names = sorted(set(_named(inner, targets, bare=not plain)))
         if names:
-            found |= _assigned(inner, names, keys)
-    return found
+            parameters |= _assigned(inner, names, keys)
+    return parameters
 
 
 def _unwrapped(module: str) -> str:

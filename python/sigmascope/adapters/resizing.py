@@ -127,7 +127,7 @@ def resize(
     settings = dict(read_json(Path(str(source.path)) / NAME))
     kept = {name: value for name, value in settings.items() if name not in _PER_MODULE}
     folder = AdapterFolder(Path(out), settings=kept).start(overwrite)
-    found: list[Resized] = []
+    resized: list[Resized] = []
     carried: list[Carried] = []
     for module in modules:
         product, target = source[module.name], _target_of(source, module)
@@ -137,10 +137,10 @@ def resize(
         new = target.stored(near.balanced, dtype)
         folder.put(target, target.tensors(new))
         carried.append((target, new.rank))
-        found.append(_measured(module.name, product, target.change(new), near.rank))
+        resized.append(_measured(module.name, product, target.change(new), near.rank))
     folder.finish(carried)
     folder.move()
-    return found
+    return resized
 
 
 def _target_of(source: Adapter, module: Module) -> Target:

@@ -161,10 +161,10 @@ def _flag(members: dict[str, Any], name: str, path: Place) -> bool:
 
 def _version(value: object) -> Version | None:
     """Return the numbers of a version, "0.18.2.dev0" as (0, 18, 2); None if there are none."""
-    found = re.match(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", str(value))
-    if found is None:
+    match = re.match(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", str(value))
+    if match is None:
         return None
-    major, minor, patch = (int(number or 0) for number in found.groups())
+    major, minor, patch = (int(number or 0) for number in match.groups())
     return major, minor, patch
 
 
@@ -181,9 +181,9 @@ def _patterns(members: dict[str, Any], name: str, path: Place, integer: bool = F
         raise CheckpointError(
             f"{path}: {name}: {len(entries)} patterns, above the limit of {MAX_PATTERNS}"
         )
-    found: list[tuple[LinearPattern, float]] = []
+    patterns: list[tuple[LinearPattern, float]] = []
     for key, value in entries.items():
         # PEFT: re.match(rf"(.*\.)?({key})$", name)
         pattern = compiled_pattern(rf"(.*\.)?({key})$", f"{path}: {name}", shown=key)
-        found.append((pattern, _checked(value, f"{path}: {name}: {brief(key)}", integer)))
-    return tuple(found)
+        patterns.append((pattern, _checked(value, f"{path}: {name}: {brief(key)}", integer)))
+    return tuple(patterns)

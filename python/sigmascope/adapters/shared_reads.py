@@ -35,13 +35,13 @@ class LastRead:
             if self._last is None or self._last[0] != place:
                 self._last = None  # its memory is free before the next read
                 source, start, count = place
-                found = source.read(start, count)
-                if len(found) != count:
+                content = source.read(start, count)
+                if len(content) != count:
                     what = source.described(start, count)
                     raise CheckpointError(
-                        f"{source.name}: {what}: {len(found)} bytes could be read"
+                        f"{source.name}: {what}: {len(content)} bytes could be read"
                     )
-                self._last = place, found
+                self._last = place, content
             return self._last[1]
 
 
@@ -78,5 +78,5 @@ def shared_matrix(weights: Checkpoint, name: str, last: LastRead) -> Matrix:
     if not isinstance(stored, StoredSource) or not plain:
         return weights[name]
     source = SharedBytes((stored.source, extent.offset, extent.nbytes), last)
-    found = tensor_in_source(source, 0, extent.stored_shape, extent.dtype)
-    return found.T if extent.transposed else found
+    matrix = tensor_in_source(source, 0, extent.stored_shape, extent.dtype)
+    return matrix.T if extent.transposed else matrix

@@ -76,15 +76,15 @@ class SavedTensors:
         `depths` are the numbers of layers of PEFT around modules, each with a `base_layer`.
         """
         return {
-            f"{PREFIX}{each.module}{'.base_layer' * depths.get(each.module, 0)}.{each.own}": found
-            for each, found in self.tensors.items()
+            f"{PREFIX}{each.module}{'.base_layer' * depths.get(each.module, 0)}.{each.own}": tensor
+            for each, tensor in self.tensors.items()
         }
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of the adapter that make PEFT take the tensors."""
         biases = any(whole.bias and whole.module not in self.modules for whole in self.tensors)
-        found: dict[str, Any] = {"bias": "all"} if biases else {}
-        return found | ({"modules_to_save": self.modules} if self.modules else {})
+        settings: dict[str, Any] = {"bias": "all"} if biases else {}
+        return settings | ({"modules_to_save": self.modules} if self.modules else {})
 
 
 def stored_tensor(source: Checkpoint, name: str) -> tuple[str, NDArray[Any]]:

@@ -160,12 +160,12 @@ class AdapterFolder:
 
     def _stack(self, parameter: str, wrapper: str, targets: Sequence[Target]) -> None:
         """Write the part of a stack, from the parts of its matrices."""
-        found, dtype = [], ""
+        factors, dtype = [], ""
         for target in targets:
             part = read_safetensors(self._part(target.part))
             (dtype, A), (_, B) = (part[factor_name(target.part, side)] for side in "AB")
-            found.append((target.index, A, B))
-        A, B = stacked(found, targets[0].count)
+            factors.append((target.index, A, B))
+        A, B = stacked(factors, targets[0].count)
         tensors = {factor_name(wrapper, "A"): (dtype, A), factor_name(wrapper, "B"): (dtype, B)}
         write_safetensors(self._part(parameter), tensors)
 
@@ -177,7 +177,7 @@ class AdapterFolder:
         parameters = [target.module for target, _ in carried if target.form == STACK]
         r = Counter(ranks.values() or [1]).most_common(1)[0][0]
         others = {f"^{re.escape(name)}": rank for name, rank in ranks.items() if rank != r}
-        found = {
+        settings = {
             "peft_type": "LORA",
             "task_type": None,
             "base_model_name_or_path": None,
@@ -196,12 +196,12 @@ class AdapterFolder:
             "use_dora": False,
             **self.settings,
         }
-        if parameters and not found.get("target_parameters"):
+        if parameters and not settings.get("target_parameters"):
             # Versions of PEFT that do not know the setting refuse it. The version is that of the
             # layout of stacks.
-            found["target_parameters"] = list(dict.fromkeys(parameters))
-            found.setdefault("peft_version", LAYOUT)
-        return found
+            settings["target_parameters"] = list(dict.fromkeys(parameters))
+            settings.setdefault("peft_version", LAYOUT)
+        return settings
 
 
 def _depths(carried: Sequence[Carried]) -> dict[str, int]:
