@@ -145,54 +145,54 @@ class _Fits(IntEnum):
     SURELY = 2
 
 
-def _advice(a: Matrix, asked: Asked, refused: Route, *, surely: bool = False) -> str:
+def _advice(a: Matrix, query: Asked, refused: Route, *, surely: bool = False) -> str:
     """Say what of less is within the memory; if nothing is, what the least would need."""
-    single = [(words, _fits(a, less)) for words, less in _changes(a, asked, refused)]
+    single = [(words, _fits(a, less)) for words, less in _changes(a, query, refused)]
     sure = [words for words, fits in single if fits == _Fits.SURELY]
     hoped = [words for words, fits in single if fits == _Fits.EXPECTED]
-    sure = sure or _combined(a, asked, refused, _Fits.SURELY)
+    sure = sure or _combined(a, query, refused, _Fits.SURELY)
     if not sure and not hoped:
-        hoped = _combined(a, asked, refused, _Fits.EXPECTED)
+        hoped = _combined(a, query, refused, _Fits.EXPECTED)
     parts = [f"what fits: {', or '.join(sure)}"] if sure else []
     if hoped and not surely:
         parts.append(f"what fits unless its values span much: {', or '.join(hoped)}")
-    return "; ".join(parts) or _least_of_all(a, asked)
+    return "; ".join(parts) or _least_of_all(a, query)
 
 
-def _changes(a: Matrix, asked: Asked, refused: Route) -> Iterator[tuple[str, Asked]]:
+def _changes(a: Matrix, query: Asked, refused: Route) -> Iterator[tuple[str, Asked]]:
     """Give the calls that differ in one thing, nearest to what was asked first."""
-    options = dict(asked.options)
+    options = dict(query.options)
     if options.pop("panel_rows", None) is not None:
-        yield "the same with panel_rows left to the default", replace(asked, options=options)
-    if asked.measures:
-        yield f"the same without {' and '.join(asked.measures)}", replace(asked, measures=())
+        yield "the same with panel_rows left to the default", replace(query, options=options)
+    if query.measures:
+        yield f"the same without {' and '.join(query.measures)}", replace(query, measures=())
     for effort in reversed(EFFORTS):
-        if effort not in (asked.effort, refused.effort):
-            yield f"effort {effort!r}", replace(asked, effort=effort)
-    if asked.effort != "exact" or asked.vectors:
+        if effort not in (query.effort, refused.effort):
+            yield f"effort {effort!r}", replace(query, effort=effort)
+    if query.effort != "exact" or query.vectors:
         ranks = (
-            _largest_rank(a, asked, refused.k - 1, fits) for fits in (_Fits.SURELY, _Fits.EXPECTED)
+            _largest_rank(a, query, refused.k - 1, fits) for fits in (_Fits.SURELY, _Fits.EXPECTED)
         )
         k = next(filter(None, ranks), 0)
         if k:
-            yield f"k = {k}", replace(asked, k=k)
+            yield f"k = {k}", replace(query, k=k)
 
 
-def _combined(a: Matrix, asked: Asked, refused: Route, fits: _Fits) -> list[str]:
+def _combined(a: Matrix, query: Asked, refused: Route, fits: _Fits) -> list[str]:
     """Return the first effort that fits with nothing on request, and the largest k that does."""
-    without = f", without {' and '.join(asked.measures)}" if asked.measures else ""
+    without = f", without {' and '.join(query.measures)}" if query.measures else ""
     for effort in reversed(EFFORTS):
-        k = _largest_rank(a, replace(_bare(asked), effort=effort), refused.k, fits)
+        k = _largest_rank(a, replace(_bare(query), effort=effort), refused.k, fits)
         if k:
             return [f"effort {effort!r} with k = {k}{without}"]
     return []
 
 
-def _least_of_all(a: Matrix, asked: Asked) -> str:
+def _least_of_all(a: Matrix, query: Asked) -> str:
     least = [
         (least_memory(a, call, need := chosen.need_of(a, call)), effort, call, need)
         for effort in EFFORTS
-        for chosen, call in _valid(a, replace(_bare(asked), effort=effort, k=1))
+        for chosen, call in _valid(a, replace(_bare(query), effort=effort, k=1))
     ]
     needed, effort, call, _ = min(least, key=itemgetter(0, 1))
     if not any(fits_device(a, call, need) for _, _, call, need in least):
@@ -201,31 +201,31 @@ def _least_of_all(a: Matrix, asked: Asked) -> str:
     return f"nothing less {sure}: effort {effort!r} with k = 1 needs {amount(needed)}"
 
 
-def _bare(asked: Asked) -> Asked:
+def _bare(query: Asked) -> Asked:
     """Ask for the same without measures on request, panels as high as they may be."""
-    options = {name: value for name, value in asked.options.items() if name != "panel_rows"}
-    return replace(asked, measures=(), options=options)
+    options = {name: value for name, value in query.options.items() if name != "panel_rows"}
+    return replace(query, measures=(), options=options)
 
 
-def _largest_rank(a: Matrix, asked: Asked, most: int, fits: _Fits) -> int:
+def _largest_rank(a: Matrix, query: Asked, most: int, fits: _Fits) -> int:
     """Return the largest k up to `most` that fits; 0 if none does."""
 
     def lacks(k: int) -> bool:
-        return _fits(a, replace(asked, k=k), fits) < fits
+        return _fits(a, replace(query, k=k), fits) < fits
 
     return bisect_left(range(1, most + 1), True, key=lacks)
 
 
-def _fits(a: Matrix, asked: Asked, wanted: _Fits = _Fits.SURELY) -> _Fits:
+def _fits(a: Matrix, query: Asked, wanted: _Fits = _Fits.SURELY) -> _Fits:
     """Return the degree to which a call fits the memory, up to the one that is wanted."""
-    for chosen, call in _valid(a, asked):
+    for chosen, call in _valid(a, query):
         if chosen.fits(a, call):
             surely = wanted == _Fits.SURELY and chosen.fits(a, call, grown=True)
             return _Fits.SURELY if surely else _Fits.EXPECTED
     return _Fits.NOT
 
 
-def _valid(a: Matrix, asked: Asked) -> Iterator[tuple[Route, CallOptions]]:
+def _valid(a: Matrix, query: Asked) -> Iterator[tuple[Route, CallOptions]]:
     """Give the route of a call; nothing if its effort has not the precision that was asked."""
     with suppress(ValueError):
-        yield asked.chosen(a)
+        yield query.chosen(a)

@@ -69,12 +69,12 @@ def route(
     alone = call.with_reserved(0)
     if cheaper and every.fits(a, alone):
         return every
-    asked = replace(every, effort=effort, search=search)
+    search_route = replace(every, effort=effort, search=search)
     if not cheaper:
-        return asked
+        return search_route
     # If neither fits, what is refused is the one that takes less.
-    needs = (least_memory(a, alone, each.need_of(a, alone)) for each in (every, asked))
-    return every if next(needs) < next(needs) else asked
+    needs = (least_memory(a, alone, each.need_of(a, alone)) for each in (every, search_route))
+    return every if next(needs) < next(needs) else search_route
 
 
 def _search(

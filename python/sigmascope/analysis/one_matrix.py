@@ -43,12 +43,12 @@ class Analysis:
 
     def compute(self, a: Matrix, chosen: Route, call: CallOptions) -> Spectrum:
         """Analyse a matrix by the route and with the options that were chosen for it."""
-        asked = self.asked
-        plan = asked.fit_memory(a, chosen, call)
+        query = self.asked
+        plan = query.fit_memory(a, chosen, call)
         request = Request(
             chosen,
             call.with_reserved(call.reserved + chosen.statistics_nbytes),
-            asked.tol,
+            query.tol,
             self.max_passes,
             self.seed,
             self.elements,
@@ -68,7 +68,7 @@ class Analysis:
         try:
             return _with_statistics(a, request)
         except MemoryLimitError as error:
-            raise asked.refused(a, chosen, call, error) from None
+            raise query.refused(a, chosen, call, error) from None
 
     def of_share(self, a: Matrix, share: CallOptions) -> Spectrum:
         """Analyse a matrix of a stack with its share of the threads and the memory."""
@@ -171,9 +171,9 @@ def _spectrum(a: Matrix, request: Request, seen: Moments | None) -> Spectrum:
     )
     if not result["costly"]:
         return _searched(a, route.search, request, seen, result, density)
-    found = _exact(a, route.all_values, request, seen)
-    notes = tuple(note for note in found.notes if note not in route.all_values.notes)
-    return replace(found, passes=found.passes + result["reads"], notes=(GIVEN_UP, *notes))
+    spectrum = _exact(a, route.all_values, request, seen)
+    notes = tuple(note for note in spectrum.notes if note not in route.all_values.notes)
+    return replace(spectrum, passes=spectrum.passes + result["reads"], notes=(GIVEN_UP, *notes))
 
 
 def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> Spectrum:
@@ -270,13 +270,13 @@ def _searched(
     )
 
 
-def _with_requested(found: Spectrum, a: Matrix, request: Request) -> Spectrum:
+def _with_requested(spectrum: Spectrum, a: Matrix, request: Request) -> Spectrum:
     """Add the measures on request; what is cut out or put in random order stays in this process."""
     route, seed = request.route, request.seed
     if not route.measures:
-        return found
+        return spectrum
     here = replace(request.call, executor=None, fro2=None)
-    measures = dict(found.measures)
+    measures = dict(spectrum.measures)
     if "alpha_farms" in route.measures:
         parts, floor = requested.farms(a, seed, here.with_precision(a.precision))
         with suppress(ValueError):  # undefined: no power law in half of the values
@@ -288,9 +288,9 @@ def _with_requested(found: Spectrum, a: Matrix, request: Request) -> Spectrum:
             for permuted in requested.permutations(a, seed, here.threads)
         ]
         if "randomized_distance" in route.measures:
-            distance = statistics.randomized_distance(found.known, randomized)
+            distance = statistics.randomized_distance(spectrum.known, randomized)
             measures["randomized_distance"] = distance
         if "correlation_traps" in route.measures:
             measures |= statistics.correlation_traps(randomized, a.shape)
-    passes = found.passes + route.permutes
-    return replace(found, measures=measures, passes=passes, seconds=request.elapsed)
+    passes = spectrum.passes + route.permutes
+    return replace(spectrum, measures=measures, passes=passes, seconds=request.elapsed)

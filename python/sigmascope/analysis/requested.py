@@ -53,13 +53,13 @@ def check_measures(
     measures: str | Sequence[str] | None, known: Sequence[str] = REQUESTED
 ) -> tuple[str, ...]:
     """Return the names of what is requested, each once and in one order; ValueError if unknown."""
-    asked = (measures,) if isinstance(measures, str) else tuple(measures or ())
-    if not asked:  # most calls
-        return asked
-    for name in asked:
+    requested = (measures,) if isinstance(measures, str) else tuple(measures or ())
+    if not requested:  # most calls
+        return requested
+    for name in requested:
         if name not in known:
             raise ValueError(f"measures on request are {', '.join(known)}, not {name!r}")
-    return tuple(name for name in known if name in asked)
+    return tuple(name for name in known if name in requested)
 
 
 def windows(shape: tuple[int, int], seed: int) -> list[tuple[slice, slice]]:
@@ -81,8 +81,8 @@ def farms(a: Matrix, seed: int, call: CallOptions) -> tuple[list[NDArray[np.floa
     """
     parts = (a[rows, columns] for rows, columns in windows(a.shape, seed))
     every = [every_value(part, "reference", replace(call, device=CPU)) for part in parts]
-    found = [values.scaled(unit) for values, unit in every]
-    return [part.values for part in found], max(part.floor for part in found)
+    spectra = [values.scaled(unit) for values, unit in every]
+    return [part.values for part in spectra], max(part.floor for part in spectra)
 
 
 def farms_need(layout: PassLayout) -> Need:

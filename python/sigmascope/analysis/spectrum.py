@@ -189,30 +189,30 @@ def spectrum(
     'cpu'
     """
     requested = check_measures(measures)
-    asked = Asked(effort, k, tol, accuracy, requested, vectors, {**options})
-    return analysed(A, asked, max_passes=max_passes, seed=seed, elements=elements)
+    query = Asked(effort, k, tol, accuracy, requested, vectors, {**options})
+    return analysed(A, query, max_passes=max_passes, seed=seed, elements=elements)
 
 
 def analysed(
     A: Any,
-    asked: Asked,
+    query: Asked,
     *,
     seed: int | None,
     max_passes: int = 300,
     elements: bool = True,
     extremes: Extremes | None = None,
 ) -> Spectrum | Any:
-    """Compute :func:`spectrum`, with all options of `CallOptions.of` in `asked`.
+    """Compute :func:`spectrum`, with all options of `CallOptions.of` in `query`.
 
     `extremes`: of the matrix, where they are known without the statistics of its elements.
     """
     if isinstance(A, LowRank):
-        return A.spectrum(asked.k, memory_limit=asked.options.get("memory_limit"))
+        return A.spectrum(query.k, memory_limit=query.options.get("memory_limit"))
     stack = stack_of(A)
     arguments.check_positive(max_passes=max_passes)
-    chosen, call = asked.chosen(stack.pattern)
+    chosen, call = query.chosen(stack.pattern)
     seed = arguments.resolve_seed(seed)
-    analysis = Analysis(asked, max_passes, seed, elements, extremes)
+    analysis = Analysis(query, max_passes, seed, elements, extremes)
     if stack.is_single:
         return analysis.compute(stack.pattern, chosen, call)
     kept = result_nbytes(chosen)

@@ -47,13 +47,13 @@ class Criterion(NamedTuple):
             One is out of its range.
         """
         given = {"rank": rank, "energy": energy, "error": error}
-        asked = {name: value for name, value in given.items() if value is not None}
-        if len(asked) != 1:
-            names = " and ".join(f"{name} = {value!r}" for name, value in asked.items())
+        criteria = {name: value for name, value in given.items() if value is not None}
+        if len(criteria) != 1:
+            names = " and ".join(f"{name} = {value!r}" for name, value in criteria.items())
             raise TypeError(
                 f"one of rank, energy and error decides the rank, not {names or 'none of them'}"
             )
-        ((name, value),) = asked.items()
+        ((name, value),) = criteria.items()
         if name == "rank":
             if isinstance(value, str) and value != EDGE:
                 raise ValueError(f"rank is a number or {EDGE!r}, not {value!r}")

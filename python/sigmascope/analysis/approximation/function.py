@@ -121,14 +121,14 @@ def low_rank(
     --------
     >>> import numpy as np, sigmascope as ss
     >>> A = np.diag([4.0, 3.0, 0.5, 0.1])
-    >>> found = ss.low_rank(A, rank=2)
-    >>> bool(abs(found.remaining.value - np.hypot(0.5, 0.1)) <= found.remaining.error)
+    >>> approx = ss.low_rank(A, rank=2)
+    >>> bool(abs(approx.remaining.value - np.hypot(0.5, 0.1)) <= approx.remaining.error)
     True
     >>> ss.low_rank(A, error=0.05).rank
     3
     """
     criterion = Criterion.of(rank, energy, error)
-    found = approximated(
+    approx = approximated(
         A,
         criterion,
         part=part,
@@ -139,7 +139,7 @@ def low_rank(
         seed=seed,
         **options,
     )
-    return _told(found)
+    return _told(approx)
 
 
 def approximated(
@@ -172,35 +172,35 @@ def approximated(
         return weighted(a, weight, criterion, how, started)
     if part == "smallest":
         assert criterion.rank is not None
-        found = find_smallest(a, criterion.rank, how)
+        search = find_smallest(a, criterion.rank, how)
     else:
-        found = find(a, criterion, how)
-    return result_of(found, criterion, call.threads, started)
+        search = find(a, criterion, how)
+    return result_of(search, criterion, call.threads, started)
 
 
-def _told(found: LowRankApproximation) -> LowRankApproximation:
+def _told(approx: LowRankApproximation) -> LowRankApproximation:
     """Warn the caller of low_rank if the search or the criterion failed."""
-    if not found.met and found.rank == 0:
+    if not approx.met and approx.rank == 0:
         warnings.warn(
-            f"{found.criterion} does not apply, and the approximation is zero: "
-            f"{found.notes[0]}. Give a rank, energy or error",
+            f"{approx.criterion} does not apply, and the approximation is zero: "
+            f"{approx.notes[0]}. Give a rank, energy or error",
             ConvergenceWarning,
             stacklevel=4,
         )
-    elif not found.met:
-        rest, norm = found.weighted or found.remaining, found.weighted_norm or found.fro_norm
+    elif not approx.met:
+        rest, norm = approx.weighted or approx.remaining, approx.weighted_norm or approx.fro_norm
         warnings.warn(
-            f"{found.criterion} is not certain even with rank {found.rank}: what remains is "
+            f"{approx.criterion} is not certain even with rank {approx.rank}: what remains is "
             f"{rest} of the norm {norm:.6g}",
             ConvergenceWarning,
             stacklevel=4,
         )
-    elif not found.converged:
+    elif not approx.converged:
         warnings.warn(
-            f"the search of low_rank did not converge in {counted(found.passes, 'read')} of A: "
-            f"another product of rank {found.rank} may be nearer; the remaining error is right all "
-            "the same",
+            f"the search of low_rank did not converge in {counted(approx.passes, 'read')} of A: "
+            f"another product of rank {approx.rank} may be nearer; the remaining error is right "
+            "all the same",
             ConvergenceWarning,
             stacklevel=4,
         )
-    return found
+    return approx

@@ -71,16 +71,16 @@ def noise_rank(
     a: Matrix, call: CallOptions, options: Mapping[str, Any], *, seed: int, max_passes: int
 ) -> NoiseRank:
     """Count the values of a matrix that are clearly above its noise; options as for `spectrum`."""
-    asked = Asked.of(
+    query = Asked.of(
         effort="density", k=min(_EDGE_VALUES, *a.shape), tol=1e-3, accuracy="reference", **options
     )
-    spectrum = analysed(a, asked, seed=seed, max_passes=max_passes)
+    spectrum = analysed(a, query, seed=seed, max_passes=max_passes)
     of_bulk = rank_of(spectrum)
     if of_bulk is not None:
-        return _deflated(a, spectrum, of_bulk, call, asked, seed=seed, max_passes=max_passes)
+        return _deflated(a, spectrum, of_bulk, call, query, seed=seed, max_passes=max_passes)
     beyond = None
     if min(a.shape) >= MIN_VALUES and spectrum.measures["fro_norm"].value > 0:
-        beyond = far_above(a, spectrum, call, asked, seed=seed, max_passes=max_passes)
+        beyond = far_above(a, spectrum, call, query, seed=seed, max_passes=max_passes)
     return beyond or _above_rounding(a, call, spectrum.passes)
 
 
@@ -89,15 +89,15 @@ def rank_of(spectrum: Spectrum, left: Extremes | None = None) -> NoiseRank | Non
 
     `left`: the largest row, column and entry without the values that are known to be clear.
     """
-    found, passes = spectrum.measures, spectrum.passes
-    if "mp_outliers" not in found:
+    measures, passes = spectrum.measures, spectrum.passes
+    if "mp_outliers" not in measures:
         return NoiseRank(0, NO_BULK, passes, applies=False) if NO_BULK in spectrum.notes else None
-    edge, outliers = found["mp_edge"], found["mp_outliers"]
+    edge, outliers = measures["mp_edge"], measures["mp_outliers"]
     count = count_above_noise(
         spectrum.known,
         edge,
         spectrum.shape,
-        found["fro_norm"].value,
+        measures["fro_norm"].value,
         Extremes.of(spectrum.moments) if left is None else left,
         deflated=left is not None,
     )
@@ -111,7 +111,7 @@ def _deflated(
     spectrum: Spectrum,
     known: NoiseRank,
     call: CallOptions,
-    asked: Asked,
+    query: Asked,
     *,
     seed: int,
     max_passes: int,
@@ -125,7 +125,7 @@ def _deflated(
     for _ in range(_ROUNDS):
         if not known.rank or known.outliers is None or known.rank >= known.outliers.value:
             break
-        left, reads = _without(a, known.rank, call, asked, seed=seed, max_passes=max_passes)
+        left, reads = _without(a, known.rank, call, query, seed=seed, max_passes=max_passes)
         moments = element_moments(left, call.with_precision(left.precision), histogram=False)
         passes += reads + moments.passes
         again = rank_of(spectrum, Extremes.of(moments))
@@ -136,19 +136,19 @@ def _deflated(
 
 
 def _without(
-    a: Matrix, k: int, call: CallOptions, asked: Asked, *, seed: int, max_passes: int
+    a: Matrix, k: int, call: CallOptions, query: Asked, *, seed: int, max_passes: int
 ) -> tuple[Matrix, int]:
     """Return a matrix minus its k leading triplets, in float64, and the reads that these took."""
     precise = call.with_precision("float64")
     svd = triplets(a, precise, k, tol=_SMALLEST, seed=seed, max_passes=max_passes)
-    near = projected(a, svd, **asked.options)
+    near = projected(a, svd, **query.options)
     B = np.ascontiguousarray(scaled(near.U[:, :k] * near.s[:k], near.unit))
     left = a - LowRank(B, np.ascontiguousarray(near.Vt[:k])).matrix()
     return left, svd.passes + near.passes
 
 
 def far_above(
-    a: Matrix, spectrum: Spectrum, call: CallOptions, asked: Asked, *, seed: int, max_passes: int
+    a: Matrix, spectrum: Spectrum, call: CallOptions, query: Asked, *, seed: int, max_passes: int
 ) -> NoiseRank | None:
     """Subtract the leading triplets of a matrix until what remains has a median that is resolved.
 
@@ -159,8 +159,8 @@ def far_above(
         k += _count(rest, _STEP * float(rest.top[0]))
         if k > min(a.shape) - MIN_VALUES:
             return None
-        left, reads = _without(a, k, call, asked, seed=seed, max_passes=max_passes)
-        rest = analysed(left, asked, seed=seed, max_passes=max_passes)
+        left, reads = _without(a, k, call, query, seed=seed, max_passes=max_passes)
+        rest = analysed(left, query, seed=seed, max_passes=max_passes)
         passes += reads + rest.passes
         if rest.measures["fro_norm"].value <= _SMALLEST * size:
             note = f"{k} values, and what remains is rounding of float64"

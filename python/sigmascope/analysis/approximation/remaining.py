@@ -112,11 +112,11 @@ def remaining(
     Also return the number of reads of A that it took, 0 or 1.
     """
     B, C = factors
-    found = root(*squared(norm, Y, B, C))
-    if found.error <= _DIGITS * found.value or a.device != "cpu":
-        return found, 0
+    measure = root(*squared(norm, Y, B, C))
+    if measure.error <= _DIGITS * measure.value or a.device != "cpu":
+        return measure, 0
     exact = by_entries(a, B, C, norm, threads)
-    return (exact if exact.error < found.error else found), 1
+    return (exact if exact.error < measure.error else measure), 1
 
 
 def remaining_of(a: Matrix, norm: float, product: LowRank, **options: Any) -> tuple[Measure, int]:
@@ -139,7 +139,7 @@ def remaining_of(a: Matrix, norm: float, product: LowRank, **options: Any) -> tu
     B = scaled(B * (product.scale * sizes), -unit)
     a, norm = (a * 2.0**-unit, scaled(norm, -unit)) if unit else (a, norm)
     Y = images(a, np.ascontiguousarray(C.T), **options)
-    found, reads = remaining(a, norm, (B, C), Y, options.get("num_threads"))
+    measure, reads = remaining(a, norm, (B, C), Y, options.get("num_threads"))
     # Three roundings of each entry of the factors here.
     rounding = 4 * _UNIT * float(np.linalg.norm(B)) * math.sqrt(len(C))
-    return replace(found, error=found.error + rounding).scaled(unit), 1 + reads
+    return replace(measure, error=measure.error + rounding).scaled(unit), 1 + reads

@@ -17,11 +17,11 @@ from .search import Found
 
 
 def result_of(
-    found: Found, criterion: Criterion, threads: int, started: float
+    search: Found, criterion: Criterion, threads: int, started: float
 ) -> LowRankApproximation:
     """Return the result of a search for the largest, or the smallest, triplets."""
-    projection, svd, k, unit = found.projection, found.svd, found.rank, found.projection.unit
-    kept = projection.kept(k, smallest=found.smallest)
+    projection, svd, k, unit = search.projection, search.svd, search.rank, search.projection.unit
+    kept = projection.kept(k, smallest=search.smallest)
     s, bound = projection.s[kept], projection.spectral_bound(kept)
     remaining = projection.remaining(kept).scaled(unit)
     norm = scaled(projection.norm, unit)
@@ -36,17 +36,17 @@ def result_of(
         spectral_evidence=bound.evidence,
         fro_norm=norm,
         criterion=criterion.words,
-        met=found.applies and criterion.allows(remaining.value + remaining.error, norm),
+        met=search.applies and criterion.allows(remaining.value + remaining.error, norm),
         converged=svd.converged,
-        passes=found.passes,
+        passes=search.passes,
         method=svd.method if svd.method == METHOD else f"{svd.method}, projection in float64",
         precision=svd.precision,
         seed=svd.seed,
         seconds=time.perf_counter() - started,
         num_threads=threads,
-        edge=found.edge,
-        outliers=found.outliers,
-        notes=(*found.notes, *svd.notes),
+        edge=search.edge,
+        outliers=search.outliers,
+        notes=(*search.notes, *svd.notes),
     )
 
 

@@ -91,13 +91,13 @@ def defects(B: Array, A: Array, scale: float, v: Array, u: Array, s: Array) -> A
     pairs = zip(s, ratio, strict=True)
     rest = [float(Fraction(x) / Fraction(scale) - Fraction(q)) for x, q in pairs]
     right = np.vstack([high, -np.diag(ratio)])
-    found = np.empty_like(u)
+    residuals = np.empty_like(u)
     for start in range(0, len(B), _TERMS):
         part = slice(start, start + _TERMS)
         whole = product(np.hstack([B[part], u[part]]), right)
-        found[part] = whole[0] + (whole[1] + B[part] @ low - u[part] * rest)
+        residuals[part] = whole[0] + (whole[1] + B[part] @ low - u[part] * rest)
     hidden = 2.0**-100 * np.linalg.norm(B) * np.linalg.norm(A)
-    return np.asarray(abs(scale) * (np.linalg.norm(found, axis=0) + hidden))
+    return np.asarray(abs(scale) * (np.linalg.norm(residuals, axis=0) + hidden))
 
 
 def product(X: Array, Y: Array) -> tuple[Array, Array]:
@@ -176,13 +176,13 @@ def _levels(X: Array, Y: Array, x: int, y: int, count: int) -> Iterator[tuple[in
 
 def _slices(X: Array, exponent: int, count: int) -> Array:
     """Cut X into integers [X_1 X_2 ...] with X = 2^exponent sum_i 2^(-i _BITS) X_i."""
-    found = np.empty((len(X), min(count, _ALL), X.shape[1]))
+    slices = np.empty((len(X), min(count, _ALL), X.shape[1]))
     rest, used = np.ldexp(X, -exponent), 0  # below 1
-    while used < found.shape[1] and rest.any():
-        np.rint(np.ldexp(rest, _BITS, out=rest), out=found[:, used])
-        rest -= found[:, used]
+    while used < slices.shape[1] and rest.any():
+        np.rint(np.ldexp(rest, _BITS, out=rest), out=slices[:, used])
+        rest -= slices[:, used]
         used += 1
-    return found[:, :used].reshape(len(X), used * X.shape[1])
+    return slices[:, :used].reshape(len(X), used * X.shape[1])
 
 
 def _exponent(X: Array) -> int:

@@ -94,7 +94,7 @@ def values_of(B: Array, A: Array, scale: float) -> tuple[SingularValues, int]:
     values, errors = np.zeros((2, min(m, n)))
     values[: len(s)] = s
     errors[: len(s)] = _rounding(R_B, R_A, scale, m + n)
-    found = SingularValues(
+    singular_values = SingularValues(
         values=values,
         errors=errors,
         floor=float(errors[0]),
@@ -105,7 +105,7 @@ def values_of(B: Array, A: Array, scale: float) -> tuple[SingularValues, int]:
         num_threads=1,
         fro_norm=norm,
     )
-    return found, unit
+    return singular_values, unit
 
 
 def _cancels(R_B: Array, R_A: Array, scale: float, s: Array) -> bool:
@@ -123,11 +123,11 @@ def _with_norm(B: Array, A: Array, scale: float, s: Array, cancels: bool) -> tup
     The true values lie in that ball, and no projection to it moves values away from them: what
     bounds the 2-norm of the errors bounds it still.
     """
-    found = _norm(s)
+    norm_of_s = _norm(s)
     if not cancels:
-        return s, found
+        return s, norm_of_s
     norm = error_free.fro_norm(B, A, scale)
-    return (s * (norm / found) if found > norm else s), norm
+    return (s * (norm / norm_of_s) if norm_of_s > norm else s), norm
 
 
 def _norm(s: Array) -> float:

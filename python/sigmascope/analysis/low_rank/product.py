@@ -177,8 +177,8 @@ class LowRank:
         NonFiniteError
             B or A holds NaN or infinity.
         """
-        found, unit = values_of(*self._factors(), self.scale)
-        return found.scaled(unit)
+        singular_values, unit = values_of(*self._factors(), self.scale)
+        return singular_values.scaled(unit)
 
     def check_memory(
         self, memory_limit: int | str | None = None, reserved: int = 0, *, vectors: bool = False
@@ -228,30 +228,30 @@ class LowRank:
         if k < 1:
             raise ValueError(f"k = {k} must be at least 1")
         self.check_memory(memory_limit, reserved, vectors=vectors)
-        found, unit = values_of(*self._factors(), self.scale)
-        measures = self._measures(found, (k := min(k, *self.shape)), unit)
-        found = found.scaled(unit)
+        singular_values, unit = values_of(*self._factors(), self.scale)
+        measures = self._measures(singular_values, (k := min(k, *self.shape)), unit)
+        singular_values = singular_values.scaled(unit)
         return Spectrum(
             shape=self.shape,
             effort="exact",
             k=k,
-            top=found.values[:k],
-            top_errors=found.errors[:k],
-            values=found.values,
-            value_errors=found.errors,
+            top=singular_values.values[:k],
+            top_errors=singular_values.errors[:k],
+            values=singular_values.values,
+            value_errors=singular_values.errors,
             density=None,
             moments=None,
             measures=measures,
-            method=found.method,
-            precision=found.precision,
-            passes=found.passes,
+            method=singular_values.method,
+            precision=singular_values.precision,
+            passes=singular_values.passes,
             block=0,
             columns=self.rank,
             seed=0,
-            seconds=found.seconds,
-            num_threads=found.num_threads,
+            seconds=singular_values.seconds,
+            num_threads=singular_values.num_threads,
             converged=True,
-            notes=(f"rank {self.rank} or less by its form", *found.notes),
+            notes=(f"rank {self.rank} or less by its form", *singular_values.notes),
             svd=self.svd(k) if vectors else None,
         )
 
@@ -268,7 +268,7 @@ class LowRank:
 
     def _factors(self) -> tuple[Array, Array]:
         """B (m, r) and A (r, n) in float64."""
-        found = []
+        factors = []
         for name, factor in (("B", self.B), ("A", self.A)):
             array = np.asarray(factor, dtype=np.float64)
             bad = np.argwhere(~np.isfinite(array))
@@ -278,16 +278,16 @@ class LowRank:
                     f"factor {name} of a product holds {len(bad)} NaN or infinite entries, "
                     f"the first at ({i}, {j})"
                 )
-            found.append(array)
-        return found[0], found[1]
+            factors.append(array)
+        return factors[0], factors[1]
 
-    def _measures(self, found: SingularValues, k: int, unit: int) -> dict[str, Measure]:
+    def _measures(self, singular_values: SingularValues, k: int, unit: int) -> dict[str, Measure]:
         measures = statistics.measures_from_values(
-            found.values,
-            found.errors,
+            singular_values.values,
+            singular_values.errors,
             self.shape,
-            found.fro_norm,
-            floor=found.floor,
+            singular_values.fro_norm,
+            floor=singular_values.floor,
             k=k,
             unit=unit,
         )
