@@ -123,13 +123,13 @@ def compare(
 
     Examples
     --------
-    >>> found = compare("base/", "tuned/", resume="pair.jsonl")                # doctest: +SKIP
-    >>> found.to_pandas().groupby("role").change_effective_rank.median()       # doctest: +SKIP
+    >>> table = compare("base/", "tuned/", resume="pair.jsonl")                # doctest: +SKIP
+    >>> table.to_pandas().groupby("role").change_effective_rank.median()       # doctest: +SKIP
     """
     limits = num_threads, memory_limit
     options = Options.of(effort, k, tol, accuracy, seed, *limits, device=device)
-    asked = check_measures(measures, (*REQUESTED, *ON_REQUEST))
-    options = replace(options, measures=asked, vectors=vectors_folder(vectors))
+    requested = check_measures(measures, (*REQUESTED, *ON_REQUEST))
+    options = replace(options, measures=requested, vectors=vectors_folder(vectors))
     workers = concurrent_tasks(executor, workers)
     both = as_scannable(before, reading), as_scannable(after, reading)
     check_files(executor, *both)

@@ -50,30 +50,30 @@ def with_noise(
     that was merged in float32, is searched again without its leading triplets. A change within
     rounding, of which nothing is clearly above its bulk, has no edge.
     """
-    found, far, change = dict(spectra), None, norms.change
+    by_group, far, change = dict(spectra), None, norms.change
     decay = change.product / change.before2 if change.before2 > 0 else 0.0
     for group in ("delta", "projected"):
-        if group not in found:
+        if group not in by_group:
             continue
         # The change that an adapter makes has no noise: without the decay, its bulk is that of W.
-        if isinstance(pair.delta, Matrix) and is_unresolved(found[group].measures):
+        if isinstance(pair.delta, Matrix) and is_unresolved(by_group[group].measures):
             a = pair.delta if group == "delta" else pair.without(decay)
-            far = far or _far_above(a, found[group], options, **how)
+            far = far or _far_above(a, by_group[group], options, **how)
             if far is not None:
-                found[group] = _with_rank(found[group], far)
-        if _is_rounding(found[group], norms):
-            found[group] = _without_edge(found[group])
-    return found
+                by_group[group] = _with_rank(by_group[group], far)
+        if _is_rounding(by_group[group], norms):
+            by_group[group] = _without_edge(by_group[group])
+    return by_group
 
 
 def _far_above(delta: Any, spectrum: Spectrum, options: Options, **how: Any) -> NoiseRank | None:
     """Search for the values far above a noise that the spectrum does not resolve."""
     if not isinstance(delta, Matrix) or min(delta.shape) < MIN_VALUES:
         return None
-    asked = Asked.of(**spectrum_options(options) | {"measures": ()} | how)
+    query = Asked.of(**spectrum_options(options) | {"measures": ()} | how)
     call = CallOptions.of(delta, cuda=True, **how)
     with suppress(MemoryLimitError):
-        return far_above(delta, spectrum, call, asked, seed=options.seed, max_passes=300)
+        return far_above(delta, spectrum, call, query, seed=options.seed, max_passes=300)
     return None
 
 

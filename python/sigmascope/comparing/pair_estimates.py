@@ -163,23 +163,23 @@ def _spectra(
         "memory_limit": options.memory_limit,
         "reserved": memory.reserved_with_others,
     }
-    found = []
+    spectra = []
     for a in (pair.delta, pair.before, pair.after):
         if isinstance(a, LowRank):
             a.check_memory(options.memory_limit, memory.reserved)
-            found.append(_Spectrum(1, measured.product_seconds(a.shape, a.rank), a.working_bytes))
+            spectra.append(_Spectrum(1, measured.product_seconds(a.shape, a.rank), a.working_bytes))
             continue
-        asked = Asked.of(**how)
-        chosen, call = asked.chosen(a)
+        query = Asked.of(**how)
+        chosen, call = query.chosen(a)
         peak = 0
         if not memory.matrix_bytes:
-            plan = asked.fit_memory(a, chosen, call)
+            plan = query.fit_memory(a, chosen, call)
             needed = host_need(a, call, chosen.need_of(a, call), plan.layout)
             peak = needed.plus(plan.held_nbytes).peak
         computing = computing_seconds(a, chosen, measured) + _CALL
         computing *= _WITH_VECTORS if chosen.effort == "exact" else 1.0
-        found.append(_Spectrum(chosen.passes, computing, peak))
-    return found
+        spectra.append(_Spectrum(chosen.passes, computing, peak))
+    return spectra
 
 
 def _seconds(

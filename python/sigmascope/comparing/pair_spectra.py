@@ -145,8 +145,8 @@ class PairSpectra:
                 return near
         vectors = group != "projected"
         how = spectrum_options(options, workers) | shared
-        asked = Asked.of(vectors=vectors, fro2=fro2, **how)
-        return analysed(a, asked, seed=options.seed, elements=False, extremes=extremes)
+        query = Asked.of(vectors=vectors, fro2=fro2, **how)
+        return analysed(a, query, seed=options.seed, elements=False, extremes=extremes)
 
 
 def projected(

@@ -98,9 +98,9 @@ def plan_compare(
     """
     limits = num_threads, memory_limit
     options = Options.of(effort, k, tol, accuracy, seed, *limits, device=device)
-    asked = check_measures(measures, (*REQUESTED, *ON_REQUEST))
+    requested = check_measures(measures, (*REQUESTED, *ON_REQUEST))
     folder = None if vectors is None else os.path.abspath(vectors)
-    options = replace(options, measures=asked, vectors=folder)
+    options = replace(options, measures=requested, vectors=folder)
     if workers is not None:
         arguments.check_positive(workers=workers)
     both = as_scannable(before), as_scannable(after)

@@ -115,7 +115,7 @@ def shared_directions(
         if side is not None and row["relative_change"]:
             for basis in _leading(os.fspath(folder), row["name"], side, leading):
                 bases.setdefault((row["tower"], len(basis)), []).append(basis)
-    return [_shared(*key, found) for key, found in bases.items() if len(found) > 1]
+    return [_shared(*key, group) for key, group in bases.items() if len(group) > 1]
 
 
 def _side(row: Mapping[str, Any]) -> str | None:

@@ -80,13 +80,13 @@ def spectral_columns(spectra: Mapping[str, Spectrum]) -> Row:
     if before is None or after is None:
         return {}
     size = scaled(size, -unit)
-    found: dict[str, Measure | None] = {
+    measures: dict[str, Measure | None] = {
         "spectral_shift": updates.spectral_shift(before, after),
         "spectral_share": updates.spectral_share(before, after, size),
         **updates.spectral_scale(before, after),
     }
     row: Row = {}
-    for name, measure in found.items():
+    for name, measure in measures.items():
         if measure is not None and math.isfinite(measure.value):
             row[name], row[f"{name}_error"] = measure.value, measure.error
     return row
@@ -108,13 +108,13 @@ def intruder_columns(before: SVD | None, after: SVD | None, num_threads: int) ->
     if was is None or now is None:
         return {}
     cosines = inner_products(num_threads)(was.vectors, now.vectors)
-    found = updates.intruders(was, now, cosines)
+    intruders = updates.intruders(was, now, cosines)
     return {
-        "intruders": found.new,
-        "intruders_undecided": found.undecided,
-        "intruders_looked_at": found.looked_at,
-        "intruder_energy": found.energy,
-        "intruder_energy_undecided": found.undecided_energy,
+        "intruders": intruders.new,
+        "intruders_undecided": intruders.undecided,
+        "intruders_looked_at": intruders.looked_at,
+        "intruder_energy": intruders.energy,
+        "intruder_energy_undecided": intruders.undecided_energy,
     }
 
 
@@ -141,11 +141,11 @@ def share_columns(delta: Matrix | LowRank, size: float, before: SVD | None, **op
     left, right, size = scaled(left, -unit), scaled(right, -unit), scaled(size, -unit)
     both = inner_products(options["num_threads"])(U, right)
     sine = float(spans[k - 1])
-    found = updates.shares_in_subspaces((left, right, both), size, delta.shape, (sine, sine))
-    if found is None:
+    shares = updates.shares_in_subspaces((left, right, both), size, delta.shape, (sine, sine))
+    if shares is None:
         return {}
     row: Row = {"share_dimension": k}
-    named = zip(("left", "right", "both"), found[:3], found.chance, strict=True)
+    named = zip(("left", "right", "both"), shares[:3], shares.chance, strict=True)
     for side, share, chance in named:
         row[f"share_{side}"], row[f"share_{side}_error"] = share.value, share.error
         row[f"share_{side}_chance"] = chance

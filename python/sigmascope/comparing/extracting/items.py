@@ -93,7 +93,7 @@ def _carrier(pair: Pair, layouts: Layouts, whole: bool) -> Target | Whole | str 
         return layouts.target(pair)
     if not pair.entrywise:
         return None
-    found = layouts.whole(pair)
-    if whole or isinstance(found, str):
-        return found
+    carrier = layouts.whole(pair)
+    if whole or isinstance(carrier, str):
+        return carrier
     return "the tensor is not a matrix; whole=True (--whole in a shell) saves it in full"

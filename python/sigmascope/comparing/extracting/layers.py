@@ -124,24 +124,24 @@ def _extracted(
     if criterion.rank is not None and criterion.rank > most:
         criterion = criterion._replace(rank=most)
         notes.append(f"the matrix has no more than {most} singular values")
-    found = approximated(delta, criterion, **request.search, **options)
-    row = _evidence(found, notes, request.device) | _remaining(found.remaining, found)
-    if found.rank == 0:
+    approx = approximated(delta, criterion, **request.search, **options)
+    row = _evidence(approx, notes, request.device) | _remaining(approx.remaining, approx)
+    if approx.rank == 0:
         reason = "no singular value of the change is clearly above its noise edge"
-        if not found.met:
-            reason = f"{found.notes[0]}; give a rank, energy or error"
-        below = {"status": BELOW_EDGE, "reason": reason, "converged": found.converged}
+        if not approx.met:
+            reason = f"{approx.notes[0]}; give a rank, energy or error"
+        below = {"status": BELOW_EDGE, "reason": reason, "converged": approx.converged}
         return row | below, None
-    stored = target.stored(found.balanced, request.dtype)
+    stored = target.stored(approx.balanced, request.dtype)
     change = target.change(stored)
-    moved = _moved(found.balanced, change)
-    measured, reads = remaining_of(delta, found.fro_norm, change, **options)
-    bound = min(found.spectral_bound + moved, measured.value + measured.error)
-    row |= {"status": EXTRACTED, "spectral_bound": bound, "passes": found.passes + reads}
-    if found.met and not criterion.allows(measured.value + measured.error, found.fro_norm):
+    moved = _moved(approx.balanced, change)
+    measured, reads = remaining_of(delta, approx.fro_norm, change, **options)
+    bound = min(approx.spectral_bound + moved, measured.value + measured.error)
+    row |= {"status": EXTRACTED, "spectral_bound": bound, "passes": approx.passes + reads}
+    if approx.met and not criterion.allows(measured.value + measured.error, approx.fro_norm):
         lost = f"{criterion.words} is not certain of factors rounded to {request.dtype}"
         row |= {"converged": False, "notes": "; ".join(filter(None, (row["notes"], lost)))}
-    return row | _remaining(measured, found), target.tensors(stored)
+    return row | _remaining(measured, approx), target.tensors(stored)
 
 
 def _moved(exact: LowRank, rounded: LowRank) -> float:
@@ -157,8 +157,8 @@ def _norm_of(x: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(x))
 
 
-def _remaining(measured: Measure, found: LowRankApproximation) -> Row:
-    relative = measured / found.fro_norm
+def _remaining(measured: Measure, approx: LowRankApproximation) -> Row:
+    relative = measured / approx.fro_norm
     return {
         "remaining": measured.value,
         "remaining_error": measured.error,
@@ -167,23 +167,23 @@ def _remaining(measured: Measure, found: LowRankApproximation) -> Row:
     }
 
 
-def _evidence(found: LowRankApproximation, notes: list[str], device: Device) -> Row:
+def _evidence(approx: LowRankApproximation, notes: list[str], device: Device) -> Row:
     place = device.notes[:1]  # names the device, on which no bit depends
     row: Row = {
-        "rank": found.rank,
-        "spectral_bound": found.spectral_bound,
-        "converged": found.converged and found.met,
-        "method": found.method,
-        "precision": found.precision,
-        "passes": found.passes,
-        "seed": found.seed,
-        "num_threads": found.num_threads,
-        "device": device.name if {*place} & {*found.notes} else "cpu",
-        "notes": "; ".join([*notes, *(n for n in found.notes if n not in place)]) or None,
+        "rank": approx.rank,
+        "spectral_bound": approx.spectral_bound,
+        "converged": approx.converged and approx.met,
+        "method": approx.method,
+        "precision": approx.precision,
+        "passes": approx.passes,
+        "seed": approx.seed,
+        "num_threads": approx.num_threads,
+        "device": device.name if {*place} & {*approx.notes} else "cpu",
+        "notes": "; ".join([*notes, *(n for n in approx.notes if n not in place)]) or None,
     }
-    if found.edge is not None:
-        row["mp_edge"] = found.edge.value if math.isfinite(found.edge.value) else None
-    if found.outliers is not None:
-        row["mp_outliers"] = found.outliers.value
-        row["mp_outliers_error"] = found.outliers.error
+    if approx.edge is not None:
+        row["mp_edge"] = approx.edge.value if math.isfinite(approx.edge.value) else None
+    if approx.outliers is not None:
+        row["mp_outliers"] = approx.outliers.value
+        row["mp_outliers_error"] = approx.outliers.error
     return row

@@ -149,8 +149,8 @@ def extract(
 
     Examples
     --------
-    >>> found = ss.extract("base/", "tuned/", "adapter/", rank="edge")         # doctest: +SKIP
-    >>> [(row["name"], row["rank"], row["relative_error"]) for row in found]   # doctest: +SKIP
+    >>> table = ss.extract("base/", "tuned/", "adapter/", rank="edge")         # doctest: +SKIP
+    >>> [(row["name"], row["rank"], row["relative_error"]) for row in table]   # doctest: +SKIP
     """
     criterion = Criterion.of(rank, energy, error)
     arguments.check_positive(tol=tol, max_passes=max_passes)
@@ -268,20 +268,20 @@ def _saved(
     table: Extraction, items: list[Item], both: tuple[Checkpoint, Checkpoint], layouts: Layouts
 ) -> SavedTensors:
     """Read the tensors that the adapter has in full, and all others of the modules it saves."""
-    found, named = SavedTensors(), {item.name: item for item in items}
+    saved, named = SavedTensors(), {item.name: item for item in items}
     before, after = both
     for row in table.saved:
         item = named[row["name"]]
         assert isinstance(item.carrier, Whole)
         assert item.pair.after is not None
-        found.add(item.carrier, after, item.pair.after.key)
-        if not item.carrier.bias and item.carrier.module not in found.modules:
-            found.modules.append(item.carrier.module)
-    for module in found.modules:
+        saved.add(item.carrier, after, item.pair.after.key)
+        if not item.carrier.bias and item.carrier.module not in saved.modules:
+            saved.modules.append(item.carrier.module)
+    for module in saved.modules:
         for own in layouts.companions(module):
-            if Whole(module, own) not in found.tensors:
-                found.add(Whole(module, own), before, f"{module}.{own}")
-    return found
+            if Whole(module, own) not in saved.tensors:
+                saved.add(Whole(module, own), before, f"{module}.{own}")
+    return saved
 
 
 def _forget_lost(table: Extraction, items: list[Item], folder: AdapterFolder) -> None:

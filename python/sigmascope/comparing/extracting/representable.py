@@ -80,8 +80,8 @@ class Layouts:
             module, _, own = record["name"].rpartition(".")
             tensors.setdefault(module, {})[own] = record["status"], record["dtype"]
         stacks = {
-            module: [own for own, (status, _) in found.items() if status == "stack"]
-            for module, found in tensors.items()
+            module: [own for own, (status, _) in members.items() if status == "stack"]
+            for module, members in tensors.items()
         }
         ambiguous = (
             f"{module}.{own}"

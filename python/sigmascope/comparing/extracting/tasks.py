@@ -164,14 +164,14 @@ class Saving:
 
 def entrywise(both: Both, item: Item) -> Row:
     """Return the change of a tensor that is no matrix."""
-    found: Mapping[str, object] = compared_entrywise(both, item.pair)
+    comparison: Mapping[str, object] = compared_entrywise(both, item.pair)
     row: Row = {"converged": True}
     for name in ("status", "reason", "failure", "seconds", "relative_change"):
-        row[name] = found.get(name)
-    row["delta_fro_norm"] = found.get("delta_fro_norm")
-    if found["status"] != "entrywise":
+        row[name] = comparison.get(name)
+    row["delta_fro_norm"] = comparison.get("delta_fro_norm")
+    if comparison["status"] != "entrywise":
         return row
-    if not found["changed_entries"]:
+    if not comparison["changed_entries"]:
         return row | {"status": "unchanged"}
     if isinstance(item.carrier, Whole):
         return row | {"status": SAVED}
