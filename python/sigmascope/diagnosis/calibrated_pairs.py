@@ -217,16 +217,16 @@ def _guards(
         guards_of(update, known, calibration.score.places, recipes, scored, rate, alpha)
         for update in updates
     )
-    told = [
+    named_guards = [
         (guard, name)
         for name, guards in zip(names, (first, second), strict=True)
         for guard in guards
         if guard.name != "error rate"
     ]
     shared = set(first).intersection(second)
-    for guard in dict.fromkeys(guard for guard, _ in told if guard in shared):
+    for guard in dict.fromkeys(guard for guard, _ in named_guards if guard in shared):
         yield guard
-    for guard, name in told:
+    for guard, name in named_guards:
         if guard not in shared:
             yield Guard(guard.name, guard.outcome, f"{name}: {guard.text}")
 

@@ -128,7 +128,7 @@ class Calibration:
             )
         if score not in ("auto", "spread", "fitted"):
             raise ValueError(f"score is auto, spread or fitted, not {score!r}")
-        found: list[CalibrationRun] = []
+        digests: list[CalibrationRun] = []
         for number, (source, label, group) in enumerate(runs, 1):
             read = read_source(source, {}, number)
             check_label(label, read.label)
@@ -136,8 +136,8 @@ class Calibration:
                 update = update_of(read.rows)
             except ValueError as error:
                 raise ValueError(f"{read.label}: {error}") from error
-            found.append(CalibrationRun(label, str(group), update, path_of(source)))
-        kept = tuple(found)
+            digests.append(CalibrationRun(label, str(group), update, path_of(source)))
+        kept = tuple(digests)
         made = cls(
             kept,
             dict(recipe or {}),

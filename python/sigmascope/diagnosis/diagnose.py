@@ -201,32 +201,33 @@ def _with_calibration(
 
 def _reasons(
     name: str,
-    found: Judgement,
+    judgement: Judgement,
     narrow: Class,
     broad: Class,
     rate: ErrorRate,
     guards: tuple[Guard, ...],
 ) -> tuple[str, ...]:
-    low, high = found.interval
+    low, high = judgement.interval
     place = (
-        f"position {found.position:.2f} [{low:.2f}, {high:.2f}] between {_levels(narrow, broad)}"
+        f"position {judgement.position:.2f} [{low:.2f}, {high:.2f}] between "
+        f"{_levels(narrow, broad)}"
     )
     unlike = "is like neither narrow nor broad runs"
-    if 0 < found.position < 1:
+    if 0 < judgement.position < 1:
         unlike = "lies between narrow and broad runs, and would be rare among both"
     chances = (
-        f"Of broad runs {_percent(found.p_broad)} would be as low, and of narrow runs "
-        f"{_percent(found.p_narrow)} as high, if scores are normally distributed; by ranks, "
-        f"{_percent(found.rank_p_broad)} and {_percent(found.rank_p_narrow)}."
+        f"Of broad runs {_percent(judgement.p_broad)} would be as low, and of narrow runs "
+        f"{_percent(judgement.p_narrow)} as high, if scores are normally distributed; by ranks, "
+        f"{_percent(judgement.rank_p_broad)} and {_percent(judgement.rank_p_narrow)}."
     )
     first = {
         "narrow": f"{name} lies where narrow data put its update: {place}.",
         "broad": f"{name} lies where broad data put its update: {place}.",
         "not distinguishable": f"Narrow and broad data are not distinguishable in {name}: {place}.",
         "unlike both": f"{name} {unlike}: {place}.",
-    }[found.word]
+    }[judgement.word]
     qualified = [guard.text for guard in guards if guard.outcome == "qualified"]
-    novelty = [NOVELTY] if found.word == "narrow" else []
+    novelty = [NOVELTY] if judgement.word == "narrow" else []
     return (first, chances, rate.text(), *qualified, *novelty)
 
 
@@ -257,13 +258,13 @@ def _positions(
 
 def _places(update: Update, calibration: Calibration) -> tuple[PlaceValue, ...]:
     runs = [(run.values, run.side) for run in calibration.labelled()]
-    found = []
+    places = []
     for place, value in sorted(update.places.items()):
         by_side: dict[str | None, list[float]] = {"narrow": [], "broad": [], None: []}
         for values, side in runs:
             if place in values:
                 by_side[side].append(values[place])
-        found.append(
+        places.append(
             PlaceValue(
                 place,
                 place.text(bands_of(update.layers[place.tower])),
@@ -273,7 +274,7 @@ def _places(update: Update, calibration: Calibration) -> tuple[PlaceValue, ...]:
                 tuple(by_side[None]),
             )
         )
-    return tuple(found)
+    return tuple(places)
 
 
 __all__ = ["LIMITS", "diagnose"]

@@ -206,9 +206,9 @@ def _architecture(update: Update, known: Sequence[Update]) -> Guard:
 
 
 def _places(update: Update, places: Sequence[Place]) -> Guard:
-    found = len(set(update.places).intersection(places))
-    text = f"{found} of the {len(places)} places of the calibration are in the model"
-    if found < HALF * len(places):
+    count = len(set(update.places).intersection(places))
+    text = f"{count} of the {len(places)} places of the calibration are in the model"
+    if count < HALF * len(places):
         return Guard("places", "refused", f"Only {text}.")
     return Guard("places", "passed", f"{text[0].upper()}{text[1:]}.")
 

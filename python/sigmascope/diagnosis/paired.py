@@ -92,34 +92,34 @@ class PairedDiagnosis:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Sentences: the calibrated difference first, if there is one."""
-        found = self.calibrated
-        if found is None:
+        gap = self.calibrated
+        if gap is None:
             return (self._by_blocks(),)
-        reasons = self._with_calibration(found)
-        return (EXAMPLE_ONLY, *reasons) if found.example else reasons
+        reasons = self._with_calibration(gap)
+        return (EXAMPLE_ONLY, *reasons) if gap.example else reasons
 
-    def _with_calibration(self, found: CalibratedDifference) -> tuple[str, ...]:
-        if found.p is None:
-            refused = " ".join(guard.text for guard in found.refusals)
+    def _with_calibration(self, gap: CalibratedDifference) -> tuple[str, ...]:
+        if gap.p is None:
+            refused = " ".join(guard.text for guard in gap.refusals)
             return (f"The calibration does not apply. {refused}", self._by_blocks())
-        qualified = [guard.text for guard in found.guards if guard.outcome == "qualified"]
+        qualified = [guard.text for guard in gap.guards if guard.outcome == "qualified"]
         without = f"Without the calibration: {self._by_blocks()}"
-        return (self._by_score(found), found.rates.text(), *qualified, without)
+        return (self._by_score(gap), gap.rates.text(), *qualified, without)
 
-    def _by_score(self, found: CalibratedDifference) -> str:
-        assert found.difference is not None
-        assert found.interval is not None
-        assert found.p is not None
-        sign = math.copysign(1 / found.distance, found.difference)
-        low, high = sorted(sign * x for x in found.interval)
+    def _by_score(self, gap: CalibratedDifference) -> str:
+        assert gap.difference is not None
+        assert gap.interval is not None
+        assert gap.p is not None
+        sign = math.copysign(1 / gap.distance, gap.difference)
+        low, high = sorted(sign * x for x in gap.interval)
         evidence = (
-            f"by {abs(found.difference) / found.distance:.2f} [{low:.2f}, {high:.2f}] of the "
-            f"distance between narrow and broad runs ({_p_text(found.p)}; two runs of one class "
-            f"differ by {math.sqrt(2) * found.deviation / found.distance:.2f}, root mean square)"
+            f"by {abs(gap.difference) / gap.distance:.2f} [{low:.2f}, {high:.2f}] of the "
+            f"distance between narrow and broad runs ({_p_text(gap.p)}; two runs of one class "
+            f"differ by {math.sqrt(2) * gap.deviation / gap.distance:.2f}, root mean square)"
         )
-        if found.p > self.alpha:
+        if gap.p > self.alpha:
             return f"The breadths of the data are not distinguishable: scores differ {evidence}."
-        name = self.names[int(found.difference < 0)]
+        name = self.names[int(gap.difference < 0)]
         return f"{name} had the narrower data, or data that was newer to the base: {evidence}."
 
     def _by_blocks(self) -> str:

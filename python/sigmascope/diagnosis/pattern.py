@@ -55,13 +55,13 @@ def pattern_guard(
             f"are {len(known)}.",
         )
     X = np.array([[run.values[place] for place in places] for run in known])
-    found = distance(np.array([values[place] for place in places]), X)
+    offset = distance(np.array([values[place] for place in places]), X)
     most = max(_left_out_distances(X, [run.group for run in known]))
     text = (
-        f"The places of the model are {short(found)} standard deviations from {side} runs (root "
+        f"The places of the model are {short(offset)} standard deviations from {side} runs (root "
         f"mean square over {len(places)}); those of one group at most {short(most)} from the others"
     )
-    if found > (1 + FARTHER) * most:
+    if offset > (1 + FARTHER) * most:
         return Guard(
             "pattern",
             "refused",

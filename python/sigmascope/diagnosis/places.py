@@ -132,7 +132,7 @@ class Update:
         values: defaultdict[Place, list[float]] = defaultdict(list)
         for spread in self.spreads:
             values[spread.place].append(spread.value)
-        return {place: fmean(found) for place, found in values.items()}
+        return {place: fmean(numbers) for place, numbers in values.items()}
 
     def bands(self, tower: str) -> int:
         """Return the number of bands of depth of a tower."""
@@ -212,12 +212,12 @@ def _spreads(rows: Sequence[Row | Mapping[str, Any]], layers: Mapping[str, int])
     for row in rows:
         x = math.log(row[STATISTIC] / min(row["rows"], row["columns"]))
         values[row["tower"], int(row["layer"]), row["role"]].append(x)
-    found = []
+    spreads = []
     for (tower, layer, role), each in values.items():
         bands = bands_of(layers[tower])
         band = min(bands - 1, layer * bands // layers[tower])
-        found.append(Spread(Place(tower, GROUPS[role], band), layer, role, fmean(each)))
-    return found
+        spreads.append(Spread(Place(tower, GROUPS[role], band), layer, role, fmean(each)))
+    return spreads
 
 
 def _is_rounded(row: Mapping[str, Any]) -> bool:
@@ -236,10 +236,10 @@ def _above_rounding(rows: Sequence[Mapping[str, Any]]) -> float | None:
 
 def _tokens(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
     """Return the changed and all rows of the input embedding, if there is one and it is known."""
-    found = [row for row in rows if row.get("role") == EMBEDDING and row.get("changed_rows")]
-    if len(found) != 1:
+    embeddings = [row for row in rows if row.get("role") == EMBEDDING and row.get("changed_rows")]
+    if len(embeddings) != 1:
         return None
-    return int(found[0]["changed_rows"]), int(found[0]["rows"])
+    return int(embeddings[0]["changed_rows"]), int(embeddings[0]["rows"])
 
 
 def _profile(rows: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
@@ -253,7 +253,7 @@ def _profile(rows: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
 
 
 def _shapes(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
-    found: dict[str, tuple[int, int]] = {}
+    shapes: dict[str, tuple[int, int]] = {}
     for row in rows:
-        found.setdefault(f"{row['tower']} {row['role']}", (row["rows"], row["columns"]))
-    return found
+        shapes.setdefault(f"{row['tower']} {row['role']}", (row["rows"], row["columns"]))
+    return shapes

@@ -196,6 +196,6 @@ class Diagnosis:
                 }
                 for each in self.places
             ],
-            "positions": {side: list(found) for side, found in self.positions.items()},
+            "positions": {side: list(values) for side, values in self.positions.items()},
             "limits": list(LIMITS),
         }

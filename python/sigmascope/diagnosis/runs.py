@@ -57,7 +57,7 @@ def labelled_runs(
 ) -> list[Labelled]:
     """Return numbers and classes; breadths count in octaves if every label is one."""
     words = any(isinstance(run.label, str) for run in runs)
-    found = []
+    labelled = []
     for run in runs:
         side: Side | None = None
         number = math.nan
@@ -71,8 +71,8 @@ def labelled_runs(
                 side = "broad"
         if words or math.isnan(number):
             number = {"narrow": 0.0, "broad": 1.0, None: math.nan}[side]
-        found.append(Labelled(run.update.places, number, side, run.group))
-    return found
+        labelled.append(Labelled(run.update.places, number, side, run.group))
+    return labelled
 
 
 def run_record(run: CalibrationRun) -> dict[str, Any]:

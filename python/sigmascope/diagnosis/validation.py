@@ -145,7 +145,7 @@ def error_rate(
     runs: Sequence[Labelled],
     kind: str,
     alpha: float,
-    told: Callable[[int, str], None] | None = None,
+    callback: Callable[[int, str], None] | None = None,
 ) -> ErrorRate:
     """Diagnose every run with its group left out.
 
@@ -158,7 +158,7 @@ def error_rate(
         or groups for a fitted score has the spread score.
     alpha
         Level of the verdicts.
-    told
+    callback
         Called with the place of each run and the verdict on it.
     """
     groups = list(dict.fromkeys(run.group for run in runs))
@@ -181,8 +181,8 @@ def error_rate(
             right = word == run.side
             decided = word in ("narrow", "broad")
             counts[run.side]["right" if right else "wrong" if decided else "undecided"] += 1
-            if told is not None:
-                told(i, word)
+            if callback is not None:
+                callback(i, word)
     narrow, broad = (ClassErrors(**counts[side]) for side in ("narrow", "broad"))
     total = len(scores)
     return ErrorRate(
