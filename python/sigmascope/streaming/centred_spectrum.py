@@ -59,10 +59,10 @@ class Centred(NamedTuple):
         seen = (f"{self.rows} rows seen",)
         if self.of_mean <= _LARGE_MEAN * self.total:
             return seen
-        told = f"the means are {np.sqrt(self.of_mean / max(self.total, 1e-300)):.1g} times"
+        note = f"the means are {np.sqrt(self.of_mean / max(self.total, 1e-300)):.1g} times"
         if self.total <= self.total_error:
-            told = "no variance is resolved, since the means are 1e6 times or more"
-        return (*seen, f"{told} the deviations: rough means as `center` keep more digits")
+            note = "no variance is resolved, since the means are 1e6 times or more"
+        return (*seen, f"{note} the deviations: rough means as `center` keep more digits")
 
     def mean(self) -> Array:
         """Return the column means of the rows themselves."""

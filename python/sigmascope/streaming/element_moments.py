@@ -57,8 +57,8 @@ class MomentsAccumulator(RowAccumulator):
     Examples
     --------
     >>> import numpy as np, sigmascope as ss
-    >>> found = ss.streaming.MomentsAccumulator(2).update(np.ones((3, 2))).update(np.zeros((1, 2)))
-    >>> found.result().mean, found.result().zeros
+    >>> stats = ss.streaming.MomentsAccumulator(2).update(np.ones((3, 2))).update(np.zeros((1, 2)))
+    >>> stats.result().mean, stats.result().zeros
     (0.75, 2)
     """
 
@@ -180,14 +180,14 @@ class MomentsAccumulator(RowAccumulator):
 
     def _column_norms(self) -> NDArray[np.float64]:
         """Compute each norm from its highest grids, in units in which its square is in range."""
-        sums, found = self._sums["c"], np.zeros(self.n_cols)
+        sums, norms = self._sums["c"], np.zeros(self.n_cols)
         for unit in range(sums.highest, -2160, -_BAND):
             squares = sums.value(unit)
-            new = (found == 0.0) & (squares > 2.0**-_BAND)
-            found[new] = scaled(np.sqrt(squares[new]), unit // 2)
-            if np.all(new | (found > 0.0)):
+            new = (norms == 0.0) & (squares > 2.0**-_BAND)
+            norms[new] = scaled(np.sqrt(squares[new]), unit // 2)
+            if np.all(new | (norms > 0.0)):
                 break
-        return found
+        return norms
 
     def _central(self) -> dict[str, float]:
         """Return count, mean and central sums of powers in units of 2^unit, each rounded once."""

@@ -96,8 +96,8 @@ class ExactSum:
         for exponent in arrays["exponents"].tolist():
             units = arrays[f"units_{exponent}"]
             if units.shape != (2, self.size) or units.dtype != np.int64:
-                found = f"{units.dtype} of shape {units.shape}"
-                raise ValueError(f"units_{exponent} is {found}, not int64 of {(2, self.size)}")
+                form = f"{units.dtype} of shape {units.shape}"
+                raise ValueError(f"units_{exponent} is {form}, not int64 of {(2, self.size)}")
             self.grids[int(exponent)] = units
 
     def _grid(self, exponent: int) -> NDArray[np.int64]:

@@ -27,8 +27,8 @@ class Factor(NamedTuple):
 
     def product(self, x: Array, verb: str) -> Array:
         """Multiply a block by the factor ("multiply") or by its transpose ("adjoint")."""
-        found = self.calls.module.product_f64(self.numbers._native, x, verb, **self.calls.options)
-        return np.asarray(found)
+        product = self.calls.module.product_f64(self.numbers._native, x, verb, **self.calls.options)
+        return np.asarray(product)
 
 
 class Outer(NamedTuple):

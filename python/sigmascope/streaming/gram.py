@@ -154,12 +154,12 @@ class GramAccumulator(CentredRows):
         started = time.perf_counter()
         threads = resolve_threads(num_threads)
         packed, unit, fro = self._in_units()
-        found = _core.packed_spectrum(packed, self.n_cols, top=0, threads=threads)
+        solution = _core.packed_spectrum(packed, self.n_cols, top=0, threads=threads)
         count = min(self.rows, self.n_cols)
         return SingularValues(
-            values=found["values"][:count],
-            errors=found["errors"][:count],
-            floor=found["floor"],
+            values=solution["values"][:count],
+            errors=solution["errors"][:count],
+            floor=solution["floor"],
             method="Gram matrix of a stream",
             precision="float64",
             passes=1,
@@ -188,14 +188,14 @@ class GramAccumulator(CentredRows):
         self._require_memory(46, "singular vectors of")
         started = time.perf_counter()
         packed, unit, fro = self._in_units()
-        found = _core.packed_spectrum(packed, self.n_cols, top=k, threads=1)
-        s, residuals = found["values"], found["residuals"]
+        solution = _core.packed_spectrum(packed, self.n_cols, top=k, threads=1)
+        s, residuals = solution["values"], solution["residuals"]
         return SVD(
             U=None,
             s=s,
-            Vt=found["v"].T,
+            Vt=solution["v"].T,
             residuals=residuals,
-            errors=found["errors"],
+            errors=solution["errors"],
             converged=bool(np.all(residuals <= 1e-6 * s[0])),
             passes=1,
             block=0,
@@ -231,10 +231,10 @@ class GramAccumulator(CentredRows):
         >>> rows = np.random.default_rng(0).standard_normal((500, 4)) * [4, 3, 2, 1] + 10
         >>> gram = ss.streaming.GramAccumulator(4, center=True)
         >>> gram = gram.update(rows[:300]).update(rows[300:])
-        >>> found = gram.pca()
-        >>> np.allclose(found.explained_variance, np.linalg.eigvalsh(np.cov(rows.T))[::-1])
+        >>> pca = gram.pca()
+        >>> np.allclose(pca.explained_variance, np.linalg.eigvalsh(np.cov(rows.T))[::-1])
         True
-        >>> bool(np.all(found.explained_variance_errors < 1e-9))
+        >>> bool(np.all(pca.explained_variance_errors < 1e-9))
         True
         """
         packed, unit, fro = self._in_units()
@@ -247,11 +247,11 @@ class GramAccumulator(CentredRows):
         root_mean_squares = np.sqrt(packed[starts] / rows)
         for j, start in enumerate(starts):
             packed[start : start + n - j] -= sums.sums[j:] * (sums.sums[j] / rows)
-        found = _core.packed_spectrum(packed, n, top=min(k + 1, n), threads=1)
-        values = found["values"] ** 2
+        solution = _core.packed_spectrum(packed, n, top=min(k + 1, n), threads=1)
+        values = solution["values"] ** 2
         solver = _core.gram_error(PART, n)
         error = (solver + sums.rounding) * values[0] + sums.error
-        spectrum = CentredSpectrum(sums, values, found["v"][:, :k], float(error))
+        spectrum = CentredSpectrum(sums, values, solution["v"][:, :k], float(error))
         return spectrum.components(root_mean_squares)
 
     def _count(self, k: int) -> int:

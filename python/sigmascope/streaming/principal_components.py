@@ -88,8 +88,8 @@ class PrincipalComponents:
         --------
         >>> import numpy as np, sigmascope as ss
         >>> rows = np.random.default_rng(0).standard_normal((300, 5)) * [9, 5, 3, 2, 1]
-        >>> found = ss.streaming.GramAccumulator(5, center=True).update(rows).pca(2)
-        >>> scores = found.transform(rows, whiten=True)
+        >>> pca = ss.streaming.GramAccumulator(5, center=True).update(rows).pca(2)
+        >>> scores = pca.transform(rows, whiten=True)
         >>> np.allclose(np.cov(scores.T), np.eye(2))
         True
         """
@@ -167,9 +167,9 @@ class PrincipalComponents:
         --------
         >>> import numpy as np, sigmascope as ss
         >>> rows = np.random.default_rng(0).standard_normal((4000, 5)) * [3, 1, 1, 1, 1]
-        >>> found = ss.streaming.GramAccumulator(5, center=True).update(rows).pca(1)
+        >>> pca = ss.streaming.GramAccumulator(5, center=True).update(rows).pca(1)
         >>> entropy = np.log(3) + 5 / 2 * np.log(2 * np.pi * np.e)
-        >>> bool(abs(found.log_likelihood(rows).mean() + entropy) < 0.1)
+        >>> bool(abs(pca.log_likelihood(rows).mean() + entropy) < 0.1)
         True
         """
         self._require_definite()
@@ -187,12 +187,12 @@ class PrincipalComponents:
         if k == n:
             what = f"variance of component {k - 1}"
             value, error = self.explained_variance[-1], self.explained_variance_errors[-1]
-        told = f"the {what} is {value:.3g} ± {error:.3g}"
+        message = f"the {what} is {value:.3g} ± {error:.3g}"
         if value <= error:
-            raise ValueError(f"{told}: the covariance may be singular; keep fewer components")
+            raise ValueError(f"{message}: the covariance may be singular; keep fewer components")
         if error > _LOOSE * value:
             warnings.warn(
-                f"{told}: so are the precision and the likelihood",
+                f"{message}: so are the precision and the likelihood",
                 ConvergenceWarning,
                 stacklevel=4,
             )

@@ -157,16 +157,16 @@ class Sketch(CentredRows):
         fro = float(np.sqrt(fro2))
         s, V, certain, likely = _factors(z, y2, float(fro2))
         missed = min(certain, likely)
-        found = min(k, len(s))
+        count = min(k, len(s))
         values = np.zeros(k)
-        values[:found] = s[:found]
+        values[:count] = s[:count]
         vt = np.zeros((k, self.n_cols))
-        vt[:found] = V[:, :found].T
+        vt[:count] = V[:, :count].T
         rounding = 1e-6 * fro
-        told = "residuals from the norm of A: certain"
+        note = "residuals from the norm of A: certain"
         if likely < certain:
             most = scaled(float(np.sqrt(certain)), unit)
-            told = f"residuals by leaving columns out; {most:.3g} is certain"
+            note = f"residuals by leaving columns out; {most:.3g} is certain"
         return SVD(
             U=None,
             s=values,
@@ -183,7 +183,7 @@ class Sketch(CentredRows):
             seconds=time.perf_counter() - started,
             num_threads=1,
             fro_norm=fro,
-            notes=(f"{self.rows} rows seen", told),
+            notes=(f"{self.rows} rows seen", note),
         ).scaled(unit)
 
     @unchanged
@@ -207,8 +207,8 @@ class Sketch(CentredRows):
         >>> import numpy as np, sigmascope as ss
         >>> rng = np.random.default_rng(0)
         >>> rows = rng.standard_normal((500, 4)) @ rng.standard_normal((4, 40)) + 1
-        >>> found = ss.streaming.Sketch(40, 4, center=True).update(rows).pca()
-        >>> bool(abs(found.explained_variance_ratio.sum() - 1) < 1e-5)
+        >>> pca = ss.streaming.Sketch(40, 4, center=True).update(rows).pca()
+        >>> bool(abs(pca.explained_variance_ratio.sum() - 1) < 1e-5)
         True
         """
         z, y2, fro2, unit = self._in_units()
@@ -223,22 +223,22 @@ class Sketch(CentredRows):
         rms = float(np.sqrt(fro2 / self.rows))
         s, V, certain, likely = _factors(z, y2, sums.total, largest)
         rounding = sums.total_error + 1e-12 * sums.total
-        told = "certain errors" if certain <= likely else "errors by leaving columns out"
+        note = "certain errors" if certain <= likely else "errors by leaving columns out"
         return CentredSpectrum(
             sums,
             np.concatenate([s**2, np.zeros(max(k - len(s), 0))]),
             self._completed(V, k),
             min(certain, likely) + rounding,
-        ).components(rms, (told,))
+        ).components(rms, (note,))
 
     @staticmethod
     def _completed(V: NDArray[np.float64], k: int) -> NDArray[np.float64]:
         """Return k orthonormal columns, the first of which are those of V."""
-        found = V.shape[1]
-        if found >= k:
+        count = V.shape[1]
+        if count >= k:
             return V[:, :k]
         Q, _ = np.linalg.qr(np.hstack([V, np.eye(len(V), k)]))
-        return np.hstack([V, Q[:, found:k]])
+        return np.hstack([V, Q[:, count:k]])
 
     def _count(self, k: int | None) -> int:
         """Return k, by default that of the sketch; ValueError if it exceeds that."""
