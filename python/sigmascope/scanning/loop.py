@@ -169,8 +169,8 @@ def scan(
 
     Examples
     --------
-    >>> found = scan("model/", resume="model.jsonl")                    # doctest: +SKIP
-    >>> found.to_pandas().groupby("role").effective_rank.median()       # doctest: +SKIP
+    >>> table = scan("model/", resume="model.jsonl")                    # doctest: +SKIP
+    >>> table.to_pandas().groupby("role").effective_rank.median()       # doctest: +SKIP
     """
     limits = num_threads, memory_limit
     options = Options.of(effort, k, tol, accuracy, seed, *limits, measures, device=device)

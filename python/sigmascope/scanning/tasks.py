@@ -179,8 +179,8 @@ def _spectrum(
     loaded = a.nbytes if a.in_memory else 0
     with matrices.reading_next(name, room):
         try:
-            asked = Asked.of(progress=read, reserved=room + loaded, **how)
-            return analysed(a, asked, seed=seed)
+            query = Asked.of(progress=read, reserved=room + loaded, **how)
+            return analysed(a, query, seed=seed)
         except MemoryLimitError:
             if not (room or loaded):
                 raise

@@ -45,8 +45,8 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
         a = checkpoint.outline(item.name)
         if isinstance(a, LowRank):
             return _of_product(a, unknown, options, measured)
-        asked = Asked.of(**options.of_spectrum())
-        chosen, call = asked.chosen(a)
+        query = Asked.of(**options.of_spectrum())
+        chosen, call = query.chosen(a)
     except TENSOR_ERRORS as error:
         return replace(unknown, refused=reason_of(error))
     search = chosen.search
@@ -62,7 +62,7 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
         passes=chosen.passes,
     )
     try:
-        plan = asked.fit_memory(a, chosen, call)
+        plan = query.fit_memory(a, chosen, call)
     except MemoryLimitError as error:
         need = chosen.need_of(a, call)
         least = least_memory(a, call, need) if fits_device(a, call, need) else 0
