@@ -85,8 +85,8 @@ class Known:
                 raise ValueError(f"{which} needs a density, or all of them")
             # In the density half of a value lies on each side of its place.
             middle = q[rest] if self.density.exact else 1.0 - (place[rest] + 0.5) / self.n
-            found, errors[rest] = self.density.quantiles(middle)
-            sigma[rest] = np.minimum(found, self.values[-1])
+            quantiles, errors[rest] = self.density.quantiles(middle)
+            sigma[rest] = np.minimum(quantiles, self.values[-1])
         return sigma, errors
 
     def quantile(self, fraction: float) -> Measure:

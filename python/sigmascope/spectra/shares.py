@@ -70,8 +70,8 @@ def rank_above(
         return np.asarray(np.sqrt(y) > x, dtype=np.float64)
 
     if staircase.resolves(q, cut):
-        found = rank(measure, scale, step)
-        return Measure(found.value, found.error + CONVERGED**2 * found.value, "density")
+        effective = rank(measure, scale, step)
+        return Measure(effective.value, effective.error + CONVERGED**2 * effective.value, "density")
     low, high = staircase.stair_around(q, cut)
 
     def slope(y: Array) -> Array:
@@ -79,9 +79,9 @@ def rank_above(
 
     # The same choice as for the count, so that the rank does not exceed the count.
     share = step if staircase.steps_at(q, cut[None])[0] else slope
-    found = rank(measure, scale, share)
+    effective = rank(measure, scale, share)
     total = measure(lambda s: s, lambda s: (1.0,), lambda y: share(y) * np.sqrt(y))
     # One more value at x, which is r times the mean of those above, adds r (1 - ln r) <= 1.
-    r = min(max(found.value, 1.0) * x / total.value, 1.0) if total.value > 0 else 1.0
-    error = found.error + (r * (1.0 - math.log(r)) * count.error if r > 0 else 0.0)
-    return Measure(max(found.value, 0.0), error, "density")
+    r = min(max(effective.value, 1.0) * x / total.value, 1.0) if total.value > 0 else 1.0
+    error = effective.error + (r * (1.0 - math.log(r)) * count.error if r > 0 else 0.0)
+    return Measure(max(effective.value, 0.0), error, "density")

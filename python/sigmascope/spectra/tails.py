@@ -47,16 +47,16 @@ def least_distances(
             for i in range(0, len(counts), _CHUNK)
         ]
     )
-    found = np.full(len(counts), np.inf)
+    distances = np.full(len(counts), np.inf)
     order = rough.argsort(kind="stable")
     entries, least, done, near = _FIRST, np.inf, 0, len(order)
     while done < near:
         part = order[done : min(done + max(entries // len(log), 1), near)]
-        found[part] = _distances(log, counts[part], alphas[part], both=both, every=True)
-        least, done = min(least, float(found[part].min())), done + len(part)
+        distances[part] = _distances(log, counts[part], alphas[part], both=both, every=True)
+        least, done = min(least, float(distances[part].min())), done + len(part)
         near = int(rough[order].searchsorted(slack * least * (1.0 + 1e-12), side="right"))
         entries = min(4 * entries, _MOST)
-    return found
+    return distances
 
 
 def _distances(

@@ -33,8 +33,8 @@ def scaled(x: Number, exponent: int) -> Number:
     if exponent == 0:
         return x
     with np.errstate(over="ignore", under="ignore"):
-        found = np.ldexp(x, exponent)
-    return found if isinstance(x, np.ndarray) else float(found)
+        product = np.ldexp(x, exponent)
+    return product if isinstance(x, np.ndarray) else float(product)
 
 
 def scaled_errors(errors: Number, values: Number, exponent: int) -> Number:
@@ -43,9 +43,9 @@ def scaled_errors(errors: Number, values: Number, exponent: int) -> Number:
         return errors
     given = scaled(np.asarray(values, np.float64), exponent)
     exact = np.asarray(errors, np.float64) + np.abs(values - scaled(given, -exponent))
-    found = np.asarray(scaled(exact, exponent))
-    found = np.where(scaled(found, -exponent) < exact, np.nextafter(found, np.inf), found)
-    return found if isinstance(errors, np.ndarray) else float(found)
+    bounds = np.asarray(scaled(exact, exponent))
+    bounds = np.where(scaled(bounds, -exponent) < exact, np.nextafter(bounds, np.inf), bounds)
+    return bounds if isinstance(errors, np.ndarray) else float(bounds)
 
 
 def exponent_of(x: float) -> int:

@@ -108,19 +108,19 @@ def bulk_measures(
     by values that exceed the edge computed without the outliers, which raise the median. O(p) in
     addition to the median.
     """
-    found = {
+    measures = {
         f"shoulder_{name}": count(known, Cut(t * middle.value, t * middle.error))
         for name, t in SHOULDERS.items()
     }
     if min(shape) < mp.MIN_VALUES:
-        return found
+        return measures
     edge = mp.mp_edge(middle.value, shape)
     error = edge * middle.error / middle.value
     clear = edge
     if top.value > edge:  # else nothing is above, whatever the noise is like
         noise = noise_edge(known, edge, shape, fro_norm, extremes)
         if not noise.applies:
-            return found
+            return measures
         clear = noise.threshold
     soft = (edge / top.value) ** 2
     # The error of a square must also cover four errors of its base.
@@ -143,9 +143,9 @@ def bulk_measures(
             below=margin + max(lower - mp.mp_lower_edge(rest.value, shape), 0.0),
         )
         above = count(known, down)
-        found["mp_lower_outliers"] = replace(above, value=known.n - above.value)
+        measures["mp_lower_outliers"] = replace(above, value=known.n - above.value)
     outliers = count(known, cut)
-    return found | {
+    return measures | {
         "mp_edge": Measure(edge, error, known.basis),
         "mp_outliers": outliers,
         "mp_softrank": Measure(soft, soft_error, known.basis),
@@ -153,14 +153,14 @@ def bulk_measures(
     }
 
 
-def is_unresolved(found: Measures) -> bool:
+def is_unresolved(stats: Measures) -> bool:
     """Tell whether the median of all values of a matrix, which is not zero, is not resolved."""
-    return "effective_rank" in found and "shoulder_200" not in found
+    return "effective_rank" in stats and "shoulder_200" not in stats
 
 
-def notes_on_bulk(found: Measures, shape: tuple[int, int]) -> tuple[str, ...]:
+def notes_on_bulk(stats: Measures, shape: tuple[int, int]) -> tuple[str, ...]:
     """Return the note that the measures of the edge are absent since the bulk is not of noise."""
-    absent = "shoulder_200" in found and "mp_edge" not in found and min(shape) >= mp.MIN_VALUES
+    absent = "shoulder_200" in stats and "mp_edge" not in stats and min(shape) >= mp.MIN_VALUES
     return (NO_BULK,) if absent else ()
 
 
@@ -238,13 +238,13 @@ def effective_rank_above(known: Known, cut: Cut, above: Measure) -> Measure:
                 for within in (s + e > low, s - e > high)
             )
         return Measure(value, error, known.basis)
-    found, *others = (
+    effective, *others = (
         _density(known).effective_rank_above(x)
         for x in (cut.value, *(end for _, *ends in cut.windows(known) for end in ends))
     )
     times = np.repeat(TIMES, 2)
-    moved = max(abs(one.value - found.value) / t for one, t in zip(others, times, strict=True))
-    return Measure(found.value, found.error + moved, "density")
+    moved = max(abs(one.value - effective.value) / t for one, t in zip(others, times, strict=True))
+    return Measure(effective.value, effective.error + moved, "density")
 
 
 def _covered(known: Known, cut: Cut) -> bool:

@@ -251,5 +251,5 @@ def _differ(one: Numbers, two: Numbers) -> NDArray[np.bool_]:
     mixed = one.dtype.kind != two.dtype.kind
     if mixed and any(np.any(np.abs(x.astype(np.float64)) >= _WHOLE) for x in whole):
         return np.asarray(one.astype(object) != two.astype(object), dtype=bool)
-    found = np.asarray(one != two)
-    return found if whole else found & ~(np.isnan(one) & np.isnan(two))
+    mask = np.asarray(one != two)
+    return mask if whole else mask & ~(np.isnan(one) & np.isnan(two))

@@ -80,24 +80,24 @@ def measures_from_values(
         fro_norm, floor, unit = scaled(fro_norm, -shift), scaled(floor, -shift), unit + shift
         extremes = extremes and extremes.scaled(-shift)
     k = min(64, len(s)) if k is None else k
-    found = _from_top(s, e, fro_norm, min(k, len(s)), "spectrum")
-    found["nuclear_norm"] = Measure(float(s.sum()), float(e.sum()), "spectrum")
+    measures = _from_top(s, e, fro_norm, min(k, len(s)), "spectrum")
+    measures["nuclear_norm"] = Measure(float(s.sum()), float(e.sum()), "spectrum")
     known = Known(len(s), s, e)
     cut = bulk.Cut(max(ranks.RANK_RTOL * float(s[0]), floor))
-    found["numerical_rank"] = bulk.count(known, cut)
+    measures["numerical_rank"] = bulk.count(known, cut)
     if s[0] == 0:
-        return _finished(found, unit)
-    found |= _ranks(s / s[0], np.minimum(e / s[0], _WORST))
+        return _finished(measures, unit)
+    measures |= _ranks(s / s[0], np.minimum(e / s[0], _WORST))
     if s[-1] > floor and s[-1] > 2 * e[-1]:
         value = float(s[0] / s[-1])
         worst = (1 + float(e[0] / s[0])) / (1 - float(e[-1] / s[-1]))
-        found["condition"] = Measure(value, value * (worst - 1), "spectrum")
-    found |= power_law.tail_measures(s, e, floor, unit)
+        measures["condition"] = Measure(value, value * (worst - 1), "spectrum")
+    measures |= power_law.tail_measures(s, e, floor, unit)
     middle = known.quantile(0.5)
     if middle.value > max(floor, 2 * middle.error):
-        top = found["spectral_norm"]
-        found |= bulk.bulk_measures(known, middle, top, shape, fro_norm, extremes)
-    return _finished(found, unit)
+        top = measures["spectral_norm"]
+        measures |= bulk.bulk_measures(known, middle, top, shape, fro_norm, extremes)
+    return _finished(measures, unit)
 
 
 def measures_from_density(
@@ -123,30 +123,30 @@ def measures_from_density(
         fro_norm, unit = scaled(fro_norm, -shift), density.exponent
         extremes = extremes and extremes.scaled(-shift)
     density = density.in_units()
-    found = _from_top(s, e, fro_norm, min(k or len(s), len(s)), "top")
-    found["nuclear_norm"] = density.nuclear_norm()
+    measures = _from_top(s, e, fro_norm, min(k or len(s), len(s)), "top")
+    measures["nuclear_norm"] = density.nuclear_norm()
     rank = _certain_rank(density)
     if rank is not None:
-        found["numerical_rank"] = rank
+        measures["numerical_rank"] = rank
     if fro_norm == 0:
-        return _finished(found, unit)
-    nuclear = found["nuclear_norm"]
+        return _finished(measures, unit)
+    nuclear = measures["nuclear_norm"]
     rank_of_norm = (nuclear.value / fro_norm) ** 2
-    found["nuclear_rank"] = Measure(
+    measures["nuclear_rank"] = Measure(
         rank_of_norm, 2 * rank_of_norm * nuclear.error / nuclear.value, "density"
     )
-    found["effective_rank"] = density.effective_rank()
-    found["effective_rank_energy"] = density.effective_rank_energy()
-    found["participation_ratio"] = density.participation_ratio()
-    found |= _spectral_entropy(found["effective_rank"], min(shape))
+    measures["effective_rank"] = density.effective_rank()
+    measures["effective_rank_energy"] = density.effective_rank_energy()
+    measures["participation_ratio"] = density.participation_ratio()
+    measures |= _spectral_entropy(measures["effective_rank"], min(shape))
     for name, share in ENERGY_SHARES.items():
-        found.setdefault(f"energy_rank_{name}", density.energy_rank(share))
+        measures.setdefault(f"energy_rank_{name}", density.energy_rank(share))
     known = Known(min(shape), s, e, density)
     middle = known.quantile(0.5)
     if middle.value > 2 * middle.error:
-        top_value = found["spectral_norm"]
-        found |= bulk.bulk_measures(known, middle, top_value, shape, fro_norm, extremes)
-    return _finished(found, unit)
+        top_value = measures["spectral_norm"]
+        measures |= bulk.bulk_measures(known, middle, top_value, shape, fro_norm, extremes)
+    return _finished(measures, unit)
 
 
 def measures_from_top(
@@ -174,14 +174,14 @@ def measures_from_top(
     return _finished(_from_top(s, e, fro_norm, len(s), "top"), unit)
 
 
-def _finished(found: Measures, unit: int) -> Measures:
+def _finished(measures: Measures, unit: int) -> Measures:
     """Return measures with the rounding of their own sums, of the matrix times 2^unit.
 
     Errors of values that nearly cancel in a measure may be far below a unit of its last place.
     """
     return {
         name: _rounded(name, measure).scaled(_SIGMAS.get(name, 0) * unit)
-        for name, measure in found.items()
+        for name, measure in measures.items()
     }
 
 
@@ -207,23 +207,23 @@ def _checked(
 
 def _from_top(s: Array, e: Array, fro: float, k: int, basis: Basis) -> Measures:
     """Compute norms, stable rank, concentrations, and the energy ranks that the values reach."""
-    found: Measures = {
+    measures: Measures = {
         "fro_norm": Measure(fro, ROUNDING * fro, "exact"),
         "spectral_norm": Measure(float(s[0]), float(e[0]), basis),
     }
     if fro == 0 or s[0] == 0:
-        return found
+        return measures
     share, e = (s / fro) ** 2, np.minimum(e, _WORST * s[0])
     spread = e * (2 * s + e) / fro**2
     stable = 1.0 / float(share[0])
-    found["stable_rank"] = Measure(stable, stable * (2 * float(e[0] / s[0]) + ROUNDING), basis)
+    measures["stable_rank"] = Measure(stable, stable * (2 * float(e[0] / s[0]) + ROUNDING), basis)
     energy, slack = share.cumsum(), spread.cumsum()
     for name, count in (("1", 1), ("10", 10), ("k", k)):
         if count <= len(s):
             value = min(float(energy[count - 1]), 1.0)
             error = min(float(slack[count - 1]) + ROUNDING * value, 1.0)
-            found[f"concentration_{name}"] = Measure(value, error, basis)
-    return found | _energy_ranks(energy, slack, basis)
+            measures[f"concentration_{name}"] = Measure(value, error, basis)
+    return measures | _energy_ranks(energy, slack, basis)
 
 
 def _energy_ranks(energy: Array, slack: Array, basis: Basis) -> Measures:

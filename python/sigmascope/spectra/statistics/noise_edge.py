@@ -145,23 +145,23 @@ def noise_edge(
     bulk = _Bulk(known, shape, fro_norm, extremes, width)
     most = min(shape) - mp.MIN_VALUES
     k = min(bulk.above(edge), most)
-    found = bulk.threshold(k, 0)
-    uneven = found.growth > (UNEVEN + UNEVEN_SMALL / min(shape)) * width
+    threshold = bulk.threshold(k, 0)
+    uneven = threshold.growth > (UNEVEN + UNEVEN_SMALL / min(shape)) * width
     for _ in range(_ROUNDS):
-        clear = bulk.above(found.threshold)
+        clear = bulk.above(threshold.threshold)
         if clear >= k:
             break
         k = clear
-        found = bulk.threshold(k, 0)
+        threshold = bulk.threshold(k, 0)
     for _ in range(_ROUNDS):
-        if deflated or not k or not found.of_one:
+        if deflated or not k or not threshold.of_one:
             break
-        found = bulk.threshold(k, k)
-        clear = bulk.above(found.threshold)
+        threshold = bulk.threshold(k, k)
+        clear = bulk.above(threshold.threshold)
         if min(clear, most) <= k:
             break
         k = min(clear, most)
-    return NoiseEdge(found.threshold, found.growth, clear, uneven)
+    return NoiseEdge(threshold.threshold, threshold.growth, clear, uneven)
 
 
 class _Threshold(NamedTuple):

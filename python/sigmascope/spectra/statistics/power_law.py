@@ -149,11 +149,11 @@ def tail_measures(sigma: Array, errors: Array, floor: float, unit: int = 0) -> d
 
     O(p^2) time at worst, mostly O(p).
     """
-    found: dict[str, Measure] = {}
+    measures: dict[str, Measure] = {}
     top, s = float(sigma[0]), sigma / sigma[0]
 
     def put(name: str, value: float, error: float = 0.0) -> None:
-        found[name] = Measure(value, error, "spectrum")
+        measures[name] = Measure(value, error, "spectrum")
 
     with suppress(ValueError):
         fit = _fit(s, top, floor)
@@ -174,7 +174,7 @@ def tail_measures(sigma: Array, errors: Array, floor: float, unit: int = 0) -> d
     with suppress(ValueError):
         hill = _hill(s, top, floor)
         put("alpha_hill", hill, (hill - 1) / math.sqrt(len(s) // 2))
-    return found
+    return measures
 
 
 def alpha_farms(parts: Sequence[ArrayLike], floor: float = 0.0) -> Measure:

@@ -61,7 +61,7 @@ def randomized_distance(spectrum: Known, randomized: Sequence[Known]) -> Measure
     """
     if len(randomized) < 2:
         raise ValueError(f"{len(randomized)} permutation tells nothing of another; two do")
-    found = [wasserstein(spectrum, other) for other in randomized]
+    distances = [wasserstein(spectrum, other) for other in randomized]
     between = wasserstein(randomized[0], randomized[1])
-    value, error = np.mean([[m.value, m.error] for m in found], axis=0)
-    return Measure(float(value), float(error) + between.value, found[0].basis)
+    value, error = np.mean([[m.value, m.error] for m in distances], axis=0)
+    return Measure(float(value), float(error) + between.value, distances[0].basis)
