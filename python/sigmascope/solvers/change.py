@@ -107,9 +107,9 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     both = after - before  # for what it takes to read them at once
     plan = plan_change(both, **options)
     call = plan.options
-    found = call.device.solvers.change(before._native, after._native, **plan.native())
-    digests, unchanged = found.pop("digests"), found.pop("unchanged")
-    sums = {name: float(value) for name, value in found.items() if value is not None}
+    fields = call.device.solvers.change(before._native, after._native, **plan.native())
+    digests, unchanged = fields.pop("digests"), fields.pop("unchanged")
+    sums = {name: float(value) for name, value in fields.items() if value is not None}
     units = None
     if "before_units2" in sums:
         units = sums["before_units2"], sums["after_units2"]
@@ -144,15 +144,15 @@ def _in_range(square: float) -> bool:
     return 2.0**-800 < square < 2.0**800
 
 
-def _of_any_size(before: Matrix, after: Matrix, found: Sums, plan: MemoryPlan) -> Sums:
+def _of_any_size(before: Matrix, after: Matrix, sums: Sums, plan: MemoryPlan) -> Sums:
     """Sum again, of matrices times powers of two; zero is zero then, and not underflow."""
     native, on = plan.options.device.solvers, plan.native()
     seen = [native.survey(a._native, **on) for a in (before, after, after - before)]
     if any(one["nan"] or one["inf"] for one in seen):
-        return found
+        return sums
     unit = max(one["unit"] for one in seen[:2])
     if unit == 0 and all(one["unit"] == 0 for one in seen):
-        return found
+        return sums
     before2, after2 = (scaled(one["fro2"], 2 * (one["unit"] - unit)) for one in seen[:2])
     if any(
         one["fro2"] > 0 and x < _LEAST2 for one, x in zip(seen, (before2, after2), strict=False)
@@ -165,7 +165,7 @@ def _of_any_size(before: Matrix, after: Matrix, found: Sums, plan: MemoryPlan) -
     down = 2.0**-unit
     product = native.change((before * down)._native, (after * down)._native, **on)
     known = Change(before2, seen[2]["fro2"], float(product["product"] or 0.0))
-    return found._replace(change=known, after2=after2, unit=unit, delta_unit=seen[2]["unit"])
+    return sums._replace(change=known, after2=after2, unit=unit, delta_unit=seen[2]["unit"])
 
 
 def fingerprint(*matrices: Matrix, **options: Any) -> int:
@@ -243,8 +243,8 @@ def images(a: Matrix, X: NDArray[np.floating], **options: Any) -> NDArray[np.flo
     """
     plan = plan_images(a, X.shape[1], **options)
     product = plan.options.device.solvers.product_f64
-    found: NDArray[np.float64] = product(a._native, X, "multiply", **plan.native())
-    return found
+    image: NDArray[np.float64] = product(a._native, X, "multiply", **plan.native())
+    return image
 
 
 def plan_images(a: Matrix, columns: int, **options: Any) -> MemoryPlan:

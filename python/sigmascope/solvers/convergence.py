@@ -68,13 +68,13 @@ def _course(top: SVD, max_passes: int) -> str:
     return f"the {steps} that max_passes allows ({reads} of A)"
 
 
-def stack_told(found: SVDStack, tol: float) -> SVDStack:
+def stack_told(triplets: SVDStack, tol: float) -> SVDStack:
     """Warn the caller of svds if matrices of a stack did not reach the tolerance."""
-    if names := not_converged(found):
+    if names := not_converged(triplets):
         warnings.warn(
-            f"svds did not converge to tol = {tol:g} for {len(names)} of {len(found.outcomes)} "
+            f"svds did not converge to tol = {tol:g} for {len(names)} of {len(triplets.outcomes)} "
             f"matrices: {listed(names)}; the error bounds hold all the same",
             ConvergenceWarning,
             stacklevel=4,
         )
-    return found
+    return triplets

@@ -152,11 +152,11 @@ def spectral_density(
     if n < 2:
         raise ValueError(f"a density needs at least 2 singular values, shape {a.shape} has {n}")
     probes = min(probes, n)
-    asked = DensityRequest(probes, passes, arguments.resolve_seed(seed))
+    query = DensityRequest(probes, passes, arguments.resolve_seed(seed))
     if stack.is_single:
-        return asked.compute(a, call)
+        return query.compute(a, call)
     kept = 16 * probes * passes * (probes + 2)  # nodes and weights of both rules
-    return run_stack("spectral_density", stack, asked.compute, call, asked.suffices, kept)
+    return run_stack("spectral_density", stack, query.compute, call, query.suffices, kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,14 +195,14 @@ def randomized_svd(
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
     if b < k:
         raise ValueError(f"oversampling must not be negative, it is {oversampling}")
-    asked = _Asked(k, b, passes, arguments.resolve_seed(seed))
+    query = _Asked(k, b, passes, arguments.resolve_seed(seed))
     if stack.is_single:
-        return in_kind_of(A, with_evidence(asked.compute(a, call), call))
+        return in_kind_of(A, with_evidence(query.compute(a, call), call))
     kept = 8 * sum(a.shape) * k
-    found = svd_stack(
-        run_stack("randomized_svd", stack, asked.compute, call, asked.suffices, kept), call, a, k
+    triplets = svd_stack(
+        run_stack("randomized_svd", stack, query.compute, call, query.suffices, kept), call, a, k
     )
-    return in_kind_of(A, found)
+    return in_kind_of(A, triplets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,10 +51,10 @@ def run_stack(
     """
     started = time.perf_counter()
     outcomes = run_each(stack.matrices, compute, call, suffices, kept_nbytes)
-    found = Stack(stack.shape, tuple(outcomes), time.perf_counter() - started)
-    failures = found.failures
+    results = Stack(stack.shape, tuple(outcomes), time.perf_counter() - started)
+    failures = results.failures
     if not failures:
-        return found
+        return results
     count, first = len(outcomes), next(iter(failures.values()))
     if len(failures) == count:
         first.add_note(f"{name} failed for all {count} matrices of the stack; this is the first")
@@ -66,7 +66,7 @@ def run_stack(
         FailedMatrixWarning,
         stacklevel=4,
     )
-    return found
+    return results
 
 
 def listed(names: Sequence[str]) -> str:
@@ -75,9 +75,9 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def not_converged(found: SVDStack) -> list[str]:
+def not_converged(triplets: SVDStack) -> list[str]:
     """Return the names of the matrices whose triplets have not converged, without failed ones."""
-    return [_name(index) for index, one in found.items() if not one.converged]
+    return [_name(index) for index, one in triplets.items() if not one.converged]
 
 
 def _name(index: tuple[int, ...]) -> str:
@@ -85,17 +85,17 @@ def _name(index: tuple[int, ...]) -> str:
 
 
 def svd_stack(
-    found: Stack[SVD], call: CallOptions, a: Matrix, k: int, *, vectors: bool = True
+    results: Stack[SVD], call: CallOptions, a: Matrix, k: int, *, vectors: bool = True
 ) -> SVDStack:
     """Collect the triplets of matrices that have the shape of `a`."""
-    shape, outcomes, seconds = found.shape, list(found.outcomes), found.seconds
+    shape, outcomes, seconds = results.shape, list(results.outcomes), results.seconds
     count, (m, n) = len(outcomes), a.shape
     starts = {"s": np.nan, "residuals": np.inf, "errors": np.inf}
     arrays: dict[str, Any] = {name: np.full((count, k), x) for name, x in starts.items()}
     if vectors:
         arrays["U"] = _empty_vectors([getattr(one, "U", None) for one in outcomes], m, k, call)
         arrays["Vt"] = _empty_vectors([getattr(one, "Vt", None) for one in outcomes], k, n, call)
-    del found  # each matrix gives up its own vectors once they are copied
+    del results  # each matrix gives up its own vectors once they are copied
     for i, one in enumerate(outcomes):
         outcomes[i] = _with_views(one, {name: array[i] for name, array in arrays.items()})
     return SVDStack(
@@ -113,9 +113,9 @@ def svd_stack(
     )
 
 
-def values_stack(found: Stack[SingularValues], p: int) -> SingularValuesStack:
+def values_stack(results: Stack[SingularValues], p: int) -> SingularValuesStack:
     """Collect every singular value of matrices that have p of them."""
-    shape, outcomes = found.shape, list(found.outcomes)
+    shape, outcomes = results.shape, list(results.outcomes)
     values = np.full((len(outcomes), p), np.nan)
     errors = np.full((len(outcomes), p), np.inf)
     for i, one in enumerate(outcomes):
@@ -123,7 +123,7 @@ def values_stack(found: Stack[SingularValues], p: int) -> SingularValuesStack:
     return SingularValuesStack(
         shape=shape,
         outcomes=tuple(outcomes),
-        seconds=found.seconds,
+        seconds=results.seconds,
         values=_in_axes(values, shape),
         errors=_in_axes(errors, shape),
         floor=_of_each(outcomes, shape, "floor", np.inf),

@@ -249,16 +249,16 @@ def svds(
         call = call.with_precision("float64")  # of the identity, and so of what is examined
     if block is not None and block < 1:
         raise ValueError(f"block must be at least 1, not {block}")
-    asked = SVDRequest(k, tol, vectors, method, max_passes, block, arguments.resolve_seed(seed))
+    query = SVDRequest(k, tol, vectors, method, max_passes, block, arguments.resolve_seed(seed))
     if stack.is_single:
-        top = with_evidence(asked.compute(a, call), call, tol)
+        top = with_evidence(query.compute(a, call), call, tol)
         return in_kind_of(A, told(top, tol, max_passes))
     kept = 8 * sum(a.shape) * k if vectors else 0
-    found = svd_stack(
-        run_stack("svds", stack, asked.compute, call, asked.suffices, kept),
+    triplets = svd_stack(
+        run_stack("svds", stack, query.compute, call, query.suffices, kept),
         call,
         a,
         k,
         vectors=vectors,
     )
-    return in_kind_of(A, stack_told(found, tol))
+    return in_kind_of(A, stack_told(triplets, tol))

@@ -193,7 +193,7 @@ def every_value(
         notes.append("columns are parallel or few have nearly all of the norm: float64 after all")
     if result["fast_reduction"]:
         notes.append("the eigenvalues were found by float32 products too")
-    found = SingularValues(
+    values = SingularValues(
         values=result["values"],
         errors=result["errors"],
         floor=result["floor"],
@@ -205,4 +205,4 @@ def every_value(
         fro_norm=float(np.sqrt(result["fro2"])),
         notes=tuple(notes),
     )
-    return found, result["unit"]
+    return values, result["unit"]

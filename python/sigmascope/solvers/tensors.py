@@ -17,22 +17,22 @@ from sigmascope.spectra import SVD, SVDStack
 Found = TypeVar("Found", SVD, SVDStack)
 
 
-def in_kind_of(source: Any, found: Found) -> Found:
+def in_kind_of(source: Any, triplets: Found) -> Found:
     """Return U, s and Vt as tensors of torch if `source` is made of tensors on the host.
 
     They share the memory of the arrays. Triplets of all other sources are returned as they are.
     """
     tensor = _tensor_maker(source)
     if tensor is None:
-        return found
-    arrays = {"U": found.U, "s": found.s, "Vt": found.Vt}
+        return triplets
+    arrays = {"U": triplets.U, "s": triplets.s, "Vt": triplets.Vt}
     tensors = {name: tensor(array) for name, array in arrays.items() if array is not None}
-    if isinstance(found, SVD):
-        return replace(found, **tensors)
+    if isinstance(triplets, SVD):
+        return replace(triplets, **tensors)
     outcomes = tuple(
-        one if isinstance(one, Exception) else in_kind_of(source, one) for one in found.outcomes
+        one if isinstance(one, Exception) else in_kind_of(source, one) for one in triplets.outcomes
     )
-    return replace(found, outcomes=outcomes, **tensors)
+    return replace(triplets, outcomes=outcomes, **tensors)
 
 
 def _tensor_maker(source: Any) -> Callable[[Any], Any] | None:
