@@ -177,14 +177,14 @@ def _diagnosed(
 ) -> None:
     """Print the diagnosis of a comparison, and add it to the pages that were saved."""
     try:
-        found = diagnose(comparison, calibration, recipe=recipe)
+        diagnosis = diagnose(comparison, calibration, recipe=recipe)
     except ValueError as error:  # nothing changed, or the effort gives no effective rank
         out.print(f"No diagnosis: {error}")
         return
-    report.show_diagnosis(out, found.to_dict())
+    report.show_diagnosis(out, diagnosis.to_dict())
     for path in saved:
         if path.suffix == ".html":
-            found.save(path, comparison=comparison)
+            diagnosis.save(path, comparison=comparison)
 
 
 def status_of(comparison: Comparison) -> int:

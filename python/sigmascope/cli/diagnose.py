@@ -149,28 +149,28 @@ def diagnose(
             pair = tell(comparisons[0], calibration, against=against, recipe=declared, alpha=alpha)
             _tell(pair, out, as_json)
         else:
-            found = tell(comparisons[0], calibration, recipe=declared, group=group, alpha=alpha)
-            _tell(found, out, as_json)
-            status = status_of(found, fail_on)
+            diagnosis = tell(comparisons[0], calibration, recipe=declared, group=group, alpha=alpha)
+            _tell(diagnosis, out, as_json)
+            status = status_of(diagnosis, fail_on)
     raise typer.Exit(status)
 
 
 def _tell(
-    found: Diagnosis | PairedDiagnosis | RunDiagnosis, out: Path | None, as_json: bool
+    diagnosis: Diagnosis | PairedDiagnosis | RunDiagnosis, out: Path | None, as_json: bool
 ) -> None:
     """Save a result, if wanted, and print it."""
     if out is not None:
-        found.save(out)
+        diagnosis.save(out)
     if as_json:
-        _print_json(found.to_dict())
+        _print_json(diagnosis.to_dict())
     else:
-        report.show_diagnosis(console(), found.to_dict())
+        report.show_diagnosis(console(), diagnosis.to_dict())
     sys.stdout.flush()
 
 
-def status_of(found: Diagnosis, fail_on: FailOn | None) -> int:
+def status_of(diagnosis: Diagnosis, fail_on: FailOn | None) -> int:
     """Return 0 whatever the verdict, unless it is the one that the user asked for."""
-    return FAILED_ON if fail_on is not None and found.verdict == fail_on.value else DONE
+    return FAILED_ON if fail_on is not None and diagnosis.verdict == fail_on.value else DONE
 
 
 def read_runs(path: Path) -> Calibration:

@@ -199,6 +199,6 @@ def resize(
     set_numpy_threads(1)
     with clean_errors():
         how = criterion(rank, energy, error) | {"overwrite": overwrite}
-        found = resize_adapter(adapter, out, dtype=dtype.value, memory_limit=memory, **how)
-        report.show_resized(console(), found)
+        products = resize_adapter(adapter, out, dtype=dtype.value, memory_limit=memory, **how)
+        report.show_resized(console(), products)
     raise typer.Exit(DONE)

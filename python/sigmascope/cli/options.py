@@ -14,8 +14,8 @@ import typer
 
 def paths_here(incomplete: str) -> list[str]:
     """Complete a path for the shell; a URL is left as it is."""
-    found = sorted(glob(f"{escape(incomplete)}*"))
-    return [f"{path}/" if os.path.isdir(path) else path for path in found]
+    paths = sorted(glob(f"{escape(incomplete)}*"))
+    return [f"{path}/" if os.path.isdir(path) else path for path in paths]
 
 
 class Effort(StrEnum):

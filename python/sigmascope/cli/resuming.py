@@ -89,8 +89,8 @@ def program() -> list[str]:
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
         return [sys.executable, "-m", "sigmascope"]
-    found = shutil.which(called.name)
-    same = found is not None and os.path.realpath(found) == os.path.realpath(called)
+    path = shutil.which(called.name)
+    same = path is not None and os.path.realpath(path) == os.path.realpath(called)
     return [called.name if same else str(called)]
 
 

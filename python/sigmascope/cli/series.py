@@ -102,10 +102,10 @@ def _saved(
     """Read the file of a trajectory, if it is the only one that is given."""
     if len(run) != 1 or is_url(run[0]):
         return None
-    found = saved_trajectory(Path(run[0]), measure)
-    if found is not None and step:
+    table = saved_trajectory(Path(run[0]), measure)
+    if table is not None and step:
         raise ValueError(f"{run[0]} is a trajectory, which has its own steps: give no --step")
-    return found
+    return table
 
 
 def _tell_seed(scanned_with: int | None, given: int | None, as_json: bool) -> None:
