@@ -72,9 +72,9 @@ def headline(pairs: Sequence[Row]) -> str | None:
     text = f"{len(rows):,} of {counted(len(pairs), 'pair')} of matrices"
     verb = "is" if len(rows) == 1 else "are"
     text += f" {verb} quantised, with {bits} effective bits for each weight"
-    found = sum(bool(row.get("hurt_directions")) for row in rows)
-    hurts = f", and hurts leading directions of {counted(found, 'matrix', 'matrices')}"
-    return f"{text}; the error is that of rounding to the format{hurts if found else ''}"
+    count = sum(bool(row.get("hurt_directions")) for row in rows)
+    hurts = f", and hurts leading directions of {counted(count, 'matrix', 'matrices')}"
+    return f"{text}; the error is that of rounding to the format{hurts if count else ''}"
 
 
 def _bits(rows: Sequence[Row]) -> str:

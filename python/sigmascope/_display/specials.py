@@ -37,9 +37,9 @@ def special(row: RowView) -> str | None:
 
 def specials(rows: Iterable[RowView]) -> list[tuple[str, str]]:
     """List (name, structure) of all special matrices, zero ones first, then by size."""
-    found = [(row, words) for row in largest_first(rows) if (words := special(row))]
-    found.sort(key=lambda item: _order(item[1]))
-    return [(row["name"], with_shape(row, words)) for row, words in found]
+    matrices = [(row, words) for row in largest_first(rows) if (words := special(row))]
+    matrices.sort(key=lambda item: _order(item[1]))
+    return [(row["name"], with_shape(row, words)) for row, words in matrices]
 
 
 def _order(structure: str) -> int:

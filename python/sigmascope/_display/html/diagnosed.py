@@ -165,8 +165,8 @@ def _body(record: Mapping[str, Any]) -> Iterator[str]:
             f"runs (1), with its interval at {100 * (1 - record['alpha']):g}&nbsp;%; each run by "
             "the score that is fitted without its group.</p>"
         )
-        found = record["judgement"]
-        score = {"text": "position", "value": found["position"], "interval": found["interval"]}
+        place = record["judgement"]
+        score = {"text": "position", "value": place["position"], "interval": place["interval"]}
         yield _strips([score | record["positions"] | {"others": []}], PLAIN)
     if record["guards"]:
         yield from _guards(record["guards"])

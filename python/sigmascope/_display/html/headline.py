@@ -134,7 +134,7 @@ def facts(header: Mapping[str, Any], rows: Sequence[Row], day: date | None) -> l
     files = [
         file for side in ("files", "before_files", "after_files") for file in header.get(side) or ()
     ]
-    found = [header["architecture"]] if header.get("architecture") else []
-    found += [counted(sum(sizes), "parameter")] if sizes else []
-    found += [counted(len(files), "file")] if files else []
-    return found + ([f"page made on {day.isoformat()}"] if day else [])
+    phrases = [header["architecture"]] if header.get("architecture") else []
+    phrases += [counted(sum(sizes), "parameter")] if sizes else []
+    phrases += [counted(len(files), "file")] if files else []
+    return phrases + ([f"page made on {day.isoformat()}"] if day else [])

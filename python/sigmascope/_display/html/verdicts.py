@@ -61,15 +61,15 @@ def depth_trend(rows: Iterable[Row]) -> Trend | None:
     )
 
 
-def trend(found: Trend | None, tests: int) -> str:
+def trend(trend: Trend | None, tests: int) -> str:
     """Write how the relative change goes with depth, with an interval of the factor."""
-    if found is None or tests * found.p > COMPARISON or not _is_large(found.factor):
+    if trend is None or tests * trend.p > COMPARISON or not _is_large(trend.factor):
         return NO_TREND
-    low, factor, high = found.low, found.factor, found.high
+    low, factor, high = trend.low, trend.factor, trend.high
     if factor < 1:
         low, factor, high = 1 / high, 1 / factor, 1 / low
     ends = ", ".join(bounds(low, high, 2))
-    word = "grows" if found.factor > 1 else "falls"
+    word = "grows" if trend.factor > 1 else "falls"
     return f"{word} with depth, by a factor of {short(factor, 2)} [{ends}] within roles"
 
 
