@@ -200,15 +200,15 @@ def _choose(
     cores: list[int],
 ) -> None:
     """Choose for each accuracy the fastest setting that reaches it on the matrix for timing."""
-    asked = [
+    choices = [
         (accuracy, settings)
         for accuracy in sorted(plan.accuracies, reverse=True)
         if (settings := candidates(entry.rungs, accuracy))
     ]
-    if not asked:
+    if not choices:
         return
     plan.tell(f"{entry.title}: checking its settings")
-    job = {**job, "kind": "check", "candidates": asked, "turns": plan.turns}
+    job = {**job, "kind": "check", "candidates": choices, "turns": plan.turns}
     outcome = plan.run(backend, job, cores=cores, timeout=plan.timeout)
     _note_end(entry, outcome)
     for line in outcome.lines:
@@ -269,8 +269,8 @@ def time_once(
     """Time all chosen settings of a backend in one process."""
     settings = [timing.setting for timing in entry.timings]
     first = next((r.seconds for r in entry.rungs if r.setting == settings[0]), 0.0)
-    asked = {**job, "kind": "time", "settings": settings, "seconds": first}
-    outcome = plan.run(backend, asked, cores=cores, timeout=plan.timeout)
+    request = {**job, "kind": "time", "settings": settings, "seconds": first}
+    outcome = plan.run(backend, request, cores=cores, timeout=plan.timeout)
     _note_end(entry, outcome)
     entry.import_seconds += outcome.every("import_seconds")
     for line in outcome.lines:

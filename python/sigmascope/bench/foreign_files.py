@@ -43,16 +43,16 @@ def read_dense(path: Path, name: str | None) -> NDArray[Any]:
         ) from None
     try:
         if path.suffix == ".mtx":
-            found = {path.stem: scipy.io.mmread(path)}
+            arrays = {path.stem: scipy.io.mmread(path)}
         elif path.suffix == ".mat":
-            found = {k: v for k, v in scipy.io.loadmat(path).items() if not k.startswith("__")}
+            arrays = {k: v for k, v in scipy.io.loadmat(path).items() if not k.startswith("__")}
         else:
-            found = _archive(path, sparse)
+            arrays = _archive(path, sparse)
     except (ValueError, TypeError, NotImplementedError, OSError, EOFError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(f"{path} is not {KINDS[path.suffix]} that SciPy reads: {error}") from error
-    matrices = {k: v for k, v in found.items() if np.ndim(v) == 2 or sparse.issparse(v)}
+    matrices = {k: v for k, v in arrays.items() if np.ndim(v) == 2 or sparse.issparse(v)}
     chosen = _chosen(path, name, matrices)
     dense = chosen.toarray() if sparse.issparse(chosen) else np.asarray(chosen)
     if dense.dtype.kind not in "iubf":

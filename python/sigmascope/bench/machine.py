@@ -63,10 +63,10 @@ def processor() -> str:
 def nvidia_driver(path: Path = Path("/proc/driver/nvidia/version")) -> str | None:
     """Return the version of the NVIDIA driver; None if the system does not give it."""
     try:
-        found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)\s", path.read_text(encoding="utf-8"))
+        match = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)\s", path.read_text(encoding="utf-8"))
     except OSError:
         return None
-    return found[1] if found else None
+    return match[1] if match else None
 
 
 def version_of(distribution: str) -> str | None:

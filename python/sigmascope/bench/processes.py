@@ -62,11 +62,11 @@ def run_worker(
     """Run one job of `worker` in a new process."""
     job = {**job, "backend": backend.name, "threads": len(cores)}
     with tempfile.TemporaryDirectory(prefix="sigmascope-bench-") as folder:
-        asked, out, errors = (Path(folder) / name for name in ("job", "out", "errors"))
-        asked.write_text(json.dumps(job), encoding="utf-8")
+        request, out, errors = (Path(folder) / name for name in ("job", "out", "errors"))
+        request.write_text(json.dumps(job), encoding="utf-8")
         out.touch()
         where = ",".join(map(str, cores))
-        command = [sys.executable, "-P", "-c", BOOT, backend.module, where, str(asked), str(out)]
+        command = [sys.executable, "-P", "-c", BOOT, backend.module, where, str(request), str(out)]
         with open(errors, "wb") as stream:
             process = subprocess.Popen(
                 command,

@@ -69,13 +69,13 @@ class CupyLibrary:
         import cupy
         import cupyx
 
-        found = cupyx.get_runtime_info()
+        info = cupyx.get_runtime_info()
         chip = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
         driver, runtime = (
             f"{version // 1000}.{version % 1000 // 10}"
-            for version in (found.cuda_driver_version, found.cuda_runtime_version)
+            for version in (info.cuda_driver_version, info.cuda_runtime_version)
         )
-        cusolver = ".".join(map(str, found.cusolver_version))
+        cusolver = ".".join(map(str, info.cusolver_version))
         return (
             f"{chip}, CUDA driver {driver}, runtime {runtime}, cuSOLVER {cusolver}, "
             f"cupy {cupy.__version__}"

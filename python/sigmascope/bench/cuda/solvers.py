@@ -34,8 +34,8 @@ def ours_direct(A: Array, k: int) -> Any:
 
 def our_values(source: Source, k: int, seed: int) -> Answer:
     """Compute every singular value by sigmascope's svdvals, and return the k largest."""
-    found = svdvals(source.array, num_threads=source.threads, device="cuda")
-    return Answer(None, found.values[:k], None, found.passes)
+    values = svdvals(source.array, num_threads=source.threads, device="cuda")
+    return Answer(None, values.values[:k], None, values.passes)
 
 
 def our_values_direct(A: Array, k: int) -> Any:
