@@ -87,8 +87,8 @@ class ByteSource(ABC):
     def described(self, offset: int, count: int) -> str:
         """Name some bytes in a message, and the part that they belong to."""
         span = f"bytes {offset} to {offset + count - 1}"
-        found = bisect_right(self.parts, offset, key=itemgetter(0))
-        return f"tensor {self.parts[found - 1][1]!r}, {span}" if found else span
+        place = bisect_right(self.parts, offset, key=itemgetter(0))
+        return f"tensor {self.parts[place - 1][1]!r}, {span}" if place else span
 
     def stop(self) -> None:
         """Make reads that are under way in other threads end with an error, as after Ctrl-C."""
@@ -101,10 +101,10 @@ class ByteSource(ABC):
 
     def read(self, offset: int, count: int) -> bytes:
         """Return bytes, fewer if the source ends before them."""
-        found = bytearray(max(min(count, self.size - offset), 0))
-        if found:
-            self.read_into(offset, memoryview(found))
-        return bytes(found)
+        buffer = bytearray(max(min(count, self.size - offset), 0))
+        if buffer:
+            self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
 
 
 _CHECKS: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("checks of reads", default=())

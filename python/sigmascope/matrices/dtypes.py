@@ -47,18 +47,18 @@ def numpy_dtype(stored: str, decoded: str) -> np.dtype[Any]:
     return np.dtype(getattr(ml_dtypes, name, decoded))
 
 
-def array_dtype(dtype: np.dtype[Any], asked: str | None) -> str:
-    """Return the dtype of an array; `asked` names that of codes. TypeError if there is none."""
-    if asked is not None:
-        if asked not in ITEMSIZE:
-            raise TypeError(f"unknown dtype {asked!r}; known: {', '.join(ITEMSIZE)}")
-        if _stored(dtype) == asked:
-            return asked
+def array_dtype(dtype: np.dtype[Any], requested: str | None) -> str:
+    """Return the dtype of an array; `requested` names that of codes. TypeError if there is none."""
+    if requested is not None:
+        if requested not in ITEMSIZE:
+            raise TypeError(f"unknown dtype {requested!r}; known: {', '.join(ITEMSIZE)}")
+        if _stored(dtype) == requested:
+            return requested
         # A .npy file stores the dtypes of ml_dtypes as void, bytes without a type.
         codes = dtype.kind == "u" or (dtype.type is np.void and dtype.names is None)
-        if codes and dtype.itemsize == ITEMSIZE[asked]:
-            return asked
-        raise TypeError(f"an array of {dtype} does not hold codes of {asked}")
+        if codes and dtype.itemsize == ITEMSIZE[requested]:
+            return requested
+        raise TypeError(f"an array of {dtype} does not hold codes of {requested}")
     stored = _stored(dtype)
     if stored is None or not dtype.isnative:
         raise TypeError(unsupported(dtype))

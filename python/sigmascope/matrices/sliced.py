@@ -95,15 +95,15 @@ class SlicedRows(ByteSource):
         first, last = offset // row, -(-(offset + memory.nbytes) // row)
         numbers = self._rows(first, last)
         start = offset - first * row
-        found = numbers.reshape(-1).view(np.uint8)[start : start + memory.nbytes]
-        np.frombuffer(memory, np.uint8)[:] = found
+        data = numbers.reshape(-1).view(np.uint8)[start : start + memory.nbytes]
+        np.frombuffer(memory, np.uint8)[:] = data
 
     def _rows(self, first: int, last: int) -> NDArray[Any]:
         with self._lock:
             part = self._array[first:last]
             check_unmasked(part)
-            found = np.asarray(part)
-        numbers = np.ascontiguousarray(found if self._codes else storable(found))
+            rows = np.asarray(part)
+        numbers = np.ascontiguousarray(rows if self._codes else storable(rows))
         if numbers.shape != (last - first, self._shape[1]) or numbers.dtype != self.dtype:
             raise ValueError(
                 f"{self.name}: rows {first} to {last} are an array of {numbers.dtype} and shape "

@@ -139,7 +139,7 @@ def _from_dlpack(source: Any) -> Matrix:
     return Matrix(_core.Matrix.from_dlpack(exported(source), source, ""))
 
 
-def _from_npy(path: str, asked: str | None) -> Matrix:
+def _from_npy(path: str, requested: str | None) -> Matrix:
     check_npy_name(path)
     with open_regular(path) as file:
         before = state_of(os.fstat(file.fileno()))
@@ -150,7 +150,7 @@ def _from_npy(path: str, asked: str | None) -> Matrix:
             f"{path} holds an array of shape {shape}, a matrix has 2 dimensions{helps}"
         )
     try:
-        kind = array_dtype(dtype, asked)
+        kind = array_dtype(dtype, requested)
     except TypeError as error:
         converted = dtype.kind in "iub" or (dtype.kind == "f" and not dtype.isnative)
         helps = f"; matrix(np.load({path!r})) reads and converts it" if converted else ""

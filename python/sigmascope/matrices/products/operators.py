@@ -148,17 +148,17 @@ class OperatorProducts:
 
     def _product(self, many: str, single: str, x: NDArray[Any], rows: int) -> NDArray[Any]:
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is an error below
-            found = self._returned(many, single, x)
-        if found.dtype.kind == "c":
-            raise TypeError(f"a product by {self._name} of {found.dtype} {complex_refusal()}")
-        if found.shape != (rows, x.shape[1]):
+            product = self._returned(many, single, x)
+        if product.dtype.kind == "c":
+            raise TypeError(f"a product by {self._name} of {product.dtype} {complex_refusal()}")
+        if product.shape != (rows, x.shape[1]):
             raise ValueError(
-                f"{many} of {self._name} returned an array of shape {found.shape}, "
+                f"{many} of {self._name} returned an array of shape {product.shape}, "
                 f"not ({rows}, {x.shape[1]})"
             )
-        if not np.isfinite(found).all():
+        if not np.isfinite(product).all():
             raise NonFiniteError(f"{many} of {self._name} returned NaN or infinity")
-        numbers = found.astype(np.result_type(found, np.float32), copy=False)
+        numbers = product.astype(np.result_type(product, np.float32), copy=False)
         scaled: NDArray[Any] = np.ldexp(numbers, -self._exponent)
         return scaled
 
