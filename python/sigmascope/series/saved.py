@@ -66,17 +66,17 @@ def saved_trajectory(path: Path, measures: Sequence[str] | None = None) -> Traje
     ValueError, OSError
         As for :func:`load_series`; ValueError also for a measure that it does not have.
     """
-    found = load_series(path) if path.is_file() else None
-    if not isinstance(found, Trajectory):
+    table = load_series(path) if path.is_file() else None
+    if not isinstance(table, Trajectory):
         return None
-    wanted = tuple(measures or found.measures)
+    wanted = tuple(measures or table.measures)
     for measure in wanted:
-        if measure not in found.measures:
+        if measure not in table.measures:
             raise ValueError(
-                f"{path}: no {measure!r}, its measures are {', '.join(found.measures)}"
+                f"{path}: no {measure!r}, its measures are {', '.join(table.measures)}"
             )
-    rows = [row for row in found if row["measure"] in wanted]
-    return Trajectory(rows, found.steps, wanted, {}, found.seed)
+    rows = [row for row in table if row["measure"] in wanted]
+    return Trajectory(rows, table.steps, wanted, {}, table.seed)
 
 
 def _columns(line: str, suffix: str) -> tuple[str, ...]:

@@ -28,14 +28,14 @@ def tensors_of(model: Model) -> Tensors:
         If its parameters are shards of which only a part is in this process, and which do not say
         so by themselves: FullyShardedDataParallel, ZeRO stage 3.
     """
-    found: Any = model
+    source: Any = model
     if not isinstance(model, Mapping | HasStateDict) and callable(model):
-        found = model()
-    if not isinstance(found, Mapping | HasStateDict):
-        kind = type(found).__name__
+        source = model()
+    if not isinstance(source, Mapping | HasStateDict):
+        kind = type(source).__name__
         raise TypeError(f"no module, mapping of names to arrays, or function of one: {kind}")
-    _check_whole(found)
-    return found
+    _check_whole(source)
+    return source
 
 
 def _check_whole(model: Tensors) -> None:

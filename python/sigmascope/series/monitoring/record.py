@@ -62,12 +62,12 @@ class Record:
         self._append([])  # an error now, and not during the training
         if not text:
             return
-        found = load_series(out)
-        assert isinstance(found, Trajectory)
-        if set(found.measures) != set(self.measures):
-            then, now = ", ".join(found.measures), ", ".join(self.measures)
+        table = load_series(out)
+        assert isinstance(table, Trajectory)
+        if set(table.measures) != set(self.measures):
+            then, now = ", ".join(table.measures), ", ".join(self.measures)
             raise ValueError(f"{out}: its measures are {then}, and not {now}")
-        self.rows = found.rows
+        self.rows = table.rows
         if stored != COLUMNS:  # of an earlier version: every line of a file has the same columns
             self.trajectory().save(out)
         self._find_first()
