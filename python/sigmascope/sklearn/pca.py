@@ -203,30 +203,30 @@ class PCA(Components):
         most = len(every.components)  # rounding may leave their sum below the share
         return sums.pca(min(1 + int(np.sum(below)), most))
 
-    def _published(self, found: PrincipalComponents) -> Self:
+    def _published(self, pca: PrincipalComponents) -> Self:
         """Set the attributes of scikit-learn, and warn of errors."""
-        self._publish(found)
-        if found.explained_variance_errors[0] > _WARNED * found.explained_variance[0] > 0:
+        self._publish(pca)
+        if pca.explained_variance_errors[0] > _WARNED * pca.explained_variance[0] > 0:
             warnings.warn(
-                f"variances have an error of {found.explained_variance_errors[0]:.2g}, the largest "
-                f"is {found.explained_variance[0]:.2g}: rough means as `shift` reduce it",
+                f"variances have an error of {pca.explained_variance_errors[0]:.2g}, the largest "
+                f"is {pca.explained_variance[0]:.2g}: rough means as `shift` reduce it",
                 ConvergenceWarning,
                 stacklevel=3,
             )
         return self
 
-    def _publish(self, found: PrincipalComponents) -> None:
-        self.result_ = found
-        self.components_ = found.components
-        self.components_error_ = found.components_errors
-        self.explained_variance_ = found.explained_variance
-        self.explained_variance_error_ = found.explained_variance_errors
-        self.explained_variance_ratio_ = found.explained_variance_ratio
-        self.explained_variance_ratio_error_ = found.explained_variance_ratio_errors
-        self.singular_values_ = found.singular_values
-        self.singular_values_error_ = found.singular_values_errors
-        self.noise_variance_ = found.noise_variance
-        self.noise_variance_error_ = found.noise_variance_error
-        self.mean_ = found.mean
-        self.mean_error_ = found.mean_errors
-        self.n_components_ = len(found.components)
+    def _publish(self, pca: PrincipalComponents) -> None:
+        self.result_ = pca
+        self.components_ = pca.components
+        self.components_error_ = pca.components_errors
+        self.explained_variance_ = pca.explained_variance
+        self.explained_variance_error_ = pca.explained_variance_errors
+        self.explained_variance_ratio_ = pca.explained_variance_ratio
+        self.explained_variance_ratio_error_ = pca.explained_variance_ratio_errors
+        self.singular_values_ = pca.singular_values
+        self.singular_values_error_ = pca.singular_values_errors
+        self.noise_variance_ = pca.noise_variance
+        self.noise_variance_error_ = pca.noise_variance_error
+        self.mean_ = pca.mean
+        self.mean_error_ = pca.mean_errors
+        self.n_components_ = len(pca.components)

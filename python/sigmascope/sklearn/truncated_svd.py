@@ -112,12 +112,12 @@ class TruncatedSVD(Components):
         """Compute the components of rows, and return their scores (n_samples, n_components)."""
         X = self._rows(X, reset=True, sparse=True)
         k = self._count(X.shape)
-        found = svds(X, min(k + 1, *X.shape), tol=self.tol, seed=self._seed())
-        V = np.asarray(found.Vt, dtype=np.float64)[:k]
+        svd = svds(X, min(k + 1, *X.shape), tol=self.tol, seed=self._seed())
+        V = np.asarray(svd.Vt, dtype=np.float64)[:k]
         self.components_ = oriented(V / np.linalg.norm(V, axis=1, keepdims=True))
         self.n_components_ = k
         scores = np.asarray(X @ self.components_.T)
-        self._publish(found, X, scores)
+        self._publish(svd, X, scores)
         return scores
 
     def transform(self, X: Any) -> Array:
@@ -156,12 +156,12 @@ class TruncatedSVD(Components):
             return int(state or 0)
         return int(check_random_state(state).randint(2**31 - 1))
 
-    def _publish(self, found: SVD, X: Any, scores: Array) -> None:
+    def _publish(self, svd: SVD, X: Any, scores: Array) -> None:
         k = self.n_components_
-        s, errors = found.s, found.errors
-        self.result_ = replace(found, U=None)
+        s, errors = svd.s, svd.errors
+        self.result_ = replace(svd, U=None)
         self.singular_values_, self.singular_values_error_ = s[:k], errors[:k]
-        self.components_error_ = _sines(s, errors, found.residuals[:k])
+        self.components_error_ = _sines(s, errors, svd.residuals[:k])
         columns = column_statistics(X)
         self.explained_variance_, self.explained_variance_error_ = score_variances(
             scores, columns, s[:k], errors[:k], self.components_error_
