@@ -41,10 +41,10 @@ def cuda_config() -> str:
     assert module is not None
     config = module.config()
     chips = ", ".join(d["name"] for d in module.devices() if d["index"] in usable)
-    found = libraries()
+    libs = libraries()
     return (
-        f"runtime {config['runtime']}, driver {config['driver']}, {found.cublas}, "
-        f"{found.cusolver}: {chips}"
+        f"runtime {config['runtime']}, driver {config['driver']}, {libs.cublas}, "
+        f"{libs.cusolver}: {chips}"
     )
 
 

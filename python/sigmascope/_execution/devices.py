@@ -151,14 +151,14 @@ def device_of(name: str) -> Device:
     """
     if name == "cpu":
         return CPU
-    found = re.fullmatch(r"cuda(?::(\d+))?", name)
-    if found is None:
+    match = re.fullmatch(r"cuda(?::(\d+))?", name)
+    if match is None:
         raise DeviceError(f"device is 'cpu', 'cuda' or 'cuda:0', not {name!r}")
     try:
         names = cuda_devices()
     except DeviceError as error:
         raise DeviceError(f"device {name!r} is not available: {error}") from error
-    index = int(found[1] or names[0].partition(":")[2])
+    index = int(match[1] or names[0].partition(":")[2])
     if f"cuda:{index}" not in names:
         raise DeviceError(f"device {name!r} is not available; there is {', '.join(names)}")
     return Device(f"cuda:{index}", index, _usable_nbytes(index))

@@ -156,11 +156,11 @@ def _of_machine(count: int) -> Rates:
         "mixed": lambda: _core.product_f32(single, narrow, "steer", **run),
         "float64": lambda: _core.product_f64(double, x, "gram", **run),
     }
-    found = {name: flops / _fastest(call, 5) for name, call in verbs.items()}
+    speeds = {name: flops / _fastest(call, 5) for name, call in verbs.items()}
     moments = _fastest(lambda: _core.moments(single, histogram=False, **run), 3)
     return Rates(
         threads=count,
-        **found,
+        **speeds,
         elements=4 * _ROWS * _COLUMNS / moments,
         eigen=eigen / _ORDER**3,
     )

@@ -39,15 +39,15 @@ def devices_of(name: str) -> tuple[Device, ...]:
     if name != EVERY:
         return (device_of(name),)
     try:
-        found = [device_of(each) for each in cuda_devices()]
+        devices = [device_of(each) for each in cuda_devices()]
     except DeviceError as error:
         raise DeviceError(f"device {name!r} is not available: {error}") from error
-    kinds = {each.name: _kind(each) for each in found}
+    kinds = {each.name: _kind(each) for each in devices}
     if len(set(kinds.values())) > 1:
         listed = "; ".join(f"{each} is {kind}" for each, kind in kinds.items())
         raise DeviceError(f"{EVERY!r} needs devices of one kind: {listed}; choose one by its name")
-    least = min(each.nbytes for each in found)
-    return tuple(each.share(least) for each in found)
+    least = min(each.nbytes for each in devices)
+    return tuple(each.share(least) for each in devices)
 
 
 def with_memory(devices: Sequence[Device], nbytes: int) -> tuple[Device, ...]:

@@ -78,13 +78,13 @@ def run_each(
 
     pool = ThreadPoolExecutor(shares.workers, thread_name_prefix="sigmascope-stack")
     futures: list[Future[R | Exception]] = []
-    told = 0
+    nbytes = 0
     try:
         for part in shares.parts(len(matrices)):
             with Batch(call.device, len(part), call.threads) as batch:
                 for place, index in enumerate(part):
                     futures.append(pool.submit(batch.run, place, partial(outcome, index)))
-                told = _await(futures, counts, call.progress, told)
+                nbytes = _await(futures, counts, call.progress, nbytes)
         return [future.result() for future in futures]
     finally:
         counts.stop()
@@ -172,14 +172,14 @@ def _await(
     futures: Sequence[Future[R | Exception]],
     counts: ByteCounts,
     progress: Progress | None,
-    told: int,
+    nbytes: int,
 ) -> int:
     """Wait for all results; tell the bytes of all matrices while they grow, and return them."""
     pending = True
     while pending:
         pending = bool(wait(futures, timeout=POLL).not_done)
         total = counts.total()
-        if progress is not None and total > told:
-            told = total
+        if progress is not None and total > nbytes:
+            nbytes = total
             progress(total)
-    return told
+    return nbytes
