@@ -109,8 +109,8 @@ def recognised(start: bytes) -> str | None:
         return f"a tar archive, as PyTorch wrote before 0.1.10: {_UNPACK}, or load it there"
     if start[4:8] == b"TFL3":
         return "a model of TensorFlow Lite: open the checkpoint that it was made of"
-    if found := _CTRANSLATE2.match(start):
-        kind = found["name"].decode()
+    if match := _CTRANSLATE2.match(start):
+        kind = match["name"].decode()
         return f"a model of CTranslate2 ({kind}): open the checkpoint that it was made of"
     if _PICKLE.match(start):
         return _pickle(start)
@@ -129,10 +129,10 @@ def _archive(start: bytes) -> str:
 
 def _pickle(start: bytes) -> str:
     """Name a pickle that is not one of PyTorch by the first class in it."""
-    found = _CLASS.search(start)
+    match = _CLASS.search(start)
     kind = ""
-    if found is not None:
-        module, name = found["module"] or found["module4"], found["name"] or found["name4"]
+    if match is not None:
+        module, name = match["module"] or match["module4"], match["name"] or match["name4"]
         kind = f" of {module.decode()}.{name.decode()}"
         kind = " of arrays of NumPy" if module.startswith(b"numpy") else kind
     return (

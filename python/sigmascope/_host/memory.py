@@ -58,11 +58,11 @@ def _read_available_memory() -> int:
         # Without the buffers of a file object.
         opened = os.open("/proc/meminfo", os.O_RDONLY)
         try:
-            found = re.search(rb"MemAvailable: *(\d+)", os.read(opened, 4096))
+            match = re.search(rb"MemAvailable: *(\d+)", os.read(opened, 4096))
         finally:
             os.close(opened)
-        if found:
-            return int(found[1]) * 1024
+        if match:
+            return int(match[1]) * 1024
     except OSError:
         pass
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
