@@ -46,10 +46,10 @@ class Selection:
         if "[head" in pattern and not any("[head " in name for name in self._names):
             return " (attention heads are matrices of their own only with the option heads)"
         wider = f"*{pattern.strip('*')}*"
-        found = [name for name in self._names if _matches({name}, wider)]
-        if found:
-            others = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
-            return f" ({wider!r} would match {found[0]!r}{others})"
+        names = [name for name in self._names if _matches({name}, wider)]
+        if names:
+            others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+            return f" ({wider!r} would match {names[0]!r}{others})"
         return similar(pattern, self._names)
 
 

@@ -50,7 +50,7 @@ def vectors_path(folder: str, name: str) -> Path:
     return Path(folder) / f"{stem}.safetensors"
 
 
-def save_vectors(folder: str, name: str, found: Mapping[str, SVD | None]) -> None:
+def save_vectors(folder: str, name: str, svds: Mapping[str, SVD | None]) -> None:
     """Write the triplets of one matrix, or of the matrices of a pair by their group.
 
     Raises
@@ -60,7 +60,7 @@ def save_vectors(folder: str, name: str, found: Mapping[str, SVD | None]) -> Non
     """
     tensors: dict[str, tuple[str, NDArray[np.floating]]] = {}
     seeds = set()
-    for group, svd in found.items():
+    for group, svd in svds.items():
         if svd is None or svd.U is None or svd.Vt is None:
             continue
         start = f"{name}.{group}." if group else f"{name}."
