@@ -56,7 +56,7 @@ def show_extraction(out: Console, extraction: Extraction) -> None:
     _totals(out, extraction)
 
 
-def show_resized(out: Console, found: Sequence[Resized]) -> None:
+def show_resized(out: Console, products: Sequence[Resized]) -> None:
     """Print the ranks of an adapter before and after, and what remains of each product."""
     lines = [
         [
@@ -67,7 +67,7 @@ def show_resized(out: Console, found: Sequence[Resized]) -> None:
             with_error(each.relative_error.value, each.relative_error.error),
             at_most(each.spectral_bound, 3),
         ]
-        for each in found
+        for each in products
     ]
     show_table(out, "", _HEADERS, lines)
 
