@@ -23,6 +23,9 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 FRAGMENTS = ("What", "How", "Of")
 """First words of sentences that are fragments: the subject or the noun is missing."""
 
+VAGUE = ("found", "told")
+"""Words that do not name what a variable holds."""
+
 RETIRED = {
     "apart": "distance, difference, gap or stride",
     "begun": "started or initial",
@@ -146,6 +149,22 @@ def test_retired_words_are_in_no_identifier() -> None:
     assert not found, listed(found)
 
 
+def vague_variables(path: Path, tree: ast.Module) -> Iterator[Place]:
+    """Yield variables and parameters that say how their values came to be there."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in VAGUE:
+            yield Place(path, node.lineno, node.id)
+        elif isinstance(node, ast.arg) and node.arg in VAGUE:
+            yield Place(path, node.lineno, node.arg)
+
+
+def test_variables_of_the_package_are_named_after_things() -> None:
+    places = [
+        place for path in sources(PACKAGE, ".py") for place in vague_variables(path, tree_of(path))
+    ]
+    assert not places, f"say what it is: {listed(places)}"
+
+
 # ---------------------------------------------------------------------------- what is checked
 
 
@@ -192,6 +211,17 @@ class CamelCase:
         *("keyword", "options", "member", "other", "inner"),
     }
     assert words_of("_TurnedBESIDE_apart2") == {"turned", "beside", "apart"}
+
+
+def test_every_kind_of_variable_is_seen() -> None:
+    source = """
+def f(found, *, told=1):
+    while (found := told):
+        for found, other in []:
+            x.found = found
+"""
+    assert of_source(vague_variables, source).count("found") == 3
+    assert of_source(vague_variables, source).count("told") == 1
 
 
 # ---------------------------------------------------------------------------------- glossary
