@@ -32,7 +32,9 @@ ss.spectral_density(A, passes=3, probes=4, memory_limit=10**9)
 ss.moments(A, histogram=False, executor=None)
 ss.spectrum(A, effort="top", k=2, precision="float64", num_threads=None)
 found: ss.results.Scan = ss.scan("model", k=8, include="*.mlp.*", num_threads=2)
-run: ss.series.Trajectory = ss.series.trajectory(["a-1", "a-2"], measures="fro_norm", k=8)
+run: ss.series.Trajectory = ss.series.trajectory(
+    ["a-1", "a-2"], measures="fro_norm", k=8, reading="mapped"
+)
 family: ss.series.Reference = ss.series.reference([found], bands=2, effort="top")
 family.place("model", confidence=0.9, k=8, measures="alpha_farms")
 ss.streaming.Sketch(6, 2, seed=1).update(A, num_threads=2)

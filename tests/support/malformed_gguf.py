@@ -133,13 +133,13 @@ VALUES = [
 ALIGNMENTS = [
     Case(name, framed([pair("general.alignment", *given)], [A], DATA), message)
     for name, given, message in (
-        ("alignment 0", (0,), "general.alignment 0 is no power of two"),
-        ("alignment 24", (24,), "general.alignment 24 is no power of two"),
-        ("alignment -32", (-32, 5), "general.alignment -32 is no power of two"),
-        ("alignment 32.0", (32.0, 6), "general.alignment 32.0 is no power of two"),
-        ("alignment true", (True, 7), "general.alignment True is no power of two"),
-        ("alignment in words", ("32",), "general.alignment '32' is no power of two"),
-        ("alignment as a list", ([32],), "general.alignment [32] is no power of two"),
+        ("alignment 0", (0,), "general.alignment 0 is not a power of two"),
+        ("alignment 24", (24,), "general.alignment 24 is not a power of two"),
+        ("alignment -32", (-32, 5), "general.alignment -32 is not a power of two"),
+        ("alignment 32.0", (32.0, 6), "general.alignment 32.0 is not a power of two"),
+        ("alignment true", (True, 7), "general.alignment True is not a power of two"),
+        ("alignment in words", ("32",), "general.alignment '32' is not a power of two"),
+        ("alignment as a list", ([32],), "general.alignment [32] is not a power of two"),
         ("alignment beyond", (2**31,), "from byte 2147483648 on, the file ends at"),
         ("alignment of 2**63", (2**63, 10), "from byte 9223372036854775808 on, the file ends at"),
     )
@@ -186,17 +186,17 @@ RECORDS = [
     Case(
         "half a block",
         placed(info("a", (2, 255), "Q4_K", 0)),
-        "rows of 255 elements are no blocks of 256",
+        "rows of 255 elements are not whole blocks of 256",
     ),
     Case(
         "a scalar of blocks",
         placed(info("a", (), "Q8_0", 0)),
-        "rows of 1 elements are no blocks of 32",
+        "rows of 1 elements are not whole blocks of 32",
     ),
     Case(
         "rows across blocks",
         placed(info("a", (4, 8), "Q8_0", 0)),
-        "rows of 8 elements are no blocks",
+        "rows of 8 elements are not whole blocks",
     ),
 ]
 

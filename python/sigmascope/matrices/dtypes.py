@@ -48,7 +48,13 @@ def numpy_dtype(stored: str, decoded: str) -> np.dtype[Any]:
 
 
 def array_dtype(dtype: np.dtype[Any], requested: str | None) -> str:
-    """Return the dtype of an array; `requested` names that of codes. TypeError if there is none."""
+    """Return the dtype of an array; `requested` names that of codes.
+
+    Raises
+    ------
+    TypeError
+        If the array has no dtype of a matrix.
+    """
     if requested is not None:
         if requested not in ITEMSIZE:
             raise TypeError(f"unknown dtype {requested!r}; known: {', '.join(ITEMSIZE)}")

@@ -81,7 +81,7 @@ def _start(stream: GgufStream) -> int:
 def _alignment(metadata: Metadata, path: Place) -> int:
     alignment = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
     if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
-        raise CheckpointError(f"{path}: general.alignment {brief(alignment)} is no power of two")
+        raise CheckpointError(f"{path}: general.alignment {brief(alignment)} is not a power of two")
     return alignment
 
 
@@ -148,7 +148,7 @@ def _nbytes(shape: tuple[int, ...], dtype: GgmlType, where: str) -> int:
     row = shape[-1] if shape else 1
     if row % dtype.elements:
         raise CheckpointError(
-            f"{where}: rows of {row} elements are no blocks of {dtype.elements}, as "
+            f"{where}: rows of {row} elements are not whole blocks of {dtype.elements}, as "
             f"{dtype.name} has them"
         )
     return math.prod(shape) // dtype.elements * dtype.nbytes
