@@ -2,22 +2,36 @@
 // Options and observer of a call, from its keyword arguments; in every extension module.
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "bindings/bindings.hpp"
 
 namespace sigmascope {
 
+namespace {
+
+// A Python object that may be copied and destroyed without the GIL, as functions that hold one are.
+std::shared_ptr<const py::object> shared(const py::object& object) {
+  return {new py::object(object), [](const py::object* held) {
+            py::gil_scoped_acquire gil;
+            delete held;
+          }};
+}
+
+}  // namespace
+
 Observer make_observer(const py::object& progress) {
   using clock = std::chrono::steady_clock;
-  return [progress, done = std::int64_t{0}, due = clock::now()](std::int64_t bytes) mutable {
+  const auto callback = progress.is_none() ? nullptr : shared(progress);
+  return [callback, done = std::int64_t{0}, due = clock::now()](std::int64_t bytes) mutable {
     done += bytes;
     const auto now = clock::now();
     if (now < due) return;
     due = now + std::chrono::milliseconds(50);
     py::gil_scoped_acquire gil;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (!progress.is_none()) progress(done);
+    if (callback) (*callback)(done);
   };
 }
 

@@ -15,6 +15,7 @@ namespace sigmascope::simulator {
 namespace {
 
 constexpr std::size_t alignment = 16;
+constexpr std::size_t large = std::size_t{4} << 20;
 
 std::size_t page_size() {
   static const auto bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
@@ -34,6 +35,8 @@ GuardedMemory::GuardedMemory(std::size_t bytes, Content content)
       mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) throw std::bad_alloc();
   mapping_ = static_cast<std::byte*>(mapping);
+  // Large pages: access is changed at every launch, which costs the same for a page of any size.
+  if (mapped_ >= large) madvise(mapping, mapped_, MADV_HUGEPAGE);
   allow_access(true);
   data_ = mapping_ + mapped_ - page_size() - rounded_up(bytes, alignment);
   if (content == Content::filled) fill();

@@ -33,6 +33,7 @@ def module(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return found
 
 
+@pytest.mark.nightly
 def test_a_small_run_finds_what_was_planted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

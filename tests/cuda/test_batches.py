@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support.cuda_builds import CPP, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
+from tests.support.tiers import parametrize_builds
 
 import sigmascope as ss
 from sigmascope._execution.batches import Batch
@@ -138,7 +139,7 @@ def test_other_functions_have_the_same_bits(compute: Compute, simulated: ModuleT
     assert simulated.simulator.violation() == ""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_equal_matrices_have_the_launches_and_waits_of_two(simulated: ModuleType) -> None:
     a = decaying(0, (24, 8)).astype(np.float32)
 
@@ -272,7 +273,7 @@ def test_a_batch_that_is_closed_waits_for_nobody(simulated: ModuleType) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
-@pytest.mark.parametrize("build", [PLAIN, TSAN], ids=lambda build: build.name)
+@parametrize_builds(PLAIN, TSAN)
 def test_no_order_of_threads_is_a_race(build: Build, tmp_path: Path, objects: Path) -> None:
     command = [str(built(build, SOURCES, tmp_path, objects=objects))]
     orders = [(0, 0, 1), (1, 1, 2), (2, 2, 5)]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.cuda_builds import ASAN, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
+from tests.support.tiers import parametrize_builds
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,7 +24,7 @@ SOURCES = [
 ]
 
 
-@pytest.mark.parametrize("build", [PLAIN, ASAN, TSAN], ids=lambda build: build.name)
+@parametrize_builds(PLAIN, ASAN, TSAN)
 def test_no_order_and_no_sanitizer_finds_a_mistake(
     build: Build, tmp_path: Path, objects: Path
 ) -> None:

@@ -18,6 +18,7 @@ from tests.support.cuda_builds import (
     compiler,
     processor_runs,
 )
+from tests.support.tiers import parametrize_builds
 
 ISAS = ("avx2",)
 """The instruction set that the device is compared with; test_elements.py compares with all."""
@@ -43,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("decode")
 
 
-@pytest.mark.parametrize("build", [PLAIN, ASAN], ids=lambda build: build.name)
+@parametrize_builds(PLAIN, ASAN)
 def test_panels_have_the_bits_of_the_processor(build: Build, folder: Path, objects: Path) -> None:
     program = built(build, SOURCES, folder / build.name, objects=objects, isas=ISAS)
     pairs, cases = ([(0, 1), (1, 2), (2, 0)], 80) if build is PLAIN else ([(2, 0)], 30)

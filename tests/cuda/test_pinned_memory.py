@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support.cuda_builds import ASAN, CPP, CUDA, ROOT, TSAN, Build, built, compiler
+from tests.support.tiers import parametrize_builds
 
 import sigmascope as ss
 from sigmascope._execution.memory import elementwise_need
@@ -32,7 +33,7 @@ SOURCES = [
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
-@pytest.mark.parametrize("build", [ASAN, TSAN], ids=lambda build: build.name)
+@parametrize_builds(ASAN, TSAN)
 def test_threads_and_copies_share_it(build: Build, tmp_path: Path, objects: Path) -> None:
     command = [str(built(build, SOURCES, tmp_path, objects=objects))]
     if build is TSAN:  # which wants its addresses where they are without randomisation

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.cuda_builds import ASAN, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
+from tests.support.tiers import parametrize_builds
 
 pytestmark = [
     pytest.mark.slow,
@@ -57,7 +58,7 @@ def test_there_are_a_dozen_kinds_of_mistakes() -> None:
     assert len(MISTAKES) - 1 >= 12
 
 
-@pytest.mark.parametrize("build", [PLAIN, ASAN, TSAN], ids=lambda build: build.name)
+@parametrize_builds(PLAIN, ASAN, TSAN)
 def test_right_kernels_are_right_in_every_order(build: Build, program: Program) -> None:
     orders, seeds = (ORDERS, SEEDS) if build is PLAIN else (ORDERS[-1:], SEEDS[:1])
     for order, timing, seed in itertools.product(orders, TIMINGS, seeds):
@@ -75,6 +76,7 @@ def test_a_planted_mistake_is_noticed(mistake: str, program: Program) -> None:
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "mistake",
     [
@@ -95,6 +97,7 @@ def test_a_race_is_reported_as_one(mistake: str, program: Program) -> None:
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("mistake", ["past_shared", "no_guard"])
 def test_a_step_past_the_end_is_reported_as_one(mistake: str, program: Program) -> None:
     status, text = run(ASAN, program, MISTAKES.index(mistake), 0, 1, 1)

@@ -26,7 +26,7 @@ from benchmarks.regimes.train import model_of
 import sigmascope as ss
 from sigmascope.diagnosis import Calibration
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 
 @pytest.fixture(scope="module")

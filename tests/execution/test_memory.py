@@ -154,7 +154,10 @@ def test_other_calls(
 
 @pytest.mark.slow
 @pytest.mark.unsanitized
-@pytest.mark.parametrize(("limit", "method"), [(400, "Gram matrix"), (800, "full decomposition")])
+@pytest.mark.parametrize(
+    ("limit", "method"),
+    [(400, "Gram matrix"), pytest.param(800, "full decomposition", marks=pytest.mark.nightly)],
+)
 def test_a_decomposition_of_the_matrix_itself(
     folder: Path, imported: int, limit: int, method: str
 ) -> None:
@@ -206,8 +209,8 @@ assert all(row["status"] == "analysed" for row in found.rows), found.rows[0]["re
     [
         ("top", 75, (12_000, 1400)),
         ("density", 75, (1400, 12_000)),
-        ("top", 145, (1400, 12_000)),
-        ("density", 315, (12_000, 1400)),
+        pytest.param("top", 145, (1400, 12_000), marks=pytest.mark.nightly),
+        pytest.param("density", 315, (12_000, 1400), marks=pytest.mark.nightly),
     ],
     ids=["top, read again", "density, read again", "top, held", "density, two at once"],
 )

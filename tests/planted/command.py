@@ -17,7 +17,7 @@ from tests.planted.mistake import ROOT, Mistake, read_mistakes
 from tests.planted.overlay import Outcome, Overlay
 
 SECONDS = 80.0
-SHORT_TIER = ("-m", "not slow")
+SHORT_TIER = ("-m", "not slow and not nightly")
 GOAL = 0.9
 
 

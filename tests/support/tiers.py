@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Cases of a test of which some are in the short tier, and the rest in the slow one."""
+"""Cases of a test of which some are in a tier that runs more often than that of the rest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pytest
+from tests.support.cuda_builds import PLAIN, Build
 
 
 def short(names: Collection[str], cases: Mapping[str, Any] | Iterable[str]) -> list[Any]:
@@ -27,3 +28,14 @@ def short(names: Collection[str], cases: Mapping[str, Any] | Iterable[str]) -> l
         )
         for name, value in named.items()
     ]
+
+
+def parametrize_builds(*builds: Build) -> pytest.MarkDecorator:
+    """Run a test with each build of a program; those with sanitizers take minutes: every night."""
+    return pytest.mark.parametrize(
+        "build",
+        [
+            pytest.param(build, id=build.name, marks=[pytest.mark.nightly] * (build is not PLAIN))
+            for build in builds
+        ],
+    )

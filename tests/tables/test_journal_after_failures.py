@@ -170,7 +170,7 @@ def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_twenty_times_at_random_moments(tmp_path: Path) -> None:
     """Whatever was whole in the journal when a run was killed stays there, byte for byte."""
     chance = random.Random(0)
