@@ -5,14 +5,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.benchmark_processes import Processes, reports, run_here
+from tests.support.benchmark_processes import (
+    Processes,
+    comparison_record,
+    entry_record,
+    printed,
+    reports,
+    run_here,
+    timing_record,
+)
 from tests.support.checkpoints import of_array, write_file
-from tests.support.command_line import invoke
+from tests.support.command_line import assert_defaults_are_those_of, commands, invoke
 
-from sigmascope.bench import BACKENDS, select
+from sigmascope.bench import BACKENDS, BenchmarkPlan, select
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +128,60 @@ def test_bad_input_is_one_line_and_status_2(
     assert (status, out) == (2, "")
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_options_have_the_defaults_of_the_library() -> None:
+    command = commands()["bench"]
+    (option,) = (o for o in command.params if o.name == "accuracy")
+    assert tuple(map(float, option.default.split(","))) == BenchmarkPlan().accuracies
+    assert_defaults_are_those_of([BenchmarkPlan], command, {})
+
+
+def growth_record(**parts: Any) -> dict[str, Any]:
+    """Return the record of a growing matrix, with these parts."""
+    times = {10: [0.5, 0.6], 20: [1.0, 1.2]}
+    points = [
+        {"shape": [n, n], "stored": 4 * n * n, "timing": timing_record([1e-3], seconds=seconds)}
+        for n, seconds in times.items()
+    ]
+    line = {"series": "rows", "backend": "ours", "points": points}
+    machine = {"processor": "P", "threads": 2, "cores": 2, "load_average": 0.0}
+    whole = {"schema": 1, "kind": "growth", "spectrum": "llm", "dtype": "float32", "k": 4}
+    whole |= {"tol": 1e-3, "turns": 2, "machine": machine, "lines": [line], "seed": 7}
+    return whole | parts
+
+
+def test_benchmarks_are_printed_from_their_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number that is infinite is null in JSON, and no number here."""
+    figures = {"seconds": [0.5, 0.6], "peaks": [10**6], "errors": [1e-4, None]}
+    timing = timing_record([1e-3], **figures, residuals=[1e-5])
+    never = {"setting": {"n": 1}, "seconds": None, "error": None, "message": "ValueError: no"}
+    entries = [entry_record("a", timings=[timing]), entry_record("b", rungs=[never])]
+    text = printed(comparison_record(entries, [1e-3]), tmp_path, monkeypatch)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "A missed: inf 1 1.0" in lines
+    assert "A n=2 0.001 inf 1.0e-05 1 0.55" in lines
+    assert "B: ValueError: no" in lines
+    text = printed(growth_record(), tmp_path, monkeypatch)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "llm, float32, tol = 0.001, k = 4" in lines
+    assert "10 x 10 0.0004 0.55 (0.525-0.575) ?" in lines
+    assert "20 x 20 0.0016 1.1 (1.05-1.15) ?" in lines
+    assert "log-log slope over m n: time 0.50, memory added nan" in lines
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [({"schema": 9}, "benchmark version 9"), ({"lines": [{}]}, "incomplete")],
+    ids=["of another version", "without its points"],
+)
+def test_a_benchmark_that_cannot_be_read_is_named(
+    parts: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps(growth_record(**parts)), encoding="utf-8")
+    status, out, err = invoke("show", file)
+    assert (status, out) == (2, "")
+    assert message in err

@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import Parameter, signature
 from typing import Any
 
 import pytest
-from tests.support.command_line import commands, completions, invoke
+from tests.support.command_line import assert_defaults_are_those_of, commands, completions, invoke
 
 import sigmascope as ss
-from sigmascope.bench import BenchmarkPlan
-from sigmascope.diagnosis import Calibration, diagnose_increments
 
 COMMANDS = commands()
 
@@ -56,16 +53,9 @@ CALLS: dict[str, tuple[Callable[..., Any], ...]] = {
     "merge": (ss.merge,),
     "trajectory": (ss.series.trajectory,),
     "reference": (ss.series.reference,),
-    "show": (Calibration.error_rate,),
-    "calibrate": (Calibration.error_rate,),
-    "diagnose": (ss.diagnosis.diagnose, diagnose_increments),
-    "bench": (BenchmarkPlan,),
     "demo": (ss.scan,),
 }
 """The calls of the library that each command makes."""
-
-RENAMED = {"memory": "memory_limit", "threads": "num_threads", "measure": "measures"}
-RENAMED |= {"step": "steps", "reference": "calibration"}
 
 DELIBERATE: dict[tuple[str, str], Any] = {
     # a seed is drawn for files that may be those of strangers
@@ -81,21 +71,8 @@ DELIBERATE: dict[tuple[str, str], Any] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_options_have_the_defaults_of_the_library(name: str) -> None:
-    compared = 0
-    for call in CALLS[name]:
-        parameters = signature(call).parameters
-        for option in COMMANDS[name].params:
-            same = parameters.get(option.name) or parameters.get(RENAMED.get(option.name, ""))
-            if same is not None and same.default is not Parameter.empty:
-                expected = DELIBERATE.get((name, option.name), same.default)
-                assert option.default == expected, option.name
-                compared += 1
-    assert compared
-
-
-def test_benchmarks_have_the_accuracies_of_the_library() -> None:
-    (option,) = (o for o in COMMANDS["bench"].params if o.name == "accuracy")
-    assert tuple(map(float, option.default.split(","))) == BenchmarkPlan().accuracies
+    deliberate = {option: default for (c, option), default in DELIBERATE.items() if c == name}
+    assert_defaults_are_those_of(CALLS[name], COMMANDS[name], deliberate)
 
 
 @pytest.mark.parametrize("option", ["-V", "--version"])

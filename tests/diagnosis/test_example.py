@@ -16,8 +16,8 @@ from tests.support.made_rows import comparison_rows
 from tests.support.screens import screen, shown
 
 import sigmascope as ss
-from sigmascope import report
 from sigmascope.diagnosis import Calibration
+from sigmascope.diagnosis.terminal import show_diagnosis
 
 HERE = Path(__file__).parent
 RUNS = json.loads((HERE / "runs.json").read_text(encoding="utf-8"))["others"]
@@ -66,7 +66,7 @@ def test_every_output_of_an_answer_says_so(
     assert answer.text.startswith(NOTHING)
     assert record["reasons"][0].startswith(NOTHING)
     out = screen(100)
-    report.show_diagnosis(out, record)
+    show_diagnosis(out, record)
     assert LABEL in shown(out).splitlines()[0]
     html = page_of(answer)
     assert html.count(LABEL) >= 1
@@ -101,7 +101,7 @@ def test_calibrations_of_ones_own_are_not_called_examples(
     own = Calibration.load(HERE / "regimes.json")
     answer = ss.diagnosis.diagnose(rows_of("broad"), own)
     out = screen(100)
-    report.show_diagnosis(out, answer.to_dict())
+    show_diagnosis(out, answer.to_dict())
     html = page_of(answer)
     assert "example" not in f"{own!r} {answer.text} {shown(out)} {answer.plot().get_title()}"
     assert "example calibration" not in html

@@ -4,22 +4,16 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
-from tests.support.html_pages import Open, page_of, scan_of, scan_page, script_of
+from tests.support.html_pages import Open, scan_of, scan_page, script_of
 from tests.support.made_rows import scan_rows
 from tests.support.tiers import short
-from tests.support.updates import rows_of_update
-
-import sigmascope as ss
-from sigmascope.diagnosis import Calibration, Diagnosis
 
 mpl.use("Agg")
 
@@ -148,37 +142,6 @@ def test_numbers_do_not_overlap_in_a_browser(browser: Browser, width: int, tmp_p
         )
         assert all(len(set(texts)) == len(texts) > 1 for texts in left), left
         page.close()
-
-
-@pytest.fixture(scope="module")
-def known() -> Diagnosis:
-    """A diagnosis with a position between the levels of narrow and broad runs."""
-    return ss.diagnosis.diagnose(rows_of_update(0.5), Calibration.load("example"))
-
-
-@pytest.mark.parametrize(
-    ("low", "high"),
-    [(53.0, 53.0), (53.0, 53.0 + 1e-13), (0.0, 1.0), (53, 53.00001), (-2, 70), (5, 6)],
-)
-def test_numbers_of_the_strips_of_a_diagnosis_differ(
-    known: Diagnosis, low: float, high: float
-) -> None:
-    assert known.judgement is not None
-    judgement = replace(known.judgement, position=low, interval=(low, low))
-    page = page_of(
-        replace(
-            known,
-            verdict="narrow",
-            judgement=judgement,
-            positions={"narrow": (high,), "broad": ()},
-        )
-    )
-    strips = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    (svg,) = [each for each in strips if "Position of the score" in each]
-    texts = re.findall(r"class='tick'[^>]*>([^<]*)<", svg)
-    assert 2 <= len(texts) <= 12
-    assert len(set(texts)) == len(texts)
-    assert all(math.isfinite(float(text)) for text in texts)
 
 
 @pytest.mark.parametrize(

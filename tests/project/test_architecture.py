@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,9 +90,6 @@ PYTHON_ROOMS = {
     "solvers": Folder("_display _execution _host errors matrices spectra"),
     "analysis": Folder("_display _execution _host errors matrices solvers spectra"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
-    "sklearn": Folder(
-        "_host errors solvers spectra streaming", outside="scipy sklearn", extra=True
-    ),
     "checkpoint": Folder(
         "_display _host errors matrices", outside="obstore huggingface_hub tensorstore h5py"
     ),
@@ -110,26 +108,29 @@ PYTHON_ROOMS = {
     "series": Folder(
         "_display _host _tables adapters checkpoint comparing scanning", outside="pandas"
     ),
-    "diagnosis": Folder("_display _execution _host _tables comparing series", outside="matplotlib"),
     "report": Folder(
-        "_display _running _tables adapters checkpoint comparing diagnosis scanning series",
+        "_display _running _tables adapters checkpoint comparing scanning series",
         outside="rich",
         extra=True,
     ),
-    "bench": Folder(
-        "_host checkpoint errors matrices report package",
-        outside="scipy sklearn fbpca primme dask torch cupy cupyx cuml cuda ml_dtypes matplotlib "
-        "rich",
-    ),
     "cli": Folder(
-        "_display _host _tables adapters bench checkpoint comparing diagnosis errors report "
-        "scanning series package",
+        "_display _host _tables adapters checkpoint comparing errors report scanning series "
+        "package",
         outside="typer rich",
         extra=True,
     ),
+    "extension": Folder("_display _execution _host _tables cli report series spectra"),
+    # Annexes: nothing imports them, and they import public names alone.
+    "sklearn": Folder("errors extension streaming package", outside="scipy sklearn", extra=True),
+    "diagnosis": Folder("extension package", outside="matplotlib typer rich"),
+    "bench": Folder(
+        "errors extension package",
+        outside="scipy sklearn fbpca primme dask torch cupy cupyx cuml cuda ml_dtypes matplotlib "
+        "typer rich",
+    ),
     "package": Folder(
         "_execution _host adapters analysis bench checkpoint cli comparing diagnosis errors "
-        "matrices scanning series sklearn solvers spectra streaming"
+        "extension matrices scanning series sklearn solvers spectra streaming"
     ),
 }
 """The folders of the package, each after those that it may use; `package` is its own files.
@@ -137,7 +138,13 @@ PYTHON_ROOMS = {
 Nothing of the terminal, and nothing that an extra installs, is read with the package.
 """
 
-MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 26, 120, 21
+ANNEXES = ("bench", "diagnosis", "sklearn")
+"""Packages that come last: see `test_annexes_import_public_names_and_nothing_imports_them`."""
+
+OF_THE_TERMINAL = ("commands.py", "terminal.py")
+"""The files of annexes that the command line loads: there typer and rich are installed."""
+
+MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 27, 120, 22
 """Largest numbers for the package. Arrows of its own files and of the extension do not count."""
 
 # ---------------------------------------------------------------------------------------- C++
@@ -319,7 +326,8 @@ def check_imports(path: Path) -> None:
             if package == "numpy" or package in sys.stdlib_module_names:
                 continue
             assert package in room.outside.split(), f"{where}: {package} in {home}"
-            assert room.extra or found.deferred, f"{where}: {package} is not always installed"
+            always = room.extra or (home in ANNEXES and path.name in OF_THE_TERMINAL)
+            assert always or found.deferred, f"{where}: {package} is not always installed"
         else:
             assert found.target in {home, *room.may.split()}, (
                 f"{where}: {home} may not use {found.target}"
@@ -337,6 +345,35 @@ def test_rooms_use_those_before_them() -> None:
     for name, room in PYTHON_ROOMS.items():
         assert set(room.may.split()) <= before, f"{name} uses a room after it"
         before.add(name)
+
+
+def test_annexes_import_public_names_and_nothing_imports_them() -> None:
+    """But the package itself, for type checkers alone."""
+    for path in sources(PACKAGE, ".py"):
+        home = home_of(path)
+        if home in ANNEXES:
+            for module, name in names_imported(path):
+                assert name in {*import_module(module).__all__, "__version__"}, (
+                    f"{path.relative_to(ROOT)}: {name} is not a public name of {module}"
+                )
+        for found in imports(path):
+            if found.target in ANNEXES and found.target != home:
+                assert home == "package", f"{path.relative_to(ROOT)}: {home} uses an annex"
+                assert found.deferred
+
+
+def names_imported(path: Path) -> Iterator[tuple[str, str]]:
+    """Give the names that an annex imports of modules outside itself, with these modules."""
+    annex = f"sigmascope.{home_of(path)}"
+    for node, _ in imports_of(path):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                if whole.startswith("sigmascope.") and not f"{whole}.".startswith(f"{annex}."):
+                    yield node.module, alias.name
+        elif isinstance(node, ast.Import):
+            ours = [alias.name for alias in node.names if alias.name.startswith("sigmascope")]
+            assert not ours, f"{path.relative_to(ROOT)}: import names, not {ours[0]}"
 
 
 def test_every_arrow_of_the_table_is_used_and_there_are_few() -> None:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
 from typing import Any
 
 import typer
@@ -34,3 +36,23 @@ def completions(*words: str) -> list[str]:
         "COMP_CWORD": str(len(words)),
     }
     return CliRunner().invoke(app, [], env=line, prog_name="sigmascope").stdout.split()
+
+
+RENAMED = {"memory": "memory_limit", "threads": "num_threads", "measure": "measures"}
+RENAMED |= {"step": "steps", "reference": "calibration"}
+"""Options whose names are not those of the parameters of the calls."""
+
+
+def assert_defaults_are_those_of(
+    calls: Sequence[Callable[..., Any]], command: Any, deliberate: Mapping[str, Any]
+) -> None:
+    """Compare the defaults of a command with those of the calls that it makes."""
+    compared = 0
+    for call in calls:
+        parameters = signature(call).parameters
+        for option in command.params:
+            same = parameters.get(option.name) or parameters.get(RENAMED.get(option.name, ""))
+            if same is not None and same.default is not Parameter.empty:
+                assert option.default == deliberate.get(option.name, same.default), option.name
+                compared += 1
+    assert compared

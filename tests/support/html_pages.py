@@ -28,6 +28,21 @@ Read = Callable[[str], "Page"]
 """Returns an open page by its kind, which tests share that only read it."""
 
 
+HEADS = ["What was examined", "What it means", "What it cannot tell"]
+"""Heads of the three sentences of a page for a colleague."""
+
+
+def sentences_of(html: str) -> list[str]:
+    """Return the three sentences of a page, each checked to be one."""
+    (block,) = re.findall(r"<dl class='explanation'>(.*?)</dl>", html)
+    assert re.findall(r"<dt>(.*?)</dt>", block) == HEADS
+    sentences = [unescape(text) for text in re.findall(r"<dd>(.*?)</dd>", block)]
+    for sentence in sentences:
+        assert re.fullmatch(r"[^.]*(\.(?! )[^.]*)*\.", sentence), "one sentence"
+        assert not re.search(r"\b(None|nan)\b|  |\.\.|\b1 (tensors|matrices|pairs)\b", sentence)
+    return sentences
+
+
 def data_of(text: str) -> dict[str, Any]:
     """Return the numbers inside a page."""
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)

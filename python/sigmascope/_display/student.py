@@ -7,7 +7,7 @@ import math
 from functools import lru_cache
 
 
-def tail(t: float, df: int) -> float:
+def student_tail(t: float, df: int) -> float:
     """Return P(|T| > t) of Student's distribution (Abramowitz & Stegun 26.7.3 and 26.7.4).
 
     The absolute error is about 1e-15, so that smaller probabilities may be 0.
@@ -26,12 +26,12 @@ def tail(t: float, df: int) -> float:
 
 
 @lru_cache(maxsize=1024)
-def t_of(level: float, df: int) -> float:
+def student_quantile(level: float, df: int) -> float:
     """Return the t that |T| exceeds with the probability `level`, by bisection."""
     low, high = 0.0, 1.0
-    while tail(high, df) > level:
+    while student_tail(high, df) > level:
         high *= 2
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if tail(middle, df) > level else (low, middle)
+        low, high = (middle, high) if student_tail(middle, df) > level else (low, middle)
     return high

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sigmascope._host.cuda_devices import cuda_devices
 from sigmascope._host.keywords import public
 from sigmascope._host.native import _core, cuda
+from sigmascope._host.threads import resolve_threads
 from sigmascope.errors import DeviceError
 
 from .libraries import libraries
@@ -29,6 +32,27 @@ def available_devices() -> list[str]:
         return ["cpu", *cuda_devices()]
     except DeviceError:
         return ["cpu"]
+
+
+@public
+def show_config() -> dict[str, Any]:
+    """Return version, instruction set, BLAS, devices and threads of this build and machine.
+
+    See Also
+    --------
+    available_devices : Names of devices for the option `device`.
+
+    Examples
+    --------
+    >>> import sigmascope as ss
+    >>> "devices" in ss.show_config()
+    True
+    """
+    config = dict(_core.config())
+    config["devices"] = available_devices()
+    config["cuda"] = cuda_config()
+    config["num_threads"] = resolve_threads(None)
+    return config
 
 
 def cuda_config() -> str:

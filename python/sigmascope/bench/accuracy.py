@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._host.cache import cache_folder
+from sigmascope.extension import cache_folder
 
 _ROWS = 1024
 """Number of rows that are converted to float64 at a time."""

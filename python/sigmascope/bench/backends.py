@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import entry_points
+
+from sigmascope.extension import load_registered
 
 from . import ladders, solvers
 from .backend import Backend
@@ -87,16 +88,11 @@ def known_backends() -> tuple[Backend, ...]:
         One of them cannot be imported, is not a Backend, or has the name of another.
     """
     every = list(BACKENDS)
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        where = f"the backend {point.name!r} of {point.value}"
-        try:
-            backend = point.load()
-        except Exception as error:
-            raise ImportError(f"{where}: {type(error).__name__}: {error}") from error
+    for label, backend in load_registered(GROUP, "backend"):
         if not isinstance(backend, Backend):
-            raise ImportError(f"{where} is a {type(backend).__name__}, not a Backend")
+            raise ImportError(f"{label} is a {type(backend).__name__}, not a Backend")
         if backend.name in {each.name for each in every}:
-            raise ImportError(f"{where}: there is a backend of the name {backend.name!r} already")
+            raise ImportError(f"{label}: there is a backend of the name {backend.name!r} already")
         every.append(backend)
     return tuple(every)
 

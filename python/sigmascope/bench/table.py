@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sigmascope.report.tables import show_table
+from sigmascope.extension.commands import show_table
 
 from .machine import busy_note
 from .results import BackendComparison, BackendResult, Growth, Timing

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.checkpoint import open_checkpoint
-from sigmascope.matrices.sources import matrix
+from sigmascope import matrix, open_checkpoint
 
 from .foreign_files import KINDS, read_dense
 

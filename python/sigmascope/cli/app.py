@@ -19,10 +19,8 @@ from sigmascope._tables.journal import json_line
 from sigmascope.adapters.scannable import as_scannable
 from sigmascope.report.tables import console
 
-from .bench import bench
 from .compare import compare
 from .demo import fetch
-from .diagnose import calibrate, diagnose
 from .exits import (
     CLOSED_PIPE,
     DONE,
@@ -59,6 +57,7 @@ from .options import (
     VariantOption,
 )
 from .plan import PlanOption, show_plan
+from .registered import iter_commands
 from .scan import (
     MeasuresOption,
     ResumeOption,
@@ -231,8 +230,8 @@ def _add(*commands: Callable[..., None]) -> None:
         app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
 
 
-_add(info, scan, compare, extract, resize, show, merge, trajectory, reference, calibrate)
-_add(diagnose, bench, demo, config, manual)
+_add(info, scan, compare, extract, resize, show, merge, trajectory, reference)
+_add(*iter_commands(), demo, config, manual)
 
 
 def _demo_model(quiet: bool) -> Path:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,10 +16,8 @@ from sigmascope._display.verdicts import ALONE_INTEGERS
 from sigmascope.adapters.scannable import Scannable, as_scannable
 from sigmascope.comparing import Comparison, plan_compare
 from sigmascope.comparing import compare as compare_checkpoints
-from sigmascope.diagnosis import Calibration, diagnose
 from sigmascope.scanning import Progress
 
-from .diagnose import RecipeOption, ReferenceOption, recipe_of
 from .exits import DONE, INCOMPLETE, clean_errors
 from .options import (
     Accuracy,
@@ -38,6 +36,8 @@ from .options import (
     RankOption,
     Reading,
     ReadingOption,
+    RecipeOption,
+    ReferenceOption,
     RulesOption,
     ThreadsOption,
     TolOption,
@@ -45,6 +45,7 @@ from .options import (
     paths_here,
 )
 from .plan import PlanOption, show_plan
+from .registered import read_report_options
 from .scan import (
     MeasuresOption,
     OutputOptions,
@@ -152,8 +153,7 @@ def run_compare(
     with clean_errors():
         if reference is not None and as_json:
             raise ValueError("--reference prints text: use `sigmascope diagnose --json` for JSON")
-        declared = recipe_of(recipe)
-        calibration = None if reference is None else Calibration.load(reference)
+        show_report = read_report_options(reference, recipe)
 
     def work(progress: Progress | None, pool: Executor | None) -> Comparison:
         how = options | {"shard": shard_of(shard), "workers": workers}
@@ -161,30 +161,11 @@ def run_compare(
 
     def show(out: Console, comparison: Comparison) -> None:
         report.show_comparison(out, comparison)
-        if calibration is not None:
-            _diagnosed(out, comparison, calibration, declared, saved)
+        if show_report is not None:
+            show_report(out, comparison, saved)
 
     outputs = OutputOptions(options["resume"], saved)
     run_table(work, show, status_of, quiet, as_json, workers, outputs)
-
-
-def _diagnosed(
-    out: Console,
-    comparison: Comparison,
-    calibration: Calibration,
-    recipe: dict[str, Any] | None,
-    saved: Sequence[Path],
-) -> None:
-    """Print the diagnosis of a comparison, and add it to the pages that were saved."""
-    try:
-        diagnosis = diagnose(comparison, calibration, recipe=recipe)
-    except ValueError as error:  # nothing changed, or the effort gives no effective rank
-        out.print(f"No diagnosis: {error}")
-        return
-    report.show_diagnosis(out, diagnosis.to_dict())
-    for path in saved:
-        if path.suffix == ".html":
-            diagnosis.save(path, comparison=comparison)
 
 
 def status_of(comparison: Comparison) -> int:

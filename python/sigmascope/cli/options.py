@@ -159,6 +159,24 @@ VariantOption = Annotated[
         "safetensors instead of name.safetensors.",
     ),
 ]
+ReferenceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference",
+        "--calibration",
+        metavar="FILE",
+        help="A calibration that `sigmascope calibrate` made from runs of known data; with it the "
+        "result says how narrow or broad the data was. `example` shows what an answer looks like.",
+    ),
+]
+RecipeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Part of the recipe by which the model was trained, like lr=1e-5; it is compared with "
+        "that of the calibration. Repeatable.",
+    ),
+]
 AlphaOption = Annotated[
     float,
     typer.Option(

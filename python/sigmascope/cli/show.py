@@ -15,8 +15,6 @@ from sigmascope._host.files import read_regular
 from sigmascope._host.limits import MAX_TABLE_BYTES
 from sigmascope._tables.journal import json_line
 from sigmascope.comparing import Comparison
-from sigmascope.diagnosis import Calibration
-from sigmascope.diagnosis.records import save_record
 from sigmascope.report.tables import console
 from sigmascope.scanning import Scan
 from sigmascope.series import Trajectory
@@ -28,6 +26,7 @@ from sigmascope.series.tables import SeriesTable
 from .compare import status_of as status_of_comparison
 from .exits import DONE, INCOMPLETE, clean_errors
 from .options import AlphaOption
+from .registered import find_record_kind
 from .resuming import command_of_journal, tell_command
 from .scan import status_of as status_of_scan
 
@@ -132,28 +131,15 @@ def _show_series(series: SeriesTable, out: Path | None) -> int:
 
 
 def _show_record(file: Path, out: Path | None, alpha: float) -> int:
-    """Show a calibration, a diagnosis or a benchmark."""
+    """Show a record of a registered kind: a calibration, a diagnosis or a benchmark."""
     try:
         record = json.loads(read_regular(file, MAX_TABLE_BYTES))
     except ValueError as error:
         raise ValueError(f"{file}: not JSON: {error}") from None
     if not isinstance(record, dict):
         raise ValueError(f"{file}: not a result of sigmascope")
-    if record.get("kind") in ("diagnosis", "paired", "increments"):
-        if out is not None:
-            save_record(record, out)
-        report.show_diagnosis(console(), record)
-        return DONE
-    if out is not None:
-        raise ValueError(f"{out}: a calibration or a benchmark has no other format")
-    from sigmascope.bench.saved import is_benchmark, result_of
-    from sigmascope.bench.table import show_result
-
-    if is_benchmark(record):
-        show_result(console(), result_of(record))
-    elif "runs" in record:
-        calibration = Calibration.load(file)
-        report.show_calibration(console(), calibration, calibration.error_rate(alpha))
-    else:
+    kind = find_record_kind(record)
+    if kind is None:
         raise ValueError(f"{file}: not a result of sigmascope")
+    kind.show(file, record, out, alpha)
     return DONE

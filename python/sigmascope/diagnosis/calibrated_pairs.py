@@ -18,7 +18,7 @@ from itertools import combinations
 from statistics import fmean, variance
 from typing import Any
 
-from sigmascope._display.student import t_of, tail
+from sigmascope.extension import student_quantile, student_tail
 
 from .calibration import Calibration
 from .guards import Guard, guards_of
@@ -132,7 +132,7 @@ def calibrated_difference(
     difference = second - first
     interval = p = None
     if freedom:
-        half = t_of(alpha, freedom) * math.sqrt(2) * deviation
+        half = student_quantile(alpha, freedom) * math.sqrt(2) * deviation
         interval = difference - half, difference + half
         if not any(guard.outcome == "refused" for guard in guards):
             p = p_of(difference, deviation, freedom)
@@ -175,7 +175,7 @@ def p_of(difference: float, deviation: float, freedom: int) -> float:
     """Return the probability of a difference as large for two runs of one class and group."""
     if deviation == 0:
         return float(difference == 0)
-    return tail(difference / (math.sqrt(2) * deviation), freedom)
+    return student_tail(difference / (math.sqrt(2) * deviation), freedom)
 
 
 def pair_rates(scores: Sequence[Scored], alpha: float) -> PairRates:

@@ -11,12 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from sigmascope._execution.build import engine
-from sigmascope._host.files import read_regular
-from sigmascope._host.keywords import public
-from sigmascope._host.limits import MAX_TABLE_BYTES
-from sigmascope._host.replacing import replacing
-from sigmascope.series.sources import Source, path_of, read_source
+from sigmascope.extension import MAX_TABLE_BYTES, public, read_regular, replacing
+from sigmascope.extension.tables import Source, engine, path_of, read_source
 
 from .places import Place, update_of
 from .runs import (

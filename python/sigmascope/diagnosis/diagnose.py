@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, overload
 
-from sigmascope._host.keywords import public
-from sigmascope.series.sources import Source, SourceRows, read_source
+from sigmascope.extension import public
+from sigmascope.extension.tables import Source, SourceRows, read_source
 
 from .calibrated_pairs import calibrated_difference
 from .calibration import EXAMPLE_ONLY, Calibration

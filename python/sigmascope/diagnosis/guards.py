@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-from sigmascope._display.text import short
+from sigmascope.extension import short
 
 from .places import PROFILE, ROUNDED, Place, Update
 from .validation import ErrorRate

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._host.keywords import public
-from sigmascope.series.sources import Source, read_source
+from sigmascope.extension import public
+from sigmascope.extension.tables import Source, read_source
 
 from .paired import DRAWS, LEAST_BLOCKS, block_of, signs_of
 from .places import Update, update_of

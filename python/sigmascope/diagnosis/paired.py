@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.student import t_of
+from sigmascope.extension import student_quantile
 
 from .calibrated_pairs import CalibratedDifference
 from .calibration import EXAMPLE_ONLY
@@ -233,7 +233,7 @@ def _student(
         return -math.inf, math.inf
     residuals = sums - difference * counts  # of a ratio of sums
     deviation = math.sqrt(n / (n - 1) * float(np.sum(residuals**2))) / counts.sum()
-    half = t_of(alpha, n - 1) * deviation
+    half = student_quantile(alpha, n - 1) * deviation
     return difference - half, difference + half
 
 

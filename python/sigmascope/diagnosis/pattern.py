@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.text import short
+from sigmascope.extension import short
 
 from .guards import Guard
 from .places import Place

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from sigmascope._tables.schema import Row
+from sigmascope.extension.tables import Row
 
 STATISTIC = "projected_effective_rank"
 """Column of a comparison from which the statistic of a matrix comes."""

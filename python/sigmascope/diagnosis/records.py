@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sigmascope._execution.build import engine
-from sigmascope._host.replacing import replacing
-from sigmascope.comparing import Comparison
+from sigmascope.extension import replacing
+from sigmascope.extension.tables import engine
+from sigmascope.results import Comparison
 
 
 def save_record(
@@ -31,13 +31,15 @@ def save_record(
         raise ValueError(f"{path}: a diagnosis is saved as .json or .html, not {path.suffix!r}")
     with replacing(path) as temporary:
         if path.suffix == ".html" and comparison is not None:
-            from sigmascope._display import html
+            from sigmascope.extension.pages import write_page
 
-            html.write(temporary, comparison.header(), comparison.rows, record)
+            from .page import section
+
+            write_page(temporary, comparison.header(), comparison.rows, section(record))
         elif path.suffix == ".html":
-            from sigmascope._display.html import diagnosed
+            from .page import write
 
-            diagnosed.write(temporary, {**record, "version": engine()["version"]})
+            write(temporary, {**record, "version": engine()["version"]})
         else:
             text = json.dumps(record, indent=1, allow_nan=False) + "\n"
             temporary.write_text(text, encoding="utf-8")

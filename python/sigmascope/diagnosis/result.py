@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sigmascope.comparing import Comparison
+from sigmascope.results import Comparison
 
 from .guards import Guard
 from .places import Place, Update
@@ -154,7 +154,7 @@ class Diagnosis:
         ImportError
             Without the extra ``plot``.
         """
-        from sigmascope._display.plot.diagnosed import draw_diagnosis
+        from .plot import draw_diagnosis
 
         return draw_diagnosis(ax, self.to_dict()["places"], example=self.example)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from sigmascope._display.student import t_of, tail
+from sigmascope.extension import student_quantile, student_tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Level:
 
     def half_width(self, alpha: float) -> float:
         """Return half of the width of the interval that holds one more run at 1 - alpha."""
-        return t_of(alpha, self.freedom) * self.deviation
+        return student_quantile(alpha, self.freedom) * self.deviation
 
     def _t(self, x: float) -> float:
         if self.deviation == 0:
@@ -57,7 +57,7 @@ def lower_tail(t: float, freedom: int) -> float:
     """Return P(T <= t) of Student's distribution."""
     if math.isinf(t):
         return 0.0 if t < 0 else 1.0
-    half = tail(t, freedom) / 2
+    half = student_tail(t, freedom) / 2
     return half if t <= 0 else 1.0 - half
 
 

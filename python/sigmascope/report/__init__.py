@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 from .comparisons import show_comparison
-from .diagnosis import show_calibration, show_diagnosis
 from .extractions import show_extraction, show_resized
 from .pages import show_info, show_saved, show_scan
 from .plans import show_plan
 from .series import show_series, show_trajectory
 
 __all__ = [
-    "show_calibration",
     "show_comparison",
-    "show_diagnosis",
     "show_extraction",
     "show_info",
     "show_plan",

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sigmascope._host.keywords import explaining_keywords
 from sigmascope.errors import ConvergenceWarning
+from sigmascope.extension import explaining_keywords
 from sigmascope.streaming import GramAccumulator, PrincipalComponents
 
 from .components import Components

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
 
-from sigmascope._host.keywords import explaining_keywords
-from sigmascope.solvers.svds import svds
-from sigmascope.spectra import SVD
-from sigmascope.spectra.components import oriented, shares, sine_bounds
+from sigmascope import svds
+from sigmascope.extension import explaining_keywords, oriented, shares, sine_bounds
+from sigmascope.results import SVD
 
 from .components import Components
 from .score_variances import column_statistics, score_variances

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist, fmean, median, variance
 
-from sigmascope._display.student import t_of, tail
+from sigmascope._display.student import student_quantile, student_tail
 
 LEVEL = 0.05
 """Largest probability that a page on noise says that something differs."""
@@ -110,7 +110,9 @@ def interval(pairs: Sequence[Pair], level: float) -> Pair:
     cut = cut_off(len(values), level)
     if cut is not None:
         return values[cut] - width, values[-1 - cut] + width
-    half = t_of(level, len(values) - 1) * math.sqrt(variance(values) / len(values)) + width
+    half = (
+        student_quantile(level, len(values) - 1) * math.sqrt(variance(values) / len(values)) + width
+    )
     return fmean(values) - half, fmean(values) + half
 
 
@@ -147,7 +149,7 @@ def welch(one: Sequence[Pair], other: Sequence[Pair]) -> float:
     freedom = sum(parts) ** 2 / sum(
         part**2 / (len(g) - 1) for part, g in zip(parts, groups, strict=True)
     )
-    return tail(distance / math.sqrt(sum(parts)), max(1, math.floor(freedom)))
+    return student_tail(distance / math.sqrt(sum(parts)), max(1, math.floor(freedom)))
 
 
 Layered = Mapping[int, Pair]
@@ -187,7 +189,7 @@ def _student(mean: float, error: float, values: Sequence[float]) -> float:
     if distance <= 0:
         return 1.0
     spread = math.sqrt(variance(values) / len(values))
-    return tail(distance / spread, len(values) - 1) if spread else 0.0
+    return student_tail(distance / spread, len(values) - 1) if spread else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +234,8 @@ def trend_within(roles: Iterable[Layered]) -> Trend | None:
     distance, freedom = fmean(last) - fmean(first), 2 * (third - 1)
     spread = math.sqrt((variance(first) + variance(last)) / third)
     shifted = max(abs(distance) - 2 * error, 0.0)
-    of_thirds = tail(shifted / spread, freedom) if spread else float(shifted == 0)
-    half = t_of(0.05, freedom) * spread + 2 * error
+    of_thirds = student_tail(shifted / spread, freedom) if spread else float(shifted == 0)
+    half = student_quantile(0.05, freedom) * spread + 2 * error
     low, high = (math.exp(min(distance + sign * half, 700.0)) for sign in (-1, 1))
     p = min(1.0, 2 * min(of_thirds, _of_line(values, 2 * error)))
     return Trend(math.exp(distance), low, high, p)
@@ -250,7 +252,7 @@ def _of_line(values: Sequence[float], error: float) -> float:
     )
     slope = max(abs(slope) - error / (n - 1), 0.0)
     spread = math.sqrt(rest / (n - 2) / square)
-    return tail(slope / spread, n - 2) if spread else float(slope == 0)
+    return student_tail(slope / spread, n - 2) if spread else float(slope == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,5 +297,5 @@ def far_out(values: Sequence[float], least_spread: float) -> FarOut:
         spread = max(math.sqrt(variance(rest)), least_spread)
         t = abs(left.pop(place) - fmean(rest)) / (spread * math.sqrt(1 + 1 / (n - 1)))
         places.append(place)
-        chances.append(min(1.0, rounds * n * tail(t, n - 2)))
+        chances.append(min(1.0, rounds * n * student_tail(t, n - 2)))
     return FarOut(tuple(places), tuple(chances))

@@ -20,11 +20,10 @@ from sigmascope._display.text import counted, printable, writable
 
 from . import compared, explanation, headline, scanned
 from .appendix import not_analysed, provenance, shown
-from .diagnosed import section
 from .findings import Finding
 from .payload import Payload, payload
 from .remarkable import without_spectrum
-from .templates import filled, head, part
+from .templates import Section, filled, head, part
 from .tooltips import explained
 
 _SCRIPTS = (
@@ -37,7 +36,7 @@ def write(
     path: Path,
     header: Mapping[str, Any],
     rows: Sequence[Row],
-    diagnosis: Mapping[str, Any] | None = None,
+    section: Section | None = None,
 ) -> None:
     """Write the page of a scan or of a comparison.
 
@@ -46,21 +45,21 @@ def write(
     path : Path
     header, rows
         As given by :meth:`Scan.header` and `Scan.rows`, or by a comparison.
-    diagnosis : mapping, optional
-        A diagnosis of the comparison as plain JSON, for a section of its own.
+    section : Section, optional
+        What an annex says of the comparison.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    path.write_text(writable(page(header, rows, diagnosis, date.today())), encoding="utf-8")
+    path.write_text(writable(page(header, rows, section, date.today())), encoding="utf-8")
 
 
 def page(
     header: Mapping[str, Any],
     rows: Sequence[Row],
-    diagnosis: Mapping[str, Any] | None = None,
+    section: Section | None = None,
     day: date | None = None,
 ) -> str:
     """Return the page of a scan or of a comparison, with its day; see :func:`write`."""
@@ -72,7 +71,7 @@ def page(
     findings = sorted(findings, key=lambda finding: finding.kind != "problem")
     named = [name for finding in findings for name, _ in finding.items]
     numbers = payload(kind, analysed, named)
-    style = part("style.css") + (part("diagnosis.css") if diagnosis else "")
+    style = part("style.css") + (section.style if section else "")
     script = "(() => {\n'use strict';\n" + "\n".join(part(f"{n}.js") for n in _SCRIPTS) + "})();\n"
     title, heading, where = _titles(kind, header)
     sentence = headline.compared(rows) if comparison else headline.scanned(rows, findings)
@@ -92,7 +91,7 @@ def page(
             else explanation.of_scan(header, rows, findings)
         ).html(),
         findings=_findings(findings, {row["name"]: i for i, row in enumerate(analysed)}),
-        diagnosis=section(diagnosis) if diagnosis else "",
+        section=section.html if section else "",
         left_out=_left_out(numbers),
         without_spectrum=without_spectrum(rows, comparison),
         not_analysed=not_analysed(rows),

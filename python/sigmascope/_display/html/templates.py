@@ -8,6 +8,14 @@ import hashlib
 import re
 from html import escape
 from importlib import resources
+from typing import NamedTuple
+
+
+class Section(NamedTuple):
+    """A section that an annex adds to the page of a comparison: its HTML and its style."""
+
+    html: str
+    style: str
 
 
 def part(name: str) -> str:

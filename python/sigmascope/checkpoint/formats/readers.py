@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sigmascope._host.formats import described
+from sigmascope._host.registered import RegistrationError, load_registered
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.npy import MAGIC as NPY
@@ -40,9 +40,6 @@ from .orbax import read_orbax
 from .pickles import SUFFIXES as PICKLES
 from .pickles import is_saved_by_torch, read_pickled
 from .safetensors import begins_with_header, read_header
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 GROUP = "sigmascope.readers"
 """Group of the entry points of other packages."""
@@ -180,32 +177,17 @@ def reader_of(path: Place) -> Reader:
 @cache
 def registered() -> tuple[Reader, ...]:
     """Import the readers of other packages; CheckpointError as for :func:`readers`."""
-    from importlib.metadata import entry_points
-
     plugins: list[Reader] = []
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        reader = _imported(point)
-        for other in (*BUILT_IN, *plugins):
-            if shared := sorted(set(reader.suffixes) & set(other.suffixes)):
-                raise CheckpointError(
-                    f"{_label(point)} reads {shared[0]} files, as {other.name!r} does"
-                )
-        plugins.append(reader)
-    return tuple(plugins)
-
-
-def _imported(point: EntryPoint) -> Reader:
     try:
-        reader = point.load()
-    except Exception as error:  # the import of another package may raise anything
-        raise CheckpointError(
-            f"{_label(point)} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(reader, Reader):
-        raise CheckpointError(f"{_label(point)} is a {type(reader).__name__}, no Reader")
-    return reader
-
-
-def _label(point: EntryPoint) -> str:
-    package = "" if point.dist is None else f" of the package {point.dist.name}"
-    return f"reader {point.name!r}{package} ({point.value})"
+        for label, reader in load_registered(GROUP, "reader"):
+            if not isinstance(reader, Reader):
+                raise CheckpointError(f"{label} is a {type(reader).__name__}, not a Reader")
+            for other in (*BUILT_IN, *plugins):
+                if shared := sorted(set(reader.suffixes) & set(other.suffixes)):
+                    raise CheckpointError(
+                        f"{label} reads {shared[0]} files, as {other.name!r} does"
+                    )
+            plugins.append(reader)
+    except RegistrationError as error:
+        raise CheckpointError(str(error)) from error.__cause__
+    return tuple(plugins)

@@ -1,32 +1,40 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The commands ``sigmascope calibrate`` and ``diagnose`` (extra ``cli``)."""
+"""The commands ``sigmascope calibrate`` and ``diagnose``, and what ``show`` and ``compare`` print
+of diagnoses (extra ``cli``).
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 import tomllib
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
-from sigmascope import report
-from sigmascope._host.files import read_regular
-from sigmascope._host.limits import MAX_TABLE_BYTES
-from sigmascope.diagnosis import (
-    Calibration,
-    Diagnosis,
-    PairedDiagnosis,
-    RunDiagnosis,
-    diagnose_increments,
+from sigmascope.extension import MAX_TABLE_BYTES, read_regular
+from sigmascope.extension.commands import (
+    DONE,
+    AlphaOption,
+    RecipeOption,
+    ReferenceOption,
+    SavedRecord,
+    clean_errors,
+    console,
 )
-from sigmascope.diagnosis import diagnose as tell
-from sigmascope.report.tables import console
+from sigmascope.results import Comparison
 
-from .exits import DONE, clean_errors
-from .options import AlphaOption
+from .calibration import Calibration
+from .diagnose import diagnose as diagnose_comparison
+from .increments import RunDiagnosis, diagnose_increments
+from .paired import PairedDiagnosis
+from .records import save_record
+from .result import Diagnosis
+from .terminal import show_calibration, show_diagnosis
 
 FAILED_ON = 3
 """Exit status of a verdict that --fail-on names."""
@@ -38,24 +46,6 @@ PairsArgument = Annotated[
         help="A saved comparison of a base with the model (sigmascope compare BASE MODEL --out); "
         "several: of each checkpoint of one run with the next.",
         show_default=False,
-    ),
-]
-ReferenceOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--reference",
-        "--calibration",
-        metavar="FILE",
-        help="A calibration that `sigmascope calibrate` made from runs of known data; with it the "
-        "result says how narrow or broad the data was. `example` shows what an answer looks like.",
-    ),
-]
-RecipeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="KEY=VALUE",
-        help="Part of the recipe by which the model was trained, like lr=1e-5; it is compared with "
-        "that of the calibration. Repeatable.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -93,7 +83,7 @@ def calibrate(
         if as_json:
             _print_json({"calibration": repr(calibration), "text": rate.text(), **rate.to_dict()})
         else:
-            report.show_calibration(console(), calibration, rate)
+            show_calibration(console(), calibration, rate)
         sys.stdout.flush()
     raise typer.Exit(DONE)
 
@@ -146,10 +136,14 @@ def diagnose(
             if group is not None or fail_on is not None:
                 option = "--group" if group is not None else "--fail-on"
                 raise ValueError(f"{option} and --against exclude each other")
-            pair = tell(comparisons[0], calibration, against=against, recipe=declared, alpha=alpha)
+            pair = diagnose_comparison(
+                comparisons[0], calibration, against=against, recipe=declared, alpha=alpha
+            )
             _tell(pair, out, as_json)
         else:
-            diagnosis = tell(comparisons[0], calibration, recipe=declared, group=group, alpha=alpha)
+            diagnosis = diagnose_comparison(
+                comparisons[0], calibration, recipe=declared, group=group, alpha=alpha
+            )
             _tell(diagnosis, out, as_json)
             status = status_of(diagnosis, fail_on)
     raise typer.Exit(status)
@@ -164,7 +158,7 @@ def _tell(
     if as_json:
         _print_json(diagnosis.to_dict())
     else:
-        report.show_diagnosis(console(), diagnosis.to_dict())
+        show_diagnosis(console(), diagnosis.to_dict())
     sys.stdout.flush()
 
 
@@ -218,3 +212,51 @@ def _setting(text: str) -> tuple[str, Any]:
 
 def _print_json(record: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+def report_comparison(
+    reference: Path | None, recipe: list[str] | None
+) -> Callable[[Console, Comparison, Sequence[Path]], None] | None:
+    """Return what prints the diagnosis of a comparison; None without reference runs."""
+    declared = recipe_of(recipe)
+    if reference is None:
+        return None
+    calibration = Calibration.load(reference)
+
+    def show(out: Console, comparison: Comparison, saved: Sequence[Path]) -> None:
+        """Print the diagnosis, and add it to the pages that were saved."""
+        try:
+            diagnosis = diagnose_comparison(comparison, calibration, recipe=declared)
+        except ValueError as error:  # nothing changed, or the effort gives no effective rank
+            out.print(f"No diagnosis: {error}")
+            return
+        show_diagnosis(out, diagnosis.to_dict())
+        for path in saved:
+            if path.suffix == ".html":
+                diagnosis.save(path, comparison=comparison)
+
+    return show
+
+
+def _show_saved_diagnosis(
+    file: Path, record: dict[str, Any], out: Path | None, alpha: float
+) -> None:
+    if out is not None:
+        save_record(record, out)
+    show_diagnosis(console(), record)
+
+
+def _show_saved_calibration(
+    file: Path, record: dict[str, Any], out: Path | None, alpha: float
+) -> None:
+    if out is not None:
+        raise ValueError(f"{out}: a calibration has no other format")
+    calibration = Calibration.load(file)
+    show_calibration(console(), calibration, calibration.error_rate(alpha))
+
+
+DIAGNOSES = SavedRecord(
+    lambda record: record.get("kind") in ("diagnosis", "paired", "increments"),
+    _show_saved_diagnosis,
+)
+CALIBRATIONS = SavedRecord(lambda record: "runs" in record, _show_saved_calibration)

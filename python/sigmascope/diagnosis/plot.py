@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .axes import COLOURS, drawn_on, styled
+from sigmascope.extension.plots import COLOURS, drawn_on, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

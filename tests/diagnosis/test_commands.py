@@ -11,11 +11,11 @@ import jsonschema
 import numpy as np
 import pytest
 from tests.support.changed import update, weights, written
-from tests.support.command_line import invoke
+from tests.support.command_line import assert_defaults_are_those_of, commands, invoke
 from tests.support.updates import rows_of_update
 
 import sigmascope as ss
-from sigmascope.diagnosis import Calibration
+from sigmascope.diagnosis import Calibration, diagnose_increments
 from sigmascope.results import Comparison
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "diagnosis.schema.json"
@@ -213,3 +213,15 @@ def test_the_plot_has_a_row_for_every_place(reference: Path, tmp_path: Path) -> 
     assert len(ax.get_yticklabels()) == len(found.places) == 16
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["narrow runs", "broad runs", "this model"]
+
+
+@pytest.mark.parametrize(
+    ("name", "calls"),
+    [
+        ("show", [Calibration.error_rate]),
+        ("calibrate", [Calibration.error_rate]),
+        ("diagnose", [ss.diagnosis.diagnose, diagnose_increments]),
+    ],
+)
+def test_options_have_the_defaults_of_the_library(name: str, calls: list[Any]) -> None:
+    assert_defaults_are_those_of(calls, commands()[name], {})

@@ -15,11 +15,19 @@ from typing import Annotated, Any
 
 import typer
 
-from sigmascope.bench.machine import busy_note
-from sigmascope.report.tables import console
+from sigmascope.extension.commands import (
+    DONE,
+    INCOMPLETE,
+    INTERRUPTED,
+    SavedRecord,
+    clean_errors,
+    command_again,
+    console,
+    tell_command,
+)
 
-from .exits import DONE, INCOMPLETE, INTERRUPTED, clean_errors
-from .resuming import command_again, tell_command
+from .machine import busy_note
+from .saved import is_benchmark, result_of
 
 _REPEATS = 2
 """Most rounds of further turns for libraries whose times vary."""
@@ -239,12 +247,12 @@ def _numbers(text: str) -> list[float]:
 
 def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> bool:
     """Save and print a result; return True if no process crashed or ran out of time."""
-    from sigmascope.bench.table import show_result
+    from .table import show_result
 
     if out is not None:
         out.write_text(json.dumps(result.record(), indent=1) + "\n", encoding="utf-8")
     if plot is not None:
-        from sigmascope.bench.plot import save_plot
+        from .plot import save_plot
 
         save_plot(result, plot)
     show_result(console(), result)
@@ -295,3 +303,14 @@ def _telling(quiet: bool) -> Iterator[Callable[[str], None]]:
             yield status.update
     else:
         yield lambda text: errors.print(text, soft_wrap=True)
+
+
+def _show_saved(file: Path, record: dict[str, Any], out: Path | None, alpha: float) -> None:
+    from .table import show_result
+
+    if out is not None:
+        raise ValueError(f"{out}: a benchmark has no other format")
+    show_result(console(), result_of(record))
+
+
+BENCHMARKS = SavedRecord(is_benchmark, _show_saved)

@@ -9,11 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from sigmascope._display.html.diagnosed import title_of
-from sigmascope.diagnosis import Calibration
-from sigmascope.diagnosis.validation import ErrorRate
+from sigmascope.extension.commands import show_table
 
-from .tables import show_table
+from .calibration import Calibration
+from .page import title_of
+from .validation import ErrorRate
 
 
 def show_calibration(out: Console, calibration: Calibration, rate: ErrorRate) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
+from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sigmascope._display.text import writable
-
-from .explanation import of_diagnosis
-from .templates import filled, head, part
+from sigmascope.extension import counted, writable
+from sigmascope.extension.pages import Explanation, Section, filled, head, part
 
 WIDTH, LABELS, RIGHT, TOP, ROW = 900, 250, 20, 10, 30
 DOT = 4.5
@@ -50,6 +49,23 @@ _TITLES = {
 }
 
 
+_MEANINGS = {
+    "narrow": "The update acts along as few directions as those of runs on narrow data, so the "
+    "data was narrow, or new to the base",
+    "broad": "The update acts along as many directions as those of runs on broad data",
+    "not distinguishable": "The update lies where both narrow and broad data are plausible",
+    "unlike both": "The update is like that of neither narrow nor broad runs",
+    "refused": "The reference runs do not apply to this model, so there is no answer",
+    "no calibration": "Without reference runs whose data is known, the breadth of the data stays "
+    "open; size and spread of the update are measured",
+}
+
+_LIMITS_OF_DATA = (
+    "It cannot name the data, and a verdict holds only for a model that was trained as the "
+    "reference runs were."
+)
+
+
 def title_of(record: Mapping[str, Any]) -> str:
     """Return the verdict of a diagnosis in words, marked if it comes from the example."""
     title = _TITLES[record["verdict"]]
@@ -70,26 +86,71 @@ def write(path: Path, record: Mapping[str, Any]) -> None:
 
 def page(record: Mapping[str, Any]) -> str:
     """Return the page of a diagnosis, of a paired one, or of the increments of a run."""
-    style = part("style.css") + part("diagnosis.css")
+    style = part("style.css") + _part("diagnosis.css")
     kind, body = _KINDS[record["kind"]]
     heading = _heading(record)
     return filled(
-        part("diagnosis.html"),
+        _part("page.html"),
         head=head(f"{heading}: diagnosis", str(record["version"]), style),
         kind=f"{kind}, by the example calibration" if _example(record) else kind,
         heading=escape(heading),
-        explanation=of_diagnosis(record).html(),
+        explanation=explain(record).html(),
         body="\n".join([*body(record), _starts(record)]),
     )
 
 
-def section(record: Mapping[str, Any]) -> str:
+def section(record: Mapping[str, Any]) -> Section:
     """Return a diagnosis as a section of the page of its comparison."""
     body = "\n".join(_body(record))
-    return (
+    html = (
         "<section id='diagnosis' aria-labelledby='diagnosis-title'>"
         f"<h2 id='diagnosis-title'>How narrow was the data?</h2>\n{body}\n</section>"
     )
+    return Section(html, _part("diagnosis.css"))
+
+
+def _part(name: str) -> str:
+    """Return a part of the page that diagnoses alone have."""
+    return resources.files(__package__).joinpath("parts", name).read_text(encoding="utf-8")
+
+
+def explain(record: Mapping[str, Any]) -> Explanation:
+    """Explain a diagnosis by its record as plain JSON."""
+    sizes = f"{counted(record['matrices'], 'matrix', 'matrices')}" if "matrices" in record else ""
+    if record["kind"] == "increments":
+        names = record["names"]
+        examined = (
+            f"The changes between {counted(len(names) + 1, 'checkpoint')} of one run were compared "
+            f"by the spread of each over the directions of {sizes}."
+        )
+        return Explanation(
+            examined,
+            _first_sentence(record["text"]),
+            "A change of spread does not say what changed: data and learning rate move it alike.",
+        )
+    if record["kind"] == "paired":
+        examined = (
+            f"The updates of two models of one base were compared by their spread over the "
+            f"directions of {sizes}."
+        )
+        return Explanation(examined, _first_sentence(record["reasons"][0]), _LIMITS_OF_DATA)
+    runs = sum(map(len, record["positions"].values()))
+    with_runs = f", and compared with {counted(runs, 'reference run')}" if runs else ""
+    examined = (
+        "The change from the base to the model was measured by its effective rank at "
+        f"{counted(len(record['places']), 'place')} of the model{with_runs}."
+    )
+    meaning = f"{_MEANINGS[record['verdict']]}."
+    if record.get("example"):
+        meaning = (
+            "Nothing for this model: the reference runs are an example of another kind of run."
+        )
+    return Explanation(examined, meaning, _LIMITS_OF_DATA)
+
+
+def _first_sentence(text: str) -> str:
+    head, stop, _ = text.partition(". ")
+    return f"{head}." if stop else text
 
 
 def _heading(record: Mapping[str, Any]) -> str:

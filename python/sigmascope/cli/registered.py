@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What packages add to the command line, by entry points (extra ``cli``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sigmascope._host.registered import RegistrationError, load_registered
+from sigmascope.comparing import Comparison
+
+from .exits import complain
+
+COMMANDS, RECORDS = "sigmascope.commands", "sigmascope.records"
+REPORTS = "sigmascope.comparison_reports"
+
+ShowReport = Callable[[Console, Comparison, Sequence[Path]], None]
+"""Prints what a report says of a comparison, and adds it to the pages of these paths."""
+
+ComparisonReport = Callable[[Path | None, list[str] | None], ShowReport | None]
+"""Reads the options --reference and --recipe; None if they ask for no report."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRecord:
+    """A kind of .json file that ``sigmascope show`` prints.
+
+    Attributes
+    ----------
+    recognises : callable
+        Returns whether a record is of this kind.
+    show : callable
+        Prints the record of a file, and saves it as another file if a path is given. Its
+        arguments are the file, the record, that path or None, and the significance level.
+    """
+
+    recognises: Callable[[Mapping[str, Any]], bool]
+    show: Callable[[Path, dict[str, Any], Path | None, float], None]
+
+
+def iter_commands() -> Iterator[Callable[..., None]]:
+    """Yield the commands of packages; one that cannot be imported is reported and left out."""
+    try:
+        for _, command in load_registered(COMMANDS, "command"):
+            yield command
+    except RegistrationError as error:
+        complain(error)
+
+
+def find_record_kind(record: Mapping[str, Any]) -> SavedRecord | None:
+    """Return the registered kind of a record; None if no package recognises it."""
+    for label, kind in load_registered(RECORDS, "record"):
+        if not isinstance(kind, SavedRecord):
+            raise RegistrationError(f"{label} is a {type(kind).__name__}, not a SavedRecord")
+        if kind.recognises(record):
+            return kind
+    return None
+
+
+def read_report_options(reference: Path | None, recipe: list[str] | None) -> ShowReport | None:
+    """Return what prints the report that the options of a comparison ask for.
+
+    Raises
+    ------
+    ValueError
+        If they ask for a report, and no package makes one.
+    """
+    if reference is None and recipe is None:
+        return None
+    for _, report in load_registered(REPORTS, "report"):
+        show: ShowReport | None = report(reference, recipe)
+        return show
+    raise ValueError("--reference and --recipe need sigmascope.diagnosis, which is not installed")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What packages that extend sigmascope build on, those of sigmascope itself among them.
+
+``extension``: keywords of functions, files, words, statistics; ``extension.tables``: rows of
+scans and comparisons; ``extension.pages``, ``.plots`` and ``.commands``: parts of HTML pages, of
+plots (extra ``plot``) and of the command line (extra ``cli``). Nothing of sigmascope imports a
+package that extends it: it loads what is registered as an entry point (:func:`load_registered`).
+"""
+
+from __future__ import annotations
+
+from sigmascope._display.student import student_quantile, student_tail
+from sigmascope._display.text import counted, printable, short, writable
+from sigmascope._host.cache import cache_folder
+from sigmascope._host.files import read_regular
+from sigmascope._host.keywords import explaining_keywords, public
+from sigmascope._host.limits import MAX_TABLE_BYTES
+from sigmascope._host.registered import RegistrationError, load_registered
+from sigmascope._host.replacing import replacing
+from sigmascope.spectra.components import oriented, shares, sine_bounds
+
+__all__ = [
+    "MAX_TABLE_BYTES",
+    "RegistrationError",
+    "cache_folder",
+    "counted",
+    "explaining_keywords",
+    "load_registered",
+    "oriented",
+    "printable",
+    "public",
+    "read_regular",
+    "replacing",
+    "shares",
+    "short",
+    "sine_bounds",
+    "student_quantile",
+    "student_tail",
+    "writable",
+]
