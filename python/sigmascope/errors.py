@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "CheckpointError",
     "ConvergenceWarning",
@@ -11,6 +13,8 @@ __all__ = [
     "FailedMatrixWarning",
     "MemoryLimitError",
     "NonFiniteError",
+    "OutputError",
+    "ScanInterrupted",
     "SigmascopeError",
 ]
 
@@ -45,3 +49,31 @@ class FailedMatrixWarning(UserWarning):
 
 class MemoryLimitError(SigmascopeError, MemoryError):
     """The memory limit is too small for the call; the message states how much it needs."""
+
+
+class OutputError(SigmascopeError, OSError):
+    """An output could not be written; the message has the path, and `scan` the rows so far.
+
+    Attributes
+    ----------
+    scan : Scan, Comparison or Extraction
+        The table with the rows that were made before.
+    """
+
+    def __init__(self, error: OSError, scan: Any) -> None:
+        super().__init__(error.errno, error.strerror, error.filename)
+        self.scan: Any = scan
+
+
+class ScanInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended a scan or a comparison; its outputs are saved, and `scan` has its rows.
+
+    Attributes
+    ----------
+    scan : Scan, Comparison or Extraction
+        The table with the rows that were made before.
+    """
+
+    def __init__(self, scan: Any) -> None:
+        super().__init__(f"{len(scan)} of {scan.expected} rows done")
+        self.scan: Any = scan

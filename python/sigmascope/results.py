@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Types of the results of functions of :mod:`sigmascope`, for annotations and ``isinstance``."""
+"""Types of results and events of :mod:`sigmascope`, for annotations and ``isinstance``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from sigmascope.comparing.extracting import Extraction
 from sigmascope.comparing.plans import ComparisonPlan
 from sigmascope.comparing.result import Comparison
 from sigmascope.comparing.shared_directions import SharedDirection
-from sigmascope.scanning.plans import ScanPlan
+from sigmascope.scanning import ScanEvent
+from sigmascope.scanning.plans import ScanPlan, TensorPlan
 from sigmascope.scanning.result import Scan
 from sigmascope.spectra import (
     SVD,
@@ -33,10 +34,12 @@ __all__ = [
     "Moments",
     "SVDStack",
     "Scan",
+    "ScanEvent",
     "ScanPlan",
     "SharedDirection",
     "SingularValues",
     "SingularValuesStack",
     "Spectrum",
     "Stack",
+    "TensorPlan",
 ]

@@ -16,8 +16,8 @@ from tests.support.comparisons import OPTIONS, UP, model, tuned
 from tests.support.scans import bits
 
 import sigmascope as ss
-from sigmascope.results import Comparison, Scan
-from sigmascope.scanning import ScanEvent, ScanInterrupted
+from sigmascope.errors import ScanInterrupted
+from sigmascope.results import Comparison, Scan, ScanEvent
 
 
 def stop_at(name: str) -> Any:

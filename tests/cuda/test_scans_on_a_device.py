@@ -27,8 +27,8 @@ from sigmascope._running.device_slots import DeviceSlots, most_on_device
 from sigmascope._running.tasks import Options
 from sigmascope.analysis.admission import Asked
 from sigmascope.analysis.spectrum import analysed
-from sigmascope.errors import DeviceError, MemoryLimitError
-from sigmascope.scanning import ScanEvent, ScanInterrupted
+from sigmascope.errors import DeviceError, MemoryLimitError, ScanInterrupted
+from sigmascope.results import ScanEvent
 from sigmascope.scanning.concurrency import ConcurrencyPlan
 from sigmascope.scanning.items import listed
 from sigmascope.solvers.gram import fits_gram

@@ -141,7 +141,8 @@ def test_a_reference_that_leads_nowhere_is_found() -> None:
     )
 
 
-OTHERS = {"sigmascope.readers", "sigmascope.backends"}
+GROUPS = {"readers", "backends", "commands", "records", "comparison_reports"}
+OTHERS = {f"sigmascope.{group}" for group in GROUPS}
 """Dotted names of the package that are groups of entry points, and not objects."""
 
 DOTTED = re.compile(r"(?<![\w./-])(?:sigmascope|ss)((?:\.[A-Za-z_]\w*)+)(?![\w/-])")

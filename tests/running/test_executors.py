@@ -22,7 +22,8 @@ from tests.support.checkpoints import write_file
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
-from sigmascope.scanning import ScanEvent, ScanInterrupted
+from sigmascope.errors import ScanInterrupted
+from sigmascope.results import ScanEvent
 
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 4, "memory_limit": "4GiB"}
 

@@ -17,7 +17,7 @@ from tests.support.scans import normal
 
 import sigmascope as ss
 from sigmascope._running.shared_counts import SharedCounter, SharedCounts
-from sigmascope.scanning import ScanEvent
+from sigmascope.results import ScanEvent
 
 OPTIONS: dict[str, Any] = {"k": 8, "num_threads": 1, "memory_limit": "1GiB"}
 

@@ -24,8 +24,8 @@ from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope.results import Scan, ScanPlan
-from sigmascope.scanning import ScanEvent, ScanInterrupted
+from sigmascope.errors import ScanInterrupted
+from sigmascope.results import Scan, ScanEvent, ScanPlan
 
 LIMITS = ["20kB", "100kB", "200kB", "400kB", "1MB", "19.1MiB", "70MiB", "200MiB"]
 

@@ -25,7 +25,7 @@ from tests.support.remote import read_in_pieces, served, whole_numbers
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
-from sigmascope.scanning import ScanInterrupted
+from sigmascope.errors import ScanInterrupted
 
 pytestmark = pytest.mark.slow
 

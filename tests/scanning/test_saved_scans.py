@@ -18,8 +18,8 @@ from tests.support.mixed_checkpoint import UP, column, mixed
 from tests.support.scans import normal
 
 import sigmascope as ss
-from sigmascope.results import Scan
-from sigmascope.scanning import OutputError, ScanEvent, ScanInterrupted
+from sigmascope.errors import OutputError, ScanInterrupted
+from sigmascope.results import Scan, ScanEvent
 
 HEADER = sealed({"schema": "sigmascope.scan", "version": 3})
 ADDED = Scan.schema.added

@@ -17,8 +17,8 @@ from tests.support.mixed_checkpoint import DOWN, UP, column, mixed
 from tests.support.scans import normal
 
 import sigmascope as ss
-from sigmascope.results import Scan
-from sigmascope.scanning import ScanEvent, ScanInterrupted
+from sigmascope.errors import ScanInterrupted
+from sigmascope.results import Scan, ScanEvent
 
 MEASURES = {name for name in Scan.schema.columns if f"{name}_error" in Scan.schema.columns}
 

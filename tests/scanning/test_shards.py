@@ -16,8 +16,8 @@ from tests.support.scans import bits, model
 
 import sigmascope as ss
 from sigmascope._tables.shards import Shard
-from sigmascope.results import Scan
-from sigmascope.scanning import ScanEvent, ScanInterrupted
+from sigmascope.errors import ScanInterrupted
+from sigmascope.results import Scan, ScanEvent
 
 OPTIONS: dict[str, Any] = {"k": 4, "memory_limit": "1GiB"}
 

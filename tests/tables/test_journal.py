@@ -18,8 +18,8 @@ from tests.support.journal_lines import of_other_engine, sealed
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
-from sigmascope.results import Scan
-from sigmascope.scanning import ScanEvent, ScanInterrupted
+from sigmascope.errors import ScanInterrupted
+from sigmascope.results import Scan, ScanEvent
 
 FIRST, SECOND = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}

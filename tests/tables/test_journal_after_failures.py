@@ -24,8 +24,8 @@ from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.scans import bits, model, normal
 
 import sigmascope as ss
-from sigmascope.results import Scan
-from sigmascope.scanning import OutputError, ScanEvent
+from sigmascope.errors import OutputError
+from sigmascope.results import Scan, ScanEvent
 
 FIRST, SECOND = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
 OPTIONS: dict[str, Any] = {"k": 4, "num_threads": 1, "memory_limit": "1GiB"}

@@ -10,7 +10,8 @@ from typing import Generic, Protocol, TypeVar
 
 from sigmascope._tables.outputs import Outputs
 from sigmascope._tables.schema import Row
-from sigmascope._tables.table import OutputError, ScanInterrupted, Table
+from sigmascope._tables.table import Table
+from sigmascope.errors import OutputError, ScanInterrupted
 
 from .ordered import OrderedPrefetch, TaskRunner
 from .progress import Meter, Progress

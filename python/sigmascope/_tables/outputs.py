@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Self, TypeVar
 
 from sigmascope._host.memory import available_memory
+from sigmascope.errors import OutputError
 
 from . import saving
 from .journal import Header, Journal, check_journal
 from .provenance import differences
 from .schema import Row, Schema
-from .table import OutputError, Table
+from .table import Table
 
 PathLike = str | os.PathLike[str]
 Paths = PathLike | Sequence[PathLike] | None

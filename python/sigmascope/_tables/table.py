@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from sigmascope._display.notebook import rows_html
 from sigmascope._host.keywords import similar
 from sigmascope.checkpoint import FileIdentity
-from sigmascope.errors import SigmascopeError
 
 from . import saving
 from .journal import Header
@@ -222,19 +221,3 @@ def _chosen_columns(
                 f"a {schema.what} has no column {name!r}{similar(name, schema.columns)}"
             )
     return names
-
-
-class ScanInterrupted(KeyboardInterrupt):
-    """Ctrl-C ended a scan or a comparison; its outputs are saved, and `scan` has its rows."""
-
-    def __init__(self, scan: Table) -> None:
-        super().__init__(f"{len(scan)} of {scan.expected} rows done")
-        self.scan: Any = scan
-
-
-class OutputError(SigmascopeError, OSError):
-    """An output could not be written; the message has the path, and `scan` the rows so far."""
-
-    def __init__(self, error: OSError, scan: Table) -> None:
-        super().__init__(error.errno, error.strerror, error.filename)
-        self.scan: Any = scan

@@ -19,7 +19,7 @@ from sigmascope.extension.commands import (
     DONE,
     INCOMPLETE,
     INTERRUPTED,
-    SavedRecord,
+    QuietOption,
     clean_errors,
     command_again,
     console,
@@ -27,7 +27,7 @@ from sigmascope.extension.commands import (
 )
 
 from .machine import busy_note
-from .saved import is_benchmark, result_of
+from .table import show_result
 
 _REPEATS = 2
 """Most rounds of further turns for libraries whose times vary."""
@@ -136,7 +136,6 @@ ListOption = Annotated[
         "--list", help="Name the libraries, and the command that installs each missing one."
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
 def bench(
@@ -232,23 +231,20 @@ def _check(
 
 
 def _pair(shape: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9][0-9]*)[xX×]([1-9][0-9]*)", shape)
-    if match is None:
-        raise ValueError(f"shape {shape!r} is not like 4096x11008")
-    return int(match[1]), int(match[2])
+    if match := re.fullmatch(r"([1-9][0-9]*)[xX×]([1-9][0-9]*)", shape):
+        return int(match[1]), int(match[2])
+    raise ValueError(f"shape {shape!r} is not like 4096x11008")
 
 
 def _numbers(text: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")]
+        return list(map(float, text.split(",")))
     except ValueError:
         raise ValueError(f"accuracy {text!r} is not like 1e-2,1e-3") from None
 
 
 def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> bool:
     """Save and print a result; return True if no process crashed or ran out of time."""
-    from .table import show_result
-
     if out is not None:
         out.write_text(json.dumps(result.record(), indent=1) + "\n", encoding="utf-8")
     if plot is not None:
@@ -303,14 +299,3 @@ def _telling(quiet: bool) -> Iterator[Callable[[str], None]]:
             yield status.update
     else:
         yield lambda text: errors.print(text, soft_wrap=True)
-
-
-def _show_saved(file: Path, record: dict[str, Any], out: Path | None, alpha: float) -> None:
-    from .table import show_result
-
-    if out is not None:
-        raise ValueError(f"{out}: a benchmark has no other format")
-    show_result(console(), result_of(record))
-
-
-BENCHMARKS = SavedRecord(is_benchmark, _show_saved)

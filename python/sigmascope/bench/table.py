@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sigmascope.extension.commands import show_table
+from sigmascope.extension.commands import SavedRecord, console, show_table
 
 from .machine import busy_note
 from .results import BackendComparison, BackendResult, Growth, Timing
+from .saved import is_benchmark, result_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -236,3 +238,12 @@ def _worst(timing: Timing) -> list[str]:
 def _setting(timing: Timing) -> str:
     text = ", ".join(f"{name}={value}" for name, value in timing.setting.items())
     return text or "default"
+
+
+def _show_saved(file: Path, record: dict[str, Any], out: Path | None, alpha: float) -> None:
+    if out is not None:
+        raise ValueError(f"{out}: a benchmark has no other format")
+    show_result(console(), result_of(record))
+
+
+BENCHMARKS = SavedRecord(is_benchmark, _show_saved)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What packages add to the command line, by entry points (extra ``cli``)."""
+"""Commands, records and reports that packages add by entry points (extra ``cli``)."""
 
 from __future__ import annotations
 

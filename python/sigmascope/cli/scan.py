@@ -22,14 +22,13 @@ from sigmascope._display.coverage import describe_unread_bytes
 from sigmascope._host.threads import set_numpy_threads
 from sigmascope._tables.journal import json_line
 from sigmascope.adapters.scannable import as_scannable
+from sigmascope.errors import OutputError, ScanInterrupted
 from sigmascope.report.progress import both, watching
 from sigmascope.report.tables import console
 from sigmascope.scanning import (
-    OutputError,
     Progress,
     Scan,
     ScanEvent,
-    ScanInterrupted,
     Table,
     plan_scan,
 )

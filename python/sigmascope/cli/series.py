@@ -15,8 +15,8 @@ from sigmascope import report
 from sigmascope._display.text import seed_text
 from sigmascope._tables.journal import json_line
 from sigmascope.checkpoint.remote.urls import is_url
+from sigmascope.errors import ScanInterrupted
 from sigmascope.report.tables import console
-from sigmascope.scanning import ScanInterrupted
 from sigmascope.series import Trajectory
 from sigmascope.series import reference as gather
 from sigmascope.series import trajectory as follow

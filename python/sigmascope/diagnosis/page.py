@@ -13,8 +13,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sigmascope.extension import counted, writable
-from sigmascope.extension.pages import Explanation, Section, filled, head, part
+from sigmascope.extension import writable
+from sigmascope.extension.pages import Section, filled, head, part
+
+from .explanation import explain
 
 WIDTH, LABELS, RIGHT, TOP, ROW = 900, 250, 20, 10, 30
 DOT = 4.5
@@ -47,23 +49,6 @@ _TITLES = {
     "refused": "No answer: the calibration does not apply",
     "no calibration": "What can be measured without reference runs",
 }
-
-
-_MEANINGS = {
-    "narrow": "The update acts along as few directions as those of runs on narrow data, so the "
-    "data was narrow, or new to the base",
-    "broad": "The update acts along as many directions as those of runs on broad data",
-    "not distinguishable": "The update lies where both narrow and broad data are plausible",
-    "unlike both": "The update is like that of neither narrow nor broad runs",
-    "refused": "The reference runs do not apply to this model, so there is no answer",
-    "no calibration": "Without reference runs whose data is known, the breadth of the data stays "
-    "open; size and spread of the update are measured",
-}
-
-_LIMITS_OF_DATA = (
-    "It cannot name the data, and a verdict holds only for a model that was trained as the "
-    "reference runs were."
-)
 
 
 def title_of(record: Mapping[str, Any]) -> str:
@@ -112,45 +97,6 @@ def section(record: Mapping[str, Any]) -> Section:
 def _part(name: str) -> str:
     """Return a part of the page that diagnoses alone have."""
     return resources.files(__package__).joinpath("parts", name).read_text(encoding="utf-8")
-
-
-def explain(record: Mapping[str, Any]) -> Explanation:
-    """Explain a diagnosis by its record as plain JSON."""
-    sizes = f"{counted(record['matrices'], 'matrix', 'matrices')}" if "matrices" in record else ""
-    if record["kind"] == "increments":
-        names = record["names"]
-        examined = (
-            f"The changes between {counted(len(names) + 1, 'checkpoint')} of one run were compared "
-            f"by the spread of each over the directions of {sizes}."
-        )
-        return Explanation(
-            examined,
-            _first_sentence(record["text"]),
-            "A change of spread does not say what changed: data and learning rate move it alike.",
-        )
-    if record["kind"] == "paired":
-        examined = (
-            f"The updates of two models of one base were compared by their spread over the "
-            f"directions of {sizes}."
-        )
-        return Explanation(examined, _first_sentence(record["reasons"][0]), _LIMITS_OF_DATA)
-    runs = sum(map(len, record["positions"].values()))
-    with_runs = f", and compared with {counted(runs, 'reference run')}" if runs else ""
-    examined = (
-        "The change from the base to the model was measured by its effective rank at "
-        f"{counted(len(record['places']), 'place')} of the model{with_runs}."
-    )
-    meaning = f"{_MEANINGS[record['verdict']]}."
-    if record.get("example"):
-        meaning = (
-            "Nothing for this model: the reference runs are an example of another kind of run."
-        )
-    return Explanation(examined, meaning, _LIMITS_OF_DATA)
-
-
-def _first_sentence(text: str) -> str:
-    head, stop, _ = text.partition(". ")
-    return f"{head}." if stop else text
 
 
 def _heading(record: Mapping[str, Any]) -> str:

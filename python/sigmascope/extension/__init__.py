@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What packages that extend sigmascope build on, those of sigmascope itself among them.
+"""Names for packages that extend sigmascope, its own annexes among them.
 
 ``extension``: keywords of functions, files, words, statistics; ``extension.tables``: rows of
 scans and comparisons; ``extension.pages``, ``.plots`` and ``.commands``: parts of HTML pages, of

@@ -10,7 +10,7 @@ what the options --reference and --recipe of ``sigmascope compare`` ask for.
 from __future__ import annotations
 
 from sigmascope.cli.exits import DONE, INCOMPLETE, INTERRUPTED, clean_errors
-from sigmascope.cli.options import AlphaOption, RecipeOption, ReferenceOption
+from sigmascope.cli.options import AlphaOption, QuietOption, RecipeOption, ReferenceOption
 from sigmascope.cli.registered import ComparisonReport, SavedRecord
 from sigmascope.cli.resuming import command_again, tell_command
 from sigmascope.report.tables import console, show_table
@@ -21,6 +21,7 @@ __all__ = [
     "INTERRUPTED",
     "AlphaOption",
     "ComparisonReport",
+    "QuietOption",
     "RecipeOption",
     "ReferenceOption",
     "SavedRecord",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from sigmascope._running.progress import Progress, ScanEvent
-from sigmascope._tables.table import OutputError, ScanInterrupted, Table
+from sigmascope._tables.table import Table
 
 from .loop import scan
 from .planning import plan_scan
@@ -12,11 +12,9 @@ from .plans import ScanPlan, TensorPlan
 from .result import Scan
 
 __all__ = [
-    "OutputError",
     "Progress",
     "Scan",
     "ScanEvent",
-    "ScanInterrupted",
     "ScanPlan",
     "Table",
     "TensorPlan",

@@ -110,9 +110,8 @@ def interval(pairs: Sequence[Pair], level: float) -> Pair:
     cut = cut_off(len(values), level)
     if cut is not None:
         return values[cut] - width, values[-1 - cut] + width
-    half = (
-        student_quantile(level, len(values) - 1) * math.sqrt(variance(values) / len(values)) + width
-    )
+    deviation = math.sqrt(variance(values) / len(values))
+    half = student_quantile(level, len(values) - 1) * deviation + width
     return fmean(values) - half, fmean(values) + half
 
 
