@@ -252,12 +252,10 @@ def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> boo
 
         save_plot(result, plot)
     show_result(console(), result)
-    if growth:
-        complete = all(p.timing.seconds for line in result.lines for p in line.points)
-    else:
-        complete = all(entry.status == "done" or entry.absent for entry in result.entries)
     sys.stdout.flush()
-    return complete
+    if growth:
+        return all(p.timing.seconds for line in result.lines for p in line.points)
+    return all(entry.status == "done" or entry.absent for entry in result.entries)
 
 
 def _show_names(room: Any) -> None:
