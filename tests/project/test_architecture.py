@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -139,7 +138,7 @@ Nothing of the terminal, and nothing that an extra installs, is read with the pa
 """
 
 ANNEXES = ("bench", "diagnosis", "sklearn")
-"""Packages that come last: see `test_annexes_import_public_names_and_nothing_imports_them`."""
+"""Packages that come last, and that nothing imports: see test_annexes.py."""
 
 OF_THE_TERMINAL = ("commands.py", "terminal.py")
 """The files of annexes that the command line loads: there typer and rich are installed."""
@@ -345,35 +344,6 @@ def test_rooms_use_those_before_them() -> None:
     for name, room in PYTHON_ROOMS.items():
         assert set(room.may.split()) <= before, f"{name} uses a room after it"
         before.add(name)
-
-
-def test_annexes_import_public_names_and_nothing_imports_them() -> None:
-    """But the package itself, for type checkers alone."""
-    for path in sources(PACKAGE, ".py"):
-        home = home_of(path)
-        if home in ANNEXES:
-            for module, name in names_imported(path):
-                assert name in {*import_module(module).__all__, "__version__"}, (
-                    f"{path.relative_to(ROOT)}: {name} is not a public name of {module}"
-                )
-        for found in imports(path):
-            if found.target in ANNEXES and found.target != home:
-                assert home == "package", f"{path.relative_to(ROOT)}: {home} uses an annex"
-                assert found.deferred
-
-
-def names_imported(path: Path) -> Iterator[tuple[str, str]]:
-    """Give the names that an annex imports of modules outside itself, with these modules."""
-    annex = f"sigmascope.{home_of(path)}"
-    for node, _ in imports_of(path):
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                if whole.startswith("sigmascope.") and not f"{whole}.".startswith(f"{annex}."):
-                    yield node.module, alias.name
-        elif isinstance(node, ast.Import):
-            ours = [alias.name for alias in node.names if alias.name.startswith("sigmascope")]
-            assert not ours, f"{path.relative_to(ROOT)}: import names, not {ours[0]}"
 
 
 def test_every_arrow_of_the_table_is_used_and_there_are_few() -> None:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Annexes lean on public names of the house, and the house does without them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from tests.project.test_architecture import ANNEXES, home_of, imports
+from tests.support.sources import PACKAGE, ROOT, imports_of, sources
+
+
+def test_annexes_import_public_names_and_nothing_imports_them() -> None:
+    """But the package itself, for type checkers alone."""
+    for path in sources(PACKAGE, ".py"):
+        home = home_of(path)
+        if home in ANNEXES:
+            for module, name in names_imported(path):
+                assert name in {*import_module(module).__all__, "__version__"}, (
+                    f"{path.relative_to(ROOT)}: {name} is not a public name of {module}"
+                )
+        for found in imports(path):
+            if found.target in ANNEXES and found.target != home:
+                assert home == "package", f"{path.relative_to(ROOT)}: {home} uses an annex"
+                assert found.deferred
+
+
+def names_imported(path: Path) -> Iterator[tuple[str, str]]:
+    """Give the names that an annex imports of modules outside itself, with these modules."""
+    annex = f"sigmascope.{home_of(path)}"
+    for node, _ in imports_of(path):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                if whole.startswith("sigmascope.") and not f"{whole}.".startswith(f"{annex}."):
+                    yield node.module, alias.name
+        elif isinstance(node, ast.Import):
+            ours = [alias.name for alias in node.names if alias.name.startswith("sigmascope")]
+            assert not ours, f"{path.relative_to(ROOT)}: import names, not {ours[0]}"
