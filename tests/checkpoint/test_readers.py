@@ -107,7 +107,10 @@ def test_formats_of_the_package_come_first_and_import_no_other(
         ),
         ({"x": "no_such_module:READER"}, r"reader 'x' .* cannot be imported: ModuleNotFoundError"),
         ({"x": "plain_format:MODULE"}, r"reader 'x' .*cannot be imported: AttributeError"),
-        ({"x": "plain_format:read"}, r"reader 'x' of .* \(plain_format:read\) is a function, no R"),
+        (
+            {"x": "plain_format:read"},
+            r"reader 'x' of .* \(plain_format:read\) is a function, not a R",
+        ),
         ({"x": "plain_format:CLASH"}, r"reader 'x' .* reads \.gguf files, as 'GGUF' does"),
         (
             {"x": "plain_format:READER", "y": "plain_format:AGAIN"},

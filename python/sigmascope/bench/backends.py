@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from sigmascope.extension import load_registered
+from sigmascope.extension import iter_registered
 
 from . import ladders, solvers
 from .backend import Backend
@@ -88,7 +88,8 @@ def known_backends() -> tuple[Backend, ...]:
         One of them cannot be imported, is not a Backend, or has the name of another.
     """
     every = list(BACKENDS)
-    for label, backend in load_registered(GROUP, "backend"):
+    for registered in iter_registered(GROUP, "backend"):
+        label, backend = registered.label, registered.load()
         if not isinstance(backend, Backend):
             raise ImportError(f"{label} is a {type(backend).__name__}, not a Backend")
         if backend.name in {each.name for each in every}:

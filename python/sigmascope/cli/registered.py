@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sigmascope._host.registered import RegistrationError, load_registered
+from sigmascope._host.registered import RegistrationError, iter_registered
 from sigmascope.comparing import Comparison
 
 from .exits import complain
@@ -44,18 +44,20 @@ class SavedRecord:
 
 def iter_commands() -> Iterator[Callable[..., None]]:
     """Yield the commands of packages; one that cannot be imported is reported and left out."""
-    try:
-        for _, command in load_registered(COMMANDS, "command"):
-            yield command
-    except RegistrationError as error:
-        complain(error)
+    for registered in iter_registered(COMMANDS, "command"):
+        try:
+            yield registered.load()
+        except RegistrationError as error:
+            complain(error)
 
 
 def find_record_kind(record: Mapping[str, Any]) -> SavedRecord | None:
     """Return the registered kind of a record; None if no package recognises it."""
-    for label, kind in load_registered(RECORDS, "record"):
+    for registered in iter_registered(RECORDS, "record"):
+        kind = registered.load()
         if not isinstance(kind, SavedRecord):
-            raise RegistrationError(f"{label} is a {type(kind).__name__}, not a SavedRecord")
+            name = type(kind).__name__
+            raise RegistrationError(f"{registered.label} is a {name}, not a SavedRecord")
         if kind.recognises(record):
             return kind
     return None
@@ -71,7 +73,7 @@ def read_report_options(reference: Path | None, recipe: list[str] | None) -> Sho
     """
     if reference is None and recipe is None:
         return None
-    for _, report in load_registered(REPORTS, "report"):
-        show: ShowReport | None = report(reference, recipe)
+    for registered in iter_registered(REPORTS, "report"):
+        show: ShowReport | None = registered.load()(reference, recipe)
         return show
     raise ValueError("--reference and --recipe need sigmascope.diagnosis, which is not installed")

@@ -4,7 +4,7 @@
 ``extension``: keywords of functions, files, words, statistics; ``extension.tables``: rows of
 scans and comparisons; ``extension.pages``, ``.plots`` and ``.commands``: parts of HTML pages, of
 plots (extra ``plot``) and of the command line (extra ``cli``). Nothing of sigmascope imports a
-package that extends it: it loads what is registered as an entry point (:func:`load_registered`).
+package that extends it: it loads what is registered as an entry point (:func:`iter_registered`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sigmascope._host.cache import cache_folder
 from sigmascope._host.files import read_regular
 from sigmascope._host.keywords import explaining_keywords, public
 from sigmascope._host.limits import MAX_TABLE_BYTES
-from sigmascope._host.registered import RegistrationError, load_registered
+from sigmascope._host.registered import RegistrationError, iter_registered
 from sigmascope._host.replacing import replacing
 from sigmascope.spectra.components import oriented, shares, sine_bounds
 
@@ -25,7 +25,7 @@ __all__ = [
     "cache_folder",
     "counted",
     "explaining_keywords",
-    "load_registered",
+    "iter_registered",
     "oriented",
     "printable",
     "public",

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from sigmascope._host.formats import described
-from sigmascope._host.registered import RegistrationError, load_registered
+from sigmascope._host.registered import RegistrationError, iter_registered
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.npy import MAGIC as NPY
@@ -178,16 +178,17 @@ def reader_of(path: Place) -> Reader:
 def registered() -> tuple[Reader, ...]:
     """Import the readers of other packages; CheckpointError as for :func:`readers`."""
     plugins: list[Reader] = []
-    try:
-        for label, reader in load_registered(GROUP, "reader"):
-            if not isinstance(reader, Reader):
-                raise CheckpointError(f"{label} is a {type(reader).__name__}, not a Reader")
-            for other in (*BUILT_IN, *plugins):
-                if shared := sorted(set(reader.suffixes) & set(other.suffixes)):
-                    raise CheckpointError(
-                        f"{label} reads {shared[0]} files, as {other.name!r} does"
-                    )
-            plugins.append(reader)
-    except RegistrationError as error:
-        raise CheckpointError(str(error)) from error.__cause__
+    for each in iter_registered(GROUP, "reader"):
+        try:
+            reader = each.load()
+        except RegistrationError as error:
+            raise CheckpointError(str(error)) from error.__cause__
+        if not isinstance(reader, Reader):
+            raise CheckpointError(f"{each.label} is a {type(reader).__name__}, not a Reader")
+        for other in (*BUILT_IN, *plugins):
+            if shared := sorted(set(reader.suffixes) & set(other.suffixes)):
+                raise CheckpointError(
+                    f"{each.label} reads {shared[0]} files, as {other.name!r} does"
+                )
+        plugins.append(reader)
     return tuple(plugins)
