@@ -109,7 +109,7 @@ def test_formats_of_the_package_come_first_and_import_no_other(
         ({"x": "plain_format:MODULE"}, r"reader 'x' .*cannot be imported: AttributeError"),
         (
             {"x": "plain_format:read"},
-            r"reader 'x' of .* \(plain_format:read\) is a function, not a R",
+            r"reader 'x' of .* \(plain_format:read\) is a function, not",
         ),
         ({"x": "plain_format:CLASH"}, r"reader 'x' .* reads \.gguf files, as 'GGUF' does"),
         (

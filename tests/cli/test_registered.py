@@ -115,9 +115,8 @@ def test_a_report_of_another_package_is_printed(site: Path, tmp_path: Path) -> N
     path = str(write_file(tmp_path / "a.safetensors", of_array("w", "F32", a)))
     page = str(tmp_path / "page.html")
     options = ["--effort", "exact", "-q", "--out", page]
-    out, err = run(
-        site, "compare", path, path, *options, "--reference", "r.json", "--recipe", "a=1"
-    )
+    words = ["compare", path, path, *options, "--recipe", "a=1"]
+    out, err = run(site, *words, "--reference", "r.json")
     assert "r.json, ['a=1'], 1 rows, ['.html']" in out, err
     out, _ = run(site, *words)
     assert "rows, [" not in out
