@@ -19,7 +19,7 @@
 #undef __grid_constant__
 #define __grid_constant__
 #endif
-#else
+#elif defined(SIGMASCOPE_SIMULATED)
 #include "simulator/dialect.hpp"
 #endif
 

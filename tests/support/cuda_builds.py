@@ -16,6 +16,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CPP, CUDA = ROOT / "cpp", ROOT / "cuda"
+DOUBLES = ROOT / "tests" / "cuda"
+"""The folder of the simulator, below which its headers have their paths."""
+
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-Wno-unknown-pragmas")
 
 
@@ -66,7 +69,8 @@ def isa_flags(isa: str) -> list[str]:
 
 def _compiled(source: Path, flags: tuple[str, ...], objects: Path) -> Path:
     """Compile a source; a simulator or a kernel that several programs have is compiled once."""
-    command = [compiler() or "g++", "-std=c++20", *WARNINGS, f"-I{CUDA}", f"-I{CPP}", *flags]
+    command = [compiler() or "g++", "-std=c++20", *WARNINGS, *flags]
+    command += [f"-I{folder}" for folder in (CUDA, CPP, DOUBLES)]
     command += ["-x", "c++", "-c", str(source)]
     made = objects / f"{source.stem}-{hashlib.sha256(repr(command).encode()).hexdigest()[:16]}.o"
     with made.with_suffix(".lock").open("w") as lock:
@@ -82,7 +86,7 @@ def _compiled(source: Path, flags: tuple[str, ...], objects: Path) -> Path:
 
 def _simulator(objects: Path) -> Path:
     """Join the simulator into one source, which compiles in a quarter of the time of its parts."""
-    parts = sorted((CUDA / "simulator").glob("*.cpp"))
+    parts = sorted((DOUBLES / "simulator").glob("*.cpp"))
     source = objects / "simulator.cpp"
     with source.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -106,7 +110,7 @@ def built(
     """
     folder.mkdir(parents=True, exist_ok=True)
     usual = ("-O1", "-g1", "-ffp-contract=off", "-DSIGMASCOPE_SIMULATED")
-    own = (*usual, f"-I{sources[0].parent}", *build.program)
+    own = (*usual, *build.program)
     wanted = [(_simulator(objects), (*usual, *build.simulator))]
     wanted += [(source, own) for source in sources]
     for isa in isas:
