@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 
-#include "calls.cuh"
 #include "kernels/bf16_parts.hpp"
 #include "kernels/launches.cuh"
+#include "runtime/calls.cuh"
 
 namespace sigmascope::device {
 

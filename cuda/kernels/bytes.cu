@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <cstdint>
 
-#include "calls.cuh"
 #include "kernels/bytes.hpp"
 #include "kernels/launches.cuh"
+#include "runtime/calls.cuh"
 
 namespace sigmascope::device {
 

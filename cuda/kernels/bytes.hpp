@@ -5,7 +5,7 @@
 
 #include <cstddef>
 
-#include "runtime.hpp"
+#include "runtime/runtime.hpp"
 
 namespace sigmascope::device {
 

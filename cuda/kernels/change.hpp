@@ -8,7 +8,7 @@
 
 #include "kernels/simd/stretch_sums.hpp"
 #include "matrix/dtype.hpp"
-#include "runtime.hpp"
+#include "runtime/runtime.hpp"
 
 namespace sigmascope::device {
 

@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "device.cuh"
 #include "matrix/dtype.hpp"
+#include "runtime/device.cuh"
 
 namespace sigmascope::device {
 

@@ -3,11 +3,11 @@
 #include <cmath>
 #include <type_traits>
 
-#include "calls.cuh"
 #include "kernels/bytes.hpp"
 #include "kernels/codes.cuh"
 #include "kernels/decode.hpp"
 #include "kernels/launches.cuh"
+#include "runtime/calls.cuh"
 
 namespace sigmascope::device {
 

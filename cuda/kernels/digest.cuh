@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "device.cuh"
+#include "runtime/device.cuh"
 
 namespace sigmascope::device {
 

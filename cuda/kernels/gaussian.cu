@@ -3,9 +3,9 @@
 // whose logarithm and sine a device may round by a unit otherwise.
 #include <cmath>
 
-#include "calls.cuh"
 #include "kernels/launches.cuh"
 #include "kernels/verbs.hpp"
+#include "runtime/calls.cuh"
 
 namespace sigmascope::device {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "device.cuh"
+#include "runtime/device.cuh"
 
 namespace sigmascope::device {
 

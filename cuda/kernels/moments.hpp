@@ -9,7 +9,7 @@
 #include "kernels/decode.hpp"
 #include "kernels/simd/stretch_sums.hpp"
 #include "matrix/dtype.hpp"
-#include "runtime.hpp"
+#include "runtime/runtime.hpp"
 
 namespace sigmascope::device {
 

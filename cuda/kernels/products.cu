@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "calls.cuh"
 #include "kernels/launches.cuh"
 #include "kernels/products.hpp"
+#include "runtime/calls.cuh"
 
 namespace sigmascope::device {
 

@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "kernels/blocks/term_blocks.hpp"
-#include "runtime.hpp"
+#include "runtime/runtime.hpp"
 
 namespace sigmascope::device {
 

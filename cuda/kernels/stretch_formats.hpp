@@ -8,7 +8,7 @@
 
 #include "kernels/decode.hpp"
 #include "matrix/dtype.hpp"
-#include "runtime.hpp"
+#include "runtime/runtime.hpp"
 
 namespace sigmascope::device {
 

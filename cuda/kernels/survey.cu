@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 
-#include "calls.cuh"
 #include "kernels/bytes.hpp"
 #include "kernels/digest.cuh"
 #include "kernels/launches.cuh"
@@ -9,6 +8,7 @@
 #include "kernels/survey.hpp"
 #include "kernels/vector_order.cuh"
 #include "kernels/warps.cuh"
+#include "runtime/calls.cuh"
 
 namespace sigmascope::device {
 

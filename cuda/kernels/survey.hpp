@@ -12,7 +12,7 @@
 #include <cstdint>
 
 #include "kernels/simd/element_kernels.hpp"
-#include "runtime.hpp"
+#include "runtime/runtime.hpp"
 
 namespace sigmascope::device {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 
-#include "calls.cuh"
 #include "kernels/launches.cuh"
 #include "kernels/tensor_products.hpp"
+#include "runtime/calls.cuh"
 
 namespace sigmascope::device {
 

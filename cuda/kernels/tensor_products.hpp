@@ -15,7 +15,7 @@
 
 #include "kernels/bf16_parts.hpp"
 #include "kernels/blocks/term_blocks.hpp"
-#include "runtime.hpp"
+#include "runtime/runtime.hpp"
 
 namespace sigmascope::device {
 

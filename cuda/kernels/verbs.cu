@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Inner products and linear combinations of blocks, with the bits of CpuBackend.
-#include "calls.cuh"
 #include "kernels/launches.cuh"
 #include "kernels/verbs.hpp"
+#include "runtime/calls.cuh"
 
 namespace sigmascope::device {
 

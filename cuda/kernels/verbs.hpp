@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "runtime.hpp"
+#include "runtime/runtime.hpp"
 
 namespace sigmascope::device {
 

@@ -2,7 +2,7 @@
 // Sums and minima over the lanes of a warp, of integers: no order of lanes changes them.
 #pragma once
 
-#include "device.cuh"
+#include "runtime/device.cuh"
 
 namespace sigmascope::device {
 

@@ -8,10 +8,10 @@
 #include <thread>
 #include <vector>
 
-#include "batch.hpp"
-#include "device_context.hpp"
 #include "kernels/verbs.hpp"
 #include "matrix/sizes.hpp"
+#include "memory/device_context.hpp"
+#include "runtime/batch.hpp"
 #include "simulator/settings.hpp"
 
 namespace {

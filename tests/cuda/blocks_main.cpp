@@ -11,13 +11,13 @@
 #include <utility>
 #include <vector>
 
-#include "handles.hpp"
 #include "kernels/products.hpp"
 #include "kernels/symmetric_sums.hpp"
 #include "kernels/tensor_products.hpp"
 #include "kernels/verbs.hpp"
 #include "made_matrices.hpp"
 #include "matrix/sizes.hpp"
+#include "runtime/handles.hpp"
 #include "simulator/settings.hpp"
 
 namespace {

@@ -18,11 +18,11 @@
 #include <type_traits>
 #include <vector>
 
-#include "handles.hpp"
 #include "kernels/blocks/decode_panel.hpp"
 #include "kernels/decode.hpp"
 #include "made_matrices.hpp"
 #include "matrix/panel.hpp"
+#include "runtime/handles.hpp"
 #include "simulator/settings.hpp"
 
 namespace {

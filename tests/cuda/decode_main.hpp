@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "handles.hpp"
 #include "kernels/simd/isa.hpp"
+#include "runtime/handles.hpp"
 
 namespace sigmascope {
 

@@ -6,7 +6,7 @@
 
 #include <type_traits>
 
-#include "libraries.hpp"
+#include "libraries/libraries.hpp"
 
 namespace sigmascope::device {
 

@@ -11,10 +11,10 @@
 #include <thread>
 #include <vector>
 
-#include "pinned_memory.hpp"
+#include "memory/pinned_memory.hpp"
+#include "memory/upload.hpp"
 #include "simulator/settings.hpp"
 #include "storage/file.hpp"
-#include "upload.hpp"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Kernels with a mistake in each, planted on request: the simulator has to notice every one.
-#include "device.cuh"
 #include "planted.hpp"
+#include "runtime/device.cuh"
 
 namespace planted {
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "runtime.hpp"
+#include "runtime/runtime.hpp"
 
 namespace planted {
 

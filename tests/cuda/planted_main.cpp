@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
-#include "handles.hpp"
-#include "memory_pool.hpp"
+#include "memory/memory_pool.hpp"
 #include "planted.hpp"
+#include "runtime/handles.hpp"
 #include "simulator/settings.hpp"
 
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A kernel of one warp that uses each operation of the simulator's language once.
-#include "device.cuh"
+#include "runtime/device.cuh"
 
 namespace runtime_check {
 

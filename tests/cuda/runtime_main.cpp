@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstdio>
 
-#include "handles.hpp"
-#include "memory_pool.hpp"
+#include "memory/memory_pool.hpp"
+#include "runtime/handles.hpp"
 #include "simulator/settings.hpp"
 
 namespace runtime_check {

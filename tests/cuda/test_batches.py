@@ -31,7 +31,8 @@ Compute = Callable[[Any], Any]
 
 SOURCES = [
     ROOT / "tests" / "cuda" / "batch_main.cpp",
-    *(CUDA / f"{name}.cpp" for name in ("batch", "memory_pool", "pinned_memory", "upload")),
+    CUDA / "runtime" / "batch.cpp",
+    *(CUDA / "memory" / f"{name}.cpp" for name in ("memory_pool", "pinned_memory", "upload")),
     *(CUDA / "kernels" / f"{name}.cu" for name in ("bytes", "gaussian", "verbs")),
     *(CPP / "storage" / f"{name}.cpp" for name in ("file", "memory")),
 ]

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.unsanitized
 
 SOURCES = [
     ROOT / "tests" / "cuda" / "pinned_main.cpp",
-    *(CUDA / f"{name}.cpp" for name in ("pinned_memory", "upload")),
+    *(CUDA / "memory" / f"{name}.cpp" for name in ("pinned_memory", "upload")),
     CUDA / "kernels" / "bytes.cu",
     *(CPP / "storage" / f"{name}.cpp" for name in ("file", "memory")),
 ]

@@ -23,7 +23,7 @@ pytestmark = [
 
 HERE = ROOT / "tests" / "cuda"
 Program = Callable[[Build], Path]
-SOURCES = [HERE / "planted.cu", HERE / "planted_main.cpp", CUDA / "memory_pool.cpp"]
+SOURCES = [HERE / "planted.cu", HERE / "planted_main.cpp", CUDA / "memory" / "memory_pool.cpp"]
 MISTAKES = re.findall(
     r"^  (\w+),$", (HERE / "planted.hpp").read_text(encoding="utf-8"), flags=re.MULTILINE
 )
@@ -118,7 +118,11 @@ def test_any_call_may_fail_and_nothing_is_left_behind(program: Program) -> None:
 
 
 def test_the_runtime_and_the_language_do_what_is_documented(tmp_path: Path, objects: Path) -> None:
-    sources = [HERE / "runtime_kernels.cu", HERE / "runtime_main.cpp", CUDA / "memory_pool.cpp"]
+    sources = [
+        HERE / "runtime_kernels.cu",
+        HERE / "runtime_main.cpp",
+        CUDA / "memory" / "memory_pool.cpp",
+    ]
     made = built(ASAN, sources, tmp_path, objects=objects)
     done = subprocess.run([str(made)], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "libraries.hpp"
+#include "libraries/libraries.hpp"
 #include "simulator/devices.hpp"
 
 // A symbol that dlsym finds.

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "panels/columns_of_panels.hpp"
+
+#include <algorithm>
+
+namespace sigmascope::device {
+
+namespace {
+
+// Adds the rows of `next` to `piece`, if they follow in memory too and have no scales; whether they
+// do.
+bool join(StoredPiece& piece, const StoredPiece& next) {
+  if (next.row0 != piece.row0 + piece.rows || next.col0 != piece.col0 || next.cols != piece.cols ||
+      next.dtype != piece.dtype || next.coefficient != piece.coefficient ||
+      next.by_columns != piece.by_columns || next.scales != nullptr || piece.scales != nullptr ||
+      next.row_stride != piece.row_stride || next.col_stride != piece.col_stride ||
+      next.data != piece.data + piece.rows * piece.row_stride)
+    return false;
+  piece.rows += next.rows;
+  return true;
+}
+
+std::int64_t stored_bytes(const StoredPiece& piece) {
+  return (piece.row_stride == 0 ? 1 : piece.rows) * (piece.col_stride == 0 ? 1 : piece.cols) *
+         info(piece.dtype).size;
+}
+
+}  // namespace
+
+StoredPanel columns_of(const std::vector<StoredPanel>& rows, std::int64_t col0, std::int64_t cols) {
+  StoredPanel found{.col0 = col0, .cols = cols, .covered_once = true, .pieces = {}};
+  for (const StoredPanel& panel : rows) {
+    found.rows += panel.rows;
+    found.covered_once = found.covered_once && panel.covered_once;
+    for (StoredPiece piece : panel.pieces) {
+      const std::int64_t left = std::max(col0, piece.col0),
+                         right = std::min(col0 + cols, piece.col0 + piece.cols);
+      if (left >= right) continue;
+      const std::int64_t skipped = left - piece.col0;
+      piece.data += skipped * piece.col_stride;
+      piece.scale_col0 += skipped * piece.scale_col_step;
+      piece.row0 += panel.row0, piece.col0 = left - col0, piece.cols = right - left;
+      found.stored_bytes += stored_bytes(piece);
+      if (found.pieces.empty() || !join(found.pieces.back(), piece)) found.pieces.push_back(piece);
+    }
+  }
+  return found;
+}
+
+}  // namespace sigmascope::device

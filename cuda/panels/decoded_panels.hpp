@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Panels of matrices, decoded on a device one after the other.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "kernels/blocks/cpu.hpp"
+#include "matrix/matrix.hpp"
+#include "memory/device_context.hpp"
+#include "panels/stored_panels.hpp"
+
+namespace sigmascope::device {
+
+template <class T>
+struct DecodedPanel {
+  std::int64_t row0, rows, col0, cols;
+  const T* numbers;           // rows x cols
+  const StoredPanel& stored;  // of which they are the numbers
+};
+
+// A panel in bf16: element (i, j) at codes + i step + j. Rows start at a multiple of 16 bytes and
+// are filled up to one with finite numbers. Unless it is null, `rest` has what was rounded away.
+struct Bf16Panel {
+  std::int64_t row0, rows, cols, step;
+  const std::uint16_t* codes;
+  const std::uint16_t* rest;
+};
+
+class DecodedPanels {
+ public:
+  // `cpu` has the number of rows of a panel, and hears of every panel. `most_stored`: bytes of a
+  // matrix that stay on the device from pass to pass; a larger one is copied in each.
+  DecodedPanels(DeviceContext& device, const Cpu& cpu, std::int64_t most_stored)
+      : device_(device), cpu_(cpu), most_stored_(most_stored) {}
+  // Waits for all kernels before the memory of panels goes.
+  ~DecodedPanels() { device_.settle(); }
+  DecodedPanels(const DecodedPanels&) = delete;
+  DecodedPanels& operator=(const DecodedPanels&) = delete;
+
+  const Cpu& cpu() const { return cpu_; }
+
+  // Forgets a matrix that is about to go.
+  void forget(const Matrix& matrix);
+
+  // Calls act for each panel of rows of the view, as kernels of the stream `compute` see it; T is
+  // float or double. A panel lasts until act returns, for kernels that were started by then.
+  template <class T>
+  void each(const MatrixView& view, const std::function<void(const DecodedPanel<T>&)>& act);
+  // The same of numbers in one part, rounded to bf16, or in two. Stored bf16 numbers are taken
+  // where they are, as many as there are on the device, if the factor of the view is 1.
+  void each_in_bf16(const MatrixView& view, int parts,
+                    const std::function<void(const Bf16Panel&)>& act);
+  // The bf16 numbers that each number is a sum of, see bf16_numbers.hpp, times a power of two; 0
+  // if these are too few.
+  int bf16_parts(const MatrixView& view);
+
+ private:
+  StoredPanels& panels_of(const MatrixView& view);
+
+  // Decoded numbers, and sums in fp64 that some of them are made of.
+  template <class T>
+  struct Workspace {
+    DeviceBlock<T> numbers;
+    DeviceBlock<double> sums;
+  };
+  template <class T>
+  const T* decoded(const StoredPanel& panel, double factor, Workspace<T>& workspace);
+
+  DeviceContext& device_;
+  const Cpu& cpu_;
+  std::int64_t most_stored_;
+  std::map<std::pair<const Matrix*, bool>, std::unique_ptr<StoredPanels>> panels_;
+  std::map<const Matrix*, int> bf16_parts_;  // what was found of a matrix
+};
+
+}  // namespace sigmascope::device
