@@ -275,6 +275,10 @@ def test_estimates_follow_the_rates() -> None:
     assert slow.values_seconds(shape, fast=False) == pytest.approx(
         4000 * 3000**2 / 5e10 + 1e-10 * (0.12 + 0.88 * 640 / 3000) * 3000**3, rel=0.15
     )
+    shares = {(4096, 4096): 0.75, (4095, 4095): 1.2, (1000, 15_000): 0.75, (14_999, 1000): 1.2}
+    for sides, share in shares.items():
+        seconds = slow.values_seconds(sides, fast=False)
+        assert slow.values_seconds(sides, fast=True) == pytest.approx(share * seconds)
     for precision in ("float32", "split", "mixed", "float64"):
         times = [r.krylov_seconds(shape, 32, 32, 1e-3, precision) for r in (quick, slow)]
         assert 1.8 <= times[1] / times[0] <= 2
