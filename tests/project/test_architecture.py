@@ -90,7 +90,7 @@ PYTHON_ROOMS = {
     "analysis": Folder("_display _execution _host errors matrices solvers spectra"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
     "checkpoint": Folder(
-        "_display _host errors matrices", outside="obstore huggingface_hub tensorstore h5py"
+        "_display _host errors matrices", outside="obstore huggingface_hub tensorstore h5py re2"
     ),
     "adapters": Folder("_host analysis checkpoint errors matrices spectra"),
     "_tables": Folder("_display _host adapters checkpoint errors", outside="pandas pyarrow"),

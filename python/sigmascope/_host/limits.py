@@ -74,20 +74,11 @@ MAX_RULES_BYTES = 1_000_000
 MAX_RULES = 10_000
 """Largest number of rules in a file of rules, including those for single model types."""
 
-MAX_PATTERN_STEPS = 2000
-"""Largest number of instructions that one regular expression in a file is compiled to.
-
-Repeats are written out before they are counted.
-"""
-
-MAX_RULE_STEPS = 50_000
-"""Largest number of instructions of a rule for roles, with its wrappers, parts and shorthands."""
-
 MAX_PATTERN_LETTERS = 10_000
 """Longest text of one regular expression in a file, in characters."""
 
-MAX_LOOK = 32
-"""Largest width of a lookahead or lookbehind of a regular expression in a file."""
+MAX_RULE_LETTERS = 50_000
+"""Longest text of a rule for roles, with its wrappers, parts and shorthands, in characters."""
 
 MAX_PATTERNS = 100_000
 """Largest number of patterns in an adapter's settings, for ranks and for alphas each."""
@@ -95,6 +86,5 @@ MAX_PATTERNS = 100_000
 MAX_PATTERN_WORK = 300_000_000
 """Largest number of steps for matching every module of an adapter against its patterns.
 
-The count is the length of the longest name, times the steps of a pattern, times the numbers of
-modules and of patterns. A pattern that `re` can match safely counts as one step.
+To match a pattern with the longest name is one step, and one more for every 10,000 of the engine.
 """

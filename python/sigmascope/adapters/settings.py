@@ -11,13 +11,13 @@ from typing import Any
 from sigmascope._host.limits import MAX_PATTERN_WORK, MAX_PATTERNS
 from sigmascope.checkpoint.formats.index import read_json
 from sigmascope.checkpoint.formats.jsontext import Members, brief, unique
-from sigmascope.checkpoint.naming.patterns import LinearPattern, compiled_pattern
+from sigmascope.checkpoint.naming.patterns import SafePattern, compiled_pattern
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
 NAME = "adapter_config.json"
 
-Patterns = tuple[tuple[LinearPattern, float], ...]
+Patterns = tuple[tuple[SafePattern, float], ...]
 Version = tuple[int, int, int]
 
 # Initialisations that change the base weight too, so that B A is not the change from the original.
@@ -35,7 +35,7 @@ class Settings:
         Rank and alpha of all modules that no pattern names.
     rslora : bool
         If True, the scale is alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023).
-    ranks, alphas : tuple of (LinearPattern, number)
+    ranks, alphas : tuple of (SafePattern, number)
         Values for the modules whose names end with a match; the first matching pattern counts.
     transposed : bool
         `fan_in_fan_out`: the rows of the weights are inputs.
@@ -181,7 +181,7 @@ def _patterns(members: dict[str, Any], name: str, path: Place, integer: bool = F
         raise CheckpointError(
             f"{path}: {name}: {len(entries)} patterns, above the limit of {MAX_PATTERNS}"
         )
-    patterns: list[tuple[LinearPattern, float]] = []
+    patterns: list[tuple[SafePattern, float]] = []
     for key, value in entries.items():
         # PEFT: re.match(rf"(.*\.)?({key})$", name)
         pattern = compiled_pattern(rf"(.*\.)?({key})$", f"{path}: {name}", shown=key)

@@ -1,67 +1,50 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Regular expressions from files, matched in time linear in the length of the text.
+"""Regular expressions from files, none of which can stop the program.
 
-Python's `re` matches by backtracking: `(a|aa)+$` takes exponential time in the length of a name, so
-a pattern in a file could stop the program. Here a pattern has the same meaning, but `re` runs it
-only if the number of backtracking paths, bounded from its parts, is small for the text; else all
-paths are followed at once, character by character (K. Thompson 1968; with groups as in R. Pike's
-`sam`), in time at most the length of the text times the size of the pattern.
+Python's `re` matches by backtracking: `(a|aa)+$` takes exponential time in the length of a name. So
+`re` runs a pattern only where its steps, bounded from its parts, are few for the text; elsewhere
+the package RE2 does, in linear time, after a translation that keeps the meaning. Where RE2 is not
+installed, or does not know a construct, the pattern is refused.
 
-Constructs that need more are refused: references to groups, atomic groups, flags, lookahead of
-unlimited width.
+Two things can differ in RE2: which of several matches is taken where a loop is over what may be
+empty, and whether a character is a letter that only one of the two Unicode tables has.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Any, Protocol
+from itertools import takewhile
+from typing import Any
 
-from sigmascope._host.limits import MAX_PATTERN_LETTERS, MAX_PATTERN_STEPS
+from sigmascope._host.limits import MAX_PATTERN_LETTERS
 from sigmascope.checkpoint.formats.jsontext import brief
 from sigmascope.errors import CheckpointError
 
-from .letters import UnknownPatternError
-from .pike import PikeMatch, Program, program_of, run
-
-_WAYS = 100_000
-"""Largest number of backtracking paths for `re`: a few hundredths of a second."""
+_STEPS = 20_000_000
+"""Largest number of steps of `re` for one text: tenths of a second."""
+_USUAL = 64
+"""Length of a usual name: what `re` cannot match there is refused when it is read."""
 _AT_PARTS = r"(?:^|\.)"
 """Start of the patterns that match at the start of a name, or after a dot."""
 _SINGLE = ("LITERAL", "NOT_LITERAL", "ANY", "IN")
+_CLASSES = {
+    "CATEGORY_DIGIT": r"\p{Nd}",
+    "CATEGORY_SPACE": r"\p{Z}\t-\r\x1c-\x1f\x{85}",
+    "CATEGORY_WORD": r"\p{L}\p{N}_",
+}
+_PLACES = {
+    "AT_BEGINNING": r"\A",
+    "AT_BEGINNING_STRING": r"\A",
+    "AT_END": r"\z",
+    "AT_END_STRING": r"\z",
+}
 
 
-class Match(Protocol):
-    """Protocol of a match, by `re` or by this package."""
+class SafePattern:
+    """A pattern from a file, matched by `re` or RE2; see the module.
 
-    @property
-    def string(self) -> str:
-        """Text that was searched."""
-
-    def __getitem__(self, group: str | int, /) -> str | Any:
-        """Return the text of a group."""
-
-    def start(self, group: str | int = ..., /) -> int:
-        """Return the start of a group."""
-
-    def end(self, group: str | int = ..., /) -> int:
-        """Return the end of a group."""
-
-
-class Pattern(Protocol):
-    """Protocol of a compiled pattern, of `re` or of this package."""
-
-    def search(self, string: str) -> Match | None:
-        """Find the first place that matches."""
-
-    def match(self, string: str) -> Match | None:
-        """Match from the start of the text."""
-
-    def fullmatch(self, string: str) -> Match | None:
-        """Match the whole text."""
-
-
-class LinearPattern:
-    """A pattern from a file, matched in linear time; see the module.
+    Matches have the interface of `re.Match`, with groups by their numbers alone.
 
     Attributes
     ----------
@@ -71,127 +54,216 @@ class LinearPattern:
         Number of its groups.
     """
 
-    def __init__(self, pattern: str, parsed: Any, groups: tuple[str, ...], most: int) -> None:
-        named = dict(parsed.state.groupdict)
-        self.pattern = pattern
-        self.groups: int = parsed.state.groups - 1
-        self._program: Program = program_of(parsed, [named[group] for group in groups], most)
-        self._names = {group: number for number, group in enumerate(groups, 1)}
+    def __init__(self, pattern: str, title: str) -> None:
+        from re import _parser  # type: ignore[attr-defined]
+
         self._quick = re.compile(pattern)
-        self._parsed = parsed
-        self._ways: dict[int, float] = {}
+        self._parsed = _parser.parse(pattern)
+        self._title = title
+        self._steps: dict[int, float] = {}
+        self._linear: Any = None
+        self.pattern, self.groups = pattern, self._quick.groups
+        if self._parsed.state.flags & ~re.UNICODE.value:
+            raise ValueError("sets flags, which are not known here")
+        self._engine(_USUAL)
 
-    def search(self, string: str) -> Match | None:
+    def search(self, text: str) -> re.Match[str] | None:
         """Find the first place that matches."""
-        if self._is_quick(len(string), starts=self._starts(string)):
-            return self._quick.search(string)
-        return self._as_match(string, run(self._program, string, anywhere=True))
+        dots = self.pattern.startswith(_AT_PARTS)
+        starts = text.count(".") + 1 if dots else len(text) + 1
+        return self._engine(len(text), text, starts).search(text)
 
-    def match(self, string: str) -> Match | None:
+    def match(self, text: str) -> re.Match[str] | None:
         """Match from the start of the text."""
-        if self._is_quick(len(string), starts=1):
-            return self._quick.match(string)
-        return self._as_match(string, run(self._program, string))
+        return self._engine(len(text), text).match(text)
 
-    def fullmatch(self, string: str) -> Match | None:
+    def fullmatch(self, text: str) -> re.Match[str] | None:
         """Match the whole text."""
-        if self._is_quick(len(string), starts=1):
-            return self._quick.fullmatch(string)
-        return self._as_match(string, run(self._program, string, to_end=True))
+        return self._engine(len(text), text).fullmatch(text)
 
     def work(self, length: int) -> int:
-        """Return the largest number of steps to match a text of a length; 1 where `re` is used."""
-        return 1 if self._is_quick(length, starts=1) else length * self._program.work
+        """Return the cost of matching a text of a length: 1, and 1 more for 10,000 steps."""
+        engine: Any = self._engine(length)
+        quick = engine is self._quick
+        return 1 + int(self._bound(length) if quick else length * engine.programsize) // 10_000
 
-    def _starts(self, string: str) -> int:
-        """Return the number of places of a text at which a match may begin."""
-        return string.count(".") + 1 if self.pattern.startswith(_AT_PARTS) else len(string) + 1
+    def _bound(self, length: int) -> float:
+        """Return the largest number of steps of `re` from one place, for the length rounded up."""
+        rounded = -(-length // 32) * 32
+        if rounded not in self._steps:
+            self._steps[rounded] = _bound(self._parsed, rounded)[1]
+        return self._steps[rounded]
 
-    def _is_quick(self, length: int, starts: int) -> bool:
-        """Return whether `re` has few paths to try in a text of this length, rounded up."""
-        rounded = 1 << length.bit_length()
-        if rounded not in self._ways:
-            self._ways[rounded] = _ways(self._parsed, rounded)
-        return self._ways[rounded] * starts <= _WAYS
-
-    def _as_match(self, string: str, places: tuple[int, ...] | None) -> PikeMatch | None:
-        return None if places is None else PikeMatch(string, places, self._names)
+    def _engine(self, length: int, text: str = "", starts: int = 1) -> re.Pattern[str]:
+        """Return what matches a text in little time; CheckpointError if nothing does."""
+        try:
+            steps = self._bound(length) * starts
+            if steps <= _STEPS:
+                return self._quick
+            count = f"{steps:.0e} steps" if steps < math.inf else "exponential time"
+            slow = f"{self._title} could take {count} in a name of {length} letters"
+            if text.endswith("\n"):  # before which `$` matches in `re` alone
+                raise CheckpointError(f"{slow}, and RE2 takes none that ends with a newline")
+            if self._linear is None:
+                self._linear = _linear(self._parsed, slow)
+        except RecursionError:
+            raise CheckpointError(f"{self._title} is nested too deeply") from None
+        engine: re.Pattern[str] = self._linear
+        return engine
 
 
 def compiled_pattern(
-    pattern: str,
-    where: str,
-    groups: tuple[str, ...] = (),
-    *,
-    shown: str | None = None,
-    most: int = MAX_PATTERN_STEPS,
-) -> LinearPattern:
+    pattern: str, where: str, *, shown: str | None = None, most: int = MAX_PATTERN_LETTERS
+) -> SafePattern:
     """Compile a pattern from a file.
 
     Parameters
     ----------
-    groups : tuple of str
-        Names of the groups whose text is needed.
     shown : str, optional
         Text for messages, if only a part of the pattern stands in the file.
     most : int
-        Largest number of steps; also of characters, if that is more than their limit.
+        Largest number of characters.
 
     Raises
     ------
     CheckpointError
-        It is no regular expression, is above the limit of size, or cannot be matched in linear
-        time; the message begins with `where` and shows the pattern.
+        It is no regular expression, is above the limit of size, or could take exponential time
+        where RE2 cannot help; the message begins with `where` and shows the pattern.
     """
-    text = brief(pattern if shown is None else shown, 200)
-    if len(pattern) > max(MAX_PATTERN_LETTERS, most):
-        raise CheckpointError(
-            f"{where}: {text} has {len(pattern)} letters, above the limit of {MAX_PATTERN_LETTERS}"
-        )
+    title = f"{where}: {brief(pattern if shown is None else shown, 200)}"
+    if len(pattern) > most:
+        raise CheckpointError(f"{title} has {len(pattern)} letters, above the limit of {most}")
     try:
-        from re import _parser  # type: ignore[attr-defined]
-
-        re.compile(pattern)
-        parsed = _parser.parse(pattern)
-        if parsed.state.flags & ~re.UNICODE.value:
-            raise UnknownPatternError("sets flags, which are not known here")
-        return LinearPattern(pattern, parsed, groups, most)
-    except UnknownPatternError as error:
-        raise CheckpointError(
-            f"{where}: {text} {error}; what can be used are names, '.', '[...]', "
-            "'|', '*', '+', '?', '{m,n}', '^', '$' and short looks ahead"
-        ) from None
+        return SafePattern(pattern, title)
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"{title} {error}") from None
     except (re.error, OverflowError) as error:
-        raise CheckpointError(f"{where}: {text} is no regular expression: {error}") from error
+        raise CheckpointError(f"{title} is no regular expression: {error}") from error
     except RecursionError:
-        raise CheckpointError(
-            f"{where}: {text} is no regular expression: nested too deeply"
-        ) from None
+        raise CheckpointError(f"{title} is no regular expression: nested too deeply") from None
 
 
-def _ways(parsed: Any, length: int) -> float:
-    """Bound the number of paths of a backtracking matcher through a pattern."""
-    ways = 1.0
-    for op, argument in parsed:
+def _bound(parsed: Any, length: int) -> tuple[float, float]:
+    """Bound the ways in which a backtracking matcher passes a pattern from one place, and steps."""
+    ways, steps = 1.0, 0.0
+    for index, (op, argument) in enumerate(parsed):
         kind = str(op)
         if kind == "BRANCH":
-            ways *= sum(_ways(branch, length) for branch in argument[1])
+            once = _bound_branches(argument[1], _literal(parsed[index + 1 :]), length)
         elif kind == "SUBPATTERN":
-            ways *= _ways(argument[3], length)
+            if argument[1] or argument[2]:
+                raise ValueError("sets flags, which are not known here")
+            once = _bound(argument[3], length)
         elif kind in ("ASSERT", "ASSERT_NOT"):
-            ways *= _ways(argument[1], length)
+            once = 1.0, _bound(argument[1], length)[1]
         elif kind in ("MAX_REPEAT", "MIN_REPEAT"):
-            ways *= _ways_repeated(argument, length)
-        if ways > _WAYS:
-            break
-    return ways
+            once = _bound_repeat(argument, length)
+        elif kind in (*_SINGLE, "AT"):
+            once = 1.0, 0.0
+        else:
+            raise ValueError(f"holds {kind}, which is not known here")
+        steps += ways * (1 + once[1])
+        ways *= once[0]
+    return ways, steps
 
 
-def _ways_repeated(repeat: Any, length: int) -> float:
-    least, most, body = repeat
+def _literal(parsed: Any) -> str:
+    """Return the text with which every match of a pattern begins."""
+    letters = (chr(argument) if str(op) == "LITERAL" else "" for op, argument in parsed)
+    return "".join(takewhile(bool, letters))
+
+
+def _bound_branches(branches: Any, following: str, length: int) -> tuple[float, float]:
+    """Bound several branches before a text: those that begin alike may match at one place."""
+    steps, most, starts = 0.0, 1.0, []
+    for branch in branches:
+        text, (ways, taken) = _literal(branch), _bound(branch, length)
+        starts.append((text + following if len(text) == len(branch) else text, ways))
+        steps += 1 + taken + ways * len(following)
+    nested: list[tuple[str, float]] = []
+    for text, ways in sorted(starts):
+        while nested and not text.startswith(nested[-1][0]):
+            nested.pop()
+        nested.append((text, ways + (nested[-1][1] if nested else 0.0)))
+        most = max(most, nested[-1][1])
+    return most, steps
+
+
+def _bound_repeat(repeat: Any, length: int) -> tuple[float, float]:
+    """Bound a repeat: as many ways as ends, or as the products of those of every time."""
+    least, most, body = int(repeat[0]), int(repeat[1]), repeat[2]
     if len(body) == 1 and str(body[0][0]) in _SINGLE:
-        return max(1.0, min(int(most), length) - int(least) + 1)
-    once = _ways(body, length)
-    if int(most) > 8:
-        return float("inf")
-    return sum(once**times for times in range(int(least), int(most) + 1))
+        times = min(most, length)
+        return max(1.0, times - least + 1.0), times + 1.0
+    ways, steps = _bound(body, length)
+    times = min(most, max(least, length // max(1, body.getwidth()[0]) + 1))
+    if ways <= 1:
+        return times - least + 1.0, times * (1 + steps)
+    if times > 24 or ways > _STEPS:
+        return math.inf, math.inf
+    powers = [ways**count for count in range(times + 1)]
+    return sum(powers[least:]), sum(powers[:-1]) * (1 + steps)
+
+
+def _linear(parsed: Any, slow: str) -> Any:
+    """Compile a pattern for RE2; CheckpointError where it is not installed or cannot be used."""
+    try:
+        from re2 import Options, error
+        from re2 import compile as compiled
+    except ImportError:
+        raise CheckpointError(
+            f"{slow}: a simpler pattern helps, or RE2, which takes linear time: "
+            "pip install 'sigmascope[re2]'"
+        ) from None
+    options = Options()
+    options.log_errors = False
+    try:
+        return compiled(_translated(parsed), options)
+    except (error, ValueError) as problem:
+        reason = problem.args[0].decode() if isinstance(problem, error) else problem
+        raise CheckpointError(
+            f"{slow}, and RE2, which takes linear time, cannot match it: {reason}"
+        ) from None
+
+
+def _translated(parsed: Any) -> str:
+    """Write a parsed pattern for RE2; ValueError names what has another meaning there, or none."""
+    return "".join(_part(str(op), argument) for op, argument in parsed)
+
+
+def _part(kind: str, argument: Any) -> str:
+    if kind == "AT" and str(argument) in _PLACES:
+        return _PLACES[str(argument)]
+    if kind == "BRANCH":
+        return f"(?:{'|'.join(map(_translated, argument[1]))})"
+    if kind == "SUBPATTERN":
+        return f"({'?:' * (argument[0] is None)}{_translated(argument[3])})"
+    if kind in ("MAX_REPEAT", "MIN_REPEAT"):
+        least, most, body = argument
+        most = None if str(most) == "MAXREPEAT" else most
+        if (times := most or least) > 1000:  # beyond which RE2 may read the braces as letters
+            raise ValueError(f"it holds {times} repeats")
+        lazy = "?" * (kind == "MIN_REPEAT")
+        return f"(?:{_translated(body)}){{{least},{'' if most is None else most}}}{lazy}"
+    if kind not in _SINGLE:
+        raise ValueError(f"it holds {argument if kind == 'AT' else kind}")
+    if kind == "ANY":
+        return r"[^\n]"
+    if kind != "IN":
+        return f"[{'^' * (kind == 'NOT_LITERAL')}{_member('LITERAL', argument)}]"
+    negated = str(argument[0][0]) == "NEGATE"
+    members = [(str(op), value) for op, value in argument[negated:]]
+    if len(members) == 1 and "_NOT_" in (name := str(members[0][1])):
+        members, negated = [("CATEGORY", name.replace("NOT_", ""))], not negated
+    return f"[{'^' * negated}{''.join(_member(op, value) for op, value in members)}]"
+
+
+def _member(kind: str, value: Any) -> str:
+    if kind == "CATEGORY":
+        if str(value) not in _CLASSES:
+            raise ValueError(f"it holds {value} in a set")
+        return _CLASSES[str(value)]
+    low, high = (value, value) if kind == "LITERAL" else value
+    return rf"\x{{{low:x}}}-\x{{{high:x}}}"

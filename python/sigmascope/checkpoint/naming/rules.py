@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from sigmascope._host.limits import MAX_RULE_STEPS
+from sigmascope._host.limits import MAX_RULE_LETTERS
 from sigmascope.checkpoint.formats.jsontext import brief
 from sigmascope.errors import CheckpointError
 
-from .patterns import Match, Pattern, compiled_pattern
+from .patterns import SafePattern, compiled_pattern
 from .table import Table, read_table
+
+Pattern = re.Pattern[str] | SafePattern
+"""A pattern of this package, or of a user; groups go by numbers, as RE2 has them."""
 
 _AFTER_MODULE = re.compile(r"[._]")
 """Characters between the name of a module and that of its part."""
@@ -57,7 +60,7 @@ class Rules:
         for role, rule, sibling in self.modules:
             match = rule.search(name)
             if match and (not sibling or _sibling(match, sibling) in modules):
-                part = self._part(match["part"], role)
+                part = self._part(match[2], role)
                 return prefix + role + ("" if part == "weight" else f".{part}"), tower
         return "other", tower
 
@@ -76,10 +79,9 @@ class Rules:
         return next((part or text for part, rule in self.parts if rule.fullmatch(text)), text)
 
 
-def _sibling(match: Match, module: str) -> str:
+def _sibling(match: re.Match[str], module: str) -> str:
     """Return the full name of a module with the same parent as the matched one."""
-    matched = match["module"]
-    end = match.start("module") + (matched.rfind(".") + 1)
+    end = match.start(1) + match[1].rfind(".") + 1
     return match.string[:end] + module
 
 
@@ -88,7 +90,7 @@ def _cut_number(pattern: Pattern, name: str) -> tuple[int | None, str]:
     match = pattern.search(name)
     if match is None:
         return None, name
-    start, end = match.start("number"), match.end("number")
+    start, end = match.start(1), match.end(1)
     return int(name[start:end]), f"{name[: start - 1]}.#{name[end:]}"
 
 
@@ -118,12 +120,12 @@ def compiled(table: Table) -> Rules:
         return _ready(rf"(?:^|\.)(?:{expanded(pattern)})", is_ours(pattern))
 
     def module(end: str) -> Pattern:
-        text = rf"(?:^|\.)(?P<module>{expanded(end)})(?:[._](?P<part>{parts}))?$"
-        return _ready(text, is_ours(end) and table.parts == standard.parts, ("module", "part"))
+        text = rf"(?:^|\.)({expanded(end)})(?:[._]({parts}))?$"
+        return _ready(text, is_ours(end) and table.parts == standard.parts)
 
     def numbered(patterns: tuple[str, ...], ours: tuple[str, ...]) -> Pattern:
-        text = rf"(?:^|\.)(?:{'|'.join(patterns)})[._](?P<number>\d{{1,6}})\."
-        return _ready(text, patterns == ours, ("number",))
+        text = rf"(?:^|\.)(?:{'|'.join(patterns)})[._](\d{{1,6}})\."
+        return _ready(text, patterns == ours)
 
     return Rules(
         modules=tuple((role, module(end), sibling) for role, end, sibling in table.modules),
@@ -135,12 +137,10 @@ def compiled(table: Table) -> Rules:
     )
 
 
-def _ready(pattern: str, ours: bool, groups: tuple[str, ...] = ()) -> Pattern:
+def _ready(pattern: str, ours: bool) -> Pattern:
     """Compile a pattern; those of this package are known to be safe for `re`."""
     return (
-        re.compile(pattern)
-        if ours
-        else compiled_pattern(pattern, "rules", groups, most=MAX_RULE_STEPS)
+        re.compile(pattern) if ours else compiled_pattern(pattern, "rules", most=MAX_RULE_LETTERS)
     )
 
 
