@@ -118,6 +118,16 @@ def test_the_bound_is_above_the_steps_of_every_path(pattern: str, text: str) -> 
     assert tests <= steps
 
 
+def test_what_follows_a_repeat_counts_for_each_of_its_ends() -> None:
+    ends, tests = count_steps("a*a*a*b", "a" * 20)
+    assert (ends, tests) == (0, 3794)
+    assert tests <= patterns._bound(parsed("a*a*a*b"), 20)[1] <= 10 * tests
+
+
+def test_a_dot_is_not_a_newline_in_re2() -> None:
+    assert linear_matcher(".").match("\nb") is None
+
+
 @pytest.mark.parametrize(
     ("pattern", "most"),
     [
