@@ -93,7 +93,7 @@ File::File(std::string path, Caching caching)
   std::error_code ignored;
   absolute_ = std::filesystem::absolute(path_, ignored).string();
   // Sequential read-ahead helps cached reads. For uncached reads we ask for none, since pages read
-  // ahead past a tensor would stay in the page cache. This is advice: failing is no error.
+  // ahead past a tensor would stay in the page cache. This is only advice, so a failure is ignored.
   ::posix_fadvise(descriptor_, 0, 0,
                   caching_ == Caching::kept ? POSIX_FADV_SEQUENTIAL : POSIX_FADV_RANDOM);
 }

@@ -16,8 +16,8 @@ namespace sigmascope::device {
 
 namespace {
 
-// Rows of op(A) that cuBLAS multiplies at once. Its bits depend on their number, so that this is no
-// matter of memory, nor of the height of a panel.
+// Rows of op(A) that cuBLAS multiplies at once. Its bits depend on their number, which therefore
+// depends neither on the memory nor on the height of a panel.
 constexpr std::int64_t rows_at_once = 1024;
 
 // What NVIDIA recommends for an H100. Memory of our own: with the library's, bits may differ.

@@ -42,7 +42,7 @@ __device__ inline double scaled(double coefficient, const StoredPiece& piece, co
                     piece.scale_col_stride]);
 }
 
-// In T, or in fp64 if a factor may be none of fp32's.
+// In T, or in fp64 if a factor may lie outside the range of fp32.
 template <class T, class Number>
 __device__ T product(double coefficient, Number number) {
   if (std::is_same_v<T, double> || of_usual_size(coefficient))

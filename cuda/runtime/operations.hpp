@@ -72,7 +72,7 @@ inline Recorder* recorder_of(cudaStream_t stream) {
   return recorder != nullptr && recorder->stream() == stream ? recorder : nullptr;
 }
 
-// Starts an operation that is no kernel, or records it.
+// Starts an operation other than a kernel, or records it.
 template <class Start>
 cudaError_t start_or_record(cudaStream_t stream, const Start& start) {
   Recorder* const recorder = recorder_of(stream);

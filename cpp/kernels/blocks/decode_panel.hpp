@@ -20,8 +20,8 @@ constexpr std::int64_t short_run = 2048;  // bytes
 constexpr std::int64_t rows_ahead = 12;
 constexpr std::int64_t summed_bytes = std::int64_t{24} << 10;  // half of an L1 cache
 
-// Decodes n contiguous codes, times a coefficient. Where stored numbers, or the coefficient, may be
-// none of fp32's while their product is, the product is made in fp64.
+// Decodes n contiguous codes, times a coefficient. If stored numbers or the coefficient may lie
+// outside the range of fp32 while their product does not, the product is made in fp64.
 inline bool of_usual_size(double coefficient) {
   return std::abs(coefficient) <= 0x1p60 && std::abs(coefficient) >= 0x1p-60;
 }

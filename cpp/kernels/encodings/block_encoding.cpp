@@ -20,9 +20,9 @@ constexpr std::int64_t most_elements = 256, bytes_at_once = 1 << 20;
 BlockEncoding::BlockEncoding(const BlockLayout& layout, std::int64_t cols)
     : Encoding(cols), layout_(layout) {
   if (cols < 1 || cols % layout.elements != 0)
-    throw std::invalid_argument("rows of " + std::to_string(cols) + " elements are no blocks of " +
-                                std::to_string(layout.elements) + ", as " +
-                                std::string(layout.name) + " has them");
+    throw std::invalid_argument("rows have " + std::to_string(cols) +
+                                " elements, not a multiple of " + std::to_string(layout.elements) +
+                                ", the block size of " + std::string(layout.name));
 }
 
 // Rows are read by spans if at least half of a span is wanted, else each by itself.

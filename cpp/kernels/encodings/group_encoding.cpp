@@ -34,7 +34,7 @@ void check_packs(const GroupLayout& a) {
   auto sorted = a.order;
   std::sort(sorted.begin(), sorted.end());
   for (std::size_t k = 0; k < sorted.size(); ++k)
-    check(sorted[k] == k, "the order within a pack is no permutation");
+    check(sorted[k] == k, "the order within a pack is not a permutation");
   check(a.words_of_pack() == 1 || std::is_sorted(a.order.begin(), a.order.end()),
         "an order other than the natural one in packs of several words");
   check(a.table.size() == std::size_t{1} << a.bits,

@@ -16,7 +16,7 @@
 // estimate, held against many spectra, not a theorem. `doubtful` says where its premises fail:
 //   - few columns have nearly all of the norm: errors do not average out;
 //   - two columns are parallel: their products are squares, and sums of squares of bf16 numbers
-//     are biased (an odd square is 1 modulo 8, so what is rounded off is no coin toss), by 6e-7. On
+//     are biased by 6e-7 (an odd square is 1 modulo 8, so the rounding errors are not random). On
 //     the diagonal, where that always holds, the sum is made in fp64.
 #pragma once
 

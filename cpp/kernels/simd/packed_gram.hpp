@@ -54,7 +54,8 @@ void pack_cells(Narrow narrow, std::int64_t cols, std::int64_t rows, const doubl
   }
 }
 
-// The same 32 bits in every lane: `broadcast` subtracts zero, which quiets a NaN that is none.
+// Returns the same 32 bits in every lane. `broadcast` would not do: it subtracts zero, and so
+// changes bits that look like a signalling NaN.
 inline Vector<float> cell_broadcast(const float& cell) {
   typedef std::uint32_t Bits __attribute__((vector_size(vector_bytes)));
   std::uint32_t bits_of_cell;
