@@ -150,10 +150,10 @@ def test_what_is_not_read_is_named_with_a_reason(tmp_path: Path) -> None:
     raw = made.write(tmp_path)
     found = {each["name"]: each["reason"] for each in ss.open_checkpoint(raw).info()}
     assert found == {
-        "overlap": "a tensor whose chunks are no grid that covers it, not read",
-        "hole": "a tensor whose chunks are no grid that covers it, not read",
-        "no start": "a tensor whose chunks are no grid that covers it, not read",
-        "nothing": "a tensor whose chunks are no grid that covers it, not read",
+        "overlap": "a tensor whose chunks do not cover it as a grid, not read",
+        "hole": "a tensor whose chunks do not cover it as a grid, not read",
+        "no start": "a tensor whose chunks do not cover it as a grid, not read",
+        "nothing": "a tensor whose chunks do not cover it as a grid, not read",
         "dimensions": "a tensor whose chunks have other dimensions, not read",
         "compressed": "a tensor whose chunks are compressed, not read",
         "dtype": "a tensor of int1, not read",

@@ -77,7 +77,7 @@ def test_the_state_of_an_optimiser_is_not_read(tmp_path: Path) -> None:
     assert list(whole) == ["params/w/kernel"]
 
 
-def test_what_is_no_tensor_is_named_with_a_reason(tmp_path: Path) -> None:
+def test_entries_that_are_not_tensors_are_named_with_a_reason(tmp_path: Path) -> None:
     tree = {
         "one": 1,
         "large": 2**64 - 1,

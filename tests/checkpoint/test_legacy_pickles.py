@@ -167,7 +167,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
         {"program": in_dict(tensor(TEXT + b"vJ\xff\xff\xff\xffK\x08\x87"))},
         "has a view that is not its part",
     ),
-    "a short reference": ({"program": b"\x80\x02K\x01Q."}, "a reference to 1 is no storage"),
+    "a short reference": ({"program": b"\x80\x02K\x01Q."}, "a reference to 1 is not a storage"),
     "a pickle of many bytes": (
         {"program": b"\x80\x02T\xff\xff\xff\x7f."},
         "its pickle has bytes .* it is cut short or damaged",

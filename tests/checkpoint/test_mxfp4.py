@@ -170,7 +170,7 @@ def test_codes_are_counted(case: tuple[ss.Matrix, NDArray[np.float64]]) -> None:
     assert not counts[16:].any()
 
 
-def test_a_scale_that_is_no_number_is_refused_with_its_place(tmp_path: Path) -> None:
+def test_a_scale_that_is_not_a_number_is_refused_with_its_place(tmp_path: Path) -> None:
     blocks, scales = packed(2, 4, 2)
     scales[1, 2, 1] = 255
     checkpoint = opened(tmp_path, *stored("down_proj", blocks, scales))

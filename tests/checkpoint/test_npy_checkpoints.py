@@ -94,9 +94,9 @@ def test_objects_are_never_unpickled(tmp_path: Path) -> None:
 def test_broken_files(tmp_path: Path) -> None:
     raw = (saved(tmp_path, x=normal(4, 4)) / "x.npy").read_bytes()
     for content, message in [
-        (b"", "no readable .npy file"),
-        (b"PK\3\4" + bytes(100), "no readable .npy file"),
-        (raw[:60], "no readable .npy file"),
+        (b"", "is not a readable .npy file"),
+        (b"PK\3\4" + bytes(100), "is not a readable .npy file"),
+        (raw[:60], "is not a readable .npy file"),
         (raw[:-1], r"takes 128 bytes from byte 128 on, the file ends at 255"),
         (raw.replace(b"(4, 4)", b"(4,-4)"), "holds a negative size"),
     ]:

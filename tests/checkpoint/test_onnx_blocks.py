@@ -70,7 +70,7 @@ def test_bits_are_4_unless_the_node_says(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(found["B"]), made.numbers)
 
 
-def test_parts_are_no_matrices_and_singular_values_are_those_of_the_weight(
+def test_parts_are_not_matrices_and_singular_values_are_those_of_the_weight(
     tmp_path: Path,
 ) -> None:
     made = blocks((40, 65), 4, 16, zeros="numbers", index="short")

@@ -220,7 +220,7 @@ def test_what_the_quantiser_of_onnxruntime_writes(
     assert np.abs(wanted - original).max() < 0.5
 
 
-def test_codes_may_be_varints_and_biases_are_none(tmp_path: Path) -> None:
+def test_codes_may_be_varints_and_biases_are_not_codes(tmp_path: Path) -> None:
     tensors, wanted = linear((4, 6), "I4", 1)
     numbers = packed(INT32S, tensors["w"].raw)
     others = [tensors[name].tensor(name) for name in NAMES[1:]]

@@ -32,7 +32,7 @@ def written(
 
 
 @pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
-def test_kernels_of_one_dimension_are_no_stacks(operator: str, tmp_path: Path) -> None:
+def test_kernels_of_one_dimension_are_not_stacks(operator: str, tmp_path: Path) -> None:
     """Their names need not say so, and a weight before or after its node is the same."""
     w = RNG.standard_normal((6, 4, 3)).astype(np.float32)
     tensors = [of_array("encoder.0.weight", "F32", w), of_array("other", "F32", w)]

@@ -155,7 +155,7 @@ def test_names_lead_to_no_other_folder(tmp_path: Path) -> None:
     write_folder(tmp_path / "other", {("w",): (W, [7, 9])}, ocdbt=False)
     folder = write_folder(tmp_path / "made", {("w",): (W, [7, 9])}, ocdbt=False)
     changed(tree_metadata={"x": leaf("../other/w")})(folder)
-    with pytest.raises(CheckpointError, match="a name that is no path below the folder"):
+    with pytest.raises(CheckpointError, match="a name that is not a path below the folder"):
         ss.open_checkpoint(folder)
 
 
@@ -171,7 +171,7 @@ def test_unfinished_folders_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zarr3", [False, True])
-def test_missing_and_damaged_chunks_are_no_zeros(zarr3: bool, tmp_path: Path) -> None:
+def test_missing_and_damaged_chunks_are_not_zeros(zarr3: bool, tmp_path: Path) -> None:
     folder = write_folder(tmp_path, {("w",): (W, [3, 9])}, ocdbt=False, zarr3=zarr3)
     opened = ss.open_checkpoint(folder)
     chunk = folder / "w" / ("c/1/0" if zarr3 else "1.0")

@@ -352,7 +352,7 @@ def test_a_state_of_bitsandbytes_that_disagrees_is_refused(
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"shape": [40, 128], "shape": [128, 40]}'])
-def test_a_state_of_bitsandbytes_that_is_no_object_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_state_of_bitsandbytes_must_be_an_object(text: str, tmp_path: Path) -> None:
     tensors = changed_state()
     state = np.frombuffer(text.encode(), np.uint8)
     tensors[-1] = formats.stored(tensors[-1].name, state)

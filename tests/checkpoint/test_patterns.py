@@ -248,9 +248,9 @@ def test_the_rules_of_this_package_take_any_name() -> None:
         ("(?:a|aa){1001}", "exponential time .* RE2.*: it holds 1001 repeats"),
         ("(?:(?:a?){50}){50}", "exponential time .* RE2.*: invalid repetition size"),
         ("(?:(?:){4000000000}){4000000000}", "it holds 4000000000 repeats"),
-        ("(" * 3000, "is no regular expression"),
+        ("(" * 3000, "is not a regular expression"),
         ("a" * 10_001, "10001 letters, above the limit of 10000"),
-        ("a{99999999999999999999}", "is no regular expression"),
+        ("a{99999999999999999999}", "is not a regular expression"),
     ],
 )
 def test_what_cannot_be_matched_is_refused(pattern: str, message: str, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ LAYOUTS: dict[str, list[tuple[str, str, tuple[int, ...], str]]] = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_quantised_layouts_are_named_and_their_parts_are_no_matrices(
+def test_quantised_layouts_are_named_and_their_parts_are_not_matrices(
     layout: str, tmp_path: Path
 ) -> None:
     parts = LAYOUTS[layout]

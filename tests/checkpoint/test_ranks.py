@@ -229,7 +229,7 @@ def test_fewer_key_heads_than_ranks(tmp_path: Path) -> None:
     )
 
 
-def test_a_key_head_on_each_rank_is_no_copy(tmp_path: Path) -> None:
+def test_a_key_head_on_each_rank_is_not_a_copy(tmp_path: Path) -> None:
     """As of Llama 2 70B: eight key heads on eight ranks."""
     whole = weights()
     paths = written(tmp_path, pieces(whole, 4))

@@ -85,7 +85,7 @@ def write_index(folder: Path, *shards: str) -> None:
 
 
 @pytest.mark.parametrize("character", ["\n", "\r\nX: y", "\0", "\x1b[31m", "\t", "\x7f"])
-def test_a_shard_with_a_control_character_is_no_file_name(
+def test_a_shard_with_a_control_character_is_not_a_file_name(
     character: str, indexed: FileServer
 ) -> None:
     """The message shows the character escaped, and no request has it."""

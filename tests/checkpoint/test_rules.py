@@ -108,13 +108,16 @@ def test_two_names_of_one_role_become_other_by_own_rules_too() -> None:
         ({"modules": [["q"]]}, r"modules, rule 1: \['q'\] is not of the form"),
         ({"modules": [["q", "a"], ["k", 3]]}, r"modules, rule 2: \['k', 3\] is not of the form"),
         ({"towers": [["a", "b", "c"]]}, r"towers, rule 1: .* is not of the form"),
-        ({"modules": [["a role", "x"]]}, "rule 1: 'a role' is no name: letters, digits, _ and ."),
-        ({"modules": [["q", "("]]}, "rule 1: '\\(' is no regular expression: missing \\)"),
+        (
+            {"modules": [["a role", "x"]]},
+            "rule 1: 'a role' is not a name: letters, digits, _ and .",
+        ),
+        ({"modules": [["q", "("]]}, "rule 1: '\\(' is not a regular expression: missing \\)"),
         ({"modules": [["q", "(a)"]]}, r"rule 1: '\(a\)' has a group: write \(\?:...\)"),
         ({"layers": [3]}, "layers, rule 1: 3 is not a pattern"),
-        ({"layers": ["("]}, "layers, rule 1: '\\(' is no regular expression"),
+        ({"layers": ["("]}, "layers, rule 1: '\\(' is not a regular expression"),
         ({"shorthands": 3}, "shorthands 3 are not a table of text"),
-        ({"shorthands": {"a": "("}}, "shorthands, a: '\\(' is no regular expression"),
+        ({"shorthands": {"a": "("}}, "shorthands, a: '\\(' is not a regular expression"),
         ({"models": {}}, "models {} is not a list"),
         ({"models": [{"modules": []}]}, "models: type None is not a list of model types"),
         ({"models": [3]}, "models: type None is not a list of model types"),
@@ -122,7 +125,7 @@ def test_two_names_of_one_role_become_other_by_own_rules_too() -> None:
         ({"modules": [["q", "<unheard>"]]}, "'<unheard>': no shorthand <unheard>"),
     ],
 )
-def test_what_is_no_rule_is_refused(members: dict[str, Any], message: str) -> None:
+def test_malformed_rules_are_refused(members: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         role_alone(NAME, rules=members)
 
@@ -137,9 +140,7 @@ def test_what_is_no_rule_is_refused(members: dict[str, Any], message: str) -> No
         ("rules.toml", "modul = []", "no rules are called 'modul'"),
     ],
 )
-def test_files_that_are_no_rules_are_named(
-    name: str, text: str, message: str, tmp_path: Path
-) -> None:
+def test_files_without_rules_are_named(name: str, text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(CheckpointError, match=f"{name}: {message}"):
         role_alone(NAME, rules=tmp_path / name)

@@ -140,7 +140,7 @@ def test_a_vector_of_a_strided_array_is_read_entry_by_entry() -> None:
         assert (row["status"], row["max"], row["min"]) == ("entrywise", each.max(), each.min())
 
 
-def test_what_is_no_tensor_has_a_reason() -> None:
+def test_entries_that_are_not_tensors_have_a_reason() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     found = ss.scan(
         {

@@ -141,7 +141,7 @@ def test_exponents_of_two(kind: str, tiles: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fp6_e2m3", "fp6_e3m2"])
-def test_a_byte_that_is_no_code_of_6_bits_is_nan(kind: str, tmp_path: Path) -> None:
+def test_a_byte_beyond_the_codes_of_6_bits_is_nan(kind: str, tmp_path: Path) -> None:
     codes = RNG.integers(0, 64, (24, 64)).astype(np.uint8)
     codes[5, 7], codes[9, 2] = 64, 255
     tensors = [stored(QDATA, codes), Stored(SCALE, "F8_E8M0", (24, 2), bytes([127]) * 48)]

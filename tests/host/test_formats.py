@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Files that are no checkpoints are named by what they are."""
+"""Files other than checkpoints are named by what they are."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_files_are_called_what_they_are(name: str, suffix: str, tmp_path: Path) 
         ss.open_checkpoint(path)
 
 
-def test_a_saved_scan_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_saved_scan_is_not_a_checkpoint(tmp_path: Path) -> None:
     write_file(tmp_path / "model.safetensors", Stored("w", "F32", (6, 4)))
     paths = [tmp_path / f"x{suffix}" for suffix in (".jsonl", ".csv", ".html", ".parquet")]
     ss.scan(tmp_path, out=paths)

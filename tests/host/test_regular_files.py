@@ -104,7 +104,7 @@ def bound(path: Path) -> None:
     CASES,
     ids=[f"{build.__name__}: {name} ({i})" for i, (build, name, _) in enumerate(CASES, 1)],
 )
-def test_what_is_no_regular_file_is_refused_at_once(
+def test_paths_that_are_not_regular_files_are_refused_at_once(
     build: Callable[[Path], None],
     name: str,
     read: Callable[[Path], object],
@@ -120,7 +120,7 @@ def test_what_is_no_regular_file_is_refused_at_once(
 
 
 @pytest.mark.parametrize("put", [pipe, device, bound, Path.mkdir])
-def test_a_config_that_is_no_regular_file_is_noted(
+def test_a_config_that_is_not_a_regular_file_is_noted(
     put: Callable[[Path], None], tmp_path: Path
 ) -> None:
     model(tmp_path)

@@ -34,7 +34,7 @@ class Build:
 ADDRESSES = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 PLAIN = Build("plain")
 ASAN = Build("asan", ADDRESSES, ADDRESSES)
-# The simulator is not instrumented: what it does between fibers is no order of theirs.
+# The simulator is not instrumented: what it does between fibers does not order them.
 TSAN = Build("tsan", ("-DSIGMASCOPE_SIMULATOR_TSAN",), ("-fsanitize=thread",))
 
 

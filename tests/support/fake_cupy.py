@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Modules in place of CuPy, cupyx and cuML, with NumPy's arithmetic and CuPy's refusals.
 
-An array is no array of NumPy, and NumPy does not convert it. cuSOLVER's routines work on the
+An array is not an array of NumPy, which does not convert it. cuSOLVER's routines work on the
 addresses that they are given and overwrite their operand, as the real ones do.
 """
 

@@ -102,7 +102,7 @@ class FileServer:
         return self._known[key]
 
     def respond(self, handler: BaseHTTPRequestHandler, request: Request) -> bool:
-        """Answer what is no file; True if it was answered."""
+        """Answer requests for something else than a file; True if this one was answered."""
         return False
 
     @contextmanager

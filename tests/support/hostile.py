@@ -189,7 +189,7 @@ FILES: list[tuple[str, Callable[[Path], Path]]] = [
 
 
 def journals() -> Iterator[tuple[str, bytes]]:
-    """Saved scans that are none: each line sealed as one of ours would be."""
+    """Lines that do not form a saved scan, each sealed as one of ours would be."""
     from sigmascope._tables.journal import _seal
 
     def sealed(text: bytes) -> bytes:

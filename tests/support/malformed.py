@@ -65,7 +65,7 @@ HEADERS = [
     _file("padded with NUL", framed(b"{}\0"), "the header is not JSON: Extra data"),
     _file("control character in a name", framed(b'{"\n":1}'), "not JSON: Invalid control"),
     _file("lone surrogate", framed(b'{"\\ud800":1}'), "not JSON: lone surrogate"),
-    _file("NaN", framed(b'{"w":NaN}'), "not JSON: NaN is no JSON value"),
+    _file("NaN", framed(b'{"w":NaN}'), "not JSON: NaN is not a JSON value"),
     _file("1e999", framed(b'{"w":1e999}'), "not JSON: a number out of range"),
     _file("number of 5000 digits", framed(b'{"w":' + b"9" * 5000 + b"}"), "5000 characters"),
     _file("100000 nested lists", framed(b'{"w":' + b"[" * 100_000), "not JSON: nested too deeply"),

@@ -119,15 +119,17 @@ PICKLES = [
 ]
 
 PARTS = [
-    Case("no entries", lambda f: Metadata(), "state_dict_metadata is no dict"),
-    Case("entries a list", lambda f: setattr(f, "entries", []), "state_dict_metadata is no dict"),
-    Case("no places", lambda f: Metadata(state_dict_metadata={}), "storage_data is no dict"),
-    Case("places a list", lambda f: setattr(f, "places", [1]), "storage_data is no dict"),
+    Case("no entries", lambda f: Metadata(), "state_dict_metadata is not a dict"),
+    Case(
+        "entries a list", lambda f: setattr(f, "entries", []), "state_dict_metadata is not a dict"
+    ),
+    Case("no places", lambda f: Metadata(state_dict_metadata={}), "storage_data is not a dict"),
+    Case("places a list", lambda f: setattr(f, "places", [1]), "storage_data is not a dict"),
     Case("other places", lambda f: setattr(f, "places", {"w": 1}), "storage_data has the key 'w'"),
     Case("a number", lambda f: f.entries.update(v=3), "entry 'v' is a int"),
-    Case("a name", lambda f: f.entries.update({3: Bytes()}), "entry 3 has a name that is no text"),
+    Case("a name", lambda f: f.entries.update({3: Bytes()}), "entry 3 has a name that is not text"),
     Case("a long name", lambda f: f.entries.update({"v" * 1001: Bytes()}), "of 1001 letters"),
-    Case("no chunks", attribute(entry, "chunks", None), "tensor 'w': chunks are no list"),
+    Case("no chunks", attribute(entry, "chunks", None), "tensor 'w': chunks are not a list"),
     Case("other chunks", attribute(entry, "chunks", [3]), "tensor 'w': a chunk is a int"),
     Case("no size", attribute(entry, "size", None), "tensor 'w': size: no tuple of at most"),
     Case("size of texts", attribute(entry, "size", ("a",)), "tensor 'w': size: ['a']"),
@@ -160,12 +162,12 @@ CHUNKS = [
     Case("sizes", attribute(chunk, "sizes", size([1.0, 2])), "sizes of a chunk: [1.0, 2]"),
     Case("elsewhere", attribute(chunk, "offsets", size([1, 0])), "no place of the chunk at [1, 0]"),
     Case("of another tensor", attribute(index, "fqn", "v"), "no place of the chunk at [0, 0]"),
-    Case("of no tensor", attribute(index, "fqn", 3), "the place of 3 is none in a file"),
+    Case("of no tensor", attribute(index, "fqn", 3), "the place of 3 is not in a file"),
     Case("bad offset", attribute(index, "offset", "a"), "tensor 'w': offset: no tuple"),
     Case(
         "a place of another class",
         lambda f: f.places.update({Index(fqn="w", offset=size([0, 0])): Chunk()}),
-        "the place of 'w' is none in a file",
+        "the place of 'w' is not in a file",
     ),
     *(
         Case(f"file {name!r}", attribute(place, "relative_path", name), "is not a plain file name")

@@ -43,7 +43,7 @@ INDEXES = [
     _index("index: weight_map is a list", {"weight_map": []}, "weight_map is [], not an object"),
     _index("index: weight_map is empty", {"weight_map": {}}, "weight_map is empty"),
     _index(
-        "index: shard is a number", {"weight_map": {"a": 1}}, "tensor 'a': shard 1 is no string"
+        "index: shard is a number", {"weight_map": {"a": 1}}, "tensor 'a': shard 1 is not a string"
     ),
     _index(
         "index: duplicate tensor",
@@ -63,7 +63,7 @@ INDEXES = [
     _shard("..", "is not a plain file name"),
     _shard("", "is not a plain file name"),
     _shard("a\0.safetensors", "is not a plain file name"),
-    _shard("a.bin", "is no .safetensors file"),
+    _shard("a.bin", "is not a .safetensors file"),
     _shard("c.safetensors", "shards missing from the folder: 'c.safetensors'"),
     _index(
         "index: tensor not in its shard",

@@ -201,7 +201,7 @@ RECORDS = [
 ]
 
 PLACES = [
-    Case("offset of 4", placed(info("a", (2, 4), "F32", 4)), "offset 4 is no multiple of 32"),
+    Case("offset of 4", placed(info("a", (2, 4), "F32", 4)), "offset 4 is not a multiple of 32"),
     Case(
         "largest offset", placed(info("a", (2, 4), "F32", 2**64 - 32)), "takes 32 bytes from byte"
     ),

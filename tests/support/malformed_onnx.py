@@ -200,7 +200,11 @@ PLACES = [
     Case("a folder", external(pair("location", "folder")), "folder: not a regular file but a"),
     Case("below a file", external(pair("location", "data/x")), "is missing"),
     *(
-        Case(f"{key} {text!r}", external(pair("location", "data"), pair(key, text)), "no number of")
+        Case(
+            f"{key} {text!r}",
+            external(pair("location", "data"), pair(key, text)),
+            "is not a number of bytes",
+        )
         for key in ("offset", "length")
         for text in ("", "-1", "1.0", "0x1", "1e3", "+1", " 1", "1_0", "²", "9" * 21)
     ),

@@ -25,7 +25,7 @@ def bits(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def model(folder: Path, count: int = 12) -> Path:
-    """A folder of two shards: matrices of several sizes, one with a NaN, and what is no matrix."""
+    """A folder of two shards: matrices of several sizes, one with a NaN, and other tensors."""
     bad = np.ones((6, 5), np.float32)
     bad[1, 2] = np.nan
     tensors = [normal(f"w.{i}", 20 + 13 * (i % 5), 30 + 7 * (i % 3), seed=i) for i in range(count)]

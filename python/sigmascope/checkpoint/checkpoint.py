@@ -90,7 +90,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
         Raises
         ------
         KeyError
-            There is no such tensor, or it is no matrix: the message gives the reason.
+            There is no such tensor, or it is not a matrix: the message gives the reason.
         CheckpointError
             The file changed since the checkpoint was opened, or a scale is not finite.
         """
@@ -169,7 +169,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
     def elements(self, name: str) -> Elements | None:
         """Return the elements of a stored tensor; its file is checked while they are read.
 
-        None for an entry that is no tensor, is empty, is a second name of another tensor, or is not
+        None for an entry that is empty, not a tensor, a second name of another tensor, or not
         decoded, as fp8 codes with scales, which are numbers only together with them.
         """
         reading, pieces = self._readings[name], self._pieces[name]
@@ -181,7 +181,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
         return Elements(pieces, self.reading, reading.order)
 
     def original_of(self, name: str) -> str | None:
-        """Return the tensor that shares its bytes under another name; None if there is none."""
+        """Return the other tensor that a name shares its bytes with; None if they are its own."""
         reading = self._readings[name]
         tied = reading.status == "tied"
         return (reading.reason or "").removeprefix(TIED) if tied else None

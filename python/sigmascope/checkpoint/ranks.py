@@ -105,7 +105,7 @@ def joined(
 
 
 def _axis(role: Role, shape: tuple[int, int], width: int | None, count: int) -> int | str | None:
-    """Return the axis that is cut, None if none is, or the reason why it is not known."""
+    """Return the axis that is cut, None if each rank has all of it, or why it is not known."""
     name = role.role.removesuffix(".blocks").removeprefix("cross_").removeprefix("shared_")
     if name in _WHOLE or name.endswith("norm"):
         return None

@@ -13,8 +13,8 @@ class TensorRecord(TypedDict):
     names their matrices in the checkpoint, and `view` describes how they are read if that is not
     obvious. Otherwise `reason` says why there is no spectrum, and `status` is "scalar", "vector",
     "empty", "integer", "scale" or "part" for tensors that have none, "tied" for a second name of
-    another tensor, "other" for an entry that is no tensor, and "unreadable" for a weight that
-    cannot be analysed. For a tensor in pieces on several ranks `shape` is that of the joined
+    another tensor, "other" for an entry that is not a tensor, and "unreadable" for a weight
+    that cannot be analysed. For a tensor in pieces on several ranks `shape` is that of the joined
     tensor, `nbytes` the sum, and `file` and `offset` are those of the first piece.
     """
 

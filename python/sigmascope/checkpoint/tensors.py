@@ -32,7 +32,7 @@ def read_tensors(source: Tensors) -> Files:
     Raises
     ------
     TypeError
-        A name is no text.
+        A name is not text.
     """
     tensors = source if isinstance(source, Mapping) else source.state_dict()
     label = f"{type(source).__name__} in memory"

@@ -114,9 +114,9 @@ def read_distributed(path: Place) -> tuple[Header, ...]:
     -------
     tuple of Header
         One for each file with a chunk, and one for the tensors that are cut. If the state dict has
-        its weights under "model" or the like, that key is no part of their names, and what is next
-        to it is not read. Memory is a small multiple of the metadata. Opening reads some kilobytes
-        of each chunk.
+        its weights under "model" or the like, that key is not part of their names, and what is
+        next to it is not read. Memory is a small multiple of the metadata. Opening reads some
+        kilobytes of each chunk.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def _reason(tensor: ChunkedTensor) -> str | None:
     if ranks - {len(tensor.shape)}:
         return "a tensor whose chunks have other dimensions, not read"
     if prod(tensor.shape) and not is_grid(tensor.shape, [chunk[:2] for chunk in tensor.chunks]):
-        return "a tensor whose chunks are no grid that covers it, not read"
+        return "a tensor whose chunks do not cover it as a grid, not read"
     return None
 
 

@@ -69,7 +69,7 @@ class ChunkedTensor(NamedTuple):
 
 
 class Metadata(NamedTuple):
-    """Tensors, and the names of entries that are none."""
+    """Tensors, and the names of all other entries."""
 
     tensors: tuple[ChunkedTensor, ...]
     others: tuple[str, ...]
@@ -86,7 +86,7 @@ class _Record:
         self.state: object = None
 
     def get(self, key: str) -> Any:
-        """Return an attribute, None if there is none."""
+        """Return an attribute, or None if it is absent."""
         return self.state.get(key) if isinstance(self.state, dict) else None
 
 
@@ -129,7 +129,7 @@ def parsed_metadata(raw: bytes) -> Metadata:
     Raises
     ------
     CheckpointError
-        They are no such metadata; the message has no path.
+        The pickle holds something else; the message has no path.
     """
     root = unpickled(raw, _InertMetadata)
     if not isinstance(root, _Record) or root.kind != f"{_METADATA}Metadata":
@@ -137,7 +137,7 @@ def parsed_metadata(raw: bytes) -> Metadata:
         raise CheckpointError(f"the metadata of no checkpoint but a {kind}")
     entries, keys = root.get("state_dict_metadata"), root.get("planner_data")
     if not isinstance(entries, dict):
-        raise CheckpointError("state_dict_metadata is no dict")
+        raise CheckpointError("state_dict_metadata is not a dict")
     _check_entries(entries)
     places = _places(root.get("storage_data"))
     tensors = {name: entry for name, entry in entries.items() if entry.kind == _TENSOR}
@@ -154,14 +154,14 @@ def _check_entries(entries: Mapping[Any, Any]) -> None:
     count = 0
     for name, entry in entries.items():
         if type(name) is not str:
-            raise CheckpointError(f"entry {brief(name, 200)} has a name that is no text")
+            raise CheckpointError(f"entry {brief(name, 200)} has a name that is not text")
         checked_name(name, "state_dict_metadata")
         if not isinstance(entry, _Record):
             raise CheckpointError(f"entry {brief(name, 200)} is a {type(entry).__name__}")
         if entry.kind == _TENSOR:
             chunks = entry.get("chunks")
             if not isinstance(chunks, list):
-                raise CheckpointError(f"tensor {brief(name, 200)}: chunks are no list")
+                raise CheckpointError(f"tensor {brief(name, 200)}: chunks are not a list")
             count += len(chunks)
     if count > MAX_TENSORS:
         raise CheckpointError(f"{count} chunks, above the limit of {MAX_TENSORS}")
@@ -173,14 +173,14 @@ _Places = Mapping[tuple[str, tuple[int, ...]], _Record]
 def _places(storage_data: object) -> _Places:
     """Return the place of each chunk by name and offsets."""
     if not isinstance(storage_data, dict):
-        raise CheckpointError("storage_data is no dict")
+        raise CheckpointError("storage_data is not a dict")
     places: dict[tuple[str, tuple[int, ...]], _Record] = {}
     for index, place in storage_data.items():
         if not isinstance(index, _Record) or not isinstance(place, _Record):
             raise CheckpointError(f"storage_data has the key {brief(index, 200)}")
         name, offset = index.get("fqn"), index.get("offset")
         if type(name) is not str or place.kind != _PLACE:
-            raise CheckpointError(f"the place of {brief(name, 200)} is none in a file")
+            raise CheckpointError(f"the place of {brief(name, 200)} is not in a file")
         if offset is not None:
             places[name, _numbers(offset, f"tensor {brief(name, 200)}: offset")] = place
     return places

@@ -52,7 +52,7 @@ def is_integer(dtype: str) -> bool:
 class TensorEntry:
     """One tensor of a file: `offset` in bytes from the start of the file.
 
-    `strides` count elements and are None for C order. For an entry that is no tensor, `foreign` is
+    `strides` count elements and are None for C order. If the entry is not a tensor, `foreign` is
     the reason and `dtype` the name of its Python type. `kernel` is true if the file says that a
     convolution has this tensor as its kernel; `use` is what the nodes of an ONNX model do with it;
     `axes` has a letter for each axis, as in `arrays_of_axes`, if the format says which they are.
@@ -120,7 +120,7 @@ def opened(path: Place) -> Iterator[tuple[io.RawIOBase, Stored]]:
     Raises
     ------
     CheckpointError
-        It cannot be read, is no regular file, or changed while it was read.
+        It cannot be read, is not a regular file, or changed while it was read.
     """
     if not isinstance(path, Path):
         source, start = path.opened()

@@ -6,7 +6,7 @@ name of the dtype, and bytes, which stay where they are; type 3 is one number in
 Arrays above 1 GiB are a map with the key `__msgpack_chunked_array__`, a shape, and flat chunks,
 which are joined when they are read. Names of tensors have slashes, as in the indexes that
 Transformers writes. If the weights are under "params" or "target" next to other keys, that key is
-no part of their names, and what is next to it (the state of an optimiser) is not read.
+not part of their names, and what is next to it (the state of an optimiser) is not read.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Array:
 class _Leaf:
     """A leaf of the tree: its path of keys, shape, and the arrays that hold it in order.
 
-    `reason` is that why it is no tensor that is read.
+    `reason` says why it is not read as a tensor.
     """
 
     keys: tuple[str, ...]

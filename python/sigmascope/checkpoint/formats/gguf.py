@@ -121,7 +121,7 @@ def _placed(
         seen.add(name)
         nbytes = _nbytes(shape, dtype, where)
         if offset % alignment:
-            raise CheckpointError(f"{where}: offset {offset} is no multiple of {alignment}")
+            raise CheckpointError(f"{where}: offset {offset} is not a multiple of {alignment}")
         begin = start + offset
         if begin + nbytes > stream.size:
             raise CheckpointError(

@@ -63,7 +63,7 @@ def read_index(path: Place, suffixes: tuple[str, ...]) -> Index:
     ------
     CheckpointError
         The text is not JSON, repeats a key, has no weight_map of strings to plain file names of
-        that kind, or has a metadata that is no object.
+        that kind, or has metadata that are not an object.
     """
     members = read_json(path, MAX_JSON_BYTES)
     if "weight_map" not in members:
@@ -78,7 +78,7 @@ def read_index(path: Place, suffixes: tuple[str, ...]) -> Index:
         checked_name(name, str(path))
         if not isinstance(shard, str):
             raise CheckpointError(
-                f"{path}: tensor {brief(name)}: shard {brief(shard)} is no string"
+                f"{path}: tensor {brief(name)}: shard {brief(shard)} is not a string"
             )
         if not is_plain(shard):
             raise CheckpointError(
@@ -86,7 +86,7 @@ def read_index(path: Place, suffixes: tuple[str, ...]) -> Index:
             )
         if not shard.endswith(suffixes):
             raise CheckpointError(
-                f"{path}: tensor {brief(name)}: shard {brief(shard)} is no {suffixes[0]} file"
+                f"{path}: tensor {brief(name)}: shard {brief(shard)} is not a {suffixes[0]} file"
             )
     metadata = unique(members.get("metadata", Members()), f"{path}: metadata")
     return Index(path, weight_map, metadata.get("total_size"))

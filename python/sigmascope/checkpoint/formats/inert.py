@@ -254,19 +254,19 @@ class Inert(pickle._Unpickler):
         return Name(f"{module}.{name}") if f"{module}.{name}" in _KNOWN else None
 
     def find_class(self, module: str, name: str, /) -> Any:
-        """Return what stands for a name; CheckpointError if it is none of a tensor."""
+        """Return what stands for a name; CheckpointError if no tensor needs it."""
         if (stand_in := self.known(module, name)) is not None:
             return stand_in
         raise CheckpointError(
-            f"refused, for its pickle asks for {brief(f'{module}.{name}')}, which is no part of a "
-            "tensor; nothing of it was run"
+            f"refused, for its pickle asks for {brief(f'{module}.{name}')}, which is not part "
+            "of a tensor; nothing of it was run"
         )
 
     def persistent_load(self, pid: Any) -> Storage:
         """Return the record of a storage."""
         kind, storage, key, _, _ = pid
         if kind != "storage" or not isinstance(storage, Name) or type(key) is not str:
-            raise CheckpointError(f"a reference to {brief(kind)} is no storage")
+            raise CheckpointError(f"a reference to {brief(kind)} is not a storage")
         return Storage(_STORAGES[_last(storage.name)], key)
 
 
@@ -283,7 +283,7 @@ def unpickled_from(stream: Any, reader: type[Inert] | Inert = Inert) -> object:
     Raises
     ------
     CheckpointError
-        It names anything else, or is no pickle.
+        It names anything else, or is not a pickle.
     """
     try:
         made = reader(stream, encoding="utf-8") if isinstance(reader, type) else reader

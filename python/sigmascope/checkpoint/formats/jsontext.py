@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 from sigmascope._host.limits import MAX_JSON_VALUES
 from sigmascope.errors import CheckpointError
 
-# 2**64 - 1 has 20 digits; a longer number is no size or offset, and int() takes quadratic time for
-# very long text.
+# 2**64 - 1 has 20 digits; a longer number is not a size or offset, and int() takes quadratic time
+# for very long text.
 _MAX_DIGITS = 20
 
 
@@ -82,7 +82,7 @@ def unique(value: object, where: str) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        `value` is no object, or a key occurs twice.
+        `value` is not an object, or a key occurs twice.
     """
     if not isinstance(value, Members):
         raise CheckpointError(f"{where} is {brief(value)}, not an object")
@@ -118,7 +118,7 @@ def _encodable(text: str) -> bool:
 def _integer(text: str) -> int | float:
     if len(text) > _MAX_DIGITS:
         raise ValueError(f"a number of {len(text)} characters")
-    # The reference reader takes "-0" as a floating point zero, which is no size.
+    # The reference reader takes "-0" as a floating point zero, which is not a size.
     return -0.0 if text == "-0" else int(text)
 
 
@@ -130,4 +130,4 @@ def _real(text: str) -> float:
 
 
 def _constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON value")
+    raise ValueError(f"{text} is not a JSON value")

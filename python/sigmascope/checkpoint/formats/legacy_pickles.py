@@ -141,7 +141,7 @@ class _Legacy(Tolerant):
         if isinstance(pid, tuple) and pid[:1] == ("module",) and len(pid) == 4:
             return pid[1]
         if not isinstance(pid, tuple) or len(pid) != 6:
-            raise CheckpointError(f"a reference to {brief(pid)} is no storage")
+            raise CheckpointError(f"a reference to {brief(pid)} is not a storage")
         storage = super().persistent_load(pid[:5])
         size, key = _QUANTISED.get(getattr(storage, "kind", ""), 0), pid[2]
         if isinstance(storage, Storage):

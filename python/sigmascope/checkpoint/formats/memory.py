@@ -134,12 +134,12 @@ class _Stored(NamedTuple):
 
 
 def memory_header(tensors: Mapping[str, Any], label: str) -> Header:
-    """Make the header of a mapping of names to arrays; an entry that is none has a reason.
+    """Make the header of a mapping of names to arrays; any other entry has a reason.
 
     Raises
     ------
     TypeError
-        A name is no text.
+        A name is not text.
     """
     entries: list[TensorEntry] = []
     blocks: list[Block] = []
@@ -166,7 +166,7 @@ def memory_header(tensors: Mapping[str, Any], label: str) -> Header:
 
 
 def _stored(value: Any) -> _Stored | str:
-    """Return an array as it lies in memory, or the reason why it is none."""
+    """Return an array as it lies in memory, or the reason why it is not an array."""
     from sigmascope.matrices.device_arrays import COPIED, lies_on_device
     from sigmascope.matrices.matrix import Matrix
 

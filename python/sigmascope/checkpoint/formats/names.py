@@ -36,7 +36,7 @@ def joined(above: str, key: object) -> str:
     else:
         text = "" if isinstance(key, bytes) and len(key) > MAX_NAME else brief(key, MAX_NAME)
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise CheckpointError(f"tensor {brief(above + text[:60], 60)}: a name that is no text")
+        raise CheckpointError(f"tensor {brief(above + text[:60], 60)}: a name that is not text")
     if len(above) + len(text) > MAX_NAME:
         raise CheckpointError(
             f"tensor {brief(above + text[:60], 60)}: a name of {len(above) + len(text)} letters, "

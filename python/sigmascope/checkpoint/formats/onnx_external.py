@@ -35,8 +35,8 @@ def location_of(external: Mapping[str, str], where: str, nbytes: int) -> Locatio
     Raises
     ------
     CheckpointError
-        There is no path, the path leaves the folder, a number is none, or the length is not that
-        of the shape.
+        There is no path, the path leaves the folder, a number is malformed, or the length is not
+        that of the shape.
     """
     if "location" not in external:
         raise CheckpointError(f"{where}: numbers in a file that is not named")
@@ -55,7 +55,7 @@ def _number(external: Mapping[str, str], key: str, where: str, default: int) -> 
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise CheckpointError(f"{where}: {key} {brief(text, 60)} is no number of bytes")
+        raise CheckpointError(f"{where}: {key} {brief(text, 60)} is not a number of bytes")
     return int(text)
 
 

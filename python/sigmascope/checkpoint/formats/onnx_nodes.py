@@ -43,7 +43,7 @@ class Node(NamedTuple):
 
 
 def read_node(stream: WireStream, part: Field) -> Node:
-    """Read one node, without the content of its attributes; CheckpointError if it is none."""
+    """Read one node, without the content of its attributes; CheckpointError if it is malformed."""
     operator = name = output = domain = ""
     inputs: list[str] = []
     attributes: list[Field] = []

@@ -225,7 +225,7 @@ def _add_external(tensor: Initializer, stream: WireStream, part: Field) -> None:
 
 
 def _check_shape(tensor: Initializer, where: str) -> None:
-    """Check type and shape; what is no type of numbers gets a reason."""
+    """Check type and shape; a type without numbers gets a reason."""
     bits = max(_TYPES[tensor.code].bits, 8) if tensor.code in _TYPES else 8
     for size in tensor.shape:  # without zeros, since strides can overflow too
         if size >= 2**63:

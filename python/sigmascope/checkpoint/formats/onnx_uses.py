@@ -47,8 +47,8 @@ class Use:
     Attributes
     ----------
     operator : str
-        The operator, with its domain if that is not ONNX's own; "" if the tensor is no weight, or
-        if nodes of several operators have it, none of which takes codes.
+        The operator, with its domain if that is not ONNX's own; "" if the tensor is not a weight,
+        or if nodes of several operators have it, none of which takes codes.
     node : str
         Name of the node; "" unless it is the only one that uses the tensor.
     others : tuple of str or None

@@ -47,7 +47,7 @@ def read_orbax(path: Place) -> tuple[Header, ...]:
     -------
     tuple of Header
         One with the tensors, and one without for each other file that was read. If the tree has
-        its weights under "params" or the like, next to other keys, that key is no part of their
+        its weights under "params" or the like, next to other keys, that key is not part of their
         names, and what is next to it is not read. Memory is a small multiple of the metadata.
         Opening reads the metadata of every array.
 
@@ -170,8 +170,8 @@ def _spec(folder: Path, tree: Tree, leaf: Leaf, ocdbt: bool) -> Mapping[str, Any
     else:
         if {"", ".", ".."} & set(leaf.name.split("/")):
             raise CheckpointError(
-                f"{folder / TREE}: tensor {brief(leaf.name, 200)}: a name that is no path below "
-                "the folder"
+                f"{folder / TREE}: tensor {brief(leaf.name, 200)}: a name that is not a path "
+                "below the folder"
             )
         store = {"driver": "file", "path": f"{folder}/{leaf.name}/"}
     return {

@@ -99,7 +99,7 @@ def tensor_in(file: io.RawIOBase, size: int, name: str) -> TensorEntry:
     Raises
     ------
     CheckpointError
-        It is no zip archive, or holds something else.
+        It is not a zip archive, or holds something else.
     """
     try:
         root, records = _archived(file, size, Inert)

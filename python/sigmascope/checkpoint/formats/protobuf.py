@@ -60,7 +60,7 @@ class WireStream(FileStream):
         Raises
         ------
         CheckpointError
-            A field ends after the message, or is none.
+            A field is malformed, or ends after the message.
         """
         while self.position < stop:
             self._fields += 1

@@ -127,7 +127,7 @@ def compiled_pattern(
     Raises
     ------
     CheckpointError
-        It is no regular expression, is above the limit of size, or could take exponential time
+        It is not a regular expression, is above the limit of size, or could take exponential time
         where RE2 cannot help; the message begins with `where` and shows the pattern.
     """
     title = f"{where}: {brief(pattern if shown is None else shown, 200)}"
@@ -140,9 +140,9 @@ def compiled_pattern(
     except ValueError as error:
         raise CheckpointError(f"{title} {error}") from None
     except (re.error, OverflowError) as error:
-        raise CheckpointError(f"{title} is no regular expression: {error}") from error
+        raise CheckpointError(f"{title} is not a regular expression: {error}") from error
     except RecursionError:
-        raise CheckpointError(f"{title} is no regular expression: nested too deeply") from None
+        raise CheckpointError(f"{title} is not a regular expression: nested too deeply") from None
 
 
 def _bound(parsed: Any, length: int) -> tuple[float, float]:

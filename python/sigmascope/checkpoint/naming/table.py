@@ -176,7 +176,9 @@ def _pairs(value: object, name: str, where: str) -> Pairs:
             form = '["role", "pattern"]' if most == 2 else '["role", "pattern"] or with a third'
             raise CheckpointError(f"{here}: {brief(rule)} is not of the form {form}")
         if not _NAME.fullmatch(rule[0]) and (name, rule[0]) != ("parts", ""):
-            raise CheckpointError(f"{here}: {brief(rule[0])} is no name: letters, digits, _ and .")
+            raise CheckpointError(
+                f"{here}: {brief(rule[0])} is not a name: letters, digits, _ and ."
+            )
         _check_pattern(rule[1], here)
         pairs.append((rule[0], rule[1], rule[2] if len(rule) > 2 else ""))
     return tuple(pairs)

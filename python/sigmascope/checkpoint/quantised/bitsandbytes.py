@@ -120,7 +120,7 @@ def _state(tensor: Located) -> Mapping[str, Any]:
             return unique(state, name)
     except CheckpointError as error:
         raise LayoutError(str(error)) from None
-    raise LayoutError(f"{name} is no JSON object")
+    raise LayoutError(f"{name} is not a JSON object")
 
 
 def _size(state: Mapping[str, Any], key: str) -> int:
@@ -183,7 +183,7 @@ def _load(
 
 
 def _block_of_sequence(columns: int, block: int) -> int:
-    """Return the block if it is no part of a row and no whole rows, or rows end within a byte."""
+    """Return the block if it is neither part of a row nor whole rows, or rows end within a byte."""
     return block if columns % 2 or (block % columns and columns % block) else 0
 
 

@@ -75,7 +75,7 @@ class Module:
     settings: Mapping[str, Any]
 
     def find(self, ending: str) -> Located | None:
-        """Return a tensor of the module; None if there is none."""
+        """Return a tensor of the module, or None if it is absent."""
         return self.tensors.get(self.stem + ending)
 
     def need(self, ending: str, dtypes: tuple[str, ...], axes: tuple[int, ...]) -> Located:
@@ -171,7 +171,7 @@ def read_numbers(
 def read_groups(
     tensor: Located, reading: str, inputs: int, groups: int
 ) -> NDArray[np.int32] | None:
-    """Read the index of the group of each input; None if all are -1, which stands for none.
+    """Read the index of the group of each input; None if all are -1, the mark of no group.
 
     Raises
     ------

@@ -14,7 +14,7 @@ _ADDED = re.compile(r"_(?:DQ_)?Q[248](?:G\d+)?$|_quantized$|(?<=\.)q(?=weight$)"
 
 
 def integer_of(module: Module, key: str, default: int = 0) -> int:
-    """Return an attribute that is an integer; LayoutError if it is none."""
+    """Return an attribute; LayoutError unless it is an integer."""
     value = module.settings.get(key, default)
     if type(value) is not int:
         raise LayoutError(f"the node gives {key} {brief(value)}, not an integer")

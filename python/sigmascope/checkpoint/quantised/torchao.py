@@ -82,8 +82,8 @@ def torchao_weight(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        The metadata have no such class, it is none that is decoded, or the tensors are not those of
-        the layout.
+        The metadata have no such class, it is not decoded, or the tensors are not those of the
+        layout.
     """
     folder, _, parameter = module.stem.rpartition("._")
     name = f"{folder}.{parameter}"
