@@ -172,7 +172,7 @@ def test_each_matrix_of_a_stack_is_truncated(tmp_path: Path) -> None:
     assert {each.rank for each in again} == {1}
 
 
-def test_what_is_no_plain_product_is_refused(tmp_path: Path) -> None:
+def test_changes_that_are_not_plain_products_are_refused(tmp_path: Path) -> None:
     B, A = factors(32, 24)
     dora = lora(Q, B, A) | {f"{Q}.lora_magnitude_vector": np.ones(32, np.float32)}
     broken = lora("mlp.experts", *factors(32, 24, 11))
@@ -180,7 +180,7 @@ def test_what_is_no_plain_product_is_refused(tmp_path: Path) -> None:
     options = {"target_parameters": ["mlp.experts.gate_up_proj"]}
     for tensors, reason in (
         (dora, "DoRA"),
-        (broken, "11 rows are no multiple of 4"),
+        (broken, "11 rows are not a multiple of 4"),
         (whole, "saved whole"),
     ):
         folder = write_adapter(tmp_path / reason.split()[0], tensors, **options)

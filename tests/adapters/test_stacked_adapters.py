@@ -272,7 +272,7 @@ ONE = {"target_parameters": ["experts.down_proj"]}
 @pytest.mark.parametrize(
     ("B", "A", "reason"),
     [
-        ((16, 11), (11, 20), "lora_A.weight of shape [11, 20]: 11 rows are no multiple of 4"),
+        ((16, 11), (11, 20), "lora_A.weight of shape [11, 20]: 11 rows are not a multiple of 4"),
         ((16, 12), (8, 20), "and adapter_model.safetensors: base_model.model.model.layers.0.mlp."),
         ((16, 8, 2, 2), (8, 20), "lora_B.weight of shape [16, 8, 2, 2]: factors of"),
     ],

@@ -126,7 +126,7 @@ class Adapter(Mapping[str, LowRank]):
         Raises
         ------
         KeyError
-            There is no such change, or it is no product; the message gives the reason.
+            There is no such change, or it is not a product; the message gives the reason.
         CheckpointError
             The file changed since the adapter was opened.
         """
@@ -247,7 +247,7 @@ class Adapter(Mapping[str, LowRank]):
         return self._modules[name].shape
 
     def terms_of(self, name: str) -> Terms | None:
-        """Return rank, alpha and scale of a change; None if it is no product."""
+        """Return rank, alpha and scale of a change; None if it is not a product."""
         module = self._modules.get(name)
         if module is None:
             raise KeyError(f"{name!r} is not in {self.path}{similar(name, self._modules)}")

@@ -56,7 +56,7 @@ class Changes:
     base, adapter : Checkpoint, Adapter
     pairs : tuple of (name in the base, name in the adapter, "name" or "role")
     unpaired : mapping of str to str
-        The changes without a weight in the base, with another shape, or that are no product
+        The changes without a weight in the base, with another shape, or without factors
         (weights saved in full), each with the reason.
     tensors : mapping of str to str
         For every change, unpaired ones included, the tensor of the base, if there is one.

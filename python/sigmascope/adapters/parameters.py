@@ -74,7 +74,7 @@ def parameters_of(
         wrappers.setdefault((_unwrapped(module), adapter), []).append((module, adapter))
     parameters: dict[Key, Parameter] = {}
     for (inner, _), keys in wrappers.items():
-        # A name without a module may belong to any: to those that are no plain layers.
+        # A name without a module may belong to any module that is not a plain layer.
         plain = len(keys) == 1 and rows[keys[0]] == ranks[keys[0]]
         names = sorted(set(_named(inner, targets, bare=not plain)))
         if names:

@@ -99,7 +99,7 @@ def resize(
         None or more than one of `rank`, `energy` and `error` is given.
     ValueError
         An argument is out of range, the folder holds an adapter and `overwrite` is False, or a
-        change is no plain product of two factors: DoRA, tensors saved whole.
+        change is not a plain product of two factors: DoRA, tensors saved whole.
     NonFiniteError
         A factor holds NaN or infinity.
     OSError

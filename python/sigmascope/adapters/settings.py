@@ -117,7 +117,7 @@ def read_settings(path: Place) -> Settings:
     if isinstance(start, str) and start.startswith(_CHANGES_BASE):
         notes += (
             f"init_lora_weights {start!r} changes the base too: "
-            "B A is no change from the original weights",
+            "B A is not the change from the original weights",
         )
     if members.get("layer_replication"):
         notes += ("layer_replication: layers are counted as they are in the enlarged model",)
@@ -141,7 +141,7 @@ def _checked(value: object, where: str, integer: bool) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or (integer and not (isinstance(value, int) and value > 0)):
         kind = "positive whole number" if integer else "number"
-        raise CheckpointError(f"{where} {brief(value)} is no {kind}")
+        raise CheckpointError(f"{where} {brief(value)} is not a {kind}")
     assert isinstance(value, int | float)
     return float(value)
 
@@ -160,7 +160,7 @@ def _flag(members: dict[str, Any], name: str, path: Place) -> bool:
 
 
 def _version(value: object) -> Version | None:
-    """Return the numbers of a version, "0.18.2.dev0" as (0, 18, 2); None if there are none."""
+    """Return the numbers of a version, "0.18.2.dev0" as (0, 18, 2); None if it has no numbers."""
     match = re.match(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", str(value))
     if match is None:
         return None

@@ -18,20 +18,20 @@ from .settings import Settings
 
 
 def misfit(A: TensorRecord, B: TensorRecord, settings: Settings, parameter: str) -> str | None:
-    """Return the reason why two tensors are no factors of a parameter, or None."""
+    """Return the reason why two tensors are not factors of a parameter, or None."""
     for record in (A, B):
         if len(record["shape"]) != 2:
             return f"{_shown(record)}: factors of {parameter} have two axes"
     (rows, _), (_, columns) = A["shape"], B["shape"]
     if rows != columns:
         return (
-            f"{_shown(A)} and {_shown(B)} are no factors of {parameter}: as many rows of A as "
-            "columns of B are needed"
+            f"{_shown(A)} and {_shown(B)} are not factors of {parameter}: as many rows of A "
+            "as columns of B are needed"
         )
     rank = settings.rank_of(parameter)
     if rows % rank:
         return (
-            f"{_shown(A)}: {rows} rows are no multiple of {rank}, the rank of {parameter} by "
+            f"{_shown(A)}: {rows} rows are not a multiple of {rank}, the rank of {parameter} by "
             f"{settings.path.name}"
         )
     if rows // rank > MAX_SLICES:

@@ -88,7 +88,7 @@ class SavedTensors:
 
 
 def stored_tensor(source: Checkpoint, name: str) -> tuple[str, NDArray[Any]]:
-    """Return format and numbers of a tensor that is no matrix, or its codes of bfloat16."""
+    """Return format and numbers of a tensor other than a matrix, or its codes of bfloat16."""
     elements = source.elements(name)
     assert elements is not None
     dtype = elements.pieces[0].entry.dtype

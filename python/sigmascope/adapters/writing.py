@@ -43,7 +43,7 @@ LAYOUT = "0.20.0"
 """Version of PEFT that brought the layout of stacks in which factors are written."""
 
 _SAVED = ".saved"
-"""Name of the part with tensors that are saved in full, which is no name of a module."""
+"""Name of the part with tensors that are saved in full; modules do not have such a name."""
 
 Carried = tuple[Target, int]
 """A weight that is changed, and the rank of its change."""
