@@ -98,7 +98,7 @@ def test_randomized_svd_and_gram_spectrum_agree(native: ctypes.CDLL) -> None:
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-7, 1e-5, 1e-3, 0.1, 1.5])
-def test_vectors_that_do_not_reach_their_values_are_no_answer(
+def test_vectors_that_do_not_reach_their_values_are_not_an_answer(
     native: ctypes.CDLL, angle: float
 ) -> None:
     """A fault in the eigenvectors of a projection once gave values with bounds at rounding."""

@@ -170,7 +170,7 @@ def test_zero_and_rank_deficient_products() -> None:
     assert twice["numerical_rank"].value == 1
 
 
-def test_what_is_no_product_is_refused() -> None:
+def test_factors_without_a_product_are_refused() -> None:
     with pytest.raises(ValueError, match=r"no product of shapes \(9, 2\) and \(3, 8\)"):
         LowRank(thin(9, 2), thin(3, 8))
     with pytest.raises(ValueError, match="must be finite, not nan"):

@@ -204,7 +204,7 @@ def test_effort_top_cannot_give_it_and_says_so() -> None:
     assert any("randomized_distance" in note for note in found.notes)
 
 
-def test_single_large_entries_are_traps_and_structure_is_none() -> None:
+def test_single_large_entries_are_traps_and_structure_is_not() -> None:
     """A few entries far above the rest stay above it wherever they are; a spike does not."""
     rng = np.random.default_rng(3)
     noise = rng.standard_normal((300, 200))

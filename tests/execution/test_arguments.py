@@ -64,7 +64,7 @@ def test_matrices_of_nothing_have_no_singular_values(call: Call, shape: tuple[in
 
 
 @pytest.mark.parametrize("call", EVERY.values(), ids=EVERY)
-def test_what_is_no_matrix(call: Call) -> None:
+def test_arrays_that_are_not_matrices_are_refused(call: Call) -> None:
     with pytest.raises(ValueError, match=r"2 dimensions.*\(3,\)"):
         call(np.ones(3))
     with pytest.raises(TypeError, match="complex128"):
@@ -190,7 +190,7 @@ def test_memory_limits(text: Any, size: int) -> None:
         "1e9",
     ],
 )
-def test_memory_limits_that_are_none(text: Any) -> None:
+def test_malformed_memory_limits_are_refused(text: Any) -> None:
     with pytest.raises(ValueError, match="memory_limit"):
         ss.svds(A, 2, memory_limit=text)
 

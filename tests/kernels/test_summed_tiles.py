@@ -110,7 +110,7 @@ def test_where_much_is_left_nothing_is_kept_by_itself(kind: Any, make: Any) -> N
         assert_same_bits(other, expected)
 
 
-def test_what_is_no_sum_is_left_as_it_is() -> None:
+def test_matrices_that_are_not_sums_stay_as_they_are() -> None:
     a = stored((64, 96), np.float32, 0)
     A = ss.matrix(a)
     halves = ss.vstack([a[:32], a[32:]])

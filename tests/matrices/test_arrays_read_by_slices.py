@@ -176,7 +176,7 @@ def test_a_matrix_of_slices_is_pickled_with_its_array() -> None:
     np.testing.assert_array_equal(np.asarray(a), NUMBERS)
 
 
-def test_what_is_no_matrix_is_refused() -> None:
+def test_arrays_that_are_not_matrices_are_refused() -> None:
     with pytest.raises(ValueError, match="a matrix has 2 dimensions"):
         ss.matrix(Sliced(np.ones((2, 3, 4))))
     with pytest.raises(TypeError, match="complex"):

@@ -131,7 +131,7 @@ def test_dataframes() -> None:
     assert np.asarray(stack).shape == (2, 3)
 
 
-def test_dataframes_that_are_no_matrices() -> None:
+def test_dataframes_that_are_not_matrices_are_refused() -> None:
     pd = pytest.importorskip("pandas")
     with pytest.raises(TypeError, match=r"column 'n' .* no real numbers; df\.select_dtypes"):
         ss.matrix(pd.DataFrame({"x": [1.0], "n": ["a"]}))
@@ -139,7 +139,7 @@ def test_dataframes_that_are_no_matrices() -> None:
         ss.matrix(pd.DataFrame({"x": pd.array([1, None], dtype="Int64")}))
     with pytest.raises(ValueError, match=r"is 9007199254740993, which is not exact"):
         ss.matrix(pd.DataFrame({"x": [2**53 + 1], "y": [0.5]}))
-    with pytest.raises(TypeError, match=r"a Series of pandas is no matrix.*x\.to_frame\(\)"):
+    with pytest.raises(TypeError, match=r"a Series of pandas is a column.*x\.to_frame\(\)"):
         ss.matrix(pd.Series([1.0, 2.0]))
     with pytest.raises(NonFiniteError):
         ss.svdvals(pd.DataFrame({"x": [1.0, np.nan]}))
@@ -219,7 +219,7 @@ def test_a_pending_minus_of_torch_counts() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Sparse")
-def test_tensors_that_are_no_matrices() -> None:
+def test_tensors_that_are_not_matrices_are_refused() -> None:
     torch = pytest.importorskip("torch")
     eye = torch.eye(3)
     for x, message in [

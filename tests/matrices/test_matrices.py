@@ -82,7 +82,7 @@ def test_rows_columns_and_elements_are_numbers() -> None:
         ([1, 2], TypeError, r"not by an array or a list"),
     ],
 )
-def test_what_is_no_slice(key: Any, error: type[Exception], message: str) -> None:
+def test_invalid_slices_are_refused(key: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         ss.matrix(A)[key]
 

@@ -95,7 +95,7 @@ def test_a_checkpoint_given_as_a_matrix(tmp_path: Path) -> None:
         with pytest.raises(TypeError, match=r"a checkpoint of many: open_checkpoint\(.*\)\[name\]"):
             ss.svds(each, 2)
     (tmp_path / "x").write_bytes(b"<html> </html>")
-    with pytest.raises(CheckpointError, match=r"x is no readable \.npy file: an HTML page"):
+    with pytest.raises(CheckpointError, match=r"x is not a readable \.npy file: an HTML page"):
         ss.svds(tmp_path / "x", 2)
 
 

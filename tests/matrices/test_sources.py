@@ -102,7 +102,9 @@ def test_memmap(tmp_path: Path) -> None:
         ("text", FileNotFoundError, r"text"),
     ],
 )
-def test_what_is_no_matrix(source: Any, error: type[Exception], message: str) -> None:
+def test_arrays_that_are_not_matrices_are_refused(
+    source: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         ss.matrix(source)
 
@@ -158,7 +160,7 @@ def test_npy_of_ml_dtypes_needs_its_dtype(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(ss.matrix(path, dtype="bf16")), numbers)
 
 
-def test_npy_that_is_none(tmp_path: Path) -> None:
+def test_unreadable_npy_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     with pytest.raises(FileNotFoundError, match=r"a\.npy"):
         ss.matrix(path)
@@ -170,11 +172,11 @@ def test_npy_that_is_none(tmp_path: Path) -> None:
         ss.matrix(path)
     np.save(path, A)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match=r"a\.npy is no readable \.npy file"):
+    with pytest.raises(CheckpointError, match=r"a\.npy is not a readable \.npy file"):
         ss.matrix(path)
     for damaged in (b"", b"hello", b"\x93NUMPY\x01\x00"):
         path.write_bytes(damaged)
-        with pytest.raises(CheckpointError, match=r"a\.npy is no readable \.npy file"):
+        with pytest.raises(CheckpointError, match=r"a\.npy is not a readable \.npy file"):
             ss.matrix(path)
     np.savez(tmp_path / "a.npz", a=A)
     with pytest.raises(TypeError, match=r"a\.npz is not a \.npy file of one array"):
@@ -280,7 +282,7 @@ def test_torch_memory_is_shared_kept_alive_and_let_go() -> None:
     assert watch() is None
 
 
-def test_torch_tensors_that_are_no_matrix() -> None:
+def test_torch_tensors_that_are_not_matrices_are_refused() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(ValueError, match=r"2 dimensions, this array has shape \(3,\)"):
         ss.matrix(torch.ones(3))

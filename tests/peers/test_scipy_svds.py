@@ -41,7 +41,9 @@ METHODS = pytest.mark.parametrize("method", ["auto", "krylov", "gram"])
         ("hi", FileNotFoundError, "hi"),
     ],
 )
-def test_what_is_no_matrix_is_refused(A: Any, error: type[Exception], message: str) -> None:
+def test_arrays_that_are_not_matrices_are_refused(
+    A: Any, error: type[Exception], message: str
+) -> None:
     """test_svds_input_validation_A."""
     with pytest.raises(error, match=message):
         ss.svds(A, 1)
@@ -68,7 +70,7 @@ def test_difference_operator() -> None:
 
 @pytest.mark.parametrize("k", [-1, 0, 4, 5])
 def test_k_out_of_range(k: int) -> None:
-    """test_svds_input_validation_k_1; k = min(m, n) is no error here."""
+    """test_svds_input_validation_k_1; k = min(m, n) is valid here."""
     A = np.random.default_rng(0).random((4, 3))
     for function in (ss.svds, ss.randomized_svd):
         with pytest.raises(ValueError, match=r"k = -?\d must be between 1 and min\(m, n\) = 3"):

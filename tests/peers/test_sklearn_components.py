@@ -56,7 +56,7 @@ def test_attributes(tfidf: Array, k: int, dtype: str) -> None:
 
 
 def test_too_many_components(tfidf: Array) -> None:
-    """test_too_many_components; k = min(m, n) is no error here."""
+    """test_too_many_components; k = min(m, n) is valid here."""
     for function in (ss.svds, ss.randomized_svd):
         with pytest.raises(ValueError, match="k = 56"):
             function(tfidf, 56)

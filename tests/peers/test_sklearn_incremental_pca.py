@@ -103,7 +103,7 @@ def test_inverse(seed: int, whiten: bool) -> None:
 
 @pytest.mark.parametrize("n_components", [-1, 0, 0.0, 1.0, "most", True + 1j])
 def test_validation(n_components: object) -> None:
-    """test_incremental_pca_validation, test_pca_validation: what is no number of components."""
+    """test_incremental_pca_validation, test_pca_validation: invalid numbers of components."""
     with pytest.raises(ValueError, match="must be an integer of at least 1"):
         PCA(n_components).fit(np.eye(4))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="k = 5 must be between 1 and min"):

@@ -85,7 +85,7 @@ NUMERICALLY_LOW_RANK = [
 
 
 @grid(draw=NUMERICALLY_LOW_RANK, dtype=[np.float32, np.float64])
-def test_a_basis_of_rounding_noise_is_no_answer(
+def test_a_basis_of_rounding_noise_is_not_an_answer(
     draw: Callable[[Generator], Array], dtype: type, device: str
 ) -> None:
     for seed in seeds(device, 12):

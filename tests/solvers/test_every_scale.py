@@ -2,7 +2,7 @@
 """A power of two times a matrix is that times every value, error and norm; all else stays.
 
 Of matrices of every dtype, on every route, over all of float64's range: to the bit where the
-results are no subnormal numbers, and for measures without a unit to the bit always.
+results are normal numbers, and for measures without a unit to the bit always.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def scanned(tmp_path: Path, *tensors: Stored, **options: object) -> Scan:
 
 
 def test_no_absolute_cut(tmp_path: Path) -> None:
-    """An eigenvalue below 1e-5 is no zero: alpha and ranks of a small matrix are those of any."""
+    """An eigenvalue below 1e-5 is not zero: alpha and ranks of a small matrix are those of any."""
     A = ks.llm(120, 90, seed=1)[0].astype(np.float32)
     small = (A * np.float32(2.0**-20)).astype(np.float32)
     found = scanned(tmp_path, of_array("large", "F32", A), of_array("small", "F32", small))

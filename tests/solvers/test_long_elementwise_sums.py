@@ -109,7 +109,7 @@ def test_sums_of_columns_lose_nothing_between_groups() -> None:
     np.testing.assert_allclose(norms, exact.astype(np.float64), rtol=2.3e-16)
 
 
-def test_a_change_far_below_the_numbers_beside_it_is_no_zero() -> None:
+def test_a_change_far_below_the_numbers_beside_it_is_not_zero() -> None:
     """Numbers of ordinary size in a matrix do not hide that squares of its change underflow."""
     rng = np.random.default_rng(0)
     before = rng.integers(-9, 10, (30, 20)).astype(np.float64)

@@ -173,7 +173,7 @@ def test_approximations_of_a_few_long_rows_converge(sides: tuple[int, int]) -> N
     "rows", [700, 3000, 8191, 100_000, pytest.param(1_000_000, marks=pytest.mark.slow)]
 )
 def test_norms_of_equal_rows_are_right_to_rounding(rows: int) -> None:
-    """Squares that round alike: what they lose is no part of A that an approximation missed."""
+    """Squares that round alike: an approximation did not miss what they lose."""
     for value in (1 / 3, 0.7):
         a = np.full((rows, 2), value)
         square = 2 * squares(a[:, 0])

@@ -203,7 +203,7 @@ def test_every_entry_counts(data: st.DataObject) -> None:
     if A.size > 1:  # else it is the scale
         changed.append(A.copy())
         changed[3][i, j] *= 2
-        others = np.flatnonzero(A.ravel() != A[i, j])  # the exchange of equal entries is none
+        others = np.flatnonzero(A.ravel() != A[i, j])  # exchanging equal ones changes nothing
         k = int(others[np.searchsorted(others, i * shape[1] + j) % len(others)])
         changed.append(A.copy())
         changed[4].flat[[i * shape[1] + j, k]] = A.flat[[k, i * shape[1] + j]]

@@ -60,7 +60,7 @@ def test_a_stack_is_an_array_too() -> None:
     assert found.shape == (3,)  # the axes of the stack
 
 
-def test_what_no_array_has_is_no_attribute(found: SingularValues) -> None:
+def test_names_that_no_array_has_are_not_attributes(found: SingularValues) -> None:
     with pytest.raises(AttributeError, match="'SingularValues' object has no attribute 'sigma'"):
         found.sigma  # noqa: B018
     assert not hasattr(found, "__cuda_array_interface__")

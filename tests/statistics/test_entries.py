@@ -106,7 +106,7 @@ def test_chunks_change_no_bit(tmp_path: Path, reading: str) -> None:
         assert cut[name] == pytest.approx(np.sqrt(times) * whole[name], rel=1e-13)
 
 
-def test_the_first_number_that_is_none_may_be_in_any_chunk(tmp_path: Path) -> None:
+def test_the_first_nan_or_infinity_may_be_in_any_chunk(tmp_path: Path) -> None:
     """A chunk holds a megabyte of float64 or less."""
     size = 1 << 20
     for places in ([3], [size // 2 + 1, size // 2 + 3], [size - 1]):

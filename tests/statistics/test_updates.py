@@ -141,7 +141,7 @@ def test_a_direction_outside_the_leading_ones_is_undecided() -> None:
     assert (found.new, found.undecided) == (0, 2)
 
 
-def test_the_same_directions_in_another_order_and_sign_are_none() -> None:
+def test_the_same_directions_in_another_order_and_sign_are_not_new() -> None:
     before = np.linalg.qr(np.random.default_rng(1).standard_normal((30, 12)))[0]
     found = count(before, -before[:, ::-1][:, :9])
     assert (found.new, found.undecided, found.looked_at) == (0, 0, 9)

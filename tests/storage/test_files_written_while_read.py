@@ -188,7 +188,9 @@ def test_numbers_that_are_in_memory_already_stay_those_of_the_old_file(
 
 @pytest.mark.parametrize("call", [*PASSES, "svdvals", "moments"])
 @pytest.mark.parametrize("reading", READINGS)
-def test_what_leaves_the_numbers_alone_is_no_alarm(call: str, reading: str, tmp_path: Path) -> None:
+def test_changes_that_leave_the_numbers_alone_raise_no_alarm(
+    call: str, reading: str, tmp_path: Path
+) -> None:
     """A file that is replaced, linked, or made read-only is still open as it was."""
     path, a = in_npy(tmp_path, reading)
     os.link(path, tmp_path / "link")
@@ -209,7 +211,7 @@ CAUSES: dict[str, Callable[[Path, Path], object]] = {
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_each_reason_for_another_status_alone_is_no_alarm(cause: str, tmp_path: Path) -> None:
+def test_each_reason_for_another_status_raises_no_alarm_alone(cause: str, tmp_path: Path) -> None:
     path, a = in_npy(tmp_path, READINGS[0])
     other = tmp_path / "other.npy"
     np.save(other, 3 * A)

@@ -38,7 +38,7 @@ def check_unmasked(x: Any, nested: int = _NESTED) -> None:
 
 
 def not_two(shape: tuple[int, ...]) -> str:
-    """Return the clause of a message on an array that is no matrix, with what takes a stack."""
+    """Return why an array is not a matrix, as a clause of a message, with what takes a stack."""
     clause = f"this array has shape {shape}"
     if not shape:
         return clause

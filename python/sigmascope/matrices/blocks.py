@@ -24,7 +24,7 @@ def from_blocks(
     Raises
     ------
     ValueError
-        The rows are no whole blocks, or have gaps, or the file is to be mapped.
+        The rows are not whole blocks, or have gaps, or the file is to be mapped.
     CheckpointError
         No file can hold them.
     """

@@ -57,7 +57,7 @@ def read_npy_header(file: io.RawIOBase, path: str | os.PathLike[str]) -> NpyHead
     Raises
     ------
     CheckpointError
-        It is no .npy file, or one of records; the message names its format if it is recognised.
+        It is not a .npy file, or one of records; the message names its format if it is recognised.
     """
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -69,8 +69,8 @@ def read_npy_header(file: io.RawIOBase, path: str | os.PathLike[str]) -> NpyHead
     if not start.startswith(MAGIC):
         what = recognised(start) or f"it begins with {start[:8]!r}, not with {MAGIC!r}"
         raise CheckpointError(
-            f"{name} is no readable .npy file: {what} (if it is a checkpoint of many matrices, "
-            f"open_checkpoint({name!r})[name] is one of them)"
+            f"{name} is not a readable .npy file: {what} (if it is a checkpoint of many "
+            f"matrices, open_checkpoint({name!r})[name] is one of them)"
         )
     try:
         _check_length(start)
@@ -86,7 +86,7 @@ def read_npy_header(file: io.RawIOBase, path: str | os.PathLike[str]) -> NpyHead
         raise
     except Exception as error:  # a header is a Python literal: parsing it may raise anything
         raise CheckpointError(
-            f"{name} is no readable .npy file: {str(error) or type(error).__name__:.200}"
+            f"{name} is not a readable .npy file: {str(error) or type(error).__name__:.200}"
         ) from None
     if min(shape, default=0) < 0:
         raise CheckpointError(f"{name}: shape {list(shape)} holds a negative size")

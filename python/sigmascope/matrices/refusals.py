@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Objects that are no matrices: messages that name what makes a matrix of them."""
+"""Objects that are not matrices: messages that name what makes a matrix of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_kind(source: Any) -> None:
 
 
 def refusal(source: Any) -> str | None:
-    """Return why an object is no array of numbers in memory, with what is one; None if it may be.
+    """Return why an object is not an array of numbers in memory, with advice; None if it may be.
 
     Complex numbers are not looked for.
     """

@@ -44,7 +44,7 @@ def of_slices(source: Any, codes: str | None) -> Matrix:
     ValueError
         The array does not have two dimensions.
     TypeError
-        Its dtype is none of a matrix.
+        A matrix cannot have its dtype.
     """
     if len(source.shape) != 2:
         raise ValueError(f"a matrix has 2 dimensions, {not_two(tuple(source.shape))}")

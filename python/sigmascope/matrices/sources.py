@@ -62,12 +62,12 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
     Raises
     ------
     TypeError
-        If `source` is none of these or has another dtype, as complex or sparse matrices, masked
+        If `source` is not one of these or has another dtype, as complex or sparse matrices, masked
         elements, objects and text; the message says what makes a matrix of it.
     ValueError
         If it does not have 2 dimensions, or an integer is not exact in float64.
     CheckpointError
-        If the file is no .npy file, or is cut short.
+        If the file is not a .npy file, or is cut short.
     DeviceError
         If `source` lies on a GPU that this build or machine cannot use.
 
@@ -116,7 +116,7 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
 
 
 def array_of(source: Any) -> NDArray[Any]:
-    """Convert an array-like of numbers; TypeError if it is none."""
+    """Convert an array-like of numbers; TypeError for anything else."""
     if hasattr(source, "__dlpack__"):
         return np.from_dlpack(source)
     try:
@@ -159,7 +159,7 @@ def _from_npy(path: str, requested: str | None) -> Matrix:
     try:
         stored = tensor(path, offset, (m, n), kind)
     except CheckpointError as error:
-        raise CheckpointError(f"{path} is no readable .npy file: {error}") from None
+        raise CheckpointError(f"{path} is not a readable .npy file: {error}") from None
     if state_of(os.stat(path)) != before:  # the matrix has opened the file by its path
         raise CheckpointError(f"{path}: the file changed while its header was read: try again")
     return stored.T if fortran else stored

@@ -31,7 +31,7 @@ def is_table(source: Any) -> bool:
         names, kind = _names_in(package, source), type(source).__name__
         if names & {"Series", "Index"}:
             raise TypeError(
-                f"a {kind} of {package} is no matrix but a column; x.to_frame() is a table of it"
+                f"a {kind} of {package} is a column, not a matrix; x.to_frame() is a table of it"
             )
         if "LazyFrame" in names:
             raise TypeError(f"a {kind} of {package} has no numbers yet: lazy.collect() has them")

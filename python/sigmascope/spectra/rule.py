@@ -35,8 +35,8 @@ class Rule:
     ) -> Rule:
         """Orthonormalise 1 and lambda on the nodes; ``count`` and ``energy`` are their traces.
 
-        If all nodes agree to within ``resolution``, relative to the largest, lambda is no
-        independent variate and is left out.
+        If all nodes agree to within ``resolution``, relative to the largest, lambda is not
+        an independent variate and is left out.
         """
         scale = np.array([1.0, nodes.max(initial=0.0) or 1.0])
         variates = np.stack([np.ones_like(nodes), nodes], axis=1) / scale

@@ -181,7 +181,7 @@ class LinearSketch(Accumulator):
         ValueError
             If the lengths differ or a place is outside.
         TypeError
-            If the places are no integers.
+            If the places are not integers.
         NonFiniteError
             If a value is NaN or infinite; the sketch is then unchanged.
         """

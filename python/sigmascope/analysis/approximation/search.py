@@ -155,7 +155,7 @@ def _leading(svd: SVD, k: int) -> SVD:
 
 
 def certain_rank(projection: Projection, criterion: Criterion) -> int | None:
-    """Return the least rank that certainly satisfies a criterion; None if none of these does."""
+    """Return the least rank that certainly satisfies a criterion; None if no rank does."""
     rest = projection.rest.value + projection.rest.error
     rank = criterion.least_rank(projection.s, rest, projection.norm)
     while rank is not None:

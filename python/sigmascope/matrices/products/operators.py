@@ -28,7 +28,7 @@ _EXACT_ORDER = 256
 _PROBES = 32
 _CHANCE = 1e-6
 _WRONG = 1e-3
-"""Relative error of products from which they are no rounded products of a linear operator."""
+"""Relative error of products that the rounding of a linear operator does not explain."""
 
 _NOTICED = 64
 """Units of roundoff from which errors of products count in addition to those of blocks."""

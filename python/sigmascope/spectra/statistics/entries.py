@@ -79,7 +79,7 @@ class VectorStatistics:
     first
         Place of the first NaN or infinity in C order, or None.
     least, greatest
-        Least and greatest finite number; None if there is none.
+        Least and greatest finite number; None if no number is finite.
     """
 
     count: int = 0
@@ -135,7 +135,7 @@ class VectorStatistics:
 
     @property
     def mean(self) -> float | None:
-        """Mean of the finite numbers; None if there is none."""
+        """Mean of the finite numbers; None if no number is finite."""
         number, exponent = self.sum.split()
         known = self.count - self.nan - self.inf
         return _power(number / known, exponent) if known else None

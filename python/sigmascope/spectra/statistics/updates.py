@@ -164,8 +164,9 @@ def intruders(
     Shuttleworth et al. 2024 (arXiv 2410.21228) call them intruder dimensions and compare with all
     directions of W. Here k leading ones are known. A direction u of W' has the cosines c with them;
     no cosine with any other direction of W exceeds sqrt(1 - |c|^2). It is an intruder if every
-    cosine and this bound are below the threshold. It is none if a cosine reaches the threshold.
-    Otherwise it is undecided. Errors of the vectors are added with their worst signs.
+    cosine and this bound are below the threshold. It is not an intruder if a cosine
+    reaches the threshold. Otherwise it is undecided. Errors of the vectors are added with their
+    worst signs.
 
     Parameters
     ----------
