@@ -48,7 +48,7 @@ def claims_of_comparison(rows: list[Row]) -> list[str]:
         "Which roles": "not distinguishable",
         "Which layers": "no trend",
         "Old or new directions": "not distinguishable",
-        "Effective rank": ("not distinguishable", "no change that matters"),
+        "Effective rank": ("not distinguishable", "too small to matter"),
         "Weight decay": "no weight decay",
         "Stand out in their role": "never",
         "Changed most": "never",
@@ -271,7 +271,7 @@ def test_roles_that_differ_in_every_layer_are_told_apart_under_a_trend() -> None
 
 
 def test_an_expansion_of_the_least_size_is_found_and_a_smaller_one_is_called_small() -> None:
-    for size, verdict in ((0.35, "it expands"), (0.05, "no change that matters")):
+    for size, verdict in ((0.35, "it expands"), (0.05, "too small to matter")):
         rows = changed(lambda rng, w, role, layer, s=size: s * w * np.linspace(-1, 1, w.shape[1]))
         for row in rows:  # exactly so much more
             grown = 1.1 * LEAST.expands if size > 0.1 else 0.5 * LEAST.expands
@@ -356,7 +356,7 @@ def test_intervals_and_distances_hold_their_level(count: int) -> None:
     assert max(missed, met, far) <= most_of(runs, level)
 
 
-def test_what_errs_alike_is_no_difference() -> None:
+def test_errors_that_agree_do_not_make_a_difference() -> None:
     groups = [[(v + shift, 0.05) for v in (1.0, 1.01, 0.99, 1.0)] for shift in (0.0, 0.15)]
     assert welch(*groups) == 1.0
     assert welch(*[[(v, 0.001) for v, _ in group] for group in groups]) < 1e-3

@@ -199,7 +199,7 @@ def test_numbers_are_no_longer_than_their_error_allows(value: float, error: floa
     assert shown == 0 or shown == pytest.approx(error, rel=0.06)
 
 
-def test_numbers_that_are_none() -> None:
+def test_missing_and_nonfinite_numbers_are_null() -> None:
     assert kept_number(None) is None
     assert kept_number(math.nan) is None
     assert kept_number(3.0) == 3

@@ -31,7 +31,7 @@ class Curve:
     Attributes
     ----------
     ranks
-        (n,) ascending, from 1; those of quantiles are no integers.
+        (n,) ascending, from 1; those of quantiles are fractional.
     sigma, errors
         (n,) descending singular values and their errors.
     full

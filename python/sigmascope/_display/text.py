@@ -260,7 +260,7 @@ _KINDS = {
     "integer": ("integer tensor",),
     "empty": ("empty tensor",),
     "tied": ("second name of a tensor", "second names of tensors"),
-    "other": ("entry that is no tensor", "entries that are no tensors"),
+    "other": ("entry that is not a tensor", "entries that are not tensors"),
     "whole": ("weight saved whole", "weights saved whole"),
     "part": ("part of quantised weights", "parts of quantised weights"),
 }

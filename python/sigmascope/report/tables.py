@@ -19,7 +19,7 @@ from sigmascope._display.names import short_names, stay_distinct
 from sigmascope._display.text import counted, printable, short
 
 UNLIMITED = 1_000_000
-"""Width of a console that is no terminal, in characters."""
+"""Width of a console that is not a terminal, in characters."""
 
 _LISTED = 20
 """Largest number of lines of a list on a terminal; the rest is counted."""

@@ -19,7 +19,7 @@ from .few import largest_changes
 from .findings import EXTENT, Finding
 
 _NO_PARAMETERS = ("tied", "other", "whole", "part", "scale", "integer", "empty")
-"""Kinds of tensors whose entries are no parameters of their own."""
+"""Kinds of tensors whose entries do not count as parameters."""
 
 _SMALL = "differ by no more than the rounding of their formats"
 

@@ -118,7 +118,7 @@ def _description(column: str) -> dict[str, Any]:
 
 
 def _matrices(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the columns of every matrix that are no measures; texts are indices into a list."""
+    """Return the columns of every matrix except measures; texts are indices into a list."""
     texts: dict[str, int] = {}
 
     def interned(text: Any) -> int | None:

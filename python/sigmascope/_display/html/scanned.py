@@ -65,7 +65,7 @@ def _extent(header: dict[str, Any], rows: list[Row], analysed: list[Row]) -> Fin
         for row in rows
         if row["status"] in ("not analysed", "excluded") and row["kind"] != "unreadable"
     )
-    text += f" The others are no matrices to analyse: {kinds(rest)}." if rest else ""
+    text += f" The others are not matrices to analyse: {kinds(rest)}." if rest else ""
     expected = header.get("expected", len(rows))
     if len(rows) < expected:
         text += f" The scan is not finished: {len(rows):,} of {expected:,} tensors."

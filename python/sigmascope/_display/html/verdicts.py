@@ -119,7 +119,7 @@ def expansion(shares: Sequence[Pair]) -> str:
     if low <= 0 <= high:
         return "not distinguishable from none"
     if abs(median(share for share, _ in shares)) < LEAST.expands:
-        return "less than a hundredth of the rank, which is no change that matters"
+        return "less than a hundredth of the rank, which is too small to matter"
     return "it expands" if low > 0 else "it contracts"
 
 
