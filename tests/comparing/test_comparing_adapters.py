@@ -310,7 +310,7 @@ def test_two_adapters_by_their_difference(tmp_path: Path) -> None:
     assert alone["name"] == f"{UP}.weight"
 
 
-def test_two_adapters_of_a_weight_are_no_pair_of_a_third(tmp_path: Path) -> None:
+def test_two_adapters_of_a_weight_are_not_paired_with_a_third(tmp_path: Path) -> None:
     """Which of both was meant is not guessed, whichever side has two."""
     one, run = adapter(tmp_path / "one", Q), tmp_path / "run"
     for label in ("first", "second"):

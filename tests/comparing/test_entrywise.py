@@ -250,7 +250,7 @@ def test_second_names_are_compared_where_only_one_model_has_them(tmp_path: Path)
     bad=st.sampled_from([np.nan, np.inf, -np.inf]),
     data=st.data(),
 )
-def test_a_number_that_is_none_is_found_wherever_it_is(
+def test_a_nan_or_infinity_is_found_wherever_it_is(
     tmp_path_factory: pytest.TempPathFactory,
     dtype: str,
     shape: tuple[int, ...],

@@ -37,7 +37,9 @@ def checkpoints(folder: Path, shared: float) -> tuple[Path, Path, Any]:
 
 
 @pytest.mark.parametrize("shared", [0.0, 3.0], ids=["absent", "planted"])
-def test_a_planted_direction_is_found_and_chance_is_none(tmp_path: Path, shared: float) -> None:
+def test_a_planted_direction_is_found_and_chance_finds_nothing(
+    tmp_path: Path, shared: float
+) -> None:
     one, two, common = checkpoints(tmp_path, shared)
     found = ss.compare(one, two, k=6, vectors=tmp_path / "v", num_threads=1)
     (tower,) = ss.shared_directions(found.rows, tmp_path / "v", leading=2)

@@ -225,7 +225,7 @@ def test_a_saved_calibration_keeps_what_counts_as_narrow_and_broad(tmp_path: Pat
         ('{"schema": "sigmascope.calibration", "version": 1}', "not a complete calibration"),
     ],
 )
-def test_other_files_are_no_calibrations(text: str, message: str, tmp_path: Path) -> None:
+def test_other_files_are_not_calibrations(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as refused:

@@ -63,7 +63,7 @@ def test_matrices_that_did_not_change_are_left_out_and_counted() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"name": "w", "status": "analysed"}], "no rows of a comparison"),
+        ([{"name": "w", "status": "analysed"}], "not rows of a comparison"),
         ([row | {"relative_change": 0.0} for row in rows_of_update(0.5)], "layer changed"),
         ([row | {"role": "norm"} for row in rows_of_update(0.5)], "layer was analysed"),
         (

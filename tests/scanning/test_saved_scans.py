@@ -156,7 +156,9 @@ def test_torn_journal_loads_up_to_its_last_whole_line(folder: Path) -> None:
         ("h.xml", b"", "saved as"),
     ],
 )
-def test_files_that_are_no_scan(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_files_that_are_not_scans_are_refused(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message) as caught:
         Scan.load(tmp_path / name)

@@ -208,7 +208,7 @@ def test_patterns(folder: Path, include: Any, exclude: Any, names: list[str]) ->
     assert all(row["reason"] for row in found if row["status"] == "excluded")
 
 
-def test_an_excluded_tensor_is_no_problem(folder: Path) -> None:
+def test_an_excluded_tensor_is_not_a_problem(folder: Path) -> None:
     assert ss.scan(folder, exclude=["codes", "bad"]).unreadable == []
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Matrices that are no ordinary ones are found, exactly, and named before all medians."""
+"""Matrices with a special structure are found, exactly, and named before all medians."""
 
 from __future__ import annotations
 

@@ -388,7 +388,7 @@ def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> No
         Monitor(weights(), **options)
 
 
-def test_models_that_are_none() -> None:
+def test_models_of_other_types_are_refused() -> None:
     with pytest.raises(TypeError, match=r"no module, mapping of names to arrays.*: int"):
         Monitor(3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"no module, mapping of names to arrays.*: list"):

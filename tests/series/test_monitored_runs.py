@@ -130,7 +130,7 @@ def test_a_run_from_its_beginning_has_changes_of_its_own(tmp_path: Path) -> None
     assert {row["change"] for row in again.trajectory} == {0.0}
 
 
-def test_files_that_are_no_trajectory_stay_as_they_are(tmp_path: Path) -> None:
+def test_files_that_are_not_trajectories_stay_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     for text in ('{"a": 1}\n', '{"a": 1}\n{"b"', "a text"):
         path.write_text(text)

@@ -161,7 +161,7 @@ def test_saved_comparisons_are_read(tmp_path: Path, suffix: str) -> None:
     assert [r["value"] for r in found] == pytest.approx([1.0, 2.0], rel=1e-6)
 
 
-def test_what_is_no_saved_table_is_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_saved_tables_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "step-1.jsonl"
     path.write_text('{"schema": "another", "version": 1, "checksum": "00000000"}\n', "utf-8")
     with pytest.raises(ValueError, match=r"step-1.jsonl.*(not a scan|line 1)"):

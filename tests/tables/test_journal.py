@@ -309,7 +309,7 @@ def test_another_engine_is_refused(folder: Path, tmp_path: Path) -> None:
         ("x.jsonl", b"hello\n", r"x\.jsonl: line 1 is not JSON"),
     ],
 )
-def test_what_is_no_journal_is_refused(
+def test_files_that_are_not_journals_are_refused(
     folder: Path, tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
     path = tmp_path / name

@@ -81,7 +81,7 @@ class ExecutorTasks(Generic[T]):
     def result(self, index: int, future: Future[Row]) -> Row:
         """Return the row; an exception is a failure of the executor, and the task is repeated.
 
-        An error of the matrix is no exception but a part of the row.
+        An error of the matrix does not raise; it becomes part of the row.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:

@@ -33,7 +33,7 @@ def vectors_folder(path: str | os.PathLike[str] | None) -> str | None:
     Raises
     ------
     OSError
-        If it cannot be made, or is no folder.
+        If it cannot be made, or is not a folder.
     """
     if path is None:
         return None

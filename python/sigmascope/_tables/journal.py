@@ -90,7 +90,7 @@ def parsed(
     Raises
     ------
     ValueError
-        If the text is no journal, or a line has a wrong checksum; the message has file and line.
+        If the text is not a journal, or a line has a wrong checksum; the message has file and line.
     """
     lines = text.split(b"\n")
     lines.pop()
@@ -189,7 +189,7 @@ class Journal:
     Raises
     ------
     ValueError
-        With `resume`, if the file is no journal.
+        With `resume`, if the file is not a journal.
     OSError
         If the file cannot be opened, or another scan is writing it (BlockingIOError); the message
         has the path.

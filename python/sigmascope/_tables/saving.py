@@ -75,7 +75,7 @@ def read(path: Path, schema: Schema) -> tuple[Header, list[Row]]:
     Raises
     ------
     ValueError
-        If the file is no such table; the message has file and line.
+        If the file is not such a table; the message has file and line.
     """
     suffix = suffix_of(path, schema)
     if suffix == ".html":

@@ -194,7 +194,7 @@ def _seconds(
     """Estimate the seconds of a pair with all threads; reading overlaps with another pair."""
     m, n = pair.before.shape
     of_change, _, of_after = (one.seconds for one in spectra)
-    # The change of an adapter is no matrix, but without its part along W it is one.
+    # The change of an adapter is a pair of factors, but without its part along W it is a matrix.
     adapted = isinstance(pair, AdaptedPair)
     projected = of_after if adapted else _PROJECTED[effort] * of_change
     angles = _ANGLES * (m + n) * min(options.k, m, n) ** 2 / measured.float64

@@ -36,7 +36,7 @@ class PairNorms(NamedTuple):
         Share of the entries that hardly changed (:data:`sigmascope.solvers.change.UNCHANGED`), or
         None where no two entries are stored.
     profile
-        Profile of the error of the one matrix that is quantised; None if both are, or none is.
+        Profile of the error of the one matrix that is quantised; None if both are, or neither is.
     """
 
     change: Change

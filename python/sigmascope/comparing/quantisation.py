@@ -39,7 +39,7 @@ def expected_errors(stored: Matrix, **options: Any) -> Moments | None:
 def profile_of(stored: tuple[Matrix, Matrix], errors: tuple[Moments | None, ...]) -> Profile | None:
     """Return the profile of the error of the one matrix of a pair that is quantised.
 
-    None if both are quantised, or none is.
+    None if both are quantised, or neither is.
     """
     quantised = [a._native.quantised for a in stored]
     if sum(quantised) != 1:

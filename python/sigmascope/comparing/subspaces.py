@@ -83,7 +83,7 @@ def angle_columns(
 
 
 def left_directions(svd: SVD, most: int) -> updates.Directions | None:
-    """Return the leading left vectors of a matrix, of which the span is resolved; None if none."""
+    """Return leading left vectors whose span is resolved; None if there are no such vectors."""
     spans = span_bounds(svd)[:most]
     k = pairs.resolved(spans)
     if k == 0 or svd.U is None:

@@ -63,7 +63,7 @@ class CalibratedDifference:
     ----------
     difference : float or None
         Score of the second model less that of the first: positive if the first is the narrower.
-        None if the models have none of the places of the calibration.
+        None if the models lack all places of the calibration.
     interval : tuple of float or None
         Interval of the difference at 1 - alpha, by Student's distribution.
     p : float or None
@@ -209,7 +209,7 @@ def _guards(
     recipe: Mapping[str, Any] | None,
     alpha: float,
 ) -> Iterator[Guard]:
-    """Give the conditions of both models, each once; the rate of single verdicts is none."""
+    """Give the conditions of both models, each once, except the rate of single verdicts."""
     known = [run.update for run in calibration.runs]
     scored, rate = calibration.scored(), calibration.error_rate(alpha)
     recipes = calibration.recipe, recipe

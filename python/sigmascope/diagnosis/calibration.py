@@ -103,7 +103,7 @@ class Calibration:
         Raises
         ------
         ValueError
-            If a label is none of these, a class has no run, or the runs have no place in common.
+            If a label is not one of these, a class has no run, or the runs have no place in common.
         TypeError, CheckpointError, OSError
             As for reading a comparison.
 
@@ -220,7 +220,7 @@ class Calibration:
         Raises
         ------
         ValueError
-            If the file is no calibration, or of a later version.
+            If the file is not a calibration, or of a later version.
         OSError
             If it cannot be read.
         """

@@ -173,7 +173,7 @@ def read_runs(path: Path) -> Calibration:
     Raises
     ------
     ValueError
-        If the file is no TOML, or a run lacks an entry.
+        If the file is not TOML, or a run lacks an entry.
     """
     try:
         record = tomllib.loads(read_regular(path, MAX_TABLE_BYTES).decode("utf-8"))
@@ -198,7 +198,7 @@ def recipe_of(settings: list[str] | None) -> dict[str, Any] | None:
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """Return the key and the value of "lr=1e-5"; a value that is no number is a word."""
+    """Return the key and the value of "lr=1e-5"; a value that is not a number is a word."""
     key, equal, value = text.partition("=")
     if not equal or not key:
         raise ValueError(f"--recipe {text}: not of the form KEY=VALUE")

@@ -49,7 +49,7 @@ class RunDiagnosis:
     spreads : tuple of float
         Mean over matrices of ln(effective rank / min(m, n)) of each.
     left_out : int
-        Increments from the first that are no part of the test.
+        Increments at the beginning that the test leaves out.
     split : int
         Number of the increment from which on the spread differs most from that before.
     before, after : float

@@ -162,7 +162,7 @@ def update_of(rows: Iterable[Mapping[str, Any]]) -> Update:
     rows = list(rows)
     if rows and "relative_change" not in rows[0]:
         raise ValueError(
-            "these are no rows of a comparison: a diagnosis needs the update of a model, so "
+            "these are not rows of a comparison: a diagnosis needs the update of a model, so "
             "compare the model with its base"
         )
     chosen = [row for row in rows if _is_counted(row)]

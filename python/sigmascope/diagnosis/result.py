@@ -70,7 +70,7 @@ class Diagnosis:
         "refused" (a guard says why) or "no calibration".
     judgement : Judgement or None
         The numbers: class p-values, ranks, position and interval. None where there is no
-        calibration, or the model has none of its places.
+        calibration, or the model lacks all of its places.
     score : float or None
         Score of the model.
     sources : tuple of str

@@ -42,7 +42,7 @@ class CalibrationRun:
 
 
 def check_label(label: Label, source: str) -> None:
-    """Raise ValueError, with the source of the run, if this is no label."""
+    """Raise ValueError, with the source of the run, if this is not a label."""
     if label is None or label in ("narrow", "broad"):
         return
     if isinstance(label, bool) or not isinstance(label, int | float) or not 1 <= label < math.inf:

@@ -148,7 +148,7 @@ def _repeated(indices: NDArray[np.intp], digests: list[bytes]) -> NDArray[np.int
 
 
 def in_words(entries: Structure, spectrum: Spectrum) -> str | None:
-    """Return words for the special structure of a matrix; None if it has none."""
+    """Return words for the special structure of a matrix; None for an ordinary matrix."""
     if entries.constant is not None:
         zero = entries.constant == 0.0
         return "all zero" if zero else f"constant {short(entries.constant)}"

@@ -158,7 +158,7 @@ def product_rank(a: Matrix | LowRank) -> int | None:
 
 
 def _structure(a: Matrix | LowRank, result: Spectrum) -> Row:
-    """Return the columns for a special structure; the low rank of an adapter's change is none."""
+    """Return the columns for a special structure; the low rank of a change does not count."""
     if isinstance(a, Matrix) and result.moments is not None:
         return structure_columns(structure(a, result.moments), result)
     return {"structure": "all zero"} if result["fro_norm"].value == 0 else {}

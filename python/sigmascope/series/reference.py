@@ -194,7 +194,7 @@ def reference(
     ValueError
         If there is no model or less than one band, or if no row has one of the measures.
     TypeError
-        If a source is none of these.
+        If a source is something else.
 
     See Also
     --------

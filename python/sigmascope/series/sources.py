@@ -78,7 +78,7 @@ class SourceRows:
     identity : frozenset of str
         Digests of the files that were scanned; empty if they are not known.
     seed : int or None
-        Seed of the scan that was made for it; None if there was none to make.
+        Seed of the scan that was made for it; None if it needed no scan.
     """
 
     rows: list[Row]
@@ -88,7 +88,7 @@ class SourceRows:
 
 
 def seed_of(sources: Iterable[SourceRows]) -> int | None:
-    """Return the seed of the scans that were made for the sources; None if there were none."""
+    """Return the seed of the scans that were made for the sources; None without such scans."""
     return next((source.seed for source in sources if source.seed is not None), None)
 
 
@@ -104,7 +104,7 @@ def read_source(source: Source, options: ScanOptions, number: int = 0) -> Source
     Raises
     ------
     TypeError
-        If the source has no rows and is no checkpoint.
+        If the source has no rows and is not a checkpoint.
     CheckpointError, ValueError, OSError
         As for :func:`scan`, :meth:`Scan.load` and :meth:`Comparison.load`.
     """

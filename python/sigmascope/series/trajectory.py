@@ -132,7 +132,7 @@ def trajectory(
         If there is no source, if the steps are not as many as the sources, not distinct or not in
         the names, or if no row has one of the measures.
     TypeError
-        If a source is none of these.
+        If a source is something else.
 
     See Also
     --------

@@ -45,7 +45,7 @@ class DeviceWork(Protocol):
 
 
 def device_work() -> DeviceWork | None:
-    """Return the operations of a library that finds a device; None if there is none."""
+    """Return the operations of a library that finds a device; None if no library does."""
     works: tuple[DeviceWork, ...] = (TorchWork(), CupyWork())
     return next((work for work in works if not work.library.missing()), None)
 

@@ -97,7 +97,7 @@ class Layouts:
     def whole(self, pair: Pair) -> Whole | str:
         """Return the tensor that an adapter has in full, or the reason why it cannot have it.
 
-        `pair` is a pair of tensors that are no matrices.
+        `pair` is a pair of tensors other than matrices.
         """
         assert pair.before is not None
         assert pair.after is not None

@@ -33,7 +33,7 @@ from .result import NOT_CARRIED, SAVED
 Both = tuple[Checkpoint, Checkpoint]
 
 _TENSORS = "tensors"
-"""Member of a row that is no column: the tensors of the factors, until they are written."""
+"""Member of a row that is not a column: the tensors of the factors, until they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Saving:
 
 
 def entrywise(both: Both, item: Item) -> Row:
-    """Return the change of a tensor that is no matrix."""
+    """Return the change of a tensor that is not a matrix."""
     comparison: Mapping[str, object] = compared_entrywise(both, item.pair)
     row: Row = {"converged": True}
     for name in ("status", "reason", "failure", "seconds", "relative_change"):

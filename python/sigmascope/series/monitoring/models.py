@@ -23,7 +23,7 @@ def tensors_of(model: Model) -> Tensors:
     Raises
     ------
     TypeError
-        If the model is none.
+        If the model is something else.
     ValueError
         If its parameters are shards of which only a part is in this process, and which do not say
         so by themselves: FullyShardedDataParallel, ZeRO stage 3.

@@ -71,10 +71,10 @@ class Monitor:
     ------
     ValueError
         If an option is out of range, a pattern matches nothing, the model is sharded in a way in
-        which its tensors are not seen (FullyShardedDataParallel, ZeRO stage 3), or `out` is no
-        trajectory of these measures.
+        which its tensors are not seen (FullyShardedDataParallel, ZeRO stage 3), or `out` is not
+        a trajectory of these measures.
     TypeError
-        If the model is none of these.
+        If the model is something else.
     DeviceError
         If the device is not available.
 

@@ -34,11 +34,11 @@ class Record:
     Raises
     ------
     ValueError
-        If `out` has another suffix, or is no trajectory of these measures.
+        If `out` has another suffix, or is not a trajectory of these measures.
     OSError
         If it cannot be read or written.
     CheckpointError
-        If it is no regular file.
+        If it is not a regular file.
     """
 
     def __init__(self, measures: tuple[str, ...], out: Path | None) -> None:

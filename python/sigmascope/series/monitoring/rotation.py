@@ -86,7 +86,7 @@ class Rotation:
     def seconds(self, group: PlaceGroup) -> float | None:
         """Return the seconds of the last visit of a group, or else of one with the same shapes.
 
-        None if there was none.
+        None before the first such visit.
         """
         if group.key in self._visits:
             return self._visits[group.key][1]
