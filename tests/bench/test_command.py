@@ -86,7 +86,7 @@ def test_list() -> None:
 
 
 def test_backends_without_a_device_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each says what it lacks; that is no failure. `all` leaves them out."""
+    """Each says what it lacks, which does not count as a failure. `all` leaves them out."""
     for library in {type(b.library): b.library for b in BACKENDS if b.library}.values():
         monkeypatch.setattr(library, "missing", lambda: "no driver; install one")
     options = ["--shape", "30x20", "-k", 2, "--threads", 1, "--quiet"]

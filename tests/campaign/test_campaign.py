@@ -224,7 +224,9 @@ def test_the_command_runs_cases_in_workers_and_writes_what_it_saw(
     assert f"{len(drawn)} cases" in capsys.readouterr().out
 
 
-def test_what_cannot_be_run_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_that_cannot_run_do_not_count_as_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(SystemExit, match="no class, function, dtype or layout: svd, vandermond"):
         runner.main(["--only", "svds,svd,vandermond", "--isa", "scalar"])
     monkeypatch.setattr(runner, "ROOT", tmp_path)  # where no worker is

@@ -90,7 +90,7 @@ def shortened(X: Array) -> Array:
 def jacobi(W: NDArray[Any], sweeps: int = 6) -> Array:
     """The singular values of W (m, n), m >= n, by one-sided Jacobi rotations, n/2 at a time."""
     n = W.shape[1]
-    order = np.arange(n + n % 2)  # a pair that holds the number n is none
+    order = np.arange(n + n % 2)  # a pair with the number n is skipped
     W = W.T.copy()
     for _ in range(sweeps):
         largest = 0.0

@@ -177,7 +177,7 @@ def test_demo_scans_what_was_fetched(
 
 
 @pytest.mark.parametrize("ignored", ["", "relative"], ids=["empty", "relative"])
-def test_a_cache_folder_that_is_no_path_is_that_of_the_home(
+def test_a_cache_folder_without_an_absolute_path_is_ignored(
     ignored: str, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", ignored)

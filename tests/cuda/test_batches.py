@@ -198,7 +198,7 @@ def failed(compute: Callable[[], list[Any]], expected: list[Any]) -> int:
 
 @pytest.mark.slow
 def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleType) -> None:
-    """Memory that one matrix does not get is no failure of the other."""
+    """If one matrix does not get its memory, the other does not fail."""
     matrices = [decaying(seed, (20, 6)) for seed in range(2)]
     simulated.simulator.restart()
     expected = computed(matrices, sketch, threads=1)

@@ -113,7 +113,9 @@ def test_several_panels(view: str, dtype: Any, simulated: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_codes_and_what_is_no_number(kind: type[DeviceArray], simulated: ModuleType) -> None:
+def test_codes_are_accepted_and_other_types_are_refused(
+    kind: type[DeviceArray], simulated: ModuleType
+) -> None:
     x = BASE.astype(ml_dtypes.bfloat16)
     codes = kind(simulated, x.view(np.uint16))
     assert_same(ss.svds(ss.matrix(codes, dtype="bf16"), 2), ss.svds(x, 2, device="cuda"))

@@ -191,7 +191,7 @@ def check_includes(name: str) -> None:
         assert {header, supplier(header)} & allowed, f"cpp/{name} may not include {header}"
         assert header.strip("<>") not in room.never.split(), f"cpp/{name}: {header} in {home}"
         if not header.startswith("<"):
-            assert (CPP / header).is_file(), f"cpp/{name}: {header} is no path below cpp/"
+            assert (CPP / header).is_file(), f"cpp/{name}: {header} is not a path below cpp/"
 
 
 def test_cpp_rooms_use_those_before_them() -> None:

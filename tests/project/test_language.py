@@ -83,7 +83,7 @@ def is_fragment(text: str) -> bool:
     return re.match(rf"(?:{'|'.join(FRAGMENTS)})\b", text) is not None
 
 
-def test_docstrings_are_no_fragments() -> None:
+def test_docstrings_are_not_fragments() -> None:
     found = [
         place
         for path in [*python_files(), *scripts()]
@@ -94,7 +94,7 @@ def test_docstrings_are_no_fragments() -> None:
     assert not found, f"begin with a verb or a noun, not with {FRAGMENTS}: {listed(found)}"
 
 
-def test_comments_of_cpp_files_are_no_fragments() -> None:
+def test_comments_of_cpp_files_are_not_fragments() -> None:
     found = []
     for path in sources(CPP, *NATIVE) + sources(CUDA, *NATIVE):
         second = path.read_text(encoding="utf-8").splitlines()[1]

@@ -104,7 +104,7 @@ def test_commands_name_extras_that_exist() -> None:
 def test_the_source_distribution_has_every_file(tmp_path: Path) -> None:
     """So that tests and links in it find what they name; .ci/run runs those tests from it."""
     if not (ROOT / ".git").exists():
-        pytest.skip("this is no checkout: what is committed is not known")
+        pytest.skip("this is not a checkout: what is committed is not known")
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )

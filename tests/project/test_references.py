@@ -209,7 +209,7 @@ def test_commands_have_their_options(path: Path) -> None:
 
 @cache
 def other_commands() -> str:
-    """The text of the commands that are no part of the package."""
+    """The text of the commands outside the package."""
     commands = [*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "tests").glob("*.py")]
     commands += (ROOT / "tests" / "campaign").glob("*.py")
     commands += (ROOT / "tests" / "probabilities").glob("*.py")
