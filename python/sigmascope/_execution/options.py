@@ -26,7 +26,7 @@ from .product_operator import ProductOperator
 Progress = Callable[[int], object]
 
 
-def going_on(progress: Progress | None, done: int) -> Progress | None:
+def offset_progress(progress: Progress | None, done: int) -> Progress | None:
     """Return what to call in place of `progress` once so many bytes have been used."""
     return None if progress is None else lambda more: progress(done + more)
 

@@ -14,7 +14,7 @@ from sigmascope.errors import ConvergenceWarning
 from sigmascope.spectra import SVD, SVDStack
 from sigmascope.spectra.results import steps_and_reads
 
-from .stacked import listed, not_converged
+from .stacked import format_names, not_converged
 
 
 def floor_of(precision: str) -> float:
@@ -45,7 +45,7 @@ def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:
     )
 
 
-def told(top: SVD, tol: float, max_passes: int) -> SVD:
+def warn_if_not_converged(top: SVD, tol: float, max_passes: int) -> SVD:
     """Warn the caller of svds if the tolerance was not reached."""
     if not top.converged:
         of, judged = ("error", top.errors) if top.U is None else ("residual", top.residuals)
@@ -68,12 +68,12 @@ def _course(top: SVD, max_passes: int) -> str:
     return f"the {steps} that max_passes allows ({reads} of A)"
 
 
-def stack_told(triplets: SVDStack, tol: float) -> SVDStack:
+def warn_if_stack_not_converged(triplets: SVDStack, tol: float) -> SVDStack:
     """Warn the caller of svds if matrices of a stack did not reach the tolerance."""
     if names := not_converged(triplets):
         warnings.warn(
             f"svds did not converge to tol = {tol:g} for {len(names)} of {len(triplets.outcomes)} "
-            f"matrices: {listed(names)}; the error bounds hold all the same",
+            f"matrices: {format_names(names)}; the error bounds hold all the same",
             ConvergenceWarning,
             stacklevel=4,
         )

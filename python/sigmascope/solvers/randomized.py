@@ -30,7 +30,7 @@ from .convergence import exact_to, floor_of
 from .gram import fits_gram, svds_by_gram
 from .products import with_evidence
 from .stacked import run_stack, svd_stack
-from .tensors import in_kind_of
+from .tensors import as_callers_arrays
 
 _PASSES, _PASSES_OF_MANY = 5, 3
 """Default number of passes, and where k is at least a tenth of min(m, n), as scikit-learn has it.
@@ -197,12 +197,12 @@ def randomized_svd(
         raise ValueError(f"oversampling must not be negative, it is {oversampling}")
     query = _Asked(k, b, passes, arguments.resolve_seed(seed))
     if stack.is_single:
-        return in_kind_of(A, with_evidence(query.compute(a, call), call))
+        return as_callers_arrays(A, with_evidence(query.compute(a, call), call))
     kept = 8 * sum(a.shape) * k
     triplets = svd_stack(
         run_stack("randomized_svd", stack, query.compute, call, query.suffices, kept), call, a, k
     )
-    return in_kind_of(A, triplets)
+    return as_callers_arrays(A, triplets)
 
 
 @dataclass(frozen=True, slots=True)

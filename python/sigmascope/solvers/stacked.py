@@ -62,14 +62,14 @@ def run_stack(
     shown = [f"{_name(index)} ({error})" for index, error in failures.items()]
     warnings.warn(
         f"{name} failed for {len(failures)} of {count} matrices, whose results are missing or "
-        f"NaN: {listed(shown)}",
+        f"NaN: {format_names(shown)}",
         FailedMatrixWarning,
         stacklevel=4,
     )
     return results
 
 
-def listed(names: Sequence[str]) -> str:
+def format_names(names: Sequence[str]) -> str:
     """Return the first names of matrices, and the number of others."""
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -19,10 +19,10 @@ from sigmascope.matrices.stacks import (
 )
 from sigmascope.spectra import SVD, SVDStack
 
-from .convergence import stack_told, told
+from .convergence import warn_if_not_converged, warn_if_stack_not_converged
 from .products import with_evidence
 from .stacked import run_stack, svd_stack
-from .tensors import in_kind_of
+from .tensors import as_callers_arrays
 from .triplets import SVDRequest
 
 
@@ -252,7 +252,7 @@ def svds(
     query = SVDRequest(k, tol, vectors, method, max_passes, block, arguments.resolve_seed(seed))
     if stack.is_single:
         top = with_evidence(query.compute(a, call), call, tol)
-        return in_kind_of(A, told(top, tol, max_passes))
+        return as_callers_arrays(A, warn_if_not_converged(top, tol, max_passes))
     kept = 8 * sum(a.shape) * k if vectors else 0
     triplets = svd_stack(
         run_stack("svds", stack, query.compute, call, query.suffices, kept),
@@ -261,4 +261,4 @@ def svds(
         k,
         vectors=vectors,
     )
-    return in_kind_of(A, stack_told(triplets, tol))
+    return as_callers_arrays(A, warn_if_stack_not_converged(triplets, tol))

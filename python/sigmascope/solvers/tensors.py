@@ -17,7 +17,7 @@ from sigmascope.spectra import SVD, SVDStack
 Found = TypeVar("Found", SVD, SVDStack)
 
 
-def in_kind_of(source: Any, triplets: Found) -> Found:
+def as_callers_arrays(source: Any, triplets: Found) -> Found:
     """Return U, s and Vt as tensors of torch if `source` is made of tensors on the host.
 
     They share the memory of the arrays. Triplets of all other sources are returned as they are.
@@ -30,7 +30,8 @@ def in_kind_of(source: Any, triplets: Found) -> Found:
     if isinstance(triplets, SVD):
         return replace(triplets, **tensors)
     outcomes = tuple(
-        one if isinstance(one, Exception) else in_kind_of(source, one) for one in triplets.outcomes
+        one if isinstance(one, Exception) else as_callers_arrays(source, one)
+        for one in triplets.outcomes
     )
     return replace(triplets, outcomes=outcomes, **tensors)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from sigmascope._execution import arguments, costs
 from sigmascope._execution.memory_plan import fits_held
-from sigmascope._execution.options import CallOptions, going_on
+from sigmascope._execution.options import CallOptions, offset_progress
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
 
@@ -86,7 +86,7 @@ def triplets(
     )
     if not result["costly"]:
         return triplets_of(result, call, settings, seed, time.perf_counter() - started)
-    call = replace(call, progress=going_on(call.progress, result["reads"] * a.nbytes))
+    call = replace(call, progress=offset_progress(call.progress, result["reads"] * a.nbytes))
     every = svds_by_gram(a, k, tol, vectors, seed, call, result["s"])
     passes = every.passes + result["reads"]
     notes = (*krylov_notes(result), GIVEN_UP, *every.notes)
