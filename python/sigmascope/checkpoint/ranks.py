@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from sigmascope.errors import CheckpointError
 
-from .formats.index import listed
+from .formats.index import format_names
 from .naming.roles import Role
 from .views import Extent, Located, Reading, View
 
@@ -35,7 +35,7 @@ def check_ranks(ranks: Sequence[Mapping[str, Located]]) -> None:
     for number, rank in enumerate(ranks[1:], 1):
         if different := sorted(first.keys() ^ rank.keys()):
             raise CheckpointError(
-                f"ranks 0 and {number} hold different tensors: {listed(different)}"
+                f"ranks 0 and {number} hold different tensors: {format_names(different)}"
             )
         for name, located in rank.items():
             here, there = located.entry, first[name].entry

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sigmascope.extension import writable
-from sigmascope.extension.pages import Section, filled, head, part
+from sigmascope.extension.pages import Section, fill_template, head, part
 
 from .explanation import explain
 
@@ -74,7 +74,7 @@ def page(record: Mapping[str, Any]) -> str:
     style = part("style.css") + _part("diagnosis.css")
     kind, body = _KINDS[record["kind"]]
     heading = _heading(record)
-    return filled(
+    return fill_template(
         _part("page.html"),
         head=head(f"{heading}: diagnosis", str(record["version"]), style),
         kind=f"{kind}, by the example calibration" if _example(record) else kind,

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from sigmascope._display.html import write as write_page
 from sigmascope._display.html.explanation import Explanation
-from sigmascope._display.html.templates import Section, filled, head, part
+from sigmascope._display.html.templates import Section, fill_template, head, part
 
 __all__ = [
     "Explanation",
     "Section",
-    "filled",
+    "fill_template",
     "head",
     "part",
     "write_page",

@@ -19,7 +19,7 @@ from sigmascope.comparing.noise import WITHOUT_COUNT
 from . import summary
 from .pages import BY_ROLE, NO_ERROR, options_of, ranged
 from .remarkable import show_entrywise, show_omissions, show_specials, show_unread_bytes
-from .tables import by_reason, listed, show_table
+from .tables import by_reason, print_section, show_table
 
 _LABELS = {
     "relative_change": "|dW|/|W|",
@@ -85,7 +85,7 @@ def _quantised(out: Console, rows: Sequence[Row]) -> None:
     if having:
         out.print(sentences(having), soft_wrap=True)
         lines = [f"{name}: {what}" for name, what in hurt(having)]
-        listed(out, "Hurt by quantisation:", lines)
+        print_section(out, "Hurt by quantisation:", lines)
         out.print()
 
 
@@ -105,13 +105,15 @@ def _problems(out: Console, comparison: Comparison) -> None:
         ("Without a partner:", comparison.unpaired),
     ):
         by_reason(out, title, [(row["name"], row["reason"]) for row in rows])
-    listed(
+    print_section(
         out,
         "Did not converge (the errors hold all the same):",
         [f"{row['name']}: {counted(row['passes'], 'read')}" for row in comparison.unconverged],
     )
     by_reason(out, "Without a count above noise:", _without_edge(comparison.analysed))
-    listed(out, "Identical:", [fold.text for fold in fold_names(comparison.verdict.identical)])
+    print_section(
+        out, "Identical:", [fold.text for fold in fold_names(comparison.verdict.identical)]
+    )
     below = [
         row
         for row in comparison.compared
@@ -119,7 +121,7 @@ def _problems(out: Console, comparison: Comparison) -> None:
         and outcome(row) != "identical"
         and row.get("effective_bits") is None
     ]
-    listed(
+    print_section(
         out,
         "Not clearly above rounding:",
         [
@@ -128,7 +130,7 @@ def _problems(out: Console, comparison: Comparison) -> None:
             for row in below
         ],
     )
-    listed(out, "Remarks:", list(comparison.notes))
+    print_section(out, "Remarks:", list(comparison.notes))
 
 
 def _beyond(row: Row) -> str:

@@ -22,7 +22,7 @@ from sigmascope._tables.schema import Row
 from sigmascope.adapters.resizing import Resized
 from sigmascope.comparing.extracting import Extraction
 
-from .tables import by_reason, listed, show_table
+from .tables import by_reason, print_section, show_table
 
 _HEADERS = ["tensor", "rank", "|dW|", "remains", "|dW - B A| / |dW|", "2-norm at most"]
 
@@ -51,8 +51,8 @@ def show_extraction(out: Console, extraction: Extraction) -> None:
     unconverged = [
         f"{row['name']}: {counted(row['passes'], 'read')}" for row in extraction.unconverged
     ]
-    listed(out, "Search or criterion not reached (what remains is right):", unconverged)
-    listed(out, "Remarks:", list(extraction.notes))
+    print_section(out, "Search or criterion not reached (what remains is right):", unconverged)
+    print_section(out, "Remarks:", list(extraction.notes))
     _totals(out, extraction)
 
 

@@ -31,7 +31,7 @@ from sigmascope.scanning import Scan
 
 from . import summary
 from .remarkable import show_omissions, show_specials, show_unread_bytes
-from .tables import by_reason, listed, show_table, split_columns
+from .tables import by_reason, print_section, show_table, split_columns
 
 _LABELS = {
     "effective_rank": "effective rank",
@@ -67,7 +67,7 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
         _grouped_tensors(out, checkpoint, shown)
         if plain:
             out.print(f"Without a spectrum: {kinds(plain)}; --all lists every tensor.\n")
-    listed(out, "Remarks:", list(checkpoint.notes))
+    print_section(out, "Remarks:", list(checkpoint.notes))
     more = "a pipe or --json has them all"
     by_reason(out, "Cannot be read:", checkpoint.unreadable.items(), more)
 
@@ -221,12 +221,12 @@ def _extremes(out: Console, rows: Sequence[Row]) -> None:
 def _problems(out: Console, scan: Scan) -> None:
     for title, rows in (("Failed:", scan.failed), ("Cannot be read:", scan.unreadable)):
         by_reason(out, title, [(row["name"], row["reason"]) for row in rows])
-    listed(
+    print_section(
         out,
         "Did not converge (the errors hold all the same):",
         [f"{row['name']}: {counted(row['passes'], 'read')}" for row in scan.unconverged],
     )
-    listed(out, "Remarks:", list(scan.notes))
+    print_section(out, "Remarks:", list(scan.notes))
 
 
 def _totals(out: Console, scan: Scan) -> None:

@@ -19,7 +19,7 @@ from sigmascope._display.text import (
 from sigmascope.scanning import TensorPlan
 from sigmascope.scanning.plans import Plan
 
-from .tables import by_reason, listed, show_table
+from .tables import by_reason, print_section, show_table
 
 _HEADERS = ["role", "shape", "dtype", "n", "effort", "passes", "read", "memory", "time"]
 _ON_DEVICE = ["role", "shape", "dtype", "n", "effort", "passes", "copied", "device", "memory"]
@@ -38,7 +38,7 @@ def show_plan(out: Console, plan: Plan) -> None:
     refused = [(tensor.name, str(tensor.refused)) for tensor in plan.refused]
     by_reason(out, "Refused:", refused, more)
     by_reason(out, "Cannot be read:", plan.unreadable.items(), more)
-    listed(out, "Remarks:", list(plan.notes))
+    print_section(out, "Remarks:", list(plan.notes))
     _totals(out, plan)
 
 

@@ -14,7 +14,7 @@ from sigmascope._display.verdicts import outcome
 from sigmascope._tables.schema import Row
 
 from . import summary
-from .tables import listed, show_table
+from .tables import print_section, show_table
 
 _SHOWN = 12
 """Largest number of changed tensors without a spectrum that are shown one by one."""
@@ -30,7 +30,7 @@ def show_unread_bytes(out: Console, rows: Sequence[Row], action: str) -> None:
 def show_specials(out: Console, rows: Sequence[Row]) -> None:
     """Print the matrices with a special structure, if there are any."""
     lines = [f"{name}: {structure}" for name, structure in specials(rows)]
-    listed(
+    print_section(
         out,
         "No ordinary matrices (zero, constant, of low rank, with equal rows or columns):",
         lines,
@@ -44,7 +44,7 @@ def show_omissions(out: Console, rows: Sequence[Row], labels: Mapping[str, str])
         for group in summary.by_role(rows)
         for left in omissions(group.rows, labels)
     ]
-    listed(out, "Medians that are not of all matrices of their role:", lines)
+    print_section(out, "Medians that are not of all matrices of their role:", lines)
 
 
 def show_entrywise(out: Console, rows: Sequence[Row]) -> None:

@@ -136,7 +136,7 @@ def split_columns(widths: Sequence[int], room: int) -> list[list[int]]:
     return tables
 
 
-def listed(
+def print_section(
     out: Console, title: str, lines: Sequence[str], more: str = "--out keeps them all"
 ) -> None:
     """Print a title and the lines below it, the first ones on a terminal; nothing without lines.
@@ -194,7 +194,7 @@ def by_reason(
         lines += [f"  {fold.text}" for fold in few]
         rest = len(names) - sum(len(fold.names) for fold in few)
         lines += [f"  and {rest:,} more"] if rest else []
-    listed(out, title, lines, more)
+    print_section(out, title, lines, more)
 
 
 def _ends(numbers: Sequence[float]) -> str:

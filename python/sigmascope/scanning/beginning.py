@@ -13,7 +13,7 @@ from sigmascope._tables.provenance import identities
 from sigmascope._tables.shards import Shard
 from sigmascope.adapters.scannable import Scannable
 
-from .items import Item, listed
+from .items import Item, list_items
 from .result import Scan
 
 ScanBuilder = TableBuilder[Scan, Item]
@@ -23,7 +23,7 @@ def listed_part(
     checkpoint: Scannable, include: Patterns, exclude: Patterns, shard: tuple[int, int] | None
 ) -> tuple[list[Item], Shard | None]:
     """List the rows to make: all, or those of the part that `shard` names."""
-    items = list(listed(checkpoint, as_list(include), as_list(exclude)))
+    items = list(list_items(checkpoint, as_list(include), as_list(exclude)))
     if shard is None:
         return items, None
     part = Shard.of(shard, [item.stored_bytes if item.matrix else None for item in items])

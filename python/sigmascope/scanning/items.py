@@ -49,7 +49,7 @@ class Item:
         return start_row(self.record, self.name, self.status, self.reason)
 
 
-def listed(
+def list_items(
     checkpoint: Scannable, include: list[str], exclude: list[str], *, strict: bool = True
 ) -> Iterator[Item]:
     """List the rows to make, in file order.

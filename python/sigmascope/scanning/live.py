@@ -23,7 +23,7 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import content_key
 
 from .entrywise import entrywise
-from .items import Item, listed
+from .items import Item, list_items
 from .keywords import LiveOptions
 from .rows import COLUMNS
 from .tasks import analyse
@@ -128,7 +128,7 @@ class LiveRows:
         self._checkpoint = checkpoint
         return [
             LiveItem(item, None if item.matrix else checkpoint.original_of(item.name))
-            for item in listed(checkpoint, *self._patterns, strict=strict)
+            for item in list_items(checkpoint, *self._patterns, strict=strict)
         ]
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from .appendix import not_analysed, provenance, shown
 from .findings import Finding
 from .payload import Payload, payload
 from .remarkable import without_spectrum
-from .templates import Section, filled, head, part
+from .templates import Section, fill_template, head, part
 from .tooltips import explained
 
 _SCRIPTS = (
@@ -77,7 +77,7 @@ def page(
     sentence = headline.compared(rows) if comparison else headline.scanned(rows, findings)
     unread = describe_unread_bytes(rows, "compared" if comparison else "analysed")
     sentence = headline.unfinished(header, rows) + (f"{unread} " if unread else "") + sentence
-    return filled(
+    return fill_template(
         part("page.html"),
         head=head(title, str((header.get("engine") or {}).get("version", "")), style, script),
         kind="Comparison of two checkpoints" if comparison else "Scan of a checkpoint",

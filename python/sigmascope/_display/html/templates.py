@@ -25,7 +25,7 @@ def part(name: str) -> str:
 
 def head(title: str, version: str, style: str, script: str = "") -> str:
     """Return the head of a page, with the policy that allows its own style and script alone."""
-    return filled(
+    return fill_template(
         part("head.html"),
         script_hash=hash_of(script) if script else "'none'",
         style_hash=hash_of(style),
@@ -41,6 +41,6 @@ def hash_of(text: str) -> str:
     return f"'sha256-{digest}'"
 
 
-def filled(template: str, **values: str) -> str:
+def fill_template(template: str, **values: str) -> str:
     """Replace every {{name}} of a template; values that have such a text are not changed."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)

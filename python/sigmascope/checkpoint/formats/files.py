@@ -23,7 +23,7 @@ from sigmascope.errors import CheckpointError
 
 from .entries import Header, read_each
 from .hub import snapshot_of
-from .index import check_index, listed, read_index, size_note
+from .index import check_index, format_names, read_index, size_note
 from .jsontext import brief
 from .orbax import ITEMS
 from .readers import BUILT_IN, SAFETENSORS, Reader, reader_of, readers
@@ -132,7 +132,9 @@ def _read_folder(folder: Place, variant: str | None = None) -> Files:
         if reader.main_index in indexes:
             return _read_indexed(folder / reader.main_index, reader, every)
         if len(indexes) > 1:
-            raise CheckpointError(f"{folder}: several indexes, open one of them: {listed(indexes)}")
+            raise CheckpointError(
+                f"{folder}: several indexes, open one of them: {format_names(indexes)}"
+            )
         if indexes:
             return _read_indexed(folder / indexes[0], reader, every)
         if files and reader.chosen is not None:
@@ -175,7 +177,7 @@ def _read_indexed(path: Place, reader: Reader, every: list[str] | None = None) -
     else:
         missing = folder.missing(shards)
     if missing:
-        raise CheckpointError(f"{path}: shards missing from the folder: {listed(missing)}")
+        raise CheckpointError(f"{path}: shards missing from the folder: {format_names(missing)}")
     headers = read_each(folder, shards, reader.read)
     _check_distinct(headers)
     check_index(index, headers)
@@ -229,13 +231,13 @@ def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
     if variants:
         reasons.append(f"the option variant reads {' or '.join(sorted(variants))}")
     why = f" ({'; '.join(reasons)})" if reasons else ""
-    return (f"files not part of the checkpoint: {listed(others)}{why}",) if others else ()
+    return (f"files not part of the checkpoint: {format_names(others)}{why}",) if others else ()
 
 
 def _elsewhere(folder: Place, names: Iterable[str]) -> str:
     """Return a hint where weights may be, for the message that there are none."""
     if isinstance(folder, RemotePath):
-        there = listed(sorted(names)) or "none that is known"
+        there = format_names(sorted(names)) or "none that is known"
         return f"; files there: {there}: give the address of a file"
     below = {
         path.parent.relative_to(folder).as_posix()
@@ -243,10 +245,10 @@ def _elsewhere(folder: Place, names: Iterable[str]) -> str:
         for path in folder.glob(pattern)
     }
     if below:
-        return f"; sub-folders with some: {listed(sorted(below))}"
+        return f"; sub-folders with some: {format_names(sorted(below))}"
     for pattern, what in _TENSORFLOW.items():
         if next(folder.glob(pattern), None) is not None:
             return f" but {what}"
     others = [name for name in names if name.endswith(tuple(_UNREAD))]
     why = "; ".join(sorted({_UNREAD[Path(name).suffix] for name in others}))
-    return f" (not read: {listed(others)}: {why})" if others else ""
+    return f" (not read: {format_names(others)}: {why})" if others else ""

@@ -11,7 +11,7 @@ from sigmascope.errors import CheckpointError
 
 from .entries import Header, read_each
 from .gguf import read_gguf
-from .index import listed
+from .index import format_names
 from .jsontext import brief
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf")
@@ -34,7 +34,9 @@ def model_of(folder: Place, names: Iterable[str]) -> str:
     main = {stem: name for stem, name in models.items() if not stem.startswith("mmproj")}
     files = list((main or models).values())
     if len(files) > 1:
-        raise CheckpointError(f"{folder}: several GGUF models, open one of them: {listed(files)}")
+        raise CheckpointError(
+            f"{folder}: several GGUF models, open one of them: {format_names(files)}"
+        )
     return files[0]
 
 
@@ -58,7 +60,7 @@ def read_shards(path: Place) -> tuple[Header, ...]:
         )
     names = [f"{match['stem']}-{number:05}-of-{total:05}.gguf" for number in range(1, total + 1)]
     if missing := [name for name in names if not (path.parent / name).exists()]:
-        raise CheckpointError(f"{path}: shards missing from the folder: {listed(missing)}")
+        raise CheckpointError(f"{path}: shards missing from the folder: {format_names(missing)}")
     headers = read_each(
         path.parent, names, lambda place: (first if place.name == path.name else read_gguf(place),)
     )

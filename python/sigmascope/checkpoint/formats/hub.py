@@ -9,7 +9,7 @@ from pathlib import Path
 from sigmascope._host.files import read_regular
 from sigmascope.errors import CheckpointError
 
-from .index import listed
+from .index import format_names
 
 _MAX_BYTES = 1000
 _REVISION = re.compile(r"[0-9a-zA-Z]+")
@@ -39,12 +39,12 @@ def snapshot_of(path: Path) -> Path:
         if not _REVISION.fullmatch(named) or named not in present:
             raise CheckpointError(
                 f"{reference}: names revision {named!r:.80}, which is not among those in "
-                f"{snapshots}: {listed(present) or 'none'}"
+                f"{snapshots}: {format_names(present) or 'none'}"
             )
         return snapshots / named
     if len(present) == 1:
         return snapshots / present[0]
     raise CheckpointError(
         f"{path}: no refs/main; open one of the revisions in {snapshots}: "
-        f"{listed(present) or 'none'}"
+        f"{format_names(present) or 'none'}"
     )

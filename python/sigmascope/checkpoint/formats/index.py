@@ -116,12 +116,12 @@ def check_index(index: Index, headers: Iterable[Header]) -> None:
         if promised - present:
             raise CheckpointError(
                 f"{index.path}: tensors not in their shard {shard}: "
-                f"{listed(sorted(promised - present))}"
+                f"{format_names(sorted(promised - present))}"
             )
         if present - promised:
             raise CheckpointError(
                 f"{index.path}: tensors of {shard} not in the index: "
-                f"{listed(sorted(present - promised))}"
+                f"{format_names(sorted(present - promised))}"
             )
 
 
@@ -134,7 +134,7 @@ def size_note(index: Index, headers: Iterable[Header]) -> tuple[str, ...]:
     return (f"{claim}, but the tensors take {total} bytes",)
 
 
-def listed(names: list[str], limit: int = 5) -> str:
+def format_names(names: list[str], limit: int = 5) -> str:
     """Join the first names of a list for a message."""
     shown = ", ".join(brief(name, 200) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -30,7 +30,7 @@ from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
 from .entries import Header, TensorEntry, opened, start_of
-from .index import listed
+from .index import format_names
 from .jsontext import brief
 from .names import checked_name
 from .onnx_external import Location, data_file, location_of
@@ -101,7 +101,7 @@ def chosen_model(folder: Place, names: Sequence[str]) -> str:
         return "model.onnx"
     if len(names) > 1:
         raise CheckpointError(
-            f"{folder}: several ONNX models, open one of them: {listed(list(names))}"
+            f"{folder}: several ONNX models, open one of them: {format_names(list(names))}"
         )
     return names[0]
 

@@ -18,7 +18,7 @@ from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
 from .entries import Header, TensorEntry, opened
-from .index import listed
+from .index import format_names
 from .jsontext import brief, parse_json, unique
 from .memory import DTYPE_NAMES
 from .orbax_metadata import Leaf, Tree, parsed_tree
@@ -100,7 +100,7 @@ def _folder_of_tree(folder: Path, has_items: bool) -> Path:
         raise CheckpointError(f"{folder}: {MANIFEST} without {TREE}, which names the tensors")
     items = sorted(each.parent.name for each in folder.glob(f"*/{TREE}"))
     if len(items) != 1:
-        which = f"several items, open one of them: {listed(items)}" if items else "no item"
+        which = f"several items, open one of them: {format_names(items)}" if items else "no item"
         raise CheckpointError(f"{folder}: {which} with tensors ({TREE})")
     return folder / items[0]
 

@@ -67,7 +67,7 @@ class Item:
         return row
 
 
-def listed(
+def list_items(
     both: tuple[Checkpoint, Checkpoint],
     layouts: Layouts,
     include: list[str],

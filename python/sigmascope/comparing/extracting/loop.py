@@ -33,7 +33,7 @@ from sigmascope.checkpoint import Checkpoint, Tensors, open_checkpoint
 from sigmascope.checkpoint.opening import Location
 from sigmascope.comparing.beginning import Files, named_files, notes_of
 
-from .items import Item, listed
+from .items import Item, list_items
 from .layers import Request
 from .representable import Layouts
 from .result import Extraction
@@ -177,7 +177,7 @@ def extract(
     )
     patterns = {"include": as_list(include), "exclude": as_list(exclude)}
     layouts = Layouts.of(both[0], request.transposed)
-    items = listed(both, layouts, *patterns.values(), whole=whole)
+    items = list_items(both, layouts, *patterns.values(), whole=whole)
     stated = {
         "base_model_name_or_path": path_text(str(both[0].path)),
         "fan_in_fan_out": request.transposed,
