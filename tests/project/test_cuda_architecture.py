@@ -113,7 +113,9 @@ def check_include(home: str, name: str, include: Include) -> None:
     elif (CPP / header).is_file():
         assert room_of(header) in room.engine.split(), f"{where} may not include {header}"
     else:
-        assert header.startswith("simulator/"), f"{where}: {header} is no path below cuda/ or cpp/"
+        assert header.startswith("simulator/"), (
+            f"{where}: {header} is not a path below cuda/ or cpp/"
+        )
 
 
 def test_every_arrow_of_the_table_is_used_and_there_are_few() -> None:
