@@ -24,7 +24,7 @@ def main() -> None:
         for threads in (1, 2):
             for effort in ("top", "density", "exact"):
                 how: dict[str, Any] = {"effort": effort, "num_threads": threads}
-                planned = ss.plan_compare(*both, **how).seconds
+                planned = ss.compare(*both, **how, plan=True).seconds
                 began = time.perf_counter()
                 found = ss.compare(*both, **how)
                 ratios.append((time.perf_counter() - began) / planned)

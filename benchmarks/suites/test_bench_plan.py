@@ -34,7 +34,7 @@ def test_estimate(
     A = workloads.dense(kind, m, n, workloads.TIMED, "f32")
     save_file({"w": A}, tmp_path / "model.safetensors")
     checkpoint = ss.open_checkpoint(tmp_path)
-    planned = ss.plan_scan(checkpoint, effort=effort, memory_limit="4GiB")
+    planned = ss.scan(checkpoint, effort=effort, memory_limit="4GiB", plan=True)
     ss.scan(checkpoint, effort=effort, memory_limit="4GiB")  # warm
     began = time.perf_counter()
     row = ss.scan(checkpoint, effort=effort, memory_limit="4GiB")["w"]

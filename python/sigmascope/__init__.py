@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from sigmascope.analysis.low_rank import LowRank
     from sigmascope.analysis.spectrum import spectrum
     from sigmascope.checkpoint import Checkpoint, open_checkpoint
-    from sigmascope.comparing import compare, plan_compare
+    from sigmascope.comparing import compare
     from sigmascope.comparing.extracting import extract
     from sigmascope.comparing.shared_directions import shared_directions
     from sigmascope.matrices.joins import block, hstack, vstack
     from sigmascope.matrices.matrix import Matrix, multiply
     from sigmascope.matrices.scipy_operator import aslinearoperator
     from sigmascope.matrices.sources import matrix, tensor
-    from sigmascope.scanning import plan_scan, scan
+    from sigmascope.scanning import scan
     from sigmascope.series.merging import merge
     from sigmascope.solvers.density import spectral_density
     from sigmascope.solvers.moments import moments
@@ -68,8 +68,6 @@ __all__ = [
     "moments",
     "multiply",
     "open_checkpoint",
-    "plan_compare",
-    "plan_scan",
     "randomized_svd",
     "scan",
     "set_num_threads",
@@ -99,8 +97,6 @@ _HOMES = {
     "moments": "solvers.moments",
     "multiply": "matrices.matrix",
     "open_checkpoint": "checkpoint",
-    "plan_compare": "comparing",
-    "plan_scan": "scanning",
     "randomized_svd": "solvers.randomized",
     "scan": "scanning",
     "set_num_threads": "_host.threads",

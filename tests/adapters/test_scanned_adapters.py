@@ -59,7 +59,7 @@ def test_scans_are_saved_resumed_planned_and_spread(tmp_path: Path) -> None:
     assert [{k: v for k, v in row.items() if k not in timing} for row in spread] == [
         {k: v for k, v in row.items() if k not in timing} for row in scan
     ]
-    plan = ss.plan_scan(folder)
+    plan = ss.scan(folder, plan=True)
     assert [(t.effort, t.rows, t.columns) for t in plan] == [("exact", 32, 24), ("exact", 24, 48)]
     assert not plan.refused
 

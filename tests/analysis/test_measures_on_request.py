@@ -255,7 +255,7 @@ def test_names_are_checked_and_put_in_order() -> None:
         (FARMS, [FARMS]),
         ([TRAPS, RANDOM, FARMS, RANDOM], list(REQUESTED)),
     ):
-        assert ss.plan_scan({"w": np.eye(3)}, measures=given).options["measures"] == names
+        assert ss.scan({"w": np.eye(3)}, measures=given, plan=True).options["measures"] == names
     with pytest.raises(ValueError, match="randomized_distance, correlation_traps, not 'alpha'"):
         ss.spectrum(np.eye(3), measures="alpha")
 
@@ -280,10 +280,10 @@ def test_a_matrix_that_cannot_be_permuted_within_the_limit_is_refused_with_numbe
         ss.spectrum(matrix, measures=RANDOM, **options)
     row = ss.scan(path, measures=RANDOM, **options)["w"]
     assert (row["status"], row["failure"]) == ("failed", "environment")
-    planned = ss.plan_scan(path, measures=RANDOM, **options)["w"]
+    planned = ss.scan(path, measures=RANDOM, **options, plan=True)["w"]
     assert planned.refused == row["reason"]
     assert planned.peak_bytes > 80 * MIB
-    assert ss.plan_scan(path, measures=FARMS, **options)["w"].refused is None
+    assert ss.scan(path, measures=FARMS, **options, plan=True)["w"].refused is None
 
 
 # ------------------------------------------------------------------------------------- scanning
@@ -329,7 +329,7 @@ def test_a_journal_of_other_measures_is_refused(model: Path, tmp_path: Path) -> 
 
 
 def test_a_plan_knows_their_time_and_memory(model: Path) -> None:
-    plain, more = (ss.plan_scan(model, effort="exact", measures=m) for m in ((), REQUESTED))
+    plain, more = (ss.scan(model, effort="exact", measures=m, plan=True) for m in ((), REQUESTED))
     for before, after in zip(plain, more, strict=True):
         assert after.passes == before.passes + 1
         assert after.peak_bytes >= before.peak_bytes
@@ -339,7 +339,7 @@ def test_a_plan_knows_their_time_and_memory(model: Path) -> None:
 @pytest.mark.parametrize("effort", ["density", "exact"])
 def test_a_plan_holds_the_entries_in_random_order_while_they_are_analysed(effort: str) -> None:
     model = {"w": np.zeros((3000, 3000), np.float32)}
-    plain, more = (ss.plan_scan(model, effort=effort, measures=m)["w"] for m in ((), RANDOM))
+    plain, more = (ss.scan(model, effort=effort, measures=m, plan=True)["w"] for m in ((), RANDOM))
     assert more.peak_bytes >= plain.peak_bytes + model["w"].nbytes
 
 
@@ -380,8 +380,8 @@ def test_memory_is_that_of_the_plan(
     tmp_path: Path, shape: tuple[int, int], dtype: str, effort: str, limit: int
 ) -> None:
     path = written(tmp_path, *shape, dtype)
-    planned = ss.plan_scan(
-        path, effort=effort, k=8, memory_limit=limit, num_threads=2, measures=REQUESTED
+    planned = ss.scan(
+        path, effort=effort, k=8, memory_limit=limit, num_threads=2, measures=REQUESTED, plan=True
     )["w"]
     assert planned.refused is None
     assert planned.peak_bytes <= limit

@@ -262,7 +262,7 @@ def test_a_scan_is_that_of_the_decoded_numbers(tmp_path: Path) -> None:
 def test_plans_count_float32_in_memory_and_the_codes_in_the_file(tmp_path: Path) -> None:
     rows = finite_rows("Q4_K", 300, 2)
     path = write_gguf(tmp_path / "x.gguf", {"blk.0.attn_v.weight": ("Q4_K", rows)})
-    (planned,) = ss.plan_scan(path).tensors
+    (planned,) = ss.scan(path, plan=True).tensors
     assert planned.held
     assert (planned.nbytes, planned.read_bytes) == (rows.nbytes, rows.nbytes)
     assert planned.peak_bytes > 4 * 300 * 512

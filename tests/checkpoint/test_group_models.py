@@ -107,13 +107,13 @@ def test_a_plan_reads_no_scale(tmp_path: Path) -> None:
         for folder in (quantised, tmp_path / "fp8", tmp_path / "nested"):
             far = ss.open_checkpoint(f"{server.url}/{folder.name}")
             begun = len(server.requests)
-            plan = ss.plan_scan(far, num_threads=2)
+            plan = ss.scan(far, num_threads=2, plan=True)
             assert read_at_offsets(server, begun) == set()
             assert not plan.refused
             assert plan.tensors
         far, here = ss.open_checkpoint(f"{server.url}/quantised"), ss.open_checkpoint(dense)
         begun = len(server.requests)
-        assert not ss.plan_compare(here, far).refused
+        assert not ss.compare(here, far, plan=True).refused
         assert read_at_offsets(server, begun) == set()
 
 
@@ -174,7 +174,7 @@ def test_a_plan_counts_scales_as_memory(
     peaks = {}
     for size in (32, 64):
         checkpoint = stored(tmp_path / str(size), size, rows=64)
-        peaks[size] = ss.plan_scan(checkpoint, **HOW)["q_proj.weight"].peak_bytes
+        peaks[size] = ss.scan(checkpoint, **HOW, plan=True)["q_proj.weight"].peak_bytes
     more = 2048 // 32 - 2048 // 64
     assert peaks[32] - peaks[64] == (4 * 2 * 64 + 8) * more  # 8: of its first column
 

@@ -96,7 +96,7 @@ def test_plans_count_the_memory_of_zeros(size: int, tmp_path: Path) -> None:
     for zeros in (True, False):
         tensors, _ = experts("fc1", 4, size, zeros)
         found = opened(tmp_path / f"{zeros}.onnx", tensors, **attributes)
-        plan = ss.plan_scan(found, num_threads=1, memory_limit="1GiB")
+        plan = ss.scan(found, num_threads=1, memory_limit="1GiB", plan=True)
         assert not plan.refused
         peaks[zeros] = [each.peak_bytes for each in plan]
     rows, columns = WEIGHTS["fc1"]

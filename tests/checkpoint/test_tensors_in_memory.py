@@ -212,7 +212,7 @@ def test_workers_that_open_files_are_refused() -> None:
 
 def test_plans_series_patterns_and_shards() -> None:
     named = {"a.weight": normal(20, 10), "b.weight": normal(30, 10), "norm": normal(4)}
-    plan = ss.plan_scan(named, k=3)
+    plan = ss.scan(named, k=3, plan=True)
     assert [each.name for each in plan.accepted] == ["a.weight", "b.weight"]
     part = ss.scan(named, k=3, include="b*", shard=(0, 1))
     assert [row["name"] for row in part.analysed] == ["b.weight"]

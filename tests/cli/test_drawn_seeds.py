@@ -153,6 +153,6 @@ def test_shards_draw_seeds_of_their_own_and_are_merged(folder: Path, tmp_path: P
 
 
 def test_a_plan_claims_no_seed_that_the_scan_will_not_use(folder: Path) -> None:
-    assert ss.plan_scan(folder, seed=None).options["seed"] is None
-    assert ss.plan_compare(folder, folder, seed=None).options["seed"] is None
-    assert ss.plan_scan(folder, seed=5).options["seed"] == 5
+    assert ss.scan(folder, seed=None, plan=True).options["seed"] is None
+    assert ss.compare(folder, folder, seed=None, plan=True).options["seed"] is None
+    assert ss.scan(folder, seed=5, plan=True).options["seed"] == 5

@@ -182,7 +182,7 @@ def test_an_output_of_norm_zero_is_an_error_of_its_row(tmp_path: Path) -> None:
 
 def test_a_plan_reads_no_weights(tmp_path: Path) -> None:
     folder = write_adapter(tmp_path / "a", files(magnitudes(48)), use_dora=True)
-    plan = ss.plan_compare(written(tmp_path / "base", llama()), folder, **OPTIONS)
+    plan = ss.compare(written(tmp_path / "base", llama()), folder, **OPTIONS, plan=True)
     (one,) = [tensor for tensor in plan.tensors if tensor.name == f"{Q}.weight"]
     assert one.refused is None
     assert plan.unreadable == {}

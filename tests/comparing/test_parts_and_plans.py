@@ -110,7 +110,7 @@ def refusals(plan: ComparisonPlan) -> dict[str, str | None]:
 )
 def test_what_is_refused(folders: tuple[Path, Path], effort: str, limit: str) -> None:
     options: dict[str, Any] = {"effort": effort, "k": 8, "num_threads": 2, "memory_limit": limit}
-    plan = ss.plan_compare(*folders, **options)
+    plan = ss.compare(*folders, **options, plan=True)
     assert refusals(plan) == reasons(ss.compare(*folders, **options))
     out = screen(400)
     report.show_plan(out, plan)
@@ -127,16 +127,16 @@ def test_the_plan_of_an_adapter(folders: tuple[Path, Path], tmp_path: Path) -> N
     adapter = write_adapter(tmp_path / "adapter", tensors)
     for limit in LIMITS:
         options: dict[str, Any] = {"k": 8, "num_threads": 2, "memory_limit": limit}
-        plan = ss.plan_compare(folders[0], adapter, **options)
+        plan = ss.compare(folders[0], adapter, **options, plan=True)
         assert refusals(plan) == reasons(ss.compare(folders[0], adapter, **options))
-        two = ss.plan_compare(adapter, adapter, **options)
+        two = ss.compare(adapter, adapter, **options, plan=True)
         assert refusals(two) == reasons(ss.compare(adapter, adapter, **options))
         assert {pair.effort for pair in two.accepted} <= {"exact"}
 
 
 def test_the_plan_of_workers_and_of_parts(folders: tuple[Path, Path]) -> None:
     options: dict[str, Any] = {"k": 8, "num_threads": 4, "memory_limit": "150MiB"}
-    plan = ss.plan_compare(*folders, workers=3, **options)
+    plan = ss.compare(*folders, workers=3, **options, plan=True)
     with ThreadPoolExecutor(3) as pool:
         found = ss.compare(*folders, executor=pool, workers=3, **options)
     assert refusals(plan) == reasons(found)
@@ -144,22 +144,22 @@ def test_the_plan_of_workers_and_of_parts(folders: tuple[Path, Path]) -> None:
     assert plan.peak_bytes == sum(sorted(pair.peak_bytes for pair in plan.accepted)[-3:])
     names = []
     for index in range(3):
-        part = ss.plan_compare(*folders, shard=(index, 3), **options)
+        part = ss.compare(*folders, shard=(index, 3), **options, plan=True)
         assert part.totals()["shard"] == f"{index}/3"
         names += [pair.name for pair in part]
-    whole = ss.plan_compare(*folders, **options)
+    whole = ss.compare(*folders, **options, plan=True)
     assert sorted(names) == sorted(pair.name for pair in whole)
     assert whole.totals()["pairs"] == len(whole.accepted)
 
 
 def test_the_next_pair_is_planned_beside_the_one_that_runs(folders: tuple[Path, Path]) -> None:
     """It is read meanwhile, if there is memory for both; a worker of an executor has one pair."""
-    plan = ss.plan_compare(*folders, **OPTIONS)
+    plan = ss.compare(*folders, **OPTIONS, plan=True)
     largest = max(pair.peak_bytes for pair in plan)
     assert len(plan) > 1
     assert plan.peak_bytes >= largest + min(pair.nbytes for pair in plan)
-    assert ss.plan_compare(*folders, workers=1, **OPTIONS).peak_bytes == largest
-    (alone,) = one = ss.plan_compare(*folders, include="*embed*", **OPTIONS)
+    assert ss.compare(*folders, workers=1, **OPTIONS, plan=True).peak_bytes == largest
+    (alone,) = one = ss.compare(*folders, include="*embed*", **OPTIONS, plan=True)
     assert one.peak_bytes == alone.peak_bytes
 
 
@@ -167,7 +167,7 @@ def test_a_plan_has_shapes_bytes_and_what_is_kept(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     found = ss.compare(*folders, **OPTIONS)
-    plan = ss.plan_compare(*folders, **OPTIONS)
+    plan = ss.compare(*folders, **OPTIONS, plan=True)
     assert [pair.name for pair in plan] == [row["name"] for row in found.analysed]
     for pair in plan:
         row = found[pair.name]
@@ -177,10 +177,10 @@ def test_a_plan_has_shapes_bytes_and_what_is_kept(
         assert pair.read_bytes == pair.nbytes
     journal = tmp_path / "part.jsonl"
     ss.compare(*folders, resume=journal, shard=(0, 2), **OPTIONS)
-    left = ss.plan_compare(*folders, resume=journal, shard=(0, 2), **OPTIONS)
+    left = ss.compare(*folders, resume=journal, shard=(0, 2), **OPTIONS, plan=True)
     assert (len(left), left.kept) == (0, len(Comparison.load(journal).analysed))
     with pytest.raises(ValueError, match="the journal of another comparison"):
-        ss.plan_compare(*folders, resume=journal, **OPTIONS)
+        ss.compare(*folders, resume=journal, **OPTIONS, plan=True)
 
 
 def test_the_plan_on_the_command_line(folders: tuple[Path, Path]) -> None:
@@ -201,4 +201,7 @@ def test_no_option_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     reached = set(options_of_its_plan(monkeypatch, "compare", tmp_path, tmp_path))
     shown_alone = {"before", "after", "plan", "quiet", "as_json", "reference", "recipe"}
     assert options_of("compare") - shown_alone == reached
-    assert set(signature(ss.plan_compare).parameters) - {"before", "after"} <= reached
+    assert (
+        set(signature(ss.compare).parameters) - {"before", "after", "executor", "progress"}
+        <= reached
+    )

@@ -81,7 +81,7 @@ def test_a_plan_shows_the_memory_of_the_device(model: Path, simulated: ModuleTyp
 
 def test_a_plan_says_what_every_pass_copies(model: Path, simulated: ModuleType) -> None:
     how = {"effort": "top", "k": 3, "num_threads": 1, "memory_limit": "1GiB"}
-    plan = ss.plan_scan(model, include="w.5", device="cuda", **how)["w.5"]
+    plan = ss.scan(model, include="w.5", device="cuda", **how, plan=True)["w.5"]
     assert plan.stays_on_device
     simulated.simulator.restart(memory=int((plan.device_bytes - plan.nbytes // 2) / 0.9))
     options = ("--plan", "--device", "cuda", "--include", "w.5", "--threads", 1)

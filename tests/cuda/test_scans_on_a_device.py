@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -250,12 +251,12 @@ def test_shares_of_a_device_decide_how_many_matrices_run_at_once(
     assert planned(60).workers == 1
     assert planned(60).each.device.nbytes == int(0.9 * 60 * MIB)
     assert planned(60, "cuda:all", devices=3).workers == 3
-    plan = ss.plan_scan(model, device="cuda", num_threads=3, **OPTIONS)
+    plan = ss.scan(model, device="cuda", num_threads=3, **OPTIONS, plan=True)
     assert 0 < plan.device_peak_bytes <= plan.device_memory
 
 
 def test_a_scan_takes_no_more_of_a_device_than_planned(model: Path, simulated: ModuleType) -> None:
-    plan = ss.plan_scan(model, device="cuda", num_threads=4, **OPTIONS)
+    plan = ss.scan(model, device="cuda", num_threads=4, **OPTIONS, plan=True)
     taken = []
 
     def look(_: ScanEvent) -> None:
@@ -274,7 +275,7 @@ def test_a_device_that_is_too_small_is_the_reason_in_the_rows(
     for row in found.failed:
         assert row["failure"] == "environment"
         assert "on cuda:0, which has 28.8 MiB" in row["reason"]
-    plan = ss.plan_scan(model, device="cuda", include="w.*", num_threads=2, **OPTIONS)
+    plan = ss.scan(model, device="cuda", include="w.*", num_threads=2, **OPTIONS, plan=True)
     assert [each.refused for each in plan] == [row["reason"] for row in found.failed]
     assert plan.refused_for_memory == []  # no limit of the host's memory would help
 
@@ -304,7 +305,7 @@ def test_a_scan_is_resumed_on_a_device_of_the_same_kind(
     found = ss.scan(model, resume=journal, device="cuda:1", **OPTIONS)
     assert bits(found) == expected
     assert {row["device"] for row in found.analysed} == {"cuda:0", "cuda:1"}
-    plan = ss.plan_scan(model, resume=journal, device="cuda", **OPTIONS)
+    plan = ss.scan(model, resume=journal, device="cuda", **OPTIONS, plan=True)
     assert plan.kept == COUNT + 1
     assert plan.device_memory == int(0.9 * 600 * MIB)  # that of the journal
 
@@ -318,7 +319,7 @@ def test_another_kind_of_device_is_refused(
         ss.scan(model, resume=journal, **OPTIONS)
     interrupted(model, on_cpu)
     with pytest.raises(ValueError, match=r"device_kind was 'cpu', is 'simulated device"):
-        ss.plan_scan(model, resume=on_cpu, device="cuda", **OPTIONS)
+        ss.scan(model, resume=on_cpu, device="cuda", **OPTIONS, plan=True)
     simulated.simulator.restart(capability=80)
     with pytest.raises(ValueError, match=r"device_kind was '.* 9\.0, .*, is '.* 8\.0, "):
         ss.scan(model, resume=journal, device="cuda", **OPTIONS)
@@ -337,7 +338,7 @@ def test_parts_of_two_kinds_are_merged_with_a_note(model: Path) -> None:
 # --------------------------------------------------------------------------------------- devices
 
 
-@pytest.mark.parametrize("call", [ss.scan, ss.plan_scan])
+@pytest.mark.parametrize("call", [ss.scan, partial(ss.scan, plan=True)], ids=["scan", "plan"])
 def test_a_device_that_is_not_there_is_named(call: Callable[..., Any], model: Path) -> None:
     with pytest.raises(DeviceError, match="'cuda:3' is not available; there is cuda:0"):
         call(model, device="cuda:3")

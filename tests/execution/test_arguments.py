@@ -147,7 +147,7 @@ def test_whatever_fits_into_the_shape_is_taken() -> None:
 
 def limit_of(memory_limit: Any) -> int:
     """Return the bytes that a plan takes a memory limit for."""
-    limit: int = ss.plan_scan({"A": A}, memory_limit=memory_limit).options["memory_limit"]
+    limit: int = ss.scan({"A": A}, memory_limit=memory_limit, plan=True).options["memory_limit"]
     return limit
 
 

@@ -61,8 +61,13 @@ def check(
 ) -> None:
     """Scan in a fresh interpreter: within the plan, which is within the limit."""
     limit = options["limit"]
-    planned = ss.plan_scan(
-        path, effort=options["effort"], k=options["k"], memory_limit=limit, num_threads=threads
+    planned = ss.scan(
+        path,
+        effort=options["effort"],
+        k=options["k"],
+        memory_limit=limit,
+        num_threads=threads,
+        plan=True,
     )["w"]
     assert planned.refused is None
     assert planned.effort == options["ran"]
@@ -287,7 +292,7 @@ def test_a_part_is_held_of_what_does_not_fit(tmp_path: Path, stored_by_columns: 
     assert read[1] - read[0] == pytest.approx(again * 7.5 * MIB, abs=(again + 4) * 2**10)
     if not stored_by_columns:
         planned = [
-            ss.plan_scan(tmp_path, memory_limit=limit, effort="top", k=8, num_threads=2)["a"]
+            ss.scan(tmp_path, memory_limit=limit, effort="top", k=8, num_threads=2, plan=True)["a"]
             for limit in ("1GiB", "88MiB", "80MiB")
         ]
         assert [each.held for each in planned] == [True, False, False]

@@ -98,7 +98,7 @@ def test_the_vectors_of_a_pair_are_planned(tmp_path: Path) -> None:
     content[-2 * 64 * 40_000 :: 64] = bytes(80_000)
     after.write_bytes(content)
     options: dict[str, Any] = {"effort": "top", "k": 64, "num_threads": 1}
-    planned = ss.plan_compare(before, after, memory_limit="1GiB", **options)["w"].peak_bytes
+    planned = ss.compare(before, after, memory_limit="1GiB", **options, plan=True)["w"].peak_bytes
     work = _COMPARE.format(before=str(before), after=str(after), options=options)
     used = peak(work) - peak("import sigmascope")
     assert used <= planned, f"{used / MIB:.0f} of {planned / MIB:.0f} MiB"

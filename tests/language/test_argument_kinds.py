@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,7 @@ X = A.astype(np.float32)
 
 
 @pytest.mark.parametrize(
-    "call", [ss.scan, ss.plan_scan, ss.open_checkpoint, lambda x: ss.compare(x, x)]
+    "call", [ss.scan, partial(ss.scan, plan=True), ss.open_checkpoint, lambda x: ss.compare(x, x)]
 )
 @pytest.mark.parametrize("array", [X, X[0], np.ones((2, 3, 4))])
 def test_an_array_needs_a_name_to_be_scanned(call: Callable[..., Any], array: Any) -> None:

@@ -88,9 +88,7 @@ def test_options_of_a_scan_are_those_of_scan() -> None:
 
 ALIKE = [
     ("extract", "low_rank"),
-    ("plan_scan", "scan"),
     ("compare", "scan"),
-    ("plan_compare", "compare"),
 ]
 
 

@@ -7,10 +7,11 @@ import ast
 import subprocess
 import sys
 from importlib import import_module
+from inspect import getdoc
 from pathlib import Path
 
 import pytest
-from tests.support.public_names import MODULES, PLACES
+from tests.support.public_names import MODULES, PLACES, PUBLIC
 from tests.support.sources import imports_of
 
 import sigmascope as ss
@@ -33,6 +34,13 @@ def test_an_error_says_where_a_name_is(name: str) -> None:
         getattr(ss, name)
     expected = f"module 'sigmascope' has no attribute '{name}': it is {PLACES[name]}.{name}"
     assert str(caught.value) == expected
+
+
+def test_docstrings_of_public_names_fit_two_screens() -> None:
+    """What takes more lines belongs on a page of the guide."""
+    lines = {name: len((getdoc(call) or "").splitlines()) for name, call in PUBLIC.items()}
+    assert not {name: count for name, count in lines.items() if count > 80}
+    assert sum(lines.values()) > 500
 
 
 @pytest.mark.parametrize("name", ["no_such_name", "_private", "__wrapped__"])

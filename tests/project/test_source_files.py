@@ -44,8 +44,6 @@ def test_files_stay_readable_at_one_sitting() -> None:
 MANY_PARAMETERS = {
     "scan": "options of a public call, which are keywords",
     "compare": "options of a public call, which are keywords",
-    "plan_scan": "options of a public call, which are keywords",
-    "plan_compare": "options of a public call, which are keywords",
     "spectrum": "options of a public call, which are keywords",
     "low_rank": "options of a public call, which are keywords",
     "approximated": "those of low_rank",

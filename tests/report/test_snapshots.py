@@ -86,7 +86,7 @@ def every_tensor() -> Show:
 
 
 def plan() -> Show:
-    planned = ss.plan_scan(model("model.safetensors", 0), num_threads=2, memory_limit="1GiB")
+    planned = ss.scan(model("model.safetensors", 0), num_threads=2, memory_limit="1GiB", plan=True)
     fixed = [replace(t, peak_bytes=30 * 2**20, seconds=0.01, refused=None) for t in planned.tensors]
     for i in (0, 3):
         fixed[i] = replace(fixed[i], refused="2 GiB are needed; the limit is 1 GiB")

@@ -50,7 +50,7 @@ def test_what_fits_into_the_memory_that_is_left_is_read_ahead(
 ) -> None:
     path = write_file(tmp_path / "m.safetensors", normal("a", 400, 300), normal("b", 900, 400))
     options: dict[str, Any] = {"effort": "top", "k": 4, "num_threads": 1}
-    needed = ss.plan_scan(path, memory_limit="256MiB", **options)["a"].peak_bytes
+    needed = ss.scan(path, memory_limit="256MiB", **options, plan=True)["a"].peak_bytes
     in_memory = {}
     watch_matrices(monkeypatch, lambda a, _: in_memory.update({a.shape: a.in_memory}))
     left = int(share * 4 * 900 * 400)

@@ -114,7 +114,7 @@ def planned(
     monkeypatch: pytest.MonkeyPatch, machine: Machine, make: Callable[..., Any], *paths: Path
 ) -> Any:
     assume(monkeypatch, machine)
-    return make(*paths, k=16, num_threads=4, effort="exact")
+    return make(*paths, k=16, num_threads=4, effort="exact", plan=True)
 
 
 def assert_seconds(plan: Any, slow: Any) -> None:
@@ -133,7 +133,7 @@ def assert_seconds(plan: Any, slow: Any) -> None:
 @pytest.mark.parametrize("kind", SCANS)
 def test_seconds_of_a_scan(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = SCANS[kind](tmp_path)
-    assert_seconds(*(planned(monkeypatch, each, ss.plan_scan, path) for each in (MODEL, SLOW)))
+    assert_seconds(*(planned(monkeypatch, each, ss.scan, path) for each in (MODEL, SLOW)))
 
 
 @pytest.mark.parametrize("kind", PAIRS)
@@ -144,16 +144,16 @@ def test_seconds_of_a_comparison(
     for side, make in zip(("before", "after"), PAIRS[kind], strict=True):
         (tmp_path / side).mkdir()
         paths.append(make(tmp_path / side))
-    assert_seconds(*(planned(monkeypatch, each, ss.plan_compare, *paths) for each in (MODEL, SLOW)))
+    assert_seconds(*(planned(monkeypatch, each, ss.compare, *paths) for each in (MODEL, SLOW)))
 
 
 @pytest.mark.parametrize("machine", [MODEL, SLOW], ids=["model", "slow"])
 def test_a_product_takes_less_than_its_matrix(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dense = planned(monkeypatch, machine, ss.plan_scan, SCANS["f32"](tmp_path)).seconds
+    dense = planned(monkeypatch, machine, ss.scan, SCANS["f32"](tmp_path)).seconds
     times = [
-        planned(monkeypatch, machine, ss.plan_scan, adapter(rank)(tmp_path)).seconds
+        planned(monkeypatch, machine, ss.scan, adapter(rank)(tmp_path)).seconds
         for rank in (1, RANK, SIDE // 8)
     ]
     assert times == sorted(times)

@@ -82,7 +82,7 @@ def test_a_scan_keeps_what_was_planned(
     model: Path, effort: str, limit: str, opening: list[bool]
 ) -> None:
     options: dict[str, Any] = {"effort": effort, "k": 12, "memory_limit": limit, "num_threads": 2}
-    planned = ss.plan_scan(model, **options)
+    planned = ss.scan(model, **options, plan=True)
     reread = list(opening)
     opening.clear()
     found = ss.scan(model, **options)
@@ -139,7 +139,7 @@ def test_bits_depend_on_no_limit_that_allows_the_effort(
 
 def test_refusals_give_the_numbers(tmp_path: Path) -> None:
     path = sparse(tmp_path / "large.safetensors", 16384, 16384)
-    planned = ss.plan_scan(path, effort="exact", memory_limit="1GiB")
+    planned = ss.scan(path, effort="exact", memory_limit="1GiB", plan=True)
     tensor = planned["w"]
     assert planned.refused == [tensor]
     assert tensor.refused is not None
@@ -152,22 +152,24 @@ def test_refusals_give_the_numbers(tmp_path: Path) -> None:
     assert str(refused.value) == tensor.refused
     assert ss.scan(path, effort="exact", memory_limit="1GiB")["w"]["reason"] == tensor.refused
     needed = tensor.peak_bytes
-    assert ss.plan_scan(path, effort="exact", memory_limit=needed)["w"].refused is None
-    assert ss.plan_scan(path, effort="exact", memory_limit=needed - 1)["w"].refused is not None
-    below = ss.plan_scan(path, effort="density", k=256, memory_limit="128MiB")["w"].refused
+    assert ss.scan(path, effort="exact", memory_limit=needed, plan=True)["w"].refused is None
+    assert (
+        ss.scan(path, effort="exact", memory_limit=needed - 1, plan=True)["w"].refused is not None
+    )
+    below = ss.scan(path, effort="density", k=256, memory_limit="128MiB", plan=True)["w"].refused
     assert below is not None
     assert below.startswith("effort 'density' of 16384 x 16384 needs ")
     offer = re.search(r"the memory limit is 128 MiB; what fits unless .* much: k = (\d+)$", below)
     assert offer is not None
     for k in (int(offer[1]), int(offer[1]) + 1):
-        again = ss.plan_scan(path, effort="density", k=k, memory_limit="128MiB")["w"].refused
+        again = ss.scan(path, effort="density", k=k, memory_limit="128MiB", plan=True)["w"].refused
         assert (again is None) == (k == int(offer[1]))
 
 
 def test_a_plan_of_a_checkpoint_larger_than_the_disk(tmp_path: Path) -> None:
     """From headers alone: 16 GB that are not there."""
     path = sparse(tmp_path / "model.safetensors", 1_000_000, 8192)
-    planned = ss.plan_scan(path, memory_limit="1GiB", num_threads=2)
+    planned = ss.scan(path, memory_limit="1GiB", num_threads=2, plan=True)
     tensor = planned["w"]
     assert tensor.refused is None
     assert not tensor.held
@@ -177,35 +179,35 @@ def test_a_plan_of_a_checkpoint_larger_than_the_disk(tmp_path: Path) -> None:
     # 4 m n flops for each column of the basis expected, at the rate that was measured
     flops = 4 * 8_192_000_000 * 416
     assert tensor.seconds >= 0.5 * flops / planned.rates.float32
-    part = ss.plan_scan(path, memory_limit="8GiB", num_threads=2)["w"]
+    part = ss.scan(path, memory_limit="8GiB", num_threads=2, plan=True)["w"]
     assert not part.held
     assert part.read_bytes < 0.7 * tensor.read_bytes
     assert tensor.peak_bytes < part.peak_bytes <= 2**33
-    held = ss.plan_scan(path, memory_limit="40GiB", num_threads=2)["w"]
+    held = ss.scan(path, memory_limit="40GiB", num_threads=2, plan=True)["w"]
     assert held.held
     assert held.read_bytes == 2 * 8_192_000_000
 
 
 def test_what_cannot_be_read_is_planned_as_such(tmp_path: Path) -> None:
     checkpoint = opened(tmp_path, stored("a", 30, 20), Stored("q", "F4", (64, 64)))
-    planned = ss.plan_scan(checkpoint)
+    planned = ss.scan(checkpoint, plan=True)
     assert list(planned.unreadable) == ["q"]
     assert [tensor.name for tensor in planned] == ["a"]
     status, text, _ = invoke("scan", checkpoint.files[0], "--plan")
     assert (status, "q: dtype F4 is not decoded" in text) == (1, True)
-    assert ss.plan_scan(checkpoint, exclude="q").unreadable == {}
+    assert ss.scan(checkpoint, exclude="q", plan=True).unreadable == {}
     status, text, _ = invoke("scan", checkpoint.files[0], "--plan", "--exclude", "q")
     assert (status, "q: " in text) == (0, False)
     with pytest.raises(ValueError, match="no tensor matches 'nothing'"):
-        ss.plan_scan(tmp_path / "model.safetensors", include="nothing")
+        ss.scan(tmp_path / "model.safetensors", include="nothing", plan=True)
     checkpoint.files[0].write_bytes(b"another")
-    refused = ss.plan_scan(checkpoint).refused
+    refused = ss.scan(checkpoint, plan=True).refused
     assert refused[0].refused is not None
     assert "model.safetensors" in refused[0].refused
 
 
 def test_totals_are_sums(model: Path) -> None:
-    planned = ss.plan_scan(model, effort="exact", num_threads=2, memory_limit="1GiB")
+    planned = ss.scan(model, effort="exact", num_threads=2, memory_limit="1GiB", plan=True)
     assert planned.workers == 2
     totals = planned.totals()
     assert totals["nbytes"] == sum(tensor.nbytes for tensor in planned) == totals["read_bytes"]
@@ -222,7 +224,7 @@ def test_totals_are_sums(model: Path) -> None:
 def test_memory_left_is_what_a_matrix_leaves(model: Path) -> None:
     a = ss.open_checkpoint(model)["model.layers.0.mlp.up_proj.weight"]
     options = {"effort": "density", "k": 12, "tol": 1e-3, "accuracy": "reference"}
-    planned = ss.plan_scan(model, effort="density", k=12, memory_limit="1GiB", num_threads=1)
+    planned = ss.scan(model, effort="density", k=12, memory_limit="1GiB", num_threads=1, plan=True)
     left = admission.memory_left(a, memory_limit="1GiB", num_threads=1, **options)
     assert left == 2**30 - planned["model.layers.0.mlp.up_proj.weight"].peak_bytes
     loaded = admission.memory_left(a.load(), memory_limit="1GiB", num_threads=1, **options)
@@ -255,13 +257,13 @@ def test_amounts_are_never_rounded_down(nbytes: int, text: str) -> None:
 
 
 def test_rates_are_of_this_machine(tmp_path: Path) -> None:
-    rates = ss.plan_scan({"w": np.eye(9)}, num_threads=1).rates
+    rates = ss.scan({"w": np.eye(9)}, num_threads=1, plan=True).rates
     assert rates.file is None
     assert rates.threads == 1
     for name in ("float32", "split", "mixed", "float64", "elements", "eigen"):
         assert getattr(rates, name) > 0
     path = sparse(tmp_path / "x.safetensors", 2000, 2000)
-    assert (ss.plan_scan(path, num_threads=1).rates.file or 0) > 1e6
+    assert (ss.scan(path, num_threads=1, plan=True).rates.file or 0) > 1e6
 
 
 def test_estimates_follow_the_rates() -> None:
@@ -288,7 +290,7 @@ def test_estimates_follow_the_rates() -> None:
 
 
 def test_a_plan_on_the_terminal(model: Path, tmp_path: Path) -> None:
-    planned = ss.plan_scan(model, effort="exact", memory_limit="30MB", num_threads=2)
+    planned = ss.scan(model, effort="exact", memory_limit="30MB", num_threads=2, plan=True)
     for width in (60, 100):
         out = screen(width)
         report.show_plan(out, planned)
@@ -301,7 +303,7 @@ def test_a_plan_on_the_terminal(model: Path, tmp_path: Path) -> None:
     assert "GFLOP/s in float32" in text
     path = sparse(tmp_path / "large.safetensors", 16384, 16384)
     out = screen(200)
-    report.show_plan(out, ss.plan_scan(path, effort="exact", memory_limit="1GiB"))
+    report.show_plan(out, ss.scan(path, effort="exact", memory_limit="1GiB", plan=True))
     assert "w: svdvals of 16384 x 16384 needs 2." in shown(out)
 
 

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,22 +74,22 @@ def check_text(plan: ScanPlan) -> None:
 @grid(limit=LIMITS, effort=("top", "density", "exact"))
 def test_what_is_refused_and_what_would_do(model: Path, effort: str, limit: str) -> None:
     options: dict[str, Any] = {"effort": effort, "k": 8, "num_threads": 2}
-    plan = ss.plan_scan(model, memory_limit=limit, **options)
+    plan = ss.scan(model, memory_limit=limit, **options, plan=True)
     assert refusals(plan) == reasons(ss.scan(model, memory_limit=limit, **options))
     check_text(plan)
     if not plan.refused:
         assert plan.sufficient_limit == plan.memory_limit
         return
     enough = plan.sufficient_limit
-    assert not ss.plan_scan(model, memory_limit=enough, **options).refused
+    assert not ss.scan(model, memory_limit=enough, **options, plan=True).refused
     assert not ss.scan(model, memory_limit=enough, **options).failed
-    assert ss.plan_scan(model, memory_limit=enough - 1, **options).refused
+    assert ss.scan(model, memory_limit=enough - 1, **options, plan=True).refused
 
 
 @pytest.mark.parametrize("limit", ["150kB", "600kB", "150MiB"])
 def test_the_plan_of_workers(model: Path, limit: str) -> None:
     options: dict[str, Any] = {"k": 8, "num_threads": 4, "workers": 3}
-    plan = ss.plan_scan(model, memory_limit=limit, **options)
+    plan = ss.scan(model, memory_limit=limit, **options, plan=True)
     with ThreadPoolExecutor(3) as pool:
         scan = ss.scan(model, memory_limit=limit, executor=pool, **options)
     assert refusals(plan) == reasons(scan)
@@ -96,17 +97,17 @@ def test_the_plan_of_workers(model: Path, limit: str) -> None:
     peaks = sorted(tensor.peak_bytes for tensor in plan.accepted)
     assert plan.peak_bytes == sum(peaks[-3:])
     check_text(plan)
-    enough = ss.plan_scan(model, memory_limit=plan.sufficient_limit, **options)
+    enough = ss.scan(model, memory_limit=plan.sufficient_limit, **options, plan=True)
     assert not enough.refused
     with pytest.raises(ValueError, match="workers must be positive, not 0"):
-        ss.plan_scan(model, workers=0)
+        ss.scan(model, workers=0, plan=True)
 
 
 def test_the_plan_of_a_part(model: Path) -> None:
-    whole = [tensor.name for tensor in ss.plan_scan(model, k=8)]
+    whole = [tensor.name for tensor in ss.scan(model, k=8, plan=True)]
     found = []
     for index in range(3):
-        plan = ss.plan_scan(model, k=8, shard=(index, 3))
+        plan = ss.scan(model, k=8, shard=(index, 3), plan=True)
         assert [tensor.name for tensor in plan] == [
             row["name"] for row in ss.scan(model, k=8, shard=(index, 3)).analysed
         ]
@@ -117,7 +118,7 @@ def test_the_plan_of_a_part(model: Path) -> None:
         assert f"Part {index}/3 of the scan: " in shown(out)
     assert sorted(found) == sorted(whole)
     with pytest.raises(ValueError, match="shard 3/3"):
-        ss.plan_scan(model, shard=(3, 3))
+        ss.scan(model, shard=(3, 3), plan=True)
 
 
 # --------------------------------------------------------------------------- journals and outputs
@@ -137,14 +138,14 @@ def test_the_plan_of_what_is_left(tmp_path: Path, shard: tuple[int, int] | None)
     folder, path = small_model(tmp_path / "model"), tmp_path / "x.jsonl"
     options: dict[str, Any] = {"k": 4, "num_threads": 1, "shard": shard, "resume": path}
     begin = {**options, "memory_limit": 400_000}
-    before = ss.plan_scan(folder, **begin)
+    before = ss.scan(folder, **begin, plan=True)
     assert not path.exists()
     assert before.kept == 0
     stop = before.tensors[2].name
     with pytest.raises(ScanInterrupted):
         ss.scan(folder, progress=stop_after(stop), **begin)
     content, stamp = path.read_bytes(), path.stat().st_mtime_ns
-    left = ss.plan_scan(folder, **options)
+    left = ss.scan(folder, **options, plan=True)
     assert left.kept == 3
     assert [t.name for t in left] == [t.name for t in before][3:]
     assert left.memory_limit == 400_000  # as the scan that goes on
@@ -152,11 +153,11 @@ def test_the_plan_of_what_is_left(tmp_path: Path, shard: tuple[int, int] | None)
     report.show_plan(out, left)
     assert "3 matrices have their rows in the journal already." in shown(out)
     with pytest.raises(ValueError, match=r"x\.jsonl: the journal of another scan: k was 4, is 5"):
-        ss.plan_scan(folder, **options | {"k": 5})
+        ss.scan(folder, **options | {"k": 5}, plan=True)
     with open(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError, match="another scan"):
-            ss.plan_scan(folder, **options)
+            ss.scan(folder, **options, plan=True)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (content, stamp)
     started: list[str | None] = []
     ss.scan(
@@ -165,7 +166,7 @@ def test_the_plan_of_what_is_left(tmp_path: Path, shard: tuple[int, int] | None)
         **options,
     )
     assert started == [tensor.name for tensor in left]
-    done = ss.plan_scan(folder, **options)
+    done = ss.scan(folder, **options, plan=True)
     assert (len(done), done.kept) == (0, len(before))
 
 
@@ -174,7 +175,7 @@ def test_rows_that_failed_for_want_of_memory_are_planned_again(model: Path, tmp_
     options: dict[str, Any] = {"k": 8, "effort": "exact", "resume": path}
     failed = [row["name"] for row in ss.scan(model, memory_limit="100kB", **options).failed]
     assert 0 < len(failed) < 7
-    plan = ss.plan_scan(model, memory_limit="1GiB", **options)
+    plan = ss.scan(model, memory_limit="1GiB", **options, plan=True)
     assert [tensor.name for tensor in plan.accepted] == failed
 
 
@@ -182,7 +183,7 @@ def test_outputs_are_checked_and_left_alone(model: Path, tmp_path: Path) -> None
     there = tmp_path / "there.jsonl"
     there.write_text("what was there\n")
     fine = [tmp_path / "x.jsonl", tmp_path / "x.csv", tmp_path / "x.html", there]
-    ss.plan_scan(model, k=8, out=fine)
+    ss.scan(model, k=8, out=fine, plan=True)
     assert [path.name for path in tmp_path.iterdir()] == ["there.jsonl"]
     assert there.read_text() == "what was there\n"
     (tmp_path / "folder.csv").mkdir()
@@ -190,15 +191,15 @@ def test_outputs_are_checked_and_left_alone(model: Path, tmp_path: Path) -> None
     wrong = ["x.txt", "nowhere/x.jsonl", "nowhere/x.csv", "folder.csv", "folder.jsonl"]
     for name in wrong:
         messages = []
-        for call in (ss.plan_scan, ss.scan):
+        for call in (partial(ss.scan, plan=True), ss.scan):
             with pytest.raises((ValueError, OSError)) as error:
                 call(model, k=8, out=tmp_path / name)
             messages.append((type(error.value), str(error.value)))
         assert messages[0] == messages[1]
     with pytest.raises(ValueError, match=r"x\.csv: a scan is resumed from a \.jsonl file"):
-        ss.plan_scan(model, resume=tmp_path / "x.csv")
+        ss.scan(model, resume=tmp_path / "x.csv", plan=True)
     with pytest.raises(ValueError, match=r"there\.jsonl: "):
-        ss.plan_scan(model, resume=there)
+        ss.scan(model, resume=there, plan=True)
 
 
 # ------------------------------------------------------------------------------- the command line

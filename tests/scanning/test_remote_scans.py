@@ -184,7 +184,7 @@ def test_pairs_on_two_machines_are_compared(server: FileServer, tmp_path: Path) 
 def test_a_plan_reads_headers_and_a_sample(server: FileServer) -> None:
     far = ss.open_checkpoint(server.url)
     server.requests.clear()
-    plan, here = ss.plan_scan(far, **HOW), ss.plan_scan(server.folder, **HOW)
+    plan, here = ss.scan(far, **HOW, plan=True), ss.scan(server.folder, **HOW, plan=True)
     assert plan.read_bytes == here.read_bytes
     assert plan.nbytes == here.nbytes
     assert plan.peak_bytes == here.peak_bytes

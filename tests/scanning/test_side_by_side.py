@@ -80,7 +80,7 @@ def test_no_bit_depends_on_who_is_beside(
     assert found.options_of("w9x").num_threads == 2
     assert found.options_of("w9").num_threads == 1
     assert rows(num_threads=2, memory_limit=2**30) == expected
-    planned = ss.plan_scan(model, effort=effort, k=8, num_threads=2, memory_limit=2**30)
+    planned = ss.scan(model, effort=effort, k=8, num_threads=2, memory_limit=2**30, plan=True)
     assert planned.totals()["alone"] == ["w9x"]
     assert planned.peak_bytes >= planned["w9x"].peak_bytes
 
@@ -96,7 +96,7 @@ def test_a_share_of_the_memory_changes_no_method(
     )
 
     def planned(memory: int, threads: int) -> ScanPlan:
-        return ss.plan_scan(tmp_path, k=120, num_threads=threads, memory_limit=memory * MIB)
+        return ss.scan(tmp_path, k=120, num_threads=threads, memory_limit=memory * MIB, plan=True)
 
     seen = set()
     for memory in (3, 4, 5, 6, 8, 10, 14, 30, 60, 100, 140):

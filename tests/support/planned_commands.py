@@ -39,7 +39,7 @@ def options_of_its_plan(
         raise SystemExit(0)
 
     patch.setattr(comparisons, "as_scannable", opened)
-    patch.setattr(comparisons, "plan_compare", plan)
+    patch.setattr(comparisons, "compare_checkpoints", plan)
     patch.setattr(scans, "plan_of_scan", plan)
     invoke(command, *arguments, "--plan")
     return options

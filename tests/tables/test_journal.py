@@ -162,7 +162,7 @@ def test_other_outputs_hold_the_kept_rows_too(folder: Path, tmp_path: Path) -> N
 def test_the_memory_limit_is_kept(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     interrupted(folder, path, memory_limit=123_456_789)
-    plan = ss.plan_scan(folder, resume=path, **OPTIONS | {"memory_limit": None})
+    plan = ss.scan(folder, resume=path, **OPTIONS | {"memory_limit": None}, plan=True)
     assert plan.memory_limit == 123_456_789
     found = ss.scan(folder, resume=path, **OPTIONS | {"memory_limit": None})
     assert found.options["memory_limit"] == 123_456_789
@@ -174,7 +174,7 @@ def test_a_memory_limit_that_this_machine_does_not_have_is_not_kept(
     path = tmp_path / "x.jsonl"
     interrupted(folder, path, memory_limit="1000TiB")
     for limit, tebibytes in ((None, 0), ("2000TiB", 2000)):
-        plan = ss.plan_scan(folder, resume=path, **OPTIONS | {"memory_limit": limit})
+        plan = ss.scan(folder, resume=path, **OPTIONS | {"memory_limit": limit}, plan=True)
         assert len(plan) > 0
         assert plan.memory_limit // 2**40 == tebibytes
 

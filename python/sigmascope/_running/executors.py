@@ -105,10 +105,17 @@ class ExecutorTasks(Generic[T]):
             self._counts.close()
 
 
-def concurrent_tasks(executor: Executor | None, workers: int | None) -> int:
-    """Return how many tasks an executor runs at once; ValueError for contradictory arguments."""
-    if workers is not None and executor is None:
+def concurrent_tasks(
+    executor: Executor | None, workers: int | None, *, plan: bool = False
+) -> int | None:
+    """Return how many tasks an executor runs at once; None for a run in threads of this process.
+
+    A plan needs no executor. ValueError for contradictory arguments.
+    """
+    if workers is not None and executor is None and not plan:
         raise ValueError(f"workers = {workers} without an executor")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if executor is None:
+        return workers
     return workers or resolve_threads(None)

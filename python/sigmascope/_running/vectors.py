@@ -27,8 +27,8 @@ _LONGEST = 180
 _DTYPES = {"float32": "F32", "float64": "F64"}
 
 
-def vectors_folder(path: str | os.PathLike[str] | None) -> str | None:
-    """Make the folder, if there is none; return its absolute path.
+def vectors_folder(path: str | os.PathLike[str] | None, *, make: bool = True) -> str | None:
+    """Make the folder, if there is none and `make` is True; return its absolute path.
 
     Raises
     ------
@@ -38,7 +38,8 @@ def vectors_folder(path: str | os.PathLike[str] | None) -> str | None:
     if path is None:
         return None
     folder = Path(path).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    if make:
+        folder.mkdir(parents=True, exist_ok=True)
     return os.fspath(folder)
 
 

@@ -108,6 +108,15 @@ def spectrum(
 ) -> Spectrum | Stack[Spectrum]:
     """Compute every measure that an effort allows, each with its error.
 
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> A = np.random.default_rng(0).standard_normal((300, 200))
+    >>> measures = ss.spectrum(A, effort="exact")
+    >>> rank = measures["stable_rank"]
+    >>> bool(abs(rank.value - (A**2).sum() / np.linalg.norm(A, 2) ** 2) <= rank.error + 1e-9)
+    True
+
     Parameters
     ----------
     A : Matrix, LowRank, or anything that :func:`matrix` takes, shape (m, n); or a stack
@@ -141,9 +150,8 @@ def spectrum(
     Spectrum
         A measure that this effort cannot give is absent.
     Stack
-        Of a stack: ``found[i]`` is the Spectrum of matrix i, with the bits of the call on that
-        matrix alone, and `failures` has the exceptions of matrices that failed. It is computed as
-        by :func:`svds`.
+        Of a stack: item i is the Spectrum of matrix i, with the bits of the call on that matrix
+        alone; `failures` has the exceptions of matrices that failed.
 
     Raises
     ------
@@ -152,11 +160,9 @@ def spectrum(
     NonFiniteError
         If A holds NaN or infinity: how many, and where the first is; of a stack, if all
         matrices do.
-    MemoryLimitError
+    MemoryLimitError, DeviceError
         If the effort, or a measure on request, does not fit into memory_limit, or into the free
-        memory of the device.
-    DeviceError
-        If the device is not available; the message says what there is.
+        memory of the device; or if there is no such device.
 
     Warns
     -----
@@ -165,8 +171,7 @@ def spectrum(
 
     See Also
     --------
-    svds : The largest values with their vectors.
-    scan : The spectrum of every matrix of a checkpoint.
+    svds, scan
 
     Notes
     -----
@@ -180,13 +185,6 @@ def spectrum(
     basis and the Gram matrices, of the matrix and of its permutations. The CPU computes
     "alpha_farms", the spectrum of a LowRank, small eigenproblems and the measures themselves.
     `Spectrum.device` names the device that found the singular values.
-
-    Examples
-    --------
-    >>> import numpy as np, sigmascope as ss
-    >>> A = np.random.default_rng(0).standard_normal((300, 200))
-    >>> ss.spectrum(A, effort="top", k=4).device            # device="cuda" on a CUDA device
-    'cpu'
     """
     requested = check_measures(measures)
     query = Asked(effort, k, tol, accuracy, requested, vectors, {**options})

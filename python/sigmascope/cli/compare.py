@@ -14,7 +14,7 @@ from rich.console import Console
 from sigmascope import report
 from sigmascope._display.verdicts import ALONE_INTEGERS
 from sigmascope.adapters.scannable import Scannable, as_scannable
-from sigmascope.comparing import Comparison, plan_compare
+from sigmascope.comparing import Comparison
 from sigmascope.comparing import compare as compare_checkpoints
 from sigmascope.scanning import Progress
 
@@ -133,7 +133,11 @@ def compare(
 
     if plan:
         how["out"] = None
-        show_plan(lambda: plan_compare(*both(), shard=shard_of(shard), **how), as_json, out)
+        show_plan(
+            lambda: compare_checkpoints(*both(), shard=shard_of(shard), plan=True, **how),
+            as_json,
+            out,
+        )
     run_compare(both, quiet, as_json, reference, recipe, shard=shard, **how)
 
 
@@ -157,7 +161,7 @@ def run_compare(
 
     def work(progress: Progress | None, pool: Executor | None) -> Comparison:
         how = options | {"shard": shard_of(shard), "workers": workers}
-        return compare_checkpoints(*both(), progress=progress, executor=pool, **how)
+        return compare_checkpoints(*both(), plan=False, progress=progress, executor=pool, **how)
 
     def show(out: Console, comparison: Comparison) -> None:
         report.show_comparison(out, comparison)

@@ -30,7 +30,6 @@ from sigmascope.scanning import (
     Scan,
     ScanEvent,
     Table,
-    plan_scan,
 )
 from sigmascope.scanning import scan as scan_checkpoint
 from sigmascope.scanning.plans import Plan
@@ -163,7 +162,8 @@ def status_of_interruption(stop: ScanInterrupted) -> int:
 
 def plan_of_scan(path: str, *, opening: Mapping[str, Any], shard: str | None, **how: Any) -> Plan:
     """Plan the scan of a checkpoint."""
-    return plan_scan(as_scannable(path, **opening), shard=shard_of(shard), **how)
+    source = as_scannable(path, **opening)
+    return scan_checkpoint(source, shard=shard_of(shard), plan=True, **how)
 
 
 def run_scan(
@@ -180,7 +180,7 @@ def run_scan(
     def work(progress: Progress | None, pool: Executor | None) -> Scan:
         how = options | {"shard": shard_of(shard), "workers": workers}
         source = as_scannable(locate(), **(opening or {}))
-        return scan_checkpoint(source, progress=progress, executor=pool, **how)
+        return scan_checkpoint(source, plan=False, progress=progress, executor=pool, **how)
 
     outputs = OutputOptions(options.get("resume"), options["out"] or ())
     run_table(work, report.show_scan, status_of, quiet, as_json, workers, outputs)

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from .loop import compare
-from .planning import plan_compare
 from .plans import ComparisonPlan
 from .result import Comparison
 
-__all__ = ["Comparison", "ComparisonPlan", "compare", "plan_compare"]
+__all__ = ["Comparison", "ComparisonPlan", "compare"]

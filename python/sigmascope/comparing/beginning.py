@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The start of a comparison: the list of pairs, and the table before its first row."""
+"""The start of a comparison: its pairs and options, and the table before its first row."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Self
 
 from sigmascope._display.text import counted, path_text
 from sigmascope._execution.build import engine
@@ -14,6 +16,9 @@ from sigmascope._execution.several_devices import device_record
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.tasks import Options
+from sigmascope._tables.outputs import JournalSettings
+from sigmascope._tables.provenance import identities
+from sigmascope._tables.schema import Row
 from sigmascope._tables.shards import Shard
 from sigmascope.adapters.adapter import Adapter
 from sigmascope.adapters.scannable import Scannable
@@ -30,48 +35,80 @@ Files = tuple[tuple[FileIdentity, ...], tuple[FileIdentity, ...]]
 PairBuilder = TableBuilder[Comparison, Pair]
 
 
-def listed_part(
-    both: Both, include: Patterns, exclude: Patterns, shard: tuple[int, int] | None
-) -> tuple[list[Pair], Shard | None]:
-    """List the pairs to compare: all, or those of the part that `shard` names.
+@dataclass(frozen=True, slots=True)
+class ComparisonRequest:
+    """A comparison whose arguments are checked: two checkpoints, their pairs, and the options.
 
-    Raises
-    ------
-    ValueError
-        If `both` are an adapter and then a checkpoint, a pattern matches nothing, or there is no
-        such part.
+    Attributes
+    ----------
+    both : (Scannable, Scannable)
+    options : Options
+    include, exclude
+        Patterns of names, as for :func:`compare`.
+    pairs : list of Pair
+        The pairs to compare: all, or those of `part`.
+    part : Shard or None
+    files : (tuple, tuple)
+        The files of each side.
     """
-    where = f"{both[0].path} and {both[1].path}"
-    pairs = selected(_pairs(*both), as_list(include), as_list(exclude), where)
-    if shard is None:
-        return pairs, None
-    part = Shard.of(shard, [pair.stored_bytes if pair.matrix else None for pair in pairs])
-    return [pairs[position] for position in part.positions], part
 
+    both: Both
+    options: Options
+    include: Patterns
+    exclude: Patterns
+    pairs: list[Pair]
+    part: Shard | None
+    files: Files
 
-def empty_table(
-    both: Both,
-    files: Files,
-    options: Options,
-    include: Patterns,
-    exclude: Patterns,
-    pairs: Sequence[Pair],
-    part: Shard | None,
-) -> Comparison:
-    """Return the table of a comparison before its first row; `files` are those of each side."""
-    patterns = {"include": as_list(include), "exclude": as_list(exclude)}
-    return Comparison(
-        before=path_text(str(both[0].path)),
-        after=path_text(str(both[1].path)),
-        options=options.recorded() | patterns | both[0].choices,
-        rows=[],
-        expected=len(pairs),
-        notes=notes_of(both, pairs),
-        files=named_files(*files),
-        engine=engine() | device_record(options.devices),
-        architecture=_architecture(*both),
-        shard=part,
-    )
+    @classmethod
+    def of(
+        cls,
+        both: Both,
+        options: Options,
+        include: Patterns,
+        exclude: Patterns,
+        shard: tuple[int, int] | None,
+    ) -> Self:
+        """List the pairs to compare: all, or those of the part that `shard` names.
+
+        Raises
+        ------
+        ValueError
+            If `both` are an adapter and then a checkpoint, a pattern matches nothing, or there is
+            no such part.
+        """
+        where = f"{both[0].path} and {both[1].path}"
+        pairs = selected(_pairs(*both), as_list(include), as_list(exclude), where)
+        part = None
+        if shard is not None:
+            part = Shard.of(shard, [pair.stored_bytes if pair.matrix else None for pair in pairs])
+            pairs = [pairs[position] for position in part.positions]
+        files = identities(both[0]), identities(both[1])
+        return cls(both, options, include, exclude, pairs, part, files)
+
+    def resuming(self, journal: JournalSettings, *, keep_memory: bool) -> Self:
+        """Return the request with the seed and the memory of a journal that is resumed."""
+        return replace(self, options=self.options.resuming(journal, keep_memory=keep_memory))
+
+    def empty_table(self) -> Comparison:
+        """Return the table of the comparison before its first row."""
+        patterns = {"include": as_list(self.include), "exclude": as_list(self.exclude)}
+        return Comparison(
+            before=path_text(str(self.both[0].path)),
+            after=path_text(str(self.both[1].path)),
+            options=self.options.recorded() | patterns | self.both[0].choices,
+            rows=[],
+            expected=len(self.pairs),
+            notes=notes_of(self.both, self.pairs),
+            files=named_files(*self.files),
+            engine=engine() | device_record(self.options.devices),
+            architecture=_architecture(*self.both),
+            shard=self.part,
+        )
+
+    def builder(self, table: Comparison, read_entries: Callable[[Pair], Row]) -> PairBuilder:
+        """Return what fills the table; `read_entries` makes a row of a pair without spectra."""
+        return PairBuilder(table, self.pairs, f"{table.before} with {table.after}", read_entries)
 
 
 def _architecture(before: Scannable, after: Scannable) -> str | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from typing import Literal, Unpack, overload
 
 from sigmascope._execution.memory import keeping
 from sigmascope._host.keywords import public
@@ -17,17 +18,39 @@ from sigmascope._running.tasks import ByteListener, Options, check_files
 from sigmascope._running.thread_budget import ThreadBudget
 from sigmascope._running.vectors import vectors_folder
 from sigmascope._tables.outputs import Outputs, PathLike, Paths
-from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.scannable import Scannable, as_scannable
 from sigmascope.analysis.requested import REQUESTED, check_measures
+from sigmascope.scanning.keywords import ScanOptionsWithMeasures
 
-from .beginning import PairBuilder, Source, empty_table, listed_part
+from .beginning import ComparisonRequest, PairBuilder, Source
 from .entrywise import compared_entrywise
 from .members import Pair
+from .planning import plan_comparison
+from .plans import ComparisonPlan
 from .result import Comparison
 from .tasks import Link, LinkedFiles, MatrixPairs, PairTask, compare_matrices, run
 from .updates import ON_REQUEST
+
+
+@overload
+def compare(
+    before: Source,
+    after: Source,
+    *,
+    plan: Literal[False] = False,
+    **options: Unpack[ScanOptionsWithMeasures],
+) -> Comparison: ...
+
+
+@overload
+def compare(
+    before: Source,
+    after: Source,
+    *,
+    plan: Literal[True],
+    **options: Unpack[ScanOptionsWithMeasures],
+) -> ComparisonPlan: ...
 
 
 @public
@@ -54,7 +77,8 @@ def compare(
     executor: Executor | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Comparison:
+    plan: bool = False,
+) -> Comparison | ComparisonPlan:
     """Compare every tensor of two checkpoints: matrices by their spectra, others entry by entry.
 
     Parameters
@@ -76,7 +100,7 @@ def compare(
         As for :func:`scan`; a pattern matches a pair if it matches the name of either tensor.
     vectors
         As for :func:`scan`: those of W, W' and dW.
-    out, resume, shard, executor, workers, progress
+    out, resume, shard, executor, workers, progress, plan
         As for :func:`scan`.
 
     Returns
@@ -88,6 +112,9 @@ def compare(
         a reason, as do two tensors of different shapes. Embeddings of vocabularies of two sizes are
         an exception: their common rows are compared. Tensors without a spectrum are compared number
         by number, with status "entrywise". :attr:`Comparison.verdict` counts them all.
+    ComparisonPlan
+        With `plan`: effort, passes, memory and time of every pair whose row is not in the journal
+        to resume.
 
     Raises
     ------
@@ -129,31 +156,33 @@ def compare(
     limits = num_threads, memory_limit
     options = Options.of(effort, k, tol, accuracy, seed, *limits, device=device)
     requested = check_measures(measures, (*REQUESTED, *ON_REQUEST))
-    options = replace(options, measures=requested, vectors=vectors_folder(vectors))
-    workers = concurrent_tasks(executor, workers)
+    folder = vectors_folder(vectors, make=not plan)
+    options = replace(options, measures=requested, vectors=folder)
+    workers = concurrent_tasks(executor, workers, plan=plan)
     both = as_scannable(before, reading), as_scannable(after, reading)
     check_files(executor, *both)
-    pairs, part = listed_part(both, include, exclude, shard)
-    files = identities(both[0]), identities(both[1])
+    request = ComparisonRequest.of(both, options, include, exclude, shard)
+    keep_memory = memory_limit is not None
+    if plan:
+        return plan_comparison(request, out, resume, workers, keep_memory=keep_memory)
     with Outputs(out, resume, Comparison) as outputs:
-        options = options.resuming(outputs.resumed_settings, keep_memory=memory_limit is not None)
-        start = empty_table(both, files, options, include, exclude, pairs, part)
+        request = request.resuming(outputs.resumed_settings, keep_memory=keep_memory)
 
         def read_entries(pair: Pair) -> Row:
             return compared_entrywise(both, pair)
 
-        source = f"{start.before} with {start.after}"
-        builder = PairBuilder(outputs.begin(start), pairs, source, read_entries)
-        if executor is None:
-            _on_threads(both, options, builder, outputs, progress)
+        builder = request.builder(outputs.begin(request.empty_table()), read_entries)
+        if executor is None or workers is None:
+            _on_threads(both, request.options, builder, outputs, progress)
         else:
-            each = options.per_worker(workers)
+            each = request.options.per_worker(workers)
 
             def task(index: int) -> PairTask:
-                linked = LinkedFiles.of(both, files, Link.of(pairs[index]))
+                linked = LinkedFiles.of(both, request.files, Link.of(request.pairs[index]))
                 return PairTask(linked, each.of_row(index))
 
-            builder.fill(ExecutorTasks(executor, task, workers, run, len(pairs)), outputs, progress)
+            tasks = ExecutorTasks(executor, task, workers, run, len(request.pairs))
+            builder.fill(tasks, outputs, progress)
     return builder.table
 
 

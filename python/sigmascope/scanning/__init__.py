@@ -7,7 +7,6 @@ from sigmascope._running.progress import Progress, ScanEvent
 from sigmascope._tables.table import Table
 
 from .loop import scan
-from .planning import plan_scan
 from .plans import ScanPlan, TensorPlan
 from .result import Scan
 
@@ -18,6 +17,5 @@ __all__ = [
     "ScanPlan",
     "Table",
     "TensorPlan",
-    "plan_scan",
     "scan",
 ]

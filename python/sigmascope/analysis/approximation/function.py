@@ -44,6 +44,16 @@ def low_rank(
 
     Exactly one of `rank`, `energy` and `error` decides the rank.
 
+    Examples
+    --------
+    >>> import numpy as np, sigmascope as ss
+    >>> A = np.diag([4.0, 3.0, 0.5, 0.1])
+    >>> approx = ss.low_rank(A, rank=2)
+    >>> bool(abs(approx.remaining.value - np.hypot(0.5, 0.1)) <= approx.remaining.error)
+    True
+    >>> ss.low_rank(A, error=0.05).rank
+    3
+
     Parameters
     ----------
     A : Matrix, LowRank, or anything that :func:`matrix` takes, shape (m, n)
@@ -52,18 +62,16 @@ def low_rank(
     rank : int or "edge"
         At most min(m, n). "edge": the number of singular values above what noise of the observed
         bulk reaches in one matrix of a hundred; 0, with a warning, where the values spread too far
-        for that. Where the noise is not resolved, leading triplets are subtracted first, and where
-        there is no noise, the values above rounding count.
+        for that; without noise, the number of values above rounding.
     energy : float
         Share of ||A||_F^2 that the approximation has at least; between 0 and 1.
     error : float
         Largest ||A - L||_F / ||A||_F; between 0 and 1. The rank is the least one that certainly
         satisfies `energy` or `error`, as far as the search resolves the values.
     part : {"largest", "smallest"}
-        Singular triplets of which L consists. The smallest ones, of a given rank, are found with
-        all others: min(m, n) (m + n) numbers of float64. A start of an adapter with the largest is
-        PiSSA (arXiv 2404.02948), with the smallest MiLoRA (arXiv 2406.09044): `balanced` has its
-        factors, and `residual` the matrix that takes the place of A.
+        Singular triplets of which L consists; the smallest take min(m, n) (m + n) float64 numbers.
+        An adapter starts from the largest in PiSSA (arXiv 2404.02948), from the smallest in MiLoRA
+        (arXiv 2406.09044): `balanced` has its factors, `residual` what takes the place of A.
     weight : GramAccumulator or array, shape (n, n), optional
         S = X^T X of activations X (any, n) that A is multiplied with: L is the product of this rank
         for which ||(A - L) S^(1/2)||_F = ||X (A - L)^T||_F is least, and `energy` and `error` are
@@ -75,9 +83,8 @@ def low_rank(
     Returns
     -------
     LowRankApproximation
-        The factors, float64, and ||A - L||_F of these very factors with a bound on its error. A
-        search that stopped early makes L worse, and not its error wrong. The bound of the 2-norm
-        follows from the next singular value with its error.
+        The factors, float64, and ||A - L||_F of these very factors with a bound on its error, which
+        holds also where the search stopped early.
 
     Raises
     ------
@@ -85,21 +92,17 @@ def low_rank(
         None or more than one of `rank`, `energy` and `error` is given.
     ValueError
         `rank` is below 1 or above min(m, n), or another argument is out of range.
-    NonFiniteError
-        A holds NaN or infinity.
-    MemoryLimitError
-        The search does not fit into memory_limit.
+    NonFiniteError, MemoryLimitError
+        A holds NaN or infinity, or the search does not fit into memory_limit.
 
     Warns
     -----
     ConvergenceWarning
-        The tolerance was not reached, not even min(m, n) triplets satisfy the criterion, or "edge"
-        does not apply.
+        The tolerance or the criterion was not reached, or "edge" does not apply.
 
     See Also
     --------
-    svds : The triplets alone.
-    spectrum : The noise edge, and other measures of the rank.
+    svds, spectrum
 
     Notes
     -----
@@ -116,16 +119,6 @@ def low_rank(
     :func:`spectrum`. For `energy` and `error` the search is repeated for 16, 32, ... triplets;
     where all values cost less (:mod:`sigmascope._execution.costs`), :func:`svdvals` gives the rank.
     Memory: that of :func:`svds`, then 4 (m + n) (k + 1) float64 numbers.
-
-    Examples
-    --------
-    >>> import numpy as np, sigmascope as ss
-    >>> A = np.diag([4.0, 3.0, 0.5, 0.1])
-    >>> approx = ss.low_rank(A, rank=2)
-    >>> bool(abs(approx.remaining.value - np.hypot(0.5, 0.1)) <= approx.remaining.error)
-    True
-    >>> ss.low_rank(A, error=0.05).rank
-    3
     """
     criterion = Criterion.of(rank, energy, error)
     approx = approximated(

@@ -191,7 +191,7 @@ def extract(
         source = f"{table.before} with {table.after}"
         builder = TableBuilder(table, items, source, lambda item: entrywise(both, item))
         runner: TaskRunner
-        if executor is None:
+        if executor is None or workers is None:
             runner = tasks_on_threads(both, items, request)
         else:
             tasks = _tasks(both, files, items, request.per_worker(workers))
