@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
-MODULES = (
+EVERY = (
     "sigmascope",
     "sigmascope.results",
     "sigmascope.errors",
@@ -15,6 +16,9 @@ MODULES = (
     "sigmascope.series",
     "sigmascope.diagnosis",
 )
+
+MODULES = tuple(module for module in EVERY if find_spec(module))
+"""Those that are installed: annexes may be left out."""
 
 PLACES: dict[str, str] = {
     name: module for module in MODULES for name in import_module(module).__all__
