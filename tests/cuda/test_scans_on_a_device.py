@@ -31,7 +31,7 @@ from sigmascope.analysis.spectrum import analysed
 from sigmascope.errors import DeviceError, MemoryLimitError, ScanInterrupted
 from sigmascope.results import ScanEvent
 from sigmascope.scanning.concurrency import ConcurrencyPlan
-from sigmascope.scanning.items import listed
+from sigmascope.scanning.items import list_items
 from sigmascope.solvers.gram import fits_gram
 from sigmascope.solvers.krylov import KrylovSettings
 
@@ -239,7 +239,7 @@ def test_shares_of_a_device_decide_how_many_matrices_run_at_once(
     model: Path, simulated: ModuleType
 ) -> None:
     opened = ss.open_checkpoint(model)
-    items = [item for item in listed(opened, [], ["bad"]) if item.matrix]
+    items = [item for item in list_items(opened, [], ["bad"]) if item.matrix]
 
     def planned(memory: int, device: str = "cuda", devices: int = 1) -> ConcurrencyPlan:
         simulated.simulator.restart(memory=memory * MIB, devices=devices)

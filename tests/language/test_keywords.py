@@ -78,8 +78,9 @@ def test_options_that_all_share_are_in_the_signature(name: str) -> None:
 def test_options_of_a_scan_are_those_of_scan() -> None:
     of_scan = inspect.signature(ss.scan).parameters
     of_place = inspect.signature(Reference.place).parameters
-    assert of_scan.keys() - {"checkpoint"} <= of_place.keys()
-    for name in of_scan.keys() - {"checkpoint"}:
+    options = of_scan.keys() - {"checkpoint", "plan"}
+    assert options <= of_place.keys()
+    for name in options:
         assert of_place[name].default == of_scan[name].default
         assert of_place[name].annotation == of_scan[name].annotation
     for series in (ss.series.trajectory, ss.series.reference):

@@ -99,7 +99,7 @@ def test_the_plan_of_workers(model: Path, limit: str) -> None:
     check_text(plan)
     enough = ss.scan(model, memory_limit=plan.sufficient_limit, **options, plan=True)
     assert not enough.refused
-    with pytest.raises(ValueError, match="workers must be positive, not 0"):
+    with pytest.raises(ValueError, match="workers must be at least 1, not 0"):
         ss.scan(model, workers=0, plan=True)
 
 

@@ -19,7 +19,7 @@ from sigmascope._running.tasks import Options
 from sigmascope.analysis.admission import Asked
 from sigmascope.results import ScanPlan
 from sigmascope.scanning.concurrency import ConcurrencyPlan, ExclusiveQueue
-from sigmascope.scanning.items import listed
+from sigmascope.scanning.items import list_items
 
 SMALL = 24
 MIB = 1 << 20
@@ -45,7 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shares(model: Path, effort: str, memory: int, num_threads: int) -> ConcurrencyPlan:
     options = Options.of(effort, 8, 1e-3, "reference", 0, num_threads, memory, None)
     checkpoint = ss.open_checkpoint(model)
-    return ConcurrencyPlan.of(checkpoint, list(listed(checkpoint, [], [])), options)
+    return ConcurrencyPlan.of(checkpoint, list(list_items(checkpoint, [], [])), options)
 
 
 @pytest.mark.parametrize("effort", ["top", "density", "exact"])

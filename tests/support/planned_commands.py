@@ -35,6 +35,7 @@ def options_of_its_plan(
         return path
 
     def plan(*paths: Path, **given: Any) -> None:
+        given.pop("plan", None)
         options.update(given.pop("opening", {}), **given)
         raise SystemExit(0)
 

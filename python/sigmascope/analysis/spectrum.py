@@ -171,7 +171,8 @@ def spectrum(
 
     See Also
     --------
-    svds, scan
+    svds : The largest values with their vectors.
+    scan : The spectrum of every matrix of a checkpoint.
 
     Notes
     -----

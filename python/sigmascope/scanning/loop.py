@@ -151,7 +151,8 @@ def scan(
 
     See Also
     --------
-    compare, merge
+    compare : Two checkpoints, and what changed between them.
+    merge : The parts of a scan that was run on several machines.
 
     Notes
     -----

@@ -162,10 +162,9 @@ def svds(
     ------
     ValueError
         If k < 1, k > min(m, n), or another argument is out of range.
-    NonFiniteError
-        If A holds NaN or infinity; of a stack, if all matrices do.
-    MemoryLimitError
-        If not even a restarted basis fits into memory_limit.
+    NonFiniteError, MemoryLimitError
+        If A (of a stack, every matrix) holds NaN or infinity, or if not even a restarted basis fits
+        into memory_limit.
 
     Warns
     -----
@@ -176,7 +175,9 @@ def svds(
 
     See Also
     --------
-    svdvals, randomized_svd, spectrum
+    svdvals : Every value.
+    randomized_svd : A fixed number of passes.
+    spectrum : Measures of the values, each with its error.
 
     Notes
     -----

@@ -102,7 +102,8 @@ def low_rank(
 
     See Also
     --------
-    svds, spectrum
+    svds : The triplets alone.
+    spectrum : The noise edge, and other measures of the rank.
 
     Notes
     -----
