@@ -37,7 +37,7 @@ def test_an_error_says_where_a_name_is(name: str) -> None:
 
 
 def test_docstrings_of_public_names_fit_two_screens() -> None:
-    """What takes more lines belongs on a page of the guide."""
+    """More lines belong on a page of the guide."""
     lines = {name: len((getdoc(call) or "").splitlines()) for name, call in PUBLIC.items()}
     assert not {name: count for name, count in lines.items() if count > 80}
     assert sum(lines.values()) > 500
