@@ -57,7 +57,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackendCompar
         yield compare(WORKLOAD, PLAN, select(COMPARED))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_backend_reaches_its_accuracies_in_processes_of_its_own() -> None:
     check_accuracies(compare(WORKLOAD, PLAN, select(COMPARED)))
 

@@ -25,7 +25,7 @@ from sigmascope.bench.cuda import cusolver, libraries
 from sigmascope.bench.solvers import Source
 from sigmascope.bench.worker import BackendTask, capture_call, probe
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 K = 6
 ON_DEVICE = [backend for backend in BACKENDS if backend.library is not None]

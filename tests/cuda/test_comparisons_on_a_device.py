@@ -78,7 +78,7 @@ def test_the_rows_are_those_of_the_cpu(
     assert simulated.simulator.objects_in_use() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_no_row_depends_on_threads_memory_or_device(
     pair: tuple[Path, Path], tmp_path: Path, simulated: ModuleType
 ) -> None:

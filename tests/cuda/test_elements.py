@@ -99,7 +99,7 @@ def test_pairs_of_two_precisions(cuda_module: ModuleType, dtypes: tuple[str, str
     assert_same_change(cuda_module, ss.matrix(a), ss.matrix(b))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_long_sums_are_the_processors(cuda_module: ModuleType) -> None:
     """Blocks of 65,536 rows are added as a tree, wherever panels end."""
     a, b = pair("f32", (2 * 65_536 + 300, 2))

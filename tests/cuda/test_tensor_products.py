@@ -297,7 +297,7 @@ def test_long_sums_have_the_bits_of_the_processor(cuda_module: ModuleType, dtype
             np.testing.assert_array_equal(found, host)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_long_sums_of_tensor_cores_are_trees_of_blocks(cuda_module: ModuleType) -> None:
     rng = np.random.default_rng(16)
     rows = 65_536 + 1_100

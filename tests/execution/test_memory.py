@@ -207,15 +207,15 @@ assert all(row["status"] == "analysed" for row in found.rows), found.rows[0]["re
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(
     ("effort", "limit", "shape"),
     [
         ("top", 75, (12_000, 1400)),
         ("density", 75, (1400, 12_000)),
-        pytest.param("top", 145, (1400, 12_000), marks=pytest.mark.nightly),
-        pytest.param("density", 315, (12_000, 1400), marks=pytest.mark.nightly),
+        ("top", 145, (1400, 12_000)),
+        ("density", 315, (12_000, 1400)),
     ],
     ids=["top, read again", "density, read again", "top, held", "density, two at once"],
 )
