@@ -218,6 +218,7 @@ with open(sys.argv[2], "w") as file:
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(
     importlib.util.find_spec("weightwatcher") is None, reason="weightwatcher is not installed"
 )
