@@ -22,7 +22,7 @@ MIB = 2**20
 MINIMUM = 64 * MIB
 """Calls that need less are not counted to the byte."""
 
-_IMPORT = "import sigmascope"
+_IMPORT = "from sigmascope import *"  # each name is imported at its first use
 _SCAN = """
 import sigmascope as ss
 options = dict(k={k}, tol=1e-3, effort={effort!r}, memory_limit={limit}, num_threads={threads})

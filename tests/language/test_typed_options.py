@@ -148,7 +148,7 @@ WRONG = [
     ),
     ("ss.series.reference(['a'], n_jobs=3)", 'Unexpected keyword argument "n_jobs"'),
     ("ss.series.reference(['a']).place('b', effor='top')", 'Unexpected keyword argument "effor"'),
-    ("ss.scan('a', k='8')", 'Argument "k" to "scan" has incompatible type "str"'),
+    ("ss.scan('a', k='8')", 'No overload variant of "scan" matches argument types "str", "str"'),
     ("ss.streaming.Sketch(6, 2, random_state=1)", 'Unexpected keyword argument "random_state"'),
     ("ss.diagnosis.diagnose('a', alpha='b')", "No overload variant"),
     ("ss.matrix(A, dtype=3)", 'Argument "dtype" to "matrix" has incompatible type "int"'),

@@ -22,12 +22,17 @@ module, cores, job, out = sys.argv[1:]
 os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
 import importlib
 started = time.perf_counter()
-importlib.import_module(module)
+imported = importlib.import_module(module)
+for name in getattr(imported, "__all__", ()):
+    getattr(imported, name, None)
 seconds = time.perf_counter() - started
 from sigmascope.bench.worker import main
 main(job, out, seconds)
 """
-"""Program of a process: it imports the library first of all, and times that import."""
+"""Program of a process: it imports the library first of all, and times that import.
+
+Names that a library imports at their first use count as well.
+"""
 
 
 @dataclass(frozen=True)
