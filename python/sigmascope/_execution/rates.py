@@ -81,8 +81,8 @@ class Rates:
         """Estimate every singular value; "fast" as in float32, where it does not fall back.
 
         "fast" was measured with one thread at orders 512 to 4096 and with up to 65 times as many
-        rows as columns: 0.68 to 0.78 of the time of "reference" where the factor below is 0.75
-        (up to 1.0 for noise), 1.04 to 1.43 of it elsewhere.
+        rows as columns: 0.68 to 0.79 of the time of "reference" where the factor below is 0.75
+        (0.90 to 1.00 for noise of order 4096), 1.04 to 1.43 of it elsewhere.
         """
         n, m = sorted(shape)
         products = m * n**2 / (costs.GRAM_RATE * self.speed_ratio("float64"))
