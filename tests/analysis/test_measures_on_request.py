@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 
 FARMS, RANDOM, TRAPS = REQUESTED
 MIB = 1 << 20
+NIGHTLY = pytest.mark.nightly
 
 
 def measure_of(A: Any, name: str, **options: Any) -> Any:
@@ -118,9 +119,7 @@ def test_farms_is_the_same_at_every_effort(
 
 
 @pytest.mark.unsanitized
-@pytest.mark.parametrize(
-    "shape", [(300, 700), pytest.param((1100, 1100), marks=pytest.mark.slow)], ids=str
-)
+@pytest.mark.parametrize("shape", [(300, 700), pytest.param((1100, 1100), marks=NIGHTLY)], ids=str)
 def test_farms_of_the_transpose_is_the_same(shape: tuple[int, int]) -> None:
     A, _ = ks.llm(*shape, seed=5)
     a, b = measure_of(A, FARMS), measure_of(A.T, FARMS)
@@ -370,9 +369,9 @@ assert all(row[name] is not None for name in {measures!r}), row
 @pytest.mark.parametrize(
     ("shape", "dtype", "effort", "limit"),
     [
-        ((2048, 8192), "BF16", "density", 150 * MIB),  # read again; 64 MiB of entries
-        pytest.param((2048, 8192), "BF16", "density", 512 * MIB, marks=pytest.mark.nightly),  # held
-        pytest.param((1500, 6000), "F32", "exact", 128 * MIB, marks=pytest.mark.nightly),
+        pytest.param((2048, 8192), "BF16", "density", 150 * MIB, marks=NIGHTLY),  # read again
+        pytest.param((2048, 8192), "BF16", "density", 512 * MIB, marks=NIGHTLY),  # held
+        pytest.param((1500, 6000), "F32", "exact", 128 * MIB, marks=NIGHTLY),
         ((6000, 1500), "F32", "exact", 512 * MIB),
     ],
 )

@@ -106,10 +106,10 @@ def test_tall_cases_and_those_of_products_have_numbers_of_their_own() -> None:
     assert 0.2 < np.mean([case.m < case.n for case in seen]) < 0.6
 
 
-SLOW = [pytest.param(index, marks=pytest.mark.slow) for index in (-1, -3, -4, -5, -42)]
+NIGHTLY = [pytest.param(index, marks=pytest.mark.nightly) for index in (-1, -3, -4, -5, -42)]
 
 
-@pytest.mark.parametrize("index", [-2, -6, -7, -8, *SLOW])
+@pytest.mark.parametrize("index", [-2, -6, -7, -8, *NIGHTLY])
 def test_tall_cases_find_nothing(index: int) -> None:
     wrong = [finding for finding in run(draw(0, index)).findings if finding.what != "work"]
     assert wrong == [], f"python -m tests.campaign --case 0:{index}"
@@ -189,7 +189,7 @@ def slice_of(function: str) -> list[Case]:
     "part",
     [
         pytest.param(slice(3), id="first cases"),
-        pytest.param(slice(3, SLICE), id="more", marks=pytest.mark.slow),
+        pytest.param(slice(3, SLICE), id="more", marks=pytest.mark.nightly),
     ],
 )
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -272,7 +272,7 @@ def test_what_many_objects_share_is_counted_for_each(
         ss.open_checkpoint(path)
 
 
-@pytest.mark.parametrize("limit", [50_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("limit", [50_000, pytest.param(1_000_000, marks=pytest.mark.nightly)])
 def test_objects_that_hold_each_other_are_visited_once(
     limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,7 +178,7 @@ def test_a_file_with_bytes_changed_is_refused_or_stays_within_itself(
         assert np.asarray(matrix).shape == matrix.shape
 
 
-@pytest.mark.parametrize("limit", [50_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("limit", [50_000, pytest.param(1_000_000, marks=pytest.mark.nightly)])
 def test_a_pickle_that_holds_itself_or_one_thing_very_often(
     limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +218,7 @@ def test_states_of_torchscript_modules_are_attributes(
         open_checkpoint(crafted(tmp_path / "y.pt", called))
 
 
-@pytest.mark.parametrize("limit", [500_000, pytest.param(10_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("limit", [500_000, pytest.param(10_000_000, marks=pytest.mark.nightly)])
 def test_one_state_of_many_torchscript_modules_is_bounded(
     limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

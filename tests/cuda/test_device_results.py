@@ -181,7 +181,7 @@ def test_memory_that_a_library_keeps_is_given_back(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("name", ["cupy", pytest.param("torch", marks=pytest.mark.nightly)])
 def test_a_solver_is_called_again_when_memory_was_given_back(
     name: str, simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

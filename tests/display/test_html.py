@@ -250,7 +250,7 @@ def test_buttons_of_findings_open_the_matrix_that_they_name(pairs: bool) -> None
     assert [names[int(place)] for place, _ in buttons] == [name for _, name in buttons]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_723_tensors_stay_under_five_megabytes() -> None:
     rows = comparison_rows(103)
     assert len(rows) == 724

@@ -240,7 +240,9 @@ def test_comparisons_stay_within_the_limit(
 
 @pytest.mark.slow
 @pytest.mark.unsanitized
-@pytest.mark.parametrize(("effort", "limit"), [("top", 160), ("density", 600)])
+@pytest.mark.parametrize(
+    ("effort", "limit"), [("top", 160), pytest.param("density", 600, marks=pytest.mark.nightly)]
+)
 def test_adapters_of_a_base_stay_within_the_limit(
     folder: Path, imported: int, effort: str, limit: int
 ) -> None:

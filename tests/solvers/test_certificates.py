@@ -190,7 +190,7 @@ def test_what_has_not_settled_is_in_the_bound(
 
 @pytest.mark.parametrize(
     "drawn",
-    [range(120), pytest.param(range(120, 800), marks=pytest.mark.slow)],
+    [range(120), pytest.param(range(120, 800), marks=pytest.mark.nightly)],
     ids=["120 seeds", "680 more"],
 )
 def test_a_start_that_lacks_one_of_the_vectors_it_reaches_is_not_the_end(drawn: range) -> None:

@@ -154,7 +154,7 @@ def test_moments_of_many_rows_are_right_to_rounding() -> None:
     "sides",
     [
         (1, 5_000),
-        pytest.param((1, 2_000_000), marks=pytest.mark.unsanitized),
+        pytest.param((1, 2_000_000), marks=pytest.mark.nightly),
         *(pytest.param(sides, marks=pytest.mark.slow) for sides in ((2, 1_000_000), (3, 300_000))),
     ],
     ids=lambda sides: "x".join(map(str, sides)),
@@ -170,7 +170,7 @@ def test_approximations_of_a_few_long_rows_converge(sides: tuple[int, int]) -> N
 
 
 @pytest.mark.parametrize(
-    "rows", [700, 3000, 8191, 100_000, pytest.param(1_000_000, marks=pytest.mark.slow)]
+    "rows", [700, 3000, 8191, 100_000, pytest.param(1_000_000, marks=pytest.mark.nightly)]
 )
 def test_norms_of_equal_rows_are_right_to_rounding(rows: int) -> None:
     """Squares that round alike: an approximation did not miss what they lose."""
@@ -277,7 +277,7 @@ def test_every_number_of_many_rows_is_within_its_bound(kind: str, columns: int) 
         assert share <= 1, f"{name} in {dtype}"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_number_of_many_equal_columns_is_within_its_bound() -> None:
     A = KINDS["equal rows"](np.random.default_rng(50), 50_000, 50)
     for name, share in shares_of_bounds(A / np.abs(A).max()).items():

@@ -167,7 +167,7 @@ def test_no_silent_miss(problem: Problem) -> None:
     check_answer(problem, "cpu")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 @pytest.mark.unsanitized

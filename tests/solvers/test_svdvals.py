@@ -191,7 +191,7 @@ def test_fast_values_are_within_their_errors(case: Callable[[int], ks.Case], dty
     assert result.floor <= 2e-3 * exact[0]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.unsanitized
 def test_fast_values_of_many_graded_matrices_are_within_their_errors() -> None:
     """Some of them fall back to float64: a few columns with all of the norm, or parallel ones."""
@@ -217,7 +217,7 @@ def gram(A: Array) -> Array:
 
 @pytest.mark.slow
 @pytest.mark.unsanitized
-@pytest.mark.parametrize("dtype", [BF16, np.float32])
+@pytest.mark.parametrize("dtype", [BF16, pytest.param(np.float32, marks=pytest.mark.nightly)])
 def test_fast_eigenvalues_are_within_their_errors_where_they_are_taken(dtype: Any) -> None:
     """One value far above the others, of a large matrix: there the reduction is in float32 too."""
     rng = np.random.default_rng(5)

@@ -168,7 +168,7 @@ def test_quantiles_and_cdf_cover_the_truth(name):
     assert np.mean(cdf_ok) >= 0.9
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.nightly)])
 def test_where_a_stair_ends_is_not_charged_but_a_gap_is(every):
     """Straight from node to node a median is off by up to half a stair: 2 to 3 % of it here."""
     smooth = np.sqrt(np.linspace(1.0, 0.02, 800))

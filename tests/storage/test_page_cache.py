@@ -58,7 +58,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.unsanitized
-@pytest.mark.parametrize("limit", ["1GiB", "128MiB"])
+@pytest.mark.parametrize("limit", [pytest.param("1GiB", marks=pytest.mark.nightly), "128MiB"])
 def test_a_scan_past_the_cache_leaves_nothing_there(large: Path, limit: str) -> None:
     drop(large)
     found = ss.scan(large, effort="top", k=2, tol=0.1, memory_limit=limit, reading="uncached")

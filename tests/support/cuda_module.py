@@ -45,14 +45,15 @@ def built() -> Path:
     FOLDER.mkdir(parents=True, exist_ok=True)
     options = {
         "CMAKE_BUILD_TYPE": "Release",
-        "CMAKE_CXX_FLAGS_RELEASE": "-O1",
         "CMAKE_MAKE_PROGRAM": f"{ninja.BIN_DIR}/ninja",
         "Python_EXECUTABLE": sys.executable,
         "SIGMASCOPE_CUDA": "SIMULATED",
-        "SIGMASCOPE_ISAS": native_isas(),
         "SKBUILD_PROJECT_VERSION": sigmascope.__version__,
         "pybind11_DIR": pybind11.get_cmake_dir(),
     }
+    # With a compiler cache the engine is the one of the package, which is there already.
+    if "CMAKE_CXX_COMPILER_LAUNCHER" not in os.environ:
+        options |= {"CMAKE_CXX_FLAGS_RELEASE": "-O1", "SIGMASCOPE_ISAS": native_isas()}
     cmake = (sys.executable, "-m", "cmake")
     with (FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
