@@ -144,7 +144,7 @@ def agrees_with_msgpack(path: Path, records: list[Any]) -> None:
         tree = msgpack.unpackb(raw, ext_hook=lambda code, content: (code, content))
     except ValueError:  # an extension of type -1 is a time there
         return
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
 
     def flatten(value: Any, name: str) -> None:
         if isinstance(value, dict | list):
@@ -152,17 +152,17 @@ def agrees_with_msgpack(path: Path, records: list[Any]) -> None:
             for key, inner in items:
                 flatten(inner, f"{name}/{key}")
         else:
-            found[name] = value
+            results[name] = value
 
     flatten(tree, "")
     for record in records:
         names = (f"{above}/{record['name']}" for above in ("", "/params", "/target"))
-        name = next((name for name in names if name in found), None)
+        name = next((name for name in names if name in results), None)
         if name is None:  # of an array in chunks
-            assert record["status"] == "other" or "/chunks/0" in "".join(found)
+            assert record["status"] == "other" or "/chunks/0" in "".join(results)
         if name is None or record["status"] == "other":
             continue
-        shape, _, content = msgpack.unpackb(found[name][1])
+        shape, _, content = msgpack.unpackb(results[name][1])
         assert tuple(shape) == tuple(record["shape"])
         assert raw[record["offset"] :][: record["nbytes"]] == content
 

@@ -112,7 +112,7 @@ def computed() -> dict[str, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = [*campaign_results(), *table_results()]
-        return {name: digest_of(found) for name, found in results}
+        return {name: digest_of(result) for name, result in results}
 
 
 def main(arguments: list[str]) -> int:

@@ -33,25 +33,25 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 @cache
 def imports(file: str) -> frozenset[str]:
     """Return the files that a file imports at its top."""
-    found: set[str] = set()
+    result: set[str] = set()
     for node in ast.parse((PACKAGE / file).read_text()).body:
         if isinstance(node, ast.ImportFrom):
             base = _module(file, node.level, node.module)
             names = [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
-            found |= {path for name in names if (path := _file(name)) is not None}
-    return frozenset(found - {file})
+            result |= {path for name in names if (path := _file(name)) is not None}
+    return frozenset(result - {file})
 
 
 @cache
 def below(file: str) -> frozenset[str]:
     """Return the files that a file imports, and those that these import."""
-    found: set[str] = set()
+    names: set[str] = set()
     todo = [file]
     while todo:
-        new = imports(todo.pop()) - found
-        found |= new
+        new = imports(todo.pop()) - names
+        names |= new
         todo += new
-    return frozenset(found)
+    return frozenset(names)
 
 
 def _module(file: str, level: int, module: str | None) -> str:

@@ -108,12 +108,12 @@ def test_every_change_is_that_of_the_formula(
     )
     truth = alpha / (math.sqrt(r) if rslora else r) * B.astype(float) @ A.astype(float)
     truth = truth.T if turned else truth
-    found = open_adapter(tmp_path)[f"{Q}.weight"]
-    assert found.shape == truth.shape
+    result = open_adapter(tmp_path)[f"{Q}.weight"]
+    assert result.shape == truth.shape
     scale = max(np.abs(truth).max(), 1)
-    np.testing.assert_allclose(dense(found), truth, atol=1e-6 * scale)
+    np.testing.assert_allclose(dense(result), truth, atol=1e-6 * scale)
     values = np.linalg.svd(truth, compute_uv=False)
-    np.testing.assert_allclose(found.singular_values(), values, atol=1e-12 * max(values[0], 1))
+    np.testing.assert_allclose(result.singular_values(), values, atol=1e-12 * max(values[0], 1))
 
 
 def test_embeddings_are_turned(tmp_path: Path) -> None:
@@ -177,9 +177,9 @@ def test_a_model_with_adapters_below_it_is_a_model(tmp_path: Path) -> None:
 
 def test_factors_in_bfloat16(tmp_path: Path) -> None:
     B, A = (x.astype(ml_dtypes.bfloat16) for x in factors(32, 24))
-    found = open_adapter(write_adapter(tmp_path, lora(Q, B, A)))[f"{Q}.weight"]
+    values = open_adapter(write_adapter(tmp_path, lora(Q, B, A)))[f"{Q}.weight"]
     truth = np.linalg.svd(2 * B.astype(float) @ A.astype(float), compute_uv=False)
-    np.testing.assert_allclose(found.singular_values(), truth, atol=1e-12)
+    np.testing.assert_allclose(values.singular_values(), truth, atol=1e-12)
 
 
 def test_an_adapter_in_a_torch_file(tmp_path: Path) -> None:

@@ -54,8 +54,8 @@ def stored(folder: Path) -> Model:
 
 
 def settings(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
-    return found
+    result: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
+    return result
 
 
 def by_peft(A: Array, B: Array, count: int, *, turned: bool = False) -> Array:
@@ -67,9 +67,9 @@ def by_peft(A: Array, B: Array, count: int, *, turned: bool = False) -> Array:
 
 def test_names_shapes_and_products(tmp_path: Path) -> None:
     base, tuned = models()
-    found = ss.extract(base, tuned, tmp_path, error=0.05)
-    assert found.written
-    assert len(found.analysed) == len(found) == 9
+    extraction = ss.extract(base, tuned, tmp_path, error=0.05)
+    assert extraction.written
+    assert len(extraction.analysed) == len(extraction) == 9
     file, change = stored(tmp_path), {name: tuned[name] - base[name] for name in base}
 
     def near(name: str, product: Array) -> None:
@@ -98,9 +98,9 @@ def test_experts_of_different_ranks_share_the_largest(dtype: str, tmp_path: Path
     tuned[UP][0] = base[UP][0]
     rng = np.random.default_rng(1)
     tuned[UP][1] += (rng.standard_normal((40, 4)) @ rng.standard_normal((4, 16))).astype("f4")
-    found = ss.extract(base, tuned, tmp_path, error=0.05, dtype=dtype)
-    rank = {row["name"]: row["rank"] for row in found.analysed}
-    assert [row["status"] for row in found] == ["unchanged", "extracted", "extracted"]
+    extraction = ss.extract(base, tuned, tmp_path, error=0.05, dtype=dtype)
+    rank = {row["name"]: row["rank"] for row in extraction.analysed}
+    assert [row["status"] for row in extraction] == ["unchanged", "extracted", "extracted"]
     assert rank[f"{UP}[1]"] > rank[f"{UP}[2]"] == 2
     file = stored(tmp_path)
     A, B = file[f"{EXPERTS}lora_A.weight"], file[f"{EXPERTS}lora_B.weight"]
@@ -110,7 +110,7 @@ def test_experts_of_different_ranks_share_the_largest(dtype: str, tmp_path: Path
     assert settings(tmp_path)["r"] == settings(tmp_path)["lora_alpha"] == r
     product = by_peft(A, B, 3)
     assert not product[0].any()
-    for e, row in enumerate(found):
+    for e, row in enumerate(extraction):
         rest = np.linalg.norm(tuned[UP][e].astype(float) - base[UP][e] - product[e])
         if row["status"] == "extracted":
             assert rest == pytest.approx(row["remaining"], abs=row["remaining_error"] + 1e-12)
@@ -144,10 +144,10 @@ def test_stacks_with_inputs_as_rows(tmp_path: Path) -> None:
 def test_what_peft_cannot_have(
     shapes: dict[str, tuple[int, ...]], options: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
-    found = ss.extract(*models(shapes), tmp_path, rank=2, **options)
-    assert not found.written
-    assert {row["status"] for row in found} == {"not carried"}
-    for row in found:
+    extraction = ss.extract(*models(shapes), tmp_path, rank=2, **options)
+    assert not extraction.written
+    assert {row["status"] for row in extraction} == {"not carried"}
+    for row in extraction:
         assert reason in row["reason"]
         assert row["delta_fro_norm"] > 0
 
@@ -183,17 +183,17 @@ def test_parameters_and_modules_of_models_with_experts(tmp_path: Path) -> None:
 
 def test_a_parameter_of_a_module_that_contains_others(tmp_path: Path) -> None:
     stack, inner = "embeddings.positions", "embeddings.proj.weight"
-    found = ss.extract(*models({stack: (2, 8, 6), inner: (8, 6)}), tmp_path, rank=2)
-    assert [row["name"] for row in found.analysed] == [inner]
-    assert "contains modules" in found[f"{stack}[0]"]["reason"]
+    extraction = ss.extract(*models({stack: (2, 8, 6), inner: (8, 6)}), tmp_path, rank=2)
+    assert [row["name"] for row in extraction.analysed] == [inner]
+    assert "contains modules" in extraction[f"{stack}[0]"]["reason"]
 
 
 def test_models_in_which_peft_adapts_not_all(tmp_path: Path) -> None:
     out, other = "layers.0.mixer.out_proj.weight", "layers.0.mixer.in_proj.weight"
     base, tuned = models({out: (8, 6), other: (8, 6)})
-    found = ss.extract(Named("mamba", base), Named("mamba", tuned), tmp_path / "a", rank=2)
-    assert [row["name"] for row in found.analysed] == [other]
-    assert "no out_proj" in found[out]["reason"]
+    extraction = ss.extract(Named("mamba", base), Named("mamba", tuned), tmp_path / "a", rank=2)
+    assert [row["name"] for row in extraction.analysed] == [other]
+    assert "no out_proj" in extraction[out]["reason"]
     assert len(ss.extract(base, tuned, tmp_path / "b", rank=2).analysed) == 2
 
 
@@ -223,8 +223,10 @@ def test_a_lost_part_of_a_stack_is_made_again(tmp_path: Path) -> None:
     parts = sorted((folder / "parts").iterdir())
     next(path for path in parts if "gate_up_proj" in path.name).unlink()
     kinds: list[str] = []
-    found = ss.extract(base, tuned, folder, rank=3, progress=lambda event: kinds.append(event.kind))
-    assert found.written
+    extraction = ss.extract(
+        base, tuned, folder, rank=3, progress=lambda event: kinds.append(event.kind)
+    )
+    assert extraction.written
     assert kinds.count("kept") == len(parts) - 1
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
@@ -260,13 +262,13 @@ def vectors() -> tuple[Model, Model]:
 
 def test_norms_and_biases_in_full(tmp_path: Path) -> None:
     base, tuned = vectors()
-    found = ss.extract(base, tuned, tmp_path, rank=2, whole=True)
-    assert found.written
-    rows = {row["name"]: row for row in found}
+    extraction = ss.extract(base, tuned, tmp_path, rank=2, whole=True)
+    assert extraction.written
+    rows = {row["name"]: row for row in extraction}
     saved = {"layers.0.q_proj.bias", "layers.0.norm.weight", "layers.0.mixer.dt_bias"}
     saved |= {"layers.0.bn.weight", EXPERTS + "bias"}
-    assert {row["name"] for row in found.saved} == saved
-    reasons = {row["name"]: row["reason"] for row in found.not_carried}
+    assert {row["name"] for row in extraction.saved} == saved
+    reasons = {row["name"]: row["reason"] for row in extraction.not_carried}
     assert reasons.keys() == {"layers.0.mixer.D", "scale", "norm.weight"}
     assert "contains others" in reasons["layers.0.mixer.D"]
     assert "the model itself" in reasons["scale"]
@@ -298,8 +300,8 @@ def test_norms_and_biases_in_full(tmp_path: Path) -> None:
 
 
 def test_without_the_option_no_tensor_is_saved_in_full(tmp_path: Path) -> None:
-    found = ss.extract(*vectors(), tmp_path, rank=2)
-    assert found.saved == []
+    extraction = ss.extract(*vectors(), tmp_path, rank=2)
+    assert extraction.saved == []
     assert settings(tmp_path)["bias"] == "none"
     assert settings(tmp_path)["modules_to_save"] is None
     assert not [name for name in stored(tmp_path) if "lora_" not in name]

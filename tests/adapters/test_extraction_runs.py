@@ -78,9 +78,9 @@ def test_workers_change_no_bit(
 ) -> None:
     expected = ss.extract(*folders, tmp_path / "a", **criterion)
     pool = Pickling()
-    found = ss.extract(*folders, tmp_path / "b", executor=pool, workers=workers, **criterion)
-    assert found.written
-    assert bits(found) == bits(expected)
+    extraction = ss.extract(*folders, tmp_path / "b", executor=pool, workers=workers, **criterion)
+    assert extraction.written
+    assert bits(extraction) == bits(expected)
     assert files(tmp_path / "a") == files(tmp_path / "b")
     assert len(pool.sizes) == len(CARRIED) + 1 + 3  # one of a matrix that did not change
     assert max(pool.sizes) < 4096
@@ -103,9 +103,9 @@ def test_threads_and_memory_are_divided_among_workers(
 ) -> None:
     shares = recorded_shares(monkeypatch)
     options: dict[str, Any] = {"rank": 3, "num_threads": 5, "memory_limit": "800MiB"}
-    found = ss.extract(*folders, tmp_path / "a", executor=Pickling(), workers=2, **options)
+    extraction = ss.extract(*folders, tmp_path / "a", executor=Pickling(), workers=2, **options)
     assert {*shares} == {(2, 400 * 2**20)}
-    assert found.options["memory_limit"] == 800 * 2**20
+    assert extraction.options["memory_limit"] == 800 * 2**20
     shares.clear()
     ss.extract(*folders, tmp_path / "b", **options)
     assert {*shares} == {(5, 800 * 2**20)}
@@ -135,9 +135,11 @@ def test_a_run_goes_on_with_another_number_of_workers(
             kept.append(event.name)
 
     other, workers = (Pickling(), 3) if pool is None else (None, None)
-    found = ss.extract(*folders, folder, rank=3, progress=watch, executor=other, workers=workers)
+    extraction = ss.extract(
+        *folders, folder, rank=3, progress=watch, executor=other, workers=workers
+    )
     assert kept == rows
-    assert found.written
+    assert extraction.written
     assert files(folder) == files(whole)
 
 
@@ -170,9 +172,9 @@ def test_a_file_that_changed_fails_its_rows(tmp_path: Path) -> None:
             written(folders[1], tuned_model(base_model(), seed=5), "F32")
             return super().submit(fn, *args, **kwargs)
 
-    found = ss.extract(*folders, tmp_path / "a", rank=2, executor=Changing(), workers=1)
-    assert not found.written
-    assert {row["failure"] for row in found.failed} == {"environment"}
+    extraction = ss.extract(*folders, tmp_path / "a", rank=2, executor=Changing(), workers=1)
+    assert not extraction.written
+    assert {row["failure"] for row in extraction.failed} == {"environment"}
 
 
 def test_arguments_of_workers(folders: tuple[Path, Path], tmp_path: Path) -> None:

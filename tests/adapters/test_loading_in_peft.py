@@ -29,11 +29,11 @@ safetensors: Any = pytest.importorskip("safetensors.torch")
 
 def check(base: Any, tuned: Any, folder: Path, rank: int, **options: Any) -> Adapter:
     """Extract, and compare what PEFT merges with base + the nearest change of that rank."""
-    found = ss.extract(base, tuned, folder, rank=rank, **options)
-    assert found.written
+    extraction = ss.extract(base, tuned, folder, rank=rank, **options)
+    assert extraction.written
     before, after = numbers(base), numbers(tuned)
     merged = numbers(loaded(base, folder).merge_and_unload())
-    carried = {row["name"].split("[")[0] for row in found.analysed}
+    carried = {row["name"].split("[")[0] for row in extraction.analysed}
     assert merged.keys() == before.keys()
     for name, x in merged.items():
         change = best(name, before[name], after[name], rank) if name in carried else 0.0
@@ -113,8 +113,8 @@ def test_kernels_of_convolutions(axes: int, extent: int, tmp_path: Path) -> None
     expected = copy.deepcopy(base)
     expected["conv_in"].weight.data += torch.from_numpy(change).float()
     x = torch.randn(2, 6, *(5,) * axes)
-    found = loaded(base, tmp_path / "a").base_model.model["conv_in"](x)
-    torch.testing.assert_close(found, expected["conv_in"](x), atol=1e-5, rtol=1e-5)
+    result = loaded(base, tmp_path / "a").base_model.model["conv_in"](x)
+    torch.testing.assert_close(result, expected["conv_in"](x), atol=1e-5, rtol=1e-5)
     if (axes, extent) != (3, 1):  # which PEFT 0.21 cannot merge: it takes it for a kernel of 2-D
         check(base, tuned, tmp_path / "b", 4)
     assert open_adapter(tmp_path / "a")["conv_in.weight"].shape == (10, 6 * extent**axes)
@@ -211,8 +211,8 @@ def test_stacks_that_are_transposed_when_they_are_loaded(as_rows: bool, tmp_path
                     tensors[name] = tensors[name].transpose(1, 2).contiguous()
             safetensors.save_file(tensors, path, {"format": "pt"})
     folders = [tmp_path / label for label in models]
-    found = ss.extract(*folders, tmp_path / "adapter", rank=3, include="*.experts.*")
-    assert len(found.analysed) == 2 * 3
+    extraction = ss.extract(*folders, tmp_path / "adapter", rank=3, include="*.experts.*")
+    assert len(extraction.analysed) == 2 * 3
     start = transformers.Qwen3VLMoeForConditionalGeneration.from_pretrained(folders[0])
     merged = numbers(loaded(start, tmp_path / "adapter").merge_and_unload())
     before, after = (numbers(model) for model in models.values())
@@ -226,8 +226,8 @@ def test_a_whole_model_of_experts(tmp_path: Path) -> None:
     """All but biases of experts, which are matrices, and parameters of attention modules."""
     base = experts_of("gpt_oss")
     tuned = tuned_of(base)
-    found = ss.extract(base, tuned, tmp_path, rank=40, whole=True)
-    lost = {row["name"].rpartition(".")[2] for row in found.not_carried}
+    extraction = ss.extract(base, tuned, tmp_path, rank=40, whole=True)
+    lost = {row["name"].rpartition(".")[2] for row in extraction.not_carried}
     assert lost == {"gate_up_proj_bias", "down_proj_bias", "sinks"}
     merged, expected = numbers(loaded(base, tmp_path).merge_and_unload()), numbers(tuned)
     for name, x in merged.items():
@@ -240,7 +240,7 @@ def test_layers_with_stacked_experts_compute_the_same(tmp_path: Path) -> None:
     assert ss.extract(base, tuned_of(base), tmp_path, error=0.5).written
     model, words = loaded(base, tmp_path), torch.arange(12)[None]
     with torch.no_grad():
-        found = model(words).logits
+        result = model(words).logits
         merged = model.merge_and_unload()(words).logits
         assert not torch.allclose(merged, base(words).logits, atol=1e-3)
-    torch.testing.assert_close(found, merged, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(result, merged, atol=1e-4, rtol=1e-4)

@@ -83,8 +83,8 @@ def test_at_full_rank_the_merged_model_is_the_tuned_one(family: str, tmp_path: P
     *how, lost = MODELS[family]
     base = made(*how)
     tuned = tuned_of(base)
-    found = ss.extract(base, tuned, tmp_path, rank=99, whole=True)
-    assert {row["name"].split("[")[0] for row in found.not_carried} == lost
+    extraction = ss.extract(base, tuned, tmp_path, rank=99, whole=True)
+    assert {row["name"].split("[")[0] for row in extraction.not_carried} == lost
     warned = ".*tie_word_embeddings=True|fan_in_fan_out is set"
     merged = numbers(loaded(base, tmp_path, warned).merge_and_unload())
     expected = numbers(tuned)
@@ -146,9 +146,9 @@ def test_experts_of_their_own_that_peft_leaves_out(tmp_path: Path) -> None:
     for label, model in (("base", base), ("tuned", tuned)):
         model.save_pretrained(tmp_path / label)
     folders = tmp_path / "base", tmp_path / "tuned"
-    found = ss.extract(*folders, tmp_path / "a", rank=99, whole=True)
-    assert len(found.not_carried) == 2 * 3 * 3
-    assert {".experts." in row["name"] for row in found.not_carried} == {True}
+    extraction = ss.extract(*folders, tmp_path / "a", rank=99, whole=True)
+    assert len(extraction.not_carried) == 2 * 3 * 3
+    assert {".experts." in row["name"] for row in extraction.not_carried} == {True}
     before, after = numbers(base), numbers(tuned)
     for name, x in numbers(loaded(base, tmp_path / "a").merge_and_unload()).items():
         expected = before if ".experts." in name else after

@@ -40,10 +40,10 @@ def test_truncation_is_the_best_of_its_rank(
     (B, A), (D, C) = factors(32, 24, 6), factors(24, 48, 6, seed=1)
     write_adapter(tmp_path / "old", lora(Q, B, A) | lora(DOWN, D, C), **{"r": 6, **settings})
     old = open_adapter(tmp_path / "old")
-    found = ss.adapters.resize(old, tmp_path / "new", rank=4, dtype=dtype)
+    resized = ss.adapters.resize(old, tmp_path / "new", rank=4, dtype=dtype)
     new = open_adapter(tmp_path / "new")
     assert list(new) == list(old)
-    for each in found:
+    for each in resized:
         truth, near = dense(old[each.name]), dense(new[each.name])
         values = np.linalg.svd(truth, compute_uv=False)
         rest = np.linalg.norm(truth - near)
@@ -86,11 +86,11 @@ def test_every_kind_of_layer(parameter: bool, tmp_path: Path) -> None:
         assert rest == pytest.approx(np.linalg.norm(values[2:]), rel=1e-5)
     stored = ss.open_checkpoint(tmp_path / "new" / "adapter_model.safetensors").info()
     prefix = "base_model.model."
-    found = {each["name"].removeprefix(prefix): each["shape"] for each in stored}
-    assert found[f"{words}.lora_embedding_A"] == (2, 24)
-    assert found[f"{conv}.lora_A.weight"] == (2, 3, 2, 2)
-    assert found[f"{conv}.lora_B.weight"] == (32, 2, 1, 1)
-    assert found[f"{gate if parameter else Q}.lora_B.weight"] == (32, 2)
+    results = {each["name"].removeprefix(prefix): each["shape"] for each in stored}
+    assert results[f"{words}.lora_embedding_A"] == (2, 24)
+    assert results[f"{conv}.lora_A.weight"] == (2, 3, 2, 2)
+    assert results[f"{conv}.lora_B.weight"] == (32, 2, 1, 1)
+    assert results[f"{gate if parameter else Q}.lora_B.weight"] == (32, 2)
 
 
 @pytest.mark.parametrize(("largest", "fits"), [(3.39e38, True), (3.398e38, False)])
@@ -129,10 +129,10 @@ def test_a_criterion_gives_each_product_its_rank(tmp_path: Path) -> None:
     B, A = factors(32, 24, 6)
     flat = lora(Q, B, A) | lora(DOWN, np.geomspace(1, 1e-4, 6).astype(np.float32) * B, A)
     write_adapter(tmp_path / "old", flat, r=6)
-    found = ss.adapters.resize(tmp_path / "old", tmp_path / "new", error=0.1)
+    resized = ss.adapters.resize(tmp_path / "old", tmp_path / "new", error=0.1)
     new = open_adapter(tmp_path / "new")
-    assert found[1].rank < found[0].rank
-    for each in found:
+    assert resized[1].rank < resized[0].rank
+    for each in resized:
         assert new[each.name].rank == each.rank
         assert each.relative_error.value <= 0.1
     assert new.notes == ()
@@ -148,13 +148,13 @@ def test_each_matrix_of_a_stack_is_truncated(tmp_path: Path) -> None:
     names = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
     options = {"target_parameters": names, "target_modules": [], "peft_version": "0.21.2"}
     old = open_adapter(write_adapter(tmp_path / "old", tensors, **options))
-    found = ss.adapters.resize(old, tmp_path / "new", error=0.4)
+    resized = ss.adapters.resize(old, tmp_path / "new", error=0.4)
     new = open_adapter(tmp_path / "new")
-    assert list(new) == list(old) == [each.name for each in found]
-    ranks = {each.name.rpartition(".")[2]: each.rank for each in found}
+    assert list(new) == list(old) == [each.name for each in resized]
+    ranks = {each.name.rpartition(".")[2]: each.rank for each in resized}
     assert ranks["down_proj[0]"] < ranks["down_proj[2]"]
     largest = max(rank for name, rank in ranks.items() if "down" in name)
-    for each in found:
+    for each in resized:
         truth, near = dense(old[each.name]), dense(new[each.name])
         rest = np.linalg.norm(truth - near)
         assert rest <= 0.4 * np.linalg.norm(truth)
@@ -220,11 +220,11 @@ def test_low_rank_of_a_product() -> None:
     B, A = factors(40, 30, 8)
     product = ss.LowRank(B, A, 0.5)
     values = np.linalg.svd(dense(product), compute_uv=False)
-    found = ss.low_rank(product, 3)
-    rest = np.linalg.norm(dense(product) - dense(found.factors))
-    assert abs(rest - found.remaining.value) <= found.remaining.error
-    assert found.remaining.value == pytest.approx(np.linalg.norm(values[3:]), rel=1e-12)
-    assert values[3] <= found.spectral_bound <= values[3] * (1 + 1e-9)
+    result = ss.low_rank(product, 3)
+    rest = np.linalg.norm(dense(product) - dense(result.factors))
+    assert abs(rest - result.remaining.value) <= result.remaining.error
+    assert result.remaining.value == pytest.approx(np.linalg.norm(values[3:]), rel=1e-12)
+    assert values[3] <= result.spectral_bound <= values[3] * (1 + 1e-9)
     assert ss.low_rank(product, 20).rank == 8
     assert ss.low_rank(product, error=1e-9).rank == 8
     with pytest.raises(ValueError, match="noise edge"):

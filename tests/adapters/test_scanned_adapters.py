@@ -111,9 +111,9 @@ def test_changes_of_a_base(tmp_path: Path) -> None:
     base = FAMILIES["llama"].opened(tmp_path / "base")
     B, A = factors(32, 32)
     adapter = open_adapter(write_adapter(tmp_path / "a", lora(Q, B, A)))
-    found = changes(base, adapter)
-    assert found.pairs == ((f"{Q}.weight", f"{Q}.weight", "name"),)
-    (change,) = found
+    result = changes(base, adapter)
+    assert result.pairs == ((f"{Q}.weight", f"{Q}.weight", "name"),)
+    (change,) = result
     W = np.asarray(base[f"{Q}.weight"])
     assert_close(np.asarray(change.after()), W + 2 * B @ A)
     np.testing.assert_array_equal(np.asarray(change.before), W)
@@ -135,9 +135,9 @@ def test_what_has_no_partner_is_listed(tmp_path: Path) -> None:
         | lora("my.own.module", *factors(8, 32))
         | {"lm_head.weight": np.ones((64, 32), np.float32)}
     )
-    found = changes(base, open_adapter(write_adapter(tmp_path / "a", tensors)))
-    assert len(found) == 0
-    assert {name: reason.split(", ")[0] for name, reason in found.unpaired.items()} == {
+    result = changes(base, open_adapter(write_adapter(tmp_path / "a", tensors)))
+    assert len(result) == 0
+    assert {name: reason.split(", ")[0] for name, reason in result.unpaired.items()} == {
         "model.layers.9.self_attn.q_proj.weight": f"{base.path} has no "
         "model.layers.9.self_attn.q_proj.weight",
         "model.layers.0.self_attn.k_proj.weight": "model.layers.0.self_attn.k_proj.weight of "
@@ -154,11 +154,11 @@ def test_changes_of_parts_of_a_fused_weight(heads: bool, tmp_path: Path) -> None
     B, A = factors(96, 32)
     module = "transformer.h.0.attn.c_attn"
     adapter = write_adapter(tmp_path / "a", lora(module, B, A), fan_in_fan_out=True)
-    found = changes(base, open_adapter(adapter))
+    result = changes(base, open_adapter(adapter))
     truth = 2 * (B @ A).T
-    assert len(found) == (12 if heads else 3)
-    assert_close(np.hstack([dense(change.delta) for change in found]), truth)
-    for change in found:
+    assert len(result) == (12 if heads else 3)
+    assert_close(np.hstack([dense(change.delta) for change in result]), truth)
+    for change in result:
         assert_close(np.asarray(change.after()), np.asarray(change.before) + dense(change.delta))
         assert change.name in base
 
@@ -167,9 +167,9 @@ def test_changes_of_a_base_with_gaps_between_the_rows_of_a_part(tmp_path: Path) 
     base = FAMILIES["falcon_new"].opened(tmp_path / "base")
     module = "transformer.h.0.self_attention.query_key_value"
     B, A = factors(64, 32)
-    found = changes(base, open_adapter(write_adapter(tmp_path / "a", lora(module, B, A))))
+    result = changes(base, open_adapter(write_adapter(tmp_path / "a", lora(module, B, A))))
     whole = (2 * B @ A).reshape(2, 4, 8, 32)
-    parts = {change.name[-2]: dense(change.delta) for change in found}
+    parts = {change.name[-2]: dense(change.delta) for change in result}
     assert_close(parts["q"], whole[:, :2].reshape(32, 32))
     assert_close(parts["k"], whole[:, 2].reshape(16, 32))
 
@@ -178,7 +178,7 @@ def test_a_base_that_keeps_its_weights_turned(tmp_path: Path) -> None:
     base = FAMILIES["gpt2"].opened(tmp_path / "base")
     module = "transformer.h.0.mlp.c_fc"
     B, A = factors(128, 32)
-    found = changes(base, open_adapter(write_adapter(tmp_path / "a", lora(module, B, A))))
-    (change,) = found
+    result = changes(base, open_adapter(write_adapter(tmp_path / "a", lora(module, B, A))))
+    (change,) = result
     assert change.before.shape == change.delta.shape == (32, 128)
     assert_close(dense(change.delta), 2 * (B @ A).T)

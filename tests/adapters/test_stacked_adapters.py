@@ -38,9 +38,9 @@ def stack(outputs: int, inputs: int, seed: int = 0) -> tuple[Array, Array]:
 
 def two_stacks(folder: Path, **settings: Any) -> tuple[Path, dict[str, tuple[Array, Array]]]:
     """An adapter of both stacks of a module: the outer wrapper is that of down_proj."""
-    found = {UP: stack(40, 16), DOWN: stack(16, 20, seed=1)}
-    tensors = lora(EXPERTS, *found[DOWN]) | lora(INNER, *found[UP])
-    return write_adapter(folder, tensors, **{"target_parameters": BOTH, **settings}), found
+    results = {UP: stack(40, 16), DOWN: stack(16, 20, seed=1)}
+    tensors = lora(EXPERTS, *results[DOWN]) | lora(INNER, *results[UP])
+    return write_adapter(folder, tensors, **{"target_parameters": BOTH, **settings}), results
 
 
 def base_of(folder: Path, tensors: dict[str, Array], **config: Any) -> Path:
@@ -52,11 +52,11 @@ def base_of(folder: Path, tensors: dict[str, Array], **config: Any) -> Path:
 
 
 def test_each_matrix_has_its_name_its_product_and_its_role(tmp_path: Path) -> None:
-    folder, found = two_stacks(tmp_path)
+    folder, result = two_stacks(tmp_path)
     adapter = open_adapter(folder)
     names = [f"{name}[{index}]" for name in (DOWN, UP) for index in range(COUNT)]
     assert list(adapter) == names
-    for name, (B, A) in found.items():
+    for name, (B, A) in result.items():
         for index, truth in enumerate(by_peft(B, A)):
             matrix = f"{name}[{index}]"
             assert_close(dense(adapter[matrix]), truth)
@@ -64,32 +64,32 @@ def test_each_matrix_has_its_name_its_product_and_its_role(tmp_path: Path) -> No
             role = adapter.roles[matrix]
             assert (role.layer, role.expert) == (0, index)
             assert adapter.terms_of(matrix) == (RANK, 8, 2.0)
-    assert {adapter.roles[f"{name}[0]"].role for name in found} == {"gate_up", "down"}
+    assert {adapter.roles[f"{name}[0]"].role for name in result} == {"gate_up", "down"}
     assert adapter.unreadable == {}
     records = adapter.info()
     assert sum(record["nbytes"] for record in records) == sum(
-        x.nbytes for pair in found.values() for x in pair
+        x.nbytes for pair in result.values() for x in pair
     )
     assert len({record["offset"] for record in records}) == len(records)
 
 
 def test_settings_of_a_stack_are_those_of_its_parameter(tmp_path: Path) -> None:
     patterns = {r"experts\.down_proj": 2}
-    folder, found = two_stacks(
+    folder, result = two_stacks(
         tmp_path, use_rslora=True, r=4, rank_pattern=patterns, alpha_pattern={"down_proj": 3}
     )
     adapter = open_adapter(folder)
     assert len(adapter) == COUNT + 2 * COUNT  # rank 2 in twice as many matrices
-    B, A = found[DOWN]
+    B, A = result[DOWN]
     assert_close(dense(adapter[f"{DOWN}[5]"]), 3 / 2**0.5 * B[:, 5::6] @ A[10:])
-    assert_close(dense(adapter[f"{UP}[1]"]), by_peft(*found[UP], scale=8 / 2)[1])
+    assert_close(dense(adapter[f"{UP}[1]"]), by_peft(*result[UP], scale=8 / 2)[1])
 
 
 def test_a_scan_has_the_spectrum_of_each(tmp_path: Path) -> None:
-    folder, found = two_stacks(tmp_path)
+    folder, result = two_stacks(tmp_path)
     scan = ss.scan(folder, k=RANK)
     assert len(scan.rows) == 2 * COUNT
-    for name, (B, A) in found.items():
+    for name, (B, A) in result.items():
         for index, truth in enumerate(by_peft(B, A)):
             row = scan[f"{name}[{index}]"]
             s = np.linalg.svd(truth, compute_uv=False)[:RANK]
@@ -122,7 +122,7 @@ def test_several_adapters(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fused", [False, True])
 def test_the_update_of_each_expert_is_compared(fused: bool, tmp_path: Path) -> None:
     """With a base whose fused matrices are split, each part has its rows of the change."""
-    folder, found = two_stacks(tmp_path / "adapter")
+    folder, result = two_stacks(tmp_path / "adapter")
     rng = np.random.default_rng(3)
     base = {
         UP: rng.standard_normal((COUNT, 40, 16)).astype(np.float32),
@@ -132,7 +132,7 @@ def test_the_update_of_each_expert_is_compared(fused: bool, tmp_path: Path) -> N
     before = ss.open_checkpoint(base_of(tmp_path / "base", base, **config), split_fused=fused)
     rows = ss.compare(before, folder, k=RANK).rows
     assert [row["status"] for row in rows] == ["analysed"] * len(rows)
-    truth = {name: by_peft(*found[name]) for name in found}
+    truth = {name: by_peft(*result[name]) for name in result}
     expected = {f"{name}[{index}]": truth[name][index] for name in truth for index in range(COUNT)}
     if fused:
         for index in range(COUNT):
@@ -149,21 +149,21 @@ def test_the_update_of_each_expert_is_compared(fused: bool, tmp_path: Path) -> N
 def test_two_adapters_are_compared_matrix_by_matrix(tmp_path: Path) -> None:
     first, _ = two_stacks(tmp_path / "first")
     second, _ = two_stacks(tmp_path / "second", lora_alpha=12)
-    found = ss.compare(first, second, k=RANK)
-    assert len(found.analysed) == 2 * COUNT
-    for row in found.analysed:
+    comparison = ss.compare(first, second, k=RANK)
+    assert len(comparison.analysed) == 2 * COUNT
+    for row in comparison.analysed:
         assert row["relative_change"] == pytest.approx(0.5, rel=1e-5)
 
 
 def test_a_base_with_another_prefix_is_paired_by_role(tmp_path: Path) -> None:
-    folder, found = two_stacks(tmp_path / "adapter")
+    folder, result = two_stacks(tmp_path / "adapter")
     name = DOWN.removeprefix("model.")
     weights = np.random.default_rng(0).standard_normal((COUNT, 16, 20)).astype(np.float32)
     base = ss.open_checkpoint(base_of(tmp_path / "base", {name: weights}))
     pairs = [each for each in changes(base, open_adapter(folder)) if each.how == "role"]
     assert [each.name for each in pairs] == [f"{name}[{index}]" for index in range(COUNT)]
     for index, each in enumerate(pairs):
-        assert_close(dense(each.delta), by_peft(*found[DOWN])[index])
+        assert_close(dense(each.delta), by_peft(*result[DOWN])[index])
 
 
 SQUARE = [
@@ -193,11 +193,11 @@ def test_square_matrices_are_turned_as_by_the_version_of_peft(
 
 def test_shapes_tell_which_products_are_turned(tmp_path: Path) -> None:
     """Experts x inputs x outputs: as PEFT before 0.19.1 took every stack."""
-    folder, found = two_stacks(tmp_path / "adapter")
+    folder, result = two_stacks(tmp_path / "adapter")
     weights = np.zeros((COUNT, 20, 16), np.float32)
     base = ss.open_checkpoint(base_of(tmp_path / "base", {DOWN: weights}))
     for index, each in enumerate(changes(base, open_adapter(folder))):
-        assert_close(dense(each.delta), by_peft(*found[DOWN], turned=True)[index])
+        assert_close(dense(each.delta), by_peft(*result[DOWN], turned=True)[index])
 
 
 def test_codes_of_gpt_oss_have_outputs_as_rows(tmp_path: Path) -> None:
@@ -209,9 +209,9 @@ def test_codes_of_gpt_oss_have_outputs_as_rows(tmp_path: Path) -> None:
     config = {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss"}
     config["quantization_config"] = {"quant_method": "mxfp4"}
     base = ss.open_checkpoint(base_of(tmp_path / "base", codes, **config))
-    found = list(changes(base, adapter))
-    assert [each.how for each in found] == ["role"] * COUNT
-    for index, each in enumerate(found):
+    result = list(changes(base, adapter))
+    assert [each.how for each in result] == ["role"] * COUNT
+    for index, each in enumerate(result):
         assert_close(dense(each.delta), by_peft(B, A)[index])
 
 
@@ -238,8 +238,8 @@ def test_another_number_of_experts_is_named(tmp_path: Path) -> None:
     base = ss.open_checkpoint(
         base_of(tmp_path / "b", {DOWN: np.ones((COUNT + 1, 16, 20), np.float32)})
     )
-    found = changes(base, open_adapter(folder)).unpaired[f"{DOWN}[0]"]
-    assert found == (
+    values = changes(base, open_adapter(folder)).unpaired[f"{DOWN}[0]"]
+    assert values == (
         f"{DOWN} of model.safetensors has 4 matrices, the change in adapter_model.safetensors "
         "3 matrices"
     )
@@ -280,28 +280,28 @@ ONE = {"target_parameters": ["experts.down_proj"]}
 def test_bad_shapes_name_file_and_tensor(
     B: tuple[int, ...], A: tuple[int, ...], reason: str, tmp_path: Path
 ) -> None:
-    found = reason_of(tmp_path, lora(EXPERTS, np.ones(B, "f4"), np.ones(A, "f4")), **ONE)
-    assert reason in found
-    assert "adapter_model.safetensors: base_model.model." in found
-    assert DOWN in found
+    result = reason_of(tmp_path, lora(EXPERTS, np.ones(B, "f4"), np.ones(A, "f4")), **ONE)
+    assert reason in result
+    assert "adapter_model.safetensors: base_model.model." in result
+    assert DOWN in result
 
 
 def test_wrappers_and_names_that_do_not_fit(tmp_path: Path) -> None:
     B, A = stack(16, 20)
-    found = reason_of(tmp_path / "lost", lora(EXPERTS, B, A), target_parameters=BOTH)
-    assert found.startswith("target_parameters names down_proj, gate_up_proj of")
-    assert found.endswith(f"the file has those of {EXPERTS}")
+    reason = reason_of(tmp_path / "lost", lora(EXPERTS, B, A), target_parameters=BOTH)
+    assert reason.startswith("target_parameters names down_proj, gate_up_proj of")
+    assert reason.endswith(f"the file has those of {EXPERTS}")
     tensors = lora(EXPERTS, B, A) | lora(INNER, B, A)
-    found = reason_of(tmp_path / "many", tensors, **ONE)
-    assert found.endswith(f"the file has those of {INNER}, {EXPERTS}")
-    found = reason_of(tmp_path / "order", tensors, target_parameters=["experts.a", "experts.b"])
-    assert "the order in which the module has them" in found
-    found = reason_of(tmp_path / "dora", lora(EXPERTS, B, A), use_dora=True, **ONE)
-    assert found.startswith("DoRA of a parameter")
+    reason = reason_of(tmp_path / "many", tensors, **ONE)
+    assert reason.endswith(f"the file has those of {INNER}, {EXPERTS}")
+    reason = reason_of(tmp_path / "order", tensors, target_parameters=["experts.a", "experts.b"])
+    assert "the order in which the module has them" in reason
+    reason = reason_of(tmp_path / "dora", lora(EXPERTS, B, A), use_dora=True, **ONE)
+    assert reason.startswith("DoRA of a parameter")
 
 
 def test_too_many_matrices(tmp_path: Path) -> None:
-    found = reason_of(
+    reason = reason_of(
         tmp_path, lora(EXPERTS, *factors(2, 2, 70000)), **ONE, rank_pattern={"down_proj": 1}
     )
-    assert "a stack of 70000 matrices of rank 1, above" in found
+    assert "a stack of 70000 matrices of rank 1, above" in reason

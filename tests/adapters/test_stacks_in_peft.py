@@ -57,9 +57,9 @@ def test_changes_are_those_that_peft_merges(
     base = experts_of(family, **sizes)
     before, merged = numbers(base), by_peft(base, tmp_path)
     checkpoint, adapter = ss.open_checkpoint(base, split_fused=False), open_adapter(tmp_path)
-    found = list(changes(checkpoint, adapter))
-    assert len(found) == len(adapter) == 2 * 2 * 3
-    for each in found:
+    result = list(changes(checkpoint, adapter))
+    assert len(result) == len(adapter) == 2 * 2 * 3
+    for each in result:
         name, index = each.name.removesuffix("]").rsplit("[", 1)
         truth = (merged[name] - before[name])[int(index)]
         assert np.linalg.norm(truth) > 0.01
@@ -86,8 +86,8 @@ def test_a_resized_adapter_has_the_nearest_changes(family: str, tmp_path: Path) 
     base = experts_of(family)
     before, merged = numbers(base), by_peft(base, tmp_path / "old")
     for rank in (2, 3):
-        found = ss.adapters.resize(tmp_path / "old", tmp_path / f"{rank}", rank=rank)
-        assert {each.rank for each in found} == {rank}
+        resized = ss.adapters.resize(tmp_path / "old", tmp_path / f"{rank}", rank=rank)
+        assert {each.rank for each in resized} == {rank}
         after = numbers(loaded(base, tmp_path / f"{rank}").merge_and_unload())
         assert after.keys() == before.keys()
         for name, x in after.items():
@@ -101,12 +101,12 @@ def test_an_extracted_adapter_is_resized_and_compared(tmp_path: Path) -> None:
     """Every change of extract is read back; what remains of it is what compare measures."""
     base = experts_of("gpt_oss", **SQUARE)
     tuned = tuned_of(base)
-    found = ss.extract(base, tuned, tmp_path / "a", error=0.4)
+    extraction = ss.extract(base, tuned, tmp_path / "a", error=0.4)
     adapter = open_adapter(tmp_path / "a")
-    assert {*adapter} == {row["name"] for row in found.analysed}
+    assert {*adapter} == {row["name"] for row in extraction.analysed}
     after = numbers(tuned)
     before = numbers(base)
-    rows = {row["name"]: row for row in found.analysed}
+    rows = {row["name"]: row for row in extraction.analysed}
     for each in changes(ss.open_checkpoint(base, split_fused=False), adapter):
         name, _, index = each.name.removesuffix("]").partition("[")
         truth = after[name] - before[name]

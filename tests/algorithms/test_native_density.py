@@ -34,19 +34,19 @@ def test_gauss_and_radau_rules_are_exact_to_their_degree(
     """q steps: Gauss is exact for p <= 2 q - 1, Gauss-Radau (one more node, at 0) for p <= 2 q."""
     A, _ = ks.spiked(*shape)
     A = A / np.linalg.norm(A, 2)
-    found = rule(A, block, steps)
+    quadrature = rule(A, block, steps)
     expected = probe_moments(A, block, 2 * steps)
     scale = expected[0]
     for p in range(2 * steps):
-        gauss = found["gauss_nodes"] ** p @ found["gauss_weights"]
+        gauss = quadrature["gauss_nodes"] ** p @ quadrature["gauss_weights"]
         np.testing.assert_allclose(gauss / scale, expected[p] / scale, atol=1e-12)
     for p in range(2 * steps + 1):
-        radau = found["radau_nodes"] ** p @ found["radau_weights"]
+        radau = quadrature["radau_nodes"] ** p @ quadrature["radau_weights"]
         np.testing.assert_allclose(radau / scale, expected[p] / scale, atol=1e-10)
-    assert np.min(found["radau_nodes"]) < 1e-12
+    assert np.min(quadrature["radau_nodes"]) < 1e-12
     # the Gauss rule is not exact one degree further: the test above has teeth (6 steps: 1e-10)
     p = 2 * steps
-    gauss = found["gauss_nodes"] ** p @ found["gauss_weights"]
+    gauss = quadrature["gauss_nodes"] ** p @ quadrature["gauss_weights"]
     assert np.max(np.abs(gauss - expected[p]) / expected[p]) > 1e-11
 
 
@@ -59,14 +59,14 @@ def test_ritz_values_are_those_of_the_krylov_space() -> None:
         basis.append(A.T @ (A @ basis[-1]))
     Q = np.linalg.qr(np.hstack([b / np.linalg.norm(b) for b in basis]))[0]
     expected = np.sort(np.linalg.eigvalsh((A @ Q).T @ (A @ Q)))[::-1]
-    found = rule(A, 5, 4, seed=3)
-    np.testing.assert_allclose(found["gauss_nodes"], expected, rtol=1e-9)
+    quadrature = rule(A, 5, 4, seed=3)
+    np.testing.assert_allclose(quadrature["gauss_nodes"], expected, rtol=1e-9)
 
 
 def test_a_whole_space_gives_the_whole_spectrum() -> None:
     A, sigma = ks.gaussian(50, 40)
-    found = rule(A, 8, 10)
-    np.testing.assert_allclose(np.sort(found["gauss_nodes"])[::-1], sigma**2, rtol=1e-10)
+    quadrature = rule(A, 8, 10)
+    np.testing.assert_allclose(np.sort(quadrature["gauss_nodes"])[::-1], sigma**2, rtol=1e-10)
     density = ss.spectral_density(A, passes=10, probes=8)
     nuclear = density.nuclear_norm()
     assert nuclear.value == pytest.approx(sigma.sum(), rel=1e-8)
@@ -78,11 +78,11 @@ def test_residuals_are_those_of_the_ritz_pairs() -> None:
     A, _ = ks.low_rank(70, 50, rank=6)
     assert np.max(rule(A, 8, 12)["residuals"]) < 1e-12
     B, _ = ks.gaussian(70, 50)
-    found = rule(B, 1, 1)
+    quadrature = rule(B, 1, 1)
     g = probes(50, 1, 0)
     q = g / np.linalg.norm(g)
     z = B.T @ (B @ q)
-    assert found["residuals"][0] == pytest.approx(np.linalg.norm(z - q * (q.T @ z)), rel=1e-10)
+    assert quadrature["residuals"][0] == pytest.approx(np.linalg.norm(z - q * (q.T @ z)), rel=1e-10)
 
 
 @grid(case=["square", "tall", "decaying", "clustered"], precision=["float32", "float64"])

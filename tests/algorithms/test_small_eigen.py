@@ -162,11 +162,11 @@ def test_a_power_of_two_changes_no_bit(
     k = data.draw(st.integers(1, max(n // 4, 1)))
     G = np.ascontiguousarray(KINDS[kind](n, data.draw(st.integers(0, 9))))
     G[np.abs(G) < 1e-30] = 0  # products of smaller numbers would lose bits in one of the scales
-    found = []
+    results = []
     for matrix in (G, np.ascontiguousarray(np.ldexp(G, exponent // 8))):
         values, vectors = np.zeros(k), np.zeros((k, n))
         sizes = map(ctypes.c_int64, (n, k))
         native.top_eigenpairs(pointer(matrix), *sizes, pointer(values), pointer(vectors))
-        found.append((values, vectors))
-    assert np.array_equal(np.ldexp(found[0][0], exponent // 8), found[1][0])
-    assert np.array_equal(found[0][1], found[1][1])
+        results.append((values, vectors))
+    assert np.array_equal(np.ldexp(results[0][0], exponent // 8), results[1][0])
+    assert np.array_equal(results[0][1], results[1][1])

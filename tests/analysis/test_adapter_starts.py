@@ -25,25 +25,25 @@ def dense(product: ss.LowRank) -> Array:
 @pytest.mark.parametrize("shape", [(50, 30), (30, 50)])
 def test_factors_and_residual_of_a_start(shape: tuple[int, int], part: str) -> None:
     W, values = ks.prescribed(*shape, np.linspace(3.0, 0.5, 30))
-    found = ss.low_rank(W, 4, part=part)
+    result = ss.low_rank(W, 4, part=part)
     U, s, Vt = np.linalg.svd(W, full_matrices=False)
     chosen = slice(0, 4) if part == "largest" else slice(26, 30)
     truth = (U[:, chosen] * s[chosen]) @ Vt[chosen]
-    np.testing.assert_allclose(dense(found.factors), truth, atol=1e-7)
-    np.testing.assert_allclose(found.s, values[chosen], atol=1e-9)
-    B, A = (np.asarray(x) for x in (found.balanced.B, found.balanced.A))
-    roots = np.sqrt(found.s)
+    np.testing.assert_allclose(dense(result.factors), truth, atol=1e-7)
+    np.testing.assert_allclose(result.s, values[chosen], atol=1e-9)
+    B, A = (np.asarray(x) for x in (result.balanced.B, result.balanced.A))
+    roots = np.sqrt(result.s)
     np.testing.assert_allclose(np.linalg.norm(B, axis=0), roots, rtol=1e-9)
     np.testing.assert_allclose(np.linalg.norm(A, axis=1), roots, rtol=1e-9)
-    rest = found.residual(ss.matrix(W))
+    rest = result.residual(ss.matrix(W))
     np.testing.assert_allclose(np.asarray(rest) + B @ A, W, atol=1e-12)
     others = np.delete(values, chosen)
-    norm = np.linalg.norm(W - dense(found.factors))
-    assert abs(norm - found.remaining.value) <= found.remaining.error
+    norm = np.linalg.norm(W - dense(result.factors))
+    assert abs(norm - result.remaining.value) <= result.remaining.error
     assert norm == pytest.approx(np.linalg.norm(others), rel=1e-9)
-    assert others.max() * (1 - 1e-12) <= found.spectral_bound <= norm * (1 + 1e-9)
-    assert found.met
-    assert found.converged
+    assert others.max() * (1 - 1e-12) <= result.spectral_bound <= norm * (1 + 1e-9)
+    assert result.met
+    assert result.converged
 
 
 def activations(seed: int, rows: int, n: int, rank: int) -> Array:
@@ -59,20 +59,20 @@ def test_weighted_error_is_the_least(kind: str, rank: int, criterion: dict[str, 
     W = ks.gaussian(30, 40)[0]
     X = activations(0, 300, 40, rank)
     weight = X.T @ X if kind == "array" else GramAccumulator(40).update(X)
-    found = ss.low_rank(W, weight=weight, **criterion)
+    result = ss.low_rank(W, weight=weight, **criterion)
     images = W @ X.T  # what the layer computes
     values = np.linalg.svd(images, compute_uv=False)
-    rest = np.linalg.norm(images - dense(found.factors) @ X.T)
-    assert found.weighted is not None
-    assert abs(rest - found.weighted.value) <= found.weighted.error
-    assert found.weighted.error < 1e-5 * values[0]
-    assert rest == pytest.approx(np.linalg.norm(values[found.rank :]), abs=1e-5 * values[0])
-    assert found.weighted_norm == pytest.approx(np.linalg.norm(values), rel=1e-6)
-    plain = np.linalg.norm(W - dense(found.factors))
-    assert abs(plain - found.remaining.value) <= found.remaining.error
-    assert found.met
+    rest = np.linalg.norm(images - dense(result.factors) @ X.T)
+    assert result.weighted is not None
+    assert abs(rest - result.weighted.value) <= result.weighted.error
+    assert result.weighted.error < 1e-5 * values[0]
+    assert rest == pytest.approx(np.linalg.norm(values[result.rank :]), abs=1e-5 * values[0])
+    assert result.weighted_norm == pytest.approx(np.linalg.norm(values), rel=1e-6)
+    plain = np.linalg.norm(W - dense(result.factors))
+    assert abs(plain - result.remaining.value) <= result.remaining.error
+    assert result.met
     np.testing.assert_allclose(
-        found.s, np.linalg.svd(dense(found.factors), compute_uv=False)[: found.rank], rtol=1e-9
+        result.s, np.linalg.svd(dense(result.factors), compute_uv=False)[: result.rank], rtol=1e-9
     )
 
 
@@ -86,21 +86,21 @@ def test_weight_makes_a_better_product_for_these_activations() -> None:
 
 def test_rank_above_that_of_the_weight_is_cut_down() -> None:
     X = activations(1, 200, 40, 6)
-    found = ss.low_rank(ks.gaussian(30, 40)[0], 20, weight=X.T @ X)
-    assert found.rank <= 6
-    assert found.weighted is not None
-    assert found.weighted.value < 1e-6 * (found.weighted_norm or 0.0)
+    result = ss.low_rank(ks.gaussian(30, 40)[0], 20, weight=X.T @ X)
+    assert result.rank <= 6
+    assert result.weighted is not None
+    assert result.weighted.value < 1e-6 * (result.weighted_norm or 0.0)
 
 
 def test_the_weighted_error_holds_what_rounding_hides_of_the_weight() -> None:
     """An eigenvalue of 1e-16, which rounding may have left, multiplies norms by 1e-8."""
     W = ks.gaussian(50, 40)[0]
     S = np.append(np.ones(39), 1e-16)
-    found = ss.low_rank(W, 39, weight=np.diag(S))
-    rest = np.linalg.norm((W - dense(found.factors)) * np.sqrt(S))
-    assert found.weighted is not None
+    result = ss.low_rank(W, 39, weight=np.diag(S))
+    rest = np.linalg.norm((W - dense(result.factors)) * np.sqrt(S))
+    assert result.weighted is not None
     assert rest > 1e-9
-    assert abs(rest - found.weighted.value) <= found.weighted.error < 1e-5
+    assert abs(rest - result.weighted.value) <= result.weighted.error < 1e-5
 
 
 @pytest.mark.parametrize(

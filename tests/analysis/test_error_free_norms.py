@@ -52,14 +52,14 @@ def test_a_norm_is_exact_for_every_range_of_exponents(seed: int) -> None:
         B[:, h : 2 * h], A[h : 2 * h] = -B[:, :h], A[:h]
         A[h : 2 * h] *= rng.choice((1.0, 1 + 2.0**-40))
     scale = float(rng.uniform(-3, 3))
-    square, found = exact(B, A, scale), norm_without_rounding(B, A, scale)
+    square, result = exact(B, A, scale), norm_without_rounding(B, A, scale)
     if square == 0:
-        assert found == 0.0
+        assert result == 0.0
         return
     unit = (square.numerator.bit_length() - square.denominator.bit_length()) // 2
     true = math.sqrt(square / Fraction(4) ** unit)
     if unit > -1000:  # else it is a subnormal number
-        assert float(Fraction(found) / Fraction(2) ** unit) == pytest.approx(true, rel=4e-16)
+        assert float(Fraction(result) / Fraction(2) ** unit) == pytest.approx(true, rel=4e-16)
 
 
 def test_what_is_left_when_large_entries_cancel_is_measured() -> None:
@@ -67,14 +67,14 @@ def test_what_is_left_when_large_entries_cancel_is_measured() -> None:
     B = np.ones((1, 3))
     A = np.array([[1.0, 0.5], [-1.0, -0.5], [2.0**-900, 2.0**-1000]])
     product = ss.LowRank(B, A)
-    found = product.spectrum(1, vectors=True)
+    result = product.spectrum(1, vectors=True)
     norm = math.ldexp(math.hypot(1.0, 2.0**-100), -900)
-    assert found["fro_norm"].value == pytest.approx(norm, rel=1e-15)
-    assert found.svd is not None
-    assert found.svd.s[0] == pytest.approx(norm, abs=float(found.svd.errors[0]))
-    for measure in found.measures.values():
+    assert result["fro_norm"].value == pytest.approx(norm, rel=1e-15)
+    assert result.svd is not None
+    assert result.svd.s[0] == pytest.approx(norm, abs=float(result.svd.errors[0]))
+    for measure in result.measures.values():
         assert math.isfinite(measure.error)
-    assert found["concentration_1"].error <= 1.0
+    assert result["concentration_1"].error <= 1.0
 
 
 @pytest.mark.parametrize("shape", [(60, 200, 20), (200, 20, 60)], ids=str)

@@ -49,11 +49,11 @@ def test_all_values_are_those_of_the_product(
 ) -> None:
     B, A = thin(m, r, seed), thin(r, n, seed + 1)
     truth = np.linalg.svd(scale * B @ A, compute_uv=False)
-    found = LowRank(B, A, scale).singular_values()
-    assert len(found) == min(m, n)
-    assert np.all(np.abs(found.values - truth) <= found.errors + 1e-13 * truth[0])
-    assert np.all(found.values[r:] == 0)
-    assert np.all(found.errors[r:] == 0)
+    result = LowRank(B, A, scale).singular_values()
+    assert len(result) == min(m, n)
+    assert np.all(np.abs(result.values - truth) <= result.errors + 1e-13 * truth[0])
+    assert np.all(result.values[r:] == 0)
+    assert np.all(result.errors[r:] == 0)
     svd = LowRank(B, A, scale).svd()
     assert len(svd.s) == min(m, n, r)
     np.testing.assert_allclose((svd.U * svd.s) @ svd.Vt, scale * B @ A, atol=1e-12 * truth[0])
@@ -62,14 +62,14 @@ def test_all_values_are_those_of_the_product(
 
 def test_planted_values_come_back() -> None:
     values = [8.0, 4.0, 2.0, 1.0]
-    found = LowRank(*of_values(values, 60, 40)).singular_values()
-    np.testing.assert_allclose(found.values[:4], values, rtol=EXACT)
-    assert found.method == "low-rank product, exact"
-    assert found.errors[0] < 1e-11
+    result = LowRank(*of_values(values, 60, 40)).singular_values()
+    np.testing.assert_allclose(result.values[:4], values, rtol=EXACT)
+    assert result.method == "low-rank product, exact"
+    assert result.errors[0] < 1e-11
 
 
 def test_measures_of_four_equal_values_are_closed_forms() -> None:
-    found = LowRank(*of_values([3.0] * 4, 50, 40), scale=0.5).spectrum()
+    result = LowRank(*of_values([3.0] * 4, 50, 40), scale=0.5).spectrum()
     expected = {
         "fro_norm": 3.0,
         "spectral_norm": 1.5,
@@ -85,35 +85,35 @@ def test_measures_of_four_equal_values_are_closed_forms() -> None:
         "energy_rank_50": 2.0,
     }
     for name, value in expected.items():
-        measure = found[name]
+        measure = result[name]
         assert abs(measure.value - value) <= max(measure.error, 1e-12 * value), name
 
 
 def test_measures_without_meaning_are_absent() -> None:
-    found = LowRank(thin(60, 16), thin(16, 50)).spectrum()
+    result = LowRank(thin(60, 16), thin(16, 50)).spectrum()
     for name in ("alpha", "alpha_hill", "mp_edge", "mp_outliers", "mp_softrank", "condition"):
-        assert name not in found
-    assert found.moments is None
+        assert name not in result
+    assert result.moments is None
     most = LowRank(thin(60, 40), thin(40, 50)).spectrum()  # with a median above 0
-    for measures in (found.measures, most.measures):
+    for measures in (result.measures, most.measures):
         assert not [name for name in measures if name.startswith("shoulder_")]
     full = LowRank(thin(60, 50), thin(50, 50)).spectrum()  # of full rank it has them all
     assert {"shoulder_286", "condition", "alpha"} <= set(full.measures)
 
 
 def test_spectrum_is_exact_and_says_so() -> None:
-    found = ss.spectrum(LowRank(thin(60, 3), thin(3, 50)), effort="top", k=8)
-    assert isinstance(found, Spectrum)
-    assert (found.effort, found.method, found.converged) == (
+    spectrum = ss.spectrum(LowRank(thin(60, 3), thin(3, 50)), effort="top", k=8)
+    assert isinstance(spectrum, Spectrum)
+    assert (spectrum.effort, spectrum.method, spectrum.converged) == (
         "exact",
         "low-rank product, exact",
         True,
     )
-    assert (found.precision, found.passes, found.columns) == ("float64", 1, 3)
-    assert len(found.top) == 8
-    assert len(found.values) == 50
-    assert found.notes == ("rank 3 or less by its form",)
-    assert found.to_dict()["effective_rank"] == found["effective_rank"].value
+    assert (spectrum.precision, spectrum.passes, spectrum.columns) == ("float64", 1, 3)
+    assert len(spectrum.top) == 8
+    assert len(spectrum.values) == 50
+    assert spectrum.notes == ("rank 3 or less by its form",)
+    assert spectrum.to_dict()["effective_rank"] == spectrum["effective_rank"].value
 
 
 @settings(max_examples=40, deadline=None)
@@ -225,11 +225,11 @@ def test_products_that_cancel_are_measured_in_more_digits(
     product = LowRank(np.ldexp(B, power), A, scale)
     exact = scale * np.ldexp(B[:, -1:] * A[-1:], power)  # of rank 1
     norm = float(np.ldexp(np.linalg.norm(np.ldexp(exact, -power)), power))
-    for found in (product.svd(), product.singular_values()):
-        assert found.fro_norm == pytest.approx(norm, rel=4e-15)
-        values = found.s if isinstance(found, SVD) else found.values
-        assert np.linalg.norm(values) <= found.fro_norm * (1 + 1e-15)
-        assert abs(values[0] - norm) <= found.errors[0]
+    for result in (product.svd(), product.singular_values()):
+        assert result.fro_norm == pytest.approx(norm, rel=4e-15)
+        values = result.s if isinstance(result, SVD) else result.values
+        assert np.linalg.norm(values) <= result.fro_norm * (1 + 1e-15)
+        assert abs(values[0] - norm) <= result.errors[0]
     svd = product.svd()
     left = np.linalg.norm(exact @ svd.Vt.T - svd.U * svd.s, axis=0)
     right = np.linalg.norm(exact.T @ svd.U - svd.Vt.T * svd.s, axis=0)
@@ -244,10 +244,10 @@ def test_factors_that_share_no_direction_have_a_product_of_zero(
     m, r, n = shape
     B, A = thin(m, r), thin(r, n)
     B[:, r // 2 :] = A[: r // 2] = 0
-    for found in (LowRank(B, A).svd(), LowRank(A.T, B.T).svd()):
-        assert found.fro_norm == 0
-        assert np.all(found.s == 0)
-        assert np.all(found.residuals <= 1e-28 * np.linalg.norm(B) * np.linalg.norm(A))
+    for result in (LowRank(B, A).svd(), LowRank(A.T, B.T).svd()):
+        assert result.fro_norm == 0
+        assert np.all(result.s == 0)
+        assert np.all(result.residuals <= 1e-28 * np.linalg.norm(B) * np.linalg.norm(A))
     assert np.all(LowRank(B, A).spectrum().values == 0)
 
 
@@ -301,16 +301,16 @@ def test_elements_are_those_of_the_product(m: int, n: int, r: int, kind: str, se
 def test_products_add_up() -> None:
     one, two = LowRank(thin(30, 4), thin(4, 20), 2.0), LowRank(thin(30, 3, 1), thin(3, 20, 1), 0.5)
     first, second = (np.asarray(product.matrix()) for product in (one, two))
-    for found, truth in (
+    for result, truth in (
         (one + two, first + second),
         (one - two, first - second),
         (one - np.float64(0.25) * two, first - 0.25 * second),
         (-one, -first),
     ):
-        assert isinstance(found, LowRank)
-        np.testing.assert_allclose(np.asarray(found.matrix()), truth, atol=1e-13)
+        assert isinstance(result, LowRank)
+        np.testing.assert_allclose(np.asarray(result.matrix()), truth, atol=1e-13)
         values = np.linalg.svd(truth, compute_uv=False)
-        np.testing.assert_allclose(found.singular_values().values, values, atol=1e-12)
+        np.testing.assert_allclose(result.singular_values().values, values, atol=1e-12)
     assert (one - two).rank == 7
     W = thin(30, 20, 5)
     for sum_, truth in (
@@ -335,8 +335,8 @@ def test_a_small_product_is_not_drowned_where_it_is_added() -> None:
     product = LowRank(np.float32(1e-4 * thin(50, 32)), np.float32(thin(32, 40)))
     B, A = (np.asarray(x, dtype=np.float64) for x in (product.B, product.A))
     truth = W + B @ A
-    found = np.asarray(ss.matrix(W) + product, dtype=np.float64)
-    np.testing.assert_allclose(found, truth, rtol=0, atol=1e-15 * 8)
+    values = np.asarray(ss.matrix(W) + product, dtype=np.float64)
+    np.testing.assert_allclose(values, truth, rtol=0, atol=1e-15 * 8)
     once = np.abs(np.asarray(ss.matrix(W) + product) - truth)
     assert np.all(once <= 2.0**-24 * np.abs(truth) + 34 * 2.0**-24 * np.abs(B) @ np.abs(A))
 

@@ -19,25 +19,25 @@ from sigmascope.results import LowRankApproximation
 Array = NDArray[np.float64]
 
 
-def product(found: LowRankApproximation) -> Array:
-    B, A = (np.asarray(x, dtype=np.float64) for x in (found.factors.B, found.factors.A))
-    return found.factors.scale * B @ A
+def product(result: LowRankApproximation) -> Array:
+    B, A = (np.asarray(x, dtype=np.float64) for x in (result.factors.B, result.factors.A))
+    return result.factors.scale * B @ A
 
 
-def check(found: LowRankApproximation, A: NDArray[Any]) -> None:
+def check(result: LowRankApproximation, A: NDArray[Any]) -> None:
     """Compare every number with LAPACK's in float64."""
-    rest = A.astype(np.float64) - product(found)
+    rest = A.astype(np.float64) - product(result)
     values = np.linalg.svd(A.astype(np.float64), compute_uv=False)
     norm = np.linalg.norm(rest)
-    assert abs(norm - found.remaining.value) <= found.remaining.error
-    assert np.linalg.norm(rest, 2) <= found.spectral_bound
-    assert found.least <= np.linalg.norm(values[found.rank :]) * (1 + 1e-12) + 1e-12 * values[0]
-    assert found.least <= norm + found.remaining.error
-    assert np.all(np.abs(found.s - values[: found.rank]) <= found.errors + 1e-13 * values[0])
-    assert found.met
-    assert found.spectral_evidence
-    assert found.factors.shape == A.shape
-    assert found.passes > 0
+    assert abs(norm - result.remaining.value) <= result.remaining.error
+    assert np.linalg.norm(rest, 2) <= result.spectral_bound
+    assert result.least <= np.linalg.norm(values[result.rank :]) * (1 + 1e-12) + 1e-12 * values[0]
+    assert result.least <= norm + result.remaining.error
+    assert np.all(np.abs(result.s - values[: result.rank]) <= result.errors + 1e-13 * values[0])
+    assert result.met
+    assert result.spectral_evidence
+    assert result.factors.shape == A.shape
+    assert result.passes > 0
 
 
 @pytest.mark.parametrize("shape", [(90, 60), (60, 90)])
@@ -45,12 +45,12 @@ def check(found: LowRankApproximation, A: NDArray[Any]) -> None:
 @pytest.mark.parametrize("k", [1, 7, 59, 60])
 def test_error_of_a_fixed_rank(shape: tuple[int, int], dtype: Any, k: int) -> None:
     A = ks.exponential(*shape)[0].astype(dtype)
-    found = ss.low_rank(A, k)
-    check(found, A)
-    assert found.rank == k
-    assert found.converged
+    result = ss.low_rank(A, k)
+    check(result, A)
+    assert result.rank == k
+    assert result.converged
     optimal = np.linalg.norm(np.linalg.svd(A.astype(np.float64), compute_uv=False)[k:])
-    assert found.remaining.value <= optimal * (1 + 1e-6) + 1e-12
+    assert result.remaining.value <= optimal * (1 + 1e-6) + 1e-12
 
 
 @pytest.mark.parametrize(
@@ -63,18 +63,18 @@ def test_error_of_a_fixed_rank(shape: tuple[int, int], dtype: Any, k: int) -> No
 def test_a_search_that_stops_early_has_a_right_error(max_passes: int, evidence: str) -> None:
     A = np.random.default_rng(0).standard_normal((900, 800))
     with pytest.warns(ConvergenceWarning, match="another product of rank 20 may be nearer"):
-        found = ss.low_rank(A, 20, tol=1e-9, max_passes=max_passes)
+        result = ss.low_rank(A, 20, tol=1e-9, max_passes=max_passes)
     with pytest.warns(ConvergenceWarning):
         search = ss.svds(A, 21, tol=1e-9, max_passes=max_passes)
-    assert found.spectral_evidence == evidence
+    assert result.spectral_evidence == evidence
     bound = search.s[20] + search.errors[20] + 2 * np.linalg.norm(search.residuals)
-    bound = min(bound, found.remaining.value + found.remaining.error)
-    assert bound <= found.spectral_bound <= bound * (1 + 1e-9)
-    rest = A - product(found)
-    assert not found.converged
-    assert abs(np.linalg.norm(rest) - found.remaining.value) <= found.remaining.error
-    assert np.linalg.norm(rest, 2) <= found.spectral_bound
-    assert found.remaining.error < 1e-6 * found.remaining.value
+    bound = min(bound, result.remaining.value + result.remaining.error)
+    assert bound <= result.spectral_bound <= bound * (1 + 1e-9)
+    rest = A - product(result)
+    assert not result.converged
+    assert abs(np.linalg.norm(rest) - result.remaining.value) <= result.remaining.error
+    assert np.linalg.norm(rest, 2) <= result.spectral_bound
+    assert result.remaining.error < 1e-6 * result.remaining.value
 
 
 def test_the_tolerance_is_that_of_a_search_unless_it_is_given() -> None:
@@ -85,10 +85,10 @@ def test_the_tolerance_is_that_of_a_search_unless_it_is_given() -> None:
 def test_a_tiny_remainder_is_measured_or_its_error_says_so() -> None:
     """Squares in float64 would leave nothing below 1e-8 ||A||."""
     A, values = ks.prescribed(80, 60, np.r_[1.0, 0.5, np.full(58, 1e-11)])
-    found = ss.low_rank(A, 2)
-    check(found, A)
+    result = ss.low_rank(A, 2)
+    check(result, A)
     rest = np.linalg.norm(values[2:])
-    assert abs(found.remaining.value - rest) <= found.remaining.error < 1e-14
+    assert abs(result.remaining.value - rest) <= result.remaining.error < 1e-14
 
 
 def test_lazy_differences() -> None:
@@ -108,36 +108,36 @@ def test_lazy_differences() -> None:
 @pytest.mark.parametrize("family", [ks.polynomial, ks.llm, ks.gaussian])
 def test_rank_of_a_criterion_is_the_least(family: Any, criterion: dict[str, float]) -> None:
     A, values = family(150, 100)
-    found = ss.low_rank(A, **criterion)
-    check(found, A)
+    result = ss.low_rank(A, **criterion)
+    check(result, A)
     share = criterion.get("error")
     relative2 = share**2 if share is not None else 1.0 - criterion["energy"]
     left2 = np.append(np.cumsum(values[::-1] ** 2)[::-1], 0.0) / np.sum(values**2)
-    assert found.rank == int(np.flatnonzero(left2 <= relative2)[0])
-    assert found.relative_error.value**2 <= relative2
-    assert found.energy.value >= 1.0 - relative2
+    assert result.rank == int(np.flatnonzero(left2 <= relative2)[0])
+    assert result.relative_error.value**2 <= relative2
+    assert result.energy.value >= 1.0 - relative2
 
 
 def test_criterion_below_rounding_is_reported() -> None:
     with pytest.warns(ConvergenceWarning, match="not certain even with rank 30"):
-        found = ss.low_rank(ks.gaussian(40, 30)[0], error=1e-18)
-    assert not found.met
-    assert found.rank == 30
+        result = ss.low_rank(ks.gaussian(40, 30)[0], error=1e-18)
+    assert not result.met
+    assert result.rank == 30
 
 
 def test_rank_above_the_noise_edge() -> None:
     """A planted update of rank 16 in noise: 16 values, though noise may exceed its edge."""
     every = [ss.low_rank(ks.planted(160, 120, seed=seed)[0], "edge") for seed in range(20)]
-    assert sum(found.rank == 16 for found in every) >= 19
-    assert all(found.outliers is not None and found.outliers >= found.rank for found in every)
+    assert sum(result.rank == 16 for result in every) >= 19
+    assert all(result.outliers is not None and result.outliers >= result.rank for result in every)
     A = ks.planted(160, 120)[0]
-    found = ss.low_rank(A, "edge")
-    check(found, A)
-    assert found.edge is not None
-    assert found.outliers is not None
-    assert found.outliers.value == found.rank
-    assert found.spectral_bound < 2 * found.edge.value
-    assert found.passes == ss.spectrum(A).passes + ss.low_rank(A, found.rank).passes
+    result = ss.low_rank(A, "edge")
+    check(result, A)
+    assert result.edge is not None
+    assert result.outliers is not None
+    assert result.outliers.value == result.rank
+    assert result.spectral_bound < 2 * result.edge.value
+    assert result.passes == ss.spectrum(A).passes + ss.low_rank(A, result.rank).passes
 
 
 def test_values_far_above_the_noise_are_among_the_outliers() -> None:
@@ -162,18 +162,18 @@ def test_the_seed_decides_where_the_edge_of_a_density_is() -> None:
 
 
 def test_edge_of_a_matrix_without_noise_counts_what_is_above_rounding() -> None:
-    found = ss.low_rank(ks.low_rank(120, 80, rank=5)[0], "edge")
-    assert found.rank == 5
-    assert "what remains is rounding" in found.notes[0]
+    result = ss.low_rank(ks.low_rank(120, 80, rank=5)[0], "edge")
+    assert result.rank == 5
+    assert "what remains is rounding" in result.notes[0]
 
 
 def test_zeros_have_rank_zero() -> None:
     A = np.zeros((12, 30))
     for criterion in ({"rank": "edge"}, {"error": 0.5}, {"energy": 0.5}):
-        found = ss.low_rank(A, **criterion)
-        assert (found.rank, found.remaining.value, found.fro_norm) == (0, 0.0, 0.0)
-        assert found.factors.shape == A.shape
-        assert not product(found).any()
+        result = ss.low_rank(A, **criterion)
+        assert (result.rank, result.remaining.value, result.fro_norm) == (0, 0.0, 0.0)
+        assert result.factors.shape == A.shape
+        assert not product(result).any()
     assert ss.low_rank(A, 3).remaining.value == 0.0
 
 
@@ -189,12 +189,12 @@ def test_powers_of_two_scale_every_number(exponent: int) -> None:
 
 def test_balanced_factors_and_residual() -> None:
     A = ks.polynomial(30, 20)[0]
-    found = ss.low_rank(A, 4)
-    B, C = (np.asarray(x) for x in (found.balanced.B, found.balanced.A))
-    np.testing.assert_allclose(B @ C, product(found), atol=1e-14)
+    result = ss.low_rank(A, 4)
+    B, C = (np.asarray(x) for x in (result.balanced.B, result.balanced.A))
+    np.testing.assert_allclose(B @ C, product(result), atol=1e-14)
     np.testing.assert_allclose(np.linalg.norm(B, axis=0), np.linalg.norm(C, axis=1))
-    rest = found.residual(ss.matrix(A))
-    assert abs(ss.moments(rest).fro_norm - found.remaining.value) < 1e-13
+    rest = result.residual(ss.matrix(A))
+    assert abs(ss.moments(rest).fro_norm - result.remaining.value) < 1e-13
 
 
 def test_same_bits_for_any_threads_and_panels() -> None:
@@ -250,14 +250,14 @@ def test_a_power_of_two_scales_every_norm(criterion: str, exponent: int) -> None
     with warnings.catch_warnings():
         if exponent < -1060:  # of so few bits that an error may not be certain
             warnings.simplefilter("ignore", ConvergenceWarning)
-        found = ss.low_rank(np.ldexp(A, exponent), **options)
-    assert plain.rank <= found.rank <= plain.rank + (2 if exponent < -1060 else 0)
-    assert found.fro_norm == pytest.approx(np.ldexp(plain.fro_norm, exponent), abs=1e-323, rel=0)
-    if found.rank > plain.rank:
+        result = ss.low_rank(np.ldexp(A, exponent), **options)
+    assert plain.rank <= result.rank <= plain.rank + (2 if exponent < -1060 else 0)
+    assert result.fro_norm == pytest.approx(np.ldexp(plain.fro_norm, exponent), abs=1e-323, rel=0)
+    if result.rank > plain.rank:
         return
     room = 64 * 2.0**-1074 if subnormal else 0.0
     remaining = np.ldexp(plain.remaining.value, exponent)
-    assert abs(found.remaining.value - remaining) <= room
+    assert abs(result.remaining.value - remaining) <= room
     for name, sign in (("least", -1), ("spectral_bound", 1)):
-        beyond = sign * (getattr(found, name) - np.ldexp(getattr(plain, name), exponent))
+        beyond = sign * (getattr(result, name) - np.ldexp(getattr(plain, name), exponent))
         assert 0 <= beyond <= room

@@ -94,9 +94,9 @@ def test_the_aspect_ratio_no_longer_decides() -> None:
     hill, farms = [], []
     for shape in ((400, 400), (400, 1100), (400, 3200)):
         A = np.random.default_rng(1).standard_normal(shape)
-        found = ss.spectrum(A, effort="exact", measures=FARMS)
-        hill.append(found["alpha_hill"].value)
-        farms.append(found[FARMS])
+        spectrum = ss.spectrum(A, effort="exact", measures=FARMS)
+        hill.append(spectrum["alpha_hill"].value)
+        farms.append(spectrum[FARMS])
     assert hill == pytest.approx([2.1, 3.0, 4.5], abs=0.1)
     for one in farms:
         assert abs(one.value - farms[0].value) <= 2 * (one.error + farms[0].error)
@@ -127,8 +127,8 @@ def test_farms_of_the_transpose_is_the_same(shape: tuple[int, int]) -> None:
 
 
 def test_a_matrix_without_a_power_law_has_none() -> None:
-    found = ss.spectrum(np.eye(40), effort="exact", measures=FARMS)
-    assert FARMS not in found
+    spectrum = ss.spectrum(np.eye(40), effort="exact", measures=FARMS)
+    assert FARMS not in spectrum
     assert FARMS not in ss.spectrum(np.zeros((20, 30)), effort="exact", measures=FARMS)
 
 
@@ -163,44 +163,44 @@ def test_every_entry_goes_everywhere() -> None:
 def test_independent_entries_are_at_no_distance_whatever_their_tail() -> None:
     rng = np.random.default_rng(2)
     for A in (rng.standard_normal((300, 200)), rng.standard_t(3, (300, 200))):
-        found = measure_of(A, RANDOM)
+        measure = measure_of(A, RANDOM)
         rms = np.linalg.norm(A) / np.sqrt(200)
-        assert found.value <= 2 * found.error + 0.01 * rms
-        assert found.error < 0.02 * rms
+        assert measure.value <= 2 * measure.error + 0.01 * rms
+        assert measure.error < 0.02 * rms
 
 
 def test_the_distance_is_that_of_the_permuted_matrix() -> None:
     A, sigma = ks.llm(300, 200, seed=3)
-    found = measure_of(A, RANDOM)
+    measure = measure_of(A, RANDOM)
     rng = np.random.default_rng(0)
     others = [
         np.linalg.svd(rng.permutation(A.ravel()).reshape(A.shape), compute_uv=False)
         for _ in range(20)
     ]
     truth = [np.mean(np.abs(sigma - other)) for other in others]
-    assert abs(found.value - np.mean(truth)) <= 2 * found.error
-    assert abs(found.value - np.mean(truth)) <= 10 * np.std(truth)
-    assert found.error < 0.1 * found.value
-    assert measure_of(A.T, RANDOM).value == pytest.approx(found.value, rel=1e-9)
+    assert abs(measure.value - np.mean(truth)) <= 2 * measure.error
+    assert abs(measure.value - np.mean(truth)) <= 10 * np.std(truth)
+    assert measure.error < 0.1 * measure.value
+    assert measure_of(A.T, RANDOM).value == pytest.approx(measure.value, rel=1e-9)
 
 
 def test_a_density_gives_the_distance_within_its_error() -> None:
     A, _ = ks.llm(520, 400, seed=3)
-    found = ss.spectrum(A, k=8, tol=0.1, measures=RANDOM)
-    assert found.effort == "density"
-    assert found[RANDOM].basis == "density"
+    spectrum = ss.spectrum(A, k=8, tol=0.1, measures=RANDOM)
+    assert spectrum.effort == "density"
+    assert spectrum[RANDOM].basis == "density"
     exact = measure_of(A, RANDOM)
-    assert abs(found[RANDOM].value - exact.value) <= 2 * found[RANDOM].error + exact.error
-    assert found[RANDOM].error < 0.3 * found[RANDOM].value
-    assert found.passes == ss.spectrum(A, k=8, tol=0.1).passes + 1
+    assert abs(spectrum[RANDOM].value - exact.value) <= 2 * spectrum[RANDOM].error + exact.error
+    assert spectrum[RANDOM].error < 0.3 * spectrum[RANDOM].value
+    assert spectrum.passes == ss.spectrum(A, k=8, tol=0.1).passes + 1
 
 
 def test_effort_top_cannot_give_it_and_says_so() -> None:
     A, _ = ks.llm(640, 600, seed=4)
-    found = ss.spectrum(A, effort="top", k=2, tol=0.5, measures=RANDOM)
-    assert found.effort == "top"
-    assert RANDOM not in found
-    assert any("randomized_distance" in note for note in found.notes)
+    spectrum = ss.spectrum(A, effort="top", k=2, tol=0.5, measures=RANDOM)
+    assert spectrum.effort == "top"
+    assert RANDOM not in spectrum
+    assert any("randomized_distance" in note for note in spectrum.notes)
 
 
 def test_single_large_entries_are_traps_and_structure_is_not() -> None:
@@ -210,9 +210,9 @@ def test_single_large_entries_are_traps_and_structure_is_not() -> None:
     assert measure_of(noise, TRAPS).value <= measure_of(noise, TRAPS).error
     large = noise.copy()
     large[[3, 70, 150, 220], [5, 60, 120, 190]] = 200.0
-    found = measure_of(large, TRAPS)
-    assert abs(found.value - 4) <= found.error
-    assert found.error <= 2
+    measure = measure_of(large, TRAPS)
+    assert abs(measure.value - 4) <= measure.error
+    assert measure.error <= 2
     spike = noise + 40.0 * np.outer(np.ones(300), np.ones(200)) / np.sqrt(300 * 200) * 2
     spike -= spike.mean()
     assert measure_of(spike, TRAPS).value <= 1 + measure_of(spike, TRAPS).error
@@ -260,8 +260,8 @@ def test_names_are_checked_and_put_in_order() -> None:
 
 
 def test_nothing_is_there_unasked() -> None:
-    found = ss.spectrum(np.random.default_rng(0).standard_normal((60, 50)), effort="exact")
-    assert not found.measures.keys() & set(REQUESTED)
+    spectrum = ss.spectrum(np.random.default_rng(0).standard_normal((60, 50)), effort="exact")
+    assert not spectrum.measures.keys() & set(REQUESTED)
 
 
 def test_a_matrix_that_cannot_be_permuted_within_the_limit_is_refused_with_numbers(
@@ -313,8 +313,8 @@ def test_a_scan_has_them_on_request(model: Path) -> None:
 
 def test_tasks_of_an_executor_carry_them(model: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
-        found = ss.scan(model, measures=REQUESTED, executor=pool, workers=1)
-    assert bits(found) == bits(ss.scan(model, measures=REQUESTED))
+        scan = ss.scan(model, measures=REQUESTED, executor=pool, workers=1)
+    assert bits(scan) == bits(ss.scan(model, measures=REQUESTED))
 
 
 def test_a_journal_of_other_measures_is_refused(model: Path, tmp_path: Path) -> None:

@@ -47,10 +47,10 @@ def truth(checkpoint: ss.Checkpoint) -> Truth:
 
 
 def test_exact_effort_agrees_with_lapack(folder: Path, truth: Truth) -> None:
-    found = ss.scan(folder, effort="exact", k=384)
-    assert len(found.analysed) == len(truth) == MATRICES
-    assert found.failed == found.unreadable == found.unconverged == []
-    for row in found.analysed:
+    scan = ss.scan(folder, effort="exact", k=384)
+    assert len(scan.analysed) == len(truth) == MATRICES
+    assert scan.failed == scan.unreadable == scan.unconverged == []
+    for row in scan.analysed:
         sigma = truth[row["name"]]
         assert len(row["top"]) == len(sigma)
         error = np.abs(row["top"] - sigma)
@@ -64,11 +64,11 @@ def test_largest_values_are_within_their_bounds(
 ) -> None:
     for name, a in checkpoint.items():
         k, sigma = min(64, *a.shape), truth[name]
-        found = ss.svds(a, k, tol=1e-3, method="krylov", vectors=vectors)
-        assert found.converged, name
-        assert np.all(np.abs(found.s - sigma[:k]) <= found.errors), name
+        result = ss.svds(a, k, tol=1e-3, method="krylov", vectors=vectors)
+        assert result.converged, name
+        assert np.all(np.abs(result.s - sigma[:k]) <= result.errors), name
         # With vectors the tolerance is about residuals, without about the values.
-        reached = found.residuals if vectors else found.errors
+        reached = result.residuals if vectors else result.errors
         assert reached.max() <= 1e-3 * sigma[0], name
 
 
@@ -104,12 +104,12 @@ def test_a_planted_update_is_seen_in_every_matrix(
     folder: Path, checkpoint: ss.Checkpoint, tuned: Path
 ) -> None:
     """Under a prefix, in another format; against LAPACK for the first of each shape."""
-    found = ss.compare(folder, tuned, k=32)
-    assert len(found.analysed) == MATRICES
-    assert "matrix" not in {row["kind"] for row in found.unpaired}  # but biases and norms
+    comparison = ss.compare(folder, tuned, k=32)
+    assert len(comparison.analysed) == MATRICES
+    assert "matrix" not in {row["kind"] for row in comparison.unpaired}  # but biases and norms
     seen = set()
     after = ss.open_checkpoint(tuned)
-    for row in found.analysed:
+    for row in comparison.analysed:
         assert row["relative_change"] == pytest.approx(0.02, rel=0.05), row["name"]
         if min(row["rows"], row["columns"]) > 8:  # else the update itself goes along the weights
             assert row["decay_coefficient"] == pytest.approx(-0.001, abs=5e-4), row["name"]

@@ -33,7 +33,7 @@ def layouts(shape: tuple[int, int]) -> list[PassLayout]:
 
 
 def routes(shape: tuple[int, int]) -> list[Route]:
-    found = []
+    results = []
     ranks, precisions = {1, min(shape)}, ("float32", "float64", "split", "mixed")
     for effort, k, precision, vectors in product(EFFORTS, ranks, precisions, (False, True)):
         both = [
@@ -42,10 +42,10 @@ def routes(shape: tuple[int, int]) -> list[Route]:
         ]
         search, vector_search = None if effort == "exact" else both[0], both[1] if vectors else None
         width = 8 if precision == "float64" else 4
-        found.append(
+        results.append(
             Route(effort, effort, shape, k, "reference", search, width, (), vectors, vector_search)
         )
-    return found
+    return results
 
 
 @grid(m=SIDES, n=SIDES)
@@ -70,13 +70,13 @@ def test_a_small_limit_is_obeyed_as_well(shape):
 @pytest.mark.parametrize("shape", [(8, 8), (12, 40), (300, 70)])
 def test_a_spectrum_is_what_its_parts_find(shape, dtype):
     A = ks.llm(*shape, seed=3)[0].astype(dtype)
-    found, values, elements = ss.spectrum(A), ss.svdvals(A), ss.moments(A)
-    assert found.method == values.method
-    assert np.array_equal(found.values, values.values)
-    assert np.array_equal(found.value_errors, values.errors)
-    assert found.passes == values.passes + elements.passes
-    assert found.moments.kurtosis == elements.kurtosis
-    assert np.array_equal(found.moments.row_norms, elements.row_norms)
+    result, values, elements = ss.spectrum(A), ss.svdvals(A), ss.moments(A)
+    assert result.method == values.method
+    assert np.array_equal(result.values, values.values)
+    assert np.array_equal(result.value_errors, values.errors)
+    assert result.passes == values.passes + elements.passes
+    assert result.moments.kurtosis == elements.kurtosis
+    assert np.array_equal(result.moments.row_norms, elements.row_norms)
     measures = statistics.measures_from_values(
         values.values,
         values.errors,
@@ -85,4 +85,4 @@ def test_a_spectrum_is_what_its_parts_find(shape, dtype):
         floor=values.floor,
         extremes=statistics.Extremes.of(elements),
     )
-    assert found.measures == measures
+    assert result.measures == measures

@@ -22,16 +22,16 @@ def test_vectors_come_with_the_values(effort: str, shape: tuple[int, int]) -> No
     A = ks.llm(*shape)[0].astype(np.float32)
     options: dict[str, Any] = {"effort": effort, "k": 16, "precision": "float32"}
     options = options if effort == "top" else {"effort": effort, "k": 16}
-    plain, found = ss.spectrum(A, **options), ss.spectrum(A, vectors=True, **options)
-    assert found.effort == plain.effort == effort
+    plain, result = ss.spectrum(A, **options), ss.spectrum(A, vectors=True, **options)
+    assert result.effort == plain.effort == effort
     assert plain.svd is None
-    svd = found.svd
+    svd = result.svd
     assert svd is not None
-    assert np.array_equal(found.top, plain.top)
+    assert np.array_equal(result.top, plain.top)
     if effort == "density":
-        assert np.array_equal(svd.s, found.top)
-        assert found["effective_rank"] == plain["effective_rank"]
-        assert found.passes == plain.passes
+        assert np.array_equal(svd.s, result.top)
+        assert result["effective_rank"] == plain["effective_rank"]
+        assert result.passes == plain.passes
     U, s, Vt = svd
     assert U is not None
     assert s is not None
@@ -74,27 +74,27 @@ def test_values_close_together_are_bounded_by_the_first_of_them() -> None:
     A = rng.standard_normal((1500, 1200)) / 80
     U, V = (np.linalg.qr(rng.standard_normal((m, 16)))[0] for m in A.shape)
     A = (A + U * np.linspace(40, 10, 16) @ V.T).astype(np.float32)
-    found = ss.spectrum(A, k=64, tol=1e-3, seed=2)
+    spectrum = ss.spectrum(A, k=64, tol=1e-3, seed=2)
     every = np.linalg.svd(A.astype(np.float64), compute_uv=False)
-    off = np.abs(found.top - every[:64])
-    assert found.converged
-    assert np.all(off <= found.top_errors)
-    assert np.all(found.top_errors <= 1.02e-3 * every[0])
+    off = np.abs(spectrum.top - every[:64])
+    assert spectrum.converged
+    assert np.all(off <= spectrum.top_errors)
+    assert np.all(spectrum.top_errors <= 1.02e-3 * every[0])
     assert np.max(off) > 1e-6 * every[0]  # they have not, and that saves columns
-    assert found.columns < 0.4 * 1200
-    assert np.all(np.diff(found.top + found.top_errors) <= 1e-5 * every[0])
-    assert np.all(found.top <= every[:64] + 1e-5 * every[0])
+    assert spectrum.columns < 0.4 * 1200
+    assert np.all(np.diff(spectrum.top + spectrum.top_errors) <= 1e-5 * every[0])
+    assert np.all(spectrum.top <= every[:64] + 1e-5 * every[0])
 
 
 def test_without_the_elements_nothing_else_changes() -> None:
     A = ks.llm(300, 200)[0].astype(np.float32)
-    plain, found = (ss.spectrum(A, k=8, elements=elements) for elements in (True, False))
-    assert found.moments is None
+    plain, result = (ss.spectrum(A, k=8, elements=elements) for elements in (True, False))
+    assert result.moments is None
     assert plain.moments is not None
-    assert found.passes == plain.passes - 1
-    assert set(found) ^ set(plain) <= set(EDGE_MEASURES)  # which look at the largest row and entry
-    for name in set(found) & set(plain):
-        measure = found[name]
+    assert result.passes == plain.passes - 1
+    assert set(result) ^ set(plain) <= set(EDGE_MEASURES)  # which look at the largest row and entry
+    for name in set(result) & set(plain):
+        measure = result[name]
         assert measure.value == pytest.approx(plain[name].value, rel=1e-9), name
 
 

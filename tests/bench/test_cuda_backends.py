@@ -180,19 +180,19 @@ def test_routines_that_fail_say_so(
 def test_the_probe_tries_every_library(
     name: str, cupy: ModuleType, routines: fake_cupy.Cusolver, torch_device: Any
 ) -> None:
-    found = probe(named(name))
-    assert found["can"].keys() >= {"bfloat16", "float16"}
-    assert found["device"].startswith("Chip 0, CUDA ")
+    result = probe(named(name))
+    assert result["can"].keys() >= {"bfloat16", "float16"}
+    assert result["device"].startswith("Chip 0, CUDA ")
     if name == "cusolver-gesvdp":
-        assert found["can"]["bfloat16"] == ""
+        assert result["can"]["bfloat16"] == ""
 
 
 @pytest.mark.unsanitized
 def test_the_probe_of_ours(simulated: ModuleType) -> None:
     for name, can in zip(OURS, ["float32", "float64", "float64"], strict=True):
-        found = probe(named(name))
-        assert found["can"]["bfloat16"] == can
-        assert found["device"] == f"sigmascope {ss.__version__}, {ss.show_config()['cuda']}"
+        result = probe(named(name))
+        assert result["can"]["bfloat16"] == can
+        assert result["device"] == f"sigmascope {ss.__version__}, {ss.show_config()['cuda']}"
 
 
 # ----------------------------------------------------------------------------------- the timing
@@ -220,15 +220,15 @@ def test_a_comparison_on_the_simulated_device(
     monkeypatch.syspath_prepend(str(tmp_path))  # type: ignore[no-untyped-call]
     backends = [replace(named("ours-cuda"), module="installed_cuda"), named("cuml")]
     plan = BenchmarkPlan(k=3, accuracies=[1e-2], turns=1, threads=1, timeout=600)
-    found = compare(synthetic("decay", 40, 30), plan, backends)
-    ours, other = found.entries
+    result = compare(synthetic("decay", 40, 30), plan, backends)
+    ours, other = result.entries
     assert ours.status == "done", ours.message
     assert ours.stands(1e-2)
     assert ours.device == libraries.OURS.description()
     assert ours.can["bfloat16"] == "float32"
     assert other.absent or other.device
-    assert found.limits == {} or "device" in found.limits
-    assert found.record()["entries"][0]["device"] == ours.device
+    assert result.limits == {} or "device" in result.limits
+    assert result.record()["entries"][0]["device"] == ours.device
 
 
 @pytest.fixture

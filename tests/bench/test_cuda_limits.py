@@ -114,15 +114,17 @@ def test_limits_by_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     cupy.cuda.cublas.gemmEx = recorded
     seconds = count()  # everything takes one by this clock
     monkeypatch.setattr(limits, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
-    found = measure_limits(CupyWork())
-    assert (found["copied_bytes"], found["bf16_order"]) == (1 << 17, 256)
+    result = measure_limits(CupyWork())
+    assert (result["copied_bytes"], result["bf16_order"]) == (1 << 17, 256)
     assert 3 * 2 * 256**2 <= (1 << 20) // 2
-    assert found["copy_bytes_per_second"] == 2 << 17  # read and written
-    assert found["host_to_device_bytes_per_second"] == 1 << 17
-    assert found["bf16_flops_per_second"] == 2 * 256**3
+    assert result["copy_bytes_per_second"] == 2 << 17  # read and written
+    assert result["host_to_device_bytes_per_second"] == 1 << 17
+    assert result["bf16_flops_per_second"] == 2 * 256**3
     assert {sizes for sizes, _ in products} == {(256, 256, 256)}
     assert cupy.waits >= 2 * 3 * 11
-    assert found["device"] == "Chip 0, CUDA driver 13.0, runtime 13.2, cuSOLVER 12.4.1, cupy 14.2.0"
+    assert (
+        result["device"] == "Chip 0, CUDA driver 13.0, runtime 13.2, cuSOLVER 12.4.1, cupy 14.2.0"
+    )
 
 
 def test_operations_by_cupy_do_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,11 +148,11 @@ def test_limits_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "Chip")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1 << 18, 1 << 19))
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
-    found = measure_limits(TorchWork())
-    assert (found["copied_bytes"], found["bf16_order"]) == (1 << 15, 128)
-    assert min(value for name, value in found.items() if name.endswith("second")) > 0
+    result = measure_limits(TorchWork())
+    assert (result["copied_bytes"], result["bf16_order"]) == (1 << 15, 128)
+    assert min(value for name, value in result.items() if name.endswith("second")) > 0
     assert len(waits) == 2 * 3 * 11
-    assert found["device"].startswith("Chip, CUDA runtime ")
+    assert result["device"].startswith("Chip, CUDA runtime ")
 
 
 def test_a_library_with_a_device_measures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,9 +178,11 @@ LIMITS = {
 def entry(name: str, seconds: float, there: list[float], vectors: bool) -> BackendResult:
     timing = Timing([0.1], {"n": 2}, seconds=[seconds], busy=[1.0], errors=[0.01])
     timing.device_seconds = there
-    found = BackendResult(name, f"the {name}", None, "", timings=[timing], device="Chip 0, cupy 14")
-    found.can = {"vectors": vectors}
-    return found
+    result = BackendResult(
+        name, f"the {name}", None, "", timings=[timing], device="Chip 0, cupy 14"
+    )
+    result.can = {"vectors": vectors}
+    return result
 
 
 def test_the_table_has_both_rules_the_chip_and_the_limits() -> None:

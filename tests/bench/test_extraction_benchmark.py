@@ -27,10 +27,10 @@ def module(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, path.stem, found)
-    spec.loader.exec_module(found)
-    return found
+    result = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, path.stem, result)
+    spec.loader.exec_module(result)
+    return result
 
 
 @pytest.mark.nightly
@@ -47,13 +47,13 @@ def test_a_small_run_finds_what_was_planted(
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert [len(tool["seconds"]) for tool in found["tools"]] == [2, 2]
-    assert len(found["matrices"]) == 7
-    for each in found["matrices"]:
+    result = json.loads(path.read_text(encoding="utf-8"))
+    assert [len(tool["seconds"]) for tool in result["tools"]] == [2, 2]
+    assert len(result["matrices"]) == 7
+    for each in result["matrices"]:
         assert abs(each["rank"] - 16) <= 1
         assert each["relative_error"] == pytest.approx(each["peer_error"], rel=0.05)
-    section = module(BENCHMARKS / "findings.py", monkeypatch).finding(found)
+    section = module(BENCHMARKS / "findings.py", monkeypatch).finding(result)
     assert section.startswith("## An adapter from two checkpoints of 0 M parameters")
     assert "torch.linalg.svd of every change" in section
     assert "times the processor time" in section

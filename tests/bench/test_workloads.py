@@ -66,10 +66,10 @@ def test_unknown_names() -> None:
 def test_a_given_file_and_tensor(tmp_path: Path) -> None:
     A = np.random.default_rng(0).standard_normal((6, 4))
     np.save(tmp_path / "a.npy", A)
-    found = given(tmp_path / "a.npy")
-    assert not found.synthetic
-    assert found.title == "a.npy, 6 x 4, float64"
-    assert np.array_equal(found.make(0), A)
+    result = given(tmp_path / "a.npy")
+    assert not result.synthetic
+    assert result.title == "a.npy, 6 x 4, float64"
+    assert np.array_equal(result.make(0), A)
     half = A.astype(ml_dtypes.bfloat16)
     codes = Stored("h.0.weight", "BF16", half.shape, half.tobytes())
     path = write_file(tmp_path / "m.safetensors", codes, of_array("bias", "F32", np.float32([1])))
@@ -128,8 +128,8 @@ def test_errors_and_residuals() -> None:
     length = np.linalg.norm(A @ v)
     u = A @ v / length
     left = np.linalg.norm(A.T @ u - length * v)
-    found = worst_residual(A, u[:, None], np.array([length]), v[None])
-    assert found == pytest.approx(left / length)
+    result = worst_residual(A, u[:, None], np.array([length]), v[None])
+    assert result == pytest.approx(left / length)
 
 
 @pytest.mark.parametrize("suffix", [".mtx", ".mat", ".npz", ".sparse.npz"])
@@ -143,9 +143,9 @@ def test_files_that_scipy_reads(suffix: str, tmp_path: Path) -> None:
         ".npz": lambda: np.savez(path, A=A),
         ".sparse.npz": lambda: sparse.save_npz(path, sparse.csr_array(A)),
     }[suffix]()
-    found = given(path)
-    np.testing.assert_allclose(found.make(0), A)
-    assert found.title == f"a{suffix}, 6 x 4, float64"
+    result = given(path)
+    np.testing.assert_allclose(result.make(0), A)
+    assert result.title == f"a{suffix}, 6 x 4, float64"
     assert given(path, dtype="f32").make(0).dtype == np.float32
 
 

@@ -31,31 +31,31 @@ REFERENCE = 4e-15
 
 
 def svdvals(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
-    found = call(outcome, lambda: ss.svdvals(A, **case.options), refusals(case, truth))
-    if found is not None:
+    result = call(outcome, lambda: ss.svdvals(A, **case.options), refusals(case, truth))
+    if result is not None:
         outcome.z.clear()
-        every(found, truth, outcome)
-        _same(case, ss.svdvals, found, outcome, "values", "errors")
+        every(result, truth, outcome)
+        _same(case, ss.svdvals, result, outcome, "values", "errors")
 
 
-def _same(case: Case, function: Any, found: Any, outcome: Outcome, *names: str) -> None:
+def _same(case: Case, function: Any, result: Any, outcome: Outcome, *names: str) -> None:
     def again(B: Any, more: dict[str, Any]) -> Any:
         return function(B, **case.options | more)
 
-    same_bits(case, again, found, outcome, names)
+    same_bits(case, again, result, outcome, names)
 
 
-def every(found: SingularValues, truth: Truth, outcome: Outcome) -> None:
+def every(result: SingularValues, truth: Truth, outcome: Outcome) -> None:
     """All values within their errors."""
-    values, errors = truth.down(found.values), truth.down(found.errors)
-    if not np.isfinite([*values, *errors, found.floor, found.fro_norm]).all():
+    values, errors = truth.down(result.values), truth.down(result.errors)
+    if not np.isfinite([*values, *errors, result.floor, result.fro_norm]).all():
         outcome.wrong("not finite", np.inf, f"values {values[:3]}, errors {errors[:3]}")
         return
     if len(values) > min(truth.shape) or values.min() < 0 or np.any(np.diff(values) > 0):
         outcome.wrong("malformed", np.inf, f"{len(values)} values, {values[:3]}")
         return
     _within(values, errors, truth, outcome)
-    off = abs(truth.down(found.fro_norm) - truth.fro)
+    off = abs(truth.down(result.fro_norm) - truth.fro)
     outcome.require("norm", off, 1e-12 * truth.fro + truth.quantum, "||A||_F")
 
 
@@ -72,45 +72,45 @@ def _within(values: Array, errors: Array, truth: Truth, outcome: Outcome) -> Non
 
 
 def spectrum(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
-    found = call(outcome, lambda: ss.spectrum(A, **case.options), refusals(case, truth))
-    if found is None:
+    result = call(outcome, lambda: ss.spectrum(A, **case.options), refusals(case, truth))
+    if result is None:
         return
     outcome.z.clear()
-    outcome.converged = found.converged
-    top, errors = truth.down(found.top), truth.down(found.top_errors)
+    outcome.converged = result.converged
+    top, errors = truth.down(result.top), truth.down(result.top_errors)
     if not np.isfinite([*top, *errors]).all():
         outcome.wrong("not finite", np.inf, f"top {top[:3]}, errors {errors[:3]}")
         return
     _within(top, errors, truth, outcome)
-    if found.values is not None and found.value_errors is not None:
-        _within(truth.down(found.values), truth.down(found.value_errors), truth, outcome)
-    elif found.converged:
-        floor = FLOOR[_digits(found.precision)]
+    if result.values is not None and result.value_errors is not None:
+        _within(truth.down(result.values), truth.down(result.value_errors), truth, outcome)
+    elif result.converged:
+        floor = FLOOR[_digits(result.precision)]
         tolerance = max(case.options.get("tol", 1e-3), floor) + floor
         limit = top[0] * tolerance * 1.01 + 1.5 * truth.quantum
         outcome.require("converged above tolerance", errors, limit)
-    if found.svd is not None:
-        check(found.svd, len(found.svd.s), truth, outcome, vectors=found.svd.U is not None)
-        outcome.converged = found.converged
-    of_spectrum(found, truth, outcome)
-    if found.moments is not None:
-        of_moments(found.moments, case.numbers(), truth, outcome)
-    _same(case, ss.spectrum, found, outcome, "top", "top_errors", "values")
+    if result.svd is not None:
+        check(result.svd, len(result.svd.s), truth, outcome, vectors=result.svd.U is not None)
+        outcome.converged = result.converged
+    of_spectrum(result, truth, outcome)
+    if result.moments is not None:
+        of_moments(result.moments, case.numbers(), truth, outcome)
+    _same(case, ss.spectrum, result, outcome, "top", "top_errors", "values")
 
 
 def _digits(precision: str) -> str:
     return "float64" if precision == "float64" else "float32"
 
 
-def of_spectrum(found: Spectrum, truth: Truth, outcome: Outcome) -> None:
+def of_spectrum(result: Spectrum, truth: Truth, outcome: Outcome) -> None:
     """Every measure against that of LAPACK's values, which has an error of its own at a tie."""
     if truth.values[0] <= 0:
         return
     errors = np.full(len(truth.values), REFERENCE * truth.values[0])
     true = statistics.measures_from_values(
-        truth.values, errors, truth.shape, truth.fro, floor=errors[0], k=found.k
+        truth.values, errors, truth.shape, truth.fro, floor=errors[0], k=result.k
     )
-    for name, measure in found.measures.items():
+    for name, measure in result.measures.items():
         if name in true and not name.startswith(SKIPPED):
             value, error = measure.value, measure.error
             if name in SIGMA_UNITS:
@@ -149,18 +149,18 @@ def spectral_density(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None
     allowed = refusals(case, truth)
     if min(truth.shape) < 2:
         allowed.append((ValueError, "at least 2 singular values"))
-    found = call(outcome, lambda: ss.spectral_density(A, **options), allowed)
-    if found is None:
+    result = call(outcome, lambda: ss.spectral_density(A, **options), allowed)
+    if result is None:
         return
     outcome.z.clear()
-    _same(case, ss.spectral_density, found, outcome, "nodes", "weights")
+    _same(case, ss.spectral_density, result, outcome, "nodes", "weights")
     s = truth.values
     if s[0] <= 0:
         return
     doubt = REFERENCE * s[0]
     p, energy = s / s.sum(), (s / truth.fro) ** 2
     sigma = truth.down
-    nuclear = found.nuclear_norm()
+    nuclear = result.nuclear_norm()
     if np.isfinite(nuclear.value) or representable(float(s.sum()), truth):
         _compare(
             "nuclear norm",
@@ -172,13 +172,13 @@ def spectral_density(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None
             outcome,
         )
     for name, measure, true in (
-        ("effective rank", found.effective_rank(), np.exp(-_entropy(p))),
-        ("effective rank of energy", found.effective_rank_energy(), np.exp(-_entropy(energy))),
-        ("participation ratio", found.participation_ratio(), 1 / np.sum(energy**2)),
+        ("effective rank", result.effective_rank(), np.exp(-_entropy(p))),
+        ("effective rank of energy", result.effective_rank_energy(), np.exp(-_entropy(energy))),
+        ("participation ratio", result.participation_ratio(), 1 / np.sum(energy**2)),
     ):
         slack = 1e-12 * len(s)
         _compare(name, measure.value, measure.error, float(true), slack, "density", outcome)
-    _steps(found, truth, outcome)
+    _steps(result, truth, outcome)
 
 
 def representable(sigma: float, truth: Truth) -> bool:
@@ -191,19 +191,19 @@ def _entropy(p: Array) -> float:
     return float(np.sum(p * np.log(np.where(p > 0, p, 1.0))))
 
 
-def _steps(found: Density, truth: Truth, outcome: Outcome) -> None:
+def _steps(result: Density, truth: Truth, outcome: Outcome) -> None:
     """Counts and quantiles, which are any number between those on both sides of a tie."""
     s, n = truth.values, len(truth.values)
     slack = 1e-6 * s[0] + truth.quantum  # of x, where that is subnormal
     for share in (0.1, 0.5, 0.9):
         x = float(share * s[0])
-        measure = found.count_above(float(np.ldexp(x, truth.shift)))
+        measure = result.count_above(float(np.ldexp(x, truth.shift)))
         most, least = int(np.sum(s > x - slack)), int(np.sum(s > x + slack))
         middle, half = (most + least) / 2, (most - least) / 2
         _compare("count", measure.value, measure.error, middle, half, "density", outcome)
     rising = s[::-1]
     for q in (0.25, 0.5, 0.75):
-        measure = found.quantile(q)
+        measure = result.quantile(q)
         low = rising[max(int(np.floor(q * (n - 1))) - 1, 0)]
         high = rising[min(int(np.ceil(q * (n - 1))) + 1, n - 1)]
         value, error = (float(truth.down(x)) for x in (measure.value, measure.error))
@@ -212,37 +212,40 @@ def _steps(found: Density, truth: Truth, outcome: Outcome) -> None:
 
 
 def moments(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
-    found = call(outcome, lambda: ss.moments(A, **case.options), refusals(case, truth))
-    if found is not None:
+    result = call(outcome, lambda: ss.moments(A, **case.options), refusals(case, truth))
+    if result is not None:
         outcome.z.clear()
-        of_moments(found, case.numbers(), truth, outcome)
-        _same(case, ss.moments, found, outcome, "mean", "std", "kurtosis", "column_norms")
+        of_moments(result, case.numbers(), truth, outcome)
+        _same(case, ss.moments, result, outcome, "mean", "std", "kurtosis", "column_norms")
 
 
-def of_moments(found: Moments, numbers: Array, truth: Truth, outcome: Outcome) -> None:
+def of_moments(result: Moments, numbers: Array, truth: Truth, outcome: Outcome) -> None:
     X = truth.X.astype(np.longdouble)
     mean = X.mean()
     std = np.sqrt(np.mean((X - mean) ** 2))
     for name, got, exact in (
-        ("count", found.count, X.size),
-        ("zeros", found.zeros, np.sum(numbers == 0)),
-        ("min", found.min, numbers.min()),
-        ("max", found.max, numbers.max()),
+        ("count", result.count, X.size),
+        ("zeros", result.zeros, np.sum(numbers == 0)),
+        ("min", result.min, numbers.min()),
+        ("max", result.max, numbers.max()),
     ):
         if got != exact:
             outcome.wrong("moments", np.inf, f"{name} = {got}, not {exact}")
     size = float(np.sqrt(np.mean(X**2)))
-    off = [truth.down(found.mean) - float(mean), truth.down(found.std) - float(std)]
+    off = [truth.down(result.mean) - float(mean), truth.down(result.std) - float(std)]
     outcome.require("moments", np.abs(off), 1e-11 * size + truth.quantum, "mean, std")
-    off = abs(truth.down(found.fro_norm) - truth.fro)
+    off = abs(truth.down(result.fro_norm) - truth.fro)
     outcome.require("moments", off, 1e-12 * truth.fro + truth.quantum, "||A||_F")
     columns = np.sqrt(np.sum(X * X, axis=0)).astype(np.float64)
-    off = np.abs(truth.down(found.column_norms) - columns)
+    off = np.abs(truth.down(result.column_norms) - columns)
     outcome.require("moments", off, 1e-12 * columns + 4 * truth.quantum, "column norms")
     if std > 1e-6 * size:
         z = (X - mean) / std
         loss = 1e-9 * max(1.0, float(abs(mean) / std)) ** 2
-        for name, got, power in (("skewness", found.skewness, 3), ("kurtosis", found.kurtosis, 4)):
+        for name, got, power in (
+            ("skewness", result.skewness, 3),
+            ("kurtosis", result.kurtosis, 4),
+        ):
             exact, scale = float(np.mean(z**power)), float(np.mean(np.abs(z) ** power))
             outcome.require("moments", abs(got - exact), loss * scale, f"{name} {got} for {exact}")
 
@@ -269,11 +272,11 @@ def product(case: Case, numbers: tuple[Array, Array]) -> Truth:
 def low_rank(case: Case, B: Any, A: Any, truth: Truth, outcome: Outcome) -> None:
     product = ss.LowRank(B, A, case.options["scale"])
     k = min(case.options["k"], *product.shape)
-    found = call(outcome, lambda: product.spectrum(k, vectors=True), {})
-    if found is None:
+    result = call(outcome, lambda: product.spectrum(k, vectors=True), {})
+    if result is None:
         return
     outcome.z.clear()
     every(product.singular_values(), truth, outcome)
-    of_spectrum(found, truth, outcome)
-    assert found.svd is not None
-    check(found.svd, len(found.svd.s), truth, outcome, vectors=True)
+    of_spectrum(result, truth, outcome)
+    assert result.svd is not None
+    check(result.svd, len(result.svd.s), truth, outcome, vectors=True)

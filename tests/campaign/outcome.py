@@ -96,7 +96,7 @@ def call(
         warnings.simplefilter("always")
         started = time.process_time()
         try:
-            found = function()
+            result = function()
         except Exception as error:
             for kind, text in allowed:
                 if isinstance(error, kind) and text in str(error):
@@ -113,4 +113,4 @@ def call(
         text = f"{others[0].category.__name__}: {str(others[0].message)[:120]} ({where})"
         outcome.wrong("warning", 1.0, text)
     outcome.z["warned of convergence"] = float(bool(told))
-    return found
+    return result

@@ -35,8 +35,8 @@ ROOT = Path(__file__).parents[2]
 
 def instructions(isa: str) -> dict[str, str]:
     """Variables by which the engine, and LAPACK with it, keep to an instruction set."""
-    found = {"SIGMASCOPE_ISA": isa} if isa else {}
-    return found | ({"OPENBLAS_CORETYPE": PROCESSORS[isa]} if isa in PROCESSORS else {})
+    result = {"SIGMASCOPE_ISA": isa} if isa else {}
+    return result | ({"OPENBLAS_CORETYPE": PROCESSORS[isa]} if isa in PROCESSORS else {})
 
 
 def environment(isa: str) -> dict[str, str]:
@@ -48,7 +48,7 @@ def environment(isa: str) -> dict[str, str]:
 def available() -> list[str]:
     """The instruction sets that this machine has."""
     code = "import sigmascope; print(sigmascope.show_config()['isa'])"
-    found = []
+    results = []
     for isa in ISAS:
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -58,8 +58,8 @@ def available() -> list[str]:
             check=False,
         )
         if done.stdout.strip() == isa:
-            found.append(isa)
-    return found or [""]
+            results.append(isa)
+    return results or [""]
 
 
 @dataclass

@@ -42,9 +42,9 @@ def rounded(A: Array, dtype: str, exponent: int) -> Array:
     """The numbers of A, of largest entry 1, times 2^exponent, as the dtype holds them; float64."""
     with np.errstate(under="ignore", over="ignore"):
         scaled = np.ldexp(A, exponent + USUAL.get(dtype, 0))
-        found = scaled.astype(DTYPES[dtype]).astype(np.float64)
-    assert np.isfinite(found).all(), (dtype, exponent)
-    return np.asarray(found)
+        result = scaled.astype(DTYPES[dtype]).astype(np.float64)
+    assert np.isfinite(result).all(), (dtype, exponent)
+    return np.asarray(result)
 
 
 def stored(numbers: Array, dtype: str, layout: str = "plain", seed: int = 0) -> Any:

@@ -45,15 +45,15 @@ def sketch(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
             seen.update(rows)
         return seen.svd()
 
-    found = call(outcome, run)
-    if found is None:
+    result = call(outcome, run)
+    if result is None:
         return
     outcome.z.clear()
-    s, _, residuals = _values(found, truth, outcome)
+    s, _, residuals = _values(result, truth, outcome)
     if s is None:
         return
-    assert found.Vt is not None
-    V = found.Vt[np.linalg.norm(found.Vt, axis=1) > 0.5].T
+    assert result.Vt is not None
+    V = result.Vt[np.linalg.norm(result.Vt, axis=1) > 0.5].T
     outcome.require("not orthonormal", np.abs(V.T @ V - np.eye(V.shape[1])).max(initial=0), 1e-9)
     s, residuals = s[: V.shape[1]], residuals[: V.shape[1]]
     rest = np.linalg.norm(
@@ -64,10 +64,10 @@ def sketch(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     outcome.require("residual", rest, limit, "A^T A v - s^2 v")
 
 
-def _values(found: SVD, truth: Truth, outcome: Outcome) -> Any:
-    outcome.converged = found.converged
-    s, errors = truth.down(found.s), truth.down(found.errors)
-    residuals = truth.down(found.residuals)
+def _values(result: SVD, truth: Truth, outcome: Outcome) -> Any:
+    outcome.converged = result.converged
+    s, errors = truth.down(result.s), truth.down(result.errors)
+    residuals = truth.down(result.residuals)
     if not np.isfinite([*s, *errors, *residuals]).all():
         outcome.wrong("not finite", np.inf, f"s {s[:3]}, errors {errors[:3]}")
         return None, None, None
@@ -92,12 +92,12 @@ def linear_sketch(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
             seen.update(rows, row=i)
         return seen.svd()
 
-    found = call(outcome, run)
-    if found is None:
+    result = call(outcome, run)
+    if result is None:
         return
     outcome.z.clear()
-    outcome.converged = found.converged
-    s, errors = truth.down(found.s), truth.down(found.errors)
+    outcome.converged = result.converged
+    s, errors = truth.down(result.s), truth.down(result.errors)
     if not np.isfinite([*s, *errors]).all():
         outcome.wrong("not finite", np.inf, f"s {s[:3]}, errors {errors[:3]}")
         return
@@ -121,12 +121,12 @@ def gram_accumulator(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None
         return
     outcome.z.clear()
     every(seen.svdvals(), truth, outcome)
-    found = seen.svd(case.options["k"])
-    s, _, residuals = _values(found, truth, outcome)
+    result = seen.svd(case.options["k"])
+    s, _, residuals = _values(result, truth, outcome)
     if s is None:
         return
-    assert found.Vt is not None
-    V = found.Vt.T
+    assert result.Vt is not None
+    V = result.Vt.T
     outcome.require("not orthonormal", np.abs(V.T @ V - np.eye(len(s))).max(), 1e-12)
     # With u along A v, of the lengths that rounding can tell from zero.
     image = product_of_rows(truth.X.T, V)
@@ -147,7 +147,7 @@ def moments_accumulator(case: Case, A: Any, truth: Truth, outcome: Outcome) -> N
             seen.update(rows)
         return seen.result()
 
-    found = call(outcome, run)
-    if found is not None:
+    result = call(outcome, run)
+    if result is not None:
         outcome.z.clear()
-        of_moments(found, numbers, truth, outcome)
+        of_moments(result, numbers, truth, outcome)

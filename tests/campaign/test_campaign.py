@@ -74,8 +74,8 @@ def test_the_judge_of_tall_cases_errs_by_less_than_the_smallest_bound() -> None:
     """Residuals of a stream are bounded by 4e-14; one sum of as many rows errs by 5e-12."""
     for value in (1 / 3, 0.7, 0.1):
         X, square = np.full((500_000, 2), value), 500_000 * Fraction(value) ** 2
-        for found in (product_of_rows(X, X), product_of_rows(X, X[:, :1])):
-            assert all(abs(Fraction(float(x)) / square - 1) < 2e-14 for x in found.ravel())
+        for result in (product_of_rows(X, X), product_of_rows(X, X[:, :1])):
+            assert all(abs(Fraction(float(x)) / square - 1) < 2e-14 for x in result.ravel())
 
 
 def test_a_case_is_the_same_for_ever() -> None:
@@ -268,7 +268,7 @@ def test_a_function_that_reads_another_matrix_is_found_out(
 
 
 def scaled(name: str, factor: float) -> Callable[[SVD], SVD]:
-    return lambda found: replace(found, **{name: getattr(found, name) * factor})
+    return lambda result: replace(result, **{name: getattr(result, name) * factor})
 
 
 @pytest.mark.parametrize(
@@ -278,12 +278,12 @@ def scaled(name: str, factor: float) -> Callable[[SVD], SVD]:
         ("outside bound", scaled("errors", 0.0)),
         ("not finite", scaled("errors", np.nan)),
         ("malformed", scaled("errors", -1.0)),
-        ("malformed", lambda found: replace(found, s=found.s[::-1])),
+        ("malformed", lambda result: replace(result, s=result.s[::-1])),
         ("not orthonormal", scaled("U", 1 + 1e-9)),
-        ("not orthonormal", lambda found: replace(found, Vt=found.Vt[[0, 0, 1, 2]])),
-        ("residual", lambda found: replace(found, U=-found.U)),
+        ("not orthonormal", lambda result: replace(result, Vt=result.Vt[[0, 0, 1, 2]])),
+        ("residual", lambda result: replace(result, U=-result.U)),
         ("converged above tolerance", scaled("residuals", 1e9)),
-        ("warning", lambda found: replace(found, converged=False)),
+        ("warning", lambda result: replace(result, converged=False)),
         ("norm", scaled("fro_norm", 1 + 1e-9)),
         ("values beyond the norm", scaled("s", 10.0)),
     ],
@@ -305,9 +305,9 @@ def test_errors_and_other_bits_are_named(monkeypatch: pytest.MonkeyPatch) -> Non
         raise RuntimeError("dstedc")
 
     def shifted(A: Any, k: int, **options: Any) -> SVD:
-        found = svds(A, k, **options)
+        result = svds(A, k, **options)
         more = options.get("num_threads") == 2
-        return replace(found, s=np.nextafter(found.s, 9) if more else found.s)
+        return replace(result, s=np.nextafter(result.s, 9) if more else result.s)
 
     for wrong, what in ((refuse, "exception"), (shifted, "other bits")):
         monkeypatch.setattr(ss, "svds", wrong)
@@ -320,8 +320,8 @@ def test_a_failure_is_shrunk_saved_and_run_again(
     svds = ss.svds
 
     def wrong(A: Any, k: int, **options: Any) -> SVD:
-        found = svds(A, k, **options)
-        return scaled("s", 2.0)(found) if min(A.shape) >= 7 else found
+        result = svds(A, k, **options)
+        return scaled("s", 2.0)(result) if min(A.shape) >= 7 else result
 
     monkeypatch.setattr(ss, "svds", wrong)
     options = OPTIONS["svds"] | {"seed": 9, "num_threads": 2}

@@ -33,14 +33,17 @@ _WORTH_TIMING = 128
 
 def refusals(case: Case, truth: Truth) -> list[Refusal]:
     """List what may be refused: too little memory, numbers that no float32 block holds."""
-    found: list[Refusal] = []
+    results: list[Refusal] = []
     if "memory_limit" in case.options:
-        found.append((MemoryLimitError, "memory limit"))
+        results.append((MemoryLimitError, "memory limit"))
     if truth.shift < -1000 and case.options.get("precision", "float64") != "float64":
-        found.append((ValueError, "float32 blocks hold no matrix"))
+        results.append((ValueError, "float32 blocks hold no matrix"))
     if case.layout.startswith("not linear"):
-        found += [(ValueError, "is not linear"), (ValueError, "does not multiply by the transpose")]
-    return found
+        results += [
+            (ValueError, "is not linear"),
+            (ValueError, "does not multiply by the transpose"),
+        ]
+    return results
 
 
 def svds(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
@@ -49,22 +52,22 @@ def svds(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     allowed = refusals(case, truth)
     if options.get("max_passes", 300) * options.get("block", 1) < k:
         allowed.append((ValueError, "cannot hold"))
-    found = call(outcome, lambda: ss.svds(A, k, **options), allowed)
-    if found is None:
+    result = call(outcome, lambda: ss.svds(A, k, **options), allowed)
+    if result is None:
         return
     warned = outcome.z.pop("warned of convergence") > 0
-    if warned == found.converged:
-        outcome.wrong("warning", 1.0, f"converged {found.converged}, warned {warned}")
-    check(found, k, truth, outcome, vectors=options["vectors"], layout=case.layout)
-    if found.converged:
-        reached = found.residuals if options["vectors"] else found.errors
-        floor = FLOOR[_digits(found.precision)]
+    if warned == result.converged:
+        outcome.wrong("warning", 1.0, f"converged {result.converged}, warned {warned}")
+    check(result, k, truth, outcome, vectors=options["vectors"], layout=case.layout)
+    if result.converged:
+        reached = result.residuals if options["vectors"] else result.errors
+        floor = FLOOR[_digits(result.precision)]
         limit = max(options.get("tol", 1e-4), floor) + floor
-        limit = truth.down(float(found.s[0])) * limit * 1.01 + 1.5 * truth.quantum
+        limit = truth.down(float(result.s[0])) * limit * 1.01 + 1.5 * truth.quantum
         outcome.require("converged above tolerance", truth.down(reached), limit)
-        most = truth.down(float(found.s[0])) * (1 + 2 * floor) + 1.5 * truth.quantum
-        outcome.require("converged above tolerance", truth.down(found.errors), most, "of a value")
-    same_bits(case, lambda B, more: ss.svds(B, k, **options | more), found, outcome)
+        most = truth.down(float(result.s[0])) * (1 + 2 * floor) + 1.5 * truth.quantum
+        outcome.require("converged above tolerance", truth.down(result.errors), most, "of a value")
+    same_bits(case, lambda B, more: ss.svds(B, k, **options | more), result, outcome)
     alone = options | {"num_threads": 1}
     if case.layout in PRODUCTS:  # Python multiplies, and some formats are slow
         return
@@ -75,16 +78,16 @@ def svds(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
 def randomized_svd(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None:
     options = dict(case.options)
     k = options.pop("k")
-    found = call(outcome, lambda: ss.randomized_svd(A, k, **options), refusals(case, truth))
-    if found is None:
+    result = call(outcome, lambda: ss.randomized_svd(A, k, **options), refusals(case, truth))
+    if result is None:
         return
     outcome.z.pop("warned of convergence")
-    check(found, k, truth, outcome, vectors=True, layout=case.layout)
-    if found.converged:
+    check(result, k, truth, outcome, vectors=True, layout=case.layout)
+    if result.converged:
         # Of the energy nothing is left but rounding; of a value that may be the root of it.
-        exact = np.sqrt(64 * np.finfo(_digits(found.precision)).eps) * truth.fro + truth.quantum
-        outcome.require("converged above tolerance", truth.down(found.errors), exact)
-    same_bits(case, lambda B, more: ss.randomized_svd(B, k, **options | more), found, outcome)
+        exact = np.sqrt(64 * np.finfo(_digits(result.precision)).eps) * truth.fro + truth.quantum
+        outcome.require("converged above tolerance", truth.down(result.errors), exact)
+    same_bits(case, lambda B, more: ss.randomized_svd(B, k, **options | more), result, outcome)
 
 
 def _digits(precision: str) -> str:
@@ -92,18 +95,18 @@ def _digits(precision: str) -> str:
 
 
 def check(
-    found: SVD, k: int, truth: Truth, outcome: Outcome, *, vectors: bool, layout: str = "plain"
+    result: SVD, k: int, truth: Truth, outcome: Outcome, *, vectors: bool, layout: str = "plain"
 ) -> None:
     """Check the properties of every SVD, whatever made it; the residuals are computed anew."""
-    outcome.converged = found.converged
-    s, errors = truth.down(found.s), truth.down(found.errors)
-    residuals = truth.down(found.residuals)
+    outcome.converged = result.converged
+    s, errors = truth.down(result.s), truth.down(result.errors)
+    residuals = truth.down(result.residuals)
     estimated = layout in OPERATORS and min(truth.shape) > 256
-    fro = float(truth.down(found.fro_norm))
+    fro = float(truth.down(result.fro_norm))
     if estimated and np.isnan(fro):
         fro = truth.fro
     numbers = [s, errors, residuals, fro]
-    numbers += [x for x in (found.U, found.Vt) if x is not None]
+    numbers += [x for x in (result.U, result.Vt) if x is not None]
     if not all(np.isfinite(x).all() for x in numbers):
         outcome.wrong("not finite", np.inf, f"s {s[:3]}, errors {errors[:3]}")
         return
@@ -119,9 +122,9 @@ def check(
             "outside bound",
             off[i] / max(errors[i], 1e-300),
             f"value {i} of {k}: off {off[i] / first:.3g}, bound {errors[i] / first:.3g} sigma_1, "
-            f"{'converged' if found.converged else 'not converged'}, {bad.sum()} such",
+            f"{'converged' if result.converged else 'not converged'}, {bad.sum()} such",
         )
-    digits = _digits(found.precision)
+    digits = _digits(result.precision)
     loss = _loss(layout, digits)
     most = max(1e-12, loss) * truth.fro + truth.quantum
     outcome.require("norm", abs(fro - truth.fro), most, "||A||_F")
@@ -132,7 +135,7 @@ def check(
         truth.fro * (1 + slack) + truth.quantum * np.sqrt(len(s)),
     )
     if vectors:
-        _vectors(found, s, residuals, truth, outcome)
+        _vectors(result, s, residuals, truth, outcome)
 
 
 def _loss(layout: str, digits: str) -> float:
@@ -147,24 +150,24 @@ def _loss(layout: str, digits: str) -> float:
 
 def _defects(X: Any, V: Any, U: Any, s: Any, limit: Any) -> Any:
     """|X v - s u|, in extended precision where the sums of float64 may have made it too large."""
-    found = np.linalg.norm(product_of_rows(X.T, V) - U * s, axis=0)
-    if np.any(found > limit):
+    norms = np.linalg.norm(product_of_rows(X.T, V) - U * s, axis=0)
+    if np.any(norms > limit):
         X, V, U, s = (x.astype(np.longdouble) for x in (X, V, U, s))
         rest = product_of_rows(X.T, V) - U * s
-        found = np.linalg.norm(rest.astype(np.float64), axis=0)
-    return found
+        norms = np.linalg.norm(rest.astype(np.float64), axis=0)
+    return norms
 
 
-def _vectors(found: SVD, s: Any, residuals: Any, truth: Truth, outcome: Outcome) -> None:
-    assert found.U is not None
-    assert found.Vt is not None
-    U, V = found.U.astype(np.float64), found.Vt.T.astype(np.float64)
-    for name, Q, stored_as in (("U", U, found.U), ("V", V, found.Vt)):
+def _vectors(result: SVD, s: Any, residuals: Any, truth: Truth, outcome: Outcome) -> None:
+    assert result.U is not None
+    assert result.Vt is not None
+    U, V = result.U.astype(np.float64), result.Vt.T.astype(np.float64)
+    for name, Q, stored_as in (("U", U, result.U), ("V", V, result.Vt)):
         worst = np.abs(product_of_rows(Q, Q) - np.eye(len(s))).max()
         outcome.require("not orthonormal", worst, ORTHOGONAL[str(stored_as.dtype)], name)
     # Of the vectors as they are stored; float64 makes these to 1e-15 sigma_1.
     limit = 1.01 * residuals + 4e-15 * truth.values[0] + truth.quantum
-    rounding = FLOOR[_digits(found.precision)] * truth.values[0]
+    rounding = FLOOR[_digits(result.precision)] * truth.values[0]
     left = _defects(truth.X, V, U, s, limit)
     right = _defects(truth.X.T, U, V, s, limit)
     for name, rest in (("A v - s u", left), ("A^T u - s v", right)):
@@ -175,7 +178,7 @@ def _vectors(found: SVD, s: Any, residuals: Any, truth: Truth, outcome: Outcome)
 def same_bits(
     case: Case,
     again: Callable[[Any, dict[str, Any]], Any],
-    found: Any,
+    result: Any,
     outcome: Outcome,
     names: tuple[str, ...] = ("s", "errors", "residuals", "U", "Vt"),
 ) -> None:
@@ -185,7 +188,7 @@ def same_bits(
     for layout, more in (("grid", {"num_threads": 2}), ("plain", {"panel_rows": 16})):
         other = again(stored(case.numbers(), case.dtype, layout, case.matrix_seed), more)
         for name in names:
-            one, two = getattr(found, name), getattr(other, name)
+            one, two = getattr(result, name), getattr(other, name)
             if one is not None and not np.array_equal(one, two):
                 outcome.wrong("other bits", np.inf, f"{name} of layout {layout}, {more}")
                 return

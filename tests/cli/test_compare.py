@@ -88,10 +88,10 @@ def test_integers_without_a_partner(tmp_path: Path, dtype: str, expected: int) -
 
 
 def test_an_unconverged_search_is_status_1(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    found, file = ss.compare(*folders, effort="exact"), tmp_path / "x.jsonl"
+    result, file = ss.compare(*folders, effort="exact"), tmp_path / "x.jsonl"
     for converged in (True, False):
-        found[NAMES[0]]["converged"] = converged
-        found.save(file)
+        result[NAMES[0]]["converged"] = converged
+        result.save(file)
         status, out, _ = invoke("show", file)
         assert status == (0 if converged else 1)
         assert ("Did not converge" in out) == (not converged)
@@ -140,10 +140,10 @@ def test_comparisons_have_the_options_of_scans(tmp_path: Path) -> None:
     options = ["--heads", "--effort", "exact", "--accuracy", "fast", "--include", "…[head 3]"]
     status, _, err = invoke("compare", *folders, *options, "--resume", journal, "--quiet")
     assert (status, err) == (0, "")
-    found = Comparison.load(journal)
-    assert [row["name"] for row in found.analysed] == [f"{name}[head 3]"]
-    assert found.options["accuracy"] == "fast"
-    assert found.options["heads"] is True
+    result = Comparison.load(journal)
+    assert [row["name"] for row in result.analysed] == [f"{name}[head 3]"]
+    assert result.options["accuracy"] == "fast"
+    assert result.options["heads"] is True
     status, _, err = invoke("compare", *folders, *options[1:-2], "--resume", journal, "--quiet")
     assert status == 2
     assert "heads" in err

@@ -24,8 +24,8 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
     monkeypatch.setenv("COLUMNS", "160")
     base = base_model()
     models = {"base": base, "tuned": tuned_model(base)}
-    found = [written(tmp_path / name, model, "F32") for name, model in models.items()]
-    return found[0], found[1]
+    results = [written(tmp_path / name, model, "F32") for name, model in models.items()]
+    return results[0], results[1]
 
 
 def test_extract_and_resize(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_advice_holds(rank: int, folders: tuple[Path, Path], tmp_path: Path) -> 
     status, text, _ = invoke("extract", *folders, "--out", tmp_path / "a", "--rank", rank, "-q")
     assert status == 0
     (line,) = [line for line in text.splitlines() if line.startswith("The adapter holds ")]
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"The adapter holds ([\d.]+) % of the energy \|dW\|\^2 of all its changes, in (.*) of "
         r"factors; --energy 0\.9 for each would take (?:between (.*) and )?(.*)\.",
         line,
     )
-    assert found is not None, line
-    held, now, low, high = found.groups()
+    assert match is not None, line
+    held, now, low, high = match.groups()
     rows = [row for row in ss.extract(*folders, tmp_path / "b", rank=rank) if row["rank"]]
     whole = sum(row["delta_fro_norm"] ** 2 for row in rows)
     lost = sum(row["remaining"] ** 2 for row in rows)

@@ -44,8 +44,8 @@ def test_heads_are_rows(llama: Path) -> None:
 def test_rules_are_of_a_file(llama: Path, tmp_path: Path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text("modules = [['mine', 'q_proj']]")
-    (found,) = (r for r in lines("info", llama, "--rules", rules, "--json") if r["role"] == "mine")
-    assert found["name"] == f"{Q}.weight"
+    (result,) = (r for r in lines("info", llama, "--rules", rules, "--json") if r["role"] == "mine")
+    assert result["name"] == f"{Q}.weight"
     rules.write_text("modules = [['mine', '(']]")
     assert "rules.toml: modules, rule 1" in run("scan", llama, "--rules", rules, status=2)
 

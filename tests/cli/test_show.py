@@ -22,11 +22,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder, rng = tmp_path_factory.mktemp("models"), np.random.default_rng(0)
     names = [f"model.layers.{i}.mlp.{x}_proj.weight" for i in range(3) for x in ("up", "gate")]
     base = {name: weights(20, 12, rng, spikes=2) for name in names}
-    found = []
+    results = []
     for step in (100, 200):
         base = {name: w + update(w, 0.05, rng, rank=2) for name, w in base.items()}
-        found.append(written(folder / f"step-{step}", base))
-    return found
+        results.append(written(folder / f"step-{step}", base))
+    return results
 
 
 COMMANDS = {

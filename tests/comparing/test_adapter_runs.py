@@ -72,8 +72,8 @@ def test_shards_of_the_base_change_no_bit(
     sharded = write_sharded(
         tmp_path / "shards", {"b.safetensors": tensors[::2], "a.safetensors": tensors[1::2]}
     )
-    found = bits(ss.compare(sharded, folder, **OPTIONS).rows)
-    by_name = {row["name"]: row | {"before_file": "model.safetensors"} for row in found}
+    result = bits(ss.compare(sharded, folder, **OPTIONS).rows)
+    by_name = {row["name"]: row | {"before_file": "model.safetensors"} for row in result}
     assert by_name == {row["name"]: row for row in expected}
 
 
@@ -103,13 +103,13 @@ def test_another_adapter_is_another_comparison(tmp_path: Path) -> None:
 
 
 def test_reports_tables_and_pages_take_it(tmp_path: Path) -> None:
-    found = ss.compare(written(tmp_path / "base", llama()), adapter(tmp_path / "a"), **OPTIONS)
+    comparison = ss.compare(written(tmp_path / "base", llama()), adapter(tmp_path / "a"), **OPTIONS)
     for suffix in ("jsonl", "csv", "html"):
-        found.save(tmp_path / f"pair.{suffix}")
-    assert bits(Comparison.load(tmp_path / "pair.jsonl").rows) == bits(found.rows)
+        comparison.save(tmp_path / f"pair.{suffix}")
+    assert bits(Comparison.load(tmp_path / "pair.jsonl").rows) == bits(comparison.rows)
     page = (tmp_path / "pair.html").read_text()
     assert "8 pairs of matrices" in page
-    assert math.isfinite(found.analysed[0]["relative_change"])
+    assert math.isfinite(comparison.analysed[0]["relative_change"])
 
 
 def test_the_command_line(tmp_path: Path) -> None:
@@ -134,5 +134,5 @@ def test_the_command_line(tmp_path: Path) -> None:
 
 def test_notes_of_the_adapter_are_kept(tmp_path: Path) -> None:
     folder = adapter(tmp_path / "a", Q, init_lora_weights="pissa")
-    found = ss.compare(written(tmp_path / "base", llama()), folder, **OPTIONS)
-    assert any("pissa" in note and note.startswith("after: ") for note in found.notes)
+    comparison = ss.compare(written(tmp_path / "base", llama()), folder, **OPTIONS)
+    assert any("pissa" in note and note.startswith("after: ") for note in comparison.notes)

@@ -28,12 +28,12 @@ def test_all_that_is_not_compared_is_listed_with_the_reason(tmp_path: Path) -> N
         }
     )
     folder = write_adapter(tmp_path / "a", tensors, modules_to_save=["lm_head"])
-    found = ss.compare(written(tmp_path / "base", base), folder, **OPTIONS)
-    assert [row["name"] for row in found.analysed] == [f"{Q}.weight"]
-    assert not found.failed
-    assert len({row["name"] for row in found.rows}) == len(found.rows)
+    comparison = ss.compare(written(tmp_path / "base", base), folder, **OPTIONS)
+    assert [row["name"] for row in comparison.analysed] == [f"{Q}.weight"]
+    assert not comparison.failed
+    assert len({row["name"] for row in comparison.rows}) == len(comparison.rows)
 
-    rest = {row["name"]: row for row in found.rows if row["reason"] != "not adapted"}
+    rest = {row["name"]: row for row in comparison.rows if row["reason"] != "not adapted"}
     alone = rest.pop(LAYER.format(9) + "mlp.up_proj.weight")
     assert (alone["status"], alone["before"], alone["after"]) == ("unpaired", None, alone["name"])
     assert alone["reason"].endswith(f"has no {alone['name']}, nor one weight of its role")
@@ -47,14 +47,14 @@ def test_all_that_is_not_compared_is_listed_with_the_reason(tmp_path: Path) -> N
     head = rest.pop("lm_head.weight")
     assert (head["status"], head["after"]) == ("entrywise", "lm_head.weight")
     assert (head["relative_change"], head["changed_entries"]) == (0.5, 64 * 40)
-    assert str(found.verdict).endswith("3 (1 cannot be read, 2 without a partner).")
+    assert str(comparison.verdict).endswith("3 (1 cannot be read, 2 without a partner).")
     assert head["reason"].startswith("saved whole and not as a product")
     dora = rest.pop(LAYER.format(1) + "self_attn.q_proj.weight")
     assert (dora["status"], dora["kind"]) == ("not analysed", "unreadable")
     assert dora["reason"].startswith("DoRA")
     assert list(rest) == [f"{Q}.weight"]
 
-    others = [row for row in found.rows if row["reason"] == "not adapted"]
+    others = [row for row in comparison.rows if row["reason"] == "not adapted"]
     assert {row["name"] for row in others} == set(base) - {
         f"{Q}.weight",
         f"{UP}.weight",
@@ -68,9 +68,9 @@ def test_two_changes_of_one_place_are_not_guessed(tmp_path: Path) -> None:
     base = {name.replace("model.", "", 1): x for name, x in llama().items()}
     tensors = lora(f"x.{Q}", *change(Q)) | lora(f"y.{Q}", *change(Q))
     folder = write_adapter(tmp_path / "a", tensors)
-    found = ss.compare(written(tmp_path / "base", base), folder, **OPTIONS)
-    assert found.analysed == []
-    assert [row["name"] for row in found.unpaired] == [f"x.{Q}.weight", f"y.{Q}.weight"]
+    comparison = ss.compare(written(tmp_path / "base", base), folder, **OPTIONS)
+    assert comparison.analysed == []
+    assert [row["name"] for row in comparison.unpaired] == [f"x.{Q}.weight", f"y.{Q}.weight"]
 
 
 @pytest.mark.parametrize("side", ["A", "B"])
@@ -78,25 +78,27 @@ def test_nan_in_a_factor_is_named(tmp_path: Path, side: str) -> None:
     B, A = change(Q)
     (A if side == "A" else B)[3, 2] = np.nan
     tensors = lora(Q, B, A) | lora(UP, *change(UP))
-    found = ss.compare(
+    comparison = ss.compare(
         written(tmp_path / "base", llama()), write_adapter(tmp_path / "a", tensors), **OPTIONS
     )
-    row = found[f"{Q}.weight"]
+    row = comparison[f"{Q}.weight"]
     assert (row["status"], row["failure"]) == ("failed", "data")
     assert row["reason"] == (
         f"factor {side} of a product holds 1 NaN or infinite entries, the first at (3, 2)"
     )
-    assert found[f"{UP}.weight"]["status"] == "analysed"
+    assert comparison[f"{UP}.weight"]["status"] == "analysed"
 
 
 def test_nan_in_the_base_is_named(tmp_path: Path) -> None:
     base = llama()
     base[f"{Q}.weight"][1, 2] = np.nan
-    found = ss.compare(written(tmp_path / "base", base, "F32"), adapter(tmp_path / "a"), **OPTIONS)
-    assert found[f"{Q}.weight"]["reason"] == (
+    comparison = ss.compare(
+        written(tmp_path / "base", base, "F32"), adapter(tmp_path / "a"), **OPTIONS
+    )
+    assert comparison[f"{Q}.weight"]["reason"] == (
         "the matrix before holds 1 NaN and 0 infinite entries, the first at (1, 2)"
     )
-    assert len(found.failed) == 1
+    assert len(comparison.failed) == 1
 
 
 def test_the_base_comes_first(tmp_path: Path) -> None:
@@ -109,8 +111,8 @@ def test_the_base_comes_first(tmp_path: Path) -> None:
 
 def test_too_little_memory_fails_a_row_with_both_numbers(tmp_path: Path) -> None:
     base, folder = written(tmp_path / "base", llama()), adapter(tmp_path / "a", Q, UP)
-    found = ss.compare(base, folder, **OPTIONS | {"memory_limit": 20_000})
-    for row in found.failed:
+    comparison = ss.compare(base, folder, **OPTIONS | {"memory_limit": 20_000})
+    for row in comparison.failed:
         assert row["failure"] == "environment"
         assert re.search(r"needs \d.* kiB, memory_limit is 19.6 kiB", row["reason"])
-    assert len(found.failed) == 2
+    assert len(comparison.failed) == 2

@@ -36,8 +36,8 @@ def pair() -> tuple[Any, Any]:
 
 
 def row_of(folder: Path, w: Any, v: Any, dtype: str = "F64", **options: Any) -> dict[str, Any]:
-    found = both(folder, {"w": w}, {"w": v}, dtype, **options)
-    row: dict[str, Any] = found["w"]
+    comparison = both(folder, {"w": w}, {"w": v}, dtype, **options)
+    row: dict[str, Any] = comparison["w"]
     assert row["status"] == "analysed", row["reason"]
     return row
 
@@ -89,21 +89,21 @@ def test_angles_are_those_of_the_subspaces(
         ("delta_angles_left", D, U),
         ("delta_angles_right", Et.T, Wt.T),
     ):
-        found = np.array(row[name])
+        values = np.array(row[name])
         if name.startswith("delta"):
             # of so many dimensions as each has above the gap
             candidates = [
                 np.arccos(np.clip(np.linalg.svd(one[:, :p].T @ two[:, :q], compute_uv=False), 0, 1))
                 for p in range(1, 9)
                 for q in range(1, 9)
-                if min(p, q) == len(found)
+                if min(p, q) == len(values)
             ]
-            error = min(np.abs(c - found).max() for c in candidates)
+            error = min(np.abs(c - values).max() for c in candidates)
         else:
             angles = np.arccos(np.clip(np.linalg.svd(one.T @ two, compute_uv=False), 0, 1))
-            error = np.abs(angles - found).max()
+            error = np.abs(angles - values).max()
         assert error <= row[f"{name}_error"] + 1e-6
-        assert np.all(np.diff(found) >= 0)
+        assert np.all(np.diff(values) >= 0)
         assert row[f"{name}_error"] < 0.11
 
 
@@ -196,12 +196,12 @@ def test_a_nan_is_the_reason_of_its_row(tmp_path: Path) -> None:
     w = np.ones((4, 5))
     bad = w.copy()
     bad[2, 3] = np.nan
-    found = both(tmp_path, {"w": w, "v": w}, {"w": bad, "v": 2 * w})
-    assert found["w"]["reason"] == (
+    comparison = both(tmp_path, {"w": w, "v": w}, {"w": bad, "v": 2 * w})
+    assert comparison["w"]["reason"] == (
         "the matrix after holds 1 NaN and 0 infinite entries, the first at (2, 3)"
     )
-    assert (found["w"]["status"], found["w"]["failure"]) == ("failed", "data")
-    assert found["v"]["status"] == "analysed"
+    assert (comparison["w"]["status"], comparison["w"]["failure"]) == ("failed", "data")
+    assert comparison["v"]["status"] == "analysed"
 
 
 # ------------------------------------------------------------------------------ invariances
@@ -270,8 +270,8 @@ def test_shards_threads_and_memory_change_no_bit(tmp_path: Path) -> None:
         {"num_threads": 3, "reading": "mapped"},
         {"num_threads": 4, "memory_limit": "64MiB"},
     ):
-        found = ss.compare(tmp_path / "before", sharded, **OPTIONS | options)
-        assert bits({**row, "after_file": None} for row in found.rows) == expected, options
+        comparison = ss.compare(tmp_path / "before", sharded, **OPTIONS | options)
+        assert bits({**row, "after_file": None} for row in comparison.rows) == expected, options
 
 
 @pytest.mark.parametrize("effort", ["top", "density"])
@@ -286,8 +286,10 @@ def test_larger_matrices_are_the_same_bits_however_they_are_computed(
     one, two = written(tmp_path / "a", {"w": w}), written(tmp_path / "b", {"w": v})
     rows = []
     for threads, limit in ((1, "1GiB"), (4, "48MiB")):
-        found = ss.compare(one, two, effort=effort, k=24, num_threads=threads, memory_limit=limit)
-        row = found["w"]
+        comparison = ss.compare(
+            one, two, effort=effort, k=24, num_threads=threads, memory_limit=limit
+        )
+        row = comparison["w"]
         assert (row["status"], row["effort"]) == ("analysed", effort), row["reason"]
         rows.append(row)
     assert bits(rows[1:]) == bits(rows[:1])

@@ -38,16 +38,16 @@ pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 @grid(effort=("top", "density", "exact"), dtype=("BF16", "F32"))
 def test_every_row_is_that_of_the_dense_matrices(tmp_path: Path, dtype: str, effort: str) -> None:
     base = llama(dtype)
-    found = ss.compare(
+    comparison = ss.compare(
         written(tmp_path / "base", base, dtype),
         adapter(tmp_path / "lora"),
         effort=effort,
         **OPTIONS,
     )
-    assert [row["name"] for row in found.rows] == list(base)
-    assert len(found.analysed) == len(MODULES)
+    assert [row["name"] for row in comparison.rows] == list(base)
+    assert len(comparison.analysed) == len(MODULES)
     for module in MODULES:
-        row, W, D = found[f"{module}.weight"], base[f"{module}.weight"], dense(*change(module))
+        row, W, D = comparison[f"{module}.weight"], base[f"{module}.weight"], dense(*change(module))
         assert_row_is_that_of(row, W, D, 4)
         assert set(row) == set(Comparison.schema.columns)
         assert row["after"] == row["before"] == f"{module}.weight"
@@ -60,19 +60,19 @@ def test_every_row_is_that_of_the_dense_matrices(tmp_path: Path, dtype: str, eff
         assert row["delta_mp_edge"] is row["delta_mp_outliers"] is None  # no bulk, no edge
         assert "low-rank product, exact" in row["method"]
         assert "delta: rank 4 or less by its form" in row["notes"]
-    assert found[f"{Q}.weight"]["role"] == "q"
+    assert comparison[f"{Q}.weight"]["role"] == "q"
 
 
 @pytest.mark.parametrize("effort", ["density", "exact"])
 def test_angles_are_those_of_the_subspaces(tmp_path: Path, effort: str) -> None:
     base = llama("F32")
-    found = ss.compare(
+    comparison = ss.compare(
         written(tmp_path / "base", base, "F32"),
         adapter(tmp_path / "a", Q),
         effort=effort,
         **OPTIONS,
     )
-    assert_angles_are_those_of(found[f"{Q}.weight"], base[f"{Q}.weight"], dense(*change(Q)), 4)
+    assert_angles_are_those_of(comparison[f"{Q}.weight"], base[f"{Q}.weight"], dense(*change(Q)), 4)
 
 
 def test_a_wide_matrix_by_krylov_steps(tmp_path: Path) -> None:
@@ -246,11 +246,11 @@ def test_parts_of_a_fused_and_turned_weight(tmp_path: Path, heads: bool) -> None
     B, A = factors(96, 32)
     module = "transformer.h.0.attn.c_attn"
     folder = write_adapter(tmp_path / "a", lora(module, B, A), fan_in_fan_out=True)
-    found = ss.compare(base, folder, **OPTIONS)
+    comparison = ss.compare(base, folder, **OPTIONS)
     whole = dense(B, A).T
-    assert len(found.analysed) == (12 if heads else 3)
+    assert len(comparison.analysed) == (12 if heads else 3)
     at = 0
-    for row in found.analysed:
+    for row in comparison.analysed:
         W = np.asarray(base[row["before"]], dtype=np.float64)
         D = whole[:, at : at + W.shape[1]]
         assert_row_is_that_of(row, W, D, 4)
@@ -264,15 +264,15 @@ def test_several_adapters_have_a_row_each(tmp_path: Path) -> None:
     first = written(tmp_path / "base", base, "F32")
     adapter(tmp_path / "run" / "second", Q, lora_alpha=1)
     adapter(tmp_path / "run" / "first", Q, UP)
-    found = ss.compare(first, tmp_path / "run", **OPTIONS)
-    assert [row["name"] for row in found.analysed] == [
+    comparison = ss.compare(first, tmp_path / "run", **OPTIONS)
+    assert [row["name"] for row in comparison.analysed] == [
         f"{Q}.weight[first]",
         f"{Q}.weight[second]",
         f"{UP}.weight[first]",
     ]
-    assert len({row["name"] for row in found.rows}) == len(found.rows)
+    assert len({row["name"] for row in comparison.rows}) == len(comparison.rows)
     for label, scale in (("first", 2.0), ("second", 0.25)):
-        row = found[f"{Q}.weight[{label}]"]
+        row = comparison[f"{Q}.weight[{label}]"]
         assert (row["before"], row["after"]) == (f"{Q}.weight", f"{Q}.weight[{label}]")
         assert_row_is_that_of(row, base[f"{Q}.weight"], dense(*change(Q), scale), 4)
     one = ss.compare(first, tmp_path / "run", include="*[[]second]", **OPTIONS)
@@ -281,8 +281,8 @@ def test_several_adapters_have_a_row_each(tmp_path: Path) -> None:
 
 def test_names_under_other_prefixes(tmp_path: Path) -> None:
     base = {name.replace("model.", "model.language_model.", 1): x for name, x in llama().items()}
-    found = ss.compare(written(tmp_path / "base", base), adapter(tmp_path / "a", Q), **OPTIONS)
-    (row,) = found.analysed
+    comparison = ss.compare(written(tmp_path / "base", base), adapter(tmp_path / "a", Q), **OPTIONS)
+    (row,) = comparison.analysed
     assert (row["before"], row["after"]) == (
         Q.replace("model.", "model.language_model.", 1) + ".weight",
         f"{Q}.weight",
@@ -298,15 +298,15 @@ def test_two_adapters_by_their_difference(tmp_path: Path) -> None:
     B, A = change(Q, r=3)
     D, E = dense(*change(Q)), dense(1.5 * B, A, 8 / 3)
     two = write_adapter(tmp_path / "two", lora(Q, np.float32(1.5) * B, A), r=3)
-    found = ss.compare(one, two, **OPTIONS)
-    row = found[f"{Q}.weight"]
+    comparison = ss.compare(one, two, **OPTIONS)
+    row = comparison[f"{Q}.weight"]
     assert_row_is_that_of(row, D, E - D, 7)
     assert row["delta_numerical_rank"] <= 7
     assert row["method"] == "low-rank product, exact"
     assert row["effort"] == "exact"
     assert (len(row["angles_left"]), len(row["delta_angles_left"])) == (3, 4)
     assert row["rounding_floor"] > 0
-    (alone,) = found.unpaired
+    (alone,) = comparison.unpaired
     assert alone["name"] == f"{UP}.weight"
 
 
@@ -316,14 +316,14 @@ def test_two_adapters_of_a_weight_are_not_paired_with_a_third(tmp_path: Path) ->
     for label in ("first", "second"):
         adapter(run / label, Q)
     for pair in ((one, run), (run, one)):
-        found = ss.compare(*pair, **OPTIONS)
-        assert {row["name"] for row in found.unpaired} == {
+        comparison = ss.compare(*pair, **OPTIONS)
+        assert {row["name"] for row in comparison.unpaired} == {
             f"{Q}.weight",
             f"{Q}.weight[first]",
             f"{Q}.weight[second]",
         }
-        assert len(found) == 3
-        assert all(row["reason"].startswith("ambiguous:") for row in found.rows)
+        assert len(comparison) == 3
+        assert all(row["reason"].startswith("ambiguous:") for row in comparison.rows)
 
 
 def test_an_adapter_with_itself_is_identical(tmp_path: Path) -> None:

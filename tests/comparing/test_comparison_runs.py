@@ -64,10 +64,10 @@ def test_an_interrupted_comparison_goes_on(
     done = Comparison.load(journal)
     assert not done.complete
     assert done.rows[-1]["name"] == stop
-    found = ss.compare(*folders, resume=journal, **OPTIONS)
-    assert found.complete
-    assert bits(found) == bits(run.comparison)
-    assert bits(Comparison.load(journal)) == bits(found)
+    comparison = ss.compare(*folders, resume=journal, **OPTIONS)
+    assert comparison.complete
+    assert bits(comparison) == bits(run.comparison)
+    assert bits(Comparison.load(journal)) == bits(comparison)
 
 
 def test_the_journal_of_another_comparison_is_refused(
@@ -86,15 +86,15 @@ def test_the_journal_of_another_comparison_is_refused(
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_tables_keep_every_row(folders: tuple[Path, Path], run: Run, suffix: str) -> None:
-    found = run.comparison
+    comparison = run.comparison
     loaded = Comparison.load(run.paths[suffix])
-    assert loaded.rows == found.rows
+    assert loaded.rows == comparison.rows
     if suffix != ".csv":
-        assert loaded.header() == found.header()
+        assert loaded.header() == comparison.header()
         assert (loaded.before, loaded.after) == tuple(map(str, folders))
-    frame = found.to_pandas()
+    frame = comparison.to_pandas()
     assert list(frame.columns) == list(Comparison.schema.columns)
-    assert found.to_arrow().num_rows == len(found)
+    assert comparison.to_arrow().num_rows == len(comparison)
 
 
 def test_every_measure_of_a_scan_has_its_columns() -> None:
@@ -111,8 +111,8 @@ def test_every_measure_of_a_scan_has_its_columns() -> None:
 
 def test_an_executor_changes_no_bit(folders: tuple[Path, Path], run: Run) -> None:
     with ThreadPoolExecutor(2) as pool:
-        found = ss.compare(*folders, executor=pool, workers=2, **OPTIONS)
-    assert bits(found) == bits(run.comparison)
+        comparison = ss.compare(*folders, executor=pool, workers=2, **OPTIONS)
+    assert bits(comparison) == bits(run.comparison)
 
 
 def test_a_file_replaced_while_it_is_compared_fails_its_row(
@@ -135,16 +135,16 @@ def test_a_file_replaced_while_it_is_compared_fails_its_row(
 
 
 def test_rows_are_plain_json(run: Run) -> None:
-    found = run.comparison
-    for row in found.rows:
+    comparison = run.comparison
+    for row in comparison.rows:
         assert json.loads(json.dumps(row, allow_nan=False)) == row
-    assert repr(found).startswith("Comparison(")
-    assert "5 pairs analysed" in repr(found)
+    assert repr(comparison).startswith("Comparison(")
+    assert "5 pairs analysed" in repr(comparison)
 
 
 def test_progress_counts_what_is_read(run: Run) -> None:
-    found = run.comparison
+    comparison = run.comparison
     rows = [event for event in run.events if event.kind == "row"]
-    assert [event.name for event in rows] == [row["name"] for row in found.rows]
-    assert rows[-1].done_bytes == rows[-1].total_bytes == found.bytes
+    assert [event.name for event in rows] == [row["name"] for row in comparison.rows]
+    assert rows[-1].done_bytes == rows[-1].total_bytes == comparison.bytes
     assert all(event.read_bytes > 0 for event in rows if event.stored_bytes)

@@ -56,8 +56,8 @@ def files(m: Any, ending: str = "") -> dict[str, Any]:
 def test_the_change_is_that_of_the_definition(tmp_path: Path, ending: str, effort: str) -> None:
     base, (B, A), m = llama(), change(Q), magnitudes(48)
     folder = write_adapter(tmp_path / "a", files(m, ending), use_dora=True)
-    found = ss.compare(written(tmp_path / "base", base), folder, effort=effort, **OPTIONS)
-    (row,) = found.analysed
+    comparison = ss.compare(written(tmp_path / "base", base), folder, effort=effort, **OPTIONS)
+    (row,) = comparison.analysed
     W = base[f"{Q}.weight"]
     assert (row["name"], row["kind"]) == (f"{Q}.weight", "matrix")
     assert_row(row, W, scaled(W, B.astype(float) @ A, m))
@@ -88,8 +88,8 @@ def test_parts_of_a_fused_weight_have_their_outputs(tmp_path: Path, heads: bool)
     tensors = lora(qkv, B, A) | {f"{qkv}.lora_magnitude_vector": m}
     tensors |= lora(o, *factors(32, 32)) | {f"{o}.lora_magnitude_vector": magnitudes(32)}
     folder = write_adapter(tmp_path / "a", tensors, use_dora=True, fan_in_fan_out=True)
-    found = ss.compare(base, folder, **OPTIONS)
-    rows = [row for row in found.analysed if "c_attn" in row["name"]]
+    comparison = ss.compare(base, folder, **OPTIONS)
+    rows = [row for row in comparison.analysed if "c_attn" in row["name"]]
     assert len(rows) == (12 if heads else 3)
     W = np.hstack([np.asarray(base[row["before"]], dtype=np.float64) for row in rows])
     after, at = scaled(W.T, B.astype(float) @ A, m).T, 0
@@ -97,7 +97,7 @@ def test_parts_of_a_fused_weight_have_their_outputs(tmp_path: Path, heads: bool)
         part = slice(at, at + row["columns"])
         assert_row(row, W[:, part], after[:, part])
         at += row["columns"]
-    others = [row for row in found.rows if o in row["name"] and row["after"] is not None]
+    others = [row for row in comparison.rows if o in row["name"] and row["after"] is not None]
     if heads:
         assert "of which each part has some inputs" in others[0]["reason"]
     else:
@@ -166,9 +166,9 @@ def test_what_cannot_be_computed_is_named(
     tmp_path: Path, tensors: dict[str, Any], reason: str
 ) -> None:
     folder = write_adapter(tmp_path / "a", tensors, use_dora=True)
-    found = ss.compare(written(tmp_path / "base", llama()), folder, **OPTIONS)
-    assert re.search(reason, found[f"{Q}.weight"]["reason"])
-    assert found.analysed == []
+    comparison = ss.compare(written(tmp_path / "base", llama()), folder, **OPTIONS)
+    assert re.search(reason, comparison[f"{Q}.weight"]["reason"])
+    assert comparison.analysed == []
 
 
 def test_an_output_of_norm_zero_is_an_error_of_its_row(tmp_path: Path) -> None:

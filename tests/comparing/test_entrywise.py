@@ -45,8 +45,10 @@ def test_the_verdict_counts_what_changed_and_names_it(
     model: list[Pair], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("pair")
-    found = compared(folder, *([p.stored(side) for p in model] for side in ("before", "after")))
-    verdict, said = found.verdict, str(found.verdict)
+    comparison = compared(
+        folder, *([p.stored(side) for p in model] for side in ("before", "after"))
+    )
+    verdict, said = comparison.verdict, str(comparison.verdict)
     assert set(verdict.identical) == {pair.name for pair in model if pair.same}, said
     assert {pair.name for pair in model if pair.clear} <= set(verdict.changed), said
     assert verdict.complete
@@ -56,7 +58,7 @@ def test_the_verdict_counts_what_changed_and_names_it(
         not verdict.changed and not all(pair.same for pair in model)
     )
     for pair in model:
-        row = found[pair.name]
+        row = comparison[pair.name]
         assert row["status"] == ("analysed" if pair.matrix else "entrywise"), row["reason"]
         if not pair.matrix:
             check_entries(pair, row)
@@ -90,15 +92,15 @@ def test_norms_and_biases_that_changed_by_half_are_not_called_the_same(tmp_path:
     vectors = {f"model.layers.{i}.input_layernorm.weight": rng.random(8) + 1 for i in range(3)}
     one = written(tmp_path / "a", base | vectors)
     two = written(tmp_path / "b", base | {name: 1.5 * v for name, v in vectors.items()})
-    found = ss.compare(one, two, **OPTIONS)
-    assert set(found.verdict.changed) == set(vectors)
-    assert str(found.verdict) == (
+    comparison = ss.compare(one, two, **OPTIONS)
+    assert set(comparison.verdict.changed) == set(vectors)
+    assert str(comparison.verdict) == (
         "3 of 6 tensors changed (0 of 3 matrices, 3 of 3 others). "
         "3 are the same, number for number."
     )
     for name in vectors:
-        assert found[name]["relative_change"] == pytest.approx(0.5, abs=0.01)
-    found.save(tmp_path / "page.html")
+        assert comparison[name]["relative_change"] == pytest.approx(0.5, abs=0.01)
+    comparison.save(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     _, shown, _ = invoke("compare", one, two, "--quiet", "-k", 4)
     for text in (page, shown):
@@ -132,12 +134,12 @@ def test_a_verdict_says_what_was_not_looked_at(tmp_path: Path, case: str) -> Non
     make, options, said = UNSEEN[case]
     before, after = make()
     same = of_array("w", "F32", np.arange(12, dtype=np.float32).reshape(4, 3))
-    found = compared(tmp_path, [same, *before], [same, *after], **options)
-    assert str(found.verdict) == (
+    comparison = compared(tmp_path, [same, *before], [same, *after], **options)
+    assert str(comparison.verdict) == (
         "The same, number for number: 1 tensor. "
         f"Not compared, so that nothing is said of them: 1 ({said})."
     )
-    assert not found.verdict.complete
+    assert not comparison.verdict.complete
     paths = [tmp_path / f"{side}.safetensors" for side in ("before", "after")]
     flags = [f"--{name}={value}" for name, value in options.items()]
     status, _, _ = invoke("compare", *paths, "--quiet", *flags)
@@ -147,12 +149,14 @@ def test_a_verdict_says_what_was_not_looked_at(tmp_path: Path, case: str) -> Non
 def test_common_rows_are_not_called_the_whole(tmp_path: Path) -> None:
     x = np.arange(40, dtype="f4").reshape(8, 5)
     name = "model.embed_tokens.weight"
-    found = compared(tmp_path, [of_array(name, "F32", x)], [of_array(name, "F32", x[:6].copy())])
-    assert str(found.verdict) == (
+    comparison = compared(
+        tmp_path, [of_array(name, "F32", x)], [of_array(name, "F32", x[:6].copy())]
+    )
+    assert str(comparison.verdict) == (
         "The same, number for number: 1 tensor. "
         "Of other sizes, and compared on their common rows alone: 1."
     )
-    assert not found.verdict.complete
+    assert not comparison.verdict.complete
 
 
 def test_one_entry_far_beyond_rounding_is_a_change(tmp_path: Path) -> None:
@@ -172,16 +176,16 @@ def test_one_entry_of_a_matrix_is_a_change_too(tmp_path: Path, turned: bool) -> 
     y = x.copy()
     y[17, 33] = x[17, 33] * 1.1
     one, two = (stored("w", a.T if turned else a) for a in (x, y))
-    found = compared(tmp_path, [one], [two])
-    row = found["w"]
+    comparison = compared(tmp_path, [one], [two])
+    row = comparison["w"]
     assert (row["changed_entries"], row["beyond_rounding"]) == (1, 1)
     assert row["above_rounding"] is False
-    assert found.verdict.changed == ("w",)
-    found.save(tmp_path / "page.html")
+    assert comparison.verdict.changed == ("w",)
+    comparison.save(tmp_path / "page.html")
     shown = (tmp_path / "page.html").read_text()
     assert "1 of 1 tensor changed" in shown
     assert "Yet single entries changed by more than that." in shown
-    assert "not distinguishable" not in str(found.verdict)
+    assert "not distinguishable" not in str(comparison.verdict)
     assert compared(tmp_path, [one], [one])["w"]["changed_entries"] is None
 
 
@@ -189,26 +193,26 @@ def test_rounding_alone_is_not_called_a_change(tmp_path: Path) -> None:
     """A model in another format is not told from the first; nor are neighbours in one format."""
     x = np.random.default_rng(2).standard_normal(4000).astype(np.float32)
     for after in (stored("v", x), of_array("v", "F32", np.nextafter(x, np.float32(9)))):
-        found = compared(tmp_path, [of_array("v", "F32", x)], [after])
-        assert found["v"]["beyond_rounding"] == 0
-        assert found["v"]["changed_entries"] > 3000
+        comparison = compared(tmp_path, [of_array("v", "F32", x)], [after])
+        assert comparison["v"]["beyond_rounding"] == 0
+        assert comparison["v"]["changed_entries"] > 3000
         if after.dtype == "BF16":
-            assert found.verdict.within_rounding == ("v",)
-            assert str(found.verdict) == (
+            assert comparison.verdict.within_rounding == ("v",)
+            assert str(comparison.verdict) == (
                 "No tensor of 1 changed by more than rounding: the two are not distinguishable."
             )
 
 
 def test_an_unfinished_comparison_says_nothing_of_the_whole(tmp_path: Path) -> None:
     x = np.random.default_rng(2).standard_normal(400).astype(np.float32)
-    found = compared(tmp_path, [of_array("v", "F32", x)], [stored("v", x)])
-    found.save(tmp_path / "run.jsonl")
+    comparison = compared(tmp_path, [of_array("v", "F32", x)], [stored("v", x)])
+    comparison.save(tmp_path / "run.jsonl")
     header, row = (tmp_path / "run.jsonl").read_bytes().splitlines(keepends=True)
-    members = {**json.loads(header), "expected": found.expected + 3}
+    members = {**json.loads(header), "expected": comparison.expected + 3}
     members.pop("checksum", None)
     (tmp_path / "run.jsonl").write_bytes(sealed(members) + row)
     part = Comparison.load(tmp_path / "run.jsonl")
-    assert found.verdict.complete
+    assert comparison.verdict.complete
     assert not part.verdict.complete
     assert str(part.verdict) == (
         "No tensor of 1 changed by more than rounding: what was compared is not distinguishable. "
@@ -279,13 +283,13 @@ def test_a_nan_or_infinity_is_found_wherever_it_is(
 
 def test_a_scan_tells_norm_and_largest_entry(tmp_path: Path) -> None:
     path = write_file(tmp_path / "x.safetensors", f32("v", 3, -4, 0), Stored("none", "F32", (0,)))
-    found = ss.scan(path, **OPTIONS)
-    row = found["v"]
+    scan = ss.scan(path, **OPTIONS)
+    row = scan["v"]
     assert (row["status"], row["reason"]) == ("entrywise", "vector, no spectrum")
     assert [row[c] for c in ("min", "max", "abs_max", "zeros", "nan", "inf")] == [-4, 3, 4, 1, 0, 0]
     assert row["fro_norm"] == pytest.approx(5.0, rel=1e-15)
-    assert found.entrywise == [row]
-    assert found["none"]["status"] == "not analysed"
+    assert scan.entrywise == [row]
+    assert scan["none"]["status"] == "not analysed"
 
 
 def test_exit_statuses_count_every_tensor(tmp_path: Path) -> None:
@@ -301,9 +305,9 @@ def test_exit_statuses_count_every_tensor(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_rows_are_saved_and_loaded(tmp_path: Path, suffix: str) -> None:
-    found = compared(tmp_path, [f32("v", 1, 2)], [f32("v", 1, 3)])
-    found.save(tmp_path / f"x{suffix}")
-    assert bits(Comparison.load(tmp_path / f"x{suffix}").rows) == bits(found.rows)
+    comparison = compared(tmp_path, [f32("v", 1, 2)], [f32("v", 1, 3)])
+    comparison.save(tmp_path / f"x{suffix}")
+    assert bits(Comparison.load(tmp_path / f"x{suffix}").rows) == bits(comparison.rows)
     scan = ss.scan(tmp_path / "before.safetensors", **OPTIONS)
     scan.save(tmp_path / f"y{suffix}")
     assert bits(Scan.load(tmp_path / f"y{suffix}").rows) == bits(scan.rows)
@@ -341,9 +345,9 @@ def test_pieces_on_ranks_are_all_looked_at(tmp_path: Path) -> None:
             bias[2] = np.inf
         tensors = (of_array("norm.weight", "F32", norm), of_array("x.bias", "F32", bias))
         paths.append(write_file(tmp_path / f"rank{rank}.safetensors", *tensors))
-    found = ss.scan(ss.open_checkpoint(paths), **OPTIONS)
-    assert found["norm.weight"]["fro_norm"] == pytest.approx(np.linalg.norm(norm))
-    bad = found["x.bias"]
+    scan = ss.scan(ss.open_checkpoint(paths), **OPTIONS)
+    assert scan["norm.weight"]["fro_norm"] == pytest.approx(np.linalg.norm(norm))
+    bad = scan["x.bias"]
     assert (bad["status"], bad["inf"], bad["first_nonfinite"]) == ("failed", 1, [1, 2])
     pair = ss.compare(ss.open_checkpoint(paths), ss.open_checkpoint(paths[:1]), **OPTIONS)
     assert pair["norm.weight"]["changed_entries"] == 0
@@ -359,9 +363,9 @@ def test_an_executor_changes_no_bit(tmp_path: Path) -> None:
     two = written(tmp_path / "b", {name: 1.5 * x for name, x in tensors.items()})
     expected = ss.compare(one, two, **OPTIONS)
     with ThreadPoolExecutor(2) as pool:
-        found = ss.compare(one, two, executor=pool, workers=2, **OPTIONS)
+        comparison = ss.compare(one, two, executor=pool, workers=2, **OPTIONS)
         scan = ss.scan(one, executor=pool, workers=2, **OPTIONS)
-    assert bits(found.rows) == bits(expected.rows)
+    assert bits(comparison.rows) == bits(expected.rows)
     assert bits(scan.rows) == bits(ss.scan(one, **OPTIONS).rows)
 
 
@@ -375,15 +379,15 @@ MASKS = {
 @pytest.mark.parametrize("what", MASKS)
 def test_masks_of_attention_are_compared_by_entries(what: str) -> None:
     mask = MASKS[what]
-    found = ss.compare({"mask": mask}, {"mask": mask.copy()})
-    assert {row["status"] for row in found.rows} == {"entrywise"}
-    assert sum(row["changed_entries"] for row in found.rows) == 0
-    assert all(row["reason"].startswith("a mask: ") for row in found.rows)
+    comparison = ss.compare({"mask": mask}, {"mask": mask.copy()})
+    assert {row["status"] for row in comparison.rows} == {"entrywise"}
+    assert sum(row["changed_entries"] for row in comparison.rows) == 0
+    assert all(row["reason"].startswith("a mask: ") for row in comparison.rows)
     other = mask.copy()
     other[mask == 0] = -np.inf
     other[..., 0] = 0
-    found = ss.compare({"mask": mask}, {"mask": other})
-    assert sum(row["changed_entries"] for row in found.rows) == np.sum(mask != other)
+    comparison = ss.compare({"mask": mask}, {"mask": other})
+    assert sum(row["changed_entries"] for row in comparison.rows) == np.sum(mask != other)
 
 
 def test_a_mask_and_a_matrix_cannot_be_compared() -> None:

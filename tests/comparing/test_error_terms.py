@@ -69,13 +69,13 @@ def test_a_change_between_adapters_has_the_rounding_of_both_decompositions(
 
 def extracted(delta: Array, folder: Path) -> tuple[dict[str, Any], Array, Array]:
     """Return the row of an extraction of rank 1 in bfloat16, and both vectors as stored."""
-    found = ss.extract(
+    extraction = ss.extract(
         {WEIGHT: np.zeros_like(delta)}, {WEIGHT: delta}, folder, rank=1, dtype="bfloat16", tol=1e-12
     )
     product = open_adapter(folder)[WEIGHT]
     assert product.scale == 1.0
     B, A = (np.asarray(x, dtype=np.float64) for x in (product.B, product.A))
-    return found[WEIGHT], B[:, 0], A[0]
+    return extraction[WEIGHT], B[:, 0], A[0]
 
 
 INEXACT = np.sqrt(np.arange(1.0, 17)) / math.sqrt(136)

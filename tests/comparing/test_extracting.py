@@ -48,9 +48,9 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def check(found: Extraction, folder: Path, before: Model, after: Model) -> None:
+def check(result: Extraction, folder: Path, before: Model, after: Model) -> None:
     """Compare what the rows say with NumPy."""
-    for row in found.analysed:
+    for row in result.analysed:
         name = row["name"]
         delta = after[name].astype(np.float64) - before[name].astype(np.float64)
         rest = delta - change(folder, name)
@@ -69,10 +69,10 @@ def check(found: Extraction, folder: Path, before: Model, after: Model) -> None:
 def test_adapted_weights_are_base_plus_product(
     criterion: dict[str, Any], dtype: str, tmp_path: Path
 ) -> None:
-    found = ss.extract(BASE, TUNED, tmp_path, dtype=dtype, **criterion)
-    assert found.written
-    assert [row["name"] for row in found.analysed] == CARRIED
-    check(found, tmp_path, BASE, TUNED)
+    extraction = ss.extract(BASE, TUNED, tmp_path, dtype=dtype, **criterion)
+    assert extraction.written
+    assert [row["name"] for row in extraction.analysed] == CARRIED
+    check(extraction, tmp_path, BASE, TUNED)
     adapter = open_adapter(tmp_path)
     assert list(adapter) == CARRIED
     assert adapter.notes == ()
@@ -82,8 +82,8 @@ def test_adapted_weights_are_base_plus_product(
 
 
 def test_planted_rank_is_found_by_the_edge(tmp_path: Path) -> None:
-    found = ss.extract(BASE, TUNED, tmp_path, rank="edge")
-    for row in (found[name] for name in SHAPES):
+    extraction = ss.extract(BASE, TUNED, tmp_path, rank="edge")
+    for row in (extraction[name] for name in SHAPES):
         assert row["rank"] == RANK
         assert row["mp_outliers"] == row["rank"]
         assert row["mp_edge"] < 0.01
@@ -96,8 +96,8 @@ def test_factors_that_lose_the_criterion_by_rounding_have_not_converged(tmp_path
     base = {name: rng.standard_normal((60, 40))}
     tuned = {name: base[name] + rng.standard_normal((60, 3)) @ rng.standard_normal((3, 40))}
     for dtype, kept in (("float32", True), ("bfloat16", False)):
-        found = ss.extract(base, tuned, tmp_path / dtype, error=1e-5, dtype=dtype)
-        row = found[name]
+        extraction = ss.extract(base, tuned, tmp_path / dtype, error=1e-5, dtype=dtype)
+        row = extraction[name]
         assert (row["status"], row["rank"], row["converged"]) == ("extracted", 3, kept)
         assert (row["relative_error"] < 1e-5) is kept
         assert ("is not certain of factors rounded to" in (row["notes"] or "")) is not kept
@@ -116,8 +116,8 @@ def test_a_rank_above_that_of_the_change_has_rows_of_zeros(tmp_path: Path) -> No
 
 
 def test_every_tensor_is_accounted_for(tmp_path: Path) -> None:
-    found = ss.extract(BASE, TUNED, tmp_path, rank=2)
-    rows = {row["name"]: row for row in found}
+    extraction = ss.extract(BASE, TUNED, tmp_path, rank=2)
+    rows = {row["name"]: row for row in extraction}
     assert rows.keys() == BASE.keys()
     assert rows[UNCHANGED]["status"] == "unchanged"
     assert rows[EMBEDDING]["status"] == "extracted"
@@ -127,7 +127,7 @@ def test_every_tensor_is_accounted_for(tmp_path: Path) -> None:
     for name in (EMBEDDING, NORM):
         size = np.linalg.norm(TUNED[name].astype(float) - BASE[name].astype(float))
         assert rows[name]["delta_fro_norm"] == pytest.approx(size, rel=1e-12)
-    assert len(found.not_carried) == 1
+    assert len(extraction.not_carried) == 1
 
 
 def test_settings(tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def test_inputs_as_rows(tmp_path: Path) -> None:
     """A Conv1D of GPT-2 stores the transpose; PEFT adds the transpose of B A."""
     name = "model.layers.0.self_attn.q_proj.weight"
     one, two = {name: BASE[name]}, {name: TUNED[name]}
-    found = ss.extract(one, two, tmp_path, rank=3, fan_in_fan_out=True)
-    check(found, tmp_path, one, two)
+    extraction = ss.extract(one, two, tmp_path, rank=3, fan_in_fan_out=True)
+    check(extraction, tmp_path, one, two)
     settings = json.loads((tmp_path / "adapter_config.json").read_text())
     assert settings["fan_in_fan_out"] is True
     weights = ss.open_checkpoint(tmp_path / "adapter_model.safetensors")
@@ -157,8 +157,8 @@ def test_inputs_as_rows(tmp_path: Path) -> None:
 
 
 def test_a_rank_above_the_least_side_is_cut_down(tmp_path: Path) -> None:
-    found = ss.extract(BASE, TUNED, tmp_path, rank=60)
-    row = found["model.layers.0.mlp.down_proj.weight"]
+    extraction = ss.extract(BASE, TUNED, tmp_path, rank=60)
+    row = extraction["model.layers.0.mlp.down_proj.weight"]
     assert row["rank"] == 48
     assert "no more than 48" in row["notes"]
 
@@ -171,10 +171,10 @@ def test_long_names_that_begin_alike_keep_their_own_factors(tmp_path: Path) -> N
         {name: rng.standard_normal((20, 16)).astype(np.float32) for name in names}
         for _ in ("base", "tuned")
     )
-    found = ss.extract(base, tuned, tmp_path, rank=3)
-    assert [row["name"] for row in found.analysed] == names
+    extraction = ss.extract(base, tuned, tmp_path, rank=3)
+    assert [row["name"] for row in extraction.analysed] == names
     assert list(open_adapter(tmp_path)) == names
-    check(found, tmp_path, base, tuned)
+    check(extraction, tmp_path, base, tuned)
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, cut_short], ids=["lost", "cut short"])
@@ -196,8 +196,10 @@ def test_a_run_that_was_killed_goes_on(damage: Callable[[Path], Any], tmp_path: 
         ss.extract(BASE, TUNED, folder, rank=2)
     damage(next((folder / "parts").iterdir()))
     kinds: list[str] = []
-    found = ss.extract(BASE, TUNED, folder, rank=3, progress=lambda event: kinds.append(event.kind))
-    assert found.written
+    extraction = ss.extract(
+        BASE, TUNED, folder, rank=3, progress=lambda event: kinds.append(event.kind)
+    )
+    assert extraction.written
     assert kinds.count("kept") == 2
     name = "adapter_model.safetensors"
     assert (folder / name).read_bytes() == (whole / name).read_bytes()
@@ -224,10 +226,10 @@ def test_another_adapter_replaces_one_when_it_is_complete(tmp_path: Path) -> Non
         ss.extract(BASE, TUNED, folder, rank=1, overwrite=True, progress=stop)
     assert {name: (folder / name).read_bytes() for name in files} == before
     kinds: list[str] = []
-    found = ss.extract(
+    extraction = ss.extract(
         *(BASE, TUNED, folder), rank=1, overwrite=True, progress=lambda e: kinds.append(e.kind)
     )
-    assert found.written
+    assert extraction.written
     assert kinds.count("kept") == 3
     for name in files[:2]:
         assert (folder / name).read_bytes() == (other / name).read_bytes()
@@ -317,10 +319,10 @@ def test_weights_are_on_the_disk_before_the_settings_are_there(
 def test_nan_fails_its_row_and_no_adapter_is_written(tmp_path: Path) -> None:
     name = "lm_head.weight"
     broken = TUNED | {name: np.full_like(TUNED[name], np.nan)}
-    found = ss.extract(BASE, broken, tmp_path, rank=2)
-    assert found[name]["status"] == "failed"
-    assert "NaN" in found[name]["reason"]
-    assert not found.written
+    extraction = ss.extract(BASE, broken, tmp_path, rank=2)
+    assert extraction[name]["status"] == "failed"
+    assert "NaN" in extraction[name]["reason"]
+    assert not extraction.written
     assert not (tmp_path / "adapter_config.json").exists()
     assert ss.extract(BASE, broken, tmp_path / "rest", rank=2, exclude=name).written
 
@@ -355,7 +357,7 @@ def test_wrong_arguments_make_no_folder(
 
 
 def test_equal_models_have_no_adapter(tmp_path: Path) -> None:
-    found = ss.extract(BASE, BASE, tmp_path, rank=2)
-    assert not found.written
-    assert {row["status"] for row in found} == {"unchanged"}
-    assert repr(found).startswith("Extraction(")
+    extraction = ss.extract(BASE, BASE, tmp_path, rank=2)
+    assert not extraction.written
+    assert {row["status"] for row in extraction} == {"unchanged"}
+    assert repr(extraction).startswith("Extraction(")

@@ -95,8 +95,8 @@ def test_rows_are_those_of_the_original_and_biases_too(tmp_path: Path) -> None:
         )
         elements = checkpoint.elements(f"blk.0.attn_{letter}.bias")
         assert elements is not None
-        found = np.concatenate(list(elements))
-        np.testing.assert_array_equal(found, tensors[f"{name}.bias"].astype(np.float64))
+        values = np.concatenate(list(elements))
+        np.testing.assert_array_equal(values, tensors[f"{name}.bias"].astype(np.float64))
 
 
 @pytest.mark.parametrize(("rows", "heads"), [(12, 1), (12, 3), (64, 8)])
@@ -116,8 +116,8 @@ def test_heads_that_do_not_fit_leave_the_order_with_a_note(tmp_path: Path) -> No
     for each in ({"llama__attention__head_count": 5}, {}, {"llama__attention__head_count": 2**31}):
         path = write_gguf(tmp_path / "x.gguf", tensors, general__architecture="llama", **each)
         checkpoint = ss.open_checkpoint(path)
-        found = np.asarray(checkpoint["blk.0.attn_q.weight"])
-        np.testing.assert_array_equal(found, numbers)
+        values = np.asarray(checkpoint["blk.0.attn_q.weight"])
+        np.testing.assert_array_equal(values, numbers)
         (note,) = checkpoint.notes
         assert note.startswith(
             "rows of q and k left in the order of llama.cpp: blk.0.attn_q.weight: "

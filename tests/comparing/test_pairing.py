@@ -20,13 +20,13 @@ def test_pairs_across_prefixes(tmp_path: Path) -> None:
     """An earlier tool compared such a checkpoint with itself."""
     base = model(prefix="model.")
     other = renamed(tuned(base), "model.", "model.language_model.")
-    found = both(tmp_path, base, other)
+    comparison = both(tmp_path, base, other)
     same = both(tmp_path / "same", base, tuned(base))
-    assert found.unpaired == []
-    for row, known in zip(found.rows, same.rows, strict=True):
+    assert comparison.unpaired == []
+    for row, known in zip(comparison.rows, same.rows, strict=True):
         assert row["after"] == row["before"].replace("model.", "model.language_model.", 1)
         assert row["relative_change"] == known["relative_change"]
-    assert all(row["relative_change"] > 0.01 for row in found.analysed)
+    assert all(row["relative_change"] > 0.01 for row in comparison.analysed)
 
 
 def test_a_missing_partner_shifts_nothing(tmp_path: Path) -> None:
@@ -34,21 +34,21 @@ def test_a_missing_partner_shifts_nothing(tmp_path: Path) -> None:
     other = tuned(base)
     gone = "model." + Q.format(0)
     lacking = {name: x for name, x in other.items() if name != gone}
-    found, whole = both(tmp_path, base, lacking), both(tmp_path / "all", base, other)
-    assert [row["name"] for row in found.unpaired] == [gone]
-    assert found[gone]["reason"] == "after has no tensor of this name, and none that is " + (
+    result, whole = both(tmp_path, base, lacking), both(tmp_path / "all", base, other)
+    assert [row["name"] for row in result.unpaired] == [gone]
+    assert result[gone]["reason"] == "after has no tensor of this name, and none that is " + (
         "text q of layer 0"
     )
-    assert found[gone]["after"] is None
-    for row in found.analysed:
+    assert result[gone]["after"] is None
+    for row in result.analysed:
         assert bits([row]) == bits([whole[row["name"]]])
 
 
 def test_what_only_the_other_has_comes_last(tmp_path: Path) -> None:
     base = model()
     more = tuned(base) | {"model.visual.blocks.0.attn.proj.weight": np.ones((5, 6))}
-    found = both(tmp_path, base, more)
-    last = found.rows[-1]
+    comparison = both(tmp_path, base, more)
+    last = comparison.rows[-1]
     assert (last["before"], last["after"]) == (None, "model.visual.blocks.0.attn.proj.weight")
     assert (last["status"], last["tower"]) == ("unpaired", "vision")
     assert last["reason"] == (
@@ -60,11 +60,11 @@ def test_filters_shift_no_row(tmp_path: Path) -> None:
     base = model()
     other = renamed(tuned(base), "model.", "")
     whole = both(tmp_path, base, other)
-    found = both(tmp_path, base, other, include="*up_proj*", exclude="*.0.*")
-    assert [row["name"] for row in found.analysed] == ["model." + UP.format(1)]
-    assert bits(found.analysed) == bits([whole["model." + UP.format(1)]])
-    assert len(found) == len(whole)
-    assert {row["reason"] for row in found.rows if row["status"] == "excluded"} == {
+    comparison = both(tmp_path, base, other, include="*up_proj*", exclude="*.0.*")
+    assert [row["name"] for row in comparison.analysed] == ["model." + UP.format(1)]
+    assert bits(comparison.analysed) == bits([whole["model." + UP.format(1)]])
+    assert len(comparison) == len(whole)
+    assert {row["reason"] for row in comparison.rows if row["status"] == "excluded"} == {
         "matches no pattern to include",
         "matches '*.0.*'",
     }
@@ -74,9 +74,11 @@ def test_filters_shift_no_row(tmp_path: Path) -> None:
 
 def test_unknown_roles_pair_by_their_names_alone(tmp_path: Path) -> None:
     w = np.random.default_rng(0).standard_normal((6, 5))
-    found = both(tmp_path, {"a": w, "same": w}, {"b": 2 * w, "same": w})
-    assert [row["status"] for row in found.rows] == ["unpaired", "analysed", "unpaired"]
-    assert found["a"]["reason"] == ("after has no tensor of this name, and its role is not known")
+    comparison = both(tmp_path, {"a": w, "same": w}, {"b": 2 * w, "same": w})
+    assert [row["status"] for row in comparison.rows] == ["unpaired", "analysed", "unpaired"]
+    assert comparison["a"]["reason"] == (
+        "after has no tensor of this name, and its role is not known"
+    )
 
 
 def test_what_could_be_several_is_called_so(tmp_path: Path) -> None:
@@ -84,10 +86,10 @@ def test_what_could_be_several_is_called_so(tmp_path: Path) -> None:
     base = model(layers=1)
     name = "model." + Q.format(0)
     twice = renamed(base, "model.", "x.model.") | renamed(base, "model.", "y.model.")
-    found = both(tmp_path, base, twice, include="*q_proj*")
-    assert found.analysed == []
-    assert found[name]["status"] == "unpaired"
-    assert {row["status"] for row in found.rows} == {"unpaired", "excluded"}
+    comparison = both(tmp_path, base, twice, include="*q_proj*")
+    assert comparison.analysed == []
+    assert comparison[name]["status"] == "unpaired"
+    assert {row["status"] for row in comparison.rows} == {"unpaired", "excluded"}
 
 
 def test_experts_in_a_stack_pair_with_experts_one_by_one(tmp_path: Path) -> None:
@@ -95,12 +97,12 @@ def test_experts_in_a_stack_pair_with_experts_one_by_one(tmp_path: Path) -> None
     stem = "model.layers.0.mlp.experts."
     stack = rng.standard_normal((3, 8, 6))
     single = {f"{stem}{i}.down_proj.weight": stack[i] + 0.1 for i in range(3)}
-    found = both(tmp_path, {f"{stem}down_proj": stack}, single)
-    assert [(row["before"], row["after"]) for row in found.rows] == [
+    comparison = both(tmp_path, {f"{stem}down_proj": stack}, single)
+    assert [(row["before"], row["after"]) for row in comparison.rows] == [
         (f"{stem}down_proj[{i}]", f"{stem}{i}.down_proj.weight") for i in range(3)
     ]
-    assert [row["expert"] for row in found.analysed] == [0, 1, 2]
-    assert [row["relative_change"] for row in found.analysed] == pytest.approx(
+    assert [row["expert"] for row in comparison.analysed] == [0, 1, 2]
+    assert [row["relative_change"] for row in comparison.analysed] == pytest.approx(
         [0.1 * np.sqrt(48) / np.linalg.norm(x) for x in stack], rel=1e-5
     )
 
@@ -139,24 +141,24 @@ def test_other_shapes_are_listed_with_both(tmp_path: Path) -> None:
 def test_every_tensor_of_both_is_in_the_result(tmp_path: Path) -> None:
     base = model(layers=1) | {"extra": np.ones((3, 4))}
     other = renamed(tuned(model(layers=1)), "model.", "") | {"more": np.ones((3, 4))}
-    found = both(tmp_path, base, other)
-    assert sorted(row["before"] for row in found.rows if row["before"]) == sorted(base)
-    assert sorted(row["after"] for row in found.rows if row["after"]) == sorted(other)
-    norm = found["model.layers.0.input_layernorm.weight"]
+    comparison = both(tmp_path, base, other)
+    assert sorted(row["before"] for row in comparison.rows if row["before"]) == sorted(base)
+    assert sorted(row["after"] for row in comparison.rows if row["after"]) == sorted(other)
+    norm = comparison["model.layers.0.input_layernorm.weight"]
     assert (norm["status"], norm["kind"]) == ("entrywise", "vector")
     assert norm["after"] == "layers.0.input_layernorm.weight"
-    assert all(set(row) == set(Comparison.schema.columns) for row in found.rows)
+    assert all(set(row) == set(Comparison.schema.columns) for row in comparison.rows)
 
 
 def test_weights_that_cannot_be_read_say_so(tmp_path: Path) -> None:
     w = np.ones((4, 4), np.float32)
     one = write_file(tmp_path / "a.safetensors", of_array("w", "F32", w))
     two = write_file(tmp_path / "b.safetensors", Stored("w", "F4", (4, 4)))
-    found = ss.compare(one, two, **OPTIONS)
-    row = found["w"]
+    comparison = ss.compare(one, two, **OPTIONS)
+    row = comparison["w"]
     assert (row["status"], row["kind"]) == ("not analysed", "unreadable")
     assert row["reason"].startswith("after: ")
-    assert found.unreadable == [row]
+    assert comparison.unreadable == [row]
 
 
 def blocks(prefix: str = "", more: int = 0) -> dict[str, np.ndarray]:

@@ -52,12 +52,12 @@ def test_parts_make_the_whole(folders: tuple[Path, Path], tmp_path: Path, count:
         assert part.shard is not None
         assert bits(Comparison.load(path)) == bits(part)
     whole = ss.compare(*folders, **OPTIONS)
-    found = ss.merge(reversed(paths))
-    assert isinstance(found, Comparison)
-    assert found.complete
-    assert bits(found) == bits(whole)
-    assert found.verdict == whole.verdict
-    assert found.header() | {"options": None} == whole.header() | {"options": None}
+    scan = ss.merge(reversed(paths))
+    assert isinstance(scan, Comparison)
+    assert scan.complete
+    assert bits(scan) == bits(whole)
+    assert scan.verdict == whole.verdict
+    assert scan.header() | {"options": None} == whole.header() | {"options": None}
 
 
 def test_a_part_of_a_scan_is_not_a_part_of_a_comparison(folders: tuple[Path, Path]) -> None:
@@ -89,8 +89,8 @@ def test_parts_on_the_command_line(folders: tuple[Path, Path], tmp_path: Path) -
 # ------------------------------------------------------------------------------------- plans
 
 
-def reasons(found: Comparison) -> dict[str, str]:
-    return {row["name"]: row["reason"] for row in found.failed}
+def reasons(result: Comparison) -> dict[str, str]:
+    return {row["name"]: row["reason"] for row in result.failed}
 
 
 def refusals(plan: ComparisonPlan) -> dict[str, str | None]:
@@ -138,8 +138,8 @@ def test_the_plan_of_workers_and_of_parts(folders: tuple[Path, Path]) -> None:
     options: dict[str, Any] = {"k": 8, "num_threads": 4, "memory_limit": "150MiB"}
     plan = ss.compare(*folders, workers=3, **options, plan=True)
     with ThreadPoolExecutor(3) as pool:
-        found = ss.compare(*folders, executor=pool, workers=3, **options)
-    assert refusals(plan) == reasons(found)
+        comparison = ss.compare(*folders, executor=pool, workers=3, **options)
+    assert refusals(plan) == reasons(comparison)
     assert (plan.workers, plan.processes) == (3, True)
     assert plan.peak_bytes == sum(sorted(pair.peak_bytes for pair in plan.accepted)[-3:])
     names = []
@@ -166,11 +166,11 @@ def test_the_next_pair_is_planned_beside_the_one_that_runs(folders: tuple[Path, 
 def test_a_plan_has_shapes_bytes_and_what_is_kept(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    found = ss.compare(*folders, **OPTIONS)
+    comparison = ss.compare(*folders, **OPTIONS)
     plan = ss.compare(*folders, **OPTIONS, plan=True)
-    assert [pair.name for pair in plan] == [row["name"] for row in found.analysed]
+    assert [pair.name for pair in plan] == [row["name"] for row in comparison.analysed]
     for pair in plan:
-        row = found[pair.name]
+        row = comparison[pair.name]
         assert [pair.rows, pair.columns] == row["before_shape"]
         assert pair.nbytes == row["nbytes"]
         assert pair.held

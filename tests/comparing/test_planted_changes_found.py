@@ -39,7 +39,7 @@ def planted() -> dict[str, tuple[Array, Array]]:
 
 
 @pytest.fixture(scope="module")
-def found(
+def comparison(
     planted: dict[str, tuple[Array, Array]], tmp_path_factory: pytest.TempPathFactory
 ) -> Comparison:
     """The comparison of the weights before and after."""
@@ -54,21 +54,24 @@ def found(
     return result
 
 
-def column(found: Comparison, name: str) -> Array:
-    return np.array([row[name] for row in found.rows], dtype=float)
+def column(result: Comparison, name: str) -> Array:
+    return np.array([row[name] for row in result.rows], dtype=float)
 
 
 @pytest.mark.parametrize("group", ["delta", "projected"])
-def test_the_rank_of_the_update_is_recovered(found: Comparison, group: str) -> None:
+def test_the_rank_of_the_update_is_recovered(comparison: Comparison, group: str) -> None:
     """Above the edge of the noise, within 1 on at least 95 % of the matrices."""
-    ranks = column(found, f"{group}_mp_outliers")
+    ranks = column(comparison, f"{group}_mp_outliers")
     assert np.mean(np.abs(ranks - RANK) <= 1) >= 0.95, ranks
 
 
-def test_the_raw_effective_rank_is_shown_beside_its_floor(found: Comparison) -> None:
+def test_the_raw_effective_rank_is_shown_beside_its_floor(comparison: Comparison) -> None:
     """It says how much was rounded, and not how many directions changed."""
-    raw, floor = column(found, "delta_effective_rank"), column(found, "rounding_effective_rank")
-    size = np.array([float(row["name"].rsplit(".", 2)[0]) for row in found.rows])
+    raw, floor = (
+        column(comparison, "delta_effective_rank"),
+        column(comparison, "rounding_effective_rank"),
+    )
+    size = np.array([float(row["name"].rsplit(".", 2)[0]) for row in comparison.rows])
     medians = [float(np.median((raw / floor)[size == s])) for s in SIZES]
     assert medians == sorted(medians, reverse=True)
     assert medians[0] > 0.5  # nearly that of rounding alone
@@ -77,25 +80,27 @@ def test_the_raw_effective_rank_is_shown_beside_its_floor(found: Comparison) -> 
 
 
 def test_the_rounding_floor_is_what_was_rounded(
-    found: Comparison, planted: dict[str, tuple[Array, Array]]
+    comparison: Comparison, planted: dict[str, tuple[Array, Array]]
 ) -> None:
     """One of the two formats made no error here, since the run began with the stored numbers."""
-    for row in found.rows:
+    for row in comparison.rows:
         w, d = planted[row["name"]]
         rounded = np.linalg.norm(numbers(bf16(w + d)) - (w + d))
         if row["name"].startswith("0.003"):  # within the rounding, most of it is lost: not uniform
             assert 1 <= row["rounding_floor"] / np.sqrt(2) / rounded < 1.3
         else:
             assert row["rounding_floor"] == pytest.approx(np.sqrt(2) * rounded, rel=0.03)
-    above = [row["above_rounding"] for row in found.rows if not row["name"].startswith("0.003")]
+    above = [
+        row["above_rounding"] for row in comparison.rows if not row["name"].startswith("0.003")
+    ]
     assert all(above)
 
 
 def test_what_stands_above_the_edge_is_within_its_interval(
-    found: Comparison, planted: dict[str, tuple[Array, Array]]
+    comparison: Comparison, planted: dict[str, tuple[Array, Array]]
 ) -> None:
     close = []
-    for row in found.rows:
+    for row in comparison.rows:
         w, d = planted[row["name"]]
         s = np.linalg.svd(numbers(bf16(w + d)) - w, compute_uv=False)
         true = effective_rank(s[s > row["delta_mp_edge"]])
@@ -108,11 +113,11 @@ def test_what_stands_above_the_edge_is_within_its_interval(
 
 
 def test_the_projected_change_is_within_its_errors(
-    found: Comparison, planted: dict[str, tuple[Array, Array]]
+    comparison: Comparison, planted: dict[str, tuple[Array, Array]]
 ) -> None:
     """Whether its density is its own or that of the change, from which the decay is so far."""
     ratios, methods = [], set()
-    for row in found.rows:
+    for row in comparison.rows:
         w, d = planted[row["name"]]
         change = numbers(bf16(w + d)) - w
         s = np.linalg.svd(change - row["decay_coefficient"] * w, compute_uv=False)
@@ -126,9 +131,9 @@ def test_the_projected_change_is_within_its_errors(
     assert any("distance" in method for method in methods), methods
 
 
-def test_the_change_opens_new_directions(found: Comparison) -> None:
+def test_the_change_opens_new_directions(comparison: Comparison) -> None:
     """A random update is nearly orthogonal to what was there, on both sides."""
-    for row in found.rows:
+    for row in comparison.rows:
         for side in ("left", "right"):
             angles = row[f"delta_angles_{side}"]
             assert angles is not None
@@ -136,9 +141,9 @@ def test_the_change_opens_new_directions(found: Comparison) -> None:
             assert row[f"delta_angles_{side}_error"] < 0.11
 
 
-def test_leading_subspaces_turn_with_the_size_of_the_update(found: Comparison) -> None:
+def test_leading_subspaces_turn_with_the_size_of_the_update(comparison: Comparison) -> None:
     turned: dict[float, list[float]] = {size: [] for size in SIZES}
-    for row in found.rows:
+    for row in comparison.rows:
         if row["angles_left"]:
             turned[float(row["name"].rsplit(".", 2)[0])].append(row["angles_left"][-1])
     medians = [float(np.median(turned[size])) for size in SIZES]

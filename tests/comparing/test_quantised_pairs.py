@@ -178,8 +178,8 @@ def test_the_columns_are_those_of_the_numbers(tmp_path: Path) -> None:
     row = compared(before, after, effort="exact")
     _, s, Vt = np.linalg.svd(spiked().astype(np.float64))
     error = np.asarray(ss.open_checkpoint(after)[NAME], np.float64) - spiked()
-    found = np.linalg.norm(error @ Vt[:3].T, axis=0) / s[:3]
-    assert row["direction_errors"][:3] == pytest.approx(found, rel=1e-4)
+    result = np.linalg.norm(error @ Vt[:3].T, axis=0) / s[:3]
+    assert row["direction_errors"][:3] == pytest.approx(result, rel=1e-4)
     scales = np.abs(weights.reshape(ROWS, -1, 32)).max(axis=2).repeat(32, axis=1) / 7
     floor = np.linalg.norm(scales) / np.sqrt(12)
     assert row["rounding_floor"] == pytest.approx(floor, rel=1e-3)
@@ -195,8 +195,8 @@ def test_in_small_memory_and_after_loading_the_floor_is_the_same(tmp_path: Path)
     weights = gaussian()
     before, after = original(tmp_path / "one", weights), nf4(tmp_path / "two", weights)
     columns = ("rounding_floor", "effective_bits", "error_edge", "direction_noise")
-    found = [compared(before, after, memory_limit=limit) for limit in ("64MiB", "2GiB")]
-    assert [found[0][name] for name in columns] == [found[1][name] for name in columns]
+    results = [compared(before, after, memory_limit=limit) for limit in ("64MiB", "2GiB")]
+    assert [results[0][name] for name in columns] == [results[1][name] for name in columns]
 
 
 def test_two_quantised_matrices_have_both_floors(tmp_path: Path) -> None:
@@ -236,12 +236,12 @@ def test_plain_pairs_have_no_such_columns(tmp_path: Path) -> None:
 def test_scales_of_one_side_belong_to_their_weight(turned: bool, tmp_path: Path) -> None:
     weights = np.random.default_rng(0).standard_normal((ROWS, COLUMNS)).astype(np.float32)
     both = [original(tmp_path / "one", weights), int4(tmp_path / "two", weights)]
-    found = ss.compare(*(both[::-1] if turned else both), effort="top", k=2)
+    comparison = ss.compare(*(both[::-1] if turned else both), effort="top", k=2)
     parts = ("q_proj.weight_scale", "q_proj.weight_shape")
-    rows = {row["name"]: row for row in found.rows}
+    rows = {row["name"]: row for row in comparison.rows}
     assert [rows[name]["status"] for name in parts] == ["not analysed"] * 2
     assert rows[parts[0]]["reason"] == "scale of q_proj.weight_packed"
-    verdict = found.verdict
+    verdict = comparison.verdict
     assert sorted(verdict.parts) == sorted(parts)
     assert not verdict.not_compared
     assert "Decoded with their weights: 2 scales and other parts." in str(verdict)

@@ -41,8 +41,8 @@ def test_a_planted_direction_is_found_and_chance_finds_nothing(
     tmp_path: Path, shared: float
 ) -> None:
     one, two, common = checkpoints(tmp_path, shared)
-    found = ss.compare(one, two, k=6, vectors=tmp_path / "v", num_threads=1)
-    (tower,) = ss.shared_directions(found.rows, tmp_path / "v", leading=2)
+    comparison = ss.compare(one, two, k=6, vectors=tmp_path / "v", num_threads=1)
+    (tower,) = ss.shared_directions(comparison.rows, tmp_path / "v", leading=2)
     assert (tower.width, tower.matrices, tower.leading) == (WIDTH, 3 * LAYERS, 2)
     assert np.linalg.norm(tower.direction) == pytest.approx(1.0)
     assert tower.beyond_chance == (shared > 0)
@@ -53,16 +53,16 @@ def test_a_planted_direction_is_found_and_chance_finds_nothing(
 
 def test_the_value_is_that_of_the_mean_projector(tmp_path: Path) -> None:
     one, two, _ = checkpoints(tmp_path, 1.0)
-    found = ss.compare(one, two, k=6, tol=1e-7, vectors=tmp_path / "v", num_threads=1)
-    (tower,) = ss.shared_directions(found.rows, tmp_path / "v", leading=3)
+    comparison = ss.compare(one, two, k=6, tol=1e-7, vectors=tmp_path / "v", num_threads=1)
+    (tower,) = ss.shared_directions(comparison.rows, tmp_path / "v", leading=3)
     before, after = ss.open_checkpoint(one), ss.open_checkpoint(two)
     P = np.zeros((WIDTH, WIDTH))
-    for row in found.analysed:
+    for row in comparison.analysed:
         D = np.asarray(after[row["name"]], dtype=np.float64)
         D = D - np.asarray(before[row["name"]], dtype=np.float64)
         D = D if row["role"] == "down" else D.T
         U = np.linalg.svd(D)[0][:, :3]
-        P += U @ U.T / len(found.analysed)
+        P += U @ U.T / len(comparison.analysed)
     assert tower.value == pytest.approx(np.linalg.eigvalsh(P)[-1], abs=1e-4)
 
 
@@ -98,7 +98,7 @@ def test_chance_holds_random_subspaces(
 def test_one_update_shares_nothing(tmp_path: Path) -> None:
     one, two, _ = checkpoints(tmp_path, 1.0)
     name = "model.layers.0.mlp.up_proj.weight"
-    found = ss.compare(one, two, k=4, include=name, vectors=tmp_path / "v", num_threads=1)
-    assert ss.shared_directions(found.rows, tmp_path / "v") == []
+    comparison = ss.compare(one, two, k=4, include=name, vectors=tmp_path / "v", num_threads=1)
+    assert ss.shared_directions(comparison.rows, tmp_path / "v") == []
     with pytest.raises(ValueError, match="leading = 0"):
-        ss.shared_directions(found.rows, tmp_path / "v", leading=0)
+        ss.shared_directions(comparison.rows, tmp_path / "v", leading=0)

@@ -187,9 +187,9 @@ def test_nothing_of_this_is_there_without_a_change(tmp_path: Path) -> None:
 
 def test_an_adapter_has_what_its_factors_tell(tmp_path: Path) -> None:
     base = written(tmp_path / "base", llama("F32"), "F32")
-    found = ss.compare(base, adapter(tmp_path / "lora"), k=8, measures=list(ON_REQUEST))
+    comparison = ss.compare(base, adapter(tmp_path / "lora"), k=8, measures=list(ON_REQUEST))
     for module in MODULES:
-        row, D = found[f"{module}.weight"], dense(*change(module))
+        row, D = comparison[f"{module}.weight"], dense(*change(module))
         assert row["update_sparsity"] is row["delta_kurtosis"] is row["principal_overlap"] is None
         energy = np.sum(D**2, axis=1)
         evenness = energy.sum() ** 2 / (len(energy) * np.sum(energy**2))

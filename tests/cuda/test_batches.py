@@ -79,12 +79,12 @@ STORED: dict[str, Compute] = {
 }
 
 
-def assert_same_bits(found: Any, expected: Any) -> None:
-    assert type(found) is type(expected), found
+def assert_same_bits(result: Any, expected: Any) -> None:
+    assert type(result) is type(expected), result
     for name in ("U", "s", "Vt", "errors", "residuals", "values", "row_norms"):
         wanted = getattr(expected, name, None)
         if wanted is not None:
-            np.testing.assert_array_equal(getattr(found, name), wanted)
+            np.testing.assert_array_equal(getattr(result, name), wanted)
 
 
 SHORT = {("bf16", (90, 40)), ("float64", (40, 90))}
@@ -114,8 +114,8 @@ def test_each_matrix_has_the_bits_of_a_call_of_its_own(
     assert len({one.passes for one in expected}) > 1
     for order, timing, threads in (("forward", "eager", 1), ("random", "random", 4)):
         simulated.simulator.restart(order=order, timing=timing, seed=threads)
-        for found, wanted in zip(computed(matrices, search, threads), expected, strict=True):
-            assert_same_bits(found, wanted)
+        for result, wanted in zip(computed(matrices, search, threads), expected, strict=True):
+            assert_same_bits(result, wanted)
         assert simulated.simulator.violation() == ""
         assert simulated.simulator.objects_in_use() == 0
 
@@ -135,8 +135,8 @@ def test_other_functions_have_the_same_bits(compute: Compute, simulated: ModuleT
     matrices = [decaying(seed, (40, 12)) for seed in range(3)]
     expected = [compute(a) for a in matrices]
     simulated.simulator.restart(timing="random")
-    for found, wanted in zip(computed(matrices, compute), expected, strict=True):
-        assert_same_bits(found, wanted)
+    for result, wanted in zip(computed(matrices, compute), expected, strict=True):
+        assert_same_bits(result, wanted)
     assert simulated.simulator.violation() == ""
 
 
@@ -146,7 +146,7 @@ def test_equal_matrices_have_the_launches_and_waits_of_two(simulated: ModuleType
 
     def counted(count: int) -> dict[str, int]:
         simulated.simulator.restart(memory=16 << 30)
-        assert all(isinstance(found, SVD) for found in computed([a] * count, sketch))
+        assert all(isinstance(result, SVD) for result in computed([a] * count, sketch))
         counts: dict[str, int] = simulated.simulator.counts()
         return {name: counts[name] for name in ("launches", "waits")}
 
@@ -176,24 +176,24 @@ def test_a_matrix_that_differs_leaves_the_others_together(simulated: ModuleType)
 def test_a_matrix_that_fails_ends_alone(simulated: ModuleType) -> None:
     matrices = [decaying(seed, (50, 16)) for seed in range(4)]
     matrices[2][3, 5] = np.nan
-    found = computed(matrices, search)
-    assert isinstance(found[2], NonFiniteError)
-    assert "first at (3, 5)" in str(found[2])
+    result = computed(matrices, search)
+    assert isinstance(result[2], NonFiniteError)
+    assert "first at (3, 5)" in str(result[2])
     for i in (0, 1, 3):
-        assert_same_bits(found[i], search(matrices[i]))
+        assert_same_bits(result[i], search(matrices[i]))
     assert simulated.simulator.objects_in_use() == 0
 
 
 def failed(compute: Callable[[], list[Any]], expected: list[Any]) -> int:
     """Return the number of matrices that a device fails for; the others have the same bits."""
     try:
-        found = compute()
+        result = compute()
     except DeviceError:  # of the batch itself
         return len(expected)
-    for one, wanted in zip(found, expected, strict=True):
+    for one, wanted in zip(result, expected, strict=True):
         if not isinstance(one, DeviceError):
             assert_same_bits(one, wanted)
-    return sum(isinstance(one, DeviceError) for one in found)
+    return sum(isinstance(one, DeviceError) for one in result)
 
 
 @pytest.mark.slow
@@ -229,8 +229,8 @@ def test_a_launch_or_wait_that_fails_is_an_error_of_every_matrix(simulated: Modu
     left = counts["launches"] + counts["waits"]
     for number in reversed(range(counts["calls"])):
         simulated.simulator.restart(memory_pools=False, failing_call=number, failure=719)
-        found = outcomes()
-        left -= bool(found) and all(isinstance(one, DeviceError) for one in found)
+        result = outcomes()
+        left -= bool(result) and all(isinstance(one, DeviceError) for one in result)
         if left == 0:
             return
     assert left == 0
@@ -242,9 +242,9 @@ def test_a_stack_is_computed_in_batches_that_fit(simulated: ModuleType) -> None:
 
     def counted(memory: int, count: int) -> dict[str, int]:
         simulated.simulator.restart(memory=memory)
-        found: Any = search(stack[:count])
+        result: Any = search(stack[:count])
         for i in range(count):
-            assert_same_bits(found[i], expected)
+            assert_same_bits(result[i], expected)
         counts: dict[str, int] = simulated.simulator.counts()
         return counts
 

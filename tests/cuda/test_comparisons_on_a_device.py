@@ -35,9 +35,9 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
     return checkpoint(tmp_path, "before"), checkpoint(tmp_path, "after", change=1e-2)
 
 
-def agree(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+def agree(result: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
     """Assert that values differ by no more than both errors, and sums by rounding."""
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(result, expected, strict=True):
         for name in ("name", "status", "reason", "effort", "changed_entries", "changed_rows"):
             assert one[name] == other[name]
         for name in ("relative_change", "cosine", "update_sparsity", "delta_kurtosis"):
@@ -64,16 +64,16 @@ def test_the_rows_are_those_of_the_cpu(
 ) -> None:
     if searched:
         prefer_searches(monkeypatch)
-    host, found = (
+    host, result = (
         ss.compare(*pair, effort=effort, device=device, include=["w.1", "w.4", "bad"], **OPTIONS)
         for device in ("cpu", "cuda")
     )
-    agree(found.rows, host.rows)
-    assert {row["device"] for row in found.analysed} == {"cuda:0"}
+    agree(result.rows, host.rows)
+    assert {row["device"] for row in result.analysed} == {"cuda:0"}
     assert {row["device"] for row in host.analysed} == {"cpu"}
-    assert ("Krylov" in found.analysed[0]["method"]) == searched
-    assert "device_kind" in found.engine
-    assert found.options["device"] == "cuda:0"
+    assert ("Krylov" in result.analysed[0]["method"]) == searched
+    assert "device_kind" in result.engine
+    assert result.options["device"] == "cuda:0"
     assert simulated.simulator.violation() == ""
     assert simulated.simulator.objects_in_use() == 0
 
@@ -86,12 +86,12 @@ def test_no_row_depends_on_threads_memory_or_device(
     journal = tmp_path / "x.jsonl"
     expected = bits(ss.compare(*pair, device="cuda", num_threads=1, resume=journal, **options))
     simulated.simulator.restart(devices=2, order="backward", timing="random", seed=1)
-    found = ss.compare(*pair, device="cuda:all", num_threads=4, **options)
-    assert bits(found) == expected
-    assert {row["device"] for row in found.analysed} == {"cuda:0", "cuda:1"}
+    comparison = ss.compare(*pair, device="cuda:all", num_threads=4, **options)
+    assert bits(comparison) == expected
+    assert {row["device"] for row in comparison.analysed} == {"cuda:0", "cuda:1"}
     with ThreadPoolExecutor(2) as pool:
-        found = ss.compare(*pair, device="cuda:all", executor=pool, workers=2, **options)
-    assert bits(found) == expected
+        comparison = ss.compare(*pair, device="cuda:all", executor=pool, workers=2, **options)
+    assert bits(comparison) == expected
     assert bits(ss.compare(*pair, device="cuda:1", resume=journal, **options)) == expected
     with pytest.raises(ValueError, match="device_kind was 'simulated"):
         ss.compare(*pair, resume=journal, **options)
@@ -100,9 +100,9 @@ def test_no_row_depends_on_threads_memory_or_device(
 def test_a_change_of_an_adapter_agrees_with_the_cpu(tmp_path: Path) -> None:
     both = written(tmp_path / "base", llama("F32"), "F32"), adapter(tmp_path / "lora", Q, UP)
     options = OPTIONS | {"include": [f"{Q}.weight", f"{UP}.weight"]}
-    host, found = (ss.compare(*both, device=device, **options) for device in ("cpu", "cuda"))
-    agree(found.rows, host.rows)
-    assert {row["device"] for row in found.analysed} == {"cuda:0; cpu"}
+    host, result = (ss.compare(*both, device=device, **options) for device in ("cpu", "cuda"))
+    agree(result.rows, host.rows)
+    assert {row["device"] for row in result.analysed} == {"cuda:0; cpu"}
 
 
 def test_measures_on_request_agree_with_the_cpu(tmp_path: Path) -> None:
@@ -113,12 +113,12 @@ def test_measures_on_request_agree_with_the_cpu(tmp_path: Path) -> None:
     moved = w + 1e-2 * rng.standard_normal(w.shape)
     after = write_file(tmp_path / "b.safetensors", of_array("w", "F64", moved))
     measures = ("update_shares", "update_masks")
-    host, found = (
+    host, result = (
         ss.compare(base, after, measures=measures, device=device, **OPTIONS)
         for device in ("cpu", "cuda")
     )
     for name in ("share_left", "share_both", "principal_overlap", "low_overlap"):
-        assert found.rows[0][name] == pytest.approx(host.rows[0][name], rel=1e-6), name
+        assert result.rows[0][name] == pytest.approx(host.rows[0][name], rel=1e-6), name
 
 
 def test_spectra_at_once_have_shares_of_the_device(simulated: ModuleType) -> None:
@@ -143,8 +143,8 @@ def test_a_device_that_is_too_small_is_the_reason(
     pair: tuple[Path, Path], simulated: ModuleType
 ) -> None:
     simulated.simulator.restart(memory=32 * MIB)
-    found = ss.compare(*pair, device="cuda", include="w.1", **OPTIONS)
-    (row,) = found.failed
+    comparison = ss.compare(*pair, device="cuda", include="w.1", **OPTIONS)
+    (row,) = comparison.failed
     assert row["failure"] == "environment"
     assert "MiB on cuda:0, which has 28.8 MiB that a call may take" in row["reason"]
 
@@ -156,7 +156,7 @@ def test_a_device_that_is_not_there_is_named(pair: tuple[Path, Path]) -> None:
 
 def test_series_scan_on_a_device(pair: tuple[Path, Path]) -> None:
     options = {"effort": "exact", "measures": "fro_norm", "include": "norm", "device": "cuda"}
-    found = ss.series.trajectory({1: pair[0], 2: pair[1]}, **options)
-    assert found.steps == (1, 2)
+    trajectory = ss.series.trajectory({1: pair[0], 2: pair[1]}, **options)
+    assert trajectory.steps == (1, 2)
     with pytest.raises(DeviceError, match="'cuda:3' is not available"):
         ss.series.reference([pair[0]], **options | {"device": "cuda:3"})

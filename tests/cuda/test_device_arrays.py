@@ -45,9 +45,9 @@ def simulated(simulated: ModuleType) -> ModuleType:
     return simulated
 
 
-def assert_same(found: SVD, expected: SVD) -> None:
+def assert_same(result: SVD, expected: SVD) -> None:
     for name in ("U", "s", "Vt", "errors", "residuals"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
+        np.testing.assert_array_equal(getattr(result, name), getattr(expected, name), strict=True)
 
 
 @pytest.mark.slow
@@ -58,11 +58,11 @@ def test_any_layout_has_the_bits_of_the_host_matrix(
     x = VIEWS[view](BASE.astype(np.float32))
     array = kind(simulated, x)
     before = simulated.simulator.counts()["bytes_to_device"]
-    found = ss.svds(array, 1)
+    result = ss.svds(array, 1)
     copied = simulated.simulator.counts()["bytes_to_device"] - before
     assert copied < x.nbytes / 2 or view == "steps"  # coefficients of blocks, not the matrix
-    assert_same(found, ss.svds(x, 1, device="cuda"))
-    assert found.notes[:2] == (
+    assert_same(result, ss.svds(x, 1, device="cuda"))
+    assert result.notes[:2] == (
         "computed on cuda:0",
         "arrays of tests came in, and NumPy's are returned",
     )
@@ -106,9 +106,9 @@ def test_every_dtype(dtype: Any, kind: type[DeviceArray], simulated: ModuleType)
 def test_several_panels(view: str, dtype: Any, simulated: ModuleType) -> None:
     """Numbers of bf16 are multiplied where they lie, several panels at a time; unaligned too."""
     x = VIEWS[view](np.random.default_rng(4).standard_normal((300, 64)).astype(dtype))
-    found = ss.svds(Versioned(simulated, x), 1, panel_rows=64, method="krylov")
-    assert_same(found, ss.svds(x, 1, panel_rows=64, method="krylov", device="cuda"))
-    assert_same(found, ss.svds(np.array(x), 1, method="krylov", device="cuda"))
+    result = ss.svds(Versioned(simulated, x), 1, panel_rows=64, method="krylov")
+    assert_same(result, ss.svds(x, 1, panel_rows=64, method="krylov", device="cuda"))
+    assert_same(result, ss.svds(np.array(x), 1, method="krylov", device="cuda"))
     assert simulated.simulator.violation() == ""
 
 
@@ -150,8 +150,8 @@ def test_slices_transposes_and_sums(kind: type[DeviceArray], simulated: ModuleTy
                 ss.block([[a, b], [b, a]]).T,
             )
         ]
-    for found, expected in zip(made["device"], made["host"], strict=True):
-        assert_same(found, expected)
+    for result, expected in zip(made["device"], made["host"], strict=True):
+        assert_same(result, expected)
 
 
 # ------------------------------------------------------------------------- streams, lifetimes
@@ -351,8 +351,8 @@ def test_false_descriptions(
 def test_read_only_tensors_and_those_without_strides(
     changes: dict[str, Any], simulated: ModuleType
 ) -> None:
-    found = ss.svds(exporting(**changes)(simulated, BASE), 2)
-    assert_same(found, ss.svds(BASE, 2, device="cuda"))
+    result = ss.svds(exporting(**changes)(simulated, BASE), 2)
+    assert_same(result, ss.svds(BASE, 2, device="cuda"))
 
 
 def test_managed_memory_counts_as_the_device_s(simulated: ModuleType) -> None:

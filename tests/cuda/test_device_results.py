@@ -59,17 +59,17 @@ def test_vectors_are_arrays_of_the_caller_s_library(
 ) -> None:
     made = imported(name, simulated, monkeypatch)
     x = BASE.reshape(shape).astype(dtype)
-    found = SOLVERS[solver](made.ndarray(simulated, x))
+    result = SOLVERS[solver](made.ndarray(simulated, x))
     expected = SOLVERS[solver](x, device="cuda")
     for vectors in ("U", "Vt"):
-        array = getattr(found, vectors)
+        array = getattr(result, vectors)
         assert type(array) is made.ndarray
         np.testing.assert_array_equal(array.read(), getattr(expected, vectors), strict=True)
-    assert (found.U.shape, found.Vt.shape) == ((shape[0], 4), (4, shape[1]))
+    assert (result.U.shape, result.Vt.shape) == ((shape[0], 4), (4, shape[1]))
     for numbers in ("s", "errors", "residuals"):
-        assert type(getattr(found, numbers)) is np.ndarray
-        np.testing.assert_array_equal(getattr(found, numbers), getattr(expected, numbers))
-    assert found.notes == expected.notes
+        assert type(getattr(result, numbers)) is np.ndarray
+        np.testing.assert_array_equal(getattr(result, numbers), getattr(expected, numbers))
+    assert result.notes == expected.notes
     assert simulated.simulator.violation() == ""
 
 
@@ -77,11 +77,11 @@ def test_vectors_are_on_the_device_of_the_array(
     simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch = imported("torch", simulated, monkeypatch)
-    found: Any = ss.svds(torch.ndarray(simulated, BASE, device=1), 2)
-    assert found.U.device == found.Vt.device == 1
-    U, _, Vt = found
-    assert (U, Vt) == (found.U, found.Vt)
-    assert "computed on cuda:1" in found.notes
+    result: Any = ss.svds(torch.ndarray(simulated, BASE, device=1), 2)
+    assert result.U.device == result.Vt.device == 1
+    U, _, Vt = result
+    assert (U, Vt) == (result.U, result.Vt)
+    assert "computed on cuda:1" in result.notes
     assert ss.svds(torch.ndarray(simulated, BASE), 2, vectors=False).U is None
 
 
@@ -90,9 +90,9 @@ def test_arrays_of_several_libraries_give_numpy_s(
 ) -> None:
     cupy, torch = (imported(name, simulated, monkeypatch) for name in LIBRARIES)
     parts = [cupy.ndarray(simulated, BASE), torch.ndarray(simulated, BASE)]
-    found = ss.svds(ss.vstack(parts), 2)
-    assert type(found.U) is np.ndarray
-    assert "arrays of cupy and torch came in, and NumPy's are returned" in found.notes
+    result = ss.svds(ss.vstack(parts), 2)
+    assert type(result.U) is np.ndarray
+    assert "arrays of cupy and torch came in, and NumPy's are returned" in result.notes
     assert type(ss.svds(ss.vstack(parts[:1] * 2), 2).U) is cupy.ndarray
     plain = ss.svds(Interface(simulated, BASE), 2)
     assert type(plain.U) is np.ndarray
@@ -133,20 +133,20 @@ def test_other_results_are_numpy_s(name: str, simulated: ModuleType) -> None:
     array = Versioned(simulated, BASE[::-1].copy())
     a = ss.matrix(array)
     array.write(BASE)
-    found, expected = OTHERS[name](a), OTHERS[name](BASE, device="cuda")
-    assert type(found) is np.ndarray
-    np.testing.assert_array_equal(found, expected)
+    result, expected = OTHERS[name](a), OTHERS[name](BASE, device="cuda")
+    assert type(result) is np.ndarray
+    np.testing.assert_array_equal(result, expected)
     assert simulated.simulator.violation() == ""
 
 
 def test_items_of_a_stream_may_be_on_a_device(simulated: ModuleType) -> None:
     parts = [BASE[:3], Versioned(simulated, BASE), BASE[3:9]]
-    found = Sketch(64, 4).extend(parts)
+    result = Sketch(64, 4).extend(parts)
     expected = Sketch(64, 4)
     for part in (BASE[:3], BASE, BASE[3:9]):
         expected.update(part)
-    np.testing.assert_allclose(found.svd(4).s, expected.svd(4).s, rtol=1e-12)
-    assert found.rows == 99
+    np.testing.assert_allclose(result.svd(4).s, expected.svd(4).s, rtol=1e-12)
+    assert result.rows == 99
 
 
 # --------------------------------------------------------------------------------- memory
@@ -196,11 +196,11 @@ def test_a_solver_is_called_again_when_memory_was_given_back(
         made.unused, made.released = 1, 0
         simulator.fail_after(number)
         try:
-            found = ss.randomized_svd(array, 2, passes=1)
+            result = ss.randomized_svd(array, 2, passes=1)
         except DeviceError:  # a call before the solver
             assert made.released == 0
             continue
-        np.testing.assert_array_equal(found.s, expected.s)
+        np.testing.assert_array_equal(result.s, expected.s)
         answers += made.released
     assert answers > calls / 20
     assert simulator.violation() == ""

@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.unsanitized, pytest.mark.usefixtures("simulated")]
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     base = base_model()
     models = {"base": base, "tuned": tuned_model(base)}
-    found = [written(tmp_path / name, model, "F32") for name, model in models.items()]
-    return found[0], found[1]
+    results = [written(tmp_path / name, model, "F32") for name, model in models.items()]
+    return results[0], results[1]
 
 
 def test_the_changes_are_those_of_the_cpu(
@@ -33,16 +33,18 @@ def test_the_changes_are_those_of_the_cpu(
 ) -> None:
     host = ss.extract(*folders, tmp_path / "a", rank="edge", memory_limit="1GiB")
     assert simulated.simulator.counts()["launches"] == 0
-    found = ss.extract(*folders, tmp_path / "b", rank="edge", memory_limit="1GiB", device="cuda")
+    extraction = ss.extract(
+        *folders, tmp_path / "b", rank="edge", memory_limit="1GiB", device="cuda"
+    )
     assert simulated.simulator.counts()["launches"] > 0
-    assert found.written
-    assert found.options["device"] == "cuda:0"
+    assert extraction.written
+    assert extraction.options["device"] == "cuda:0"
     one, other = open_adapter(tmp_path / "a"), open_adapter(tmp_path / "b")
     for name in CARRIED:
-        assert found[name]["rank"] == host[name]["rank"]
-        bound = found[name]["remaining_error"] + host[name]["remaining_error"]
+        assert extraction[name]["rank"] == host[name]["rank"]
+        bound = extraction[name]["remaining_error"] + host[name]["remaining_error"]
         near = pytest.approx(host[name]["remaining"], rel=1e-3, abs=bound)
-        assert found[name]["remaining"] == near
+        assert extraction[name]["remaining"] == near
         first, second = (np.asarray(each[name].matrix(), float) for each in (one, other))
         assert np.linalg.norm(first - second) <= 1e-3 * np.linalg.norm(first)
 

@@ -50,12 +50,12 @@ def test_only_values_of_a_gram_matrix_are_copied(simulated: Any) -> None:
     """Three numbers for each eigenvalue are copied, and those of each row from the survey."""
     A = np.random.default_rng(2).standard_normal((TALL, ORDER))
     simulated.simulator.restart()
-    found = ss.svdvals(A, device="cuda")
+    result = ss.svdvals(A, device="cuda")
     to_device, to_host = copied(simulated)
     assert to_device < A.nbytes + 8 * ORDER**2 // 8
     assert to_host < 8 * (3 * ORDER + 8 * TALL)
     expected = np.linalg.svd(A, compute_uv=False)
-    assert np.all(np.abs(found.values - expected) <= found.errors)
+    assert np.all(np.abs(result.values - expected) <= result.errors)
 
 
 @pytest.mark.slow
@@ -63,23 +63,23 @@ def test_eigenvectors_by_cusolver(simulated: Any, decaying: tuple[Any, Any]) -> 
     """The triplets are within their bounds of a known spectrum, and of those of the processor."""
     A, s = decaying
     simulated.simulator.restart()
-    found = ss.svds(A, K, method="gram", device="cuda")
+    result = ss.svds(A, K, method="gram", device="cuda")
     to_device, to_host = copied(simulated)
     assert to_device < A.nbytes + 8 * ORDER**2 // 8
     assert to_host < 8 * (3 * ORDER + (2 * K + 16) * (TALL + ORDER))
-    assert found.method == "Gram matrix"
-    assert found.notes[-2:] == (
+    assert result.method == "Gram matrix"
+    assert result.notes[-2:] == (
         "cuBLAS 13.1.0 formed the Gram matrix",
         "cuSOLVER 12.0.4 computed the eigenvectors",
     )
-    assert found.converged
-    assert np.all(np.abs(found.s - s[:K]) <= found.errors)
-    assert found.errors.max() < 1e-6
-    defects = np.linalg.norm(A @ found.Vt.T - found.U * found.s, axis=0)
-    assert np.all(defects <= found.residuals + 1e-14)
+    assert result.converged
+    assert np.all(np.abs(result.s - s[:K]) <= result.errors)
+    assert result.errors.max() < 1e-6
+    defects = np.linalg.norm(A @ result.Vt.T - result.U * result.s, axis=0)
+    assert np.all(defects <= result.residuals + 1e-14)
     host = ss.svds(A, K, method="gram")
-    assert np.all(np.abs(found.s - host.s) <= found.errors + host.errors)
-    np.testing.assert_allclose(np.abs(np.sum(found.Vt * host.Vt, axis=1)), 1, atol=1e-10)
+    assert np.all(np.abs(result.s - host.s) <= result.errors + host.errors)
+    np.testing.assert_allclose(np.abs(np.sum(result.Vt * host.Vt, axis=1)), 1, atol=1e-10)
 
 
 @pytest.mark.slow
@@ -88,9 +88,9 @@ def test_vectors_of_other_values_are_noticed(simulated: Any, decaying: tuple[Any
     A, s = decaying
     simulated.simulator.restart(solver_lost=1)
     with pytest.warns(ConvergenceWarning):
-        found = ss.svds(A, K, method="gram", device="cuda", memory_limit="125MiB")
-    assert not found.converged
-    assert np.all(np.abs(found.s - s[:K]) <= found.errors)
+        result = ss.svds(A, K, method="gram", device="cuda", memory_limit="125MiB")
+    assert not result.converged
+    assert np.all(np.abs(result.s - s[:K]) <= result.errors)
 
 
 @pytest.mark.slow
@@ -98,11 +98,11 @@ def test_no_order_of_threads_or_streams_changes_a_bit(
     simulated: Any, decaying: tuple[Any, Any]
 ) -> None:
     A, _ = decaying
-    found = []
+    results = []
     for seed, timing in enumerate(("eager", "late")):
         simulated.simulator.restart(timing=timing, seed=seed)
-        found.append(ss.svdvals(A, device="cuda").values)
-    np.testing.assert_array_equal(*found)
+        results.append(ss.svdvals(A, device="cuda").values)
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.slow
@@ -116,6 +116,6 @@ def test_the_memory_plan_counts_eigenvectors(simulated: Any, decaying: tuple[Any
     needed = int(re.findall(r"needs (\d+) MiB", str(error.value))[0])
     assert needed > (3 * 8 * ORDER**2 >> 20)  # the matrix, and what cuSOLVER takes for vectors
     simulated.simulator.restart(memory=int(needed / 0.9 + 2) << 20)
-    found = ss.svds(A, K, method="gram", device="cuda")
-    assert found.notes[-1].endswith("computed the eigenvectors")
-    assert np.all(np.abs(found.s - s[:K]) <= found.errors)
+    result = ss.svds(A, K, method="gram", device="cuda")
+    assert result.notes[-1].endswith("computed the eigenvectors")
+    assert np.all(np.abs(result.s - s[:K]) <= result.errors)

@@ -125,11 +125,11 @@ def test_without_libraries_the_answer_is_that_of_the_kernel(simulated: Any) -> N
     assert "cuBLAS 13.1.0 formed the Gram matrix" in by_cublas.notes
     find_libraries_anew()
     simulated.simulator.restart(cublas=120401)
-    found = ss.svdvals(A, device="cuda")
+    result = ss.svdvals(A, device="cuda")
     reason = r"no cuBLAS \(.* is cuBLAS 12.4.1, .*\): a slower kernel formed the Gram matrix"
-    assert any(re.fullmatch(reason, note) for note in found.notes), found.notes
+    assert any(re.fullmatch(reason, note) for note in result.notes), result.notes
     assert "no cuBLAS (" in ss.show_config()["cuda"]
-    assert np.all(np.abs(found.values - by_cublas.values) <= found.errors + by_cublas.errors)
+    assert np.all(np.abs(result.values - by_cublas.values) <= result.errors + by_cublas.errors)
     top = ss.svds(A, 3, method="gram", device="cuda")
     assert any(re.fullmatch(reason, note) for note in top.notes), top.notes
 
@@ -140,17 +140,17 @@ def test_gram_matrices(shape: tuple[int, int], transposed: bool, simulated: Any)
     """Below and above the number of rows that are multiplied at once, and of bytes copied so."""
     A = np.random.default_rng(2).standard_normal(shape)
     stored = np.ascontiguousarray(A.T) if transposed else A
-    found = simulated.gram(native(stored), transposed=transposed, **run(simulated))
+    result = simulated.gram(native(stored), transposed=transposed, **run(simulated))
     expected = np.tril(A.T @ A)
     bound = 4 * np.finfo(float).eps * shape[0] ** 0.5 * np.tril(np.abs(A).T @ np.abs(A))
-    assert np.all(np.abs(np.tril(found) - expected) <= bound)
+    assert np.all(np.abs(np.tril(result) - expected) <= bound)
     assert simulated.simulator.violation() == ""
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0)])
 def test_an_empty_matrix_has_a_gram_matrix_of_zeros(shape: tuple[int, int], simulated: Any) -> None:
-    found = simulated.gram(native(np.ones(shape)), transposed=False, **run(simulated))
-    np.testing.assert_array_equal(found, np.zeros((shape[1], shape[1])))
+    result = simulated.gram(native(np.ones(shape)), transposed=False, **run(simulated))
+    np.testing.assert_array_equal(result, np.zeros((shape[1], shape[1])))
 
 
 @pytest.mark.slow
@@ -171,8 +171,8 @@ def test_no_height_of_a_panel_memory_or_order_changes_a_bit(
     ):
         simulated.simulator.restart(order=order, timing=timing, seed=seed)
         options = run(simulated, panel_rows=panel_rows, stored=kept)
-        found = simulated.gram(stored, transposed=transposed, **options)
-        np.testing.assert_array_equal(np.tril(found), np.tril(expected))
+        result = simulated.gram(stored, transposed=transposed, **options)
+        np.testing.assert_array_equal(np.tril(result), np.tril(expected))
         assert simulated.simulator.violation() == ""
 
 
@@ -181,9 +181,9 @@ def test_eigenvalues(order: int, simulated: Any) -> None:
     square = symmetric(order)
     for timing in ("eager", "late", "random"):
         simulated.simulator.restart(timing=timing)
-        found = simulated.cusolver_eigenvalues(np.tril(square), index=0, path=simulated.__file__)
+        result = simulated.cusolver_eigenvalues(np.tril(square), index=0, path=simulated.__file__)
         expected = np.linalg.eigvalsh(square)
-        assert np.all(np.abs(found - expected) <= 1e-14 * order**0.5 * np.abs(expected).max())
+        assert np.all(np.abs(result - expected) <= 1e-14 * order**0.5 * np.abs(expected).max())
         assert simulated.simulator.violation() == ""
 
 
@@ -226,10 +226,10 @@ def test_wrong_eigenvalues_are_noticed(scale: float, simulated: Any) -> None:
 def test_every_value_by_both_libraries(simulated: Any) -> None:
     """The values are within the stated bounds of a float64 reference."""
     A = np.random.default_rng(4).standard_normal((ORDER + 200, ORDER))
-    found = ss.svdvals(A, device="cuda")
+    result = ss.svdvals(A, device="cuda")
     expected = np.linalg.svd(A, compute_uv=False)
-    assert np.all(np.abs(found.values - expected) <= found.errors)
-    assert found.notes[-2:] == (
+    assert np.all(np.abs(result.values - expected) <= result.errors)
+    assert result.notes[-2:] == (
         "cuBLAS 13.1.0 formed the Gram matrix",
         "cuSOLVER 12.0.4 computed the eigenvalues",
     )
@@ -247,11 +247,11 @@ def test_the_processor_solves_what_cusolver_does_not(simulated: Any) -> None:
     assert nbytes(LEAST_ORDER) > 0
     simulated.simulator.restart(cusolver=110000, solver_info=1)
     find_libraries_anew()
-    found = ss.svdvals(np.diag(np.arange(ORDER, 0.0, -1)), device="cuda")
-    np.testing.assert_allclose(found.values, np.arange(ORDER, 0.0, -1), atol=1e-3)
+    result = ss.svdvals(np.diag(np.arange(ORDER, 0.0, -1)), device="cuda")
+    np.testing.assert_allclose(result.values, np.arange(ORDER, 0.0, -1), atol=1e-3)
     assert re.fullmatch(
         r"no cuSOLVER \(.* is cuSOLVER 11.0.0, .*\): the processor computed the eigenvalues",
-        found.notes[-1],
+        result.notes[-1],
     )
     simulated.simulator.restart(solver_info=1)
     find_libraries_anew()
@@ -271,8 +271,8 @@ def test_the_memory_plan_counts_what_the_libraries_take(simulated: Any) -> None:
     own = (8 * ORDER**2 >> 20) + 32 + (8 * 1024 * ORDER >> 20)  # squares, workspace, rows
     assert needed > own
     simulated.simulator.restart(memory=int(needed / 0.9 + 2) << 20)
-    found = ss.svdvals(A, device="cuda")
-    assert found.notes[-1].startswith("cuSOLVER")
+    result = ss.svdvals(A, device="cuda")
+    assert result.notes[-1].startswith("cuSOLVER")
     simulated.simulator.restart(memory=int(needed / 0.9 - 2) << 20)
     with pytest.raises(MemoryLimitError, match="svdvals of"):
         ss.svdvals(A, device="cuda")

@@ -26,12 +26,12 @@ def live(name: str) -> Any:
     return module
 
 
-def check(x: Any, U: Any, found: SVD) -> None:
+def check(x: Any, U: Any, result: SVD) -> None:
     """Compare an answer of an array, whose vectors U were copied to the host, with the host's."""
     expected = ss.svds(X, 4, device="cuda")
-    assert type(found.U) is type(found.Vt) is type(x)
-    assert type(found.s) is np.ndarray
-    np.testing.assert_array_equal(found.s, expected.s)
+    assert type(result.U) is type(result.Vt) is type(x)
+    assert type(result.s) is np.ndarray
+    np.testing.assert_array_equal(result.s, expected.s)
     np.testing.assert_array_equal(U, expected.U)
 
 
@@ -41,8 +41,8 @@ def test_tensors_of_torch() -> None:
     torch.cuda.synchronize()
     with torch.cuda.stream(torch.cuda.Stream()):
         x += numbers  # on a stream that only the exchange of the array orders before the call
-        found: Any = ss.svds(x, 4)
-    check(x, found.U.cpu().numpy(), found)
+        result: Any = ss.svds(x, 4)
+    check(x, result.U.cpu().numpy(), result)
     half = torch.as_tensor(X, device="cuda").bfloat16().requires_grad_()
     assert ss.matrix(half).storage == "bf16"
     assert ss.svds(half, 2).U.device == x.device
@@ -54,6 +54,6 @@ def test_arrays_of_cupy() -> None:
     cupy.cuda.Device().synchronize()
     with cupy.cuda.Stream(non_blocking=True):
         x += numbers
-        found: Any = ss.svds(x, 4)
-    check(x, found.U.get(), found)
+        result: Any = ss.svds(x, 4)
+    check(x, result.U.get(), result)
     assert ss.matrix(x.T[::-2]).device == "cuda:0"

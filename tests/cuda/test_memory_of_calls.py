@@ -72,12 +72,12 @@ def test_a_device_without_pools_has_the_same_bits(name: str, simulated: ModuleTy
     a = known_spectra.exponential(120, 40)[0].astype(np.float32)
     expected = CALLS[name](a, device="cuda")
     simulated.simulator.restart(memory_pools=False, timing="random")
-    found = CALLS[name](a, device="cuda")
+    result = CALLS[name](a, device="cuda")
     assert simulated.simulator.counts()["pools"] == 0
     assert simulated.simulator.objects_in_use() == 0
     assert simulated.simulator.violation() == ""
     names = {field.name for field in dataclasses.fields(expected)} - {"seconds"}
     for column in names:
-        mine, wanted = getattr(found, column), getattr(expected, column)
+        mine, wanted = getattr(result, column), getattr(expected, column)
         if isinstance(wanted, (np.ndarray, float, int, str, bool)):
             np.testing.assert_array_equal(mine, wanted)

@@ -72,12 +72,12 @@ def test_a_second_call_pins_nothing(simulated: ModuleType) -> None:
 def test_calls_in_threads_have_the_bits_of_one(simulated: ModuleType) -> None:
     expected = ss.svds(numbers(), 3, device="cuda")
 
-    def found(_: int) -> SVD:
+    def decompose(_: int) -> SVD:
         return ss.svds(numbers(), 3, device="cuda", num_threads=1)
 
     for _ in range(2):
         with ThreadPoolExecutor(8) as pool:
-            for result in pool.map(found, range(16)):
+            for result in pool.map(decompose, range(16)):
                 np.testing.assert_array_equal(result.s, expected.s)
                 np.testing.assert_array_equal(result.U, expected.U)
         assert simulated.simulator.violation() == ""

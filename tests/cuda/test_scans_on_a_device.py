@@ -54,9 +54,9 @@ def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return str(request.param)
 
 
-def agree(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+def agree(result: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
     """Assert that measures and values differ by no more than both errors."""
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(result, expected, strict=True):
         same = ("name", "status", "reason", "effort", "method", "passes", "zeros", "structure")
         assert [one[name] for name in same] == [other[name] for name in same]
         for name in one:
@@ -82,21 +82,21 @@ def test_a_spectrum_is_that_of_the_cpu(
     a = A.astype(dtype)
     sigma = np.linalg.svd(a.astype(np.float64), compute_uv=False)
     host = ss.spectrum(a, effort=effort, k=4)
-    found = ss.spectrum(a, effort=effort, k=4, device="cuda", vectors=True)
-    assert (host.device, found.device) == ("cpu", "cuda:0")
-    assert (found.method, found.precision) == (host.method, host.precision)
-    assert found.method.startswith("block Krylov") == (method == "search" and effort != "exact")
-    assert np.all(np.abs(found.top - sigma[:4]) <= found.top_errors + 1e-14 * sigma[0])
-    assert np.all(np.abs(found.top - host.top) <= found.top_errors + host.top_errors)
-    assert found.measures.keys() == host.measures.keys()
-    for name, measure in found.measures.items():
+    spectrum = ss.spectrum(a, effort=effort, k=4, device="cuda", vectors=True)
+    assert (host.device, spectrum.device) == ("cpu", "cuda:0")
+    assert (spectrum.method, spectrum.precision) == (host.method, host.precision)
+    assert spectrum.method.startswith("block Krylov") == (method == "search" and effort != "exact")
+    assert np.all(np.abs(spectrum.top - sigma[:4]) <= spectrum.top_errors + 1e-14 * sigma[0])
+    assert np.all(np.abs(spectrum.top - host.top) <= spectrum.top_errors + host.top_errors)
+    assert spectrum.measures.keys() == host.measures.keys()
+    for name, measure in spectrum.measures.items():
         error = measure.error + host[name].error
         assert measure.value == pytest.approx(host[name].value, rel=1e-6, abs=error), name
-    assert found.moments is not None
+    assert spectrum.moments is not None
     assert host.moments is not None
-    assert found.moments.fro_norm == pytest.approx(host.moments.fro_norm, rel=1e-13)
-    assert found.svd is not None
-    assert not any("cuda" in note for note in found.notes)
+    assert spectrum.moments.fro_norm == pytest.approx(host.moments.fro_norm, rel=1e-13)
+    assert spectrum.svd is not None
+    assert not any("cuda" in note for note in spectrum.notes)
     assert simulated.simulator.violation() == ""
     assert simulated.simulator.objects_in_use() == 0
 
@@ -104,18 +104,18 @@ def test_a_spectrum_is_that_of_the_cpu(
 def test_measures_on_request_agree_with_the_cpu() -> None:
     A, _ = known_spectra.polynomial(64, 48)
     names = ("alpha_farms", "randomized_distance", "correlation_traps")
-    host, found = (
+    host, result = (
         ss.spectrum(A, effort="exact", k=4, measures=names, device=device)
         for device in ("cpu", "cuda")
     )
     for name in names:
-        assert found[name].value == pytest.approx(host[name].value, rel=1e-9), name
+        assert result[name].value == pytest.approx(host[name].value, rel=1e-9), name
 
 
 def test_the_cpu_decomposes_a_product_of_low_rank(simulated: ModuleType) -> None:
     B, A = np.ones((20, 2)), np.ones((2, 15))
-    found = ss.spectrum(ss.LowRank(B, A, 1.0), k=2, device="cuda")
-    assert found.device == "cpu"
+    spectrum = ss.spectrum(ss.LowRank(B, A, 1.0), k=2, device="cuda")
+    assert spectrum.device == "cpu"
     assert simulated.simulator.counts()["launches"] == 0
 
 
@@ -134,10 +134,10 @@ def test_a_spectrum_takes_the_memory_of_a_search_and_of_its_parts(effort: str) -
     """Tensor cores multiply parts of a block, whose width the need has to tell."""
     a = ss.matrix(np.ones((4000, 3000), np.float32))
     options = {"tol": 1e-3, "accuracy": "reference", "device": "cuda"}
-    found, call = Asked.of(effort=effort, k=40, **options).chosen(a)
-    search = found.search
+    result, call = Asked.of(effort=effort, k=40, **options).chosen(a)
+    search = result.search
     assert search is not None
-    needed = found.need_of(a, call)(layout_of(a, call))
+    needed = result.need_of(a, call)(layout_of(a, call))
     assert needed.columns == max(search.block, search.k)
     in_parts = planned_on_device(a, call, lambda _: needed)[0]
     assert in_parts - planned_on_device(a, call, lambda _: replace(needed, columns=0))[0] > (
@@ -163,9 +163,9 @@ def test_a_basis_is_no_longer_than_the_device_allows() -> None:
     def columns(nbytes: int) -> int:
         device = Device("cuda:0", 0).share(nbytes)
         call = CallOptions.of(a, device=device, cuda=True, memory_limit="4GiB")
-        found = settings.columns_that_fit(a, call)
-        assert fits_device(a, call, settings.need(found))
-        return found
+        result = settings.columns_that_fit(a, call)
+        assert fits_device(a, call, settings.need(result))
+        return result
 
     assert columns(2**30) == settings.columns
     assert 3 * 60 + 2 * 32 < columns(139 * MIB) < settings.columns
@@ -188,16 +188,16 @@ def test_a_share_of_a_device_does_not_grow(simulated: ModuleType) -> None:
 def test_the_rows_of_a_scan_are_those_of_the_cpu(
     model: Path, method: str, simulated: ModuleType
 ) -> None:
-    host, found = (ss.scan(model, device=device, **OPTIONS) for device in ("cpu", "cuda"))
-    agree(found.rows, host.rows)
-    devices = {row["status"]: row["device"] for row in found}
+    host, result = (ss.scan(model, device=device, **OPTIONS) for device in ("cpu", "cuda"))
+    agree(result.rows, host.rows)
+    devices = {row["status"]: row["device"] for row in result}
     assert devices == {"analysed": "cuda:0", "entrywise": "cpu", "failed": None}
     assert {row["device"] for row in host} == {"cpu", None}
     assert "device" not in host.options
-    assert found.options["device"] == "cuda:0"
-    assert found.options["device_memory"] == int(0.9 * 1024 * MIB)
-    assert found.engine["device_kind"].startswith("simulated device, compute capability 9.0")
-    assert found.engine.keys() - host.engine.keys() == {"device_kind"}
+    assert result.options["device"] == "cuda:0"
+    assert result.options["device_memory"] == int(0.9 * 1024 * MIB)
+    assert result.engine["device_kind"].startswith("simulated device, compute capability 9.0")
+    assert result.engine.keys() - host.engine.keys() == {"device_kind"}
     assert simulated.simulator.objects_in_use() == 0
 
 
@@ -211,8 +211,8 @@ def test_no_row_depends_on_threads_devices_shards_or_memory(
         (4, "cuda:all", {"devices": 2, "timing": "random", "seed": 3}),
     ):
         simulated.simulator.restart(**restart)
-        found = ss.scan(model, device=device, num_threads=threads, **OPTIONS)
-        assert bits(found) == expected
+        scan = ss.scan(model, device=device, num_threads=threads, **OPTIONS)
+        assert bits(scan) == expected
         assert simulated.simulator.violation() == ""
     parts = [ss.scan(model, device="cuda", shard=(i, 2), **OPTIONS) for i in range(2)]
     assert bits(ss.merge(parts)) == expected
@@ -220,9 +220,9 @@ def test_no_row_depends_on_threads_devices_shards_or_memory(
 
 def test_several_devices_share_the_matrices(model: Path, simulated: ModuleType) -> None:
     simulated.simulator.restart(devices=3)
-    found = ss.scan(model, device="cuda:all", num_threads=3, **OPTIONS)
-    assert {row["device"] for row in found.analysed} <= {"cuda:0", "cuda:1", "cuda:2"}
-    assert found.options["device"] == "cuda:0, cuda:1, cuda:2"
+    scan = ss.scan(model, device="cuda:all", num_threads=3, **OPTIONS)
+    assert {row["device"] for row in scan.analysed} <= {"cuda:0", "cuda:1", "cuda:2"}
+    assert scan.options["device"] == "cuda:0, cuda:1, cuda:2"
 
 
 @pytest.mark.slow
@@ -230,9 +230,9 @@ def test_an_executor_takes_the_devices_in_turn(model: Path, simulated: ModuleTyp
     expected = bits(ss.scan(model, device="cuda", **OPTIONS))
     simulated.simulator.restart(devices=2)
     with ThreadPoolExecutor(2) as pool:
-        found = ss.scan(model, device="cuda:all", executor=pool, workers=2, **OPTIONS)
-    assert bits(found) == expected
-    assert {row["device"] for row in found.analysed} == {"cuda:0", "cuda:1"}
+        scan = ss.scan(model, device="cuda:all", executor=pool, workers=2, **OPTIONS)
+    assert bits(scan) == expected
+    assert {row["device"] for row in scan.analysed} == {"cuda:0", "cuda:1"}
 
 
 def test_shares_of_a_device_decide_how_many_matrices_run_at_once(
@@ -270,13 +270,13 @@ def test_a_device_that_is_too_small_is_the_reason_in_the_rows(
     model: Path, simulated: ModuleType
 ) -> None:
     simulated.simulator.restart(memory=32 * MIB)
-    found = ss.scan(model, device="cuda", include="w.*", num_threads=2, **OPTIONS)
-    assert len(found.failed) == COUNT
-    for row in found.failed:
+    scan = ss.scan(model, device="cuda", include="w.*", num_threads=2, **OPTIONS)
+    assert len(scan.failed) == COUNT
+    for row in scan.failed:
         assert row["failure"] == "environment"
         assert "on cuda:0, which has 28.8 MiB" in row["reason"]
     plan = ss.scan(model, device="cuda", include="w.*", num_threads=2, **OPTIONS, plan=True)
-    assert [each.refused for each in plan] == [row["reason"] for row in found.failed]
+    assert [each.refused for each in plan] == [row["reason"] for row in scan.failed]
     assert plan.refused_for_memory == []  # no limit of the host's memory would help
 
 
@@ -302,9 +302,9 @@ def test_a_scan_is_resumed_on_a_device_of_the_same_kind(
     simulated.simulator.restart(memory=600 * MIB)
     interrupted(model, journal, device="cuda")
     simulated.simulator.restart(devices=2)
-    found = ss.scan(model, resume=journal, device="cuda:1", **OPTIONS)
-    assert bits(found) == expected
-    assert {row["device"] for row in found.analysed} == {"cuda:0", "cuda:1"}
+    scan = ss.scan(model, resume=journal, device="cuda:1", **OPTIONS)
+    assert bits(scan) == expected
+    assert {row["device"] for row in scan.analysed} == {"cuda:0", "cuda:1"}
     plan = ss.scan(model, resume=journal, device="cuda", **OPTIONS, plan=True)
     assert plan.kept == COUNT + 1
     assert plan.device_memory == int(0.9 * 600 * MIB)  # that of the journal
@@ -330,9 +330,9 @@ def test_parts_of_two_kinds_are_merged_with_a_note(model: Path) -> None:
         ss.scan(model, device=device, shard=(i, 2), **OPTIONS)
         for i, device in enumerate(("cuda", "cpu"))
     ]
-    found = ss.merge(parts)
-    assert found.complete
-    assert any("different engines" in note and "simulated" in note for note in found.notes)
+    scan = ss.merge(parts)
+    assert scan.complete
+    assert any("different engines" in note and "simulated" in note for note in scan.notes)
 
 
 # --------------------------------------------------------------------------------------- devices

@@ -39,18 +39,18 @@ def test_values_are_within_their_bounds(
     if dtype is np.float32:
         sigma = np.linalg.svd(a.astype(np.float64), compute_uv=False)
     floor = 1e-14 * sigma[0]
-    for found in (
+    for result in (
         ss.svds(a, 5, device="cuda"),
         ss.svds(a, 5, method="gram", device="cuda"),
         ss.randomized_svd(a, 5, device="cuda"),
     ):
-        assert np.all(np.abs(found.s - sigma[:5]) <= found.errors + floor)
-        assert found.U is not None
-        assert found.Vt is not None
-        assert isinstance(found.U, np.ndarray)
-        assert "computed on cuda:0" in found.notes
-        residual = a @ found.Vt.T - found.U * found.s
-        assert np.all(np.linalg.norm(residual, axis=0) <= found.residuals + 1e-6 * sigma[0])
+        assert np.all(np.abs(result.s - sigma[:5]) <= result.errors + floor)
+        assert result.U is not None
+        assert result.Vt is not None
+        assert isinstance(result.U, np.ndarray)
+        assert "computed on cuda:0" in result.notes
+        residual = a @ result.Vt.T - result.U * result.s
+        assert np.all(np.linalg.norm(residual, axis=0) <= result.residuals + 1e-6 * sigma[0])
     every = ss.svdvals(a, device="cuda")
     assert np.all(np.abs(every.values - sigma) <= every.errors + floor)
     assert simulated.simulator.violation() == ""
@@ -122,9 +122,9 @@ def test_no_order_seed_or_memory_changes_a_bit(simulated: ModuleType, tmp_path: 
         ("random", "random", least, 128, stored),
     ):
         simulated.simulator.restart(order=order, timing=timing, memory=memory, seed=7)
-        found = ss.svds(matrix, 4, method="krylov", device="cuda", panel_rows=panel_rows)
+        result = ss.svds(matrix, 4, method="krylov", device="cuda", panel_rows=panel_rows)
         for name in ("U", "s", "Vt", "errors"):
-            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+            np.testing.assert_array_equal(getattr(result, name), getattr(expected, name))
         assert simulated.simulator.violation() == ""
 
 
@@ -138,8 +138,8 @@ def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleT
         simulated.simulator.restart(failing_call=number, timing="random", seed=number)
         message = ""
         try:
-            found = ss.randomized_svd(A, 2, passes=1, device="cuda")
-            np.testing.assert_array_equal(found.s, expected.s)  # what failed was to free something
+            result = ss.randomized_svd(A, 2, passes=1, device="cuda")
+            np.testing.assert_array_equal(result.s, expected.s)  # what failed was to free something
         except DeviceError as error:
             message = str(error)
             failed += 1

@@ -124,8 +124,8 @@ def test_columns_of_a_matrix_that_stays_have_their_scales(
     expected = numbers @ numbers.T
     for device_bytes in (0, 1 << 24):
         memory = {"panel_rows": 64, "device_bytes": device_bytes}
-        found = cuda_module.gram(a._native, transposed=True, device=0, **memory, **RUN)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * expected.max())
+        result = cuda_module.gram(a._native, transposed=True, device=0, **memory, **RUN)
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12 * expected.max())
 
 
 @pytest.mark.parametrize("factor", [1.0, -0.25, 3.7, 2.0**80, 2.0**-70])

@@ -112,12 +112,12 @@ def test_outer_products(columns: int, exponent: int, simulated: ModuleType) -> N
         (*there, {}),
     ):
         before = simulated.simulator.counts()["launches"]
-        found = LinearSketch(SHAPE, 5).update_outer(left, right, **on)
-        assert_same_sums(found, host)
+        result = LinearSketch(SHAPE, 5).update_outer(left, right, **on)
+        assert_same_sums(result, host)
         assert simulated.simulator.counts()["launches"] > before
     if columns == 1:
-        found = LinearSketch(SHAPE, 5).update_outer(u[:, 0], v[:, 0], device="cuda")
-        assert_same_sums(found, host)
+        result = LinearSketch(SHAPE, 5).update_outer(u[:, 0], v[:, 0], device="cuda")
+        assert_same_sums(result, host)
     assert simulated.simulator.violation() == ""
 
 

@@ -44,7 +44,7 @@ def product(
     device_bytes: int = 0,
 ) -> Array:
     a = A if isinstance(A, ss.Matrix) else ss.matrix(A)
-    found: Array = module.product(
+    result: Array = module.product(
         a._native,
         name,
         x.astype(np.float32),
@@ -55,13 +55,13 @@ def product(
         **RUN,
     )
     assert module.simulator.violation() == ""
-    return found
+    return result
 
 
-def assert_close(found: Array, A: Array, x: Array, units: float) -> None:
+def assert_close(result: Array, A: Array, x: Array, units: float) -> None:
     """Compare with float64, in units of roundoff of the sum of magnitudes of every entry."""
     A, x = A.astype(np.float64), x.astype(np.float64)
-    error, scale = np.abs(found - A @ x), np.abs(A) @ np.abs(x)
+    error, scale = np.abs(result - A @ x), np.abs(A) @ np.abs(x)
     assert np.all(error <= units * EPSILON * scale)
 
 
@@ -77,8 +77,8 @@ def test_products_in_full(
     for cols in (1, 16, 19, 33, 70) if max(shape) < 2000 else (17,):
         for name, factors in (("multiply", op), ("multiply_adjoint", op.T)):
             x = rng.standard_normal((factors.shape[1], cols)).astype(np.float32)
-            found = product(cuda_module, A, name, x, transposed=transposed)
-            assert_close(found, factors, x, units=4)
+            result = product(cuda_module, A, name, x, transposed=transposed)
+            assert_close(result, factors, x, units=4)
 
 
 @pytest.mark.slow
@@ -90,13 +90,13 @@ def test_a_step_multiplies_twice(cuda_module: ModuleType, dtype: str) -> None:
     expected = product(cuda_module, A, "multiply_adjoint", image)
     np.testing.assert_array_equal(product(cuda_module, A, "gram_step", x), expected)
     wide = np.ascontiguousarray(A.T)
-    found = product(cuda_module, wide, "gram_step", x, transposed=True)
-    assert_close(found, A.T.astype(np.float64), image, units=8)
+    result = product(cuda_module, wide, "gram_step", x, transposed=True)
+    assert_close(result, A.T.astype(np.float64), image, units=8)
 
 
-def bias(found: Array, exact: Array) -> float:
+def bias(result: Array, exact: Array) -> float:
     """Return by how much the answers are too large, as a share of them."""
-    return float(np.vdot(found, exact) / np.vdot(exact, exact)) - 1
+    return float(np.vdot(result, exact) / np.vdot(exact, exact)) - 1
 
 
 @grid(core={"H100": (16, 2), "A100": (8, 1)}, dtype=STORED.keys())
@@ -110,9 +110,9 @@ def test_short_chains_are_not_truncated_as_one_long_chain_is(
     depth = 28672
     A, x = stored(dtype, rng, 24, depth), rng.standard_normal((depth, 8)).astype(np.float32)
     exact = A.astype(np.float64) @ x.astype(np.float64)
-    found = product(cuda_module, A, "multiply", x)
-    assert np.linalg.norm(found - exact) < 6 * EPSILON * np.linalg.norm(exact)
-    assert abs(bias(found, exact)) < 2 * EPSILON
+    result = product(cuda_module, A, "multiply", x)
+    assert np.linalg.norm(result - exact) < 6 * EPSILON * np.linalg.norm(exact)
+    assert abs(bias(result, exact)) < 2 * EPSILON
 
     A16, x16 = A.astype(ml_dtypes.bfloat16), x.astype(ml_dtypes.bfloat16)
     exact = A16.astype(np.float64) @ x16.astype(np.float64)
@@ -161,8 +161,8 @@ def test_where_the_numbers_lie_changes_no_bit(cuda_module: ModuleType, dtype: st
     for name in ("multiply", "gram_step", "steer"):
         expected = product(cuda_module, A, name, x)
         for form, a in forms.items():
-            found = product(cuda_module, a, name, x)
-            np.testing.assert_array_equal(found, expected, err_msg=f"{name}, {form}")
+            result = product(cuda_module, a, name, x)
+            np.testing.assert_array_equal(result, expected, err_msg=f"{name}, {form}")
 
 
 @pytest.mark.parametrize("factor", [0.25, -2.0, 3.7, 2.0**-70])
@@ -172,13 +172,13 @@ def test_factors(cuda_module: ModuleType, factor: float, dtype: str) -> None:
     rng = np.random.default_rng(9)
     A, x = stored(dtype, rng, 70, 40), rng.standard_normal((40, 3)).astype(np.float32)
     for name, power, units in (("multiply", 1, 8), ("steer", 2, 2.0**18)):
-        found = product(cuda_module, A, name, x, factor=factor)
+        result = product(cuda_module, A, name, x, factor=factor)
         once = product(cuda_module, A, name, x).astype(np.float64) * factor**power
         if factor in (0.25, -2.0):
-            np.testing.assert_array_equal(found, once)
+            np.testing.assert_array_equal(result, once)
         else:
             scale = np.abs(once).max()
-            np.testing.assert_allclose(found, once, atol=units * EPSILON * scale, rtol=0)
+            np.testing.assert_allclose(result, once, atol=units * EPSILON * scale, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", STORED)
@@ -190,8 +190,8 @@ def test_a_multiple_of_a_matrix_has_that_multiple_of_its_products(
     for factor in (2.0, -0.5, 3.0):
         for name, op in (("multiply", A), ("multiply_adjoint", A.T)):
             x = rng.standard_normal((op.shape[1], 20)).astype(np.float32)
-            found = product(cuda_module, factor * ss.matrix(A), name, x)
-            assert_close(found, factor * op.astype(np.float64), x, units=8)
+            result = product(cuda_module, factor * ss.matrix(A), name, x)
+            assert_close(result, factor * op.astype(np.float64), x, units=8)
 
 
 def test_narrow_formats_are_multiplied_by_tensor_cores(cuda_module: ModuleType) -> None:
@@ -241,8 +241,8 @@ def test_scales_of_few_bits_are_multiplied_by_tensor_cores(cuda_module: ModuleTy
     halves = (codes.astype(np.float32) * coarse[:, None]).astype(np.float16)
     exact = halves.astype(np.float64).T @ (halves.astype(np.float64) @ x.astype(np.float64))
     for a in (halves, scaled(codes, coarse)):
-        found = product(cuda_module, a, "gram_step", x)
-        np.testing.assert_allclose(found, exact, rtol=0, atol=8 * EPSILON * np.abs(exact).max())
+        result = product(cuda_module, a, "gram_step", x)
+        np.testing.assert_allclose(result, exact, rtol=0, atol=8 * EPSILON * np.abs(exact).max())
 
 
 def test_other_formats_keep_the_bits_of_the_processor(cuda_module: ModuleType) -> None:
@@ -260,7 +260,7 @@ def test_other_formats_keep_the_bits_of_the_processor(cuda_module: ModuleType) -
         scaled(narrow, rng.uniform(0.5, 2, 90).astype(np.float32)),
         ss.matrix(bf16(rng, 90, 64)) - ss.matrix(bf16(rng, 90, 64)),
     ):
-        found = product(cuda_module, a, "multiply", x)
+        result = product(cuda_module, a, "multiply", x)
         host = cuda_module.product(
             a._native,
             "multiply",
@@ -270,7 +270,7 @@ def test_other_formats_keep_the_bits_of_the_processor(cuda_module: ModuleType) -
             device_bytes=0,
             **RUN | {"device": None},
         )
-        np.testing.assert_array_equal(found, host)
+        np.testing.assert_array_equal(result, host)
 
 
 LONG = 2 * 65_536 + 4_100
@@ -288,13 +288,13 @@ def test_long_sums_have_the_bits_of_the_processor(cuda_module: ModuleType, dtype
     for a, name in ((A, "multiply_adjoint"), (A.T.copy(), "multiply")):
         for panel_rows in (0, 1 << 15):
             call = {"transposed": False, "panel_rows": panel_rows, "device_bytes": 0}
-            found, host = (
+            result, host = (
                 cuda_module.product(
                     ss.matrix(a)._native, name, x.astype(dtype), **call, **run | {"device": device}
                 )
                 for device in (0, None)
             )
-            np.testing.assert_array_equal(found, host)
+            np.testing.assert_array_equal(result, host)
 
 
 @pytest.mark.nightly
@@ -307,8 +307,8 @@ def test_long_sums_of_tensor_cores_are_trees_of_blocks(cuda_module: ModuleType) 
         for i in (0, 65_536)
     )
     for a, name, panel_rows in ((A, "multiply_adjoint", 30_000), (A.T.copy(), "multiply", 0)):
-        found = product(cuda_module, a, name, x, panel_rows=panel_rows)
-        np.testing.assert_array_equal(found, first + second)
+        result = product(cuda_module, a, name, x, panel_rows=panel_rows)
+        np.testing.assert_array_equal(result, first + second)
 
 
 @pytest.mark.slow
@@ -325,8 +325,8 @@ def test_no_order_of_threads_or_streams_changes_a_bit(
     cuda_module.simulator.restart(order="forward", timing="eager")
     expected = product(cuda_module, A, "gram_step", x, panel_rows=64)
     cuda_module.simulator.restart(order=order, timing=timing, seed=3)
-    found = product(cuda_module, A, "gram_step", x, panel_rows=64)
-    np.testing.assert_array_equal(found, expected)
+    result = product(cuda_module, A, "gram_step", x, panel_rows=64)
+    np.testing.assert_array_equal(result, expected)
     assert cuda_module.simulator.objects_in_use() == 0
 
 

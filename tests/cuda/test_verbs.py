@@ -75,10 +75,10 @@ def test_inner_products(
     rng = np.random.default_rng(rows)
     xs = [rng.standard_normal((rows, k)).astype(dtype) for k in widths]
     y = rng.standard_normal((rows, cols)).astype(dtype)
-    found = both(cuda_module.inner, xs, y, f64=dtype is np.float64)
+    comparison = both(cuda_module.inner, xs, y, f64=dtype is np.float64)
     expected = np.hstack(xs).astype(np.float64).T @ y.astype(np.float64)
     scale = rows**0.5 * np.finfo(dtype).eps
-    np.testing.assert_allclose(found, expected, atol=20 * scale)
+    np.testing.assert_allclose(comparison, expected, atol=20 * scale)
 
 
 @needs_fused
@@ -89,9 +89,9 @@ def test_combinations(cuda_module: ModuleType, dtype: type, rows: int, cols: int
     xs = [rng.standard_normal((rows, k)).astype(dtype) for k in MANY]
     y = rng.standard_normal((rows, cols)).astype(dtype)
     c = rng.standard_normal((sum(x.shape[1] for x in xs), cols))
-    found = both(cuda_module.combine, y, xs, c, f64=dtype is np.float64)
+    comparison = both(cuda_module.combine, y, xs, c, f64=dtype is np.float64)
     expected = y.astype(np.float64) + np.hstack(xs).astype(np.float64) @ c
-    np.testing.assert_allclose(found, expected, atol=2000 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(comparison, expected, atol=2000 * np.finfo(dtype).eps)
 
 
 SHAPES = [(1, 1), (1, 64), (64, 1), (70, 33), (300, 200), (2100, 130), (130, 2100)]
@@ -112,10 +112,10 @@ def test_products(
         for name, side in (("multiply", 1), ("multiply_adjoint", 0)):
             x = rng.standard_normal((op.shape[side], cols)).astype(dtype)
             options = {"transposed": transposed, "f64": dtype is np.float64}
-            found = both(cuda_module.product, a, name, x, **options)
+            comparison = both(cuda_module.product, a, name, x, **options)
             expected = (op if side else op.T).astype(np.float64) @ x.astype(np.float64)
             atol = 30 * np.finfo(dtype).eps * max(shape) ** 0.5
-            np.testing.assert_allclose(found, expected, atol=atol)
+            np.testing.assert_allclose(comparison, expected, atol=atol)
 
 
 @needs_fused
@@ -141,12 +141,12 @@ def test_steps_of_bf16_round_the_matrix_the_block_and_the_image(cuda_module: Mod
     for transposed, stored in ((False, A), (True, A.T.copy())):
         a = ss.matrix(stored.astype(np.float32))._native
         run = {"threads": 1, "load_bytes": 0, "progress": None, "panel_rows": 0, "device_bytes": 0}
-        found = cuda_module.product(
+        result = cuda_module.product(
             a, "steer", x.astype(np.float32), transposed=transposed, f64=False, device=0, **run
         )
         image = rounded(rounded(A) @ rounded(x))  # which float32 sums may round otherwise
-        np.testing.assert_allclose(found, rounded(A).T @ image, atol=0.05)
-        assert np.abs(found - A.T @ (A @ x)).max() > 0.05
+        np.testing.assert_allclose(result, rounded(A).T @ image, atol=0.05)
+        assert np.abs(result - A.T @ (A @ x)).max() > 0.05
 
 
 @needs_fused
@@ -183,7 +183,7 @@ def test_no_order_of_threads_or_streams_changes_a_bit(
 def test_gram_matrices(cuda_module: ModuleType, shape: tuple[int, int], transposed: bool) -> None:
     A = np.random.default_rng(9).standard_normal(shape)
     run = {"threads": 1, "load_bytes": 0, "progress": None, "panel_rows": 64, "device_bytes": 0}
-    found = cuda_module.gram(ss.matrix(A)._native, transposed=transposed, device=0, **run)
+    result = cuda_module.gram(ss.matrix(A)._native, transposed=transposed, device=0, **run)
     op = A.T if transposed else A
-    np.testing.assert_allclose(found, op.T @ op, atol=1e-12 * max(shape))
-    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_allclose(result, op.T @ op, atol=1e-12 * max(shape))
+    np.testing.assert_array_equal(result, result.T)

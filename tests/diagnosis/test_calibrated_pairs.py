@@ -44,20 +44,20 @@ def pair(calibration: Calibration, one: float, two: float, seed: int = 0) -> Pai
 
 
 def test_narrow_and_broad_data_are_told_apart(calibration: Calibration) -> None:
-    found = pair(calibration, NARROW, BROAD)
-    told = found.calibrated
+    verdict = pair(calibration, NARROW, BROAD)
+    told = verdict.calibrated
     assert told is not None
     assert told.difference is not None
     assert told.interval is not None
     assert not told.refusals
     assert told.p is not None
     assert told.p <= 0.05
-    assert found.narrower == found.names[0]
+    assert verdict.narrower == verdict.names[0]
     assert told.interval[0] < told.difference < told.interval[1]
     assert told.difference == pytest.approx(told.distance, rel=0.4)
-    assert found.text.startswith(f"{found.names[0]} had the narrower data")
-    assert "pairs of one class were called different" in found.text
-    assert "Without the calibration: The update of" in found.text
+    assert verdict.text.startswith(f"{verdict.names[0]} had the narrower data")
+    assert "pairs of one class were called different" in verdict.text
+    assert "Without the calibration: The update of" in verdict.text
     turned = pair(calibration, BROAD, NARROW)
     assert turned.narrower == turned.names[1]
 
@@ -76,9 +76,9 @@ def test_the_two_orders_of_a_pair_have_one_answer(calibration: Calibration) -> N
 def test_the_same_data_is_rarely_called_different(calibration: Calibration) -> None:
     different = 0
     for i in range(50):
-        found = pair(calibration, BROAD, BROAD, i)
-        different += found.narrower is not None
-        told = found.calibrated
+        verdict = pair(calibration, BROAD, BROAD, i)
+        different += verdict.narrower is not None
+        told = verdict.calibrated
         assert told is not None
         assert told.interval is not None
         if told.p is not None:  # the interval and the probability have one answer
@@ -145,21 +145,27 @@ def test_a_refused_pair_has_the_answer_without_a_calibration(
     calibration: Calibration, recipe: dict[str, object]
 ) -> None:
     one, two = rows_of_update(NARROW, seed=5), rows_of_update(BROAD, seed=6)
-    found = ss.diagnosis.diagnose(one, calibration, against=two, recipe=recipe)
-    assert found.calibrated is not None
-    assert found.calibrated.p is None
-    assert "recipe" in {guard.name for guard in found.calibrated.refusals}
+    diagnosis = ss.diagnosis.diagnose(one, calibration, against=two, recipe=recipe)
+    assert diagnosis.calibrated is not None
+    assert diagnosis.calibrated.p is None
+    assert "recipe" in {guard.name for guard in diagnosis.calibrated.refusals}
     alone = ss.diagnosis.diagnose(one, against=two)
-    assert (found.p, found.interval, found.narrower) == (alone.p, alone.interval, alone.narrower)
-    assert found.text.startswith("The calibration does not apply. The recipe of the model differs")
-    assert found.text.endswith(alone.text)
+    assert (diagnosis.p, diagnosis.interval, diagnosis.narrower) == (
+        alone.p,
+        alone.interval,
+        alone.narrower,
+    )
+    assert diagnosis.text.startswith(
+        "The calibration does not apply. The recipe of the model differs"
+    )
+    assert diagnosis.text.endswith(alone.text)
 
 
 def test_one_model_out_of_range_refuses_the_pair(calibration: Calibration) -> None:
     one, two = rows_of_update(NARROW, seed=5), rows_of_update(BROAD, seed=6, size=1.0)
-    found = ss.diagnosis.diagnose(one, calibration, against=two).calibrated
-    assert found is not None
-    (refusal,) = found.refusals
+    result = ss.diagnosis.diagnose(one, calibration, against=two).calibrated
+    assert result is not None
+    (refusal,) = result.refusals
     assert refusal.name == "size"
     assert refusal.text.startswith("number 1: The size")
 
@@ -170,10 +176,10 @@ def test_single_runs_of_each_class_cannot_judge() -> None:
         for base in range(3)
         for share, label in ((NARROW, "narrow"), (BROAD, "broad"))
     ]
-    found = pair(Calibration.fit(runs, recipe=RECIPE), NARROW, BROAD)
-    assert found.calibrated is not None
-    assert found.calibrated.p is None
-    assert "two runs of one class" in found.text
+    verdict = pair(Calibration.fit(runs, recipe=RECIPE), NARROW, BROAD)
+    assert verdict.calibrated is not None
+    assert verdict.calibrated.p is None
+    assert "two runs of one class" in verdict.text
 
 
 def test_trained_models_of_a_base_that_the_calibration_never_saw() -> None:
@@ -188,15 +194,15 @@ def test_trained_models_of_a_base_that_the_calibration_never_saw() -> None:
             alike = regimes[i] == regimes[j]
             if not alike and (regimes[i], regimes[j]) != ("benchmark", "broad"):
                 continue
-            found = difference_of_runs(whole.runs[i], whole.runs[j], kept)
+            result = difference_of_runs(whole.runs[i], whole.runs[j], kept)
             if alike:
                 same += 1
-                different += found.p is not None and found.p <= 0.05
+                different += result.p is not None and result.p <= 0.05
             else:
-                assert found.difference is not None
+                assert result.difference is not None
                 pairs += 1
-                right += found.difference > 0
-                sure += found.p is not None and found.p <= 0.05
+                right += result.difference > 0
+                sure += result.p is not None and result.p <= 0.05
     assert (same, pairs) == (20, 20)
     assert different <= 2
     assert right == 20

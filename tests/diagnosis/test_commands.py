@@ -208,9 +208,9 @@ def test_a_comparison_has_the_diagnosis_in_its_page(tmp_path: Path, reference: P
 def test_the_plot_has_a_row_for_every_place(reference: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib").use("Agg")
     pair = saved(tmp_path / "new.jsonl", 0.53, 77)
-    found = ss.diagnosis.diagnose(pair, Calibration.load(reference))
-    ax = found.plot()
-    assert len(ax.get_yticklabels()) == len(found.places) == 16
+    diagnosis = ss.diagnosis.diagnose(pair, Calibration.load(reference))
+    ax = diagnosis.plot()
+    assert len(ax.get_yticklabels()) == len(diagnosis.places) == 16
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["narrow runs", "broad runs", "this model"]
 

@@ -42,24 +42,24 @@ def test_a_run_like_known_ones_is_told(
     calibration: Calibration, share: float, word: str, group: str | None
 ) -> None:
     rows = rows_of_update(share * math.exp(0.01), seed=999)
-    found = ss.diagnosis.diagnose(rows, calibration, group=group, recipe=RECIPE)
-    assert found.verdict == word
-    assert not found.refusals
-    assert found.sources == (("groups",) * 2 if group is None else ("own runs",) * 2)
-    assert found.interval is not None
-    assert found.position is not None
-    assert found.interval[0] < found.position < found.interval[1]
-    assert abs(found.position - (word == "broad")) < 0.5
-    assert ("new to the base" in found.text) == (word == "narrow")
-    assert found.error_rate is not None
-    assert found.error_rate.text() in found.text
-    assert "benchmark" not in json.dumps(found.to_dict()).lower()
+    diagnosis = ss.diagnosis.diagnose(rows, calibration, group=group, recipe=RECIPE)
+    assert diagnosis.verdict == word
+    assert not diagnosis.refusals
+    assert diagnosis.sources == (("groups",) * 2 if group is None else ("own runs",) * 2)
+    assert diagnosis.interval is not None
+    assert diagnosis.position is not None
+    assert diagnosis.interval[0] < diagnosis.position < diagnosis.interval[1]
+    assert abs(diagnosis.position - (word == "broad")) < 0.5
+    assert ("new to the base" in diagnosis.text) == (word == "narrow")
+    assert diagnosis.error_rate is not None
+    assert diagnosis.error_rate.text() in diagnosis.text
+    assert "benchmark" not in json.dumps(diagnosis.to_dict()).lower()
 
 
 def test_between_the_classes_there_is_no_verdict(calibration: Calibration) -> None:
     middle = rows_of_update(math.sqrt(NARROW * BROAD) * math.exp(0.01), seed=5)
-    found = ss.diagnosis.diagnose(middle, calibration, group="base1")
-    assert found.verdict in ("not distinguishable", "unlike both")
+    diagnosis = ss.diagnosis.diagnose(middle, calibration, group="base1")
+    assert diagnosis.verdict in ("not distinguishable", "unlike both")
     wide = Calibration.fit(
         [
             (rows_of_update(share, noise=0.2, seed=seed), label, "one")
@@ -68,9 +68,9 @@ def test_between_the_classes_there_is_no_verdict(calibration: Calibration) -> No
         ],
         score="spread",
     )
-    found = ss.diagnosis.diagnose(rows_of_update(0.545, noise=0.2, seed=77), wide, recipe={})
-    assert found.verdict == "not distinguishable"
-    assert "one group only" in found.text
+    diagnosis = ss.diagnosis.diagnose(rows_of_update(0.545, noise=0.2, seed=77), wide, recipe={})
+    assert diagnosis.verdict == "not distinguishable"
+    assert "one group only" in diagnosis.text
 
 
 def test_breadths_at_the_limits_of_the_classes_belong_to_them() -> None:
@@ -128,9 +128,9 @@ def test_the_interval_of_a_position_is_as_wide_as_the_wider_class(wide: str) -> 
 def test_levels_come_from_what_there_is(own: int, source: str, count: int) -> None:
     runs = [(x, "narrow", g) for g in ("b", "c") for x in (0.0, 0.2)]
     runs += [(5.0 + 0.1 * i, "narrow", "a") for i in range(own)]
-    found = class_of_runs("narrow", runs, "a")
-    assert (found.source, found.count) == (source, count)
-    assert found.level.mean == pytest.approx(5.0 + 0.05 * (own - 1) if own else 0.1)
+    result = class_of_runs("narrow", runs, "a")
+    assert (result.source, result.count) == (source, count)
+    assert result.level.mean == pytest.approx(5.0 + 0.05 * (own - 1) if own else 0.1)
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_ranks_count_runs_of_other_bases_at_the_level_of_its_own(own: int) -> No
             for side, scores in (("narrow", narrow), ("broad", broad))
             for x in scores[:most]
         ]
-        found = judgement(0.55, runs, "a")
-        return found.rank_p_narrow, found.rank_p_broad
+        result = judgement(0.55, runs, "a")
+        return result.rank_p_narrow, result.rank_p_broad
 
     if own:
         assert ranks(7.0) == ranks(-7.0) == ranks(0.0) == (1 / (7 + own),) * 2
@@ -184,9 +184,9 @@ def test_nothing_depends_on_order_scale_or_names(calibration: Calibration) -> No
     shuffled = list(np.random.default_rng(0).permutation(np.array(rows, dtype=object)))
     renamed = [row | {"name": f"other.{i}", "delta_fro_norm": 1e9} for i, row in enumerate(rows)]
     for other in (shuffled, renamed):
-        found = ss.diagnosis.diagnose(other, calibration)
-        assert found.verdict == plain.verdict
-        assert found.score == pytest.approx(plain.score, abs=1e-12)
+        diagnosis = ss.diagnosis.diagnose(other, calibration)
+        assert diagnosis.verdict == plain.verdict
+        assert diagnosis.score == pytest.approx(plain.score, abs=1e-12)
 
 
 def test_a_calibration_is_saved_and_loaded(calibration: Calibration, tmp_path: Path) -> None:
@@ -298,10 +298,18 @@ def test_nothing_of_a_group_enters_its_own_verdicts() -> None:
 
 
 def test_without_a_calibration_it_is_said_what_cannot_be_told() -> None:
-    found = ss.diagnosis.diagnose(rows_of_update(0.5))
-    assert found.verdict == "no calibration"
-    assert "stays open: that takes a calibration, made from runs whose data is known" in found.text
-    assert found.position is found.p_narrow is found.rank_p_broad is found.error_rate is None
+    diagnosis = ss.diagnosis.diagnose(rows_of_update(0.5))
+    assert diagnosis.verdict == "no calibration"
+    assert (
+        "stays open: that takes a calibration, made from runs whose data is known" in diagnosis.text
+    )
+    assert (
+        diagnosis.position
+        is diagnosis.p_narrow
+        is diagnosis.rank_p_broad
+        is diagnosis.error_rate
+        is None
+    )
 
 
 def test_arguments_are_checked(calibration: Calibration) -> None:
@@ -325,9 +333,9 @@ def test_what_an_update_tells_alone() -> None:
     assert "times as large as the rounding" in ss.diagnosis.diagnose(rows).text
     embedding = rows[0] | {"name": "embed", "role": "embed", "layer": None, "rows": 1000}
     for changed, sentence in ((37, "37 of 1000 rows of the input embedding changed"), (1000, "")):
-        found = ss.diagnosis.diagnose([*rows, embedding | {"changed_rows": changed}])
-        assert ("embedding" in found.text) == bool(sentence)
-        assert sentence in found.text
+        diagnosis = ss.diagnosis.diagnose([*rows, embedding | {"changed_rows": changed}])
+        assert ("embedding" in diagnosis.text) == bool(sentence)
+        assert sentence in diagnosis.text
     towers = [embedding | {"tower": each, "changed_rows": 37} for each in ("text", "vision")]
     text = ss.diagnosis.diagnose([*rows, *towers]).text
     assert "embedding" not in text, "it is not known which one has the tokens"

@@ -61,8 +61,8 @@ def test_the_spread_is_that_of_the_planted_spectrum(
     after = written(tmp_path / "after.safetensors", updated(base, exponent, seed=99))
     share = powers(exponent) / powers(exponent).sum()
     expected = -np.sum(share * np.log(share)) - np.log(WIDTH)
-    found = ss.diagnosis.diagnose(rows_of(before, after)).update.places
-    assert np.mean(list(found.values())) == pytest.approx(expected, abs=0.01)
+    result = ss.diagnosis.diagnose(rows_of(before, after)).update.places
+    assert np.mean(list(result.values())) == pytest.approx(expected, abs=0.01)
 
 
 def _sharded(folder: Path, weights: Weights) -> Path:
@@ -112,9 +112,9 @@ def test_how_files_are_written_and_read_changes_no_verdict(
     )
     assert plain.verdict == verdict
     before, after = write(tmp_path / "before", base), write(tmp_path / "after", changed)
-    found = ss.diagnosis.diagnose(rows_of(before, after, **options), calibration, group="base")
-    assert found.verdict == verdict
-    assert found.score == pytest.approx(plain.score, abs=1e-6)
+    diagnosis = ss.diagnosis.diagnose(rows_of(before, after, **options), calibration, group="base")
+    assert diagnosis.verdict == verdict
+    assert diagnosis.score == pytest.approx(plain.score, abs=1e-6)
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_another_storage_format_has_the_same_score_and_no_verdict(
     for dtype in ("F64", "F32"):
         before = written(tmp_path / f"before{dtype}.safetensors", base, dtype)
         after = written(tmp_path / f"after{dtype}.safetensors", changed, dtype)
-        found = ss.diagnosis.diagnose(rows_of(before, after), calibration, group="base")
-        scores[dtype] = found.score
-        assert found.verdict == ("narrow" if dtype == "F64" else "refused")
+        diagnosis = ss.diagnosis.diagnose(rows_of(before, after), calibration, group="base")
+        scores[dtype] = diagnosis.score
+        assert diagnosis.verdict == ("narrow" if dtype == "F64" else "refused")
     assert scores["F32"] == pytest.approx(scores["F64"], abs=1e-5)

@@ -21,8 +21,8 @@ def calibration() -> Calibration:
     return Calibration.fit(known_runs(), recipe=RECIPE)
 
 
-def outcome(found: Diagnosis, name: str) -> tuple[str, str]:
-    guard = next(guard for guard in found.guards if guard.name == name)
+def outcome(result: Diagnosis, name: str) -> tuple[str, str]:
+    guard = next(guard for guard in result.guards if guard.name == name)
     return guard.outcome, guard.text
 
 
@@ -43,13 +43,13 @@ def outcome(found: Diagnosis, name: str) -> tuple[str, str]:
 def test_what_the_calibration_has_not_seen_is_refused(
     calibration: Calibration, name: str, options: dict[str, Any], text: str
 ) -> None:
-    found = ss.diagnosis.diagnose(
+    diagnosis = ss.diagnosis.diagnose(
         rows_of_update(NARROW, seed=9, **options), calibration, recipe=RECIPE
     )
-    assert found.verdict == "refused"
-    assert name in {guard.name for guard in found.refusals}
-    assert re.search(text, outcome(found, name)[1]), outcome(found, name)[1]
-    assert outcome(found, name)[1] in found.text
+    assert diagnosis.verdict == "refused"
+    assert name in {guard.name for guard in diagnosis.refusals}
+    assert re.search(text, outcome(diagnosis, name)[1]), outcome(diagnosis, name)[1]
+    assert outcome(diagnosis, name)[1] in diagnosis.text
 
 
 def test_few_matrices_or_places_are_refused(calibration: Calibration) -> None:
@@ -62,8 +62,8 @@ def test_few_matrices_or_places_are_refused(calibration: Calibration) -> None:
         "Only 11 matrices are counted; a diagnosis needs 12.",
     )
     half = [row for row in rows if row["role"] in ("q", "k", "v")]
-    found = ss.diagnosis.diagnose(half, calibration, recipe=RECIPE)
-    assert outcome(found, "places") == (
+    diagnosis = ss.diagnosis.diagnose(half, calibration, recipe=RECIPE)
+    assert outcome(diagnosis, "places") == (
         "refused",
         "Only 4 of the 16 places of the calibration are in the model.",
     )
@@ -86,8 +86,10 @@ def test_the_recipe_is_declared_or_a_condition(calibration: Calibration) -> None
 def test_matrices_that_did_not_change_are_a_condition(calibration: Calibration) -> None:
     rows = rows_of_update(NARROW, seed=9)
     rows[0] |= {"relative_change": 0.0}
-    found = ss.diagnosis.diagnose(rows, calibration, recipe=RECIPE)
-    assert "1 matrices did not change" in found.text or "1 matrix did not change" in found.text
+    diagnosis = ss.diagnosis.diagnose(rows, calibration, recipe=RECIPE)
+    assert (
+        "1 matrices did not change" in diagnosis.text or "1 matrix did not change" in diagnosis.text
+    )
 
 
 def test_a_calibration_that_is_often_wrong_says_nothing() -> None:
@@ -98,9 +100,9 @@ def test_a_calibration_that_is_often_wrong_says_nothing() -> None:
     ]
     calibration = Calibration.fit(runs, recipe=RECIPE, score="spread")
     rate = calibration.error_rate(0.05)
-    found = ss.diagnosis.diagnose(rows_of_update(NARROW, seed=9), calibration, recipe=RECIPE)
+    diagnosis = ss.diagnosis.diagnose(rows_of_update(NARROW, seed=9), calibration, recipe=RECIPE)
     share = rate.wrong / rate.runs
-    assert (outcome(found, "error rate")[0] == "refused") == (share > 0.05)
+    assert (outcome(diagnosis, "error rate")[0] == "refused") == (share > 0.05)
 
 
 @pytest.mark.parametrize(("mislabelled", "expected"), [(1, "passed"), (2, "refused")])
@@ -115,8 +117,8 @@ def test_wrong_verdicts_are_at_most_as_many_as_the_level_allows(
     calibration = Calibration.fit(runs, recipe=RECIPE, score="spread")
     rate = calibration.error_rate(0.05)
     assert (rate.wrong, rate.runs) == (mislabelled, 24)
-    found = ss.diagnosis.diagnose(rows_of_update(NARROW, seed=9), calibration, recipe=RECIPE)
-    assert outcome(found, "error rate")[0] == expected
+    diagnosis = ss.diagnosis.diagnose(rows_of_update(NARROW, seed=9), calibration, recipe=RECIPE)
+    assert outcome(diagnosis, "error rate")[0] == expected
 
 
 @pytest.mark.slow
@@ -138,12 +140,12 @@ def test_a_calibration_whose_broad_runs_lie_lower_says_nothing() -> None:
         for i in range(6)
         for j, (share, label) in enumerate(((0.56, "narrow"), (0.53, "broad")))
     ]
-    found = ss.diagnosis.diagnose(
+    diagnosis = ss.diagnosis.diagnose(
         rows_of_update(0.56, seed=99), Calibration.fit(runs, score="spread")
     )
-    assert found.verdict == "refused"
-    assert "order" in [guard.name for guard in found.refusals]
-    assert "do not lie above the narrow ones" in found.text
+    assert diagnosis.verdict == "refused"
+    assert "order" in [guard.name for guard in diagnosis.refusals]
+    assert "do not lie above the narrow ones" in diagnosis.text
 
 
 def test_the_score_of_a_class_with_another_pattern_is_refused() -> None:
@@ -158,22 +160,22 @@ def test_the_score_of_a_class_with_another_pattern_is_refused() -> None:
         row | {"projected_effective_rank": row["projected_effective_rank"] * factors[row["layer"]]}
         for row in broad
     ]
-    found = ss.diagnosis.diagnose(mixed, calibration, **options)
-    assert found.score == pytest.approx(plain.score, abs=0.005)
-    assert found.verdict == "refused"
-    assert [guard.name for guard in found.refusals] == ["pattern"]
+    diagnosis = ss.diagnosis.diagnose(mixed, calibration, **options)
+    assert diagnosis.score == pytest.approx(plain.score, abs=0.005)
+    assert diagnosis.verdict == "refused"
+    assert [guard.name for guard in diagnosis.refusals] == ["pattern"]
     assert re.search(
         r"are 1\d\.\d standard deviations from broad runs \(root mean square over 16\); those of "
         r"one group at most 2\.\d+ from the others, which with 50 % more leaves it out",
-        outcome(found, "pattern")[1],
+        outcome(diagnosis, "pattern")[1],
     )
 
 
 def test_few_runs_have_no_pattern() -> None:
     few = Calibration.fit(known_runs(1, 3), score="spread")
-    found = ss.diagnosis.diagnose(rows_of_update(NARROW, seed=9), few, group="base0")
-    assert outcome(found, "pattern")[0] == "qualified"
-    assert "it needs 4 narrow runs; there are 3" in outcome(found, "pattern")[1]
+    diagnosis = ss.diagnosis.diagnose(rows_of_update(NARROW, seed=9), few, group="base0")
+    assert outcome(diagnosis, "pattern")[0] == "qualified"
+    assert "it needs 4 narrow runs; there are 3" in outcome(diagnosis, "pattern")[1]
 
 
 def test_the_distance_from_runs_is_in_standard_deviations() -> None:

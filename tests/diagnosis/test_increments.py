@@ -21,15 +21,15 @@ def series(shares: list[float], seed: int = 0, **options: Any) -> list[Any]:
 
 def test_a_change_is_found_where_it_is() -> None:
     names = [f"{1000 * i} to {1000 * (i + 1)}" for i in range(10)]
-    found = diagnose_increments(series([0.56] * 6 + [0.50] * 4), names=names)
-    assert found.changed
-    assert found.left_out == 2
-    assert found.split == 6
-    assert found.p == pytest.approx(2 / 70)  # 70 ways to choose 4 of 8 increments
-    assert found.least_p == found.p
-    assert (found.matrices, found.blocks) == (24, 8)
-    assert np.exp(found.before) > 0.55 > 0.52 > np.exp(found.after)
-    assert "From 6000 to 7000 on each increment is spread over fewer directions" in found.text
+    diagnosis = diagnose_increments(series([0.56] * 6 + [0.50] * 4), names=names)
+    assert diagnosis.changed
+    assert diagnosis.left_out == 2
+    assert diagnosis.split == 6
+    assert diagnosis.p == pytest.approx(2 / 70)  # 70 ways to choose 4 of 8 increments
+    assert diagnosis.least_p == diagnosis.p
+    assert (diagnosis.matrices, diagnosis.blocks) == (24, 8)
+    assert np.exp(diagnosis.before) > 0.55 > 0.52 > np.exp(diagnosis.after)
+    assert "From 6000 to 7000 on each increment is spread over fewer directions" in diagnosis.text
     rising = diagnose_increments(series([0.50] * 5 + [0.56] * 5))
     assert rising.changed
     assert "over more directions" in rising.text
@@ -37,9 +37,9 @@ def test_a_change_is_found_where_it_is() -> None:
 
 
 def test_the_first_quarter_does_not_count() -> None:
-    found = diagnose_increments(series([0.2, 0.3, *[0.56] * 8], seed=3))
-    assert not found.changed
-    assert "No change of the spread is distinguishable" in found.text
+    diagnosis = diagnose_increments(series([0.2, 0.3, *[0.56] * 8], seed=3))
+    assert not diagnosis.changed
+    assert "No change of the spread is distinguishable" in diagnosis.text
 
 
 def rejected(
@@ -105,10 +105,12 @@ def test_orders_are_all_tried_or_drawn() -> None:
 
 
 def test_few_increments_say_that_nothing_could_be_significant() -> None:
-    found = diagnose_increments(series([0.56] * 3 + [0.3] * 2))
-    assert found.p == found.least_p == pytest.approx(1 / 3)
-    assert not found.changed
-    assert "With 4 increments and 8 blocks the least p is 0.33: no change could be" in found.text
+    diagnosis = diagnose_increments(series([0.56] * 3 + [0.3] * 2))
+    assert diagnosis.p == diagnosis.least_p == pytest.approx(1 / 3)
+    assert not diagnosis.changed
+    assert (
+        "With 4 increments and 8 blocks the least p is 0.33: no change could be" in diagnosis.text
+    )
     assert "the least p" not in diagnose_increments(series([0.56] * 10)).text
 
 

@@ -28,17 +28,17 @@ def calibration() -> Calibration:
 
 
 def others(group: str, regime: str | None = None) -> list[dict[str, Any]]:
-    found = [
+    results = [
         run for run in FOUND["others"] if run["group"] == group and regime in (None, run["regime"])
     ]
-    assert found
-    return found
+    assert results
+    return results
 
 
 def told(run: dict[str, Any], calibration: Calibration, **options: Any) -> Diagnosis:
-    found = ss.diagnosis.diagnose(run["rows"], calibration, **options)
-    assert isinstance(found, Diagnosis)
-    return found
+    diagnosis = ss.diagnosis.diagnose(run["rows"], calibration, **options)
+    assert isinstance(diagnosis, Diagnosis)
+    return diagnosis
 
 
 def test_broad_data_makes_the_more_spread_update_in_every_matched_pair() -> None:
@@ -75,8 +75,8 @@ def test_runs_of_the_recipe_are_told(
     calibration: Calibration, regime: str, verdict: str, own: bool
 ) -> None:
     for run in others("increments", regime):
-        found = told(run, calibration, group=run["base"] if own else None, recipe=run["recipe"])
-        assert found.verdict == verdict, found.text
+        result = told(run, calibration, group=run["base"] if own else None, recipe=run["recipe"])
+        assert result.verdict == verdict, result.text
 
 
 @pytest.mark.parametrize("group", ["muon", "sgd", "higher rate", "adapter"])
@@ -88,8 +88,8 @@ def test_another_recipe_is_seen_where_it_shows(calibration: Calibration, group: 
 @pytest.mark.parametrize("group", ["third of the rate", "muon", "sgd", "higher rate", "adapter"])
 def test_another_recipe_that_is_declared_is_refused(calibration: Calibration, group: str) -> None:
     for run in others(group):
-        found = told(run, calibration, recipe=run["recipe"])
-        assert "recipe" in {guard.name for guard in found.refusals}
+        verdict = told(run, calibration, recipe=run["recipe"])
+        assert "recipe" in {guard.name for guard in verdict.refusals}
 
 
 def test_the_spread_of_other_recipes_is_at_another_level() -> None:

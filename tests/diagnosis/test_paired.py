@@ -17,20 +17,20 @@ from sigmascope.diagnosis import PairedDiagnosis
 
 def test_a_more_concentrated_update_is_named() -> None:
     one, two = rows_of_update(0.53, seed=1), rows_of_update(0.56, seed=2)
-    found = ss.diagnosis.diagnose(one, against=two)
-    assert isinstance(found, PairedDiagnosis)
-    assert (found.matrices, found.blocks) == (24, 8)
-    assert found.difference == pytest.approx(np.log(0.56 / 0.53), abs=0.01)
-    assert found.interval[0] < found.difference < found.interval[1]
-    assert found.p == pytest.approx(2 / 2**8)
-    assert found.text.startswith(f"The update of {found.names[0]} is the more concentrated")
-    assert "8 blocks, p = 0.0078 if they are independent" in found.text
-    assert "or its seed moved all blocks. Two runs cannot tell which" in found.text
-    assert found.narrower is None  # without a calibration nothing shows what a seed moves
+    diagnosis = ss.diagnosis.diagnose(one, against=two)
+    assert isinstance(diagnosis, PairedDiagnosis)
+    assert (diagnosis.matrices, diagnosis.blocks) == (24, 8)
+    assert diagnosis.difference == pytest.approx(np.log(0.56 / 0.53), abs=0.01)
+    assert diagnosis.interval[0] < diagnosis.difference < diagnosis.interval[1]
+    assert diagnosis.p == pytest.approx(2 / 2**8)
+    assert diagnosis.text.startswith(f"The update of {diagnosis.names[0]} is the more concentrated")
+    assert "8 blocks, p = 0.0078 if they are independent" in diagnosis.text
+    assert "or its seed moved all blocks. Two runs cannot tell which" in diagnosis.text
+    assert diagnosis.narrower is None  # without a calibration nothing shows what a seed moves
     turned = ss.diagnosis.diagnose(two, against=one)
-    assert turned.difference == pytest.approx(-found.difference)
+    assert turned.difference == pytest.approx(-diagnosis.difference)
     assert turned.text.startswith(f"The update of {turned.names[1]} is the more concentrated")
-    low, high = (float(x) for x in found.text.split("[")[1].split("]")[0].split(", "))
+    low, high = (float(x) for x in diagnosis.text.split("[")[1].split("]")[0].split(", "))
     assert low < 100 * (1 - 0.53 / 0.56) < high
 
 
@@ -38,10 +38,10 @@ def test_the_same_data_with_another_seed_is_rarely_different() -> None:
     rejected = 0
     for seed in range(60):
         pair = [rows_of_update(0.55, noise=0.05, seed=2 * seed + i) for i in range(2)]
-        found = ss.diagnosis.diagnose(pair[0], against=pair[1])
-        assert isinstance(found, PairedDiagnosis)
-        assert found.p is not None
-        rejected += found.p <= found.alpha
+        diagnosis = ss.diagnosis.diagnose(pair[0], against=pair[1])
+        assert isinstance(diagnosis, PairedDiagnosis)
+        assert diagnosis.p is not None
+        rejected += diagnosis.p <= diagnosis.alpha
     assert rejected <= 8  # of 60 at 5 %, in 995 of 1000 cases
 
 
@@ -84,11 +84,11 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
 
 def test_few_blocks_have_no_p_value() -> None:
     one, two = (rows_of_update(0.5 + 0.05 * i, layers=2, seed=i) for i in range(2))
-    found = ss.diagnosis.diagnose(one, against=two)
-    assert found.blocks == 4
-    assert found.p is None
-    assert found.narrower is None
-    assert "too few for a p-value" in found.text
+    diagnosis = ss.diagnosis.diagnose(one, against=two)
+    assert diagnosis.blocks == 4
+    assert diagnosis.p is None
+    assert diagnosis.narrower is None
+    assert "too few for a p-value" in diagnosis.text
 
 
 def test_the_interval_of_few_blocks_is_that_of_student() -> None:
@@ -97,13 +97,13 @@ def test_the_interval_of_few_blocks_is_that_of_student() -> None:
         [row for row in rows_of_update(share, layers=2, seed=i) if row["role"] not in ("k", "v")]
         for i, share in enumerate((0.5, 0.55))
     )
-    found = ss.diagnosis.diagnose(one, against=two, alpha=0.1)
+    diagnosis = ss.diagnosis.diagnose(one, against=two, alpha=0.1)
     ranks = np.array([[row["projected_effective_rank"] for row in rows] for rows in (one, two)])
     of_blocks = np.log(ranks[1] / ranks[0]).reshape(4, 2).mean(axis=1)
-    assert (found.matrices, found.blocks) == (8, 4)
-    assert found.difference == pytest.approx(of_blocks.mean())
+    assert (diagnosis.matrices, diagnosis.blocks) == (8, 4)
+    assert diagnosis.difference == pytest.approx(of_blocks.mean())
     expected = stats.t.interval(0.9, 3, loc=of_blocks.mean(), scale=stats.sem(of_blocks))
-    assert found.interval == pytest.approx(expected, rel=1e-6)
+    assert diagnosis.interval == pytest.approx(expected, rel=1e-6)
 
 
 def test_models_without_a_common_matrix_are_refused() -> None:

@@ -27,9 +27,9 @@ def test_every_place_is_the_mean_of_its_matrices() -> None:
 @pytest.mark.parametrize(("layers", "bands"), [(1, 2), (3, 2), (4, 4), (7, 4), (80, 4)])
 def test_bands_divide_the_depth(layers: int, bands: int) -> None:
     update = ss.diagnosis.diagnose(rows_of_update(0.5, layers=layers)).update
-    found = {place.band for place in update.places}
-    assert found == set(range(min(bands, layers))) if layers >= bands else {0}
-    by_band = [sum(s.place.band == band for s in update.spreads) for band in sorted(found)]
+    result = {place.band for place in update.places}
+    assert result == set(range(min(bands, layers))) if layers >= bands else {0}
+    by_band = [sum(s.place.band == band for s in update.spreads) for band in sorted(result)]
     assert max(by_band) - min(by_band) <= len(ROLES)
 
 

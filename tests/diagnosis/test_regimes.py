@@ -30,32 +30,32 @@ pytestmark = pytest.mark.nightly
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     folder = tmp_path_factory.mktemp("regimes")
     execute(smoke_plan(), folder, 1)
     return load(folder)
 
 
-def test_every_run_has_a_spread_at_every_place(found: list[Found]) -> None:
+def test_every_run_has_a_spread_at_every_place(runs: list[Found]) -> None:
     """Fifty steps of a small model show that all parts work together, and nothing of breadth."""
-    assert [x.label for x in found].count("narrow") == 6
-    assert [x.label for x in found].count("broad") == 3
-    for x in found:
+    assert [x.label for x in runs].count("narrow") == 6
+    assert [x.label for x in runs].count("broad") == 3
+    for x in runs:
         assert len(x.update.places) == 16
         assert -2.0 < x.spread < 0.0
 
 
-def test_a_run_that_the_calibration_never_saw_is_told(found: list[Found]) -> None:
-    for left_out in found:
-        known = [x for x in found if x is not left_out]
+def test_a_run_that_the_calibration_never_saw_is_told(runs: list[Found]) -> None:
+    for left_out in runs:
+        known = [x for x in runs if x is not left_out]
         calibration = Calibration.fit([(x.rows, x.label, "base") for x in known], score="spread")
         told = ss.diagnosis.diagnose(left_out.rows, calibration, group="base")
         assert told.verdict in (left_out.label, "not distinguishable", "refused")
 
 
-def test_every_run_learns(found: list[Found]) -> None:
-    assert len({x.run.name for x in found}) == 9
-    assert all(x.record["loss"] < x.record["first_loss"] for x in found)
+def test_every_run_learns(runs: list[Found]) -> None:
+    assert len({x.run.name for x in runs}) == 9
+    assert all(x.record["loss"] < x.record["first_loss"] for x in runs)
 
 
 def test_every_answer_of_the_corpus_is_right() -> None:

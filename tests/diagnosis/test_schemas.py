@@ -60,8 +60,8 @@ def results(calibration: Calibration) -> dict[str, Any]:
 
 def test_every_diagnosis_is_of_its_schema(calibration: Calibration) -> None:
     check = validator("diagnosis")
-    for name, found in results(calibration).items():
-        record = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    for name, result in results(calibration).items():
+        record = json.loads(json.dumps(result.to_dict(), allow_nan=False))
         errors = [error.message for error in check.iter_errors(record)]
         assert not errors, (name, errors)
         for key in record:

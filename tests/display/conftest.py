@@ -23,12 +23,12 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 def browser() -> Iterator[Browser]:
     """Launch a Chromium: that of SIGMASCOPE_CHROMIUM, of PATH, or Playwright's own."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = os.environ.get("SIGMASCOPE_CHROMIUM") or next(
+    result = os.environ.get("SIGMASCOPE_CHROMIUM") or next(
         filter(None, map(shutil.which, NAMES)), ""
     )
     with api.sync_playwright() as playwright:
         own = playwright.chromium.executable_path
-        path = found or (own if Path(own).is_file() else "")
+        path = result or (own if Path(own).is_file() else "")
         if not path:
             pytest.skip("no Chromium in SIGMASCOPE_CHROMIUM or PATH, nor one of Playwright's")
         one = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])

@@ -108,13 +108,13 @@ def test_a_histogram_counts_every_value_once() -> None:
 @pytest.mark.parametrize(("k", "n"), [(8, 400), (40, 400), (120, 400)])
 def test_the_least_angle_of_random_subspaces(k: int, n: int) -> None:
     rng = np.random.default_rng(2)
-    found = []
+    results = []
     for _ in range(5):
         x, y = (np.linalg.qr(rng.standard_normal((n, k)))[0] for _ in range(2))
-        found.append(np.arccos(np.linalg.svd(x.T @ y, compute_uv=False)[0]))
+        results.append(np.arccos(np.linalg.svd(x.T @ y, compute_uv=False)[0]))
     expected = least_angle_of_chance(k, n)
     assert expected is not None
-    assert np.mean(found) == pytest.approx(expected, rel=0.05)
+    assert np.mean(results) == pytest.approx(expected, rel=0.05)
     assert least_angle_of_chance(201, 400) is None
 
 

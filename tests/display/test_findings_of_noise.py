@@ -36,10 +36,10 @@ from sigmascope.spectra.moments import noise_maximum
 
 def claims_of_scan(rows: list[Row]) -> list[str]:
     """Titles of the sentences that say that matrices differ, or have what noise has not."""
-    found = scan_findings(scan_header(rows), rows)
+    findings = scan_findings(scan_header(rows), rows)
     says = {"Stand out in their role", "Outlier channels"}
-    roles = [f for f in found if f.title == "Rank by role" and "not disting" not in f.text]
-    return [f.title for f in found if f.title in says] + [f.title for f in roles]
+    roles = [f for f in findings if f.title == "Rank by role" and "not disting" not in f.text]
+    return [f.title for f in findings if f.title in says] + [f.title for f in roles]
 
 
 def claims_of_comparison(rows: list[Row]) -> list[str]:
@@ -104,10 +104,10 @@ def test_a_comparison_of_noise_finds_nothing(kind: str) -> None:
             key: np.asarray(KINDS[kind](rng, w.shape), np.float64) for key, w in before.items()
         }
         after = again if anew else {key: w + added[key] for key, w in before.items()}
-        found = claims_of_comparison(comparison_of(before, after, int(rng.choice([1, 3]))))
+        result = claims_of_comparison(comparison_of(before, after, int(rng.choice([1, 3]))))
         # Drawn anew, a change does hold what there was, less itself.
         true = {"Weight decay", "Old or new directions"} if anew else set()
-        false += bool(set(found) - true)
+        false += bool(set(result) - true)
     assert false <= most_of(runs, LEVEL), kind
 
 
@@ -119,11 +119,11 @@ def test_a_comparison_of_noise_finds_nothing(kind: str) -> None:
 )
 def test_noise_has_no_outlier_channels(kind: str, shape: tuple[int, int]) -> None:
     """Its largest norm reaches far: 1.3 times the median of 64 entries, 2 times that of 16."""
-    found = 0
+    result = 0
     for seed in range(10):
         moments = ss.moments(KINDS[kind](np.random.default_rng(seed), shape))
-        found += len(moments.outlier_rows()) + len(moments.outlier_columns())
-    assert found == 0
+        result += len(moments.outlier_rows()) + len(moments.outlier_columns())
+    assert result == 0
 
 
 @pytest.mark.parametrize("entries", [12, 16, 64, 768])
@@ -143,8 +143,8 @@ def test_what_stands_out_by_more_than_the_least_factor_is_found() -> None:
     matrices = model(rng, KINDS["gaussian"], 12, 40)
     matrices["q", 3] = 1.1 * LEAST.factor * matrices["q", 3]
     rows = scan_of(matrices)
-    (found,) = [f for f in scan_findings(scan_header(rows), rows) if f.title.startswith("Stand")]
-    assert [name for name, _ in found.items] == ["model.layers.3.q.weight"]
+    (result,) = [f for f in scan_findings(scan_header(rows), rows) if f.title.startswith("Stand")]
+    assert [name for name, _ in result.items] == ["model.layers.3.q.weight"]
     matrices["q", 3] = matrices["q", 3] / 1.1 / LEAST.factor * (0.9 * LEAST.factor)
     assert claims_of_scan(scan_of(matrices)) == []
 
@@ -155,8 +155,8 @@ def test_several_that_stand_out_do_not_hide_each_other() -> None:
     for layer in (0, 4, 8):
         matrices["up", layer] = 3.0 * matrices["up", layer]
     rows = scan_of(matrices)
-    (found,) = [f for f in scan_findings(scan_header(rows), rows) if f.title.startswith("Stand")]
-    assert {name for name, _ in found.items} == {f"model.layers.{i}.up.weight" for i in (0, 4, 8)}
+    (result,) = [f for f in scan_findings(scan_header(rows), rows) if f.title.startswith("Stand")]
+    assert {name for name, _ in result.items} == {f"model.layers.{i}.up.weight" for i in (0, 4, 8)}
 
 
 def test_roles_that_use_less_of_their_rank_are_found() -> None:
@@ -167,9 +167,9 @@ def test_roles_that_use_less_of_their_rank_are_found() -> None:
             fade = np.geomspace(1, 0.02, w.shape[1])
             matrices[role, layer] = w * fade
     rows = scan_of(matrices)
-    (found,) = [f for f in scan_findings(scan_header(rows), rows) if f.title == "Rank by role"]
-    assert "lowest in o" in found.text
-    assert "not distinguishable" not in found.text
+    (result,) = [f for f in scan_findings(scan_header(rows), rows) if f.title == "Rank by role"]
+    assert "lowest in o" in result.text
+    assert "not distinguishable" not in result.text
 
 
 @pytest.mark.parametrize("factor", [1.1 * 2.0, 6.0])
@@ -224,9 +224,9 @@ def test_roles_of_different_levels_are_called_a_trend_as_rarely_as_it_says(layer
     trends = alike = 0
     for _ in range(runs):
         roles = levels(rng, layers)
-        found = trend_within(roles.values())
-        assert found is not None
-        trends += found.p <= level
+        result = trend_within(roles.values())
+        assert result is not None
+        trends += result.p <= level
         one = roles["q"]
         other = {layer: (x + 0.1 * rng.standard_normal(), 0.0) for layer, (x, _) in one.items()}
         alike += (paired_by_layer(one, other) or 0.0) <= level
@@ -248,9 +248,9 @@ def test_a_trend_of_roles_of_different_levels_is_found(shape: str, least: float)
             role: {layer: (x + grow[layer], e) for layer, (x, e) in by_layer.items()}
             for role, by_layer in levels(rng, 12).items()
         }
-        found = trend_within(roles.values())
-        assert found is not None
-        known += found.p <= COMPARISON and found.factor > LEAST.factor
+        trends = trend_within(roles.values())
+        assert trends is not None
+        known += trends.p <= COMPARISON and trends.factor > LEAST.factor
     assert known >= 40 * least
 
 
@@ -276,25 +276,25 @@ def test_an_expansion_of_the_least_size_is_found_and_a_smaller_one_is_called_sma
         for row in rows:  # exactly so much more
             grown = 1.1 * LEAST.expands if size > 0.1 else 0.5 * LEAST.expands
             row["change_effective_rank"] = grown * row["before_effective_rank"]
-        (found,) = [
+        (result,) = [
             f
             for f in comparison_findings(comparison_header(rows), rows)
             if f.title == "Effective rank"
         ]
-        assert verdict in found.text
-        assert ("in 63 of 63 pairs" in found.text) == (size > 0.1)
+        assert verdict in result.text
+        assert ("in 63 of 63 pairs" in result.text) == (size > 0.1)
 
 
 def test_weight_decay_of_the_least_size_is_found_and_growth_is_not_called_so() -> None:
     share = 1.5 * math.sqrt(LEAST.decay)
     for sign, words in ((-1, "as weight decay makes it"), (1, "by which it grew")):
         rows = changed(lambda rng, w, *_, s=sign: 1e-3 * (s * share * w + added(rng, w, 1.0)))
-        (found,) = [
+        (result,) = [
             f
             for f in comparison_findings(comparison_header(rows), rows)
             if f.title == "Weight decay"
         ]
-        assert words in found.text
+        assert words in result.text
 
 
 def test_a_change_along_what_there_was_is_found() -> None:
@@ -303,12 +303,12 @@ def test_a_change_along_what_there_was_is_found() -> None:
         return 0.01 * (u[:, :2] * s[:2]) @ vt[:2]
 
     rows = changed(along)
-    (found,) = [
+    (result,) = [
         f
         for f in comparison_findings(comparison_header(rows), rows)
         if f.title == "Old or new directions"
     ]
-    assert "reinforces" in found.text
+    assert "reinforces" in result.text
 
 
 # ------------------------------------------------------------------------------------------ tests

@@ -89,22 +89,22 @@ def test_what_is_far_from_its_role_stands_out_and_noise_does_not() -> None:
 
 
 def test_a_scan_opens_with_what_matters() -> None:
-    found = said(scan_rows())
-    assert "86 matrices of 100 tensors" in found["Analysed"]
-    assert "12 vector" in found["Analysed"]
-    assert ODD[0] in found["Stand out in their role"]
-    assert "stable rank" in found["Stand out in their role"]
-    assert "the matrix holds 1 NaN" in found["Failed"]
-    assert "dtype F4 is not decoded" in found["Not read"]
-    assert re.search(r"lowest in \w+, [\d.]+ \[[\d.]+, [\d.]+\] %", found["Rank by role"])
-    assert "Not converged" not in found
+    result = said(scan_rows())
+    assert "86 matrices of 100 tensors" in result["Analysed"]
+    assert "12 vector" in result["Analysed"]
+    assert ODD[0] in result["Stand out in their role"]
+    assert "stable rank" in result["Stand out in their role"]
+    assert "the matrix holds 1 NaN" in result["Failed"]
+    assert "dtype F4 is not decoded" in result["Not read"]
+    assert re.search(r"lowest in \w+, [\d.]+ \[[\d.]+, [\d.]+\] %", result["Rank by role"])
+    assert "Not converged" not in result
 
 
 def test_a_scan_without_news_says_so() -> None:
     rows = [row for row in scan_rows() if row["name"] != ODD[0] and row["status"] == "analysed"]
-    found = said(rows)
-    assert "Nothing stands out" in found
-    assert not {"Failed", "Not read", "Not converged"} & set(found)
+    result = said(rows)
+    assert "Nothing stands out" in result
+    assert not {"Failed", "Not read", "Not converged"} & set(result)
 
 
 def test_an_unfinished_scan_says_so() -> None:
@@ -116,25 +116,25 @@ def test_what_did_not_converge_is_named() -> None:
     rows = scan_rows(3)
     assert "All reached the tolerance" in said(rows)["Analysed"]
     rows[1]["converged"] = False
-    found = said(rows)
-    assert rows[1]["name"] in found["Not converged"]
-    assert "All reached" not in found["Analysed"]
+    result = said(rows)
+    assert rows[1]["name"] in result["Not converged"]
+    assert "All reached" not in result["Analysed"]
 
 
 def test_a_comparison_says_where_how_much_and_in_what_shape() -> None:
     rows = comparison_rows(6)
-    found = said(rows, pairs=True)
-    assert "44 pairs" in found["Compared"]
-    assert "no tensor of this place" in found["Not paired"]
-    assert "model.layers.0.self_attn.k_proj.weight" in found["Below the rounding floor"]
-    assert "not distinguishable" in found["Below the rounding floor"]
-    assert "grows with depth" in found["Which layers"]
-    assert re.search(r"largest in \w+, [\d.]+ \[", found["Which roles"])
-    assert "ΔW has 6 [6, 6] singular values" in found["Shape of the change"]
-    assert "rounding alone would read" in found["Shape of the change"]
-    assert "it expands" in found["Effective rank"]
-    assert "1.0 % [1.0, 1.0]" in found["Weight decay"]
-    assert "turned by" in found["Directions"]
+    result = said(rows, pairs=True)
+    assert "44 pairs" in result["Compared"]
+    assert "no tensor of this place" in result["Not paired"]
+    assert "model.layers.0.self_attn.k_proj.weight" in result["Below the rounding floor"]
+    assert "not distinguishable" in result["Below the rounding floor"]
+    assert "grows with depth" in result["Which layers"]
+    assert re.search(r"largest in \w+, [\d.]+ \[", result["Which roles"])
+    assert "ΔW has 6 [6, 6] singular values" in result["Shape of the change"]
+    assert "rounding alone would read" in result["Shape of the change"]
+    assert "it expands" in result["Effective rank"]
+    assert "1.0 % [1.0, 1.0]" in result["Weight decay"]
+    assert "turned by" in result["Directions"]
 
 
 def test_two_equal_checkpoints_are_not_distinguishable() -> None:
@@ -142,12 +142,12 @@ def test_two_equal_checkpoints_are_not_distinguishable() -> None:
     for row in rows:
         if row["status"] == "analysed":
             row |= {"above_rounding": False, "relative_change": 1e-5}
-    found = said(rows, pairs=True)
-    assert "what was compared is not distinguishable" in found["Verdict"]
-    assert "1 without a partner" in found["Verdict"]
+    result = said(rows, pairs=True)
+    assert "what was compared is not distinguishable" in result["Verdict"]
+    assert "1 without a partner" in result["Verdict"]
     whole = said([row for row in rows if row["status"] == "analysed"], pairs=True)
     assert "the two are not distinguishable" in whole["Verdict"]
-    assert not {"Which roles", "Which layers", "Shape of the change"} & set(found)
+    assert not {"Which roles", "Which layers", "Shape of the change"} & set(result)
     for row in rows:
         if row["status"] == "analysed":
             row |= {"relative_change": 0.0, "delta_fro_norm": 0.0}
@@ -191,10 +191,10 @@ def test_terms_are_explained_once_in_each_finding() -> None:
 
 @given(st.floats(-1e12, 1e12), st.floats(0, 1e6))
 def test_numbers_are_no_longer_than_their_error_allows(value: float, error: float) -> None:
-    found = kept_number(value, error)
-    assert found is not None
-    assert abs(found - value) <= max(error / 4, abs(value) * 1e-4, 1e-300)
-    assert len(f"{found!r}".replace("-", "")) <= 20
+    result = kept_number(value, error)
+    assert result is not None
+    assert abs(result - value) <= max(error / 4, abs(value) * 1e-4, 1e-300)
+    assert len(f"{result!r}".replace("-", "")) <= 20
     shown = kept_error(value, error)
     assert shown == 0 or shown == pytest.approx(error, rel=0.06)
 
@@ -360,9 +360,9 @@ def test_the_page_runs_its_own_scripts_and_loads_nothing() -> None:
         ("script-src", r"<script>(.*?)</script>"),
         ("style-src", r"<style>(.*?)</style>"),
     ):
-        found = re.findall(pattern, text, re.DOTALL)
-        assert len(found) == 1
-        digest = base64.b64encode(hashlib.sha256(found[0].encode()).digest()).decode()
+        matches = re.findall(pattern, text, re.DOTALL)
+        assert len(matches) == 1
+        digest = base64.b64encode(hashlib.sha256(matches[0].encode()).digest()).decode()
         assert f"{part} 'sha256-{digest}'" in policy
     for tag, attributes in tags.tags:
         for name in ("src", "href", "action", "style"):

@@ -91,11 +91,11 @@ def pairs_of_every_size(count: int) -> list[tuple[float, float | None]]:
         rng.choice([-1, 1], count) * rng.uniform(1, 10, count) * 10.0 ** rng.uniform(-9, 9, count)
     )
     errors = np.abs(values) * rng.uniform(1, 10, count) * 10.0 ** rng.integers(-7, 3, count)
-    found = list(zip(values.tolist(), errors.tolist(), strict=True))
-    found += [(float(round(v)), float(round(e))) for v, e in found[: count // 4] if abs(v) < 1e9]
-    found += [(round(v * 2) / 2, 0.0) for v, _ in found[: count // 4] if abs(v) < 1e9]
+    result = list(zip(values.tolist(), errors.tolist(), strict=True))
+    result += [(float(round(v)), float(round(e))) for v, e in result[: count // 4] if abs(v) < 1e9]
+    result += [(round(v * 2) / 2, 0.0) for v, _ in result[: count // 4] if abs(v) < 1e9]
     extreme = [(5e-324, 0.0), (1.7e308, 1e300), (0.0, 1e-12), (1e-9, 3.0), (999_999.7, 0.0)]
-    return [*found, *extreme, (68.0, 37.2), (0.00099996, 0.0), (3.0, None), (0.0, 0.0), (2.5, 3.2)]
+    return [*result, *extreme, (68.0, 37.2), (0.00099996, 0.0), (3.0, None), (0.0, 0.0), (2.5, 3.2)]
 
 
 def test_the_page_writes_every_number_as_terminals_do(read: Read) -> None:
@@ -131,10 +131,10 @@ def test_what_lies_beyond_is_counted_of_the_row(
     page = browser.new_page()
     page.goto(path.as_uri())
     text = page.locator("#density text", has_text="beyond").text_content() or ""
-    found = re.match(r"([\d.]+)(?: ± ([\d.]+))? more beyond this axis, up to 900 →", text)
-    assert found
-    assert (found[2] is None) == (count < k), "exact where the row has them all"
-    assert abs(float(found[1]) - count) <= float(found[2] or 0)
+    match = re.match(r"([\d.]+)(?: ± ([\d.]+))? more beyond this axis, up to 900 →", text)
+    assert match
+    assert (match[2] is None) == (count < k), "exact where the row has them all"
+    assert abs(float(match[1]) - count) <= float(match[2] or 0)
     cells = page.locator("#numbers tr", has_text="values above the noise edge").locator("td")
     assert cells.first.text_content() == "68 ± 37"
     page.close()

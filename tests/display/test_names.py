@@ -21,10 +21,10 @@ def test_names_that_fit_are_whole() -> None:
 
 
 def test_the_common_beginning_goes_first_and_is_told() -> None:
-    found = short_names([*LAYERS, "model.language_model.embed.weight"], 36)
-    assert found.texts[0] == "…layers.1.self_attn.q_proj.weight"
-    assert found.texts[-1] == "…embed.weight"
-    assert found.legend() == 'All names begin with "model.language_model.".'
+    names = short_names([*LAYERS, "model.language_model.embed.weight"], 36)
+    assert names.texts[0] == "…layers.1.self_attn.q_proj.weight"
+    assert names.texts[-1] == "…embed.weight"
+    assert names.legend() == 'All names begin with "model.language_model.".'
 
 
 def test_no_more_of_the_beginning_goes_than_has_to() -> None:
@@ -33,22 +33,22 @@ def test_no_more_of_the_beginning_goes_than_has_to() -> None:
 
 
 def test_a_single_name_can_be_told_from_its_legend() -> None:
-    found = short_names(LAYERS[:1], 30)
-    assert found.texts == ("…1.self_attn.q_proj.weight",)
-    assert found.prefix + found.texts[0][1:] == LAYERS[0]
+    names = short_names(LAYERS[:1], 30)
+    assert names.texts == ("…1.self_attn.q_proj.weight",)
+    assert names.prefix + names.texts[0][1:] == LAYERS[0]
 
 
 def test_the_common_end_goes_next() -> None:
-    found = short_names(LAYERS, 24)
-    assert found.texts[0] == "…1.self_attn.q_proj…"
-    assert found.legend() == (
+    names = short_names(LAYERS, 24)
+    assert names.texts[0] == "…1.self_attn.q_proj…"
+    assert names.legend() == (
         'All names begin with "model.language_model.layers." and end with ".weight".'
     )
 
 
 def test_the_middle_goes_last_and_the_layer_stays() -> None:
-    found = short_names(LAYERS, 12).texts
-    assert found == ("…1…n.q_proj…", "…1…n.v_proj…", "…3…n.q_proj…", "…3…n.v_proj…")
+    result = short_names(LAYERS, 12).texts
+    assert result == ("…1…n.q_proj…", "…1…n.v_proj…", "…3…n.q_proj…", "…3…n.v_proj…")
 
 
 @given(
@@ -56,9 +56,9 @@ def test_the_middle_goes_last_and_the_layer_stays() -> None:
     st.integers(1, 25),
 )
 def test_no_name_is_wider_than_its_column(names: list[str], width: int) -> None:
-    found = short_names(names, width)
-    assert max(map(len, found.texts)) <= width
-    assert stay_distinct(names, width) == (len(set(found.texts)) == len(names))
+    result = short_names(names, width)
+    assert max(map(len, result.texts)) <= width
+    assert stay_distinct(names, width) == (len(set(result.texts)) == len(names))
 
 
 def test_control_characters_of_names_are_replaced() -> None:

@@ -49,14 +49,14 @@ A = known_spectra.exponential(40, 20)[0]
 
 
 def test_triplets_have_values_and_residuals() -> None:
-    found = ss.svds(A, 3)
-    view = Cells(found._repr_html_())
-    assert view.of("p") == [repr(found)]
+    result = ss.svds(A, 3)
+    view = Cells(result._repr_html_())
+    assert view.of("p") == [repr(result)]
     assert view.of("th") == ["i", "σ", "residual"]
     cells = view.of("td")
     assert len(cells) == 9
-    assert [float(cell) for cell in cells[1::3]] == pytest.approx(found.s, rel=1e-3)
-    assert [float(cell) for cell in cells[2::3]] == pytest.approx(found.residuals, rel=0.1)
+    assert [float(cell) for cell in cells[1::3]] == pytest.approx(result.s, rel=1e-3)
+    assert [float(cell) for cell in cells[2::3]] == pytest.approx(result.residuals, rel=0.1)
 
 
 def test_what_is_left_out_is_counted() -> None:
@@ -66,18 +66,18 @@ def test_what_is_left_out_is_counted() -> None:
 
 
 def test_a_spectrum_has_every_measure() -> None:
-    found = ss.spectrum(A)
-    cells = Cells(found._repr_html_()).of("td")
-    assert cells[0::3] == list(found)
-    assert cells[2::3] == [measure.basis for measure in found.measures.values()]
+    spectrum = ss.spectrum(A)
+    cells = Cells(spectrum._repr_html_()).of("td")
+    assert cells[0::3] == list(spectrum)
+    assert cells[2::3] == [measure.basis for measure in spectrum.measures.values()]
 
 
 def test_a_density_has_its_quantiles() -> None:
-    found = ss.spectral_density(A)
-    cells = Cells(found._repr_html_()).of("td")
+    density = ss.spectral_density(A)
+    cells = Cells(density._repr_html_()).of("td")
     shares = [float(cell.rstrip("%")) / 100 for cell in cells[0::2]]
     sigma = [float(re.sub(r"[()]| ±.*", "", cell)) for cell in cells[1::2]]
-    wanted = found.quantiles(np.array(shares))[0]
+    wanted = density.quantiles(np.array(shares))[0]
     assert shares == sorted(shares, reverse=True)
     assert sigma[:5] == pytest.approx(wanted[:5], rel=2e-3)
 
@@ -105,14 +105,14 @@ def test_a_spectrum_is_drawn() -> None:
     import matplotlib.pyplot as plt
 
     large = known_spectra.exponential(400, 200)[0]
-    found = ss.spectrum(large, effort="density", k=5)
-    ax = found.plot()
-    assert ax.lines[0].get_ydata()[:5] == pytest.approx(found.top)
-    assert found.plot("density").get_xlabel() == "singular value σ"
+    spectrum = ss.spectrum(large, effort="density", k=5)
+    ax = spectrum.plot()
+    assert ax.lines[0].get_ydata()[:5] == pytest.approx(spectrum.top)
+    assert spectrum.plot("density").get_xlabel() == "singular value σ"
     with pytest.raises(ValueError, match="kind is 'spectrum' or 'density', not 'bars'"):
-        found.plot("bars")  # type: ignore[arg-type]
+        spectrum.plot("bars")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a density needs the effort 'density' or 'exact'"):
-        dataclasses.replace(found, values=None, density=None).plot("density")
+        dataclasses.replace(spectrum, values=None, density=None).plot("density")
     plt.close("all")
 
 

@@ -217,10 +217,10 @@ def test_a_scan_has_plots(tmp_path: Path) -> None:
         of_array(f"layers.{i}.mlp.up_proj.weight", "F32", rng.standard_normal((40, 30), np.float32))
         for i in range(3)
     ]
-    found = ss.scan(write_file(tmp_path / "m.safetensors", *tensors), effort="exact")
-    ax = found.plot.depth("effective_rank")
-    assert np.allclose(ax.lines[0].get_ydata(), [row["effective_rank"] for row in found.rows])
-    assert "3 matrices" in repr(found.plot)
+    scan = ss.scan(write_file(tmp_path / "m.safetensors", *tensors), effort="exact")
+    ax = scan.plot.depth("effective_rank")
+    assert np.allclose(ax.lines[0].get_ydata(), [row["effective_rank"] for row in scan.rows])
+    assert "3 matrices" in repr(scan.plot)
 
 
 def test_without_matplotlib_the_extra_is_named(scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,16 +27,16 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def test_a_scan_is_saved_as_a_page(tmp_path: Path, checkpoint: Path) -> None:
     out = tmp_path / "r.html"
-    found = ss.scan(checkpoint, effort="top", k=4, out=out)
+    scan = ss.scan(checkpoint, effort="top", k=4, out=out)
     text = out.read_text(encoding="utf-8")
-    assert data_of(text)["matrices"]["name"] == [row["name"] for row in found.analysed]
+    assert data_of(text)["matrices"]["name"] == [row["name"] for row in scan.analysed]
     assert "model.safetensors" in text
-    found.save(tmp_path / "again.html")
+    scan.save(tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
     with pytest.raises(ValueError, match="an HTML page cannot be loaded"):
         Scan.load(out)
     with pytest.raises(FileNotFoundError, match=r"nowhere") as caught:
-        found.save(tmp_path / "nowhere" / "r.html")
+        scan.save(tmp_path / "nowhere" / "r.html")
     assert caught.value.filename == str(tmp_path / "nowhere" / "r.html")
 
 

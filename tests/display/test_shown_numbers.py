@@ -71,12 +71,12 @@ errors = st.one_of(
 
 def read(text: str) -> tuple[Decimal, Decimal | None, Decimal]:
     """The value, the error, and the unit of the last digit of a number as it is shown."""
-    found = SHOWN.fullmatch(text)
-    assert found, text
-    scale = Decimal(10) ** int(found[3] or 0)
-    places = len(found[1].partition(".")[2])
-    error = None if found[2] is None else Decimal(found[2]) * scale
-    return Decimal(found[1]) * scale, error, Decimal(10) ** -places * scale
+    match = SHOWN.fullmatch(text)
+    assert match, text
+    scale = Decimal(10) ** int(match[3] or 0)
+    places = len(match[1].partition(".")[2])
+    error = None if match[2] is None else Decimal(match[2]) * scale
+    return Decimal(match[1]) * scale, error, Decimal(10) ** -places * scale
 
 
 def check(text: str, value: float, error: float) -> None:
@@ -193,9 +193,9 @@ def cells(text: str, title: str) -> list[list[str]]:
     return [re.split(r"\s{2,}", line.strip()) for line in lines if "──" not in line]
 
 
-def printed(show: Any, found: Any) -> str:
+def printed(show: Any, result: Any) -> str:
     out = Console(file=io.StringIO(), width=600, markup=False, highlight=False)
-    show(out, found)
+    show(out, result)
     assert isinstance(out.file, io.StringIO)
     return out.file.getvalue()
 
@@ -206,17 +206,17 @@ def check_range(text: str, rows: list[Row], column: str) -> None:
     if not pairs:
         assert text == "-"
         return
-    found = re.fullmatch(r"(.*?)(?:, (\d+) of (\d+))?(?: \((\S+) to (\S+)\))?", text)
-    assert found
+    match = re.fullmatch(r"(.*?)(?:, (\d+) of (\d+))?(?: \((\S+) to (\S+)\))?", text)
+    assert match
     middle, error = median_and_error(pairs)
     if error is None:
-        assert found[1].endswith("± ?")
+        assert match[1].endswith("± ?")
     else:
-        check(found[1], middle, error)
+        check(match[1], middle, error)
     if len(pairs) < len(rows):
-        assert (int(found[2]), int(found[3])) == (len(pairs), len(rows))
-    if found[4]:
-        low, high = (float(read(end)[0]) for end in found.group(4, 5))
+        assert (int(match[2]), int(match[3])) == (len(pairs), len(rows))
+    if match[4]:
+        low, high = (float(read(end)[0]) for end in match.group(4, 5))
         assert low <= min(v - (e or 0) for v, e in pairs) * (1 + 1e-9) + 1e-9
         assert high >= max(v + (e or 0) for v, e in pairs) - 1e-9 * abs(high)
     else:
@@ -261,8 +261,8 @@ def test_every_number_of_the_tables_of_a_scan_is_that_of_the_rows(seed: int) -> 
 @pytest.mark.parametrize("layers", [1, 6])
 def test_every_number_of_the_tables_of_a_comparison_is_that_of_the_rows(layers: int) -> None:
     rows = [row | {"kind": "matrix"} for row in uncertain(comparison_rows(layers, 3), 3)]
-    found = comparison_of(rows)
-    text = printed(report.show_comparison, found)
+    comparison = comparison_of(rows)
+    text = printed(report.show_comparison, comparison)
     names = COLUMNS_OF_A_COMPARISON
     if layers == 1:
         heads, *lines = cells(text, text[: text.index("\npair ")])
@@ -270,7 +270,7 @@ def test_every_number_of_the_tables_of_a_comparison_is_that_of_the_rows(layers: 
         first = 1
     else:
         heads, *lines = cells(text, BY_ROLE)
-        by_name = by_role(found)
+        by_name = by_role(comparison)
         first = 2
     assert len(lines) == 9
     for line in lines:
@@ -301,10 +301,10 @@ def test_every_number_of_an_adapter_is_that_of_its_row(rank: int | str, tmp_path
         written(tmp_path / name, model, "F32")
         for name, model in (("base", base), ("tuned", tuned_model(base)))
     ]
-    found = ss.extract(*models, tmp_path / "a", rank=rank)
-    text = printed(report.show_extraction, found)
-    assert [row["name"] for row in found.analysed] == CARRIED
-    check_adapter(cells(text, text.splitlines()[0]), found.analysed)
+    extraction = ss.extract(*models, tmp_path / "a", rank=rank)
+    text = printed(report.show_extraction, extraction)
+    assert [row["name"] for row in extraction.analysed] == CARRIED
+    check_adapter(cells(text, text.splitlines()[0]), extraction.analysed)
     resized = ss.adapters.resize(tmp_path / "a", tmp_path / "b", rank=1)
     rows = [
         {
@@ -337,16 +337,18 @@ def test_a_trajectory_and_a_reference_show_their_errors() -> None:
     assert heads[2:] == ["n", "change", "1", "2"]
     for line in lines:
         role = line[0].removeprefix("text ")
-        found = [r for r in run if r["role"] == role and r["measure"] == line[1]]
-        assert int(line[2]) == len(found) / 2
+        results = [r for r in run if r["role"] == role and r["measure"] == line[1]]
+        assert int(line[2]) == len(results) / 2
         for step, cell in zip((1, 2), line[4:], strict=True):
             check(
                 cell,
-                *median_and_error([(r["value"], r["error"]) for r in found if r["step"] == step]),
+                *median_and_error([(r["value"], r["error"]) for r in results if r["step"] == step]),
             )
         check(
             line[3],
-            *median_and_error([(r["change"], r["change_error"]) for r in found if r["step"] == 2]),
+            *median_and_error(
+                [(r["change"], r["change_error"]) for r in results if r["step"] == 2]
+            ),
         )
     known = ss.series.reference([runs[1], runs[2]], measures="effective_rank", bands=2)
     heads, *lines = cells(f"Known\n{printed(report.show_series, known)}", "Known")

@@ -40,9 +40,9 @@ RUN = """(cases) => { %s
     const x = fitted(values, 0, width, { log });
     const below = [Math.max(3, Math.floor(width / 48)), apartBelow(x)];
     return [below, [6, room]].map(([count, fits]) => {
-      const found = labelled(x, count, fits);
-      const widths = found.texts.map(textWidth);
-      return { ...found, low: x.low, high: x.high, places: found.ticks.map(x), widths };
+      const axis = labelled(x, count, fits);
+      const widths = axis.texts.map(textWidth);
+      return { ...axis, low: x.low, high: x.high, places: axis.ticks.map(x), widths };
     });
   });
 }"""
@@ -52,10 +52,10 @@ DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-")
 
 def number(text: str) -> float:
     """The number that a text of the page states."""
-    found = re.fullmatch(r"(-?[\d.]*)(?:·?10(-?\d+))?", plain(text))
-    assert found is not None, text
-    digits = found[1] or "1"
-    return float(f"{digits}e{found[2]}") if found[2] else float(digits)
+    match = re.fullmatch(r"(-?[\d.]*)(?:·?10(-?\d+))?", plain(text))
+    assert match is not None, text
+    digits = match[1] or "1"
+    return float(f"{digits}e{match[2]}") if match[2] else float(digits)
 
 
 def plain(text: str) -> str:
@@ -67,18 +67,18 @@ def value_at(text: str, note: str) -> float:
     """The number at a tick: that of its text, or what the note makes of it."""
     if not note:
         return number(text)
-    found = re.fullmatch(r"(?:·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))? ?(?:([+−]) (\S+))?", note)
-    assert found is not None, note
-    unit = 10.0 ** int((found[1] or "⁰").translate(DIGITS))
-    base = number(found[3]) if found[3] else 0.0
-    return float(text) * unit + (-base if found[2] == "−" else base)
+    match = re.fullmatch(r"(?:·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))? ?(?:([+−]) (\S+))?", note)
+    assert match is not None, note
+    unit = 10.0 ** int((match[1] or "⁰").translate(DIGITS))
+    base = number(match[3]) if match[3] else 0.0
+    return float(text) * unit + (-base if match[2] == "−" else base)
 
 
 @pytest.mark.slow
 def test_numbers_of_an_axis_differ_fit_and_are_those_of_the_ticks(opened: Open) -> None:
-    found = opened("scan").evaluate(RUN % script_of("numbers", "axes"), CASES)
+    result = opened("scan").evaluate(RUN % script_of("numbers", "axes"), CASES)
     several = 0
-    for case, axes in zip(CASES, found, strict=True):
+    for case, axes in zip(CASES, result, strict=True):
         for below, axis in zip((True, False), axes, strict=True):
             texts, ticks = axis["texts"], axis["ticks"]
             assert texts, case

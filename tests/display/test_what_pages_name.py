@@ -176,8 +176,8 @@ def test_ranks_of_an_adapter_are_shares_of_r(tmp_path: Path) -> None:
 def test_only_the_change_of_a_pair_has_the_rank_of_the_adapter(tmp_path: Path) -> None:
     base = written(tmp_path / "base", adapted_model.llama())
     adapter = adapted_model.adapter(tmp_path / "adapter", r=4)
-    found = ss.compare(base, adapter, k=8)
-    row = found.analysed[0]
+    comparison = ss.compare(base, adapter, k=8)
+    row = comparison.analysed[0]
     whole = min(row["rows"], row["columns"])
     assert row["product_rank"] == 4
     assert largest_rank(row, "delta_effective_rank") == 4

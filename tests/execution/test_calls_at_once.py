@@ -34,13 +34,13 @@ def gram_values(A: Any) -> Array:
     return np.asarray(accumulator.svdvals().values)
 
 
-def triplets(found: Any) -> list[Array]:
-    return [found.U, found.s, found.Vt, found.errors]
+def triplets(result: Any) -> list[Array]:
+    return [result.U, result.s, result.Vt, result.errors]
 
 
-def measures(found: Spectrum) -> list[Array]:
+def measures(result: Spectrum) -> list[Array]:
     """Everything that a spectrum says but the time that it took."""
-    said = {name: value for name, value in found.to_dict().items() if name != "seconds"}
+    said = {name: value for name, value in result.to_dict().items() if name != "seconds"}
     return [np.frombuffer(repr(said).encode(), np.uint8)]
 
 

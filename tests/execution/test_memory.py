@@ -33,7 +33,7 @@ assert row["converged"] and row["effort"] == {ran!r}
 _CALL = """
 import sigmascope as ss
 A = ss.open_checkpoint({path!r})["w"]
-found = ss.{call}(A, {arguments} memory_limit={limit}, num_threads={threads})
+result = ss.{call}(A, {arguments} memory_limit={limit}, num_threads={threads})
 """
 
 
@@ -171,7 +171,7 @@ def test_a_decomposition_of_the_matrix_itself(
     call = _CALL.format(
         path=str(path), call="svds", arguments="600, method='gram',", limit=limit * MIB, threads=2
     )
-    used = peak(call + f"assert found.method == {method!r}, found.method\n") - imported
+    used = peak(call + f"assert result.method == {method!r}, result.method\n") - imported
     assert used <= limit * MIB, f"{used / MIB:.0f} MiB"
 
 
@@ -202,8 +202,8 @@ else:
 _COMPARE = """
 import sigmascope as ss
 options = dict(effort={effort!r}, k=16, memory_limit={limit}, num_threads=2)
-found = ss.compare({before!r}, {after!r}, **options)
-assert all(row["status"] == "analysed" for row in found.rows), found.rows[0]["reason"]
+result = ss.compare({before!r}, {after!r}, **options)
+assert all(row["status"] == "analysed" for row in result.rows), result.rows[0]["reason"]
 """
 
 

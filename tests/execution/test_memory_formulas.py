@@ -85,16 +85,16 @@ def test_passes_of_every_kind_hold_their_blocks_and_sums(
         "bfloat16": partial(_core.bf16_pass_bytes, layout),
         "tiles": partial(_core.tile_pass_bytes, layout, both=True),
     }
-    found = {
+    results = {
         kind: [nbytes(columns=columns) for columns in (1, 16, 48, 200)]
         for kind, nbytes in kinds.items()
     }
     sums = 4 * 200 * min(shape)
-    for nbytes in found.values():
+    for nbytes in results.values():
         assert nbytes == sorted(nbytes)
         assert nbytes[-1] > sums
     one = _core.tile_pass_bytes(layout, 200, both=False)
-    assert one <= found["tiles"][-1] - sums
+    assert one <= results["tiles"][-1] - sums
 
 
 @pytest.mark.parametrize("files", [False, True])

@@ -77,16 +77,18 @@ def test_calls_ask_for_little_more_than_they_take(
     numbers of float64, not as eight, and no panel is higher than the matrix.
     """
     work = _WORK.format(shape=shape, dtype=dtype, k=k, calls=_CALLS)
-    found = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True)
-    for name, (needed, used) in json.loads(found.stdout).items():
+    process = subprocess.run(
+        [sys.executable, "-c", work], capture_output=True, text=True, check=True
+    )
+    for name, (needed, used) in json.loads(process.stdout).items():
         assert used <= max(needed, MINIMUM), f"{name}: {used} of {needed}"
         assert needed <= 3 * max(used, 2 * OVERHEAD), f"{name}: {used} of {needed}"
 
 
 _COMPARE = """
 import sigmascope as ss
-found = ss.compare({before!r}, {after!r}, memory_limit="1GiB", **{options})
-assert found["w"]["status"] == "analysed", found["w"]["reason"]
+result = ss.compare({before!r}, {after!r}, memory_limit="1GiB", **{options})
+assert result["w"]["status"] == "analysed", result["w"]["reason"]
 """
 
 

@@ -156,9 +156,9 @@ def progress(done):
     told.append(done)
     os.kill(os.getpid(), signal.SIGINT)
 
-found = ss.svds(A, 20, method="krylov", progress=progress)
-assert told and found.converged
-assert found.s.tobytes() == ss.svds(A, 20, method="krylov").s.tobytes()
+result = ss.svds(A, 20, method="krylov", progress=progress)
+assert told and result.converged
+assert result.s.tobytes() == ss.svds(A, 20, method="krylov").s.tobytes()
 assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 """
 

@@ -68,11 +68,11 @@ def refusal(A: Any, **call: Any) -> re.Match[str] | None:
 def offers(parts: re.Match[str], call: dict[str, Any]) -> Iterator[tuple[bool, dict[str, Any]]]:
     """Each call that a refusal offers, and whether it is sure of it."""
     for clause in parts["advice"].split("; "):
-        found = OFFER.fullmatch(clause)
-        if found is None:
+        result = OFFER.fullmatch(clause)
+        if result is None:
             assert LESS.fullmatch(clause), clause
             continue
-        for words in found["calls"].split(", or "):
+        for words in result["calls"].split(", or "):
             changes: dict[str, Any] = {}
             if effort := re.search(r"effort '(\w+)'", words):
                 changes["effort"] = effort[1]
@@ -85,7 +85,7 @@ def offers(parts: re.Match[str], call: dict[str, Any]) -> Iterator[tuple[bool, d
             assert changes, words
             if "effort" in changes and "k" in changes:  # the least of all
                 changes |= {"panel_rows": None, "measures": ()}
-            yield found["unless"] is None, {**call, **changes}
+            yield result["unless"] is None, {**call, **changes}
 
 
 def late(parts: re.Match[str] | None) -> bool:
@@ -172,10 +172,10 @@ def test_a_basis_that_grows_lets_go_of_the_file(tmp_path: Path, dtype: Any, load
     wanted = ss.spectrum(A.load(), **call, memory_limit=most)
     for limit in range(most, 700_000, 60_000 if loads else 15_000):  # every value takes more
         before = bytes_read()
-        found = ss.spectrum(path, **call, memory_limit=limit)
-        assert bytes_read() - before >= found.passes * A.nbytes  # no room for it and the basis
-        assert found.effort == "density"
-        assert found.top.tobytes() == wanted.top.tobytes()
+        spectrum = ss.spectrum(path, **call, memory_limit=limit)
+        assert bytes_read() - before >= spectrum.passes * A.nbytes  # no room for it and the basis
+        assert spectrum.effort == "density"
+        assert spectrum.top.tobytes() == wanted.top.tobytes()
     refused = refusal(path, **call, memory_limit=expected)
     assert refused is not None
     assert late(refused)
@@ -225,8 +225,8 @@ def test_no_row_is_refused_for_what_is_read_beside_it(
     expected, limit = least_and_most(A, **call, memory_limit=100_000)
     leave_room(monkeypatch, limit - expected)
     assert late(refusal(A, **call, memory_limit=limit, reserved=limit - expected))
-    found = ss.scan(path, **call, memory_limit=limit)
-    assert [(row["status"], row["effort"]) for row in found] == [("analysed", "density")] * 3
+    scan = ss.scan(path, **call, memory_limit=limit)
+    assert [(row["status"], row["effort"]) for row in scan] == [("analysed", "density")] * 3
 
 
 @pytest.mark.parametrize(

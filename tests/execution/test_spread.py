@@ -130,9 +130,9 @@ def test_it_says_what_one_process_says(call: Call, shape: tuple[int, int], tmp_p
 def test_sums_of_workers_have_their_share_of_the_bound(tmp_path: Path) -> None:
     """Half a rounding of each, since all may err alike: of 65 beyond those in the constant."""
     a = in_file(tmp_path, (1400, 60))
-    found = ss.svdvals(a, executor=Shuffling())
+    result = ss.svdvals(a, executor=Shuffling())
     of_eigenvalues = 2e-14 + 65 * 2.0**-54
-    assert found.floor == pytest.approx(np.sqrt(of_eigenvalues) * found.values[0], rel=1e-6)
+    assert result.floor == pytest.approx(np.sqrt(of_eigenvalues) * result.values[0], rel=1e-6)
 
 
 def test_vectors_come_back_on_their_sides(tmp_path: Path) -> None:
@@ -216,8 +216,8 @@ def test_rows_of_a_block_of_tiny_numbers_have_their_norms(tiny: slice, tmp_path:
     for each in (values, norms):
         each[tiny] *= 1e-200
     np.save(tmp_path / "a.npy", values)
-    found = ss.moments(tmp_path / "a.npy", executor=Shuffling())
-    np.testing.assert_allclose(found.row_norms, norms, rtol=1e-13)
+    moments = ss.moments(tmp_path / "a.npy", executor=Shuffling())
+    np.testing.assert_allclose(moments.row_norms, norms, rtol=1e-13)
 
 
 def test_moments_of_nothing_finite(tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_what_is_not_finite_is_located(shape: tuple[int, int], tmp_path: Path) -
 
 def test_squares_beyond_the_range(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.full((600, 4), 1e200))
-    found = ss.svds(tmp_path / "a.npy", 2, executor=Shuffling())
-    np.testing.assert_allclose(found.s, [1e200 * 2400**0.5, 0.0], rtol=1e-12, atol=1e188)
+    result = ss.svds(tmp_path / "a.npy", 2, executor=Shuffling())
+    np.testing.assert_allclose(result.s, [1e200 * 2400**0.5, 0.0], rtol=1e-12, atol=1e188)
 
 
 # ----------------------------------------------------------------------------------- the tasks

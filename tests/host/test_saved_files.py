@@ -34,11 +34,11 @@ def save_all(folder: Path) -> dict[str, Path]:
     rng = np.random.default_rng(0)
     before, after = ({NAME: rng.standard_normal((20, 12)).astype(np.float32)} for _ in range(2))
     how: dict[str, Any] = {"effort": "exact", "k": 2}
-    found = ss.scan(before, **how)
+    scan = ss.scan(before, **how)
     for suffix in (".csv", ".jsonl", ".html"):
-        found.save(folder / f"scan{suffix}")
+        scan.save(folder / f"scan{suffix}")
     ss.compare(before, after, **how).save(folder / "pairs.jsonl")
-    places = ss.series.reference([found, ss.scan(after, **how)], measures="effective_rank", bands=1)
+    places = ss.series.reference([scan, ss.scan(after, **how)], measures="effective_rank", bands=1)
     for suffix in (".csv", ".jsonl"):
         places.save(folder / f"places{suffix}")
     Sketch(12, 2).update(before[NAME]).save(folder / "sketch.npz")

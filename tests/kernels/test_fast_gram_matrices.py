@@ -85,10 +85,10 @@ def test_fast_values_of_structured_matrices_are_within_their_errors(name: str, s
     exact = A.astype(np.float64)
     lambdas = np.linalg.eigvalsh(exact.T @ exact)[::-1]
     sigma = np.sqrt(np.maximum(lambdas, 0.0))
-    found = ss.svdvals(A, accuracy="fast")
+    result = ss.svdvals(A, accuracy="fast")
     # The reference has the errors of a Gram matrix too.
     slack = np.minimum(1e-14 * lambdas[0] / np.maximum(sigma, 1e-300), 1.5e-7 * sigma[0])
-    assert np.all(np.abs(found.values - sigma) <= found.errors + slack)
+    assert np.all(np.abs(result.values - sigma) <= result.errors + slack)
 
 
 def test_what_errs_alike_is_charged_and_noise_is_not() -> None:
@@ -99,9 +99,9 @@ def test_what_errs_alike_is_charged_and_noise_is_not() -> None:
     alike = 1.0 / (1.0 + np.abs(i - j)) ** 2
     bounds = []
     for A in (noise, alike):
-        found = ss.svdvals(A.astype(np.float32), accuracy="fast")
-        assert (found.precision, found.passes) == ("float32", 3)
-        bounds.append(found.errors[:9] * found.values[:9] / float(np.sum(A**2)) * COLUMNS)
+        result = ss.svdvals(A.astype(np.float32), accuracy="fast")
+        assert (result.precision, result.passes) == ("float32", 3)
+        bounds.append(result.errors[:9] * result.values[:9] / float(np.sum(A**2)) * COLUMNS)
     assert np.all(bounds[0] < 3e-6)
     assert np.all(bounds[1] > bounds[0] / 4)
 

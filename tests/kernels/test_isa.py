@@ -68,8 +68,8 @@ for m, n in [(1, 33), (301, 193), (517, 1090), (1030, 64)]:
                 wide = whole[0] if verb == "gram" else whole
                 for k in (1, 9, 16):
                     for panel_rows in (0, 50):
-                        found = product(M, X[:, :k], verb, panel=panel_rows)
-                        narrow = found[0] if verb == "gram" else found
+                        products = product(M, X[:, :k], verb, panel=panel_rows)
+                        narrow = products[0] if verb == "gram" else products
                         apart = np.abs(narrow - wide[:, :k]).max()
                         bound = 1e-5 if verb != "steer" else 3e-3
                         if kind == "integers" or config["vector_bits"] < 512:

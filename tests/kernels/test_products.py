@@ -84,7 +84,7 @@ def values() -> NDArray[np.float32]:
 
 def all_bits(a: ss.Matrix, **options: Any) -> list[NDArray[Any]]:
     """Every number that the algorithms give for a."""
-    found: list[NDArray[Any]] = []
+    results: list[NDArray[Any]] = []
     for orientation in (a, a.T):
         top = ss.svds(orientation, 20, method="krylov", block=16, seed=7, **options)
         steered = ss.svds(
@@ -103,10 +103,10 @@ def all_bits(a: ss.Matrix, **options: Any) -> list[NDArray[Any]]:
         for svd in (top, steered, low):
             assert svd.U is not None
             assert svd.Vt is not None
-            found += [svd.U, svd.s, svd.Vt, svd.residuals, svd.errors]
-        found += [every.values, every.errors, density.nodes, density.weights]
-        found += [np.array([svd.fro_norm for svd in (top, low, every)])]
-    return found
+            results += [svd.U, svd.s, svd.Vt, svd.residuals, svd.errors]
+        results += [every.values, every.errors, density.nodes, density.weights]
+        results += [np.array([svd.fro_norm for svd in (top, low, every)])]
+    return results
 
 
 def assert_same_bits(first: list[NDArray[Any]], second: list[NDArray[Any]]) -> None:
@@ -130,8 +130,8 @@ def test_same_bits_stored_by_rows_and_by_columns(
     for verb, size in (("multiply", n), ("adjoint", m)):
         x = rng.standard_normal((size, k)).astype(kind)
         expected = product(rows, x, verb, double=double)
-        found = product(columns, x, verb, double=double, panel=int(rng.integers(0, 300)))
-        assert np.array_equal(expected, found), verb
+        result = product(columns, x, verb, double=double, panel=int(rng.integers(0, 300)))
+        assert np.array_equal(expected, result), verb
 
 
 def test_same_bits_for_threads_and_panels(values: NDArray[np.float32]) -> None:
@@ -168,8 +168,8 @@ def test_products_are_those_of_float32(shape: tuple[int, int], verb: str) -> Non
     rng = np.random.default_rng(sum(shape))
     values = (rng.standard_normal(shape) * 2.0 ** rng.integers(-30, 30, shape)).astype(np.float32)
     X = rng.standard_normal((shape[1], 17)).astype(np.float32)
-    found = product(ss.matrix(values), X, verb, double=False)
-    image = found[1] if verb == "gram" else found
+    result = product(ss.matrix(values), X, verb, double=False)
+    image = result[1] if verb == "gram" else result
     sizes = np.abs(values).astype(float) @ np.abs(X).astype(float)
     exact = values.astype(float) @ X.astype(float)
     unit = np.finfo(np.float32).eps * (4 + np.sqrt(shape[1]))
@@ -178,7 +178,7 @@ def test_products_are_those_of_float32(shape: tuple[int, int], verb: str) -> Non
         back = values.T.astype(float) @ image.astype(float)
         sizes = np.abs(values.T).astype(float) @ np.abs(image).astype(float)
         unit = np.finfo(np.float32).eps * (4 + np.sqrt(shape[0]))
-        assert np.all(np.abs(found[0] - back) <= unit * sizes)
+        assert np.all(np.abs(result[0] - back) <= unit * sizes)
 
 
 def test_same_bits_for_one_file_and_four_shards(
@@ -227,8 +227,8 @@ def test_same_bits_of_many_chains_in_memory_and_in_a_file(
             expected = np.vstack(product(A, block, verb, double=False, threads=1))
             for threads, panel in ((1, 33), (2, 0), (2, 600), (5, 33)):
                 for a in (A, B):
-                    found = product(a, block, verb, double=False, threads=threads, panel=panel)
-                    assert np.vstack(found).tobytes() == expected.tobytes(), (verb, threads, panel)
+                    result = product(a, block, verb, double=False, threads=threads, panel=panel)
+                    assert np.vstack(result).tobytes() == expected.tobytes(), (verb, threads, panel)
 
 
 @grid(
@@ -247,19 +247,19 @@ def test_same_bits_wherever_rows_lie(kind: Any, width: int, turned: bool) -> Non
     unit = 64 * float(np.finfo(np.float64 if double else np.float32).eps)
     for verb in ("multiply", "adjoint", "gram", "multiply_bf16", "steer"):
         x = rng.standard_normal((exact.shape[verb != "adjoint"], width)).astype(np.float32)
-        found = []
+        results = []
         for stored in (numbers, apart[:, :n], off[:, 5 : n + 5]):
             A = ss.matrix(stored).T if turned else ss.matrix(stored)
             got = product(A, x, verb, double=double)
-            found.append(got[0] if verb == "gram" else got)
-        assert np.array_equal(found[0], found[1])
-        assert np.array_equal(found[0], found[2])
+            results.append(got[0] if verb == "gram" else got)
+        assert np.array_equal(results[0], results[1])
+        assert np.array_equal(results[0], results[2])
         left = exact.T if verb == "adjoint" else exact
         y, bound = left @ x, np.abs(left) @ np.abs(x)
         if verb in ("gram", "steer"):
             y, bound = exact.T @ y, np.abs(exact.T) @ bound
         rounded = verb in ("multiply_bf16", "steer") and not double
-        assert np.all(np.abs(found[0] - y) <= (2.0**-6 if rounded else 2 * unit) * bound)
+        assert np.all(np.abs(results[0] - y) <= (2.0**-6 if rounded else 2 * unit) * bound)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

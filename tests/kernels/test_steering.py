@@ -113,8 +113,8 @@ def test_split_products_are_between_rounded_and_full() -> None:
     exact = A.astype(np.float64).T @ (A.astype(np.float64) @ X)
     a = ss.matrix(A)
     full, split, rounded = (
-        np.linalg.norm(found - exact) / np.linalg.norm(exact)
-        for found in (product(a, X, "gram")[0], product(a, X, "split"), product(a, X, "steer"))
+        np.linalg.norm(result - exact) / np.linalg.norm(exact)
+        for result in (product(a, X, "gram")[0], product(a, X, "split"), product(a, X, "steer"))
     )
     assert full < 3e-7
     assert rounded > 1e-3
@@ -134,8 +134,8 @@ def test_same_bits_for_threads_panels_and_storage(verb: str, width: int) -> None
         right = X if not turn else np.resize(X, (613, width))
         expected = product(ss.matrix(A), right, verb, threads=1)
         for threads, panel in itertools.product((1, 2, 5), (7, 64, 300)):
-            found = product(ss.matrix(A), right, verb, threads=threads, panel=panel)
-            assert found.tobytes() == expected.tobytes()
+            result = product(ss.matrix(A), right, verb, threads=threads, panel=panel)
+            assert result.tobytes() == expected.tobytes()
         decoded = product(ss.matrix(A.astype(np.float32)), right, verb)
         assert decoded.tobytes() == expected.tobytes()
 
@@ -143,14 +143,14 @@ def test_same_bits_for_threads_panels_and_storage(verb: str, width: int) -> None
 def test_a_power_of_two_changes_no_bit_of_the_vectors() -> None:
     """From 1e-30 to 1e30 a scale goes into the blocks or into the decoding."""
     A = ks.llm(600, 500)[0].astype(np.float32)
-    found = [
+    results = [
         ss.svds(A * np.float32(2.0**e), 12, tol=1e-3, method="krylov", precision="mixed", seed=2)
         for e in (0, 40, -90, 90)
     ]
-    for scaled in found[1:]:
+    for scaled in results[1:]:
         assert scaled.Vt is not None
-        assert found[0].Vt is not None
-        np.testing.assert_array_equal(scaled.Vt, found[0].Vt)
+        assert results[0].Vt is not None
+        np.testing.assert_array_equal(scaled.Vt, results[0].Vt)
 
 
 @pytest.mark.parametrize("shape", [(900, 700), (350, 9001)], ids=["short rows", "long rows"])
@@ -265,11 +265,13 @@ def test_the_default_is_the_coarsest_that_pays() -> None:
 
 def test_every_value_takes_the_place_of_a_density_that_costs_more() -> None:
     A = ks.llm(700, 600)[0].astype(np.float32)
-    found = ss.spectrum(A, k=8, effort="density")
-    assert found.effort == "exact"
-    assert "every value, cheaper here than effort 'density'" in " ".join(found.notes)
+    spectrum = ss.spectrum(A, k=8, effort="density")
+    assert spectrum.effort == "exact"
+    assert "every value, cheaper here than effort 'density'" in " ".join(spectrum.notes)
     values = np.linalg.svd(A.astype(np.float64), compute_uv=False)
-    assert abs(found["nuclear_norm"].value - values.sum()) <= found["nuclear_norm"].error + 1e-6
+    assert (
+        abs(spectrum["nuclear_norm"].value - values.sum()) <= spectrum["nuclear_norm"].error + 1e-6
+    )
 
 
 @pytest.mark.parametrize("k", [64 if TILES else 90, pytest.param(100, marks=pytest.mark.slow)])

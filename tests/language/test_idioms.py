@@ -172,9 +172,9 @@ def evaluated(line: str) -> Any:
 
 @pytest.mark.parametrize(("line", "same"), TAKEN)
 def test_lines_with_a_result(line: str, same: str) -> None:
-    found, expected = (np.asarray(evaluated(each), np.float64) for each in (line, same))
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    result, expected = (np.asarray(evaluated(each), np.float64) for each in (line, same))
+    assert result.shape == expected.shape
+    np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:Sparse")

@@ -108,9 +108,9 @@ def compared(seed: Any, models: list[Path]) -> list[Comparison]:
 
 def of_diagnosis(seed: Any, models: list[Path], out: Path) -> Saved:
     (pair,) = compared(seed, models[:2])
-    found = ss.diagnosis.diagnose(pair)
-    found.save(out / "pair.html", comparison=pair)
-    return [out / "pair.html", *table(found, out, ".json", ".html")], found.to_dict()
+    diagnosis = ss.diagnosis.diagnose(pair)
+    diagnosis.save(out / "pair.html", comparison=pair)
+    return [out / "pair.html", *table(diagnosis, out, ".json", ".html")], diagnosis.to_dict()
 
 
 def of_calibration(seed: Any, models: list[Path], out: Path) -> Saved:

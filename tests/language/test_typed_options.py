@@ -31,11 +31,11 @@ ss.svdvals(A, accuracy="fast", progress=print)
 ss.spectral_density(A, passes=3, probes=4, memory_limit=10**9)
 ss.moments(A, histogram=False, executor=None)
 ss.spectrum(A, effort="top", k=2, precision="float64", num_threads=None)
-found: ss.results.Scan = ss.scan("model", k=8, include="*.mlp.*", num_threads=2)
+scan: ss.results.Scan = ss.scan("model", k=8, include="*.mlp.*", num_threads=2)
 run: ss.series.Trajectory = ss.series.trajectory(
     ["a-1", "a-2"], measures="fro_norm", k=8, reading="mapped"
 )
-family: ss.series.Reference = ss.series.reference([found], bands=2, effort="top")
+family: ss.series.Reference = ss.series.reference([scan], bands=2, effort="top")
 family.place("model", confidence=0.9, k=8, measures="alpha_farms")
 ss.streaming.Sketch(6, 2, seed=1).update(A, num_threads=2)
 
@@ -52,10 +52,10 @@ def largest(weights: npt.NDArray[np.float32]) -> float:
 
 
 def failed(stack: npt.NDArray[np.float32]) -> int:
-    found: ss.results.SVDStack = ss.svds(stack, 2)
+    result: ss.results.SVDStack = ss.svds(stack, 2)
     count = len(ss.svds([stack, stack]).failures) + len(ss.svds(stack).failures)
     spectra = ss.spectrum(stack, effort="exact")
-    return count + len(spectra.failures) + int(np.sum(found.converged)) + bool(spectra.converged)
+    return count + len(spectra.failures) + int(np.sum(result.converged)) + bool(spectra.converged)
 """
 
 HEAD = "import numpy as np\nimport sigmascope as ss\nA = np.ones((9, 6))\n"

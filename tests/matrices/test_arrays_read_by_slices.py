@@ -157,8 +157,8 @@ def test_one_thread_at_a_time_calls_the_library_of_an_array() -> None:
     array = OneAtATime(NUMBERS)
     a = ss.matrix(array)
     with ThreadPoolExecutor(3) as pool:
-        for found in pool.map(np.asarray, [a, a[:300], a.T]):
-            assert found.size in (NUMBERS.size, 300 * 90)
+        for result in pool.map(np.asarray, [a, a[:300], a.T]):
+            assert result.size in (NUMBERS.size, 300 * 90)
     assert (len(array.slices), array.most) == (3, 1)
 
 

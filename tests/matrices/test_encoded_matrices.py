@@ -50,16 +50,16 @@ def test_numbers_of_types_mean_the_same_to_the_gguf_package(name: str, tmp_path:
     record = info("x.weight", (2, 3 * elements), number, 0)
     path = tmp_path / "x.gguf"
     path.write_bytes(framed((), [record], bytes(6 * nbytes)))
-    (found,) = ss.open_checkpoint(path).info()
-    assert (found["dtype"], found["nbytes"]) == (name, 6 * nbytes)
-    assert found["shape"] == (2, 3 * elements)
+    (result,) = ss.open_checkpoint(path).info()
+    assert (result["dtype"], result["nbytes"]) == (name, 6 * nbytes)
+    assert result["shape"] == (2, 3 * elements)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_random_blocks_are_decoded_to_the_bit(layout: str, tmp_path: Path) -> None:
-    found = blocks(layout, 400, seed=1)
-    a = stored(tmp_path, layout, found, 50)
-    wanted = dequantised(layout, found).reshape(a.shape)
+    result = blocks(layout, 400, seed=1)
+    a = stored(tmp_path, layout, result, 50)
+    wanted = dequantised(layout, result).reshape(a.shape)
     assert (a.storage, a.nbytes, a.in_memory) == ("f32", 4 * a.size, False)
     for each in (a, a.load()):
         assert_same_bits(np.asarray(each), wanted)
@@ -71,10 +71,10 @@ def test_every_code_is_decoded_to_the_bit(layout: str, tmp_path: Path) -> None:
     nbytes = SIZES[layout.upper()][1]
     rng = np.random.default_rng(2)
     steps, starts = 2 * rng.integers(0, 128, nbytes) + 1, rng.integers(0, 256, nbytes)
-    found = (np.arange(256)[:, None] * steps + starts).astype(np.uint8)
-    assert all(len(np.unique(codes)) == 256 for codes in found.T)
-    a = stored(tmp_path, layout, found, 8)
-    assert_same_bits(np.asarray(a), dequantised(layout, found).reshape(a.shape))
+    result = (np.arange(256)[:, None] * steps + starts).astype(np.uint8)
+    assert all(len(np.unique(codes)) == 256 for codes in result.T)
+    a = stored(tmp_path, layout, result, 8)
+    assert_same_bits(np.asarray(a), dequantised(layout, result).reshape(a.shape))
 
 
 @pytest.fixture(scope="module", params=["q8_0", "iq3_s"])
@@ -113,9 +113,9 @@ def test_any_slice_of_any_slice_turned_or_not(
 
 def test_rows_of_several_megabytes_and_long_steps(tmp_path: Path) -> None:
     """More rows than are read at a time, and runs that are read one by one."""
-    found = np.tile(finite_rows("q4_k", 3, 40), (250, 1))
-    a = stored(tmp_path, "q4_k", found.reshape(-1, 144), 750)
-    wanted = dequantised("q4_k", found.reshape(-1, 144)).reshape(a.shape)
+    result = np.tile(finite_rows("q4_k", 3, 40), (250, 1))
+    a = stored(tmp_path, "q4_k", result.reshape(-1, 144), 750)
+    wanted = dequantised("q4_k", result.reshape(-1, 144)).reshape(a.shape)
     np.testing.assert_array_equal(np.asarray(a), wanted)
     np.testing.assert_array_equal(np.asarray(a[::7, 300:700]), wanted[::7, 300:700])
     np.testing.assert_array_equal(np.asarray(a[5::2].T[10:]), wanted[5::2].T[10:])
@@ -123,9 +123,9 @@ def test_rows_of_several_megabytes_and_long_steps(tmp_path: Path) -> None:
 
 def test_results_are_those_of_the_decoded_numbers(tmp_path: Path) -> None:
     """Loaded, read at each pass and past the page cache."""
-    found = finite_rows("q6_k", 600, 1)
-    a = stored(tmp_path, "q6_k", found.reshape(600, -1), 600)
-    numbers = dequantised("q6_k", found.reshape(600, -1)).reshape(a.shape)
+    result = finite_rows("q6_k", 600, 1)
+    a = stored(tmp_path, "q6_k", result.reshape(600, -1), 600)
+    numbers = dequantised("q6_k", result.reshape(600, -1)).reshape(a.shape)
     uncached = ss.tensor(tmp_path / "q6_k", 3, a.shape, "q6_k", reading="uncached")
     how: dict[str, Any] = {"method": "krylov", "block": 8}
     results = [

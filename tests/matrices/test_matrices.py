@@ -55,10 +55,10 @@ def test_rows_columns_and_elements_are_numbers() -> None:
     for array in (A, A.astype(np.float32), np.asfortranarray(A)):
         a = ss.matrix(array)
         for key in (0, -1, np.int8(7), np.array(3), np.s_[5, ::3], np.s_[:, 2], np.s_[1:4, -1]):
-            found = a[key]
-            assert type(found) is np.ndarray
-            assert found.dtype == array.dtype
-            np.testing.assert_array_equal(found, array[key])
+            values = a[key]
+            assert type(values) is np.ndarray
+            assert values.dtype == array.dtype
+            np.testing.assert_array_equal(values, array[key])
         assert a[3, -2] == array[3, -2]
         assert np.ndim(a[3, -2]) == 0
     assert len(a) == 60
@@ -152,9 +152,9 @@ def test_a_small_difference_keeps_its_spectrum() -> None:
     )
     after = base + change
     exact = np.linalg.svd(after.astype(np.float64) - base.astype(np.float64), compute_uv=False)
-    found = ss.svds(ss.matrix(after) - ss.matrix(base), 5, tol=1e-6, method="krylov")
-    assert np.all(np.abs(found.s - exact[:5]) <= found.errors)
-    assert found.errors.max() < 1e-5 * exact[0]
+    result = ss.svds(ss.matrix(after) - ss.matrix(base), 5, tol=1e-6, method="krylov")
+    assert np.all(np.abs(result.s - exact[:5]) <= result.errors)
+    assert result.errors.max() < 1e-5 * exact[0]
 
 
 def test_sums_multiples_and_overlaps_against_numpy() -> None:
@@ -182,9 +182,9 @@ def test_sums_multiples_and_overlaps_against_numpy() -> None:
 
 def test_sums_with_arrays() -> None:
     a, B = ss.matrix(A), np.linspace(-1, 1, A.size).reshape(A.shape)
-    for found, expected in ((a + B, A + B), (B + a, B + A), (a - B, A - B), (B - a, B - A)):
-        assert isinstance(found, ss.Matrix)
-        np.testing.assert_array_equal(np.asarray(found), expected)
+    for result, expected in ((a + B, A + B), (B + a, B + A), (a - B, A - B), (B - a, B - A)):
+        assert isinstance(result, ss.Matrix)
+        np.testing.assert_array_equal(np.asarray(result), expected)
     ones = ss.matrix(np.broadcast_to(np.float64(1), A.shape))
     np.testing.assert_array_equal(np.asarray(a + ones), A + 1)
 
@@ -291,7 +291,7 @@ def test_a_linear_operator_of_scipy() -> None:
     np.testing.assert_allclose(operator @ X, numbers @ X, atol=1e-13)
     np.testing.assert_allclose(operator.rmatmat(Y), numbers.T @ Y, atol=1e-13)
     np.testing.assert_allclose(operator.T @ y, numbers.T @ y, atol=1e-13)
-    found = linalg.svds(operator, k=5, rng=np.random.default_rng(0), return_singular_vectors=False)
-    np.testing.assert_allclose(np.sort(found)[::-1], sigma[:5], rtol=1e-10)
+    result = linalg.svds(operator, k=5, rng=np.random.default_rng(0), return_singular_vectors=False)
+    np.testing.assert_allclose(np.sort(result)[::-1], sigma[:5], rtol=1e-10)
     half = ss.aslinearoperator(numbers.astype(np.float16))
     np.testing.assert_allclose(half @ x, numbers.astype(np.float16).astype(float) @ x, atol=1e-13)

@@ -109,9 +109,9 @@ def test_a_narrow_slice_of_a_wide_file_reads_little(tmp_path: Path) -> None:
     for rows, columns in [(slice(50, 150), slice(1000, 1100)), *shares]:
         part = a[rows, columns]
         before = bytes_read()
-        found = np.asarray(part)
+        values = np.asarray(part)
         assert bytes_read() - before <= 2 * part.nbytes
-        np.testing.assert_array_equal(found, wide[rows, columns])
+        np.testing.assert_array_equal(values, wide[rows, columns])
     before = bytes_read()
     ss.svds(a[:, 40_000:40_050], 5, method="krylov", block=8)
     assert bytes_read() - before < 2 * 200 * 50 * 4  # loaded once

@@ -39,10 +39,10 @@ def by_cells(levels: NDArray[np.floating]) -> NDArray[np.float64]:
     steps = np.diff(known) / 2
     below, above = np.append(steps[:1], steps), np.append(steps, steps[-1:])
     grid = (np.arange(20_000) + 0.5) / 20_000
-    found = []
+    results = []
     for a, b in zip(below, above, strict=True):
-        found.append(np.sqrt(np.mean((-a + (a + b) * grid) ** 2)))
-    return np.array(found)[np.searchsorted(known, levels)]
+        results.append(np.sqrt(np.mean((-a + (a + b) * grid) ** 2)))
+    return np.array(results)[np.searchsorted(known, levels)]
 
 
 def opened(path: Path, layout: str, rows: NDArray[np.uint8]) -> ss.Matrix:
@@ -70,8 +70,8 @@ def test_numbers_of_a_group_are_whole_steps_apart(tmp_path: Path, layout: str) -
 def test_a_step_of_q8_k_is_its_scale(tmp_path: Path) -> None:
     block = np.random.default_rng(0).integers(0, 256, 292).astype(np.uint8)
     block[:4] = np.array([-0.25], "<f4").view(np.uint8)
-    found = deviations_of(opened(tmp_path, "q8_k", block[None]))
-    assert found == pytest.approx(np.full((1, 256), 0.25 / np.sqrt(12)), rel=1e-6)
+    result = deviations_of(opened(tmp_path, "q8_k", block[None]))
+    assert result == pytest.approx(np.full((1, 256), 0.25 / np.sqrt(12)), rel=1e-6)
 
 
 @pytest.mark.parametrize("layout", sorted(UNEVEN))
@@ -86,8 +86,8 @@ def test_uneven_codes_have_cells_of_their_own(tmp_path: Path, layout: str) -> No
         part[:] = np.tile(codes, part.shape[1] // length)
     a = opened(tmp_path, layout, rows)
     numbers = np.asarray(a, dtype=np.float64).reshape(-1, 16 if length == 8 else 32)
-    found = deviations_of(a).reshape(numbers.shape)
-    for levels, deviations in zip(numbers, found, strict=True):
+    result = deviations_of(a).reshape(numbers.shape)
+    for levels, deviations in zip(numbers, result, strict=True):
         if np.ptp(levels) == 0:
             assert (deviations == 0).all()
         else:

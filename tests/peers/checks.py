@@ -204,13 +204,13 @@ def measures_of(sigma: Array) -> dict[str, float]:
     }
 
 
-def of_measures(found: Callable[[str], Any], names: str, truth: Truth) -> list[str]:
+def of_measures(result: Callable[[str], Any], names: str, truth: Truth) -> list[str]:
     """Each within 4 of its errors, which are to hold it always; 1e-12 of it is forgiven."""
     problems, scale = [], {"nuclear_norm": truth.exponent}
     for name, true in measures_of(truth.sigma).items():
         if name in names.split():
             try:
-                measure = found(name)
+                measure = result(name)
             except KeyError as error:
                 problems.append(str(error))
                 continue

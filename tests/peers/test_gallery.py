@@ -101,9 +101,9 @@ def test_randomized_svd(name: str, dtype: str) -> None:
 @every_matrix
 def test_svdvals_and_measures(name: str, dtype: str) -> None:
     t = truth(name, ORDER, dtype)
-    found = ss.svdvals(t.A)
-    problems = gathered("svdvals", of_values(found.values, found.errors, t))
-    assert len(found) == len(t.sigma)
+    result = ss.svdvals(t.A)
+    problems = gathered("svdvals", of_values(result.values, result.errors, t))
+    assert len(result) == len(t.sigma)
     exact = ss.spectrum(t.A, effort="exact", k=6)
     assert exact.values is not None
     assert exact.value_errors is not None

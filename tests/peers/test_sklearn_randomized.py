@@ -45,10 +45,10 @@ def test_low_rank(dtype: str, passes: int) -> None:
 def test_integers_are_read_as_float64(dtype: str) -> None:
     """test_randomized_svd_low_rank_all_dtypes and test_integers (TruncatedSVD)."""
     A = (100 * low_rank_matrix(30, 20, 5, 0.0)).astype(dtype)
-    found, expected = ss.randomized_svd(A, 3), ss.randomized_svd(A.astype(np.float64), 3)
-    assert_array_equal(found.s, expected.s)
-    assert found.U is not None
-    assert found.U.dtype == np.float64
+    result, expected = ss.randomized_svd(A, 3), ss.randomized_svd(A.astype(np.float64), 3)
+    assert_array_equal(result.s, expected.s)
+    assert result.U is not None
+    assert result.U.dtype == np.float64
 
 
 @DTYPES

@@ -84,12 +84,14 @@ def _density(spectrum: str, kind: str) -> Statistic:
             truths = np.quantile(sigma, shares)
         else:
             p = sigma / sigma.sum()
-            found = [
+            results = [
                 density.nuclear_norm(),
                 density.effective_rank(),
                 density.participation_ratio(),
             ]
-            values, errors = (np.array([getattr(m, x) for m in found]) for x in ("value", "error"))
+            values, errors = (
+                np.array([getattr(m, x) for m in results]) for x in ("value", "error")
+            )
             rank = np.exp(-np.sum(p * np.log(np.maximum(p, 1e-300))))
             truths = np.array([sigma.sum(), rank, np.sum(sigma**2) ** 2 / np.sum(sigma**4)])
         rounding = 1e-6 * np.abs(truths) + 1e-12

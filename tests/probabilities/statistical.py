@@ -81,9 +81,9 @@ def _trend(noise: str, shared: float = 0.0, carried: float = 0.0) -> Statistic:
         steps = rng.standard_normal(LAYERS)
         for t in range(1, LAYERS):
             steps[t] = carried * steps[t - 1] + math.sqrt(1 - carried**2) * steps[t]
-        found = trend_within(map(_layers, x + shared * steps))
-        assert found is not None
-        return found.p
+        trends = trend_within(map(_layers, x + shared * steps))
+        assert trends is not None
+        return trends.p
 
     return statistic
 

@@ -21,10 +21,10 @@ def test_annexes_import_public_names_and_nothing_imports_them() -> None:
                 assert name in {*import_module(module).__all__, "__version__"}, (
                     f"{path.relative_to(ROOT)}: {name} is not a public name of {module}"
                 )
-        for found in imports(path):
-            if found.target in ANNEXES and found.target != home:
+        for result in imports(path):
+            if result.target in ANNEXES and result.target != home:
                 assert home == "package", f"{path.relative_to(ROOT)}: {home} uses an annex"
-                assert found.deferred
+                assert result.deferred
 
 
 def names_imported(path: Path) -> Iterator[tuple[str, str]]:

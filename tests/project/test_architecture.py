@@ -318,18 +318,18 @@ def check_imports(path: Path) -> None:
     """Check each import of a module against the table of its room."""
     home = home_of(path)
     room = PYTHON_ROOMS[home]
-    for found in imports(path):
-        where = f"{path.relative_to(ROOT)}:{found.line}"
-        if found.target.startswith(":"):
-            package = found.target[1:]
+    for result in imports(path):
+        where = f"{path.relative_to(ROOT)}:{result.line}"
+        if result.target.startswith(":"):
+            package = result.target[1:]
             if package == "numpy" or package in sys.stdlib_module_names:
                 continue
             assert package in room.outside.split(), f"{where}: {package} in {home}"
             always = room.extra or (home in ANNEXES and path.name in OF_THE_TERMINAL)
-            assert always or found.deferred, f"{where}: {package} is not always installed"
+            assert always or result.deferred, f"{where}: {package} is not always installed"
         else:
-            assert found.target in {home, *room.may.split()}, (
-                f"{where}: {home} may not use {found.target}"
+            assert result.target in {home, *room.may.split()}, (
+                f"{where}: {home} may not use {result.target}"
             )
 
 
@@ -350,7 +350,7 @@ def test_every_arrow_of_the_table_is_used_and_there_are_few() -> None:
     used: dict[str, set[str]] = {name: set() for name in PYTHON_ROOMS}
     for path in sources(PACKAGE, ".py"):
         home = home_of(path)
-        used[home] |= {found.target for found in imports(path)} - {home}
+        used[home] |= {result.target for result in imports(path)} - {home}
     for name, room in PYTHON_ROOMS.items():
         idle = set(room.may.split()) - used[name]
         assert not idle, f"{name} does not use {', '.join(sorted(idle))}"

@@ -66,9 +66,9 @@ def includes_of(text: str) -> Iterator[Include]:
                 conditions.pop()
             if word != "endif":
                 conditions.append(rest if word in ("if", "elif") else "")
-        elif found := INCLUDE.match(line):
+        elif result := INCLUDE.match(line):
             simulated = any(re.fullmatch(rf"\s*{SIMULATED.pattern}", each) for each in conditions)
-            yield Include(found[1] or found[2], bool(found[1]), simulated)
+            yield Include(result[1] or result[2], bool(result[1]), simulated)
 
 
 def files() -> Iterator[tuple[str, str, list[Include]]]:
@@ -170,5 +170,5 @@ def test_the_simulator_is_included_only_where_it_is_built() -> None:
     ],
 )
 def test_conditions_of_an_include_are_read(text: str, *, simulated: bool) -> None:
-    (found,) = includes_of(text.format('#include "simulator/runtime.hpp"\n'))
-    assert found == ("simulator/runtime.hpp", True, simulated)
+    (result,) = includes_of(text.format('#include "simulator/runtime.hpp"\n'))
+    assert result == ("simulator/runtime.hpp", True, simulated)

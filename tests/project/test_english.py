@@ -69,15 +69,15 @@ def places(sentences: list[Paragraph]) -> list[str]:
 def test_sentences_negate_the_verb() -> None:
     prose = [paragraph for path in READ for paragraph in paragraphs(path)]
     assert sum(len(END_OF_SENTENCE.findall(paragraph.text)) for paragraph in prose) > 10_000
-    found = places(prose)
-    assert not found, 'say "is not a", "has no" or "does not": ' + "\n".join(found)
+    faults = places(prose)
+    assert not faults, 'say "is not a", "has no" or "does not": ' + "\n".join(faults)
 
 
 def test_names_of_tests_negate_the_verb() -> None:
     names = [name for path in sources(ROOT / "tests", ".py") for name in names_of_tests(path)]
     assert len(names) > 2_000
-    found = places(names)
-    assert not found, 'say "is not a", "has no" or "does not": ' + "\n".join(found)
+    faults = places(names)
+    assert not faults, 'say "is not a", "has no" or "does not": ' + "\n".join(faults)
 
 
 # ---------------------------------------------------------------------------- what is noticed

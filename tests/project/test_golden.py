@@ -22,6 +22,6 @@ def test_a_digest_sees_the_last_bit_of_every_array_and_number() -> None:
 
 
 def test_a_digest_of_a_result_does_not_see_how_long_it_took() -> None:
-    found = ss.svds(np.diag([3.0, 2.0, 1.0]), 2)
-    assert digest_of(found) == digest_of(replace(found, seconds=1e9, num_threads=7))
-    assert digest_of(found) != digest_of(replace(found, passes=found.passes + 1))
+    result = ss.svds(np.diag([3.0, 2.0, 1.0]), 2)
+    assert digest_of(result) == digest_of(replace(result, seconds=1e9, num_threads=7))
+    assert digest_of(result) != digest_of(replace(result, passes=result.passes + 1))

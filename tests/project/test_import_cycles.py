@@ -18,7 +18,9 @@ def test_python_modules_have_no_cycle() -> None:
     uses: dict[str, set[str]] = {}
     for path, name in files.items():
         if "." in name:
-            uses[name] = {found for found in modules_of(path) if found in known and found != name}
+            uses[name] = {
+                result for result in modules_of(path) if result in known and result != name
+            }
     while uses:
         ready = {module for module, targets in uses.items() if not targets & uses.keys()}
         assert ready, f"a cycle among {sorted(uses)}"

@@ -84,23 +84,23 @@ def is_fragment(text: str) -> bool:
 
 
 def test_docstrings_are_not_fragments() -> None:
-    found = [
+    faults = [
         place
         for path in [*python_files(), *scripts()]
         if FRAGMENT.search(text_of(path))  # most are not parsed
         for place in docstrings(path, tree_of(path))
         if is_fragment(place.text)
     ]
-    assert not found, f"begin with a verb or a noun, not with {FRAGMENTS}: {listed(found)}"
+    assert not faults, f"begin with a verb or a noun, not with {FRAGMENTS}: {listed(faults)}"
 
 
 def test_comments_of_cpp_files_are_not_fragments() -> None:
-    found = []
+    faults = []
     for path in sources(CPP, *NATIVE) + sources(CUDA, *NATIVE):
         second = path.read_text(encoding="utf-8").splitlines()[1]
         if second.startswith("//") and is_fragment(second.removeprefix("//").strip()):
-            found.append(Place(path, 2, second))
-    assert not found, f"begin with a noun, not with {FRAGMENTS}: {listed(found)}"
+            faults.append(Place(path, 2, second))
+    assert not faults, f"begin with a noun, not with {FRAGMENTS}: {listed(faults)}"
 
 
 # ------------------------------------------------------------------------------- identifiers
@@ -139,14 +139,14 @@ def words_of(name: str) -> set[str]:
 
 def test_retired_words_are_in_no_identifier() -> None:
     retired = re.compile("|".join(RETIRED), re.IGNORECASE)
-    found = [
+    faults = [
         Place(place.path, place.line, f"{place.text} ({word}: write {RETIRED[word]})")
         for path in python_files()
         if retired.search(text_of(path))  # no other file is parsed
         for place in identifiers(path, tree_of(path))
         for word in sorted(words_of(place.text) & RETIRED.keys())
     ]
-    assert not found, listed(found)
+    assert not faults, listed(faults)
 
 
 def vague_variables(path: Path, tree: ast.Module) -> Iterator[Place]:

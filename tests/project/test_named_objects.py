@@ -35,9 +35,9 @@ class Nothing:
 
 def member(owner: Any, name: str) -> Any:
     """An attribute, a submodule, or a field of a class that has no default."""
-    found = inspect.getattr_static(owner, name, Nothing)
-    if found is not Nothing:
-        return getattr(owner, name, found)
+    result = inspect.getattr_static(owner, name, Nothing)
+    if result is not Nothing:
+        return getattr(owner, name, result)
     if inspect.ismodule(owner):
         try:
             return importlib.import_module(f"{owner.__name__}.{name}")
@@ -57,11 +57,11 @@ def resolved(name: str, *scopes: Any) -> Any:
     except ModuleNotFoundError:
         outside = []
     starts = [member(scope, first) for scope in scopes] + outside
-    for found in starts:
+    for result in starts:
         for part in rest:
-            found = Nothing if found is Nothing else member(found, part)
-        if found is not Nothing:
-            return found
+            result = Nothing if result is Nothing else member(result, part)
+        if result is not Nothing:
+            return result
     return Nothing
 
 
@@ -79,9 +79,9 @@ ROLE = re.compile(r":(func|class|mod|meth|attr|data|exc|obj|const):`([^`]*)`")
 
 def references(path: Path) -> Iterator[Reference]:
     text = text_of(path)
-    for found in ROLE.finditer(text):
-        name = re.sub(r".*<(.*)>$", r"\1", found[2], flags=re.DOTALL).lstrip("~")
-        yield Reference(found[1], " ".join(name.split()), line_of(text, found.start()))
+    for result in ROLE.finditer(text):
+        name = re.sub(r".*<(.*)>$", r"\1", result[2], flags=re.DOTALL).lstrip("~")
+        yield Reference(result[1], " ".join(name.split()), line_of(text, result.start()))
 
 
 def module_of(path: Path) -> Any:
@@ -96,15 +96,15 @@ def classes_at(path: Path, line: int) -> Iterator[str]:
             yield node.name
 
 
-def fits(role: str, found: Any) -> bool:
-    if found is Nothing:
+def fits(role: str, result: Any) -> bool:
+    if result is Nothing:
         return False
     if role == "mod":
-        return inspect.ismodule(found)
+        return inspect.ismodule(result)
     if role in ("class", "exc"):
-        return inspect.isclass(found)
+        return inspect.isclass(result)
     if role in ("func", "meth"):
-        return callable(found)
+        return callable(result)
     return True
 
 
@@ -116,8 +116,8 @@ def test_docstrings_name_what_is_there(folder: Path) -> None:
         for role, name, line in references(path):
             inner = [getattr(module, cls, Nothing) for cls in classes_at(path, line)]
             package = importlib.import_module(module.__package__)
-            found = resolved(name, *reversed(inner), module, package, *DOORS, builtins)
-            if not fits(role, found):
+            result = resolved(name, *reversed(inner), module, package, *DOORS, builtins)
+            if not fits(role, result):
                 missing.append(f"{name_of(path)}:{line}: no {role} {name}")
     assert not missing, "\n".join(missing)
 
@@ -155,7 +155,7 @@ def test_dotted_names_in_docstrings_are_there(folder: Path) -> None:
         for path in sorted(folder.glob("*.py"))
         if DOTTED.search(text_of(path))  # most are not parsed
         for line, text in docstrings(path)
-        for name in ("sigmascope" + found[1] for found in DOTTED.finditer(text))
+        for name in ("sigmascope" + result[1] for result in DOTTED.finditer(text))
         if name not in OTHERS and resolved(name) is Nothing
     ]
     assert not missing, "\n".join(missing)
@@ -164,9 +164,9 @@ def test_dotted_names_in_docstrings_are_there(folder: Path) -> None:
 @each_page
 def test_dotted_names_on_pages_are_there(path: Path) -> None:
     text = text_of(path)
-    for found in DOTTED.finditer(text):
-        name = "sigmascope" + found[1]
+    for result in DOTTED.finditer(text):
+        name = "sigmascope" + result[1]
         if name in OTHERS:
             continue
-        where = f"{name_of(path)}:{line_of(text, found.start())}"
+        where = f"{name_of(path)}:{line_of(text, result.start())}"
         assert resolved(name) is not Nothing, f"{where}: no {name}"

@@ -42,9 +42,9 @@ OUTSIDE = {
 
 @cache
 def files() -> set[str]:
-    found = [*SOURCES, *PAGES, *(p for f in FOLDERS for p in (ROOT / f).rglob("*.json"))]
-    found += [ROOT / name for name in ("pyproject.toml", "CMakeLists.txt", ".ci/run")]
-    return {name_of(path) for path in found}
+    faults = [*SOURCES, *PAGES, *(p for f in FOLDERS for p in (ROOT / f).rglob("*.json"))]
+    faults += [ROOT / name for name in ("pyproject.toml", "CMakeLists.txt", ".ci/run")]
+    return {name_of(path) for path in faults}
 
 
 def leads_to_a_file(name: str, beside: Path) -> bool:
@@ -65,8 +65,8 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
         yield from ((i, s) for i, line in enumerate(text.split("\n"), 1) for s in comment(line))
     elif path.suffix in (".cpp", ".hpp", ".cu", ".cuh"):
         yield from (
-            (line_of(text, found.start()), found[0])
-            for found in re.finditer(r"//[^\n]*|/\*.*?\*/", text, re.DOTALL)
+            (line_of(text, result.start()), result[0])
+            for result in re.finditer(r"//[^\n]*|/\*.*?\*/", text, re.DOTALL)
         )
 
 
@@ -92,10 +92,10 @@ def test_files_that_are_named_are_there(room: str) -> None:
         if FILE.search(text_of(path)) is None:  # most are not parsed
             continue
         for line, text in prose(path):
-            for found in FILE.finditer(text):
-                where = f"{name_of(path)}:{line + text.count(chr(10), 0, found.start())}"
-                known = found[1] in OUTSIDE or leads_to_a_file(found[1], path)
-                assert known, f"{where}: no file {found[1]}"
+            for result in FILE.finditer(text):
+                where = f"{name_of(path)}:{line + text.count(chr(10), 0, result.start())}"
+                known = result[1] in OUTSIDE or leads_to_a_file(result[1], path)
+                assert known, f"{where}: no file {result[1]}"
 
 
 LINK = re.compile(r"\]\(([^()\s]+)\)")
@@ -103,12 +103,12 @@ LINK = re.compile(r"\]\(([^()\s]+)\)")
 
 def anchors(path: Path) -> set[str]:
     """As GitHub makes them of headings."""
-    found: dict[str, int] = {}
+    results: dict[str, int] = {}
     names = set()
     for heading in re.findall(r"^#+ +(.+?)\s*$", without_blocks(text_of(path)), re.MULTILINE):
         plain = re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading)
         name = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
-        count = found[name] = found.get(name, -1) + 1
+        count = results[name] = results.get(name, -1) + 1
         names.add(f"{name}-{count}" if count else name)
     return names
 
@@ -135,12 +135,12 @@ CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 @cache
 def words() -> set[str]:
     """Every word of the sources and of the settings."""
-    found = {path.stem for path in SOURCES} | PUBLIC.keys()
-    found.update(re.findall(r"\w+", text_of(ROOT / "pyproject.toml")))
+    result = {path.stem for path in SOURCES} | PUBLIC.keys()
+    result.update(re.findall(r"\w+", text_of(ROOT / "pyproject.toml")))
     for path in SOURCES:
         if path != Path(__file__):
-            found.update(re.findall(r"\w+", text_of(path)))
-    return found
+            result.update(re.findall(r"\w+", text_of(path)))
+    return result
 
 
 @cache
@@ -186,9 +186,9 @@ def command_lines(text: str) -> Iterator[str]:
     fenced = False
     for line in joined.split("\n"):
         fenced ^= line.startswith("```")
-        found = COMMAND.match(line.strip())
-        if found and (fenced or line.startswith("    ")):
-            yield found[1].partition("  #")[0]
+        result = COMMAND.match(line.strip())
+        if result and (fenced or line.startswith("    ")):
+            yield result[1].partition("  #")[0]
     yield from (code for code in CODE.findall(joined) if re.match(r"sigmascope [a-z-]", code))
 
 

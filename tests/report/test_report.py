@@ -153,9 +153,9 @@ def test_errors_are_shown(tmp_path: Path) -> None:
         of_array(f"h.{i}.mlp.up_proj.weight", "F32", rng.standard_normal((640, 600), np.float32))
         for i in range(2)
     ]
-    found = ss.scan(opened(tmp_path, *tensors), effort="density", k=1, tol=0.1)
+    scan = ss.scan(opened(tmp_path, *tensors), effort="density", k=1, tol=0.1)
     out = screen()
-    report.show_scan(out, found)
+    report.show_scan(out, scan)
     assert "±" in shown(out)
     assert "Least certain:" in shown(out)
 
@@ -189,9 +189,9 @@ def test_info_groups_or_lists(tmp_path: Path) -> None:
 
 def test_problems_of_one_reason_are_one_line(tmp_path: Path) -> None:
     tensors = [Stored(f"codes.{i}", "F4", (4, 4)) for i in range(30)]
-    found = ss.scan(opened(tmp_path, *tensors))
+    scan = ss.scan(opened(tmp_path, *tensors))
     for out in (screen(), screen(UNLIMITED)):
-        report.show_scan(out, found)
+        report.show_scan(out, scan)
         assert "  codes.{0 to 29}: dtype F4 is not decoded" in shown(out).splitlines()
 
 
@@ -292,9 +292,9 @@ def test_extremes_compare_shares_of_the_full_rank() -> None:
 
 def test_least_certain_goes_by_the_relative_error() -> None:
     rows = [row("a", 0, 5.0), row("b", 0, 1.0)]
-    found = summary.least_certain(rows, ["effective_rank", "stable_rank"])
-    assert found is not None
-    assert (found[0]["name"], found[1]) == ("b", "effective_rank")
+    result = summary.least_certain(rows, ["effective_rank", "stable_rank"])
+    assert result is not None
+    assert (result[0]["name"], result[1]) == ("b", "effective_rank")
     assert summary.least_certain(rows, ["stable_rank"]) is None
 
 

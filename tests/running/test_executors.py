@@ -65,10 +65,10 @@ def test_processes_find_what_one_finds(
     here, there = tmp_path / "here.jsonl", tmp_path / "there.jsonl"
     options = OPTIONS | {"effort": effort}
     alone = ss.scan(folder, out=here, **options)
-    found = ss.scan(folder, out=there, executor=pool, workers=2, **options)
-    assert bits(found) == bits(alone)
+    scan = ss.scan(folder, out=there, executor=pool, workers=2, **options)
+    assert bits(scan) == bits(alone)
     assert timeless(there) == timeless(here)
-    assert found["bad"]["nan"] == 1
+    assert scan["bad"]["nan"] == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2, 7, None])
@@ -76,24 +76,24 @@ def test_threads_find_the_same(
     folder: Path, workers: int | None, expected: list[dict[str, Any]]
 ) -> None:
     with ThreadPoolExecutor(3) as threads:
-        found = ss.scan(folder, executor=threads, workers=workers, **OPTIONS)
-    assert bits(found) == expected
+        scan = ss.scan(folder, executor=threads, workers=workers, **OPTIONS)
+    assert bits(scan) == expected
 
 
 @pytest.mark.parametrize("memory", ["64MiB", "300MB", "2GiB", None])
 def test_memory_limits_that_allow_the_effort_change_no_bit(
     folder: Path, memory: Any, expected: list[dict[str, Any]]
 ) -> None:
-    found = ss.scan(folder, **OPTIONS | {"memory_limit": memory})
-    assert bits(found) == expected
+    scan = ss.scan(folder, **OPTIONS | {"memory_limit": memory})
+    assert bits(scan) == expected
 
 
 def test_a_relative_path_is_found_by_workers_elsewhere(
     folder: Path, pool: Executor, monkeypatch: pytest.MonkeyPatch, expected: list[dict[str, Any]]
 ) -> None:
     monkeypatch.chdir(folder.parent)
-    found = ss.scan(folder.name, executor=pool, **OPTIONS)
-    assert bits(found) == expected
+    scan = ss.scan(folder.name, executor=pool, **OPTIONS)
+    assert bits(scan) == expected
 
 
 def test_a_run_goes_on_with_another_executor(
@@ -108,16 +108,16 @@ def test_a_run_goes_on_with_another_executor(
     with pytest.raises(ScanInterrupted):
         ss.scan(folder, resume=path, executor=pool, progress=listener, **OPTIONS)
     content = path.read_bytes()
-    found = ss.scan(folder, resume=path, **OPTIONS)
+    scan = ss.scan(folder, resume=path, **OPTIONS)
     assert path.read_bytes().startswith(content)
-    assert bits(found) == expected
+    assert bits(scan) == expected
 
 
 def test_events_come_row_by_row(folder: Path) -> None:
     events: list[ScanEvent] = []
     with ThreadPoolExecutor(2) as threads:
-        found = ss.scan(folder, executor=threads, progress=events.append, **OPTIONS)
-    assert [event.row for event in events if event.kind == "row"] == found.rows
+        scan = ss.scan(folder, executor=threads, progress=events.append, **OPTIONS)
+    assert [event.row for event in events if event.kind == "row"] == scan.rows
     assert events[-1].done_bytes == events[-1].total_bytes
 
 
@@ -163,10 +163,10 @@ def test_an_unknown_number_of_workers_is_that_of_the_cores(folder: Path) -> None
 def test_tasks_are_small_and_few_are_sent_ahead(tmp_path: Path) -> None:
     write_file(tmp_path / "m.safetensors", *(normal(f"w.{i}", 60, 50) for i in range(40)))
     with Recording() as executor:
-        found = ss.scan(
+        scan = ss.scan(
             tmp_path, executor=executor, workers=2, num_threads=5, k=3, memory_limit=2**31
         )
-    assert [task.name for task in executor.tasks] == [row["name"] for row in found]
+    assert [task.name for task in executor.tasks] == [row["name"] for row in scan]
     assert all(len(pickle.dumps(task)) < 2000 for task in executor.tasks)
     assert {task.options.memory_limit for task in executor.tasks} == {2**30}
     assert {task.options.num_threads for task in executor.tasks} == {2}
@@ -206,8 +206,8 @@ class Here(Executor):
 def sent(path: Path) -> Here:
     """Scan a checkpoint by an executor that keeps its tasks."""
     executor = Here()
-    found = ss.scan(path, executor=executor, workers=1, effort="top", k=2, memory_limit="1GiB")
-    assert len(found.analysed) == len(executor.calls)
+    scan = ss.scan(path, executor=executor, workers=1, effort="top", k=2, memory_limit="1GiB")
+    assert len(scan.analysed) == len(executor.calls)
     return executor
 
 
@@ -272,10 +272,8 @@ def test_killed_workers_lose_nothing(tmp_path: Path) -> None:
         ProcessPoolExecutor(2, mp_context=spawn) as executor,
         pytest.warns(RuntimeWarning, match=r"the executor lost w\.\d+ 3 times .*this process"),
     ):
-        found = ss.scan(
-            folder, executor=executor, workers=2, effort="exact", progress=listener, k=4
-        )
-    assert bits(found) == bits(ss.scan(folder, effort="exact", k=4))
+        scan = ss.scan(folder, executor=executor, workers=2, effort="exact", progress=listener, k=4)
+    assert bits(scan) == bits(ss.scan(folder, effort="exact", k=4))
 
 
 class Flaky(ThreadPoolExecutor):
@@ -293,8 +291,8 @@ class Flaky(ThreadPoolExecutor):
 
 def test_a_task_is_sent_again(folder: Path, expected: list[dict[str, Any]]) -> None:
     with Flaky(2) as executor:
-        found = ss.scan(folder, executor=executor, **OPTIONS)
-    assert bits(found) == expected
+        scan = ss.scan(folder, executor=executor, **OPTIONS)
+    assert bits(scan) == expected
 
 
 def test_what_no_attempt_does_is_done_here(folder: Path, expected: list[dict[str, Any]]) -> None:
@@ -302,16 +300,16 @@ def test_what_no_attempt_does_is_done_here(folder: Path, expected: list[dict[str
         Flaky(3) as executor,
         pytest.warns(RuntimeWarning, match=r"lost [\w.\[\]]+ 3 times .ZeroDivisionError"),
     ):
-        found = ss.scan(folder, executor=executor, **OPTIONS)
-    assert bits(found) == expected
+        scan = ss.scan(folder, executor=executor, **OPTIONS)
+    assert bits(scan) == expected
 
 
 def test_an_executor_that_is_shut_down(folder: Path, expected: list[dict[str, Any]]) -> None:
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
     with pytest.warns(RuntimeWarning, match="after shutdown"):
-        found = ss.scan(folder, executor=executor, **OPTIONS)
-    assert bits(found) == expected
+        scan = ss.scan(folder, executor=executor, **OPTIONS)
+    assert bits(scan) == expected
 
 
 def test_an_interrupt_cancels_what_is_queued(tmp_path: Path) -> None:
@@ -366,8 +364,8 @@ def cluster() -> Iterator[Any]:
 @pytest.mark.parametrize("effort", [pytest.param("density", marks=pytest.mark.slow), "exact"])
 def test_a_dask_cluster_finds_the_same(folder: Path, cluster: Any, effort: str) -> None:
     options = OPTIONS | {"effort": effort}
-    found = ss.scan(folder, executor=cluster.get_executor(), workers=2, **options)
-    assert bits(found) == bits(ss.scan(folder, **options))
+    scan = ss.scan(folder, executor=cluster.get_executor(), workers=2, **options)
+    assert bits(scan) == bits(ss.scan(folder, **options))
 
 
 @pytest.mark.slow
@@ -384,11 +382,11 @@ def test_a_worker_killed_under_dask_loses_nothing(tmp_path: Path, cluster: Any) 
             killed.append(next(iter(cluster.run(os.getpid).values())))
             os.kill(killed[0], signal.SIGKILL)
 
-    found = ss.scan(
+    scan = ss.scan(
         folder, executor=cluster.get_executor(), workers=2, progress=listener, effort="exact", k=4
     )
     assert killed
-    assert bits(found) == bits(ss.scan(folder, effort="exact", k=4))
+    assert bits(scan) == bits(ss.scan(folder, effort="exact", k=4))
 
 
 def test_another_attempt_is_another_task(tmp_path: Path) -> None:

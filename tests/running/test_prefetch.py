@@ -37,11 +37,11 @@ def test_the_next_matrix_is_read_while_this_one_is_computed(
         assert options["reserved"] <= options["memory_limit"]
 
     watch_matrices(monkeypatch, watch)
-    found = ss.scan(path, effort="top", k=4, memory_limit=limit, num_threads=1)
+    scan = ss.scan(path, effort="top", k=4, memory_limit=limit, num_threads=1)
     assert in_memory == {size: ahead and size != sizes[0] for size in sizes}
     with ThreadPoolExecutor(1) as executor:
         apart = ss.scan(path, effort="top", k=4, memory_limit=limit, executor=executor, workers=1)
-    assert bits(found) == bits(apart)
+    assert bits(scan) == bits(apart)
 
 
 @pytest.mark.parametrize(("share", "ahead"), [(0.5, False), (1.5, True)], ids=["half", "more"])
@@ -70,8 +70,8 @@ def test_what_leaves_too_little_for_itself_is_read_from_its_file(
             raise MemoryLimitError("more")
 
     watch_matrices(monkeypatch, watch)
-    found = ss.scan(path, k=3, memory_limit="256MiB")
-    assert len(found.analysed) == 2
+    scan = ss.scan(path, k=3, memory_limit="256MiB")
+    assert len(scan.analysed) == 2
     assert held == [False, True, False]
 
 

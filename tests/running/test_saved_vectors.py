@@ -31,13 +31,13 @@ def model(seed: int = 0) -> dict[str, Any]:
 def test_a_scan_saves_the_triplets_of_every_matrix(tmp_path: Path, effort: str) -> None:
     tensors = model()
     folder = tmp_path / "made" / "vectors"
-    found = ss.scan(written(tmp_path, tensors, "F32"), effort=effort, vectors=folder, **OPTIONS)
+    scan = ss.scan(written(tmp_path, tensors, "F32"), effort=effort, vectors=folder, **OPTIONS)
     assert {path.name for path in folder.iterdir()} == {
         "layers.0.self_attn.q_proj.weight.safetensors",
         "layers.0.mlp.up%2Fproj.weight.safetensors",
     }
     saved = ss.open_checkpoint(folder)
-    for row in found.analysed:
+    for row in scan.analysed:
         name, W = row["name"], tensors[row["name"]].astype(np.float32)
         U, Vt = (np.asarray(saved[f"{name}.{part}"], dtype=np.float64) for part in ("U", "Vt"))
         assert U.shape == (W.shape[0], 4)
@@ -88,9 +88,9 @@ def test_a_full_disk_fails_the_row_and_leaves_no_part(
     path, journal = written(tmp_path, model(), "F32"), tmp_path / "run.jsonl"
     with monkeypatch.context() as patch:
         patch.setattr(json, "dumps", full)
-        found = ss.scan(path, vectors=tmp_path / "v", resume=None, **OPTIONS)
-    assert {row["failure"] for row in found.failed} == {"environment"}
-    assert "No space left" in found.failed[0]["reason"]
+        scan = ss.scan(path, vectors=tmp_path / "v", resume=None, **OPTIONS)
+    assert {row["failure"] for row in scan.failed} == {"environment"}
+    assert "No space left" in scan.failed[0]["reason"]
     assert list((tmp_path / "v").iterdir()) == []
     again = ss.scan(path, vectors=tmp_path / "v", resume=journal, **OPTIONS)
     assert not again.failed

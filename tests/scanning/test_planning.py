@@ -85,8 +85,8 @@ def test_a_scan_keeps_what_was_planned(
     planned = ss.scan(model, **options, plan=True)
     reread = list(opening)
     opening.clear()
-    found = ss.scan(model, **options)
-    matrices = [row for row in found.rows if row["kind"] == "matrix"]
+    scan = ss.scan(model, **options)
+    matrices = [row for row in scan.rows if row["kind"] == "matrix"]
     assert [row["name"] for row in matrices] == [tensor.name for tensor in planned]
     for row, tensor in zip(matrices, planned, strict=True):
         assert row["reason"] == tensor.refused
@@ -129,10 +129,10 @@ def test_bits_depend_on_no_limit_that_allows_the_effort(
     model: Path, effort: str, limit: str
 ) -> None:
     def rows(limit: str) -> list[dict[str, Any]]:
-        found = ss.scan(model, effort=effort, k=12, memory_limit=limit, exclude="*k_proj*")
+        scan = ss.scan(model, effort=effort, k=12, memory_limit=limit, exclude="*k_proj*")
         timed = ("seconds", "num_threads")
-        assert len(found.analysed) == 3
-        return [{**row, **dict.fromkeys(timed)} for row in found.rows]
+        assert len(scan.analysed) == 3
+        return [{**row, **dict.fromkeys(timed)} for row in scan.rows]
 
     assert rows(limit) == rows("1GiB")
 
@@ -339,9 +339,9 @@ def test_vectors_beside_every_value_are_planned(
     options: dict[str, Any] = {"effort": effort, "k": 64, "vectors": True, "num_threads": threads}
     how = {"tol": 1e-3, "accuracy": "reference", "memory_limit": "4GiB"}
     _, need = admission.in_memory(A, **options, **how)
-    found = ss.spectrum(A, **options, memory_limit=need.limit)
-    assert found.svd is not None
-    assert found.svd.converged
+    spectrum = ss.spectrum(A, **options, memory_limit=need.limit)
+    assert spectrum.svd is not None
+    assert spectrum.svd.converged
 
 
 @grid(suffix=[".jsonl", ".csv", ".parquet"], command=["scan", "compare"])

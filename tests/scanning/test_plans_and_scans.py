@@ -105,18 +105,18 @@ def test_the_plan_of_workers(model: Path, limit: str) -> None:
 
 def test_the_plan_of_a_part(model: Path) -> None:
     whole = [tensor.name for tensor in ss.scan(model, k=8, plan=True)]
-    found = []
+    results = []
     for index in range(3):
         plan = ss.scan(model, k=8, shard=(index, 3), plan=True)
         assert [tensor.name for tensor in plan] == [
             row["name"] for row in ss.scan(model, k=8, shard=(index, 3)).analysed
         ]
-        found += [tensor.name for tensor in plan]
+        results += [tensor.name for tensor in plan]
         assert plan.totals()["shard"] == f"{index}/3"
         out = screen(200)
         report.show_plan(out, plan)
         assert f"Part {index}/3 of the scan: " in shown(out)
-    assert sorted(found) == sorted(whole)
+    assert sorted(results) == sorted(whole)
     with pytest.raises(ValueError, match="shard 3/3"):
         ss.scan(model, shard=(3, 3), plan=True)
 

@@ -49,9 +49,9 @@ def test_rows_are_those_of_local_files_and_each_tensor_is_read_once(server: File
     here = ss.scan(server.folder, **HOW)
     far = ss.open_checkpoint(server.url)
     server.requests.clear()
-    found = ss.scan(far, **HOW)
-    assert bits(found.rows) == bits(here.rows)
-    assert Counter(row["status"] for row in found.rows) == {
+    scan = ss.scan(far, **HOW)
+    assert bits(scan.rows) == bits(here.rows)
+    assert Counter(row["status"] for row in scan.rows) == {
         "analysed": 15,
         "entrywise": 1,
         "failed": 1,
@@ -97,8 +97,8 @@ def test_a_matrix_beyond_the_memory_is_read_by_panels_at_each_pass(tmp_path: Pat
     here = ss.scan(tmp_path, **how)
     assert [row["status"] for row in here.rows] == ["analysed"] * 2
     with served(tmp_path) as server:
-        found = ss.scan(server.url, **how)
-        assert bits(found.rows) == bits(here.rows)
+        scan = ss.scan(server.url, **how)
+        assert bits(scan.rows) == bits(here.rows)
         assert server.sent_bytes > 3 * whole_numbers(server)
         data = [r for r in server.requests if r.start > 0]
         assert len(data) < 400  # runs of rows are read together
@@ -121,17 +121,17 @@ def test_twenty_faults_make_no_wrong_row_and_lose_none(seed: int, tmp_path: Path
         chance.shuffle(faults)
         far = ss.open_checkpoint(server.url)
         left = server.fail(*faults)
-        found = ss.scan(far, **HOW)
+        scan = ss.scan(far, **HOW)
         assert not left
-        assert bits(found.rows) == bits(here.rows)
+        assert bits(scan.rows) == bits(here.rows)
 
 
 def test_a_file_that_changes_fails_its_rows_alone(server: FileServer) -> None:
     here = ss.scan(server.folder, **HOW)
     far = ss.open_checkpoint(server.url)
     server.tags["model-00002-of-00002.safetensors"] = '"another"'
-    found = ss.scan(far, **HOW)
-    for row, known in zip(found.rows, here.rows, strict=True):
+    scan = ss.scan(far, **HOW)
+    for row, known in zip(scan.rows, here.rows, strict=True):
         if row["file"] == "model-00001-of-00002.safetensors":
             assert bits([row]) == bits([known])
         else:
@@ -150,8 +150,8 @@ def test_a_scan_is_resumed_where_its_server_failed(server: FileServer, tmp_path:
     assert {row["status"] for row in first.rows} == {"analysed", "entrywise", "failed"}
     server.answer = lambda request: None
     server.requests.clear()
-    found = ss.scan(address, resume=journal, **HOW)
-    assert bits(found.rows) == bits(here.rows)
+    scan = ss.scan(address, resume=journal, **HOW)
+    assert bits(scan.rows) == bits(here.rows)
     one = "model-00001-of-00002.safetensors"
     assert len(server.asked(one)) <= 1  # its header, and no tensor again
     text = journal.read_text()
@@ -166,8 +166,8 @@ def test_a_scan_is_resumed_where_its_server_failed(server: FileServer, tmp_path:
 def test_processes_and_parts_give_the_same_rows(server: FileServer) -> None:
     here = ss.scan(server.folder, **HOW)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        found = ss.scan(server.url, executor=pool, workers=2, **HOW)
-    assert bits(found.rows) == bits(here.rows)
+        scan = ss.scan(server.url, executor=pool, workers=2, **HOW)
+    assert bits(scan.rows) == bits(here.rows)
     parts = [ss.scan(server.url, shard=(i, 2), **HOW) for i in range(2)]
     assert bits(ss.merge(parts).rows) == bits(here.rows)
 
@@ -176,9 +176,9 @@ def test_pairs_on_two_machines_are_compared(server: FileServer, tmp_path: Path) 
     other = model(tmp_path / "other")
     here = ss.compare(server.folder, other, **HOW)
     with served(other) as second:
-        found = ss.compare(server.url, second.url, **HOW)
+        comparison = ss.compare(server.url, second.url, **HOW)
         mixed = ss.compare(server.folder, second.url, **HOW)
-    assert bits(found.rows) == bits(here.rows) == bits(mixed.rows)
+    assert bits(comparison.rows) == bits(here.rows) == bits(mixed.rows)
 
 
 def test_a_plan_reads_headers_and_a_sample(server: FileServer) -> None:
@@ -197,7 +197,7 @@ def test_nothing_is_stored_on_disk(server: FileServer, tmp_path: Path) -> None:
     empty.mkdir()
     environment = {name: str(empty) for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME")}
     code = f"import sigmascope as ss; print(len(ss.scan({server.url!r}, effort='top', k=2)))"
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         cwd=empty,
         env={**os.environ, **environment},
@@ -205,7 +205,7 @@ def test_nothing_is_stored_on_disk(server: FileServer, tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert found.stdout == "17\n"
+    assert process.stdout == "17\n"
     assert list(empty.rglob("*")) == []
 
 

@@ -37,15 +37,15 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_saved_and_loaded(folder: Path, suffix: str) -> None:
     path = folder / f"x{suffix}"
-    found = ss.scan(folder, k=4, exclude="conv*", out=path)
+    scan = ss.scan(folder, k=4, exclude="conv*", out=path)
     again = Scan.load(path)
-    assert again.rows == found.rows
+    assert again.rows == scan.rows
     if suffix != ".csv":
-        assert (again.checkpoint, again.options) == (found.checkpoint, found.options)
-        assert (again.expected, again.notes) == (found.expected, found.notes)
-        assert repr(again) == repr(found)
-    found.save(path)
-    assert Scan.load(path).rows == found.rows
+        assert (again.checkpoint, again.options) == (scan.checkpoint, scan.options)
+        assert (again.expected, again.notes) == (scan.expected, scan.notes)
+        assert repr(again) == repr(scan)
+    scan.save(path)
+    assert Scan.load(path).rows == scan.rows
     assert [child.name for child in folder.iterdir() if child.name.startswith(".")] == []
 
 
@@ -57,35 +57,35 @@ def test_journal_line_by_line(folder: Path) -> None:
         if event.kind == "row":
             seen.append(path.read_bytes().count(b"\n"))
 
-    found = ss.scan(folder, out=[path], progress=listener)
+    scan = ss.scan(folder, out=[path], progress=listener)
     assert seen == list(range(2, 12))
     header, *rows = (json.loads(line) for line in path.read_text().splitlines())
     assert all(record.pop("checksum") for record in (header, *rows))
-    assert header == found.header()
+    assert header == scan.header()
     assert header["schema"] == "sigmascope.scan"
     assert header["options"]["effort"] == "density"
-    assert rows == found.rows
+    assert rows == scan.rows
 
 
 def test_csv_opens_elsewhere(folder: Path) -> None:
-    found = ss.scan(folder, out=folder / "x.csv")
+    scan = ss.scan(folder, out=folder / "x.csv")
     with open(folder / "x.csv", newline="") as file:
         lines = list(csv.reader(file))
     assert lines[0] == list(Scan.schema.columns)
-    assert len(lines) == 1 + len(found)
+    assert len(lines) == 1 + len(scan)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_a_scan_of_version_2_is_read(folder: Path, suffix: str) -> None:
     """Its rows have none of the columns that came later, and its header another number."""
     path = folder / f"old{suffix}"
-    found = ss.scan(folder, effort="exact")
+    scan = ss.scan(folder, effort="exact")
     if suffix == ".jsonl":
-        header = found.header() | {"version": 2}
-        rows = [{name: row[name] for name in row.keys() - ADDED} for row in found]
+        header = scan.header() | {"version": 2}
+        rows = [{name: row[name] for name in row.keys() - ADDED} for row in scan]
         path.write_bytes(b"".join(map(sealed, (header, *rows))))
     elif suffix == ".csv":
-        found.save(path)
+        scan.save(path)
         with open(path, newline="") as file:
             rows = [
                 {k: v for k, v in row.items() if k not in ADDED} for row in csv.DictReader(file)
@@ -96,12 +96,12 @@ def test_a_scan_of_version_2_is_read(folder: Path, suffix: str) -> None:
             writer.writerows(rows)
     else:
         parquet = pytest.importorskip("pyarrow.parquet")
-        table = found.to_arrow().drop_columns(list(ADDED))
-        metadata = {"sigmascope.scan": json.dumps(found.header() | {"version": 2})}
+        table = scan.to_arrow().drop_columns(list(ADDED))
+        metadata = {"sigmascope.scan": json.dumps(scan.header() | {"version": 2})}
         parquet.write_table(table.replace_schema_metadata(metadata), path)
     old = Scan.load(path)
-    assert len(old) == len(found)
-    for before, after in zip(old, found, strict=True):
+    assert len(old) == len(scan)
+    for before, after in zip(old, scan, strict=True):
         assert list(before) == list(Scan.schema.columns)
         assert all(before[name] is None for name in ADDED)
         for name in ("name", "status", "effective_rank", "alpha", "stable_rank_error"):
@@ -133,11 +133,11 @@ def test_a_density_has_quantiles_and_the_top_alone_has_none(tmp_path: Path) -> N
 
 def test_torn_journal_loads_up_to_its_last_whole_line(folder: Path) -> None:
     path = folder / "x.jsonl"
-    found = ss.scan(folder, out=path)
+    scan = ss.scan(folder, out=path)
     data = path.read_bytes()
     path.write_bytes(data[: data.rindex(b"\n", 0, -1) + 40])
     torn = Scan.load(path)
-    assert torn.rows == found.rows[:-1]
+    assert torn.rows == scan.rows[:-1]
     assert not torn.complete
     assert "9 of 10 rows" in repr(torn)
 
@@ -174,28 +174,28 @@ def test_csv_with_a_broken_cell(folder: Path) -> None:
 
 
 def test_tables(folder: Path) -> None:
-    found = ss.scan(folder, k=4)
-    frame = found.to_pandas()
+    scan = ss.scan(folder, k=4)
+    frame = scan.to_pandas()
     assert list(frame.columns) == list(Scan.schema.columns)
     assert frame["layer"].dtype == "Int64"
-    assert frame.loc[1, "top"] == found[UP]["top"]
-    table = found.to_arrow()
-    assert table.to_pylist() == found.rows
-    filled = found.to_pandas(columns="filled")
+    assert frame.loc[1, "top"] == scan[UP]["top"]
+    table = scan.to_arrow()
+    assert table.to_pylist() == scan.rows
+    filled = scan.to_pandas(columns="filled")
     assert 20 < len(filled.columns) < len(Scan.schema.columns)
     assert list(filled.columns) == [name for name in frame if not frame[name].isna().all()]
-    some = found.to_pandas(columns=["stable_rank", "name"])
+    some = scan.to_pandas(columns=["stable_rank", "name"])
     assert list(some.columns) == ["stable_rank", "name"]
     assert some.equals(frame[["stable_rank", "name"]])
     with pytest.raises(ValueError, match=r"no column 'stable_rnk' \(similar: 'stable_rank'"):
-        found.to_pandas(columns="stable_rnk")
+        scan.to_pandas(columns="stable_rnk")
 
 
 def test_missing_extras_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = ss.scan(folder, k=4)
+    scan = ss.scan(folder, k=4)
     for name in ("pandas", "pyarrow"):
         monkeypatch.setitem(sys.modules, name, None)
-    for call in (found.to_pandas, found.to_arrow):
+    for call in (scan.to_pandas, scan.to_arrow):
         with pytest.raises(ImportError, match=r"pip install 'sigmascope\[table\]'"):
             call()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -280,10 +280,10 @@ def test_interrupted_scan_is_saved(folder: Path) -> None:
 def test_a_failed_save_leaves_the_file_as_it_was(folder: Path) -> None:
     path = folder / "x.csv"
     path.write_text("before")
-    found = ss.scan(folder)
-    found.rows.append({})
+    scan = ss.scan(folder)
+    scan.rows.append({})
     with pytest.raises(KeyError):
-        found.save(path)
+        scan.save(path)
     assert path.read_text() == "before"
     assert sorted(child.name for child in folder.iterdir()) == ["model.safetensors", "x.csv"]
 
@@ -291,6 +291,6 @@ def test_a_failed_save_leaves_the_file_as_it_was(folder: Path) -> None:
 def test_a_checkpoint_without_tensors(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(encoded([]))
-    found = ss.scan(path)
-    assert found.rows == []
-    assert found.complete
+    scan = ss.scan(path)
+    assert scan.rows == []
+    assert scan.complete

@@ -33,8 +33,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_tensor_has_its_row_in_file_order(folder: Path) -> None:
-    found = ss.scan(folder, k=4)
-    assert column(found.rows, "name") == [
+    scan = ss.scan(folder, k=4)
+    assert column(scan.rows, "name") == [
         "model.norm.weight",
         UP,
         "bad",
@@ -46,7 +46,7 @@ def test_every_tensor_has_its_row_in_file_order(folder: Path) -> None:
         "empty",
         DOWN,
     ]
-    assert column(found.rows, "status") == [
+    assert column(scan.rows, "status") == [
         "entrywise",
         "analysed",
         "failed",
@@ -55,43 +55,43 @@ def test_every_tensor_has_its_row_in_file_order(folder: Path) -> None:
         *["not analysed"] * 2,
         "analysed",
     ]
-    assert all(row["reason"] for row in found if row["status"] != "analysed")
-    assert all(row["reason"] is None for row in found.analysed)
-    assert all(list(row) == list(Scan.schema.columns) for row in found)
-    assert found.complete
-    assert len(found) == found.expected == 10
-    assert column(found.failed, "name") == ["bad"]
-    assert column(found.unreadable, "name") == ["codes"]
-    assert found.unconverged == []
-    json.dumps(found.rows, allow_nan=False)
+    assert all(row["reason"] for row in scan if row["status"] != "analysed")
+    assert all(row["reason"] is None for row in scan.analysed)
+    assert all(list(row) == list(Scan.schema.columns) for row in scan)
+    assert scan.complete
+    assert len(scan) == scan.expected == 10
+    assert column(scan.failed, "name") == ["bad"]
+    assert column(scan.unreadable, "name") == ["codes"]
+    assert scan.unconverged == []
+    json.dumps(scan.rows, allow_nan=False)
 
 
 def test_a_row_says_what_the_spectrum_says(folder: Path) -> None:
     row = ss.scan(folder, effort="exact", k=4)[UP]
-    found = ss.spectrum(ss.open_checkpoint(folder)[UP], effort="exact", k=4)
-    assert row["top"] == found.top.tolist()
-    assert row["top_errors"] == found.top_errors.tolist()
-    for name, measure in found.measures.items():
+    spectrum = ss.spectrum(ss.open_checkpoint(folder)[UP], effort="exact", k=4)
+    assert row["top"] == spectrum.top.tolist()
+    assert row["top_errors"] == spectrum.top_errors.tolist()
+    for name, measure in spectrum.measures.items():
         assert (row[name], row[f"{name}_error"]) == (measure.value, measure.error), name
     assert (row["layer"], row["role"], row["expert"]) == (0, "up", None)
     assert (row["rows"], row["columns"], row["shape"], row["nbytes"]) == (24, 16, [24, 16], 1536)
     assert (row["effort"], row["k"], row["method"], row["converged"]) == (
         "exact",
         4,
-        found.method,
+        spectrum.method,
         True,
     )
-    assert found.moments is not None
+    assert spectrum.moments is not None
     assert (row["mean"], row["kurtosis"], row["zeros"]) == (
-        found.moments.mean,
-        found.moments.kurtosis,
+        spectrum.moments.mean,
+        spectrum.moments.kurtosis,
         0,
     )
 
 
 def test_slices_and_kernels_say_what_they_are(folder: Path) -> None:
-    found = ss.scan(folder, k=2)
-    second, kernel = found["experts[1]"], found["conv.weight"]
+    scan = ss.scan(folder, k=2)
+    second, kernel = scan["experts[1]"], scan["conv.weight"]
     assert (second["tensor"], second["expert"], second["nbytes"]) == ("experts", 1, 120)
     assert (second["shape"], second["rows"], second["columns"]) == ([2, 6, 5], 6, 5)
     assert (kernel["kind"], kernel["shape"], kernel["columns"]) == ("kernel", [4, 3, 2, 2], 12)
@@ -119,9 +119,9 @@ MASKS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_masks_of_attention_are_not_errors(what: str, dtype: Any) -> None:
     numbers = np.ascontiguousarray(MASKS[what], dtype)
-    found = ss.scan({"mask": numbers, "w": np.eye(3, dtype=np.float32)})
-    assert found.failed == []
-    rows = [row for row in found if row["tensor"] == "mask"]
+    scan = ss.scan({"mask": numbers, "w": np.eye(3, dtype=np.float32)})
+    assert scan.failed == []
+    rows = [row for row in scan if row["tensor"] == "mask"]
     assert {row["status"] for row in rows} == {"entrywise"}
     assert sum(row["inf"] for row in rows) == np.isinf(numbers).sum()
     assert sum(row["zeros"] for row in rows) == (numbers == 0).sum()
@@ -151,17 +151,17 @@ def test_every_measure_of_every_effort_has_a_column(tmp_path: Path, effort: str)
     """A small k and a wide tolerance keep the exact route from being the cheaper one."""
     path = write_file(tmp_path / "x.safetensors", normal("a", 640, 600))
     row = ss.scan(path, effort=effort, k=1, tol=0.5)["a"]
-    found = ss.spectrum(ss.open_checkpoint(path)["a"], effort=effort, k=1, tol=0.5)
-    assert row["effort"] == found.effort == effort
-    assert {name for name in MEASURES if row[name] is not None} == set(found.measures)
+    spectrum = ss.spectrum(ss.open_checkpoint(path)["a"], effort=effort, k=1, tol=0.5)
+    assert row["effort"] == spectrum.effort == effort
+    assert {name for name in MEASURES if row[name] is not None} == set(spectrum.measures)
 
 
 def test_a_memory_limit_that_is_too_small_is_the_reason(tmp_path: Path) -> None:
     path = write_file(tmp_path / "x.safetensors", normal("a", 400, 300), normal("b", 2, 2))
-    found = ss.scan(path, memory_limit=100_000)
-    assert found["a"]["status"] == "failed"
-    assert "memory limit" in found["a"]["reason"]
-    assert found["b"]["status"] == "analysed"
+    scan = ss.scan(path, memory_limit=100_000)
+    assert scan["a"]["status"] == "failed"
+    assert "memory limit" in scan["a"]["reason"]
+    assert scan["b"]["status"] == "analysed"
 
 
 def test_a_file_that_vanishes_is_the_reason(tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def test_a_file_that_vanishes_is_the_reason(tmp_path: Path) -> None:
 
 def test_threads_and_order_change_nothing(folder: Path) -> None:
     def numbers(threads: int) -> list[Any]:
-        found = ss.scan(folder, k=4, num_threads=threads)
-        return [[row[name] for name in (*MEASURES, "top", "top_errors")] for row in found]
+        scan = ss.scan(folder, k=4, num_threads=threads)
+        return [[row[name] for name in (*MEASURES, "top", "top_errors")] for row in scan]
 
     assert numbers(1) == numbers(3)
 
@@ -183,9 +183,9 @@ def test_threads_and_order_change_nothing(folder: Path) -> None:
 def test_what_does_not_converge_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_file(tmp_path / "x.safetensors", normal("a", 1100, 1000))
     before_each_spectrum_of_a_scan(monkeypatch, lambda: None, max_passes=2)
-    found = ss.scan(path, effort="top", k=8, tol=1e-5)
-    assert column(found.unconverged, "name") == ["a"]
-    assert found["a"]["status"] == "analysed"
+    scan = ss.scan(path, effort="top", k=8, tol=1e-5)
+    assert column(scan.unconverged, "name") == ["a"]
+    assert scan["a"]["status"] == "analysed"
 
 
 # ---------------------------------------------------------------------------------- selection
@@ -202,10 +202,10 @@ def test_what_does_not_converge_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     ids=["one", "several, less one", "slices of a stack", "all, less several"],
 )
 def test_patterns(folder: Path, include: Any, exclude: Any, names: list[str]) -> None:
-    found = ss.scan(folder, include=include, exclude=exclude)
-    assert column(found.analysed, "name") == names
-    assert len(found) == 10
-    assert all(row["reason"] for row in found if row["status"] == "excluded")
+    scan = ss.scan(folder, include=include, exclude=exclude)
+    assert column(scan.analysed, "name") == names
+    assert len(scan) == 10
+    assert all(row["reason"] for row in scan if row["status"] == "excluded")
 
 
 def test_an_excluded_tensor_is_not_a_problem(folder: Path) -> None:
@@ -238,9 +238,9 @@ def test_bad_options(folder: Path, options: dict[str, Any], message: str) -> Non
 
 def test_events_account_for_bytes_and_rows(folder: Path) -> None:
     events: list[ScanEvent] = []
-    found = ss.scan(folder, k=4, progress=events.append)
+    scan = ss.scan(folder, k=4, progress=events.append)
     rows = [event.row for event in events if event.kind == "row"]
-    assert rows == found.rows
+    assert rows == scan.rows
     started = [event for event in events if event.kind == "started"]
     assert [event.index for event in started] == [1, 2, 3, 4, 5, 6]
     assert {event.count for event in events} == {6}

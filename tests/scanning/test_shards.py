@@ -66,11 +66,11 @@ def test_parts_make_the_whole(folder: Path, count: int) -> None:
     """Row for row, with parts of no row too."""
     whole = ss.scan(folder, **OPTIONS)
     paths = parts(folder, count)
-    found = ss.merge(reversed(paths))
-    assert bits(found) == bits(whole)
-    assert found.complete
-    assert found.expected == whole.expected
-    assert found.header() | {"options": None} == whole.header() | {"options": None}
+    scan = ss.merge(reversed(paths))
+    assert bits(scan) == bits(whole)
+    assert scan.complete
+    assert scan.expected == whole.expected
+    assert scan.header() | {"options": None} == whole.header() | {"options": None}
     last = Scan.load(paths[-1])
     assert [row["name"] for row in last if row["status"] == "entrywise"] == (
         ["norm"] if count == 1 else []
@@ -80,8 +80,8 @@ def test_parts_make_the_whole(folder: Path, count: int) -> None:
 def test_parts_are_saved_and_merged_in_parquet_too(folder: Path) -> None:
     for index in range(2):
         ss.scan(folder, shard=(index, 2), out=folder.parent / f"{index}.parquet", **OPTIONS)
-    found = ss.merge([folder.parent / f"{index}.parquet" for index in range(2)])
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS))
+    scan = ss.merge([folder.parent / f"{index}.parquet" for index in range(2)])
+    assert bits(scan) == bits(ss.scan(folder, **OPTIONS))
 
 
 def test_parts_are_resumed(folder: Path, tmp_path: Path) -> None:
@@ -144,9 +144,9 @@ def test_what_does_not_belong_together(folder: Path, tmp_path: Path) -> None:
 def test_another_engine_is_noted(folder: Path) -> None:
     first, second = parts(folder, 2)
     second.write_bytes(of_other_engine(second.read_bytes(), isa="other"))
-    found = ss.merge([first, second])
-    assert "different engines" in found.notes[-1]
-    assert "other" in found.notes[-1]
+    scan = ss.merge([first, second])
+    assert "different engines" in scan.notes[-1]
+    assert "other" in scan.notes[-1]
 
 
 # ------------------------------------------------------------------------------- command line

@@ -54,8 +54,8 @@ def test_as_many_as_the_memory_holds(model: Path, effort: str) -> None:
     assert shares(model, effort, 2**30, 2).workers == 2
     assert shares(model, effort, 2**30, 6).workers == 6
     assert shares(model, effort, 2**30, 64).workers == 8  # of 25 matrices each has several
-    found = shares(model, effort, 2**30, 5)
-    assert (found.each.num_threads, found.each.memory_limit) == (1, 2**30 // 5)
+    parts = shares(model, effort, 2**30, 5)
+    assert (parts.each.num_threads, parts.each.memory_limit) == (1, 2**30 // 5)
     assert shares(model, effort, 2**20, 2).workers == 1
 
 
@@ -65,9 +65,9 @@ def test_no_bit_depends_on_who_is_beside(
     model: Path, effort: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rows(**options: Any) -> list[dict[str, Any]]:
-        found = ss.scan(model, effort=effort, k=8, **options)
-        assert len(found.analysed) == SMALL + 1
-        return [{**row, "seconds": None, "num_threads": None} for row in found.rows]
+        result = ss.scan(model, effort=effort, k=8, **options)
+        assert len(result.analysed) == SMALL + 1
+        return [{**row, "seconds": None, "num_threads": None} for row in result.rows]
 
     expected = rows(num_threads=1)
     assert rows(num_threads=5, memory_limit=2**30) == expected
@@ -75,10 +75,10 @@ def test_no_bit_depends_on_who_is_beside(
     monkeypatch.setattr(
         "sigmascope.scanning.concurrency._fits", lambda checkpoint, name, *options: name != "w9x"
     )
-    found = shares(model, effort, 2**30, 2)
-    assert found.alone == {"w9x"}
-    assert found.options_of("w9x").num_threads == 2
-    assert found.options_of("w9").num_threads == 1
+    result = shares(model, effort, 2**30, 2)
+    assert result.alone == {"w9x"}
+    assert result.options_of("w9x").num_threads == 2
+    assert result.options_of("w9").num_threads == 1
     assert rows(num_threads=2, memory_limit=2**30) == expected
     planned = ss.scan(model, effort=effort, k=8, num_threads=2, memory_limit=2**30, plan=True)
     assert planned.totals()["alone"] == ["w9x"]
@@ -121,10 +121,10 @@ def test_a_share_of_the_memory_allows_what_all_of_it_does(tmp_path: Path) -> Non
 
     seen = set()
     for memory in range(80, 400, 20):
-        found = shares(tmp_path, "top", memory * MIB, 2)
-        used = found.options_of("w0")
-        assert may_find_all(used) == may_find_all(found.full)
-        seen.add((found.workers, may_find_all(used)))
+        parts = shares(tmp_path, "top", memory * MIB, 2)
+        used = parts.options_of("w0")
+        assert may_find_all(used) == may_find_all(parts.full)
+        seen.add((parts.workers, may_find_all(used)))
     assert seen == {(1, True), (2, True)}
 
 
@@ -132,8 +132,8 @@ def test_too_small_a_share_is_made_up_for(model: Path, monkeypatch: pytest.Monke
     """A matrix that is refused within a share of the memory is analysed alone."""
     monkeypatch.setattr("sigmascope.scanning.concurrency._fits", lambda *_: True)
     monkeypatch.setattr("sigmascope.scanning.concurrency.MINIMUM", 1)
-    found = ss.scan(model, effort="exact", num_threads=2, memory_limit=3 * MIB)
-    assert len(found.analysed) == SMALL + 1
+    scan = ss.scan(model, effort="exact", num_threads=2, memory_limit=3 * MIB)
+    assert len(scan.analysed) == SMALL + 1
 
 
 def test_one_alone_waits_and_is_waited_for() -> None:

@@ -73,13 +73,13 @@ def test_rows_are_those_of_a_scan() -> None:
     }
     monitor = Monitor(model, every=5, budget=None, k=3)
     assert monitor.step(3) is None
-    found = monitor.step(5)
-    assert found is not None
-    assert {row["step"] for row in found} == {5}
+    rows = monitor.step(5)
+    assert rows is not None
+    assert {row["step"] for row in rows} == {5}
     scanned = {row["name"]: row for row in without(ss.scan(model, k=3))}
-    assert {row["name"]: row for row in without(found)} == scanned
-    assert list(found[0]) == ["step", *ss.scan(model, k=3).schema.columns]
-    (failed,) = (row for row in found if row["status"] == "failed")
+    assert {row["name"]: row for row in without(rows)} == scanned
+    assert list(rows[0]) == ["step", *ss.scan(model, k=3).schema.columns]
+    (failed,) = (row for row in rows if row["status"] == "failed")
     assert (failed["name"], failed["nan"], failed["first_nonfinite"]) == ("bad", 1, [1, 2])
     assert "NaN" in failed["reason"]
     assert monitor.step(5) is None  # the same step again
@@ -89,10 +89,10 @@ def test_rows_are_those_of_a_scan() -> None:
 def test_options_are_those_of_a_scan(effort: str) -> None:
     how: dict[str, Any] = {"effort": effort, "k": 3, "seed": 7, "include": "*up*"}
     monitor = Monitor(weights(), every=1, budget=None, measures="alpha_farms", **how)
-    found = [row for row in monitor.step(0) or () if row["status"] == "analysed"]
+    rows = [row for row in monitor.step(0) or () if row["status"] == "analysed"]
     scanned = ss.scan(weights(), measures="alpha_farms", **how).analysed
-    assert without(found) == without(scanned)
-    assert found[0]["alpha_farms"] is not None
+    assert without(rows) == without(scanned)
+    assert rows[0]["alpha_farms"] is not None
 
 
 def test_only_what_changed_is_computed_again(clock: Clock) -> None:

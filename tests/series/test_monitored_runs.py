@@ -172,8 +172,8 @@ def test_modules_of_torch() -> None:
     model["lm_head"].weight = model["embed_tokens"].weight
     model["up_proj"].weight.requires_grad_(False)
     monitor = Monitor(model, every=1, budget=None, k=3)
-    found = monitor.step(1) or []
-    assert without(sorted(found, key=lambda row: row["name"])) == without(
+    result = monitor.step(1) or []
+    assert without(sorted(result, key=lambda row: row["name"])) == without(
         sorted(ss.scan(model, k=3), key=lambda row: row["name"])
     )
     model["lm_head"](model["embed_tokens"](torch.arange(5))).square().sum().backward()
@@ -273,11 +273,11 @@ def test_arrays_on_a_device_are_copied_when_they_are_analysed() -> None:
     model["lm_head.weight"] = model[UP.format(0)]
     monitor = Monitor(model, every=1, budget=None, k=3)
     assert _Device.copied == 0
-    found = monitor.step(1)
+    rows = monitor.step(1)
     assert _Device.copied < 2 * sum(x.nbytes for x in hosts.values())
     hosts["lm_head.weight"] = hosts[UP.format(0)]
     expected = {row["name"]: row for row in without(ss.scan(hosts, k=3))}
-    assert {row["name"]: row for row in without(found)} == expected
+    assert {row["name"]: row for row in without(rows)} == expected
     assert expected["lm_head.weight"]["reason"] == f"shares storage with {UP.format(0)}"
     hosts[DOWN.format(1)][0, 0] += 1
     monitor.step(2)

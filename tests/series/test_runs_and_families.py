@@ -53,16 +53,16 @@ def test_values_and_changes_over_steps() -> None:
         200: layers(14.0, 3.0, error=0.25),
         100: layers(10.0, 5.0, error=0.5),
     }
-    found = ss.series.trajectory(run, measures="effective_rank")
-    assert found.steps == (100, 200)
-    assert [r["step"] for r in found] == [100, 100, 200, 200]
-    (last,) = found.where(step=200, layer=0)
+    trajectory = ss.series.trajectory(run, measures="effective_rank")
+    assert trajectory.steps == (100, 200)
+    assert [r["step"] for r in trajectory] == [100, 100, 200, 200]
+    (last,) = trajectory.where(step=200, layer=0)
     assert (last["value"], last["error"], last["count"]) == (14.0, 0.25, 1)
     assert (last["change"], last["change_error"]) == (4.0, 0.75)
-    (first,) = found.where(step=100, layer=1)
+    (first,) = trajectory.where(step=100, layer=1)
     assert (first["change"], first["change_error"]) == (0.0, 0.0)
-    assert found.where(step=200, layer=1)[0]["change"] == -2.0
-    assert repr(found) == "Trajectory(2 steps, 2 places, effective_rank)"
+    assert trajectory.where(step=200, layer=1)[0]["change"] == -2.0
+    assert repr(trajectory) == "Trajectory(2 steps, 2 places, effective_rank)"
 
 
 def test_experts_of_a_layer_are_one_place() -> None:
@@ -70,26 +70,26 @@ def test_experts_of_a_layer_are_one_place() -> None:
         [row(f"e.{i}", float(v), expert=i, error=0.1 * i) for i, v in enumerate((1, 2, 6))],
         [row(f"e.{i}", float(v), expert=i) for i, v in enumerate((2, 4, 12))],
     ]
-    found = ss.series.trajectory(run, steps=[0, 1], measures="effective_rank")
-    assert [(r["count"], r["value"], r["least"], r["greatest"]) for r in found] == [
+    trajectory = ss.series.trajectory(run, steps=[0, 1], measures="effective_rank")
+    assert [(r["count"], r["value"], r["least"], r["greatest"]) for r in trajectory] == [
         (3, 3.0, 1.0, 6.0),
         (3, 6.0, 2.0, 12.0),
     ]
-    assert found[0]["error"] == pytest.approx(0.1)
+    assert trajectory[0]["error"] == pytest.approx(0.1)
 
 
 def test_what_a_step_lacks_is_left_out_of_all() -> None:
     run = {0: layers(1.0, 2.0), 1: layers(1.0), 2: [*layers(3.0), row("up.1", None, layer=1)]}
-    found = ss.series.trajectory(run, measures="effective_rank")
-    assert found.missing == {("up.1", "effective_rank"): (1, 2)}
-    assert {r["layer"] for r in found} == {0}
-    assert "1 left out" in repr(found)
+    trajectory = ss.series.trajectory(run, measures="effective_rank")
+    assert trajectory.missing == {("up.1", "effective_rank"): (1, 2)}
+    assert {r["layer"] for r in trajectory} == {0}
+    assert "1 left out" in repr(trajectory)
 
 
 def test_failed_rows_have_no_value_and_unknown_roles_their_name() -> None:
     rows = [row("a", 1.0, role="other"), row("b", 2.0, status="failed"), row("c", 3.0)]
-    found = ss.series.trajectory({0: rows, 1: rows}, measures="effective_rank")
-    assert [(r["tower"], r["role"], r["layer"], r["value"]) for r in found] == [
+    trajectory = ss.series.trajectory({0: rows, 1: rows}, measures="effective_rank")
+    assert [(r["tower"], r["role"], r["layer"], r["value"]) for r in trajectory] == [
         ("", "a", None, 1.0),
         ("text", "up", 0, 3.0),
     ] * 2
@@ -124,18 +124,22 @@ def test_checkpoints_without_roles(tmp_path: Path, suffix: str) -> None:
 
 def test_columns_of_comparisons_are_measures_too() -> None:
     rows = [row("a", 1.0) | {"delta_effective_rank": 7.0, "delta_effective_rank_error": 0.5}]
-    (found,) = ss.series.trajectory({5: rows}, measures=["delta_effective_rank"])
-    assert (found["value"], found["error"], found["measure"]) == (7.0, 0.5, "delta_effective_rank")
+    (result,) = ss.series.trajectory({5: rows}, measures=["delta_effective_rank"])
+    assert (result["value"], result["error"], result["measure"]) == (
+        7.0,
+        0.5,
+        "delta_effective_rank",
+    )
 
 
 @pytest.mark.parametrize("name", ["checkpoint-{}", "model-7b-step-{}"])
 def test_checkpoints_are_scanned_and_named_by_their_steps(name: str, tmp_path: Path) -> None:
     paths = [checkpoint(tmp_path / name.format(step), step, 1.0) for step in (100, 20)]
-    found = ss.series.trajectory(paths, measures="spectral_norm", effort="exact")
-    assert found.steps == (20, 100)
-    values = [r["value"] for r in found.where(layer=0)]
+    trajectory = ss.series.trajectory(paths, measures="spectral_norm", effort="exact")
+    assert trajectory.steps == (20, 100)
+    values = [r["value"] for r in trajectory.where(layer=0)]
     assert values == pytest.approx([120.0, 600.0], rel=1e-6)
-    assert found.where(layer=1, step=100)[0]["change"] == pytest.approx(0.0, abs=1e-5)
+    assert trajectory.where(layer=1, step=100)[0]["change"] == pytest.approx(0.0, abs=1e-5)
 
 
 def test_saved_scans_are_read(tmp_path: Path) -> None:
@@ -144,10 +148,12 @@ def test_saved_scans_are_read(tmp_path: Path) -> None:
         folder = checkpoint(tmp_path / f"m{step}", float(step))
         paths.append(tmp_path / f"scan-{step}.jsonl")
         ss.scan(folder, effort="exact").save(paths[-1])
-    found = ss.series.trajectory(paths, measures="spectral_norm")
-    assert [r["value"] for r in found] == pytest.approx([6.0, 12.0], rel=1e-6)
+    trajectory = ss.series.trajectory(paths, measures="spectral_norm")
+    assert [r["value"] for r in trajectory] == pytest.approx([6.0, 12.0], rel=1e-6)
     scans = [Scan.load(path) for path in paths]
-    assert ss.series.trajectory(scans, steps=[1, 2], measures="spectral_norm").rows == found.rows
+    assert (
+        ss.series.trajectory(scans, steps=[1, 2], measures="spectral_norm").rows == trajectory.rows
+    )
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
@@ -157,8 +163,8 @@ def test_saved_comparisons_are_read(tmp_path: Path, suffix: str) -> None:
     for step in (1, 2):
         paths.append(tmp_path / f"compared-{step}{suffix}")
         ss.compare(base, checkpoint(tmp_path / f"m{step}", 1.0 + step)).save(paths[-1])
-    found = ss.series.trajectory(paths, measures="relative_change")
-    assert [r["value"] for r in found] == pytest.approx([1.0, 2.0], rel=1e-6)
+    trajectory = ss.series.trajectory(paths, measures="relative_change")
+    assert [r["value"] for r in trajectory] == pytest.approx([1.0, 2.0], rel=1e-6)
 
 
 def test_files_that_are_not_saved_tables_are_refused(tmp_path: Path) -> None:
@@ -199,13 +205,13 @@ def family(count: int = 8) -> list[list[Row]]:
 
 
 def test_distribution_per_role_and_depth() -> None:
-    found = ss.series.reference(family(5), measures="effective_rank", bands=2)
-    first, last = found
+    reference = ss.series.reference(family(5), measures="effective_rank", bands=2)
+    first, last = reference
     assert (first["depth_from"], first["depth_to"], last["depth_to"]) == (0.0, 0.5, 1.0)
     assert [first[name] for name in ("least", "lower_quartile", "median")] == [1.0, 2.0, 3.0]
     assert [last[name] for name in ("median", "upper_quartile", "greatest")] == [103, 104, 105]
     assert first["count"] == 5
-    assert found.models == tuple(f"number {i}" for i in range(1, 6))
+    assert reference.models == tuple(f"number {i}" for i in range(1, 6))
 
 
 def test_a_model_counts_once_however_many_layers_it_has() -> None:
@@ -216,22 +222,22 @@ def test_a_model_counts_once_however_many_layers_it_has() -> None:
 
 def test_what_has_no_layer_is_a_place_of_its_own() -> None:
     rows = [row("wte", 9.0, role="embed", layer=None), *layers(1.0, 2.0)]
-    found = ss.series.reference([rows], measures="effective_rank", bands=1)
-    assert [(r["role"], r["depth_from"]) for r in found] == [("embed", None), ("up", 0.0)]
+    reference = ss.series.reference([rows], measures="effective_rank", bands=1)
+    assert [(r["role"], r["depth_from"]) for r in reference] == [("embed", None), ("up", 0.0)]
 
 
 def test_errors_of_values_are_carried() -> None:
     models = [layers(1.0, error=0.5), layers(2.0, error=0.25)]
-    (found,) = ss.series.reference(models, measures="effective_rank")
-    assert found["error"] == 0.5
+    (result,) = ss.series.reference(models, measures="effective_rank")
+    assert result["error"] == 0.5
 
 
 @pytest.mark.parametrize(
     ("value", "quantile"), [(0.0, 0.0), (4.5, 0.5), (4.0, 3.5 / 8), (9.0, 1.0)]
 )
 def test_where_a_model_stands(value: float, quantile: float) -> None:
-    found = ss.series.reference(family(8), measures="effective_rank", bands=2)
-    first, last = found.place(layers(value, 500.0))
+    reference = ss.series.reference(family(8), measures="effective_rank", bands=2)
+    first, last = reference.place(layers(value, 500.0))
     assert (first["quantile"], first["count"]) == (quantile, 8)
     assert first["quantile_low"] <= quantile <= first["quantile_high"]
     assert last["quantile"] == 1.0
@@ -239,9 +245,9 @@ def test_where_a_model_stands(value: float, quantile: float) -> None:
 
 def test_clopper_and_pearson() -> None:
     """4 of 8 below: [0.1570, 0.8430]; none of 8: [0, 0.3694] (the table of 1934)."""
-    found = ss.series.reference(family(8), measures="effective_rank", bands=1)
+    reference = ss.series.reference(family(8), measures="effective_rank", bands=1)
     models = [layers(v, v + 100) for v in (4.5, 0.0)]
-    half, none = (found.place(model)[0] for model in models)
+    half, none = (reference.place(model)[0] for model in models)
     assert half["quantile_low"] == pytest.approx(0.1570, abs=5e-5)
     assert half["quantile_high"] == pytest.approx(0.8430, abs=5e-5)
     assert none["quantile_low"] == 0
@@ -249,9 +255,9 @@ def test_clopper_and_pearson() -> None:
 
 
 def test_intervals_cover_what_errors_allow() -> None:
-    found = ss.series.reference(family(8), measures="effective_rank", bands=2)
-    exact = found.place(layers(4.5, 104.5))[0]
-    vague = found.place(layers(4.5, 104.5, error=10.0))[0]
+    reference = ss.series.reference(family(8), measures="effective_rank", bands=2)
+    exact = reference.place(layers(4.5, 104.5))[0]
+    vague = reference.place(layers(4.5, 104.5, error=10.0))[0]
     assert vague["quantile"] == exact["quantile"]
     assert vague["quantile_low"] == 0
     assert vague["quantile_high"] == 1
@@ -273,8 +279,8 @@ def test_intervals_are_those_of_scipy(n: int, k: int, confidence: float) -> None
 
     k = min(k, n)
     models = [layers(0.0 if i < k else 2.0) for i in range(n)]
-    found = ss.series.reference(models, measures="effective_rank", bands=1)
-    (placed,) = found.place(layers(1.0), confidence=confidence)
+    reference = ss.series.reference(models, measures="effective_rank", bands=1)
+    (placed,) = reference.place(layers(1.0), confidence=confidence)
     truth = binomtest(k, n).proportion_ci(confidence, method="exact")
     assert placed["quantile"] == pytest.approx(k / n)
     assert placed["quantile_low"] == pytest.approx(truth.low, abs=1e-9)
@@ -296,18 +302,18 @@ def test_intervals_hold_the_share_that_they_claim_to() -> None:
 
 def test_a_model_is_not_set_against_itself(tmp_path: Path) -> None:
     scans = [ss.scan(checkpoint(tmp_path / f"m{i}", float(i)), effort="exact") for i in range(1, 5)]
-    found = ss.series.reference(scans, measures="spectral_norm")
-    assert found[0]["count"] == 4
-    assert found.models[0] == str(tmp_path / "m1")
-    (placed,) = found.place(scans[0])
+    reference = ss.series.reference(scans, measures="spectral_norm")
+    assert reference[0]["count"] == 4
+    assert reference.models[0] == str(tmp_path / "m1")
+    (placed,) = reference.place(scans[0])
     assert (placed["count"], placed["quantile"]) == (3, 0.0)
-    (other,) = found.place(checkpoint(tmp_path / "new", 2.5), effort="exact")
+    (other,) = reference.place(checkpoint(tmp_path / "new", 2.5), effort="exact")
     assert (other["count"], other["quantile"]) == (4, 0.5)
 
 
 def test_places_that_the_reference_lacks_are_left_out() -> None:
-    found = ss.series.reference(family(3), measures="effective_rank", bands=2)
-    assert len(found.place([row("q", 1.0, role="q")])) == 0
+    reference = ss.series.reference(family(3), measures="effective_rank", bands=2)
+    assert len(reference.place([row("q", 1.0, role="q")])) == 0
 
 
 @pytest.mark.parametrize(
@@ -332,19 +338,19 @@ def test_confidence_is_a_share() -> None:
 
 
 def test_tables_are_saved_and_handed_on(tmp_path: Path) -> None:
-    found = ss.series.reference(family(3), measures="effective_rank", bands=2)
-    found.save(tmp_path / "r.jsonl")
-    found.save(tmp_path / "r.csv")
+    reference = ss.series.reference(family(3), measures="effective_rank", bands=2)
+    reference.save(tmp_path / "r.jsonl")
+    reference.save(tmp_path / "r.csv")
     lines = (tmp_path / "r.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == found.rows
+    assert [json.loads(line) for line in lines] == reference.rows
     with open(tmp_path / "r.csv", newline="") as file:
         read = list(csv.DictReader(file))
-    assert [float(r["median"]) for r in read] == [r["median"] for r in found]
-    assert list(read[0]) == list(found.columns)
-    frame = found.to_pandas()
-    assert list(frame.columns) == list(found.columns)
+    assert [float(r["median"]) for r in read] == [r["median"] for r in reference]
+    assert list(read[0]) == list(reference.columns)
+    frame = reference.to_pandas()
+    assert list(frame.columns) == list(reference.columns)
     assert frame["count"].tolist() == [3, 3]
     with pytest.raises(ValueError, match=r"saved as .csv or .jsonl, not '.xlsx'"):
-        found.save(tmp_path / "r.xlsx")
+        reference.save(tmp_path / "r.xlsx")
     with pytest.raises(ValueError, match="no column 'rol'; there are tower, role"):
-        found.where(rol="up")
+        reference.where(rol="up")

@@ -165,9 +165,9 @@ def test_rows_in_batches_by_an_accumulator() -> None:
     gram = GramAccumulator(25)
     for part in np.array_split(X, 4):
         gram.update(part)
-    svd, found = TruncatedSVD(3).fit(X), gram.svd(3)
-    off = np.abs(found.s - svd.singular_values_)
-    assert np.all(off <= found.errors + svd.singular_values_error_)
+    svd, result = TruncatedSVD(3).fit(X), gram.svd(3)
+    off = np.abs(result.s - svd.singular_values_)
+    assert np.all(off <= result.errors + svd.singular_values_error_)
     assert not hasattr(svd, "partial_fit")
     assert hasattr(PCA(), "partial_fit")
 

@@ -25,21 +25,21 @@ Array = NDArray[np.float64]
 Generator = np.random.Generator
 
 
-def check(found: SVD, A: NDArray[np.floating]) -> None:
+def check(result: SVD, A: NDArray[np.floating]) -> None:
     """Values within their bounds, vectors orthonormal, both residuals no larger than reported."""
     A64 = A.astype(np.float64)
     sigma = np.linalg.svd(A64, compute_uv=False)
     oracle = 2e-14 * sigma[0]
-    assert np.all(np.abs(found.s - sigma[: len(found.s)]) <= found.errors + oracle)
-    if found.U is None or found.Vt is None:
+    assert np.all(np.abs(result.s - sigma[: len(result.s)]) <= result.errors + oracle)
+    if result.U is None or result.Vt is None:
         return
-    U, V = found.U.astype(np.float64), found.Vt.T.astype(np.float64)
-    loose = 1e-5 if found.U.dtype == np.float32 else 3e-14
+    U, V = result.U.astype(np.float64), result.Vt.T.astype(np.float64)
+    loose = 1e-5 if result.U.dtype == np.float32 else 3e-14
     for X in (U, V):
         assert np.abs(X.T @ X - np.eye(X.shape[1])).max() < loose
-    left = np.linalg.norm(A64.T @ U - V * found.s, axis=0)
-    right = np.linalg.norm(A64 @ V - U * found.s, axis=0)
-    assert np.all(np.maximum(left, right) <= found.residuals + oracle)
+    left = np.linalg.norm(A64.T @ U - V * result.s, axis=0)
+    right = np.linalg.norm(A64 @ V - U * result.s, axis=0)
+    assert np.all(np.maximum(left, right) <= result.residuals + oracle)
 
 
 def lora(rng: Generator) -> Array:
@@ -93,9 +93,9 @@ def test_a_basis_of_rounding_noise_is_not_an_answer(
         A = draw(rng).astype(dtype)
         k = int(rng.integers(1, min(min(A.shape), 30) + 1))
         passes = int(rng.integers(1, 6))
-        found = ss.randomized_svd(A, k, passes=passes, seed=seed, device=device)
-        check(found, A)
-        assert np.sum(found.s**2) <= np.linalg.norm(A.astype(float)) ** 2 * (1 + 1e-5)
+        result = ss.randomized_svd(A, k, passes=passes, seed=seed, device=device)
+        check(result, A)
+        assert np.sum(result.s**2) <= np.linalg.norm(A.astype(float)) ** 2 * (1 + 1e-5)
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["by rows", "by columns"])
@@ -105,8 +105,8 @@ def test_sums_of_repeated_numbers_are_within_the_bound(turned: bool) -> None:
         rng = np.random.default_rng(seed)
         m, n = int(rng.choice([40, 301, 511])), int(rng.choice([40, 301, 511, 1500, 3000]))
         A = repeated_numbers(rng, m, n).astype(np.float32)
-        found = ss.randomized_svd(np.ascontiguousarray(A.T) if turned else A, 8, passes=4)
-        check(found, A.T if turned else A)
+        result = ss.randomized_svd(np.ascontiguousarray(A.T) if turned else A, 8, passes=4)
+        check(result, A.T if turned else A)
 
 
 @pytest.mark.parametrize("draw", NUMERICALLY_LOW_RANK)
@@ -117,9 +117,9 @@ def test_a_rank_below_the_block_is_exact_and_said_to_be(
     A = draw(np.random.default_rng(3))
     U, s, Vt = np.linalg.svd(A, full_matrices=False)
     A = (U[:, :4] * s[:4]) @ Vt[:4]
-    found = ss.randomized_svd(A, min(4, *A.shape), passes=1, device=device)
-    check(found, A)
-    assert found.errors[0] < 1e-12 * found.s[0]
+    result = ss.randomized_svd(A, min(4, *A.shape), passes=1, device=device)
+    check(result, A)
+    assert result.errors[0] < 1e-12 * result.s[0]
 
 
 def copies(rng: Generator) -> tuple[Array, int]:
@@ -181,11 +181,11 @@ def test_what_has_not_settled_is_in_the_bound(
         A, tol, vectors = A64.astype(dtype), 10.0 ** -rng.uniform(1, 10), bool(seed % 2)
         block = None if seed % 4 else int(rng.integers(2, 10))
         options: dict[str, Any] = {"block": block, "seed": seed, "device": device}
-        found = ss.svds(A, k, tol=tol, vectors=vectors, method="krylov", **options)
-        check(found, A)
-        assert found.converged
-        asked = found.residuals if vectors else found.errors
-        assert asked.max() <= (max(tol, floor) + floor) * found.s[0]
+        result = ss.svds(A, k, tol=tol, vectors=vectors, method="krylov", **options)
+        check(result, A)
+        assert result.converged
+        asked = result.residuals if vectors else result.errors
+        assert asked.max() <= (max(tol, floor) + floor) * result.s[0]
 
 
 @pytest.mark.parametrize(
@@ -217,9 +217,9 @@ def test_a_value_in_the_place_of_one_that_rounding_mixed_with_it_is_in_the_bound
         level, apart = 10 ** rng.uniform(-5.1, -4), 10 ** rng.uniform(-8, -6)
         sigma = np.r_[rng.uniform(0.9, 1, large), level * (1 - apart * np.arange(n - large))]
         A = ks.prescribed(n, n, np.sort(sigma)[::-1], int(rng.integers(1 << 30)))[0]
-        found = ss.svds(A, large + 1, tol=2e-10, method="krylov", block=n)
+        result = ss.svds(A, large + 1, tol=2e-10, method="krylov", block=n)
         exact = np.linalg.svd(A)[1][: large + 1]
-        assert np.all(np.abs(found.s - exact) <= found.errors + 1e-15)
+        assert np.all(np.abs(result.s - exact) <= result.errors + 1e-15)
 
 
 @pytest.mark.parametrize("small", [1e-11, 1e-12, 1e-13])
@@ -234,24 +234,24 @@ def test_residuals_of_values_near_rounding_are_those_of_the_vectors(n: int, smal
     assert_residuals_are_the_larger_of_both(ss.randomized_svd(A, 2 * n // 5, passes=3), A)
 
 
-def assert_residuals_are_the_larger_of_both(found: SVD, A: Array) -> None:
+def assert_residuals_are_the_larger_of_both(result: SVD, A: Array) -> None:
     """And what allows for rounding, to a few roundings."""
-    assert found.U is not None
-    assert found.Vt is not None
-    V = found.Vt.T
-    left = np.linalg.norm(A.T @ found.U - V * found.s, axis=0)
-    right = np.linalg.norm(A @ V - found.U * found.s, axis=0)
-    said = found.residuals - 48 * 2.0**-53 * found.s[0]  # rayleigh_ritz.hpp: `measuring`
-    assert np.max(np.abs(said - np.maximum(left, right))) <= 8 * 2.0**-53 * found.s[0]
+    assert result.U is not None
+    assert result.Vt is not None
+    V = result.Vt.T
+    left = np.linalg.norm(A.T @ result.U - V * result.s, axis=0)
+    right = np.linalg.norm(A @ V - result.U * result.s, axis=0)
+    said = result.residuals - 48 * 2.0**-53 * result.s[0]  # rayleigh_ritz.hpp: `measuring`
+    assert np.max(np.abs(said - np.maximum(left, right))) <= 8 * 2.0**-53 * result.s[0]
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["tall", "wide"])
 def test_a_full_decomposition_measures_the_residuals_of_both_sides(turned: bool) -> None:
     A = ks.polynomial(300, 150)[0]
     A = np.ascontiguousarray(A.T) if turned else A
-    found = ss.svds(A, 60, tol=1e-13, method="gram")
-    assert found.method == "full decomposition"
-    assert_residuals_are_the_larger_of_both(found, A)
+    result = ss.svds(A, 60, tol=1e-13, method="gram")
+    assert result.method == "full decomposition"
+    assert_residuals_are_the_larger_of_both(result, A)
 
 
 @pytest.mark.parametrize("n", [275, 458, 497, pytest.param(980, marks=pytest.mark.slow)])
@@ -279,18 +279,18 @@ def test_clusters_are_not_moved_by_divide_and_conquer(seed: int) -> None:
     )
     A = ks.prescribed(4 * n, n, np.r_[np.arange(1, 5) ** -0.8, bulk], seed)[0]
     sigma = np.linalg.svd(A, compute_uv=False)
-    found = ss.svds(A, int(0.4 * n), tol=1e-12, method="gram")
-    assert found.method == "full decomposition"
-    check(found, A)
-    assert np.abs(found.s - sigma[: len(found.s)]).max() <= 20 * 2.0**-53 * sigma[0]
+    result = ss.svds(A, int(0.4 * n), tol=1e-12, method="gram")
+    assert result.method == "full decomposition"
+    check(result, A)
+    assert np.abs(result.s - sigma[: len(result.s)]).max() <= 20 * 2.0**-53 * sigma[0]
 
 
 @pytest.mark.parametrize(("dtype", "tol"), [(np.float32, 1e-7), (np.float64, 1e-15)])
 def test_a_tolerance_below_the_floor_acts_as_the_floor_and_says_so(dtype: type, tol: float) -> None:
     A = ks.polynomial(200, 150)[0].astype(dtype)
-    found = ss.svds(A, 5, tol=tol, method="krylov")
-    assert found.converged
-    assert f"tol = {tol:g} is below the floor of {np.dtype(dtype)}" in " ".join(found.notes)
+    result = ss.svds(A, 5, tol=tol, method="krylov")
+    assert result.converged
+    assert f"tol = {tol:g} is below the floor of {np.dtype(dtype)}" in " ".join(result.notes)
     assert not ss.svds(A, 5, tol=1e-5, method="krylov").notes
     by_gram = " ".join(ss.svds(A, 5, tol=tol, method="gram").notes)  # which is in float64
     assert ("is below the floor of float64" in by_gram) == (dtype is np.float64)
@@ -305,37 +305,37 @@ def test_small_matrices_are_decomposed_at_once(k: int, method: str, passes: int)
     """
     sigma = np.r_[18.0, 4e-6 * np.linspace(1, 0.5, 137)]
     A = ks.prescribed(138, 138, sigma, 1)[0]
-    found = ss.svds(A, k, tol=1e-10, method=method, block=16)
-    assert found.method == "full decomposition"
-    assert found.passes <= passes
-    check(found, A)
+    result = ss.svds(A, k, tol=1e-10, method=method, block=16)
+    assert result.method == "full decomposition"
+    assert result.passes <= passes
+    check(result, A)
 
 
 @pytest.mark.parametrize("method", ["krylov", "gram", "auto"])
 def test_a_floor_of_float64_is_said_by_every_method(method: str) -> None:
     A = np.random.default_rng(0).standard_normal((150, 140))
-    found = ss.svds(A, 30, tol=1e-16, method=method)
-    assert found.converged
-    assert "tol = 1e-16 is below the floor of float64" in " ".join(found.notes)
+    result = ss.svds(A, 30, tol=1e-16, method=method)
+    assert result.converged
+    assert "tol = 1e-16 is below the floor of float64" in " ".join(result.notes)
 
 
 def test_a_search_that_costs_more_than_every_value_gives_way_to_it() -> None:
     A, _ = ks.prescribed(600, 500, np.repeat(np.linspace(2, 1, 5), 100), 3)
-    found = ss.svds(A, 48, tol=1e-9, method="krylov")
-    check(found, A)
-    assert found.converged
-    assert found.method == "Gram matrix"
-    assert "too much work" in " ".join(found.notes)
+    result = ss.svds(A, 48, tol=1e-9, method="krylov")
+    check(result, A)
+    assert result.converged
+    assert result.method == "Gram matrix"
+    assert "too much work" in " ".join(result.notes)
 
 
 def test_a_spectrum_that_costs_more_than_every_value_is_of_every_value() -> None:
     A, sigma = ks.prescribed(1000, 800, np.repeat(np.linspace(2, 1, 4), 200), 3)
-    found = ss.spectrum(A, effort="top", k=24, tol=1e-9)
-    assert found.effort == "exact"
-    assert "too much work" in " ".join(found.notes)
-    assert found.passes > 5
-    assert found.values is not None
-    assert np.all(np.abs(found.values - sigma) <= found.value_errors + 1e-13)
+    spectrum = ss.spectrum(A, effort="top", k=24, tol=1e-9)
+    assert spectrum.effort == "exact"
+    assert "too much work" in " ".join(spectrum.notes)
+    assert spectrum.passes > 5
+    assert spectrum.values is not None
+    assert np.all(np.abs(spectrum.values - sigma) <= spectrum.value_errors + 1e-13)
 
 
 @pytest.mark.parametrize("base", [0.2, 0.5, 0.7])
@@ -343,10 +343,10 @@ def test_a_spectrum_that_falls_below_the_floor_costs_no_more_than_another(base: 
     """It once took 154 passes of A."""
     A = ks.prescribed(500, 500, base ** np.arange(500.0), 0)[0].astype(np.float32)
     for vectors in (False, True):
-        found = ss.svds(A, 20, method="krylov", vectors=vectors)
-        assert found.converged
-        assert found.passes < 25
-        check(found, A)
+        result = ss.svds(A, 20, method="krylov", vectors=vectors)
+        assert result.converged
+        assert result.passes < 25
+        check(result, A)
 
 
 @pytest.mark.parametrize("vectors", [False, True])
@@ -358,9 +358,9 @@ def test_a_copy_that_emerges_slowly_from_a_bulk_is_waited_for(vectors: bool) -> 
     for seed in range(4):
         A, _ = ks.prescribed(208, 200, sigma, seed)
         options: dict[str, Any] = {"method": "krylov", "block": 4, "vectors": vectors, "seed": seed}
-        found = ss.svds(A, 7, tol=gap, **options)
-        assert found.converged
-        assert np.max(np.abs(found.s - sigma[:7])) < gap / 4
+        result = ss.svds(A, 7, tol=gap, **options)
+        assert result.converged
+        assert np.max(np.abs(result.s - sigma[:7])) < gap / 4
 
 
 @pytest.mark.parametrize("exponent", [0, 10, -500])
@@ -368,10 +368,10 @@ def test_the_warning_tells_the_worst_residual_in_units_of_the_largest_value(expo
     """It is the same number for every scale of the matrix."""
     A = np.ldexp(ks.gaussian(200, 150)[0], exponent)
     with pytest.warns(ConvergenceWarning) as caught:
-        found = ss.svds(A, 5, max_passes=1)
-    assert found.U is not None
-    assert found.Vt is not None
-    residuals = np.linalg.norm((A.T @ found.U - found.Vt.T * found.s) / found.s[0], axis=0)
+        result = ss.svds(A, 5, max_passes=1)
+    assert result.U is not None
+    assert result.Vt is not None
+    residuals = np.linalg.norm((A.T @ result.U - result.Vt.T * result.s) / result.s[0], axis=0)
     assert f": the worst residual is {residuals.max():.2g} sigma_1;" in str(caught[0].message)
 
 
@@ -379,6 +379,6 @@ def test_the_warning_tells_the_worst_residual_in_units_of_the_largest_value(expo
 def test_the_warning_tells_the_worst_error_where_there_are_no_vectors(exponent: int) -> None:
     A = np.ldexp(ks.gaussian(200, 150)[0], exponent)
     with pytest.warns(ConvergenceWarning) as caught:
-        found = ss.svds(A, 5, max_passes=1, vectors=False)
-    worst = np.max(found.errors / found.s[0])
+        result = ss.svds(A, 5, max_passes=1, vectors=False)
+    worst = np.max(result.errors / result.s[0])
     assert f": the worst error is {worst:.2g} sigma_1;" in str(caught[0].message)

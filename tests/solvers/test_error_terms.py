@@ -37,9 +37,12 @@ def test_triplets_of_a_sparse_matrix_have_the_rounding_of_its_longest_sums() -> 
     n = 400
     ones = np.ones((n, n))
     rounding = n * 2.0**-53 * n
-    found = ss.svds(sparse.csr_array(ones), 1, method="krylov")
+    result = ss.svds(sparse.csr_array(ones), 1, method="krylov")
     dense = ss.svds(ones, 1, method="krylov")
-    for term, own in ((found.residuals[0], dense.residuals[0]), (found.errors[0], dense.errors[0])):
+    for term, own in (
+        (result.residuals[0], dense.residuals[0]),
+        (result.errors[0], dense.errors[0]),
+    ):
         assert own < 0.6 * rounding
         assert rounding <= term <= 2 * rounding
 
@@ -48,9 +51,9 @@ def test_triplets_of_a_sparse_matrix_have_the_rounding_of_its_longest_sums() -> 
 def test_triplets_of_an_operator_have_the_relative_error_of_its_products() -> None:
     """Products in float32 are off by 2^-24, and the errors by 96 times that."""
     array = np.outer(np.arange(1.0, 13), np.arange(1.0, 13)) / 7
-    found = ss.svds(inexact("products in float32", array), 1, tol=1e-9)
-    for term in (found.residuals[0], found.errors[0]):
-        assert 96 * 2.0**-24 <= term / found.s[0] <= 1.1 * 96 * 2.0**-23
+    result = ss.svds(inexact("products in float32", array), 1, tol=1e-9)
+    for term in (result.residuals[0], result.errors[0]):
+        assert 96 * 2.0**-24 <= term / result.s[0] <= 1.1 * 96 * 2.0**-23
 
 
 def test_the_norm_of_an_operator_is_above_what_its_products_lose() -> None:

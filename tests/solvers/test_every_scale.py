@@ -56,91 +56,93 @@ def times(x: Any, exponent: int) -> Any:
         return np.ldexp(np.asarray(x, np.float64), exponent)
 
 
-def same_times(found: Any, plain: Any, exponent: int, what: str = "") -> None:
+def same_times(result: Any, plain: Any, exponent: int, what: str = "") -> None:
     """found = plain 2^exponent: to the bit, or to a subnormal unit where that is all there is.
 
     Where it is infinite, as are errors of values that are, there is none.
     """
-    expected, found = times(plain, exponent), np.asarray(found, np.float64)
-    beyond = np.isinf(found)
+    expected, result = times(plain, exponent), np.asarray(result, np.float64)
+    beyond = np.isinf(result)
     assert not np.any(beyond) or exponent > 900
     normal = (np.abs(expected) >= NORMAL) & ~beyond
     expected = np.where(beyond, np.inf, expected)
-    np.testing.assert_array_equal(found[normal], expected[normal], err_msg=what)
-    np.testing.assert_allclose(found[~normal], expected[~normal], rtol=0, atol=1e-323, err_msg=what)
+    np.testing.assert_array_equal(result[normal], expected[normal], err_msg=what)
+    np.testing.assert_allclose(
+        result[~normal], expected[~normal], rtol=0, atol=1e-323, err_msg=what
+    )
 
 
-def same_measures(found: dict[str, Measure], plain: dict[str, Measure], exponent: int) -> None:
-    assert found.keys() == plain.keys()
+def same_measures(result: dict[str, Measure], plain: dict[str, Measure], exponent: int) -> None:
+    assert result.keys() == plain.keys()
     for name, before in plain.items():
         if name in LOGARITHMIC:
             alpha = plain["alpha"].value
             shift = alpha * 2 * exponent * math.log10(2.0)
-            assert found[name].value == pytest.approx(before.value + shift, rel=1e-12, abs=1e-9)
+            assert result[name].value == pytest.approx(before.value + shift, rel=1e-12, abs=1e-9)
             continue
         power = SIGMAS.get(name, 0)
-        same_times(found[name].value, before.value, power * exponent, name)
-        same_times(found[name].error, before.error, power * exponent, name)
+        same_times(result[name].value, before.value, power * exponent, name)
+        same_times(result[name].error, before.error, power * exponent, name)
 
 
 def svd(run: Callable[..., Any]) -> Callable[..., None]:
     def check(A: Any, B: Any, exponent: int, **on: Any) -> None:
-        plain, found = run(A, **on), run(B, **on)
+        plain, result = run(A, **on), run(B, **on)
         for name in ("s", "errors", "residuals", "fro_norm"):
-            same_times(getattr(found, name), getattr(plain, name), exponent, name)
-        assert found.converged == plain.converged
+            same_times(getattr(result, name), getattr(plain, name), exponent, name)
+        assert result.converged == plain.converged
         for name in ("U", "Vt"):
-            np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+            np.testing.assert_array_equal(getattr(result, name), getattr(plain, name))
 
     return check
 
 
 def values(run: Callable[..., Any]) -> Callable[..., None]:
     def check(A: Any, B: Any, exponent: int, **on: Any) -> None:
-        plain, found = run(A, **on), run(B, **on)
+        plain, result = run(A, **on), run(B, **on)
         for name in ("values", "errors", "floor", "fro_norm"):
-            same_times(getattr(found, name), getattr(plain, name), exponent, name)
+            same_times(getattr(result, name), getattr(plain, name), exponent, name)
 
     return check
 
 
 def density(A: Any, B: Any, exponent: int, **on: Any) -> None:
-    plain, found = (ss.spectral_density(x, passes=4, probes=8, **on) for x in (A, B))
-    same_times(found.fro_norm, plain.fro_norm, exponent)
+    plain, result = (ss.spectral_density(x, passes=4, probes=8, **on) for x in (A, B))
+    same_times(result.fro_norm, plain.fro_norm, exponent)
     for name, power in (("nuclear_norm", 1), ("effective_rank", 0), ("participation_ratio", 0)):
-        one, two = getattr(plain, name)(), getattr(found, name)()
+        one, two = getattr(plain, name)(), getattr(result, name)()
         same_times([two.value, two.error], [one.value, one.error], power * exponent, name)
     q = np.linspace(0, 1, 9)
-    same_times(found.quantiles(q), plain.quantiles(q), exponent, "quantiles")
+    same_times(result.quantiles(q), plain.quantiles(q), exponent, "quantiles")
     above = plain.quantile(0.5).value
-    one, two = plain.count_above(above), found.count_above(float(times(above, exponent)))
+    one, two = plain.count_above(above), result.count_above(float(times(above, exponent)))
     if abs(times(above, exponent)) >= NORMAL:
         assert (one.value, one.error) == (two.value, two.error)
-    one, two = (x.moment(lambda s: s, "sigma") for x in (plain, found))
+    one, two = (x.moment(lambda s: s, "sigma") for x in (plain, result))
     same_times(two.value, one.value, exponent)
-    same_times(found.schatten(3).value, plain.schatten(3).value, exponent)
-    same_times(found.quantile(0.3).value, plain.quantile(0.3).value, exponent)
+    same_times(result.schatten(3).value, plain.schatten(3).value, exponent)
+    same_times(result.quantile(0.3).value, plain.quantile(0.3).value, exponent)
 
 
 def spectrum(**options: Any) -> Callable[..., None]:
     def check(A: Any, B: Any, exponent: int, **on: Any) -> None:
-        plain, found = (ss.spectrum(x, k=4, **options, **on) for x in (A, B))
-        same_measures(found.measures, plain.measures, exponent)
-        same_times(found.top, plain.top, exponent)
-        same_times(found.top_errors, plain.top_errors, exponent)
+        plain, result = (ss.spectrum(x, k=4, **options, **on) for x in (A, B))
+        same_measures(result.measures, plain.measures, exponent)
+        same_times(result.top, plain.top, exponent)
+        same_times(result.top_errors, plain.top_errors, exponent)
 
     return check
 
 
 def moments(look: Callable[..., Any]) -> Callable[..., None]:
     def check(A: Any, B: Any, exponent: int, **on: Any) -> None:
-        plain, found = look(A, **on), look(B, **on)
+        plain, result = look(A, **on), look(B, **on)
         for name in ("mean", "std", "min", "max", "fro_norm", "abs_max"):
-            same_times(getattr(found, name), getattr(plain, name), exponent, name)
+            same_times(getattr(result, name), getattr(plain, name), exponent, name)
         for name in ("row_norms", "column_norms"):
-            same_times(getattr(found, name), getattr(plain, name), exponent, name)
+            same_times(getattr(result, name), getattr(plain, name), exponent, name)
         for name in ("skewness", "kurtosis", "zeros", "count"):
-            assert getattr(found, name) == getattr(plain, name), name
+            assert getattr(result, name) == getattr(plain, name), name
 
     return check
 
@@ -269,12 +271,12 @@ def test_rows_of_any_size_beside_each_other(
         A[i] = times(A[i], exponent)
     if flip:
         A = A.T.copy()
-    found = look(A)
+    result = look(A)
     for name, lines in (("row_norms", A), ("column_norms", A.T)):
         expected = [exact_norm(line) for line in lines]
-        np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-12, atol=5e-324)
-    assert found.fro_norm == pytest.approx(exact_norm(A), rel=1e-12, abs=5e-324)
-    assert found.zeros == np.sum(A == 0)
+        np.testing.assert_allclose(getattr(result, name), expected, rtol=1e-12, atol=5e-324)
+    assert result.fro_norm == pytest.approx(exact_norm(A), rel=1e-12, abs=5e-324)
+    assert result.zeros == np.sum(A == 0)
 
 
 @given(st.integers(-1000, 1000), st.integers(-1000, 1000), st.integers(-200, 200))
@@ -284,11 +286,11 @@ def test_products_of_thin_matrices(p: int, q: int, r: int) -> None:
     if abs(p + q + r) > 950:
         return
     B, A = integers((30, 3), 0), integers((3, 20), 1)
-    plain, found = ss.LowRank(B, A, 0.75), ss.LowRank(times(B, p), times(A, q), 0.75 * 2.0**r)
-    one, two = plain.spectrum(k=3, vectors=True), found.spectrum(k=3, vectors=True)
+    plain, result = ss.LowRank(B, A, 0.75), ss.LowRank(times(B, p), times(A, q), 0.75 * 2.0**r)
+    one, two = plain.spectrum(k=3, vectors=True), result.spectrum(k=3, vectors=True)
     same_measures(two.measures, one.measures, p + q + r)
-    same_times(found.svd().s, plain.svd().s, p + q + r)
-    same_times(found.singular_values().errors, plain.singular_values().errors, p + q + r)
+    same_times(result.svd().s, plain.svd().s, p + q + r)
+    same_times(result.singular_values().errors, plain.singular_values().errors, p + q + r)
 
 
 @pytest.mark.parametrize("effort", ["top", "density", "exact"])
@@ -313,17 +315,17 @@ def test_values_that_no_float64_holds(device: str) -> None:
     A[:10, :10] = 2.0**1022
     A[12, 12] = 2.0**1000
     on = {"device": device}
-    for found in (
+    for result in (
         ss.svds(A, 2, **on),
         ss.svds(A, 2, method="gram", **on),
         ss.randomized_svd(A, 2, **on),
     ):
-        assert math.isinf(found.s[0])
-        assert math.isinf(found.errors[0])
-        assert math.isinf(found.fro_norm)
-        assert any("beyond float64" in note for note in found.notes)
-        assert found.U is not None
-        np.testing.assert_allclose(np.abs(found.U[:10, 0]), 10**-0.5, rtol=1e-6)
+        assert math.isinf(result.s[0])
+        assert math.isinf(result.errors[0])
+        assert math.isinf(result.fro_norm)
+        assert any("beyond float64" in note for note in result.notes)
+        assert result.U is not None
+        np.testing.assert_allclose(np.abs(result.U[:10, 0]), 10**-0.5, rtol=1e-6)
     whole = ss.spectrum(A, effort="exact", **on)
     assert math.isinf(whole["fro_norm"].value)
     assert whole["stable_rank"].value == pytest.approx(1.0)
@@ -337,23 +339,23 @@ def test_errors_hold_what_rounding_to_subnormal_numbers_adds(exponent: int) -> N
     A = integers((30, 20), 2)
     B = times(A, exponent)
     true = np.linalg.svd(A, compute_uv=False).astype(np.longdouble) * np.longdouble(2.0) ** exponent
-    for found in (ss.svdvals(B), ss.svds(B, 5, method="krylov")):
-        s = found.values if isinstance(found, SingularValues) else found.s
-        assert np.all(np.abs(s.astype(np.longdouble) - true[: len(s)]) <= found.errors)
-        assert np.all(found.errors > 0)
-    assert any("subnormal" in note for note in found.notes) == (s[0] < NORMAL)
+    for result in (ss.svdvals(B), ss.svds(B, 5, method="krylov")):
+        s = result.values if isinstance(result, SingularValues) else result.s
+        assert np.all(np.abs(s.astype(np.longdouble) - true[: len(s)]) <= result.errors)
+        assert np.all(result.errors > 0)
+    assert any("subnormal" in note for note in result.notes) == (s[0] < NORMAL)
 
 
 @given(st.integers(-1074, -1060))
 @settings(max_examples=5, deadline=None)
 def test_residuals_hold_what_rounding_to_subnormal_numbers_adds(exponent: int) -> None:
     B = times(integers((30, 20), 2), exponent)
-    found = ss.svds(B, 5, method="krylov")
+    result = ss.svds(B, 5, method="krylov")
     unit = np.longdouble(2.0) ** exponent
-    A, s = (x.astype(np.longdouble) / unit for x in (B, found.s))
-    for matrix, left, right in ((A, found.U, found.Vt.T), (A.T, found.Vt.T, found.U)):
+    A, s = (x.astype(np.longdouble) / unit for x in (B, result.s))
+    for matrix, left, right in ((A, result.U, result.Vt.T), (A.T, result.Vt.T, result.U)):
         apart = matrix @ right.astype(np.longdouble) - s * left.astype(np.longdouble)
-        assert np.all(np.sqrt(np.sum(apart**2, axis=0)) * unit <= found.residuals)
+        assert np.all(np.sqrt(np.sum(apart**2, axis=0)) * unit <= result.residuals)
 
 
 @given(st.integers(-1074, -1000), st.integers(0, 999))
@@ -381,8 +383,8 @@ def test_a_sum_of_matrices_is_scaled_as_a_sum(exponent: int, device: str) -> Non
     big[20:] = 2.0**900
     two = ss.matrix(times(A, exponent) * (big == 0) + big) - ss.matrix(big)
     plain = ss.matrix(A * (big == 0)) - ss.matrix(np.zeros_like(A))
-    found, expected = (ss.svds(x, 3, device=device) for x in (two, plain))
-    same_times(found.s, expected.s, exponent)
+    result, expected = (ss.svds(x, 3, device=device) for x in (two, plain))
+    same_times(result.s, expected.s, exponent)
     assert ss.svds(one, 3, device=device).s == pytest.approx(ss.svds(A, 3).s, rel=1e-6)
 
 
@@ -393,8 +395,8 @@ def test_what_a_coefficient_makes_small_or_large(device: str) -> None:
     for exponent in (-200, -140, -70, 70, 140, 900):
         for stored in (-120, 0, 100):
             scaled = ss.matrix(times(A, stored).astype(np.float32)) * 2.0 ** (exponent - stored)
-            found = ss.svds(scaled, 3, method="krylov", device=device)
-            same_times(found.s, expected.s, exponent)
+            result = ss.svds(scaled, 3, method="krylov", device=device)
+            same_times(result.s, expected.s, exponent)
         wide = ss.matrix(times(A, exponent))
-        found = ss.svds(wide, 3, method="krylov", precision="float32", device=device)
-        same_times(found.s, expected.s, exponent)
+        result = ss.svds(wide, 3, method="krylov", precision="float32", device=device)
+        same_times(result.s, expected.s, exponent)

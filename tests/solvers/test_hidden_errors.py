@@ -35,12 +35,12 @@ def test_every_value_of_a_singular_matrix_is_right_to_rounding(
     truth = np.linalg.svd(array, compute_uv=False)
     for source in (sparse.csr_array(array), array):
         for seed in (0, 1):
-            found = ss.svds(
+            result = ss.svds(
                 source, n, block=block, seed=seed, method="krylov", max_passes=400, tol=1e-9
             )
-            assert found.converged
-            assert np.abs(found.s - truth).max() <= 192 * 2.0**-53 * truth[0]
-            assert_true(found, array)
+            assert result.converged
+            assert np.abs(result.s - truth).max() <= 192 * 2.0**-53 * truth[0]
+            assert_true(result, array)
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (3, 1), (2, 400), (300, 400), (400, 300)], ids=by_name)
@@ -66,8 +66,8 @@ def test_an_adjoint_that_is_wrong_in_one_direction_is_noticed(
             rmatvec=lambda y, wrong=wrong: array.T @ y + wrong @ y,
             dtype=np.float64,
         )
-        for found in (ss.svds(operator, k, tol=1e-9), ss.randomized_svd(operator, k)):
-            assert_true(found, array)
+        for result in (ss.svds(operator, k, tol=1e-9), ss.randomized_svd(operator, k)):
+            assert_true(result, array)
 
 
 @pytest.mark.parametrize("shape", [(60, 50), (50, 60), (1, 9)])
@@ -76,7 +76,7 @@ def test_errors_of_products_do_not_contradict_the_norm(shape: tuple[int, int]) -
     array = np.outer(np.arange(1.0, shape[0] + 1), np.arange(1.0, shape[1] + 1)) / 7
     for kind, size in (("products in float32", 0.0), ("another adjoint", 1e-6)):
         single = array.astype(np.float32) if kind == "products in float32" else array
-        found = ss.randomized_svd(inexact(kind, array, size), 1)
-        assert not any("contradicts" in note for note in found.notes)
-        assert found.errors[0] <= 1e-3 * found.s[0]
-        np.testing.assert_allclose(found.fro_norm, np.linalg.norm(single), rtol=1e-6)
+        result = ss.randomized_svd(inexact(kind, array, size), 1)
+        assert not any("contradicts" in note for note in result.notes)
+        assert result.errors[0] <= 1e-3 * result.s[0]
+        np.testing.assert_allclose(result.fro_norm, np.linalg.norm(single), rtol=1e-6)

@@ -27,13 +27,13 @@ def test_no_absolute_cut(tmp_path: Path) -> None:
     """An eigenvalue below 1e-5 is not zero: alpha and ranks of a small matrix are those of any."""
     A = ks.llm(120, 90, seed=1)[0].astype(np.float32)
     small = (A * np.float32(2.0**-20)).astype(np.float32)
-    found = scanned(tmp_path, of_array("large", "F32", A), of_array("small", "F32", small))
-    large, tiny = found["large"], found["small"]
+    scan = scanned(tmp_path, of_array("large", "F32", A), of_array("small", "F32", small))
+    large, tiny = scan["large"], scan["small"]
     assert tiny["spectral_norm"] ** 2 < 1e-5
     for name in ("alpha", "alpha_hill", "effective_rank", "numerical_rank", "mp_outliers"):
         assert_allclose(tiny[name], large[name], rtol=1e-6, err_msg=name)
     assert tiny["alpha"] > 1
-    assert found.to_weightwatcher()["alpha"].isna().tolist() == [False, True]
+    assert scan.to_weightwatcher()["alpha"].isna().tolist() == [False, True]
 
 
 def test_fp8_is_analysed_with_its_scales(tmp_path: Path) -> None:
@@ -41,24 +41,24 @@ def test_fp8_is_analysed_with_its_scales(tmp_path: Path) -> None:
     scales = np.array([[0.01], [0.3]], np.float32)  # of blocks of 128 x 128
     codes = (A / np.repeat(scales, 128, axis=0)).astype(ml_dtypes.float8_e4m3fn)
     truth = codes.astype(np.float64) * np.repeat(scales, 128, axis=0)
-    found = scanned(
+    values = scanned(
         tmp_path,
         Stored("layer.weight", "F8_E4M3", (256, 128), codes.tobytes()),
         of_array("layer.weight_scale_inv", "F32", scales),
     )["layer.weight"]
     sigma = np.linalg.svd(truth, compute_uv=False)
-    assert_allclose(found["top"], sigma[: found["k"]], rtol=1e-6)
-    assert_allclose(found["effective_rank"], effective_rank(sigma), rtol=1e-6)
+    assert_allclose(values["top"], sigma[: values["k"]], rtol=1e-6)
+    assert_allclose(values["effective_rank"], effective_rank(sigma), rtol=1e-6)
     bare = np.linalg.svd(codes.astype(np.float64), compute_uv=False)
-    assert abs(effective_rank(bare) - found["effective_rank"]) > 1
+    assert abs(effective_rank(bare) - values["effective_rank"]) > 1
 
 
 def test_every_expert_of_a_stack_has_its_own_measures(tmp_path: Path) -> None:
     experts = np.stack([ks.low_rank(40, 30, seed=i, rank=3 + i)[0] for i in range(4)])
-    found = scanned(tmp_path, of_array("mlp.experts", "F32", experts.astype("f4")))
-    assert len(found.analysed) == 4
+    scan = scanned(tmp_path, of_array("mlp.experts", "F32", experts.astype("f4")))
+    assert len(scan.analysed) == 4
     for i in range(4):
-        row = found[f"mlp.experts[{i}]"]
+        row = scan[f"mlp.experts[{i}]"]
         assert row["energy_rank_99"] == 3 + i
         assert row["expert"] == i
 
@@ -100,14 +100,14 @@ def test_twenty_values_have_no_effective_rank() -> None:
 
 
 def test_what_is_not_analysed_is_in_the_scan_with_its_reason(tmp_path: Path) -> None:
-    found = scanned(
+    scan = scanned(
         tmp_path,
         of_array("norm.weight", "F32", np.ones(8, "f4")),
         of_array("w.qweight", "I32", np.ones((4, 8), "<i4")),
         of_array("w.weight", "F32", np.eye(8, dtype="f4")),
     )
-    assert [row["status"] for row in found] == ["entrywise", "entrywise", "analysed"]
-    assert all(row["reason"] for row in found if row["status"] != "analysed")
+    assert [row["status"] for row in scan] == ["entrywise", "entrywise", "analysed"]
+    assert all(row["reason"] for row in scan if row["status"] != "analysed")
 
 
 def test_alpha_is_never_without_its_stability_range(tmp_path: Path) -> None:

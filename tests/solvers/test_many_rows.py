@@ -145,9 +145,9 @@ def test_moments_of_many_rows_are_right_to_rounding() -> None:
     for value in (1 / 3, 0.7):
         norm = ss.moments(np.full((rows, 1), value)).column_norms[0]
         assert abs(distance(norm, rows * Fraction(value) ** 2)) <= 1e-14 * norm
-    found = ss.moments(np.arange(1.0, rows + 1)[:, None])
-    assert abs(found.mean / ((rows + 1) / 2) - 1) <= 1e-14
-    assert abs(found.std / math.sqrt((rows**2 - 1) / 12) - 1) <= 1e-14
+    moments = ss.moments(np.arange(1.0, rows + 1)[:, None])
+    assert abs(moments.mean / ((rows + 1) / 2) - 1) <= 1e-14
+    assert abs(moments.std / math.sqrt((rows**2 - 1) / 12) - 1) <= 1e-14
 
 
 @pytest.mark.parametrize(
@@ -178,10 +178,10 @@ def test_norms_of_equal_rows_are_right_to_rounding(rows: int) -> None:
         a = np.full((rows, 2), value)
         square = 2 * squares(a[:, 0])
         for given in (a, a.T):
-            found = ss.randomized_svd(given, 1)
-            assert found.converged
-            norms = found.fro_norm, ss.moments(given).fro_norm, ss.svdvals(given).fro_norm
-            assert max(abs(distance(norm, square)) for norm in norms) <= 1e-14 * found.s[0]
+            result = ss.randomized_svd(given, 1)
+            assert result.converged
+            norms = result.fro_norm, ss.moments(given).fro_norm, ss.svdvals(given).fro_norm
+            assert max(abs(distance(norm, square)) for norm in norms) <= 1e-14 * result.s[0]
 
 
 @pytest.mark.unsanitized

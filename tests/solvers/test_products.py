@@ -46,12 +46,12 @@ def holes(shape: tuple[int, int], dtype: Any = np.float64, density: float = 0.05
 @grid(shape=SHAPES, dtype=[np.float64, np.float32, np.int32, bool])
 def test_sparse_matrices(shape: tuple[int, int], dtype: Any) -> None:
     array = holes(shape, dtype)
-    found = ss.svds(sparse.csr_array(array), 5, tol=1e-5)
-    assert found.converged
-    assert found.U is not None
-    assert found.U.dtype == (np.float32 if dtype == np.float32 else np.float64)
-    assert_true(found, array)
-    np.testing.assert_allclose(found.fro_norm, np.linalg.norm(array.astype(float)), rtol=1e-12)
+    result = ss.svds(sparse.csr_array(array), 5, tol=1e-5)
+    assert result.converged
+    assert result.U is not None
+    assert result.U.dtype == (np.float32 if dtype == np.float32 else np.float64)
+    assert_true(result, array)
+    np.testing.assert_allclose(result.fro_norm, np.linalg.norm(array.astype(float)), rtol=1e-12)
     low = ss.randomized_svd(sparse.csr_array(array), 5, passes=3)
     assert_true(low, array)
 
@@ -64,9 +64,9 @@ def test_formats_duplicates_and_zeros_change_no_bit() -> None:
     twice = sparse.coo_array((np.r_[half, half, 0.0], index), shape=array.shape)
     others = [sparse.csr_array(array).asformat(name) for name in ("csc", "coo", "lil", "dok")]
     for each in [twice, *others, sparse.csr_matrix(array), sparse.csr_array(array)]:
-        found = ss.svds(each, 4)
+        result = ss.svds(each, 4)
         for name in ("U", "s", "Vt", "errors", "residuals"):
-            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+            np.testing.assert_array_equal(getattr(result, name), getattr(expected, name))
     assert np.any(ss.svds(sparse.csr_array(array), 4, seed=1).U != expected.U)
 
 
@@ -85,9 +85,9 @@ def test_extreme_entries(exponent: int) -> None:
     expected = ss.svds(sparse.csr_array(array), 3, tol=1e-9)
     scaled = np.ldexp(array, exponent)
     for source in (sparse.csr_array(scaled), linalg.aslinearoperator(scaled)):
-        found = ss.svds(source, 3, tol=1e-9)
-        np.testing.assert_allclose(np.ldexp(found.s, -exponent), expected.s, rtol=1e-9)
-        assert found.converged
+        result = ss.svds(source, 3, tol=1e-9)
+        np.testing.assert_allclose(np.ldexp(result.s, -exponent), expected.s, rtol=1e-9)
+        assert result.converged
 
 
 @pytest.mark.parametrize("exponent", [-1050, -1030, 1010])
@@ -102,9 +102,9 @@ def test_entries_at_the_ends_of_the_range(
     quantum = max(2.0 ** (-1074 - exponent), 1e-15 * truth[0])  # of a value, where it is subnormal
     for source in (sparse.csr_array(scaled), linalg.aslinearoperator(scaled)):
         for function in (ss.svds, ss.randomized_svd):
-            found = function(source, 4, precision=precision)
-            off = np.abs(np.ldexp(found.s, -exponent) - truth[:4])
-            assert np.all(off <= np.ldexp(found.errors, -exponent) + 1.5 * quantum)
+            result = function(source, 4, precision=precision)
+            off = np.abs(np.ldexp(result.s, -exponent) - truth[:4])
+            assert np.all(off <= np.ldexp(result.errors, -exponent) + 1.5 * quantum)
 
 
 @pytest.mark.parametrize("kind", ["zero", "one column", "diagonal", "full row"])
@@ -117,9 +117,9 @@ def test_structures(kind: str) -> None:
     elif kind == "full row":
         array[5], array[6, 0] = 0.1, 3.0
     for source in (sparse.csr_array(array), linalg.aslinearoperator(array)):
-        found = ss.svds(source, 3)
-        assert found.converged
-        assert_true(found, array)
+        result = ss.svds(source, 3)
+        assert result.converged
+        assert_true(result, array)
 
 
 @grid(
@@ -130,13 +130,13 @@ def test_structures(kind: str) -> None:
 )
 def test_operators(make: Callable[[Array], Any], shape: tuple[int, int], dtype: Any) -> None:
     array = holes(shape, dtype)
-    found = ss.svds(make(array), 5, tol=1e-5)
-    assert found.converged
-    assert found.precision == np.dtype(dtype).name
-    assert_true(found, array)
+    result = ss.svds(make(array), 5, tol=1e-5)
+    assert result.converged
+    assert result.precision == np.dtype(dtype).name
+    assert_true(result, array)
     assert_true(ss.randomized_svd(make(array), 5, passes=3), array)
     again = ss.svds(make(array), 5, tol=1e-5)
-    np.testing.assert_array_equal(found.U, again.U)
+    np.testing.assert_array_equal(result.U, again.U)
 
 
 def test_what_is_not_known_of_an_operator_is_said() -> None:
@@ -188,10 +188,10 @@ def test_errors_of_products_count() -> None:
         rmatvec=lambda y: single.rmatvec(y.astype(np.float32)),
         dtype=np.float64,
     )
-    found = ss.svds(coarse, 3)
-    assert_true(found, single.array)
-    assert found.errors.min() >= 1e-6 * found.s[0]
-    assert any("products have a relative error of" in note for note in found.notes)
+    result = ss.svds(coarse, 3)
+    assert_true(result, single.array)
+    assert result.errors.min() >= 1e-6 * result.s[0]
+    assert any("products have a relative error of" in note for note in result.notes)
 
 
 @grid(kind=KINDS, shape=[(200, 200), (300, 400)])
@@ -238,17 +238,17 @@ def test_the_gram_matrix_is_in_float64_and_so_are_its_errors(
     array = holes(shape, np.float32).astype(np.float64)
     for size in SIZES:
         source = inexact(kind, array, size)
-        found = ss.svds(source, 3, tol=1e-3, method="gram", precision="float32")
-        assert found.precision == "float64"
-        assert_true(found, array)
+        result = ss.svds(source, 3, tol=1e-3, method="gram", precision="float32")
+        assert result.precision == "float64"
+        assert_true(result, array)
 
 
 def test_not_converged_after_one_step() -> None:
     array = np.random.default_rng(0).standard_normal((400, 300))
     with pytest.warns(ConvergenceWarning):
-        found = ss.svds(linalg.aslinearoperator(array), 3, tol=1e-8, max_passes=1)
-    assert not found.converged
-    assert_true(found, array)
+        result = ss.svds(linalg.aslinearoperator(array), 3, tol=1e-8, max_passes=1)
+    assert not result.converged
+    assert_true(result, array)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -315,9 +315,9 @@ def test_the_advice_for_complex_matrices_is_right() -> None:
 def test_methods(method: str) -> None:
     array = holes((200, 150))
     for source in (sparse.csr_array(array), linalg.aslinearoperator(array)):
-        found = ss.svds(source, 20, tol=1e-6, method=method)
-        assert found.converged
-        assert_true(found, array)
+        result = ss.svds(source, 20, tol=1e-6, method=method)
+        assert result.converged
+        assert_true(result, array)
         values = ss.svds(source, 20, tol=1e-6, method=method, vectors=False)
         assert values.U is None
         assert_true(values, array)
@@ -343,9 +343,9 @@ def test_a_large_sparse_matrix_is_never_dense() -> None:
     values[:4] = [9.0, 7.0, 5.0, 3.0]
     rows = np.random.default_rng(0).permutation(2 * n)[:n]
     A = sparse.csr_array((values, (rows, np.arange(n))), shape=(2 * n, n))
-    found = ss.svds(A, 4, tol=1e-6, memory_limit="2GiB")
-    assert found.converged
-    np.testing.assert_allclose(found.s, [9.0, 7.0, 5.0, 3.0], rtol=1e-9)
+    result = ss.svds(A, 4, tol=1e-6, memory_limit="2GiB")
+    assert result.converged
+    np.testing.assert_allclose(result.s, [9.0, 7.0, 5.0, 3.0], rtol=1e-9)
 
 
 def test_the_copy_of_a_sparse_matrix_counts_as_memory() -> None:

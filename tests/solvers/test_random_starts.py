@@ -294,8 +294,8 @@ def test_one_start_for_all_ways_to_compute(tmp_path: Path) -> None:
     plain = ss.svds(A, 3, method="krylov", tol=1e-3)
     for source in (tmp_path / "a.npy", np.asfortranarray(A), ss.vstack([A[:300], A[300:]])):
         for options in ({}, {"num_threads": 2}, {"panel_rows": 33}, {"memory_limit": "1MiB"}):
-            found = ss.svds(source, 3, method="krylov", tol=1e-3, **options)
-            assert (found.s.tobytes(), found.errors.tobytes()) == (
+            result = ss.svds(source, 3, method="krylov", tol=1e-3, **options)
+            assert (result.s.tobytes(), result.errors.tobytes()) == (
                 plain.s.tobytes(),
                 plain.errors.tobytes(),
             )
@@ -308,9 +308,9 @@ def test_one_start_for_all_ways_to_compute(tmp_path: Path) -> None:
 
 def test_seeds_differ_and_are_what_the_caller_gave() -> None:
     A = spectrum_of(60, 50, 0)
-    found = [ss.randomized_svd(A, 3, passes=1, oversampling=2, seed=seed) for seed in (0, 1, 0)]
-    assert [one.seed for one in found] == [0, 1, 0]
-    assert found[0].s.tobytes() == found[2].s.tobytes() != found[1].s.tobytes()
+    results = [ss.randomized_svd(A, 3, passes=1, oversampling=2, seed=seed) for seed in (0, 1, 0)]
+    assert [one.seed for one in results] == [0, 1, 0]
+    assert results[0].s.tobytes() == results[2].s.tobytes() != results[1].s.tobytes()
     with pytest.raises(ValueError, match="fingerprint must be between"):
         unwrap(ss.randomized_svd)(A, 3, fingerprint=-1)
 

@@ -227,8 +227,8 @@ def test_rounded_products_may_exchange_neighbours(gap: float, n: int, seeds: int
     for seed in range(seeds):
         A = ks.prescribed(62, n, sigma, seed)[0].astype(np.float32)
         options: dict[str, Any] = {"tol": 0.1, "block": 1, "seed": seed, "method": "krylov"}
-        found = ss.svds(A, 1, vectors=False, precision="mixed", **options)
-        check_values(found, lapack(A))
+        result = ss.svds(A, 1, vectors=False, precision="mixed", **options)
+        check_values(result, lapack(A))
 
 
 @pytest.mark.parametrize("smallest", [4, 8, 14])
@@ -396,5 +396,5 @@ def test_equal_values_descend_to_the_last_bit() -> None:
         rng = np.random.default_rng(seed)
         turn, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 10)
         c, s = scale * np.cos(turn), scale * np.sin(turn)
-        found = ss.svds(np.array([[c, -s], [s, c]]), 2, method="gram")
-        assert found.s[0] >= found.s[1]
+        result = ss.svds(np.array([[c, -s], [s, c]]), 2, method="gram")
+        assert result.s[0] >= result.s[1]

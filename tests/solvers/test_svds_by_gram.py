@@ -77,22 +77,22 @@ def test_converged_is_what_was_asked_for(
         for k in (1, 8, 20) if device == "cpu" else (8,):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                found = ss.svds(A.astype(dtype), k, tol=tol, **options)
-            off = np.abs(found.s - sigma[:k])
-            for numbers in (found.s, found.errors, found.residuals):
+                result = ss.svds(A.astype(dtype), k, tol=tol, **options)
+            off = np.abs(result.s - sigma[:k])
+            for numbers in (result.s, result.errors, result.residuals):
                 assert np.isfinite(numbers).all()
-            assert np.all(off <= found.errors + slack)
-            allowed = tol * found.s[0] + slack
+            assert np.all(off <= result.errors + slack)
+            allowed = tol * result.s[0] + slack
             if vectors:
-                assert found.U is not None
-                assert found.Vt is not None
-                left = np.linalg.norm(A @ found.Vt.T - found.U * found.s, axis=0)
-                right = np.linalg.norm(A.T @ found.U - found.Vt.T * found.s, axis=0)
+                assert result.U is not None
+                assert result.Vt is not None
+                left = np.linalg.norm(A @ result.Vt.T - result.U * result.s, axis=0)
+                right = np.linalg.norm(A.T @ result.U - result.Vt.T * result.s, axis=0)
                 residuals = np.maximum(left, right)
-                assert np.all(residuals <= found.residuals + slack)
-                assert not found.converged or np.all(residuals <= allowed)
-            assert np.all(found.errors <= allowed)
-            assert found.converged
+                assert np.all(residuals <= result.residuals + slack)
+                assert not result.converged or np.all(residuals <= allowed)
+            assert np.all(result.errors <= allowed)
+            assert result.converged
 
 
 @pytest.mark.parametrize("name", MATRICES)
@@ -101,13 +101,13 @@ def test_exact_to_rounding_is_what_randomized_svd_calls_converged(name: str) -> 
     A = MATRICES[name]
     sigma, norm = np.linalg.svd(A, compute_uv=False), np.linalg.norm(A)
     for k in (2, 8, 20):
-        found = ss.randomized_svd(A, k)
-        assert np.all(np.abs(found.s - sigma[:k]) <= found.errors + 3e-14 * sigma[0])
-        if found.method in ("Gram matrix", "full decomposition"):
-            assert found.converged
-        if found.converged:
-            assert found.errors.max() <= 2.0**-23 * norm + 3e-14 * sigma[0]
-            assert found.residuals.max() <= 3e-14 * norm
+        result = ss.randomized_svd(A, k)
+        assert np.all(np.abs(result.s - sigma[:k]) <= result.errors + 3e-14 * sigma[0])
+        if result.method in ("Gram matrix", "full decomposition"):
+            assert result.converged
+        if result.converged:
+            assert result.errors.max() <= 2.0**-23 * norm + 3e-14 * sigma[0]
+            assert result.residuals.max() <= 3e-14 * norm
 
 
 def test_a_tolerance_out_of_reach_of_memory_is_said_to_be() -> None:
@@ -115,9 +115,9 @@ def test_a_tolerance_out_of_reach_of_memory_is_said_to_be() -> None:
     A = np.outer(RNG.standard_normal(30_000), RNG.standard_normal(50))
     options: dict[str, Any] = {"vectors": False, "method": "gram"}
     with pytest.warns(ConvergenceWarning, match="the worst error is 2e-07 sigma_1"):
-        found = ss.svds(A, 3, tol=1e-9, memory_limit="3MiB", **options)
-    assert not found.converged
-    assert "2 of the values lie below" in found.notes[0]
+        result = ss.svds(A, 3, tol=1e-9, memory_limit="3MiB", **options)
+    assert not result.converged
+    assert "2 of the values lie below" in result.notes[0]
     assert ss.svds(A, 3, tol=1e-6, memory_limit="3MiB", **options).converged
     whole = ss.svds(A, 3, tol=1e-9, **options)
     assert whole.converged
@@ -132,16 +132,16 @@ def test_pairs_of_a_gram_matrix_are_within_what_they_claim(name: str) -> None:
     rows, columns = A.shape
     gram = GramAccumulator(columns)
     gram.update(A)
-    found = gram.svd(min(rows, columns, 20))
-    sigma = np.linalg.svd(A, compute_uv=False)[: len(found.s)]
-    assert found.Vt is not None
-    for numbers in (found.s, found.errors, found.residuals, found.Vt):
+    result = gram.svd(min(rows, columns, 20))
+    sigma = np.linalg.svd(A, compute_uv=False)[: len(result.s)]
+    assert result.Vt is not None
+    for numbers in (result.s, result.errors, result.residuals, result.Vt):
         assert np.isfinite(numbers).all()
     slack = 1e-14 * float(sigma[0])
-    assert np.all(np.abs(found.s - sigma) <= found.errors + slack)
-    for s, v, residual in zip(found.s, found.Vt, found.residuals, strict=True):
+    assert np.all(np.abs(result.s - sigma) <= result.errors + slack)
+    for s, v, residual in zip(result.s, result.Vt, result.residuals, strict=True):
         image = A @ v
         norm = float(np.linalg.norm(image))
-        if s > 2e-7 * found.s[0]:
+        if s > 2e-7 * result.s[0]:
             assert np.linalg.norm(A.T @ image / norm - s * v) <= residual + slack
         assert abs(norm - s) <= residual + slack

@@ -48,9 +48,9 @@ def test_two_stage_eigenvalues_agree_with_lapack(n: int, kind: str) -> None:
     G = symmetric(n, kind)
     exact = np.linalg.eigvalsh(G)
     largest = np.max(np.abs(exact))
-    found = eigenvalues_in_two_stages(G.T, fast=False)
-    assert np.all(np.diff(found) >= 0)
-    assert np.max(np.abs(found - exact)) <= 2e-14 * largest
+    result = eigenvalues_in_two_stages(G.T, fast=False)
+    assert np.all(np.diff(result) >= 0)
+    assert np.max(np.abs(result - exact)) <= 2e-14 * largest
     fast = eigenvalues_in_two_stages(G.T, fast=True)
     assert np.max(np.abs(fast - exact)) <= 2e-7 * largest
 
@@ -62,8 +62,8 @@ def test_eigenvalues_are_right_to_a_few_units_of_roundoff(n: int) -> None:
     for seed in (3, 6, 11) if n < 1000 else (3,):
         sigma = np.r_[np.ones(n // 2 + 40), np.full(n - n // 2 - 40, 2e-4)]
         A = ks.prescribed(n, n, sigma, seed)[0].astype(ml_dtypes.bfloat16).astype(np.float64)
-        found, exact = ss.svdvals(A).values, by_divide_and_conquer(A)
-        assert np.max(np.abs(found**2 - exact**2)) <= 8e-15 * exact[0] ** 2
+        result, exact = ss.svdvals(A).values, by_divide_and_conquer(A)
+        assert np.max(np.abs(result**2 - exact**2)) <= 8e-15 * exact[0] ** 2
 
 
 def by_divide_and_conquer(A: Array) -> Array:
@@ -87,8 +87,8 @@ def test_values_in_a_close_cluster_are_right_to_a_few_units(
     sigma = 1 - spread * np.sort(np.random.default_rng(n).random(rank))
     A = ks.prescribed(n, n, np.r_[sigma, np.zeros(n - rank)], rank)[0]
     exact = by_divide_and_conquer(A)
-    for found in (ss.svdvals(A).values, GramAccumulator(n).update(A).svdvals().values):
-        assert np.max(np.abs(found**2 - exact**2)) <= 1e-14
+    for result in (ss.svdvals(A).values, GramAccumulator(n).update(A).svdvals().values):
+        assert np.max(np.abs(result**2 - exact**2)) <= 1e-14
 
 
 @pytest.mark.parametrize(
@@ -270,8 +270,8 @@ def test_fast_falls_back_where_its_estimate_would_not_hold() -> None:
     first, other = pair[:, 3].copy(), pair[:, 7].copy()
     for cosine, precision in ((0.998, "float32"), (0.9995, "float64")):
         pair[:, 7] = cosine * first + np.sqrt(1 - cosine**2) * other
-        found = ss.svdvals(pair.astype(np.float32), accuracy="fast")
-        assert found.precision == precision
+        outcome = ss.svdvals(pair.astype(np.float32), accuracy="fast")
+        assert outcome.precision == precision
     heavy = ks.gaussian(640, 520)[0]
     heavy[:, :10] *= 1000
     assert ss.svdvals(heavy.astype(np.float32), accuracy="fast").precision == "float64"
@@ -350,9 +350,9 @@ for dtype in (ml_dtypes.bfloat16, np.float32):
     A = ks.llm(600, 530)[0].astype(dtype)
     exact = np.linalg.svd(A.astype(float), compute_uv=False)
     for threads in (1, 3):
-        found = ss.svdvals(A, accuracy="fast", num_threads=threads)
-        assert found.precision != "float64"
-        assert np.all(np.abs(found.values - exact) <= found.errors + 1e-14 * exact[0])
+        fast = ss.svdvals(A, accuracy="fast", num_threads=threads)
+        assert fast.precision != "float64"
+        assert np.all(np.abs(fast.values - exact) <= fast.errors + 1e-14 * exact[0])
 for n in (1, 65, 200, 333):
     G = np.random.default_rng(n).standard_normal((n, n))
     G = G + G.T

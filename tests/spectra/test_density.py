@@ -45,11 +45,11 @@ def test_reference_basis_is_orthonormal_and_its_values_true(family):
     A, sigma = known_spectra.FAMILIES[family](70, 50, seed=6)
     run = block_krylov(A, 8, 5)
     assert_allclose(run.V.T @ run.V, np.eye(run.V.shape[1]), atol=1e-12)
-    found, bound = run.singular_values(8)
-    assert np.all(found <= sigma[: len(found)] * (1 + 1e-12) + 1e-14)
+    result, bound = run.singular_values(8)
+    assert np.all(result <= sigma[: len(result)] * (1 + 1e-12) + 1e-14)
     # The residual bounds the distance to the nearest eigenvalue of A^T A.
-    nearest = np.min(np.abs(found[:, None] ** 2 - sigma[None, :] ** 2), axis=1)
-    assert np.all(nearest <= 2 * found * bound * (1 + 1e-9) + 1e-12 * sigma[0] ** 2)
+    nearest = np.min(np.abs(result[:, None] ** 2 - sigma[None, :] ** 2), axis=1)
+    assert np.all(nearest <= 2 * result * bound * (1 + 1e-9) + 1e-12 * sigma[0] ** 2)
 
 
 def test_reference_rules_are_exact_for_polynomials():
@@ -88,11 +88,11 @@ def runs(name, block, steps):
     A, sigma = MATRICES[name]()
     fro = float(np.linalg.norm(A))
     truth = measures_from_values(sigma, np.zeros(len(sigma)), A.shape, fro, k=4)
-    found = []
+    results = []
     for seed in range(SEEDS):
         density = density_of(A, block, steps, seed)
-        found.append(measures_from_density(density, sigma[:4], np.zeros(4), A.shape, fro))
-    return truth, found
+        results.append(measures_from_density(density, sigma[:4], np.zeros(4), A.shape, fro))
+    return truth, results
 
 
 @pytest.mark.parametrize(
@@ -104,12 +104,12 @@ def runs(name, block, steps):
 )
 def test_errors_cover_the_truth(name, setting):
     block, steps = setting
-    truth, found = runs(name, block, steps)
-    everywhere = set(truth).intersection(*found) - {"fro_norm"}  # an edge is not in every run
-    assert everywhere >= set(found[0]) - {"fro_norm", *EDGE_MEASURES}
+    truth, result = runs(name, block, steps)
+    everywhere = set(truth).intersection(*result) - {"fro_norm"}  # an edge is not in every run
+    assert everywhere >= set(result[0]) - {"fro_norm", *EDGE_MEASURES}
     for measure in sorted(everywhere):
-        misses = np.array([abs(f[measure].value - truth[measure].value) for f in found])
-        errors = np.array([f[measure].error for f in found]) + 1e-12 * abs(truth[measure].value)
+        misses = np.array([abs(f[measure].value - truth[measure].value) for f in result])
+        errors = np.array([f[measure].error for f in result]) + 1e-12 * abs(truth[measure].value)
         assert np.mean(misses <= 2 * errors) >= 0.9, measure
         assert np.all(misses <= 4 * errors), measure
 
@@ -119,12 +119,12 @@ def test_errors_cover_the_truth(name, setting):
     ["square", *(pytest.param(x, marks=pytest.mark.slow) for x in ("rectangular", "decaying"))],
 )
 def test_errors_are_not_mere_caution(name):
-    _, found = runs(name, 32, 4)
+    _, result = runs(name, 32, 4)
     for measure, most in [("nuclear_norm", 0.02), ("effective_rank", 0.05), ("mp_edge", 0.1)]:
-        having = [f for f in found if measure in f]  # an edge is not in every run
+        having = [f for f in result if measure in f]  # an edge is not in every run
         errors = [f[measure].error / f[measure].value for f in having]
         assert np.median(errors or [0.0]) < most, measure
-        assert len(having) == len(found) or measure == "mp_edge"
+        assert len(having) == len(result) or measure == "mp_edge"
 
 
 def test_radau_removes_the_bias_of_gauss_on_a_hard_edge():
@@ -143,9 +143,9 @@ def test_the_variance_over_probes_knows_of_two_fitted_variates(probes: int) -> N
     """A regression on two variates leaves two degrees of freedom less."""
     A, _ = MATRICES["rectangular"]()
     for seed in range(10):
-        found = density_of(A, probes, 4, seed).nuclear_norm().estimate
-        assert found is not None
-        assert found.sampling**2 >= 0.999 * np.var(found.probes, ddof=1) / (probes - 2)
+        result = density_of(A, probes, 4, seed).nuclear_norm().estimate
+        assert result is not None
+        assert result.sampling**2 >= 0.999 * np.var(result.probes, ddof=1) / (probes - 2)
 
 
 @pytest.mark.parametrize("name", short(["square", "decaying", "clustered"], list(MATRICES)))
@@ -227,13 +227,13 @@ def test_exact_low_rank_is_exact_and_certain(family, block):
     A, sigma = known_spectra.FAMILIES[family](120, 80, seed=9)
     rank = int(np.sum(sigma > 1e-9 * sigma[0]))
     density = density_of(A, block, 8)
-    found = measures_from_density(density, sigma[:8], np.zeros(8), A.shape, np.linalg.norm(A))
-    assert found["numerical_rank"].value == rank
-    assert found["numerical_rank"].error == 0
-    assert_allclose(found["nuclear_norm"].value, sigma.sum(), rtol=1e-5)
-    assert abs(found["nuclear_norm"].value - sigma.sum()) <= 2 * found["nuclear_norm"].error
-    assert_allclose(found["effective_rank"].value, sst.effective_rank(sigma), rtol=1e-4)
-    assert "mp_edge" not in found
+    measures = measures_from_density(density, sigma[:8], np.zeros(8), A.shape, np.linalg.norm(A))
+    assert measures["numerical_rank"].value == rank
+    assert measures["numerical_rank"].error == 0
+    assert_allclose(measures["nuclear_norm"].value, sigma.sum(), rtol=1e-5)
+    assert abs(measures["nuclear_norm"].value - sigma.sum()) <= 2 * measures["nuclear_norm"].error
+    assert_allclose(measures["effective_rank"].value, sst.effective_rank(sigma), rtol=1e-4)
+    assert "mp_edge" not in measures
 
 
 @pytest.mark.parametrize("family", ["low_rank", "llm", "exponential"])
@@ -247,9 +247,9 @@ def test_rounded_nodes_are_covered_by_the_resolution(family):
         rules += [np.maximum(rule.nodes + noise, 0), rule.weights]
     fro = float(np.linalg.norm(A))
     density = Density.from_quadrature(40, fro**2, *rules, run.residuals, resolution=1e-7)
-    found = measures_from_density(density, sigma[:4], np.zeros(4), A.shape, fro)
+    measures = measures_from_density(density, sigma[:4], np.zeros(4), A.shape, fro)
     truth = measures_from_values(sigma, np.zeros(40), A.shape, fro, k=4, floor=1e-13)
-    for name, m in found.items():
+    for name, m in measures.items():
         assert abs(m.value - truth[name].value) <= 2 * m.error + 1e-12 * m.value, name
 
 
@@ -257,8 +257,8 @@ def test_zero_matrix():
     density = density_of(np.zeros((20, 12)), 4, 3)
     assert density.nuclear_norm().value == density.nuclear_norm().error == 0
     assert density.schatten(0.5).value == 0
-    found = measures_from_density(density, np.zeros(2), np.zeros(2), (20, 12), 0.0)
-    assert {name: m.value for name, m in found.items()} == {
+    measures = measures_from_density(density, np.zeros(2), np.zeros(2), (20, 12), 0.0)
+    assert {name: m.value for name, m in measures.items()} == {
         "fro_norm": 0, "spectral_norm": 0, "nuclear_norm": 0, "numerical_rank": 0,
     }  # fmt: skip
     with pytest.raises(ValueError, match="zero matrix"):
@@ -359,14 +359,14 @@ def test_missed_copies_are_not_deflated():
 @pytest.mark.parametrize("c", [1e-20, 0.3, 1e15])
 def test_scaling_changes_no_scale_free_measure(c):
     A, sigma = known_spectra.llm(120, 90, seed=18)
-    found = [
+    results = [
         measures_from_density(
             density_of(x * A, 8, 6), x * sigma[:4], np.zeros(4), A.shape, x * np.linalg.norm(A)
         )
         for x in (1.0, c)
     ]
-    assert found[0].keys() == found[1].keys()
-    for name, m in found[0].items():
+    assert results[0].keys() == results[1].keys()
+    for name, m in results[0].items():
         factor = c if name.endswith("_norm") or name == "mp_edge" else 1.0
-        assert_allclose(found[1][name].value, factor * m.value, rtol=1e-6, err_msg=name)
-        assert_allclose(found[1][name].error, factor * m.error, rtol=1e-3, atol=1e-12)
+        assert_allclose(results[1][name].value, factor * m.value, rtol=1e-6, err_msg=name)
+        assert_allclose(results[1][name].error, factor * m.error, rtol=1e-3, atol=1e-12)

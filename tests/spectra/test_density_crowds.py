@@ -88,9 +88,9 @@ def missed(density: Density, A: Array) -> list[float]:
     """Return the distance of each measure from the truth, in its errors."""
     s = np.linalg.svd(A, compute_uv=False)
     truth = measures_from_values(s, np.zeros(len(s)), A.shape, float(np.linalg.norm(A)), k=1)
-    found = [(getattr(density, name)(), truth[name].value) for name in NAMES]
+    results = [(getattr(density, name)(), truth[name].value) for name in NAMES]
     # LAPACK's own rounding.
-    return [abs(m.value - value) / (m.error + 1e-12 * value) for m, value in found]
+    return [abs(m.value - value) / (m.error + 1e-12 * value) for m, value in results]
 
 
 def hadamard(order: int) -> Array:
@@ -145,8 +145,8 @@ def test_two_values_are_known_from_the_traces(copies: int, other: float, device:
     A, _ = ks.prescribed(70, 60, sigma, copies)
     density = ss.spectral_density(A, probes=16, passes=5, device=device)
     for name in NAMES:
-        found = getattr(density, name)()
-        assert found.error < (1e-5 if other else 1e-3) * found.value, name
+        result = getattr(density, name)()
+        assert result.error < (1e-5 if other else 1e-3) * result.value, name
     assert max(missed(density, A)) <= 4
     assert abs(density.count_above(1.5).value - copies) <= 1e-6
     assert density.nuclear_norm().value == pytest.approx(sigma.sum(), rel=1e-6)
@@ -203,13 +203,13 @@ def test_every_measure_of_a_spectrum_of_few_values(seed: int) -> None:
     A = ks.prescribed(n, n, sigma, seed)[0].astype(np.float32)
     s = np.linalg.svd(A.astype(np.float64), compute_uv=False)
     # Every value is cheaper, where there is memory for it.
-    found = ss.spectrum(A, effort="density", k=4, seed=seed, memory_limit="2MiB")
-    assert found["effective_rank"].basis == "density"
+    spectrum = ss.spectrum(A, effort="density", k=4, seed=seed, memory_limit="2MiB")
+    assert spectrum["effective_rank"].basis == "density"
     truth = measures_from_values(
         s, np.zeros(n), A.shape, float(np.linalg.norm(A.astype(np.float64))), k=4, floor=1e-6
     )
-    for name in found.measures.keys() & truth.keys() - {"numerical_rank"}:
-        m, value = found[name], truth[name].value
+    for name in spectrum.measures.keys() & truth.keys() - {"numerical_rank"}:
+        m, value = spectrum[name], truth[name].value
         assert abs(m.value - value) <= 4 * m.error + 1e-9 * abs(value), name
 
 
@@ -231,8 +231,8 @@ def test_quantiles_of_equal_values_of_any_size() -> None:
         A = np.ldexp(np.eye(10)[np.random.default_rng(0).permutation(10)], exponent)
         density = ss.spectral_density(A, probes=8)
         for q in (0.25, 0.5, 0.75):
-            found = density.quantile(q)
-            assert abs(found.value - 2.0**exponent) <= found.error + 1e-12 * 2.0**exponent
+            quantile = density.quantile(q)
+            assert abs(quantile.value - 2.0**exponent) <= quantile.error + 1e-12 * 2.0**exponent
 
 
 def test_what_nodes_lack_of_their_values_is_in_the_errors() -> None:
@@ -243,8 +243,8 @@ def test_what_nodes_lack_of_their_values_is_in_the_errors() -> None:
         A, _ = ks.prescribed(35, 35, sigma, seed)
         for probes, passes in ((2, 5), (3, 4), (4, 3)):
             density = ss.spectral_density(A, passes=passes, probes=probes, seed=seed)
-            found = density.participation_ratio()
-            assert abs(found.value - true) <= 4 * found.error + 1e-12
+            result = density.participation_ratio()
+            assert abs(result.value - true) <= 4 * result.error + 1e-12
 
 
 def test_a_quantile_is_on_its_side_of_a_gap() -> None:
@@ -254,8 +254,8 @@ def test_a_quantile_is_on_its_side_of_a_gap() -> None:
         A, _ = ks.prescribed(346, 346, sigma, seed)
         density = ss.spectral_density(A, passes=5, probes=32, seed=seed)
         for q, true in ((0.25, 11.3), (0.5, 22.6), (0.75, 22.6)):
-            found = density.quantile(q)
-            assert abs(found.value - true) <= 4 * found.error
+            quantile = density.quantile(q)
+            assert abs(quantile.value - true) <= 4 * quantile.error
 
 
 def test_counts_in_a_nearly_flat_bulk_say_that_a_node_may_stand_for_two() -> None:
@@ -267,9 +267,9 @@ def test_counts_in_a_nearly_flat_bulk_say_that_a_node_may_stand_for_two() -> Non
         A = ks.prescribed(n, n, np.sort(sigma)[::-1], seed)[0].astype(np.float32)
         truth = np.linalg.svd(A.astype(np.float64), compute_uv=False)
         probes = int(rng.integers(2, 9))
-        found = ss.spectral_density(A, probes=probes, passes=n // probes, seed=seed)
+        density = ss.spectral_density(A, probes=probes, passes=n // probes, seed=seed)
         between = np.sqrt(truth[1:] * truth[:-1])
-        counts, errors = found.counts_above(between)
+        counts, errors = density.counts_above(between)
         above = np.sum(truth > between[:, None], axis=1)
         assert np.all(np.abs(counts - above) <= 4 * np.maximum(errors, 1e-9)), seed
 
@@ -313,17 +313,17 @@ def test_a_value_that_a_node_hides_is_in_the_errors(seed: int) -> None:
     left, right = (np.linalg.qr(rng.standard_normal(shape))[0] for shape in ((n + 5, n), (n, n)))
     A = left * sigma @ right
     truth = np.linalg.svd(A, compute_uv=False)
-    found = ss.spectral_density(A, probes=probes, passes=steps, seed=seed)
+    density = ss.spectral_density(A, probes=probes, passes=steps, seed=seed)
     true = measures_from_values(truth, np.zeros(n), A.shape, float(np.linalg.norm(truth)))
     measured = {
-        "nuclear_norm": found.nuclear_norm(),
-        "effective_rank": found.effective_rank(),
-        "effective_rank_energy": found.effective_rank_energy(),
-        "participation_ratio": found.participation_ratio(),
+        "nuclear_norm": density.nuclear_norm(),
+        "effective_rank": density.effective_rank(),
+        "effective_rank_energy": density.effective_rank_energy(),
+        "participation_ratio": density.participation_ratio(),
     }
     for name, measure in measured.items():
         assert abs(measure.value - true[name].value) <= 8 * measure.error, name
     cuts = np.sqrt(truth[:6] * truth[1:7])
-    counts, errors = found.counts_above(cuts)
+    counts, errors = density.counts_above(cuts)
     for i in np.flatnonzero(truth[:6] > 1.01 * truth[1:7]):
         assert abs(counts[i] - (i + 1)) <= 8 * errors[i]

@@ -121,9 +121,9 @@ def test_a_density_tells_of_a_near_matrix(case: str, same_way: bool, size: float
         own = unwrap(ss.spectral_density)(A, passes=7, probes=16, seed=seed, fingerprint=1)
         near = own.of_near(float(np.linalg.norm(B)), apart)
         for name in NAMES:
-            found = getattr(near, name)()
-            assert found.error > getattr(own, name)().error
-            assert abs(found.value - truth[name]) <= 4 * found.error
+            result = getattr(near, name)()
+            assert result.error > getattr(own, name)().error
+            assert abs(result.value - truth[name]) <= 4 * result.error
         median, count = near.quantile(0.5), near.count_above(x)
         assert abs(median.value - np.median(values)) <= 4 * median.error
         assert abs(count.value - np.sum(values > x)) <= 4 * count.error

@@ -37,12 +37,12 @@ def test_errors_contain_every_result_that_they_allow(
     act: Callable[[Any, Any], Any], a: float, d: float, b: float, e: float, s: float, t: float
 ) -> None:
     assume(b != 0)
-    found = act(Measure(a, d, "exact"), Measure(b, e, "exact"))
-    assert found.value == act(a, b)
-    if math.isfinite(found.error):
+    result = act(Measure(a, d, "exact"), Measure(b, e, "exact"))
+    assert result.value == act(a, b)
+    if math.isfinite(result.error):
         x, y = (Fraction(v) + Fraction(p) * Fraction(r) for v, p, r in ((a, s, d), (b, t, e)))
-        off = abs(act(x, y) - Fraction(found.value))
-        assert float(off) <= found.error * (1 + 1e-9) + 1e-9 * abs(found.value)
+        off = abs(act(x, y) - Fraction(result.value))
+        assert float(off) <= result.error * (1 + 1e-9) + 1e-9 * abs(result.value)
     else:
         assert act is operator.truediv
         assert abs(b) <= e
@@ -58,7 +58,7 @@ def test_the_error_is_reached() -> None:
 
 def test_numbers_have_no_error() -> None:
     m = Measure(4.0, 0.5, "density")
-    for found, value, error in (
+    for result, value, error in (
         (2 * m, 8.0, 1.0),
         (np.float64(2) * m, 8.0, 1.0),
         (m * np.int32(2), 8.0, 1.0),
@@ -71,7 +71,7 @@ def test_numbers_have_no_error() -> None:
         (14 / m, 3.5, 0.5),
         (sum([m, m]), 8.0, 1.0),
     ):
-        assert (found.value, found.error, found.basis) == (value, error, "density")
+        assert (result.value, result.error, result.basis) == (value, error, "density")
     assert (m + Measure(1.0, 0.0, "exact")).basis == "combined"
     with pytest.raises(TypeError, match="combined with numbers and measures, not with '1'"):
         m + "1"  # type: ignore[operator]
@@ -80,12 +80,12 @@ def test_numbers_have_no_error() -> None:
 @pytest.mark.parametrize("act", OPERATIONS)
 def test_arrays_combine_their_elements(act: Callable[[Any, Any], Any]) -> None:
     m, numbers = Measure(4.0, 0.5, "density"), np.array([1.0, 2.0])
-    for found, expected in (
+    for result, expected in (
         (act(m, numbers), [act(m, x) for x in numbers]),
         (act(numbers, m), [act(x, m) for x in numbers]),
     ):
-        assert found.dtype == object
-        assert found.tolist() == expected
+        assert result.dtype == object
+        assert result.tolist() == expected
 
 
 def test_a_measure_is_used_as_its_value() -> None:
@@ -104,24 +104,24 @@ def test_a_measure_is_used_as_its_value() -> None:
 
 
 def test_a_spectrum_is_a_dictionary_of_measures() -> None:
-    found = ss.spectrum(np.diag([4.0, 2.0, 1.0]), effort="exact")
-    assert list(found) == list(found.keys()) == list(found.measures)
-    assert len(found) == len(found.measures)
-    assert dict(found) == found.measures
-    assert dict(found.items()) == found.measures
-    assert found.get("stable_rank") is found["stable_rank"] is found.stable_rank
-    assert found.get("no measure") is None
-    assert found.get("no measure", 3) == 3
-    assert "stable_rank" in dir(found)
-    np.testing.assert_allclose(found.singular_values, [4, 2, 1])
+    spectrum = ss.spectrum(np.diag([4.0, 2.0, 1.0]), effort="exact")
+    assert list(spectrum) == list(spectrum.keys()) == list(spectrum.measures)
+    assert len(spectrum) == len(spectrum.measures)
+    assert dict(spectrum) == spectrum.measures
+    assert dict(spectrum.items()) == spectrum.measures
+    assert spectrum.get("stable_rank") is spectrum["stable_rank"] is spectrum.stable_rank
+    assert spectrum.get("no measure") is None
+    assert spectrum.get("no measure", 3) == 3
+    assert "stable_rank" in dir(spectrum)
+    np.testing.assert_allclose(spectrum.singular_values, [4, 2, 1])
     with pytest.raises(AttributeError, match=r"no measure .stable.*there are: fro_norm"):
-        _ = found.stable
-    for other in (copy.copy(found), pickle.loads(pickle.dumps(found))):
-        assert other.measures == found.measures
+        _ = spectrum.stable
+    for other in (copy.copy(spectrum), pickle.loads(pickle.dumps(spectrum))):
+        assert other.measures == spectrum.measures
 
 
 def test_known_singular_values_of_a_search() -> None:
     A = np.diag(np.arange(1.0, 300.0))
-    found = ss.spectrum(A, effort="top", k=4)
-    assert found.values is None
-    assert found.singular_values is found.top
+    spectrum = ss.spectrum(A, effort="top", k=4)
+    assert spectrum.values is None
+    assert spectrum.singular_values is spectrum.top

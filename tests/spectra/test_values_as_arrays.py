@@ -18,7 +18,7 @@ from sigmascope.results import SingularValues
 
 
 @pytest.fixture(scope="module")
-def found() -> SingularValues:
+def values() -> SingularValues:
     return ss.svdvals(known_spectra.exponential(30, 12)[0])
 
 
@@ -46,36 +46,36 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operations_are_those_of_the_array(name: str, found: SingularValues) -> None:
-    mine, wanted = OPERATIONS[name](found), OPERATIONS[name](found.values)
+def test_operations_are_those_of_the_array(name: str, values: SingularValues) -> None:
+    mine, wanted = OPERATIONS[name](values), OPERATIONS[name](values.values)
     assert type(mine) is type(wanted)
     assert_array_equal(mine, wanted)
 
 
 def test_a_stack_is_an_array_too() -> None:
     A = known_spectra.exponential(20, 8)[0]
-    found = ss.svdvals(np.stack([A, 2 * A, A.astype(np.float32)]))
-    assert_array_equal(found / found.values[0, 0], found.values / found.values[0, 0])
-    assert_array_equal(np.log(found), np.log(found.values))
-    assert found.shape == (3,)  # the axes of the stack
+    result = ss.svdvals(np.stack([A, 2 * A, A.astype(np.float32)]))
+    assert_array_equal(result / result.values[0, 0], result.values / result.values[0, 0])
+    assert_array_equal(np.log(result), np.log(result.values))
+    assert result.shape == (3,)  # the axes of the stack
 
 
-def test_names_that_no_array_has_are_not_attributes(found: SingularValues) -> None:
+def test_names_that_no_array_has_are_not_attributes(values: SingularValues) -> None:
     with pytest.raises(AttributeError, match="'SingularValues' object has no attribute 'sigma'"):
-        found.sigma  # noqa: B018
-    assert not hasattr(found, "__cuda_array_interface__")
-    assert {"values", "errors", "sum", "shape"} <= set(dir(found))
+        values.sigma  # noqa: B018
+    assert not hasattr(values, "__cuda_array_interface__")
+    assert {"values", "errors", "sum", "shape"} <= set(dir(values))
 
 
-def test_an_array_as_output_takes_values(found: SingularValues) -> None:
+def test_an_array_as_output_takes_values(values: SingularValues) -> None:
     out = np.empty(12)
-    assert np.sqrt(found, out=out) is out
-    assert_array_equal(out, np.sqrt(found.values))
+    assert np.sqrt(values, out=out) is out
+    assert_array_equal(out, np.sqrt(values.values))
 
 
-def test_results_are_copied_and_pickled(found: SingularValues) -> None:
+def test_results_are_copied_and_pickled(values: SingularValues) -> None:
     A = known_spectra.exponential(30, 12)[0]
-    for result in (found, ss.svds(A, 3), ss.spectrum(A), ss.spectral_density(A), ss.moments(A)):
+    for result in (values, ss.svds(A, 3), ss.spectrum(A), ss.spectral_density(A), ss.moments(A)):
         for again in (copy.copy(result), copy.deepcopy(result), pickle.loads(pickle.dumps(result))):
             assert type(again) is type(result)
             assert repr(again) == repr(result)

@@ -98,7 +98,7 @@ def test_norms_ranks_and_entropy_in_closed_form() -> None:
     sigma = np.r_[4.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     A = np.zeros((8, 20))
     np.fill_diagonal(A, sigma)
-    found = columns(A)
+    row = columns(A)
     norm = 16 + 4 + 4 + 5.0
     p = sigma**2 / norm
     expected = {
@@ -108,17 +108,17 @@ def test_norms_ranks_and_entropy_in_closed_form() -> None:
         "rank_loss": 0, "weak_rank_loss": 0, "entropy": -np.sum(p * np.log(p)) / math.log(8),
     }  # fmt: skip
     for name, value in expected.items():
-        assert_allclose(found[name], value, rtol=1e-9, err_msg=name)
-    assert_allclose(found["alpha_weighted"], found["alpha"] * math.log10(16.0), rtol=1e-9)
-    assert_allclose(found["sigma"], (found["alpha"] - 1) / math.sqrt(found["num_pl_spikes"]))
-    assert found["status"] == "success"
+        assert_allclose(row[name], value, rtol=1e-9, err_msg=name)
+    assert_allclose(row["alpha_weighted"], row["alpha"] * math.log10(16.0), rtol=1e-9)
+    assert_allclose(row["sigma"], (row["alpha"] - 1) / math.sqrt(row["num_pl_spikes"]))
+    assert row["status"] == "success"
 
 
 @pytest.mark.parametrize(("least", "weak"), [(1e-3, None), (2e-3, 0)])
 def test_a_rank_is_weak_where_an_eigenvalue_is_small(least: float, weak: int | None) -> None:
     """The threshold of 1e-6 is one of eigenvalues: the square of a singular value."""
-    found = columns(np.diag([1.0, 0.5, least]))
-    assert (found["rank_loss"], found["weak_rank_loss"]) == (0, weak)
+    row = columns(np.diag([1.0, 0.5, least]))
+    assert (row["rank_loss"], row["weak_rank_loss"]) == (0, weak)
 
 
 def test_nothing_is_printed_for_what_is_not_known() -> None:
@@ -137,11 +137,11 @@ def test_nothing_is_printed_for_what_is_not_known() -> None:
 
 @pytest.mark.parametrize("effort", ["top", "density"])
 def test_what_an_effort_cannot_tell_is_missing(effort: str) -> None:
-    found = columns(ks.llm(640, 600)[0], effort=effort, k=2, tol=0.5)
-    assert {found[name] for name in (*POWER_LAW, *WEIGHTED, "status", "warning")} == {None}
-    assert {found["matrix_rank"], found["entropy"]} == {None}
-    assert found["stable_rank"] > 1
-    assert (found["mp_softrank"] is None) == (effort == "top")
+    row = columns(ks.llm(640, 600)[0], effort=effort, k=2, tol=0.5)
+    assert {row[name] for name in (*POWER_LAW, *WEIGHTED, "status", "warning")} == {None}
+    assert {row["matrix_rank"], row["entropy"]} == {None}
+    assert row["stable_rank"] > 1
+    assert (row["mp_softrank"] is None) == (effort == "top")
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_a_scan_has_the_columns_of_its_spectra(tmp_path: Path) -> None:
     tensors = [of_array(name, "F32", A.astype("f4")) for name, A in MATRICES.items()]
     tensors.append(of_array("model.embed_tokens.weight", "F32", np.ones((4, 3), "f4")))
     tensors.append(of_array("norm", "F32", np.ones(3, "f4")))
-    found = ss.scan(write_file(tmp_path / "x.safetensors", *tensors), effort="exact")
-    frame = found.to_weightwatcher()
+    scan = ss.scan(write_file(tmp_path / "x.safetensors", *tensors), effort="exact")
+    frame = scan.to_weightwatcher()
     assert list(frame.columns[:4]) == ["layer_id", "name", "longname", "layer_type"]
     assert list(frame["name"]) == [*MATRICES, "model.embed_tokens.weight"]
     assert list(frame["layer_type"]) == ["dense"] * len(MATRICES) + ["embedding"]
@@ -188,17 +188,17 @@ def test_a_scan_has_the_columns_of_its_spectra(tmp_path: Path) -> None:
                 assert record[column] is None or math.isnan(record[column]), (name, column)
             else:
                 assert record[column] == value, (name, column)
-    found.save(tmp_path / "x.jsonl")
+    scan.save(tmp_path / "x.jsonl")
     loaded = Scan.load(tmp_path / "x.jsonl").to_weightwatcher()
     assert loaded.equals(frame)
 
 
 def test_it_needs_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_file(tmp_path / "x.safetensors", of_array("w", "F32", np.eye(4, dtype="f4")))
-    found = ss.scan(path)
+    scan = ss.scan(path)
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"pip install 'sigmascope\[table\]'"):
-        found.to_weightwatcher()
+        scan.to_weightwatcher()
 
 
 # -------------------------------------------------------------------------------- the real thing
@@ -232,18 +232,18 @@ def test_weightwatcher_itself_agrees(tmp_path: Path) -> None:
     theirs = json.loads((tmp_path / "out.json").read_text())
     compared = 0
     for name, A in arrays.items():
-        found = columns(A)
-        for column in found.keys() & theirs[name].keys() - {"weak_rank_loss", "entropy"}:
-            ours, expected = found[column], theirs[name][column]
+        row = columns(A)
+        for column in row.keys() & theirs[name].keys() - {"weak_rank_loss", "entropy"}:
+            ours, expected = row[column], theirs[name][column]
             compared += 1
             if isinstance(expected, str):
                 assert ours == expected, (name, column)
             else:
                 assert_allclose(ours, expected, rtol=1e-6, atol=1e-9, err_msg=f"{name} {column}")
         # they add 1e-10 to each probability
-        assert_allclose(found["entropy"], theirs[name]["entropy"], rtol=1e-5)
-        if found["weak_rank_loss"] is not None:
-            assert found["weak_rank_loss"] == theirs[name]["weak_rank_loss"]
+        assert_allclose(row["entropy"], theirs[name]["entropy"], rtol=1e-5)
+        if row["weak_rank_loss"] is not None:
+            assert row["weak_rank_loss"] == theirs[name]["weak_rank_loss"]
     assert compared > 20 * len(arrays)
 
 

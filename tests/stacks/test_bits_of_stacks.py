@@ -26,23 +26,23 @@ VARYING = {"seconds", "num_threads"}
 """Attributes that depend on the machine."""
 
 
-def assert_same(found: Any, expected: Any) -> None:
+def assert_same(result: Any, expected: Any) -> None:
     """Assert that two results agree in every bit of every attribute."""
-    assert type(found) is type(expected)
+    assert type(result) is type(expected)
     if hasattr(expected, "__dataclass_fields__"):
         for field in fields(expected):
             if field.name not in VARYING:
-                assert_same(getattr(found, field.name), getattr(expected, field.name))
+                assert_same(getattr(result, field.name), getattr(expected, field.name))
     elif isinstance(expected, dict):
-        assert found.keys() == expected.keys()
+        assert result.keys() == expected.keys()
         for key in expected:
-            assert_same(found[key], expected[key])
+            assert_same(result[key], expected[key])
     elif isinstance(expected, tuple):
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
+        assert len(result) == len(expected)
+        for one, other in zip(result, expected, strict=True):
             assert_same(one, other)
     else:
-        np.testing.assert_array_equal(found, expected, strict=isinstance(expected, np.ndarray))
+        np.testing.assert_array_equal(result, expected, strict=isinstance(expected, np.ndarray))
 
 
 def experts(count: int, m: int, n: int, dtype: Any = np.float32) -> NDArray[Any]:
@@ -67,10 +67,10 @@ def alone() -> dict[str, list[Any]]:
 def test_threads_and_memory_change_no_bit(
     name: str, memory: str, threads: int, alone: dict[str, list[Any]]
 ) -> None:
-    found = CALLS[name](SMALL, memory_limit=memory, num_threads=threads)
-    assert len(found) == len(SMALL)
+    result = CALLS[name](SMALL, memory_limit=memory, num_threads=threads)
+    assert len(result) == len(SMALL)
     for i, expected in enumerate(alone[name]):
-        assert_same(found[i], expected)
+        assert_same(result[i], expected)
 
 
 @pytest.mark.parametrize(("memory", "workers"), [("100MB", 1), ("150MB", 2), ("4GB", 3)])
@@ -79,17 +79,17 @@ def test_searches_have_the_bits_of_one_matrix(
     name: str, memory: str, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = shares_chosen(monkeypatch)
-    found = CALLS[name](LARGE, memory_limit=memory, num_threads=4)
+    result = CALLS[name](LARGE, memory_limit=memory, num_threads=4)
     for i, a in enumerate(LARGE):
-        assert_same(found[i], CALLS[name](a, memory_limit=memory, num_threads=2))
+        assert_same(result[i], CALLS[name](a, memory_limit=memory, num_threads=2))
     assert [each.workers for each in chosen] == [workers]
 
 
 @pytest.mark.parametrize("name", SEEDED)
 def test_seeds_are_those_of_the_call(name: str) -> None:
-    found = CALLS[name](SMALL[:2], seed=7)
+    result = CALLS[name](SMALL[:2], seed=7)
     for i in range(2):
-        assert_same(found[i], CALLS[name](SMALL[i], seed=7))
+        assert_same(result[i], CALLS[name](SMALL[i], seed=7))
 
 
 def shares_chosen(monkeypatch: pytest.MonkeyPatch) -> list[stacks.Shares]:
@@ -134,12 +134,12 @@ def test_a_share_that_would_change_bits_is_not_taken(monkeypatch: pytest.MonkeyP
     memory = {"memory_limit": 6_000_000, "num_threads": 2}
     matrices = np.random.default_rng(0).standard_normal((2, 600, 500)).astype(np.float32)
     chosen = shares_chosen(monkeypatch)
-    found = ss.svds(matrices, 150, vectors=False, **memory)
+    result = ss.svds(matrices, 150, vectors=False, **memory)
     assert chosen[0].workers == 1
     expected = ss.svds(matrices[1], 150, vectors=False, **memory)
     less = ss.svds(matrices[1], 150, vectors=False, memory_limit=3_000_000)
     assert less.method != expected.method == "Gram matrix"
-    assert_same(found[1], expected)
+    assert_same(result[1], expected)
 
 
 def test_results_count_as_memory() -> None:
@@ -179,13 +179,13 @@ def test_values_are_those_of_numpy(shape: tuple[int, ...], dtype: Any) -> None:
     x = np.random.default_rng(1).standard_normal((*shape, 30, 20)).astype(dtype)
     wide = x.astype(np.float64)
     truth = np.linalg.svd(wide, compute_uv=False)
-    U, s, Vt = found = ss.svds(x, 20, tol=1e-6)
+    U, s, Vt = result = ss.svds(x, 20, tol=1e-6)
     assert U.shape == (*shape, 30, 20)
     assert Vt.shape == (*shape, 20, 20)
-    assert found.converged.shape == found.passes.shape == found.fro_norm.shape == shape
-    assert np.all(np.abs(s - truth) <= found.errors + 1e-14 * truth[..., :1])
+    assert result.converged.shape == result.passes.shape == result.fro_norm.shape == shape
+    assert np.all(np.abs(s - truth) <= result.errors + 1e-14 * truth[..., :1])
     np.testing.assert_allclose((U * s[..., None, :]) @ Vt, wide, atol=1e-5)
-    np.testing.assert_allclose(found.fro_norm, np.linalg.norm(wide, axis=(-2, -1)), rtol=1e-14)
+    np.testing.assert_allclose(result.fro_norm, np.linalg.norm(wide, axis=(-2, -1)), rtol=1e-14)
     every = ss.svdvals(x)
     assert np.all(np.abs(np.asarray(every) - truth) <= every.errors + 1e-14)
 
@@ -194,20 +194,20 @@ def test_densities_and_spectra_agree_with_numpy() -> None:
     x = np.random.default_rng(2).standard_normal((3, 120, 90))
     truth = np.linalg.svd(x, compute_uv=False)
     nuclear = truth.sum(-1)
-    for found in (ss.spectral_density(x, passes=4), ss.spectrum(x, effort="exact")):
-        if isinstance(found[0], Density):
-            measures = [one.nuclear_norm() for one in found]
+    for result in (ss.spectral_density(x, passes=4), ss.spectrum(x, effort="exact")):
+        if isinstance(result[0], Density):
+            measures = [one.nuclear_norm() for one in result]
         else:
-            measures = [one["nuclear_norm"] for one in found]
+            measures = [one["nuclear_norm"] for one in result]
         for measure, expected in zip(measures, nuclear, strict=True):
             assert abs(measure.value - expected) <= 4 * measure.error + 1e-9 * expected
 
 
 def test_known_spectra_in_a_stack() -> None:
     matrices, spectra = zip(ks.polynomial(60, 40), ks.llm(60, 40), strict=True)
-    for found in (ss.svds(list(matrices), 5), ss.randomized_svd(list(matrices), 5, passes=6)):
+    for result in (ss.svds(list(matrices), 5), ss.randomized_svd(list(matrices), 5, passes=6)):
         truth = np.stack([s[:5] for s in spectra])
-        assert np.all(np.abs(found.s - truth) <= found.errors + 1e-13)
+        assert np.all(np.abs(result.s - truth) <= result.errors + 1e-13)
 
 
 # -------------------------------------------------------------------------------------- layouts
@@ -226,10 +226,10 @@ LAYOUTS: dict[str, NDArray[Any]] = {
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts_are_read_where_they_are(name: str) -> None:
     x = LAYOUTS[name]
-    found = ss.svds(x, 2)
+    result = ss.svds(x, 2)
     for i, a in enumerate(x):
-        assert_same(found[i], ss.svds(a, 2))
-        assert_same(found[i], ss.svds(np.ascontiguousarray(a), 2))
+        assert_same(result[i], ss.svds(a, 2))
+        assert_same(result[i], ss.svds(np.ascontiguousarray(a), 2))
 
 
 @settings(max_examples=25, deadline=None)
@@ -243,13 +243,13 @@ def test_layouts_are_read_where_they_are(name: str) -> None:
 def test_any_shape(shape: list[int], m: int, n: int, seed: int, data: st.DataObject) -> None:
     x = np.random.default_rng(seed).standard_normal((*shape, m, n))
     k = data.draw(st.integers(1, min(m, n)))
-    U, s, Vt = found = ss.svds(x, k)
+    U, s, Vt = result = ss.svds(x, k)
     assert (U.shape, s.shape, Vt.shape) == ((*shape, m, k), (*shape, k), (*shape, k, n))
-    assert found.shape == tuple(shape)
-    assert len(found) == shape[0]
+    assert result.shape == tuple(shape)
+    assert len(result) == shape[0]
     truth = np.linalg.svd(x, compute_uv=False)
     np.testing.assert_allclose(s, truth[..., :k], atol=1e-6 * (1 + truth.max(initial=0.0)))
-    for index, one in found.items():
+    for index, one in result.items():
         assert_same(one, ss.svds(x[index], k))
     assert ss.svdvals(x).values.shape == (*shape, min(m, n))
-    assert repr(found).count("\n") == 0
+    assert repr(result).count("\n") == 0

@@ -41,30 +41,30 @@ def spoiled() -> NDArray[np.float64]:
 def test_one_bad_matrix_spoils_no_other(name: str, spoiled: NDArray[np.float64]) -> None:
     call = CALLS[name]
     with pytest.warns(FailedMatrixWarning, match=r"2 of 6 matrices.*\[0, 2\] \(.*\[1, 0\] \("):
-        found = call(spoiled, num_threads=2)
-    assert list(found.failures) == [(0, 2), (1, 0)]
-    assert "1 NaN" in str(found.failures[0, 2])
-    assert [index for index, _ in found.items()] == [(0, 0), (0, 1), (1, 1), (1, 2)]
+        result = call(spoiled, num_threads=2)
+    assert list(result.failures) == [(0, 2), (1, 0)]
+    assert "1 NaN" in str(result.failures[0, 2])
+    assert [index for index, _ in result.items()] == [(0, 0), (0, 1), (1, 1), (1, 2)]
     with pytest.raises(NonFiniteError, match="1 NaN"):
-        found[0, 2]
+        result[0, 2]
     expected = call(spoiled[1, 1])
-    assert repr(found[1, 1]).rpartition(",")[0] == repr(expected).rpartition(",")[0]
-    assert "2 failed: (0, 2), (1, 0)" in repr(found)
+    assert repr(result[1, 1]).rpartition(",")[0] == repr(expected).rpartition(",")[0]
+    assert "2 failed: (0, 2), (1, 0)" in repr(result)
 
 
 def test_failed_matrices_are_nan_with_infinite_errors(spoiled: NDArray[np.float64]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FailedMatrixWarning)
-        found, every = ss.svds(spoiled, 3), ss.svdvals(spoiled)
+        result, every = ss.svds(spoiled, 3), ss.svdvals(spoiled)
     good = np.isfinite(spoiled).all(axis=(-2, -1))
-    for numbers in (found.U, found.s, found.Vt, found.fro_norm, every.values, every.fro_norm):
+    for numbers in (result.U, result.s, result.Vt, result.fro_norm, every.values, every.fro_norm):
         assert np.isnan(numbers[~good]).all()
         assert np.isfinite(numbers[good]).all()
-    for bounds in (found.errors, found.residuals, every.errors, every.floor):
+    for bounds in (result.errors, result.residuals, every.errors, every.floor):
         assert np.isposinf(bounds[~good]).all()
         assert np.isfinite(bounds[good]).all()
-    np.testing.assert_array_equal(found.converged, good)
-    np.testing.assert_array_equal(found.passes > 0, good)
+    np.testing.assert_array_equal(result.converged, good)
+    np.testing.assert_array_equal(result.passes > 0, good)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -91,18 +91,18 @@ def test_the_warning_names_three_matrices_and_its_caller() -> None:
 def test_the_representation_names_three_failures(bad: int, named: str) -> None:
     x = np.ones((6, 3, 2))
     x[:bad] = np.nan
-    found = dataclasses.replace(ss.svdvals(x), seconds=0.25)
-    assert named in repr(found)
+    result = dataclasses.replace(ss.svdvals(x), seconds=0.25)
+    assert named in repr(result)
 
 
 def test_what_has_not_converged_is_named_once() -> None:
     x = np.random.default_rng(0).standard_normal((3, 300, 300)).astype(np.float32)
     x[1] *= 0.1 ** np.arange(300)
     with pytest.warns(ConvergenceWarning, match=r"2 of 3 matrices: \[0\], \[2\];") as caught:
-        found = ss.svds(x, 2, method="krylov", max_passes=4)
+        result = ss.svds(x, 2, method="krylov", max_passes=4)
     assert caught[0].filename == __file__
     assert len(caught) == 1
-    np.testing.assert_array_equal(found.converged, [False, True, False])
+    np.testing.assert_array_equal(result.converged, [False, True, False])
 
 
 # -------------------------------------------------------------------------------------- options
@@ -153,10 +153,10 @@ def test_progress_counts_the_bytes_of_all_matrices_on_the_thread_of_the_call() -
         counts.append(nbytes)
         threads.add(threading.get_ident())
 
-    found = ss.svdvals(X, num_threads=3, progress=listen)
+    result = ss.svdvals(X, num_threads=3, progress=listen)
     assert threads == {threading.get_ident()}
     assert counts == sorted(set(counts))
-    assert X.nbytes <= counts[-1] <= X[0].nbytes * found.passes.sum()
+    assert X.nbytes <= counts[-1] <= X[0].nbytes * result.passes.sum()
 
 
 def test_an_error_in_progress_ends_the_call() -> None:
@@ -177,9 +177,9 @@ def test_an_error_in_progress_ends_the_call() -> None:
 
 def test_sequences_of_matrices_are_stacks_without_a_copy() -> None:
     matrices = [X[0], X[1].astype(np.float64), np.asfortranarray(X[2])]
-    found = ss.svds(matrices, 2)
-    assert found.shape == (3,)
-    np.testing.assert_array_equal(found.s, ss.svds(X[:3], 2).s)
+    result = ss.svds(matrices, 2)
+    assert result.shape == (3,)
+    np.testing.assert_array_equal(result.s, ss.svds(X[:3], 2).s)
     narrow = [a.astype(np.float32) for a in X]
     np.testing.assert_array_equal(ss.svds(narrow, 2).s, ss.svds(X.astype(np.float32), 2).s)
     np.testing.assert_array_equal(
@@ -194,8 +194,8 @@ def test_sequences_of_matrices_in_files_are_stacks(tmp_path: Any) -> None:
         np.save(tmp_path / f"{i}.npy", a)
     matrices = [ss.matrix(tmp_path / f"{i}.npy") for i in range(len(X))]
     for memory in ("64MB", "2GB"):
-        found = ss.svds(matrices, 2, memory_limit=memory)
-        np.testing.assert_array_equal(found.U, ss.svds(X, 2).U)
+        result = ss.svds(matrices, 2, memory_limit=memory)
+        np.testing.assert_array_equal(result.U, ss.svds(X, 2).U)
 
 
 def side_by_side(*dtypes: str) -> ss.Matrix:
@@ -266,22 +266,22 @@ def test_tensors_of_torch_are_stacks() -> None:
 
 
 def test_a_stack_is_indexed_like_an_array() -> None:
-    found = ss.svds(X.reshape(2, 3, 30, 20), 2)
-    assert (len(found), found.shape) == (2, (2, 3))
-    assert isinstance(found[1, 2], SVD)
-    row = found[1]
+    result = ss.svds(X.reshape(2, 3, 30, 20), 2)
+    assert (len(result), result.shape) == (2, (2, 3))
+    assert isinstance(result[1, 2], SVD)
+    row = result[1]
     assert isinstance(row, SVDStack)
     assert (row.shape, row.U.shape) == ((3,), (3, 30, 2))
-    assert row[-1] is found[1, 2]
-    assert np.shares_memory(row.U, found.U)
-    assert np.shares_memory(found[1, 2].U, found.U)
-    assert found[..., 1].s.shape == (2, 2)
-    np.testing.assert_array_equal(found[..., 1].s, found.s[:, 1])
-    assert found[:, ::2].errors.shape == (2, 2, 2)
-    np.testing.assert_array_equal(found[found.converged].s, found.s.reshape(6, 2))
+    assert row[-1] is result[1, 2]
+    assert np.shares_memory(row.U, result.U)
+    assert np.shares_memory(result[1, 2].U, result.U)
+    assert result[..., 1].s.shape == (2, 2)
+    np.testing.assert_array_equal(result[..., 1].s, result.s[:, 1])
+    assert result[:, ::2].errors.shape == (2, 2, 2)
+    np.testing.assert_array_equal(result[result.converged].s, result.s.reshape(6, 2))
     for index in (2, (0, 3), (0, 0, 0)):
         with pytest.raises(IndexError):
-            found[index]
+            result[index]
 
 
 def test_values_of_a_stack_are_an_array() -> None:
@@ -293,26 +293,26 @@ def test_values_of_a_stack_are_an_array() -> None:
 
 
 def test_densities_are_iterated_and_measured() -> None:
-    found = ss.spectrum(X.reshape(3, 2, 30, 20), effort="exact")
-    assert [len(row) for row in found] == [2, 2, 2]
-    ranks = found.each(lambda one: one["stable_rank"].value)
+    spectrum = ss.spectrum(X.reshape(3, 2, 30, 20), effort="exact")
+    assert [len(row) for row in spectrum] == [2, 2, 2]
+    ranks = spectrum.each(lambda one: one["stable_rank"].value)
     truth = np.linalg.svd(X, compute_uv=False)
     expected = (truth**2).sum(-1) / truth[:, 0] ** 2
     np.testing.assert_allclose(ranks, expected.reshape(3, 2), rtol=1e-12)
-    assert repr(found).startswith("Stack(3 x 2 matrices, 6 of Spectrum, ")
+    assert repr(spectrum).startswith("Stack(3 x 2 matrices, 6 of Spectrum, ")
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_stacks_without_matrices(name: str) -> None:
     for dtype in (np.float32, np.float64):
-        found = CALLS[name](np.zeros((2, 0, 30, 20), dtype))
-        assert (found.shape, len(found), list(found.items())) == ((2, 0), 2, [])
-        assert "2 x 0 matrices" in repr(found)
+        result = CALLS[name](np.zeros((2, 0, 30, 20), dtype))
+        assert (result.shape, len(result), list(result.items())) == ((2, 0), 2, [])
+        assert "2 x 0 matrices" in repr(result)
     if name == "values alone":
-        assert found.U is found.Vt is None
+        assert result.U is result.Vt is None
     if name == "svds by Krylov":
-        assert found.U.dtype == np.float64
-        assert (found.U.shape, found.s.shape, found.Vt.shape) == (
+        assert result.U.dtype == np.float64
+        assert (result.U.shape, result.s.shape, result.Vt.shape) == (
             (2, 0, 30, 2),
             (2, 0, 2),
             (2, 0, 2, 20),
@@ -325,13 +325,13 @@ def test_vectors_of_several_precisions() -> None:
     flat = np.linalg.qr(rng.standard_normal((300, 260)))[0] * np.linspace(1, 0.99, 260)
     steep = rng.standard_normal((300, 260)) * 0.5 ** np.arange(260)
     x = np.stack([flat, steep]).astype(np.float32)
-    found = ss.svds(x, 4, tol=1e-6)
-    assert [found[i].U.dtype for i in range(2)] == [np.float64, np.float32]
-    assert found.U.dtype == found.Vt.dtype == np.float64
+    result = ss.svds(x, 4, tol=1e-6)
+    assert [result[i].U.dtype for i in range(2)] == [np.float64, np.float32]
+    assert result.U.dtype == result.Vt.dtype == np.float64
     for i, a in enumerate(x):
         one = ss.svds(a, 4, tol=1e-6)
-        np.testing.assert_array_equal(found[i].U, one.U, strict=True)
-        np.testing.assert_array_equal(found.Vt[i], one.Vt)
+        np.testing.assert_array_equal(result[i].U, one.U, strict=True)
+        np.testing.assert_array_equal(result.Vt[i], one.Vt)
 
 
 # --------------------------------------------------------------------------------------- memory

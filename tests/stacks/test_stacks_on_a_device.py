@@ -29,14 +29,14 @@ def simulated(simulated: ModuleType) -> ModuleType:
 @pytest.fixture(params=["cupy", "torch"])
 def made(request: pytest.FixtureRequest, simulated: ModuleType, monkeypatch: Any) -> Any:
     """A library of simulated arrays where an import would put it."""
-    found = library(request.param, simulated)
-    monkeypatch.setitem(sys.modules, request.param, found)
-    return found
+    result = library(request.param, simulated)
+    monkeypatch.setitem(sys.modules, request.param, result)
+    return result
 
 
-def assert_same_vectors(found: Any, expected: Any) -> None:
+def assert_same_vectors(result: Any, expected: Any) -> None:
     for name in ("U", "Vt"):
-        np.testing.assert_array_equal(getattr(found, name).read(), getattr(expected, name))
+        np.testing.assert_array_equal(getattr(result, name).read(), getattr(expected, name))
 
 
 @pytest.mark.parametrize(("method", "threads"), [("krylov", 3), ("gram", 1)])
@@ -44,19 +44,19 @@ def test_vectors_are_one_array_of_the_caller_s_library(
     method: str, threads: int, made: Any, simulated: ModuleType
 ) -> None:
     index = 1 if made.__name__ == "torch" else 0  # the simulated CuPy has one current device
-    found: Any = ss.svds(
+    result: Any = ss.svds(
         made.ndarray(simulated, X, device=index), 2, method=method, num_threads=threads
     )
-    U, s, Vt = found
+    U, s, Vt = result
     assert type(U) is type(Vt) is made.ndarray
     assert (U.shape, Vt.shape, U.device) == ((3, 12, 2), (3, 2, 8), index)
     assert type(s) is np.ndarray
     for i, a in enumerate(X):
         expected = ss.svds(a, 2, method=method, device="cuda")
-        assert_same_vectors(found[i], expected)
+        assert_same_vectors(result[i], expected)
         np.testing.assert_array_equal(U[i].read(), expected.U)
-        np.testing.assert_array_equal(found.errors[i], expected.errors)
-        assert f"computed on cuda:{index}" in found[i].notes
+        np.testing.assert_array_equal(result.errors[i], expected.errors)
+        assert f"computed on cuda:{index}" in result[i].notes
     assert simulated.simulator.violation() == ""
 
 
@@ -64,21 +64,21 @@ def test_a_failed_matrix_has_nan_for_vectors_there(made: Any, simulated: ModuleT
     x = np.array(X)
     x[1, 2, 3] = np.inf
     with pytest.warns(FailedMatrixWarning, match=r"\[1\]"):
-        found: Any = ss.svds(made.ndarray(simulated, x), 2, method="krylov")
-    assert np.isnan(found.U.read()[1]).all()
-    assert np.isfinite(found.U.read()[[0, 2]]).all()
-    assert_same_vectors(found[2], ss.svds(x[2], 2, method="krylov", device="cuda"))
+        result: Any = ss.svds(made.ndarray(simulated, x), 2, method="krylov")
+    assert np.isnan(result.U.read()[1]).all()
+    assert np.isfinite(result.U.read()[[0, 2]]).all()
+    assert_same_vectors(result[2], ss.svds(x[2], 2, method="krylov", device="cuda"))
 
 
 @pytest.mark.parametrize("kind", [Versioned, Interface])
 def test_arrays_of_other_libraries_give_numpy_s(
     kind: type[Versioned | Interface], simulated: ModuleType
 ) -> None:
-    found = ss.svds(kind(simulated, X), 2, method="krylov")
+    result = ss.svds(kind(simulated, X), 2, method="krylov")
     expected = ss.svds(X, 2, method="krylov", device="cuda", num_threads=3)
-    assert type(found.U) is np.ndarray
+    assert type(result.U) is np.ndarray
     for name in ("U", "s", "Vt", "errors"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        np.testing.assert_array_equal(getattr(result, name), getattr(expected, name))
 
 
 def test_every_function_computes_a_stack_there(simulated: ModuleType) -> None:

@@ -45,48 +45,48 @@ def everything(sigma, error=0.0):
 def test_shoulders_count_multiples_of_the_median():
     # median 1: one value each just above 4, 2.86 and 2, and one just below 2
     sigma = np.r_[4.01, 2.87, 2.01, 1.99, np.ones(20)]
-    found = exact(sigma)
-    counts = [found[f"shoulder_{t}"].value for t in ("200", "286", "400")]
+    measures = exact(sigma)
+    counts = [measures[f"shoulder_{t}"].value for t in ("200", "286", "400")]
     assert counts == [3, 2, 1]
-    assert [found[f"shoulder_{t}"].error for t in ("200", "286", "400")] == [0, 0, 0]
+    assert [measures[f"shoulder_{t}"].error for t in ("200", "286", "400")] == [0, 0, 0]
 
 
 def test_a_value_on_the_shoulder_is_not_above_it_and_its_error_says_so():
     sigma = np.r_[4.0, 2.86, 2.0, np.ones(20)]
     for c in (1.0, 1 / 3, 1e-9, 7e20):
-        found = exact(c * sigma)
-        assert [found[f"shoulder_{t}"].value for t in ("200", "286", "400")] == [2, 1, 0]
-    found = exact(sigma, errors=np.full(23, 1e-3))
-    assert [found[f"shoulder_{t}"].error for t in ("200", "286", "400")] == [1, 1, 1]
+        measures = exact(c * sigma)
+        assert [measures[f"shoulder_{t}"].value for t in ("200", "286", "400")] == [2, 1, 0]
+    measures = exact(sigma, errors=np.full(23, 1e-3))
+    assert [measures[f"shoulder_{t}"].error for t in ("200", "286", "400")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(("shape", "least"), [((300, 300), 2.86), ((300, 900), 2.0)])
 def test_noise_has_no_shoulder_above_its_edge(shape, least):
     """(1 + sqrt(beta)) / sqrt(median) is 2.48 for a square matrix, 1.68 for one of 1 : 3."""
     _, sigma = ks.gaussian(*shape, seed=5)
-    found = exact(sigma, shape)
+    measures = exact(sigma, shape)
     for t in (2.0, 2.86, 4.0):
-        assert (found[f"shoulder_{100 * t:.0f}"].value > 0) == (t < least)
+        assert (measures[f"shoulder_{100 * t:.0f}"].value > 0) == (t < least)
 
 
 def test_effective_rank_above_the_edge_in_closed_form():
     """Noise of which the edge is known, and three values above it: exp of the entropy of these."""
     _, noise = ks.gaussian(200, 200, seed=1)
     sigma = np.r_[40.0, 20.0, 20.0, noise[:-3]]
-    found = exact(sigma)
+    measures = exact(sigma)
     p = np.array([0.5, 0.25, 0.25])
-    assert found["mp_outliers"].value == 3
-    rank = found["effective_rank_above_edge"]
+    assert measures["mp_outliers"].value == 3
+    rank = measures["effective_rank_above_edge"]
     assert_allclose(rank.value, math.exp(-np.sum(p * np.log(p))), rtol=1e-12)
     assert_allclose(rank.value, 2 * math.sqrt(2), rtol=1e-12)
-    assert found["effective_rank"].value > 80
+    assert measures["effective_rank"].value > 80
 
 
 def test_nothing_above_the_edge_has_rank_zero():
     sigma = np.linspace(1.5, 0.5, 50)  # edge: about 2.4 times the median
-    found = exact(sigma)
-    assert found["mp_outliers"].value == found["effective_rank_above_edge"].value == 0
-    assert found["mp_outliers"].error == found["effective_rank_above_edge"].error == 0
+    measures = exact(sigma)
+    assert measures["mp_outliers"].value == measures["effective_rank_above_edge"].value == 0
+    assert measures["mp_outliers"].error == measures["effective_rank_above_edge"].error == 0
 
 
 @pytest.mark.slow
@@ -96,9 +96,9 @@ def test_noise_alone_has_no_significant_outlier(shape):
     significant = []
     for seed in range(100):
         _, sigma = ks.gaussian(*shape, seed=seed)
-        found = exact(sigma, shape)["mp_outliers"]
-        assert found.value <= 4
-        significant.append(found.value - found.error > 0)
+        values = exact(sigma, shape)["mp_outliers"]
+        assert values.value <= 4
+        significant.append(values.value - values.error > 0)
     assert sum(significant) <= 5  # of 100 with probability 0.01 each: P(more) < 1e-3
 
 
@@ -107,11 +107,11 @@ def test_noise_alone_has_no_significant_outlier(shape):
 def test_planted_ranks_are_within_the_error(shape, rank):
     for seed in range(10):
         _, sigma = ks.planted(*shape, seed=seed, rank=rank, strength=2.0)
-        found = exact(sigma, shape)
-        outliers = found["mp_outliers"]
+        measures = exact(sigma, shape)
+        outliers = measures["mp_outliers"]
         assert abs(outliers.value - rank) <= max(outliers.error, 1)
         # what is planted reads as so many nearly equal values
-        above = found["effective_rank_above_edge"]
+        above = measures["effective_rank_above_edge"]
         assert abs(above.value - rank) <= max(above.error, 1) + 0.02 * rank
 
 
@@ -120,8 +120,8 @@ def test_the_error_sees_that_outliers_lift_the_edge():
     rng = np.random.default_rng(0)
     noise = np.linalg.svd(rng.standard_normal((200, 200)), compute_uv=False)[80:]
     sigma = np.r_[np.full(70, 100.0), np.linspace(30, 26, 10), noise]
-    found = exact(np.sort(sigma)[::-1], (200, 200))["mp_outliers"]
-    assert found.value - found.error <= 80 <= found.value + found.error
+    values = exact(np.sort(sigma)[::-1], (200, 200))["mp_outliers"]
+    assert values.value - values.error <= 80 <= values.value + values.error
 
 
 @pytest.mark.slow
@@ -130,18 +130,18 @@ def test_noise_alone_has_no_significant_value_below_its_edge(shape):
     significant = []
     for seed in range(100):
         _, sigma = ks.gaussian(*shape, seed=seed)
-        found = exact(sigma, shape)["mp_lower_outliers"]
-        assert found.value <= 4
-        significant.append(found.value - found.error > 0)
+        values = exact(sigma, shape)["mp_lower_outliers"]
+        assert values.value <= 4
+        significant.append(values.value - values.error > 0)
     assert sum(significant) <= 5  # of 100 with probability 0.01 each: P(more) < 1e-3
 
 
 def test_values_below_the_edge_are_counted():
     _, sigma = ks.gaussian(150, 900, seed=2)
     sigma[-7:] *= 0.3
-    found = exact(np.sort(sigma)[::-1], (150, 900))["mp_lower_outliers"]
-    assert abs(found.value - 7) <= found.error
-    assert found.error <= 3
+    values = exact(np.sort(sigma)[::-1], (150, 900))["mp_lower_outliers"]
+    assert abs(values.value - 7) <= values.error
+    assert values.error <= 3
 
 
 def test_square_noise_has_no_lower_edge():
@@ -187,11 +187,11 @@ def test_quantiles_of_a_density_cover_the_truth(name, setting):
     misses, within = [], []
     for seed in range(7):
         known = Known(len(sigma), sigma[:12], np.zeros(12), density_of(A, block, steps, seed))
-        found, errors = known.quantiles(fractions)
+        result, errors = known.quantiles(fractions)
         assert np.all(errors >= 0)
-        assert np.all(found <= sigma[0])
-        assert found[-1] == sigma[0]
-        miss = np.abs(found - truth)
+        assert np.all(result <= sigma[0])
+        assert result[-1] == sigma[0]
+        miss = np.abs(result - truth)
         misses.append(np.max(miss / np.maximum(errors, 1e-12 * sigma[0])))
         within.append(np.mean(miss <= 2 * errors + 1e-12 * sigma[0]))
     assert np.mean(within) >= 0.9
@@ -205,9 +205,9 @@ def test_effective_rank_above_covers_the_truth(name):
     for x in (0.999 * sigma[3], np.quantile(sigma, 0.9), np.median(sigma)):
         truth = sst.effective_rank(sigma[sigma > x])
         for density in densities:
-            found = density.effective_rank_above(float(x))
-            assert abs(found.value - truth) <= 2 * found.error + 1e-9 * truth
-            assert found.error <= 0.5 * truth + 2
+            result = density.effective_rank_above(float(x))
+            assert abs(result.value - truth) <= 2 * result.error + 1e-9 * truth
+            assert result.error <= 0.5 * truth + 2
 
 
 @pytest.mark.parametrize(
@@ -224,11 +224,11 @@ def test_a_density_counts_what_stands_far_above_the_bulk(shape, edges, seeds):
     for seed in seeds:
         density = density_of(A, 32, 5, seed)
         for k in (4, 24):
-            found = sst.measures_from_density(
+            measures = sst.measures_from_density(
                 density, sigma[:k], np.zeros(k), shape, np.linalg.norm(A)
             )
-            assert abs(found["mp_outliers"].value - 16) <= 1
-            above = found["effective_rank_above_edge"]
+            assert abs(measures["mp_outliers"].value - 16) <= 1
+            above = measures["effective_rank_above_edge"]
             assert abs(above.value - 16) <= 1
 
 
@@ -251,11 +251,11 @@ def test_effective_rank_above_everything_is_zero_and_above_nothing_is_all():
 def test_quantiles_are_those_of_numpy(values, fractions):
     sigma = np.sort(values)[::-1]
     known = everything(sigma, 0.25)
-    found, errors = known.quantiles(fractions)
+    result, errors = known.quantiles(fractions)
     alone = [known.quantile(fraction) for fraction in fractions]
-    assert [one.value for one in alone] == found.tolist()
+    assert [one.value for one in alone] == result.tolist()
     assert [one.error for one in alone] == errors.tolist()
-    assert_allclose(found, np.quantile(sigma, fractions), rtol=1e-12, atol=1e-12)
+    assert_allclose(result, np.quantile(sigma, fractions), rtol=1e-12, atol=1e-12)
     assert_allclose(errors, 0.25)
 
 
@@ -275,16 +275,16 @@ def test_no_quantile_exceeds_the_known_values_above_it() -> None:
     """Whatever the density says, which here knows of values twice as large."""
     A, sigma = ks.llm(120, 90, seed=2)
     known = Known(90, 0.5 * sigma[:12], np.zeros(12), density_of(A, 8, 5))
-    found, _ = known.quantiles(np.linspace(0, 1, 90))  # a place each
-    assert np.array_equal(found[-12:], 0.5 * sigma[11::-1])
-    assert found[:-12].max() <= 0.5 * sigma[11]
+    result, _ = known.quantiles(np.linspace(0, 1, 90))  # a place each
+    assert np.array_equal(result[-12:], 0.5 * sigma[11::-1])
+    assert result[:-12].max() <= 0.5 * sigma[11]
 
 
 def test_an_exhausted_density_gives_exact_quantiles():
     A, sigma = ks.gaussian(50, 32, seed=8)
     known = Known(32, sigma[:2], np.zeros(2), density_of(A, 8, 40))
-    found, errors = known.quantiles(np.linspace(0, 1, 17))
-    assert_allclose(found, np.quantile(sigma, np.linspace(0, 1, 17)), rtol=1e-6)
+    result, errors = known.quantiles(np.linspace(0, 1, 17))
+    assert_allclose(result, np.quantile(sigma, np.linspace(0, 1, 17)), rtol=1e-6)
     assert np.all(errors < 1e-6)
 
 
@@ -357,10 +357,10 @@ def test_wasserstein_of_densities_covers_that_of_the_values(seed):
     truth = sst.wasserstein(everything(sigma), everything(tau))
     a = Known(180, sigma[:16], np.zeros(16), density_of(A, 16, 6, seed))
     b = Known(180, tau[:16], np.zeros(16), density_of(B, 16, 6, seed))
-    found = sst.wasserstein(a, b)
-    assert found.basis == "density"
-    assert abs(found.value - truth.value) <= 2 * found.error
-    assert found.error < 0.2 * found.value
+    result = sst.wasserstein(a, b)
+    assert result.basis == "density"
+    assert abs(result.value - truth.value) <= 2 * result.error
+    assert result.error < 0.2 * result.value
 
 
 def test_the_error_of_a_distance_covers_that_of_its_quadrature() -> None:
@@ -372,14 +372,14 @@ def test_the_error_of_a_distance_covers_that_of_its_quadrature() -> None:
         Known(32, values[:2], np.zeros(2), density_of(X, 8, 40))
         for X, values in ((A, sigma), (B, tau))
     )
-    found = sst.wasserstein(a, b)
-    assert abs(found.value - truth.value) <= found.error
+    result = sst.wasserstein(a, b)
+    assert abs(result.value - truth.value) <= result.error
 
 
 def test_randomized_distance_is_the_mean_and_says_how_far_permutations_are_apart():
     a, b, c = (everything(np.array(x)) for x in ([5.0, 1.0], [3.0, 2.0], [4.0, 2.0]))
-    found = sst.randomized_distance(a, [b, c])
-    assert_allclose((found.value, found.error), ((1.5 + 1.0) / 2, 0.5))
+    result = sst.randomized_distance(a, [b, c])
+    assert_allclose((result.value, result.error), ((1.5 + 1.0) / 2, 0.5))
     with pytest.raises(ValueError, match="1 permutation"):
         sst.randomized_distance(a, [b])
 
@@ -387,12 +387,12 @@ def test_randomized_distance_is_the_mean_and_says_how_far_permutations_are_apart
 def test_farms_takes_the_values_of_all_parts_together():
     parts = [np.sqrt(1.0 / np.arange(1, 41)), np.sqrt(2.0 / np.arange(1, 41))]
     pooled = np.sort(np.concatenate(parts))[::-1]
-    found = sst.alpha_farms(parts)
-    assert_allclose(found.value, sst.alpha_hill(pooled))
+    result = sst.alpha_farms(parts)
+    assert_allclose(result.value, sst.alpha_hill(pooled))
     each = [sst.alpha_hill(part) for part in parts]
-    hill = (found.value - 1) / math.sqrt(40)
-    assert_allclose(found.error, max(hill, np.std(each, ddof=1) / math.sqrt(2)))
+    hill = (result.value - 1) / math.sqrt(40)
+    assert_allclose(result.error, max(hill, np.std(each, ddof=1) / math.sqrt(2)))
     assert_allclose(sst.alpha_farms(parts[:1]).value, each[0])
-    assert found.basis == "sub-matrices"
+    assert result.basis == "sub-matrices"
     with pytest.raises(ValueError, match="all equal"):
         sst.alpha_farms([np.ones(20), np.ones(20)])

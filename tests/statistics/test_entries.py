@@ -27,20 +27,20 @@ numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=20))
-def test_sums_hold_from_the_least_number_to_the_greatest(found: list[tuple[float, float]]) -> None:
-    x, y = (np.array(side) for side in zip(*found, strict=True))
+def test_sums_hold_from_the_least_number_to_the_greatest(pairs: list[tuple[float, float]]) -> None:
+    x, y = (np.array(side) for side in zip(*pairs, strict=True))
     parts = [part for part in np.array_split(np.arange(len(x)), 3) if len(part)]
     apart = change_of(("f64", "f64"), [(x[part], y[part]) for part in parts])
     one2 = sum(Fraction(a) ** 2 for a in x.tolist())
     two2 = sum(Fraction(b) ** 2 for b in y.tolist())
-    change2 = sum((Fraction(b) - Fraction(a)) ** 2 for a, b in found)
-    assert apart.changed == sum(a != b for a, b in found)
+    change2 = sum((Fraction(b) - Fraction(a)) ** 2 for a, b in pairs)
+    assert apart.changed == sum(a != b for a, b in pairs)
     for total, exact in ((apart.before.squares, one2), (apart.change, change2)):
         number, exponent = total.split()
         value = Fraction(number) * Fraction(2) ** exponent
         assert abs(value - exact) <= Fraction(1, 2**40) * exact
     if one2 and two2 and (cosine := apart.cosine) is not None:
-        inner = sum(Fraction(a) * Fraction(b) for a, b in found)
+        inner = sum(Fraction(a) * Fraction(b) for a, b in pairs)
         assert abs(Fraction(cosine.value) ** 2 - inner**2 / (one2 * two2)) < Fraction(1, 2**38)
 
 
@@ -67,18 +67,18 @@ def test_every_format_is_decoded_as_it_is(tmp_path: Path) -> None:
             codes = np.random.default_rng(3).integers(0, 2**16, 400, np.uint16)
         array = np.frombuffer(codes.tobytes()[: 400 // size * size], kind)
         path = write_file(tmp_path / "x.safetensors", of_array("v", dtype, array))
-        found = ss.open_checkpoint(path).elements("v")
-        assert found is not None
-        read = np.concatenate(list(found))
+        result = ss.open_checkpoint(path).elements("v")
+        assert result is not None
+        read = np.concatenate(list(result))
         np.testing.assert_array_equal(read, array if dtype in WHOLE else array.astype(np.float64))
 
 
 def test_exponents_are_numbers(tmp_path: Path) -> None:
     codes = np.array([0, 126, 127, 128, 254], np.uint8)
     path = write_file(tmp_path / "x.safetensors", Stored("v", "F8_E8M0", (5,), codes.tobytes()))
-    found = ss.open_checkpoint(path).elements("v")
-    assert found is not None
-    assert np.concatenate(list(found)).tolist() == [2.0**-127, 0.5, 1.0, 2.0, 2.0**127]
+    result = ss.open_checkpoint(path).elements("v")
+    assert result is not None
+    assert np.concatenate(list(result)).tolist() == [2.0**-127, 0.5, 1.0, 2.0, 2.0**127]
 
 
 @pytest.mark.parametrize("reading", short(["mapped"], ["buffered", "uncached", "mapped"]))
@@ -127,9 +127,9 @@ def test_numbers_with_strides_are_read_in_order(tmp_path: Path) -> None:
     torch.save(model, tmp_path / "x.pt")
     opened = ss.open_checkpoint(tmp_path / "x.pt")
     for name, tensor in model.items():
-        found = opened.elements(name)
-        assert found is not None
-        assert np.concatenate(list(found)).tolist() == tensor.flatten().tolist()
+        result = opened.elements(name)
+        assert result is not None
+        assert np.concatenate(list(result)).tolist() == tensor.flatten().tolist()
 
 
 def test_the_mean_is_that_of_the_finite_entries() -> None:

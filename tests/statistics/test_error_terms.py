@@ -60,24 +60,24 @@ def complete(values: list[float], error: float = 0.0) -> Known:
 
 def test_ratios_to_the_norm_have_its_rounding_besides_that_of_the_value() -> None:
     """A value off by half the floor moves its square by the floor, and so may the norm."""
-    found = measures([2.0, 1.0, 1.0, 1.0], {0: FLOOR})
+    result = measures([2.0, 1.0, 1.0, 1.0], {0: FLOOR})
     for name in ("stable_rank", "concentration_1"):
-        relative = found[name].error / found[name].value
+        relative = result[name].error / result[name].value
         assert 1.99 * FLOOR <= relative <= 2.01 * FLOOR, name
 
 
 def test_a_share_of_the_energy_has_the_squares_of_errors() -> None:
     """A largest value of 1 that is 1.5 has 9/16 of the energy, not 1/4."""
-    found = measures_from_top([1.0], [0.5], (4, 4), 2.0)["concentration_1"]
-    assert found.error == pytest.approx(9 / 16 - 1 / 4, rel=1e-12, abs=0)
+    values = measures_from_top([1.0], [0.5], (4, 4), 2.0)["concentration_1"]
+    assert values.error == pytest.approx(9 / 16 - 1 / 4, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("count", [1, 4, 12])
 def test_a_rank_by_entropy_has_the_rounding_of_logarithms(count: int) -> None:
     """It is three times the least error of a measure."""
-    found = measures([1.0] * count + [0.0] * 4, {})["effective_rank"]
-    assert found.value == pytest.approx(count, rel=1e-15)
-    assert found.error == pytest.approx(1e-14 * count, rel=1e-6, abs=0)
+    values = measures([1.0] * count + [0.0] * 4, {})["effective_rank"]
+    assert values.value == pytest.approx(count, rel=1e-15)
+    assert values.error == pytest.approx(1e-14 * count, rel=1e-6, abs=0)
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_a_measure_of_all_values_moves_with_each_of_them(
     """The error is that of first order, which is exact for a small one."""
     values, error = [8.0, 4.0, 2.0, 1.0], 1e-6
     for place in range(4):
-        found = measures(values, {place: error})[function.__name__]
-        moved = abs(function(np.array(values) + off_by(4, {place: error})) - found.value)
-        assert found.error == pytest.approx(moved, rel=1e-4, abs=1e-13)
+        result = measures(values, {place: error})[function.__name__]
+        moved = abs(function(np.array(values) + off_by(4, {place: error})) - result.value)
+        assert result.error == pytest.approx(moved, rel=1e-4, abs=1e-13)
 
 
 @pytest.mark.parametrize("name", ["effective_rank_energy", "participation_ratio"])
@@ -115,8 +115,8 @@ def test_a_rank_of_the_energy_has_the_squares_of_errors(name: str) -> None:
 def test_a_condition_holds_at_the_ends_of_both_values() -> None:
     """The values are 4 and 2, and 4.5 or 1.5 where they are off by 1/2."""
     for errors, end in (({0: 0.5}, 4.5 / 2), ({1: 0.5}, 4 / 1.5), ({0: 0.5, 1: 0.5}, 3.0)):
-        found = measures([4.0, 2.0], errors)["condition"]
-        assert found.error == pytest.approx(end - 2, rel=1e-12, abs=0)
+        values = measures([4.0, 2.0], errors)["condition"]
+        assert values.error == pytest.approx(end - 2, rel=1e-12, abs=0)
 
 
 # -------------------------------------------------------------------------------- the bulk
@@ -129,16 +129,16 @@ def test_a_shoulder_has_the_values_that_an_uncertain_median_leaves_undecided(
     """One value is 2 % above the threshold, and the median is known to 5 %."""
     values = [1.02 * factor] + [1.0] * 11
     for size, error in ((0.05, 1), (0.0, 0)):
-        found = measures(values, {5: size, 6: size})[f"shoulder_{name}"]
-        assert (found.value, found.error) == (1, error)
+        result = measures(values, {5: size, 6: size})[f"shoulder_{name}"]
+        assert (result.value, result.error) == (1, error)
 
 
 def test_the_edge_has_the_relative_error_of_the_median() -> None:
     """One value is 2 % below the edge, and the median is known to 5 %."""
     edge = mp_edge(1.0, (12, 12))
-    found = measures([0.98 * edge] + [1.0] * 11, {5: 0.05, 6: 0.05})
-    assert found["mp_edge"].error == pytest.approx(0.05 * edge, rel=1e-12, abs=0)
-    assert (found["mp_outliers"].value, found["mp_outliers"].error) == (0, 1)
+    result = measures([0.98 * edge] + [1.0] * 11, {5: 0.05, 6: 0.05})
+    assert result["mp_edge"].error == pytest.approx(0.05 * edge, rel=1e-12, abs=0)
+    assert (result["mp_outliers"].value, result["mp_outliers"].error) == (0, 1)
     known = Known(12, np.array([0.98 * edge] + [1.0] * 11), off_by(12, {5: 0.05, 6: 0.05}))
     traps = correlation_traps([known, known], (12, 12))["correlation_traps"]
     assert (traps.value, traps.error) == (0, 1)
@@ -150,34 +150,34 @@ def test_a_soft_rank_may_be_off_by_the_median_and_by_the_largest_value(
     places: list[int], terms: int, size: float
 ) -> None:
     """A median that is off by four errors moves the square by four of its own."""
-    found = measures([1.0] * 12, dict.fromkeys(places, size))["mp_softrank"]
+    values = measures([1.0] * 12, dict.fromkeys(places, size))["mp_softrank"]
     off = terms * size
-    most = found.value * ((1 + 4 * off) ** 2 - 1) / 4
-    assert found.error == pytest.approx(most, rel=1e-9, abs=0)
+    most = values.value * ((1 + 4 * off) ** 2 - 1) / 4
+    assert values.error == pytest.approx(most, rel=1e-9, abs=0)
 
 
 def test_a_value_that_is_not_certainly_above_the_edge_may_be_a_trap_in_every_permutation() -> None:
     """Without a difference between permutations, the errors of their counts remain."""
     edge = mp_edge(1.0, (12, 12))
     known = complete([1.01 * edge] + [1.0] * 11)
-    found = correlation_traps([known, known], (12, 12))["correlation_traps"]
-    assert (found.value, found.error) == (1.0, 1.0)
+    values = correlation_traps([known, known], (12, 12))["correlation_traps"]
+    assert (values.value, values.error) == (1.0, 1.0)
 
 
 def test_the_rank_above_the_edge_moves_with_the_values() -> None:
     """Both values are far above the edge; only the first of them has an error."""
-    found = measures([80.0, 40.0] + [1.0] * 10, {0: 1e-3})["effective_rank_above_edge"]
-    moved = effective_rank([80.001, 40.0]) - found.value
-    assert found.value == pytest.approx(effective_rank([80.0, 40.0]), rel=1e-12)
-    assert found.error == pytest.approx(abs(moved), rel=1e-3, abs=0)
+    values = measures([80.0, 40.0] + [1.0] * 10, {0: 1e-3})["effective_rank_above_edge"]
+    moved = effective_rank([80.001, 40.0]) - values.value
+    assert values.value == pytest.approx(effective_rank([80.0, 40.0]), rel=1e-12)
+    assert values.error == pytest.approx(abs(moved), rel=1e-3, abs=0)
 
 
 def test_the_rank_above_a_threshold_moves_with_undecided_values() -> None:
     """The third of three equal values may be below a threshold that is off by a little."""
     known, cut = complete([3.0, 3.0, 2.0, 1.0]), bulk.Cut(1.9, error=0.2)
-    found = bulk.effective_rank_above(known, cut, bulk.count(known, cut))
+    result = bulk.effective_rank_above(known, cut, bulk.count(known, cut))
     moved = effective_rank([3.0, 3.0, 2.0]) - effective_rank([3.0, 3.0])
-    assert found.error == pytest.approx(moved, rel=1e-9, abs=0)
+    assert result.error == pytest.approx(moved, rel=1e-9, abs=0)
 
 
 def density_of(A: Array, block: int, steps: int) -> Density:
@@ -194,17 +194,17 @@ def test_a_count_by_a_density_has_the_error_of_the_density() -> None:
     known, cut = Known(48, values[:1], np.zeros(1), density), bulk.Cut(x)
     above = bulk.count(known, cut)
     rank = bulk.effective_rank_above(known, cut, above)
-    for found, own in ((above, density.count_above(x)), (rank, density.effective_rank_above(x))):
+    for result, own in ((above, density.count_above(x)), (rank, density.effective_rank_above(x))):
         assert own.error > 0.1
-        assert found.error == pytest.approx(own.error, rel=1e-9, abs=0)
+        assert result.error == pytest.approx(own.error, rel=1e-9, abs=0)
 
 
 def test_the_nuclear_rank_of_a_density_moves_with_its_nuclear_norm() -> None:
     """It is the square of that norm over ||A||_F, which is known."""
     A, values = ks.llm(60, 48, seed=5)
     norm = float(np.linalg.norm(A))
-    found = measures_from_density(density_of(A, 4, 3), values[:1], [0.0], (60, 48), norm)
-    rank, nuclear = found["nuclear_rank"], found["nuclear_norm"]
+    measures = measures_from_density(density_of(A, 4, 3), values[:1], [0.0], (60, 48), norm)
+    rank, nuclear = measures["nuclear_rank"], measures["nuclear_norm"]
     most = 2 * nuclear.value * nuclear.error / norm**2
     assert rank.error == pytest.approx(most, rel=1e-9, abs=0)
 
@@ -233,15 +233,15 @@ def test_a_count_has_the_values_whose_errors_reach_over_the_threshold(
 ) -> None:
     """The threshold is 2, and known."""
     for error, undecided in ((0.2, 1), (0.05, 0)):
-        found = bulk.count(complete([value, 1.0], error), bulk.Cut(2.0))
-        assert (found.value, found.error) == (count, undecided)
+        result = bulk.count(complete([value, 1.0], error), bulk.Cut(2.0))
+        assert (result.value, result.error) == (count, undecided)
 
 
 def test_a_value_that_noise_reaches_is_not_certainly_an_outlier() -> None:
     """All values are known; the first is 1 % above the edge."""
     edge = mp_edge(1.0, (12, 12))
-    found = measures([1.01 * edge] + [1.0] * 11, {})["mp_outliers"]
-    assert (found.value, found.error) == (1, 1)
+    values = measures([1.01 * edge] + [1.0] * 11, {})["mp_outliers"]
+    assert (values.value, values.error) == (1, 1)
 
 
 @pytest.mark.parametrize("term", ["noise", "median", "outliers", "none"])
@@ -257,8 +257,8 @@ def test_a_value_below_the_lower_edge_is_not_certainly_there(term: str) -> None:
     large = [100.0] * 3 if term == "outliers" else []
     values = large + [1.0] * (13 - len(large)) + [1.0 - 1e-3 * i for i in range(1, 11)] + [least]
     off = off_by(24, {11: 1e-3, 12: 1e-3} if term == "median" else {})
-    found = measures_from_values(values, off, shape, float(np.linalg.norm(values)))
-    below = found["mp_lower_outliers"]
+    measures = measures_from_values(values, off, shape, float(np.linalg.norm(values)))
+    below = measures["mp_lower_outliers"]
     assert (below.value, below.error) == (1, 0 if term == "none" else 1)
 
 
@@ -267,12 +267,12 @@ def test_power_laws_have_the_standard_error_of_alpha() -> None:
     values = 10.0 * np.arange(1, 41) ** -0.7
     fit, step = fit_power_law(values), 1e-6
     more = replace(fit, alpha=fit.alpha + step)
-    found = measures(values.tolist(), {})
+    result = measures(values.tolist(), {})
     assert fit.standard_error == pytest.approx((fit.alpha - 1) / math.sqrt(fit.tail), rel=1e-12)
-    assert found["alpha"].error == pytest.approx(fit.standard_error, rel=1e-9)
+    assert result["alpha"].error == pytest.approx(fit.standard_error, rel=1e-9)
     for name, function in (("alpha_weighted", alpha_weighted), ("log_alpha_norm", log_alpha_norm)):
         slope = abs(function(more, values) - function(fit, values)) / step
-        assert found[name].error == pytest.approx(slope * fit.standard_error, rel=1e-4)
+        assert result[name].error == pytest.approx(slope * fit.standard_error, rel=1e-4)
 
 
 # ------------------------------------------------------------------------------- distances
@@ -285,9 +285,9 @@ def test_a_distance_of_spectra_has_the_errors_of_both(first: float, second: floa
     ones = Known(n, np.ones(1), np.zeros(1), density_of(np.eye(n), 2, 3))
     one, two = complete([2.0] * n, first), complete([3.0] * n, second)
     assert wasserstein(one, two).error == 0.25
-    found = wasserstein(complete([2.0] * n, 0.25), ones)
+    result = wasserstein(complete([2.0] * n, 0.25), ones)
     turned = wasserstein(ones, complete([2.0] * n, 0.25))
-    for each in (found, turned):
+    for each in (result, turned):
         assert each.value == pytest.approx(1.0, abs=1e-6)
         assert each.error == pytest.approx(0.25, rel=1e-5, abs=0)
 
@@ -297,7 +297,7 @@ def test_a_distance_from_permutations_has_the_errors_of_the_values_and_another_p
 ):
     """Both permutations are at the same distance, on either side, and from each other at twice."""
     two, one, three = complete([2.0, 2.0], 0.25), complete([1.0, 1.0]), complete([3.0, 3.0])
-    found = randomized_distance(two, [one, three])
-    assert (found.value, found.error) == (1.0, 2.25)
+    result = randomized_distance(two, [one, three])
+    assert (result.value, result.error) == (1.0, 2.25)
     alike = randomized_distance(two, [one, one])
     assert (alike.value, alike.error) == (1.0, 0.25)

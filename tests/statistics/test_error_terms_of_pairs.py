@@ -29,52 +29,52 @@ def required(measure: Measure | None) -> Measure:
 
 @pytest.mark.parametrize("rounding", [0.0, SUMS, 2.0**-20])
 def test_a_relative_change_has_the_rounding_of_norms_and_of_the_change(rounding: float) -> None:
-    found = required(pairs.relative_change(4.0, 1.0, rounding))
-    assert found.error == (SUMS + rounding) * 0.5
+    result = required(pairs.relative_change(4.0, 1.0, rounding))
+    assert result.error == (SUMS + rounding) * 0.5
 
 
 @pytest.mark.parametrize("rounding", [0.0, SUMS, 2.0**-20])
 def test_a_decay_has_the_rounding_of_its_sum_and_of_the_change(rounding: float) -> None:
     """A sum that is off by a share of both norms moves the coefficient by that of their ratio."""
-    found = required(pairs.decay_coefficient(16.0, 4.0, 2.0, rounding))
-    assert found.error == (SUMS + rounding) * 0.5
+    result = required(pairs.decay_coefficient(16.0, 4.0, 2.0, rounding))
+    assert result.error == (SUMS + rounding) * 0.5
 
 
 def test_a_cosine_has_the_rounding_of_three_sums() -> None:
     """All sums of W = (1, 0) and dW = (0, 1) are off by as much as they may be."""
-    found = required(pairs.cosine(1.0, 1.0, 0.0))
+    result = required(pairs.cosine(1.0, 1.0, 0.0))
     off = 1e6 * SUMS  # so that float64 tells cosines apart
-    moved = required(pairs.cosine(1.0 + off, 1.0 - off, off)).value - found.value
-    assert abs(moved) / 1e6 <= found.error <= 5 * abs(moved) / 1e6
+    moved = required(pairs.cosine(1.0 + off, 1.0 - off, off)).value - result.value
+    assert abs(moved) / 1e6 <= result.error <= 5 * abs(moved) / 1e6
 
 
 def test_a_cosine_has_the_rounding_of_the_change() -> None:
     """The change (0, 1) of W = (1, 0) becomes longer, shorter, and turned."""
-    found = required(pairs.cosine(1.0, 1.0, 0.0, 2.0**-20))
+    result = required(pairs.cosine(1.0, 1.0, 0.0, 2.0**-20))
     off = 2.0**-20
     ends = ((off, 1.0), (-off, 1.0), (0.0, 1 + off), (0.0, 1 - off))
     moved = [abs((1 + x) / math.hypot(1 + x, y) - math.sqrt(0.5)) for x, y in ends]
-    assert max(moved) <= found.error <= 4.01 * max(moved)
+    assert max(moved) <= result.error <= 4.01 * max(moved)
 
 
 def test_a_scale_of_values_has_the_errors_of_both_lists_in_every_product() -> None:
     """The lists have norms of 5 and 13, and may be off by 1/2 and 1 in that norm."""
     before = updates.Values(np.array([4.0, 3.0]), np.array([0.3, 0.4]))
     after = updates.Values(np.array([12.0, 5.0]), np.array([0.6, 0.8]))
-    found = updates.spectral_scale(before, after)
+    result = updates.spectral_scale(before, after)
     scale, of_both, of_before = 63 / 25, 5 * 1 + 13 / 2 + 1 / 2, 2 * 5 / 2 + 1 / 4
     most = (of_both + scale * of_before) / 4.5**2
-    assert found["spectral_scale"].error == pytest.approx(most, rel=1e-12)
+    assert result["spectral_scale"].error == pytest.approx(most, rel=1e-12)
     angles = math.asin(0.1) + math.asin(1 / 13)
-    assert found["spectral_scale_spread"].error == pytest.approx(angles, rel=1e-12)
+    assert result["spectral_scale_spread"].error == pytest.approx(angles, rel=1e-12)
 
 
 def test_shares_in_subspaces_have_the_errors_of_their_spans() -> None:
     """Half of the change is in each span, and a quarter in both."""
     half = np.array([[math.sqrt(0.5)]])
-    found = updates.shares_in_subspaces((half, half, half**2), 1.0, (2, 2), (0.1, 0.2))
-    assert found is not None
-    for share, part, sine in zip(found[:3], (0.5, 0.5, 0.25), (0.1, 0.2, 0.1 + 0.2), strict=True):
+    result = updates.shares_in_subspaces((half, half, half**2), 1.0, (2, 2), (0.1, 0.2))
+    assert result is not None
+    for share, part, sine in zip(result[:3], (0.5, 0.5, 0.25), (0.1, 0.2, 0.1 + 0.2), strict=True):
         assert share.value == pytest.approx(part, rel=1e-12)
         most = 2 * math.sqrt(part) * sine + sine**2
         assert share.error == pytest.approx(most, rel=1e-12)
@@ -131,8 +131,8 @@ def directions(vectors: Array, error: float = 0.0, span: float = 0.0) -> Directi
 
 
 def intruders(before: Directions, after: Directions) -> tuple[int, int]:
-    found = updates.intruders(before, after, before.vectors.T @ after.vectors)
-    return found.new, found.undecided
+    result = updates.intruders(before, after, before.vectors.T @ after.vectors)
+    return result.new, result.undecided
 
 
 def test_a_mixture_is_undecided_where_vectors_may_be_nearer_than_they_seem() -> None:

@@ -130,12 +130,12 @@ def test_marchenko_pastur_median_of_a_square_matrix_is_the_quarter_circle():
 @pytest.mark.parametrize("shape", [(200, 200), (300, 150), (150, 400), (320, 256)])
 def test_planted_rank_16_is_recovered_from_noise(shape):
     _, sigma = known_spectra.planted(*shape, seed=3, rank=16)
-    found = exact(sigma, shape)
-    assert found["mp_outliers"].value == 16
-    assert_allclose(found["mp_edge"].value, 1.0, rtol=0.1)
-    assert found["effective_rank"].value > 50
+    measures = exact(sigma, shape)
+    assert measures["mp_outliers"].value == 16
+    assert_allclose(measures["mp_edge"].value, 1.0, rtol=0.1)
+    assert measures["effective_rank"].value > 50
     assert_allclose(
-        found["mp_softrank"].value, (found["mp_edge"].value / sigma[0]) ** 2, rtol=1e-12
+        measures["mp_softrank"].value, (measures["mp_edge"].value / sigma[0]) ** 2, rtol=1e-12
     )
 
 
@@ -190,14 +190,14 @@ def test_errors_of_the_values_are_propagated(sigma, seed, size):
     noisy = np.maximum(sigma + errors * rng.uniform(-1, 1, len(sigma)), 0)
     order = np.argsort(-noisy)
     shape = (len(sigma), len(sigma))
-    found = measures_from_values(
+    measures = measures_from_values(
         noisy[order], np.maximum(errors[order], errors.max()), shape, sst.fro_norm(sigma)
     )
     truth = exact(sigma)
-    for name in found.keys() & truth.keys() - TAIL - NOISE:
+    for name in measures.keys() & truth.keys() - TAIL - NOISE:
         # First order in the errors, so a little room for the second.
-        room = 1.2 * found[name].error + 1e-9 * abs(truth[name].value)
-        assert abs(found[name].value - truth[name].value) <= room, name
+        room = 1.2 * measures[name].error + 1e-9 * abs(truth[name].value)
+        assert abs(measures[name].value - truth[name].value) <= room, name
 
 
 @given(spectrum_values, st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 0.1, 1.0]))
@@ -209,10 +209,10 @@ def test_energy_ranks_cover_errors_as_large_as_the_values(sigma, seed, size):
     if true[0] == 0:
         return
     shape, fro = (len(sigma), len(sigma)), sst.fro_norm(true)
-    found = measures_from_values(sigma, errors, shape, fro)
-    for name in found.keys() & ENERGY:
+    measures = measures_from_values(sigma, errors, shape, fro)
+    for name in measures.keys() & ENERGY:
         rank = sst.energy_rank(true, int(name[-2:]) / 100)
-        assert abs(found[name].value - rank) <= found[name].error, name
+        assert abs(measures[name].value - rank) <= measures[name].error, name
 
 
 def test_what_each_effort_allows():
@@ -233,8 +233,8 @@ def test_what_each_effort_allows():
 
 
 def test_zero_matrix_has_norms_and_rank_zero_only():
-    found = exact(np.zeros(8), (8, 30))
-    assert {name: m.value for name, m in found.items()} == {
+    measures = exact(np.zeros(8), (8, 30))
+    assert {name: m.value for name, m in measures.items()} == {
         "fro_norm": 0, "spectral_norm": 0, "nuclear_norm": 0, "numerical_rank": 0,
     }  # fmt: skip
     assert measures_from_top(np.zeros(3), np.zeros(3), (8, 30), 0.0).keys() == {
@@ -248,30 +248,30 @@ def test_zero_matrix_has_norms_and_rank_zero_only():
 
 def test_a_vector_has_ranks_one_and_no_entropy():
     _, sigma = known_spectra.row(1, 40)
-    found = exact(sigma, (1, 40))
+    measures = exact(sigma, (1, 40))
     for name in ("stable_rank", "effective_rank", "effective_rank_energy", "nuclear_rank"):
-        assert_allclose(found[name].value, 1)
-    assert found["numerical_rank"].value == found["energy_rank_99"].value == 1
-    assert "spectral_entropy" not in found
-    assert not found.keys() & (NOISE | TAIL)
+        assert_allclose(measures[name].value, 1)
+    assert measures["numerical_rank"].value == measures["energy_rank_99"].value == 1
+    assert "spectral_entropy" not in measures
+    assert not measures.keys() & (NOISE | TAIL)
     with pytest.raises(ValueError, match="vector"):
         sst.spectral_entropy(sigma)
 
 
 def test_a_matrix_of_low_rank_has_no_noise_edge_and_no_condition():
     _, sigma = known_spectra.low_rank(60, 40, rank=16)
-    found = exact(sigma, (60, 40), floor=1e-12)
-    assert found["numerical_rank"].value == 16
-    assert not found.keys() & (NOISE | SHOULDER | {"condition"})
+    measures = exact(sigma, (60, 40), floor=1e-12)
+    assert measures["numerical_rank"].value == 16
+    assert not measures.keys() & (NOISE | SHOULDER | {"condition"})
 
 
 @pytest.mark.parametrize("family", known_spectra.FAMILIES)
 def test_no_measure_is_nan_on_any_family(family):
     A, sigma = known_spectra.FAMILIES[family](48, 36, seed=4)
-    found = measures_from_values(
+    measures = measures_from_values(
         sigma, np.full(len(sigma), 1e-12), A.shape, float(np.linalg.norm(A)), floor=1e-11
     )
-    for name, m in found.items():
+    for name, m in measures.items():
         assert math.isfinite(m.value), name
         assert math.isfinite(m.error), name
         assert m.error >= 0, name

@@ -100,8 +100,8 @@ def test_strong_directions_in_noise_are_counted_or_the_edge_is_absent(name, dire
     for seed in range(5):
         rng = np.random.default_rng([seed, 43])
         A = planted(NOISES[name](rng, 120, 160), rank, strength, rng)
-        found = ss.spectrum(A, effort="exact")
-        outliers = found.get("mp_outliers")
+        spectrum = ss.spectrum(A, effort="exact")
+        outliers = spectrum.get("mp_outliers")
         if outliers is None:
             assert name not in EVEN
             assert significant(A) == 0
@@ -130,8 +130,8 @@ def test_a_density_has_the_same_promise():
         rng = np.random.default_rng([seed, 45])
         noise = NOISES[name](rng, *shape)
         for A, ranks in ((noise, {0}), (planted(noise, rank, 4.0, rng), {0, rank})):
-            found = ss.spectrum(A, effort="density")
-            outliers = found.get("mp_outliers")
+            spectrum = ss.spectrum(A, effort="density")
+            outliers = spectrum.get("mp_outliers")
             count = 0 if outliers is None else max(int(outliers.value - outliers.error), 0)
             assert count in ranks
             assert count or name != "Gaussian" or A is noise

@@ -39,22 +39,22 @@ def test_sums_are_those_of_the_entries(m: int, n: int, seed: int, dtype: str, tu
     v = (w + 1e-3 * rng.standard_normal((m, n))).astype(dtype)
     exact = sums_of(w.astype(np.float64), v.astype(np.float64))
     before = ss.matrix(np.ascontiguousarray(w.T)).T if turned else ss.matrix(w)
-    found = change(before, ss.matrix(v), num_threads=2).change
+    result = change(before, ss.matrix(v), num_threads=2).change
     scale = math.sqrt(exact[0] * exact[1])
-    assert found.before2 == pytest.approx(exact[0], rel=1e-13)
-    assert found.change2 == pytest.approx(exact[1], rel=1e-13)
-    assert found.product == pytest.approx(exact[2], abs=1e-13 * scale)
+    assert result.before2 == pytest.approx(exact[0], rel=1e-13)
+    assert result.change2 == pytest.approx(exact[1], rel=1e-13)
+    assert result.product == pytest.approx(exact[2], abs=1e-13 * scale)
 
 
 def test_sums_are_the_same_bits_whatever_threads_and_panels() -> None:
     rng = np.random.default_rng(0)
     w, v = (ss.matrix(rng.standard_normal((300, 5000)).astype(np.float32)) for _ in range(2))
-    found = {
+    result = {
         change(w, v, num_threads=threads, panel_rows=rows)
         for threads in (1, 2, 3)
         for rows in (None, 1, 7, 300)
     }
-    assert len(found) == 1
+    assert len(result) == 1
 
 
 def test_a_small_change_is_not_drowned_by_the_norms() -> None:
@@ -63,10 +63,10 @@ def test_a_small_change_is_not_drowned_by_the_norms() -> None:
     w = rng.standard_normal((200, 300))
     d = 1e-9 * rng.standard_normal((200, 300))
     v = w + d
-    found = change(ss.matrix(w), ss.matrix(v)).change
-    assert found.product == pytest.approx(float(np.sum((v - w) * w)), rel=1e-9)
-    polarised = (np.sum(v * v) - found.before2 - found.change2) / 2
-    assert abs(polarised - found.product) > 1e-6 * abs(found.product)
+    result = change(ss.matrix(w), ss.matrix(v)).change
+    assert result.product == pytest.approx(float(np.sum((v - w) * w)), rel=1e-9)
+    polarised = (np.sum(v * v) - result.before2 - result.change2) / 2
+    assert abs(polarised - result.product) > 1e-6 * abs(result.product)
 
 
 def test_two_shapes_are_refused() -> None:
@@ -79,9 +79,9 @@ def test_two_shapes_are_refused() -> None:
 
 def test_sizes_and_directions_on_closed_forms() -> None:
     w = np.array([[3.0, 0.0], [0.0, 4.0]])
-    found = sums_of(w, 1.5 * w)
+    result = sums_of(w, 1.5 * w)
     size, angle, decay = (
-        measure(*found) for measure in (lambda a, b, _: pairs.relative_change(a, b), pairs.cosine,
+        measure(*result) for measure in (lambda a, b, _: pairs.relative_change(a, b), pairs.cosine,
                                         pairs.decay_coefficient)
     )  # fmt: skip
     assert size is not None
@@ -103,10 +103,10 @@ def test_errors_of_directions_hold(seed: int, size: float) -> None:
     rng = np.random.default_rng(seed)
     w, d = rng.standard_normal((2, 30, 40))
     v = w + size * d
-    found = change(ss.matrix(w), ss.matrix(v)).change
+    result = change(ss.matrix(w), ss.matrix(v)).change
     exact = sums_of(w.astype(np.longdouble), v.astype(np.longdouble))
     for measure in (pairs.cosine, pairs.decay_coefficient):
-        got, true = measure(*found), measure(*exact)
+        got, true = measure(*result), measure(*exact)
         assert got is not None
         assert true is not None
         assert abs(got.value - true.value) <= got.error
@@ -149,9 +149,9 @@ def test_rounding_variance_is_that_of_rounding(dtype: str) -> None:
     codes = x.astype(np.float32).astype(kind) if dtype != "f32" else x.astype(kind)
     a = ss.matrix(codes)
     seen = ss.moments(a)
-    found = pairs.rounding_variance(pairs.Rounding(a.storage, seen.fro_norm**2, seen.histogram))
-    assert found is not None
-    assert found == pytest.approx(np.sum((codes.astype(np.float64) - x) ** 2), rel=0.03)
+    result = pairs.rounding_variance(pairs.Rounding(a.storage, seen.fro_norm**2, seen.histogram))
+    assert result is not None
+    assert result == pytest.approx(np.sum((codes.astype(np.float64) - x) ** 2), rel=0.03)
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "f16"])
@@ -247,9 +247,9 @@ def test_angles_that_were_planted_are_found(seed: int, digits: float) -> None:
     true = np.sort(10.0**digits * rng.uniform(0.1, 1.5, p))
     X, Y = Q[:, :p], Q[:, :p] * np.cos(true) + Q[:, p:] * np.sin(true)
     turn = np.linalg.qr(rng.standard_normal((p, p)))[0]
-    found = pairs.principal_angles(X, Y @ turn)
-    assert np.all(np.diff(found) >= 0)
-    assert np.allclose(found, true, rtol=1e-6, atol=1e-8)
+    result = pairs.principal_angles(X, Y @ turn)
+    assert np.all(np.diff(result) >= 0)
+    assert np.allclose(result, true, rtol=1e-6, atol=1e-8)
 
 
 def test_angles_between_subspaces_of_two_dimensions() -> None:
@@ -277,17 +277,17 @@ def test_bounds_of_subspaces_hold(method: str, seed: int) -> None:
     a = low_rank(300, 200, np.geomspace(1, 1e-2, 60), rng)
     a += 1e-4 * rng.standard_normal(a.shape)
     U, _, Vt = np.linalg.svd(a)
-    found = ss.svds(a.astype(np.float32), 24, tol=1e-2, method=method, block=8)
+    result = ss.svds(a.astype(np.float32), 24, tol=1e-2, method=method, block=8)
     exact = ss.matrix(a.astype(np.float32))
     U, _, Vt = np.linalg.svd(np.asarray(exact, dtype=np.float64))
     bounds = pairs.subspace_errors(
-        found.s, found.errors, found.residuals, 48 * 2.0**-24 * found.s[0]
+        result.s, result.errors, result.residuals, 48 * 2.0**-24 * result.s[0]
     )
     assert pairs.resolved(bounds) >= 10
-    assert found.U is not None
-    assert found.Vt is not None
+    assert result.U is not None
+    assert result.Vt is not None
     for j in np.flatnonzero(bounds < 1) + 1:
-        for mine, true in ((found.U[:, :j], U[:, :j]), (found.Vt[:j].T, Vt[:j].T)):
+        for mine, true in ((result.U[:, :j], U[:, :j]), (result.Vt[:j].T, Vt[:j].T)):
             angle = pairs.principal_angles(mine, true)[-1]
             assert np.sin(angle) <= bounds[j - 1] + 1e-6
 

@@ -127,17 +127,17 @@ def test_alpha_norms_and_hill():
 def test_power_laws_are_fitted_above_the_rounding_floor() -> None:
     sigma = np.arange(1, 201) ** -0.5
     floor = float(sigma[50])
-    found, fit = exact(sigma, floor=floor), sst.fit_power_law(sigma[:50])
-    assert found["alpha"].value == pytest.approx(fit.alpha, rel=1e-12)
-    assert found["alpha_tail"].value == fit.tail
-    assert "alpha_hill" not in found  # of the 100 largest values
+    result, fit = exact(sigma, floor=floor), sst.fit_power_law(sigma[:50])
+    assert result["alpha"].value == pytest.approx(fit.alpha, rel=1e-12)
+    assert result["alpha_tail"].value == fit.tail
+    assert "alpha_hill" not in result  # of the 100 largest values
     assert abs(exact(sigma)["alpha"].value - fit.alpha) > 0.01
 
 
 def test_the_error_of_where_a_tail_begins_is_that_of_a_square() -> None:
     sigma, error = np.arange(1, 101) ** -0.5, 1e-3
-    found = measures_from_values(sigma, np.full(100, error), (100, 100), sst.fro_norm(sigma))
-    start = found["alpha_x_min"]
+    measures = measures_from_values(sigma, np.full(100, error), (100, 100), sst.fro_norm(sigma))
+    start = measures["alpha_x_min"]
     moved = (math.sqrt(start.value) + error) ** 2 - start.value
     assert moved * (1 - 1e-9) <= start.error <= 1.1 * moved
 

@@ -21,8 +21,8 @@ def profile_of(deviations: np.ndarray) -> Profile:
 
 
 def test_effective_bits_are_those_of_shannon() -> None:
-    found = effective_bits(Measure(0.25, 0.25e-3, "exact"))
-    assert (found.value, found.error) == (2, pytest.approx(1e-3 / np.log(2)))
+    result = effective_bits(Measure(0.25, 0.25e-3, "exact"))
+    assert (result.value, result.error) == (2, pytest.approx(1e-3 / np.log(2)))
     six_decibels_a_bit = Measure(10 ** (-6.020599913279624 * 3 / 20), 0.0, "exact")
     assert effective_bits(six_decibels_a_bit).value == pytest.approx(3)
 

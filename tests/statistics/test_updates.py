@@ -31,11 +31,11 @@ def test_shift_share_and_scale_in_closed_form() -> None:
     assert share is not None
     assert (shift.value, shift.error) == (0.2, 0.0)
     assert (share.value, share.error) == (0.5, 0.0)
-    found = updates.spectral_scale(before, after)
-    assert_allclose(found["spectral_scale"].value, 29 / 25, rtol=1e-15)
+    result = updates.spectral_scale(before, after)
+    assert_allclose(result["spectral_scale"].value, 29 / 25, rtol=1e-15)
     # of two vectors, |cross product| / (|a| |b|) is the sine
     sine = abs(4 * 3 - 3 * 5) / math.sqrt(25 * 34)
-    assert_allclose(found["spectral_scale_spread"].value, sine, rtol=1e-14)
+    assert_allclose(result["spectral_scale_spread"].value, sine, rtol=1e-14)
 
 
 def test_the_error_of_a_shift_holds_at_the_ends_of_both_values() -> None:
@@ -48,9 +48,9 @@ def test_the_error_of_a_shift_holds_at_the_ends_of_both_values() -> None:
 
 def test_a_scaled_matrix_has_a_scale_and_no_spread() -> None:
     _, sigma = ks.llm(60, 40, seed=1)
-    found = updates.spectral_scale(exactly(*sigma), exactly(*(1.25 * sigma)))
-    assert found["spectral_scale"].value == pytest.approx(1.25, rel=1e-15)
-    assert found["spectral_scale_spread"].value < 1e-15
+    result = updates.spectral_scale(exactly(*sigma), exactly(*(1.25 * sigma)))
+    assert result["spectral_scale"].value == pytest.approx(1.25, rel=1e-15)
+    assert result["spectral_scale_spread"].value < 1e-15
 
 
 def test_a_rotation_moves_no_value_and_a_scaling_nothing_else() -> None:
@@ -90,10 +90,10 @@ def test_values_off_by_their_errors_give_measures_off_by_theirs(seed: int, size:
         }
 
     truth = measures(true, [np.zeros(6)] * 2)
-    for name, found in measures(given_, errors).items():
+    for name, result in measures(given_, errors).items():
         exact = truth[name]
-        if found is not None and exact is not None:
-            assert abs(found.value - exact.value) <= found.error + 1e-12  # type: ignore[attr-defined]
+        if result is not None and exact is not None:
+            assert abs(result.value - exact.value) <= result.error + 1e-12  # type: ignore[attr-defined]
 
 
 # --------------------------------------------------------------------------- rows and columns
@@ -129,22 +129,22 @@ def test_a_mixture_of_many_known_directions_is_an_intruder() -> None:
     """The sum of 16 leading directions has a cosine of 1/4 with each, and no other part."""
     before = np.eye(40)[:, :16]
     new = before.sum(axis=1) / 4.0
-    found = count(before, np.column_stack([new, before[:, 0]]))
-    assert (found.new, found.undecided, found.looked_at) == (1, 0, 2)
-    assert found.energy == pytest.approx(4 / 5)
-    assert found.undecided_energy == 0.0
+    total = count(before, np.column_stack([new, before[:, 0]]))
+    assert (total.new, total.undecided, total.looked_at) == (1, 0, 2)
+    assert total.energy == pytest.approx(4 / 5)
+    assert total.undecided_energy == 0.0
 
 
 def test_a_direction_outside_the_leading_ones_is_undecided() -> None:
     """Such a direction may be one of W beyond the leading ones, or a mixture of these."""
-    found = count(np.eye(40)[:, :8], np.eye(40)[:, 7:10])
-    assert (found.new, found.undecided) == (0, 2)
+    total = count(np.eye(40)[:, :8], np.eye(40)[:, 7:10])
+    assert (total.new, total.undecided) == (0, 2)
 
 
 def test_the_same_directions_in_another_order_and_sign_are_not_new() -> None:
     before = np.linalg.qr(np.random.default_rng(1).standard_normal((30, 12)))[0]
-    found = count(before, -before[:, ::-1][:, :9])
-    assert (found.new, found.undecided, found.looked_at) == (0, 0, 9)
+    total = count(before, -before[:, ::-1][:, :9])
+    assert (total.new, total.undecided, total.looked_at) == (0, 0, 9)
 
 
 @given(seed=st.integers(0, 2**32 - 1), error=st.sampled_from([0.02, 0.1, 0.3]))
@@ -169,9 +169,9 @@ def test_vectors_off_by_their_errors_never_change_a_decision(seed: int, error: f
     for j in range(q):
         one = directions(before, np.ones(p), error)
         two = directions(seen[:, [j]], np.ones(1), error)
-        found = updates.intruders(one, two, before.T @ seen[:, [j]])
-        if found.undecided == 0:
-            assert found.new == is_new[j]
+        result = updates.intruders(one, two, before.T @ seen[:, [j]])
+        if result.undecided == 0:
+            assert result.new == is_new[j]
 
 
 def test_errors_of_single_vectors_cover_their_angles() -> None:
@@ -208,11 +208,11 @@ def test_shares_of_an_update_in_closed_form() -> None:
     U = V = I[:, :4]
     D = 3 * np.outer(I[0], I[0]) + 4 * np.outer(I[8], I[9])
     images = (D.T @ U, D @ V, U.T @ D @ V)
-    found = updates.shares_in_subspaces(images, 5.0, (12, 12), (0.0, 0.0))
-    assert found is not None
-    assert [m.value for m in found[:3]] == pytest.approx([9 / 25] * 3)
-    assert [m.error for m in found[:3]] == [0.0] * 3
-    assert found.chance == pytest.approx((1 / 3, 1 / 3, 1 / 9))
+    result = updates.shares_in_subspaces(images, 5.0, (12, 12), (0.0, 0.0))
+    assert result is not None
+    assert [m.value for m in result[:3]] == pytest.approx([9 / 25] * 3)
+    assert [m.error for m in result[:3]] == [0.0] * 3
+    assert result.chance == pytest.approx((1 / 3, 1 / 3, 1 / 9))
     assert updates.shares_in_subspaces(images, 0.0, (12, 12), (0.0, 0.0)) is None
 
 
@@ -223,10 +223,10 @@ def test_chance_is_what_noise_has() -> None:
     for _ in range(200):
         D = rng.standard_normal((60, 40))
         images = (D.T @ U, D @ V, U.T @ D @ V)
-        found = updates.shares_in_subspaces(images, np.linalg.norm(D), D.shape, (0.0, 0.0))
-        assert found is not None
-        shares.append([m.value for m in found[:3]])
-    assert_allclose(np.mean(shares, axis=0), found.chance, rtol=0.03)
+        result = updates.shares_in_subspaces(images, np.linalg.norm(D), D.shape, (0.0, 0.0))
+        assert result is not None
+        shares.append([m.value for m in result[:3]])
+    assert_allclose(np.mean(shares, axis=0), result.chance, rtol=0.03)
 
 
 @given(seed=st.integers(0, 2**32 - 1), sine=st.sampled_from([1e-4, 0.05, 0.4]))
@@ -241,10 +241,10 @@ def test_a_subspace_off_by_a_sine_gives_shares_within_the_error(seed: int, sine:
 
     def shares(U: np.ndarray, V: np.ndarray, sines: tuple[float, float]) -> updates.Shares:
         images = (D.T @ U, D @ V, U.T @ D @ V)
-        found = updates.shares_in_subspaces(images, float(np.linalg.norm(D)), D.shape, sines)
-        assert found is not None
-        return found
+        result = updates.shares_in_subspaces(images, float(np.linalg.norm(D)), D.shape, sines)
+        assert result is not None
+        return result
 
-    truth, found = shares(*true, (0.0, 0.0)), shares(*off, (sine, sine))
-    for one, two in zip(truth[:3], found[:3], strict=True):
+    truth, result = shares(*true, (0.0, 0.0)), shares(*off, (sine, sine))
+    for one, two in zip(truth[:3], result[:3], strict=True):
         assert abs(one.value - two.value) <= two.error + 1e-12

@@ -182,8 +182,8 @@ def test_numbers_that_are_in_memory_already_stay_those_of_the_old_file(
     call: str, tmp_path: Path
 ) -> None:
     path, a = in_npy(tmp_path, "buffered")
-    found = CALLS[call](a.load(), progress=rewriting(path))
-    np.testing.assert_array_equal(found, CALLS[call](A))
+    result = CALLS[call](a.load(), progress=rewriting(path))
+    np.testing.assert_array_equal(result, CALLS[call](A))
 
 
 @pytest.mark.parametrize("call", [*PASSES, "svdvals", "moments"])

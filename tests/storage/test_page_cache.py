@@ -61,8 +61,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("limit", [pytest.param("1GiB", marks=pytest.mark.nightly), "128MiB"])
 def test_a_scan_past_the_cache_leaves_nothing_there(large: Path, limit: str) -> None:
     drop(large)
-    found = ss.scan(large, effort="top", k=2, tol=0.1, memory_limit=limit, reading="uncached")
-    assert [row["status"] for row in found.analysed] == ["analysed"] * 3
+    scan = ss.scan(large, effort="top", k=2, tol=0.1, memory_limit=limit, reading="uncached")
+    assert [row["status"] for row in scan.analysed] == ["analysed"] * 3
     assert resident(large) < MB
 
 
@@ -150,8 +150,8 @@ a = ss.tensor(path, 4, codes.shape, "f32", reading="uncached")
 for lazy, exact in [(a, codes), (a[3:, 7:9], codes[3:, 7:9]), (a[1:, :400], codes[1:, :400])]:
     assert np.asarray(lazy).tobytes() == np.ascontiguousarray(exact).tobytes()
     assert lazy.load() @ np.ones(lazy.shape[1]) is not None
-found = [np.asarray(ss.svdvals(x, memory_limit="40MB")) for x in (a, codes)]
-assert found[0].tobytes() == found[1].tobytes()
+results = [np.asarray(ss.svdvals(x, memory_limit="40MB")) for x in (a, codes)]
+assert results[0].tobytes() == results[1].tobytes()
 del a, lazy
 assert resident(path) < 10**6 or {warm}, resident(path)
 assert ctypes.c_long.in_dll(ctypes.CDLL({shim!r}), "strange_events").value > 0
@@ -183,14 +183,14 @@ def test_systems_that_refuse_and_interrupt(strange: str, shim: Path, tmp_path: P
         shim=str(shim),
         warm=resident(path) > MB,  # no file system can be made to let go of its pages
     )
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "LD_PRELOAD": str(shim), "STRANGE": strange},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert found.returncode == 0, found.stderr
+    assert process.returncode == 0, process.stderr
 
 
 def test_a_file_on_tmpfs() -> None:

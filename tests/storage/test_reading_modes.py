@@ -102,8 +102,8 @@ def test_panels_read_past_the_cache(shape: tuple[int, int], tmp_path: Path) -> N
     for reading in READINGS:
         a = ss.tensor(path, 1, shape, "bf16", reading=reading)
         for limit in (None, 3 * a.nbytes // 2):  # loaded once; read again at each pass
-            found = ss.svds(a, 6, memory_limit=limit, **options)
-            assert found.s.tobytes() == expected.s.tobytes()
+            result = ss.svds(a, 6, memory_limit=limit, **options)
+            assert result.s.tobytes() == expected.s.tobytes()
         assert ss.moments(a, panel_rows=50).mean == ss.moments(codes).mean
 
 
@@ -123,8 +123,8 @@ def small(tmp_path: Path) -> Path:
 
 def test_a_scan_gives_the_same_rows(small: Path) -> None:
     def rows(**options: Any) -> list[dict[str, Any]]:
-        found = ss.scan(small, k=5, **options).rows
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in found]
+        result = ss.scan(small, k=5, **options).rows
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in result]
 
     expected = rows()
     assert [row["status"] for row in expected] == [*["analysed"] * 3, "entrywise"]

@@ -45,9 +45,9 @@ def parts() -> Parts:
 
 def state(accumulator: Any) -> dict[str, bytes]:
     """Everything that the sums consist of, as bytes."""
-    found = {name: array.tobytes() for name, array in sorted(accumulator._arrays().items())}
+    results = {name: array.tobytes() for name, array in sorted(accumulator._arrays().items())}
     exponents = np.sort(accumulator._arrays().get("g_exponents", np.zeros(0)))
-    named = {name: value for name, value in found.items() if not name.endswith("exponents")}
+    named = {name: value for name, value in results.items() if not name.endswith("exponents")}
     return {**named, "exponents": exponents.tobytes(), "updates": b"%d" % accumulator.updates}
 
 

@@ -37,24 +37,24 @@ def test_every_number_within_its_error(mean: float, rank: int, rough: bool) -> N
     centred = X - X.mean(axis=0)
     _, s, Vt = np.linalg.svd(centred - centred.mean(axis=0))
     variances = s[:5] ** 2 / 299
-    found = streamed(X, X[0] if rough else True).pca()
-    off = np.abs(found.explained_variance - variances)
-    assert np.all(off <= found.explained_variance_errors)
+    pca = streamed(X, X[0] if rough else True).pca()
+    off = np.abs(pca.explained_variance - variances)
+    assert np.all(off <= pca.explained_variance_errors)
     total = float((s**2).sum()) / 299
-    assert abs(found.total_variance - total) <= found.total_variance_error + 1e-14 * total
-    if np.all(np.isfinite(found.explained_variance_ratio_errors)):
-        off = np.abs(found.explained_variance_ratio - variances / total)
-        assert np.all(off <= found.explained_variance_ratio_errors)
-    cosines = np.abs(np.sum(found.components * Vt[:5], axis=1))
-    sines = np.linalg.norm(found.components - np.sign(
-        np.sum(found.components * Vt[:5], axis=1))[:, None] * cosines[:, None] * Vt[:5], axis=1
+    assert abs(pca.total_variance - total) <= pca.total_variance_error + 1e-14 * total
+    if np.all(np.isfinite(pca.explained_variance_ratio_errors)):
+        off = np.abs(pca.explained_variance_ratio - variances / total)
+        assert np.all(off <= pca.explained_variance_ratio_errors)
+    cosines = np.abs(np.sum(pca.components * Vt[:5], axis=1))
+    sines = np.linalg.norm(pca.components - np.sign(
+        np.sum(pca.components * Vt[:5], axis=1))[:, None] * cosines[:, None] * Vt[:5], axis=1
     )  # fmt: skip
-    assert np.all(sines <= found.components_errors + 1e-9)
-    np.testing.assert_allclose(found.components @ found.components.T, np.eye(5), atol=1e-12)
+    assert np.all(sines <= pca.components_errors + 1e-9)
+    np.testing.assert_allclose(pca.components @ pca.components.T, np.eye(5), atol=1e-12)
     mean_of = np.array([math.fsum(column) / 300 for column in X.T])
-    assert np.all(np.abs(found.mean - mean_of) <= found.mean_errors)
+    assert np.all(np.abs(pca.mean - mean_of) <= pca.mean_errors)
     if rough and rank < 24:
-        assert found.explained_variance_errors[0] <= 1e-9
+        assert pca.explained_variance_errors[0] <= 1e-9
 
 
 def test_merged_and_loaded_sketches_change_no_bit(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_merged_and_loaded_sketches_change_no_bit(tmp_path: Path) -> None:
     halves[1].save(tmp_path / "s.npz")
     merged = Sketch.load(tmp_path / "s.npz").merge(halves[0])
     for name in ("components", "explained_variance", "explained_variance_errors", "mean"):
-        found, expected = getattr(merged.pca(), name), getattr(whole.pca(), name)
-        assert found.tobytes() == expected.tobytes()
+        result, expected = getattr(merged.pca(), name), getattr(whole.pca(), name)
+        assert result.tobytes() == expected.tobytes()
 
 
 def test_centring_changes_no_bit_of_the_decomposition() -> None:

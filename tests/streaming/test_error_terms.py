@@ -30,52 +30,54 @@ def components_of(X: Array, k: int | None = None) -> PrincipalComponents:
 
 def test_a_variance_may_be_off_by_the_sums_and_by_the_eigenvalue() -> None:
     """Without means, the total has the error of sums alone, each variance twice as much."""
-    found = components_of(crossed(2, 1))
-    of_total = found.total_variance_error / found.total_variance
+    components = components_of(crossed(2, 1))
+    of_total = components.total_variance_error / components.total_variance
     assert SUMS <= of_total <= 1.1 * SUMS
-    of_largest = found.explained_variance_errors[0] / found.explained_variance[0]
+    of_largest = components.explained_variance_errors[0] / components.explained_variance[0]
     assert 1.9 * SUMS <= of_largest <= 2.2 * SUMS
 
 
 def test_a_residual_has_the_error_of_the_gram_matrix_twice() -> None:
     """It moves A^T A v, and the norm of A v, by which that is divided; the pairs are exact."""
-    found = GramAccumulator(3).update(crossed(4, 2, 1)).svd(3)
-    of_gram = SUMS * found.s[0] ** 2
-    np.testing.assert_allclose(found.residuals * found.s / of_gram, 2.0, rtol=1e-3)
+    result = GramAccumulator(3).update(crossed(4, 2, 1)).svd(3)
+    of_gram = SUMS * result.s[0] ** 2
+    np.testing.assert_allclose(result.residuals * result.s / of_gram, 2.0, rtol=1e-3)
 
 
 def test_means_enlarge_the_error_of_the_total_by_three_errors_of_their_sum() -> None:
     """Squares of the rows and of the means have nearly the same sum; the former err once."""
     X = crossed(2, 1, mean=1000.0)
-    found = components_of(X)
+    components = components_of(X)
     of_means = len(X) * 2 * 1000.0**2
-    error = found.total_variance_error * (len(X) - 1)
+    error = components.total_variance_error * (len(X) - 1)
     assert 3.9 * SUMS <= error / of_means <= 4.2 * SUMS
 
 
 def test_a_singular_value_may_be_as_small_as_its_variance() -> None:
     """The side below is the wider one, since the root is steeper there."""
     X = crossed(2, 1, mean=1e6)
-    found = components_of(X)
-    variances, errors = found.explained_variance, found.explained_variance_errors
+    components = components_of(X)
+    variances, errors = components.explained_variance, components.explained_variance_errors
     assert np.all((errors / variances > 0.05) & (errors / variances < 0.9))
-    lowest = np.maximum(found.singular_values - found.singular_values_errors, 0.0) ** 2
+    lowest = np.maximum(components.singular_values - components.singular_values_errors, 0.0) ** 2
     np.testing.assert_allclose(lowest, (variances - errors) * (len(X) - 1))
 
 
 def test_the_noise_may_be_off_by_the_total_and_by_every_component() -> None:
     """Its variance is what the components leave of the total, divided among the rest."""
-    found = components_of(crossed(4, 3, 2, 1), 2)
-    most = found.total_variance_error + found.explained_variance_errors.sum()
-    assert found.noise_variance_error == pytest.approx(most / 2, rel=1e-9, abs=0)
+    components = components_of(crossed(4, 3, 2, 1), 2)
+    most = components.total_variance_error + components.explained_variance_errors.sum()
+    assert components.noise_variance_error == pytest.approx(most / 2, rel=1e-9, abs=0)
 
 
 def test_a_share_may_be_off_by_the_component_and_by_the_total() -> None:
     """Both errors are relative to the total."""
-    found = components_of(crossed(1, 1), 1)
-    error, total = found.explained_variance_errors[0], found.total_variance
-    most = (error + found.explained_variance_ratio[0] * found.total_variance_error) / total
-    assert found.explained_variance_ratio_errors[0] == pytest.approx(most, rel=1e-9, abs=0)
+    components = components_of(crossed(1, 1), 1)
+    error, total = components.explained_variance_errors[0], components.total_variance
+    most = (
+        error + components.explained_variance_ratio[0] * components.total_variance_error
+    ) / total
+    assert components.explained_variance_ratio_errors[0] == pytest.approx(most, rel=1e-9, abs=0)
 
 
 def test_a_mean_may_be_off_by_its_sum_and_by_the_shift() -> None:
@@ -92,11 +94,11 @@ def test_a_mean_may_be_off_by_its_sum_and_by_the_shift() -> None:
 def test_a_component_may_turn_towards_its_nearest_neighbour() -> None:
     """The second of 100, 99 and 1 is nearest to the first; both neighbours may be nearer."""
     X = crossed(10, np.sqrt(99.0), 1, mean=7e5)
-    found = components_of(X, 2)
-    variances, error = found.explained_variance, found.explained_variance_errors[0]
+    components = components_of(X, 2)
+    variances, error = components.explained_variance, components.explained_variance_errors[0]
     gap = variances[0] - variances[1]
     assert 0.1 < error / gap < 0.6
-    np.testing.assert_allclose(found.components_errors, error / (gap - error), rtol=1e-6)
+    np.testing.assert_allclose(components.components_errors, error / (gap - error), rtol=1e-6)
 
 
 def sketch_of(X: Array) -> Sketch:
@@ -124,9 +126,9 @@ def test_components_of_a_sketch_err_by_its_rounding_and_by_the_means(
 ) -> None:
     """The trace is 2.5 per row; `least` is relative to it."""
     X = with_zeros(crossed(2, 1, mean=mean))
-    found = sketch_of(X).pca(2)
+    pca = sketch_of(X).pca(2)
     most = 20 * least
-    share = found.explained_variance_errors / found.total_variance
+    share = pca.explained_variance_errors / pca.total_variance
     assert np.all((share >= least) & (share <= most)), share
 
 
@@ -137,6 +139,6 @@ def test_rounding_of_a_sketch_is_that_of_the_rows_with_their_means(mean: float) 
     X = crossed(*deviations, mean=mean)
     variances = 2 * 8 * np.square(deviations) / (len(X) - 1)
     for seed in range(100):
-        found = Sketch(6, 6, seed=seed, center=True).update(X).pca()
-        off = np.abs(found.explained_variance - variances)
-        assert np.all(off <= found.explained_variance_errors), seed
+        pca = Sketch(6, 6, seed=seed, center=True).update(X).pca()
+        off = np.abs(pca.explained_variance - variances)
+        assert np.all(off <= pca.explained_variance_errors), seed

@@ -29,21 +29,21 @@ def streamed(X: Array, k: int) -> PrincipalComponents:
 @pytest.mark.parametrize("k", [1, 3, 6])
 def test_likelihood_from_the_covariance(k: int) -> None:
     X, Y = rows(), rows(seed=1)
-    found = streamed(X, k)
-    C = found.covariance()
-    np.testing.assert_allclose(found.precision() @ C, np.eye(6), atol=1e-11)
+    result = streamed(X, k)
+    C = result.covariance()
+    np.testing.assert_allclose(result.precision() @ C, np.eye(6), atol=1e-11)
     centred = Y - X.mean(axis=0)
     distances = np.sum(centred * np.linalg.solve(C, centred.T).T, axis=1)
     expected = -0.5 * (6 * np.log(2 * np.pi) + np.linalg.slogdet(C)[1] + distances)
-    np.testing.assert_allclose(found.log_likelihood(Y), expected, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(result.log_likelihood(Y), expected, rtol=1e-11, atol=1e-11)
 
 
 def test_eigenvalues_of_the_covariance() -> None:
     X = rows()
     variances = np.linalg.eigvalsh(np.cov(X.T))[::-1]
     noise = variances[2:].mean()
-    found = np.linalg.eigvalsh(streamed(X, 2).covariance())[::-1]
-    np.testing.assert_allclose(found, [*variances[:2], *[noise] * 4], rtol=1e-11)
+    values = np.linalg.eigvalsh(streamed(X, 2).covariance())[::-1]
+    np.testing.assert_allclose(values, [*variances[:2], *[noise] * 4], rtol=1e-11)
     np.testing.assert_allclose(streamed(X, 6).covariance(), np.cov(X.T), atol=1e-13)
 
 
@@ -51,22 +51,22 @@ def test_mean_likelihood_of_the_rows_themselves() -> None:
     """Tipping & Bishop 1999, equation 8: the trace of C^-1 S is n (rows - 1) / rows."""
     X = rows()
     for k in (1, 4, 6):
-        found = streamed(X, k)
-        _, log_determinant = np.linalg.slogdet(found.covariance())
+        result = streamed(X, k)
+        _, log_determinant = np.linalg.slogdet(result.covariance())
         expected = -0.5 * (6 * np.log(2 * np.pi) + log_determinant + 6 * 399 / 400)
-        assert found.log_likelihood(X).mean() == pytest.approx(expected, rel=1e-11)
+        assert result.log_likelihood(X).mean() == pytest.approx(expected, rel=1e-11)
 
 
 def test_parameters_have_the_greatest_likelihood() -> None:
     """No other noise, scale of variances or direction is more likely."""
     X = rows()
-    found = streamed(X, 2)
-    V, variances, noise = found.components, found.explained_variance, found.noise_variance
+    result = streamed(X, 2)
+    V, variances, noise = result.components, result.explained_variance, result.noise_variance
     scale = 399 / 400  # their divisor is rows
 
     def mean(V: Array, along: float, orthogonal: float) -> float:
         model = replace(
-            found,
+            result,
             components=V,
             explained_variance=scale * variances * along,
             noise_variance=scale * noise * orthogonal,
@@ -85,23 +85,25 @@ def test_digits_outside_the_components_are_kept() -> None:
     """The squared distance is not a difference of squares, whose error would be 1e-4 here."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((300, 3)) * [1e6, 1.0, 1.0]
-    found = streamed(X, 1)
-    v = found.components[0]
+    result = streamed(X, 1)
+    v = result.components[0]
     with pytest.warns(ConvergenceWarning, match=r"the noise variance is .* ± .*: so are"):
-        likelihoods = found.log_likelihood(X)
-    outside = np.linalg.norm(np.cross(X - found.mean, v), axis=1) ** 2
-    along = ((X - found.mean) @ v) ** 2 / found.explained_variance[0]
-    constant = 3 * np.log(2 * np.pi) + np.log(found.explained_variance[0])
-    expected = constant + 2 * np.log(found.noise_variance) + along + outside / found.noise_variance
+        likelihoods = result.log_likelihood(X)
+    outside = np.linalg.norm(np.cross(X - result.mean, v), axis=1) ** 2
+    along = ((X - result.mean) @ v) ** 2 / result.explained_variance[0]
+    constant = 3 * np.log(2 * np.pi) + np.log(result.explained_variance[0])
+    expected = (
+        constant + 2 * np.log(result.noise_variance) + along + outside / result.noise_variance
+    )
     np.testing.assert_allclose(likelihoods, -0.5 * expected, rtol=1e-8)
 
 
 def test_a_noise_variance_of_five_digits_is_told() -> None:
     """The rounding of the Gram matrix is 4e-14 of the largest variance."""
-    found = streamed(np.random.default_rng(0).standard_normal((300, 3)) * [1.6e4, 1.0, 1.0], 1)
-    assert 2e-6 < found.noise_variance_error / found.noise_variance < 5e-5
+    result = streamed(np.random.default_rng(0).standard_normal((300, 3)) * [1.6e4, 1.0, 1.0], 1)
+    assert 2e-6 < result.noise_variance_error / result.noise_variance < 5e-5
     with pytest.warns(ConvergenceWarning, match="the noise variance is"):
-        found.precision()
+        result.precision()
 
 
 def test_a_sketch_tells_that_its_noise_variance_is_loose() -> None:
@@ -110,8 +112,8 @@ def test_a_sketch_tells_that_its_noise_variance_is_loose() -> None:
     exact = streamed(X, 4)
     assert 1e-6 < sketch.noise_variance_error / sketch.noise_variance < 1
     with pytest.warns(ConvergenceWarning, match="the noise variance is"):
-        found = sketch.log_likelihood(X)
-    off = np.abs(found.mean() - exact.log_likelihood(X).mean())
+        result = sketch.log_likelihood(X)
+    off = np.abs(result.mean() - exact.log_likelihood(X).mean())
     assert off <= 36 / 2 * sketch.noise_variance_error / sketch.noise_variance
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -96,8 +96,8 @@ def test_formats_strides_files_and_threads_change_no_bit(tmp_path: Path) -> None
     expected = gram_bits(GramAccumulator(70).update(A))
     for source in (A.astype(ml_dtypes.bfloat16), np.asfortranarray(A), tmp_path / "a.npy"):
         for threads in (1, 3):
-            found = GramAccumulator(70).update(source, num_threads=threads)
-            assert gram_bits(found) == expected
+            result = GramAccumulator(70).update(source, num_threads=threads)
+            assert gram_bits(result) == expected
 
 
 def test_magnitudes_far_apart() -> None:
@@ -138,9 +138,9 @@ def test_sums_of_squares_beyond_the_range(each: float) -> None:
     gram = GramAccumulator(3)
     for _ in range(40):
         gram.update(np.full((2, 3), each))
-    found = gram.svdvals()
-    assert found.fro_norm == pytest.approx(each * 240**0.5, rel=1e-14)
-    assert np.all(np.abs(found.values - [each * 240**0.5, 0, 0]) <= found.errors)
+    values = gram.svdvals()
+    assert values.fro_norm == pytest.approx(each * 240**0.5, rel=1e-14)
+    assert np.all(np.abs(values.values - [each * 240**0.5, 0, 0]) <= values.errors)
 
 
 def test_arguments() -> None:

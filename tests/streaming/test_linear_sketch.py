@@ -119,14 +119,14 @@ def check(result: SVD, A: NDArray[np.float64], sigma: NDArray[np.float64]) -> No
 @pytest.mark.parametrize(("m", "n", "rank"), [(70, 50, 4), (50, 70, 9), (200, 30, 1), (3, 90, 3)])
 def test_low_rank_is_recovered_to_rounding(m: int, n: int, rank: int, scale: float) -> None:
     A, sigma = ks.low_rank(m, n, rank=rank)
-    found = LinearSketch((m, n), rank, seed=5).update(A * scale)
-    result = found.svd()
+    outcome = LinearSketch((m, n), rank, seed=5).update(A * scale)
+    result = outcome.svd()
     np.testing.assert_allclose(result.s, sigma[:rank] * scale, rtol=1e-11)
     check(result, A * scale, sigma * scale)
     assert result.converged
-    assert found.residual_norm()[2] < 1e-10 * scale
+    assert outcome.residual_norm()[2] < 1e-10 * scale
     if m > rank and n > rank:
-        fewer = found.svd(1)
+        fewer = outcome.svd(1)
         assert fewer.s.tobytes() == result.s[:1].tobytes()
 
 
@@ -135,13 +135,13 @@ def test_bounds_hold(name: str) -> None:
     """Bounds hold for the values, the residuals and the norms, each but for a chance of 1e-3."""
     A, sigma = ks.FAMILIES[name](120, 80)
     for seed in range(20):
-        found = LinearSketch((120, 80), 5, seed=seed).update(A)
-        result = found.svd()
+        outcome = LinearSketch((120, 80), 5, seed=seed).update(A)
+        result = outcome.svd()
         check(result, A, sigma)
-        value, low, high = found.residual_norm(0)
+        value, low, high = outcome.residual_norm(0)
         assert low <= np.linalg.norm(A) <= high
         assert low < value < high
-        value, low, high = found.residual_norm(5)
+        value, low, high = outcome.residual_norm(5)
         assert result.U is not None
         assert result.Vt is not None
         assert low <= np.linalg.norm(A - (result.U * result.s) @ result.Vt) <= high

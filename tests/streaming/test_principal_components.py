@@ -55,30 +55,34 @@ def streamed(X: NDArray[Any], center: Any = True, pieces: int = 3) -> GramAccumu
     return gram
 
 
-def result_bits(found: PrincipalComponents) -> tuple[bytes, ...]:
-    names = [name for name in found.__slots__ if name != "notes"]
-    return tuple(np.asarray(getattr(found, name)).tobytes() for name in names)
+def result_bits(result: PrincipalComponents) -> tuple[bytes, ...]:
+    names = [name for name in result.__slots__ if name != "notes"]
+    return tuple(np.asarray(getattr(result, name)).tobytes() for name in names)
 
 
-def check(found: PrincipalComponents, X: NDArray[Any]) -> None:
+def check(result: PrincipalComponents, X: NDArray[Any]) -> None:
     """Every number is within its error, but for the rounding of the reference."""
-    truth, k = exact(X), len(found.components)
+    truth, k = exact(X), len(result.components)
     slack = 1e-14 * truth.variances[0]
     ev = truth.variances[:k]
-    assert np.all(np.abs(found.explained_variance - ev) <= found.explained_variance_errors + slack)
+    assert np.all(
+        np.abs(result.explained_variance - ev) <= result.explained_variance_errors + slack
+    )
     s = np.sqrt(ev * (len(X) - 1))
-    assert np.all(np.abs(found.singular_values - s) <= found.singular_values_errors + 1e-14 * s[0])
-    if np.all(np.isfinite(found.explained_variance_ratio_errors)):
-        off = np.abs(found.explained_variance_ratio - ev / truth.total)
-        assert np.all(off <= found.explained_variance_ratio_errors + 1e-14)
-    assert abs(found.total_variance - truth.total) <= found.total_variance_error + slack
-    assert np.all(np.abs(found.mean - truth.mean) <= found.mean_errors)
+    assert np.all(
+        np.abs(result.singular_values - s) <= result.singular_values_errors + 1e-14 * s[0]
+    )
+    if np.all(np.isfinite(result.explained_variance_ratio_errors)):
+        off = np.abs(result.explained_variance_ratio - ev / truth.total)
+        assert np.all(off <= result.explained_variance_ratio_errors + 1e-14)
+    assert abs(result.total_variance - truth.total) <= result.total_variance_error + slack
+    assert np.all(np.abs(result.mean - truth.mean) <= result.mean_errors)
     sines = np.linalg.norm(
-        found.components - np.sum(found.components * truth.components[:k], 1)[:, None]
+        result.components - np.sum(result.components * truth.components[:k], 1)[:, None]
         * truth.components[:k], axis=1,
     )  # fmt: skip
-    assert np.all(sines <= found.components_errors + 1e-13)
-    np.testing.assert_allclose(found.components @ found.components.T, np.eye(k), atol=1e-13)
+    assert np.all(sines <= result.components_errors + 1e-13)
+    np.testing.assert_allclose(result.components @ result.components.T, np.eye(k), atol=1e-13)
 
 
 MEANS = [0.0, 1.0, 30.0, 1e3, 1e6, -1e8, 1e12]
@@ -88,32 +92,32 @@ MEANS = [0.0, 1.0, 30.0, 1e3, 1e6, -1e8, 1e12]
 @pytest.mark.parametrize("rough", [False, True])
 def test_every_number_within_its_error(mean: float, rough: bool) -> None:
     X = rows_about(mean)
-    found = streamed(X, X[0] if rough else True).pca()
-    check(found, X)
+    pca = streamed(X, X[0] if rough else True).pca()
+    check(pca, X)
     if rough:
-        assert found.explained_variance_errors[0] <= 1e-11 * found.explained_variance[0]
-    told = any("rough means" in note for note in found.notes)
+        assert pca.explained_variance_errors[0] <= 1e-11 * pca.explained_variance[0]
+    told = any("rough means" in note for note in pca.notes)
     assert told == (abs(mean) >= 1e3 and not rough)
 
 
 def test_variance_that_is_lost_is_not_told_as_resolved() -> None:
-    found = streamed(rows_about(1e9)).pca(2)
-    assert np.all(found.explained_variance_errors > exact(rows_about(1e9)).variances[0])
-    assert np.all(np.isnan(found.explained_variance_ratio))
-    assert np.all(np.isinf(found.explained_variance_ratio_errors))
-    assert np.all(found.components_errors == 1)
+    pca = streamed(rows_about(1e9)).pca(2)
+    assert np.all(pca.explained_variance_errors > exact(rows_about(1e9)).variances[0])
+    assert np.all(np.isnan(pca.explained_variance_ratio))
+    assert np.all(np.isinf(pca.explained_variance_ratio_errors))
+    assert np.all(pca.components_errors == 1)
     with pytest.raises(ValueError, match="whiten 0 components at most"):
-        found.whitening()
+        pca.whitening()
 
 
 @pytest.mark.parametrize("scale", [1e-140, 1e-100, 1e100, 1e140])
 @pytest.mark.parametrize("m", [4, 90])
 def test_any_scale_and_fewer_rows_than_columns(scale: float, m: int) -> None:
     X = rows_about(2.0, m=m)
-    found, unscaled = streamed(X * scale).pca(), streamed(X).pca()
-    assert len(found.components) == min(m, 6)
-    np.testing.assert_allclose(found.singular_values[:3], unscaled.singular_values[:3] * scale)
-    np.testing.assert_allclose(found.mean, unscaled.mean * scale)
+    result, unscaled = streamed(X * scale).pca(), streamed(X).pca()
+    assert len(result.components) == min(m, 6)
+    np.testing.assert_allclose(result.singular_values[:3], unscaled.singular_values[:3] * scale)
+    np.testing.assert_allclose(result.mean, unscaled.mean * scale)
     check(unscaled, X)
 
 
@@ -128,19 +132,19 @@ def test_constant_columns_and_equal_rows() -> None:
     X = rows_about(0.0)
     X[:, 2] = 7.0
     check(streamed(X).pca(4), X)
-    found = streamed(np.full((8, 3), 0.1)).pca()
-    assert np.all(found.explained_variance <= found.explained_variance_errors)
-    assert np.all(np.isinf(found.explained_variance_ratio_errors))
+    pca = streamed(np.full((8, 3), 0.1)).pca()
+    assert np.all(pca.explained_variance <= pca.explained_variance_errors)
+    assert np.all(np.isinf(pca.explained_variance_ratio_errors))
 
 
 def test_many_rows_of_one_sign_in_one_update() -> None:
     """Rounding errors of equal products do not cancel."""
     X = np.full((300_000, 2), 1 / 3)
     X[::2, 0] += 2.0**-20
-    found = GramAccumulator(2, center=True).update(X, num_threads=1).pca(1)
+    pca = GramAccumulator(2, center=True).update(X, num_threads=1).pca(1)
     variance = 2.0**-42 * 300_000 / 299_999
-    error = found.explained_variance_errors[0]
-    assert abs(found.explained_variance[0] - variance) <= error <= 1e-12
+    error = pca.explained_variance_errors[0]
+    assert abs(pca.explained_variance[0] - variance) <= error <= 1e-12
     shifted = GramAccumulator(2, center=[1 / 3, 1 / 3]).update(X, num_threads=1)
     better = shifted.pca(1)
     assert better.explained_variance[0] == pytest.approx(variance, rel=1e-9)
@@ -221,15 +225,15 @@ def test_refusals(act: Callable[[], object], message: str) -> None:
 
 def test_scores_and_rows() -> None:
     X = rows_about(4.0)
-    found = streamed(X).pca(4)
-    scores = found.transform(X)
-    np.testing.assert_allclose(np.cov(scores.T), np.diag(found.explained_variance), atol=1e-12)
-    np.testing.assert_allclose(np.cov(found.transform(X, whiten=True).T), np.eye(4), atol=1e-10)
-    back = found.inverse_transform(found.transform(X, whiten=True), whiten=True)
-    np.testing.assert_allclose(back, found.inverse_transform(scores), atol=1e-12)
+    pca = streamed(X).pca(4)
+    scores = pca.transform(X)
+    np.testing.assert_allclose(np.cov(scores.T), np.diag(pca.explained_variance), atol=1e-12)
+    np.testing.assert_allclose(np.cov(pca.transform(X, whiten=True).T), np.eye(4), atol=1e-10)
+    back = pca.inverse_transform(pca.transform(X, whiten=True), whiten=True)
+    np.testing.assert_allclose(back, pca.inverse_transform(scores), atol=1e-12)
     lost = np.sum((back - X) ** 2) / 89
-    assert lost == pytest.approx(found.total_variance - found.explained_variance.sum())
-    assert lost / 2 == pytest.approx(found.noise_variance)
-    assert repr(found).startswith("PrincipalComponents(4 of 6 columns, 90 rows, 0.99")
+    assert lost == pytest.approx(pca.total_variance - pca.explained_variance.sum())
+    assert lost / 2 == pytest.approx(pca.noise_variance)
+    assert repr(pca).startswith("PrincipalComponents(4 of 6 columns, 90 rows, 0.99")
     with pytest.raises(ValueError, match=r"shape \(90, 5\), not \(any, 6\)"):
-        found.transform(X[:, :5])
+        pca.transform(X[:, :5])

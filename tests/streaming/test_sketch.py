@@ -63,8 +63,8 @@ def check(result: SVD, A: NDArray[np.float64]) -> None:
     assert np.all(np.abs(result.s - sigma[:k]) <= result.errors + 1e-14 * sigma[0])
     assert result.Vt is not None
     V = result.Vt.T
-    found = result.s > 1e-9 * sigma[0]
-    assert np.abs(V[:, found].T @ V[:, found] - np.eye(found.sum())).max(initial=0) < 1e-9
+    outcome = result.s > 1e-9 * sigma[0]
+    assert np.abs(V[:, outcome].T @ V[:, outcome] - np.eye(outcome.sum())).max(initial=0) < 1e-9
     # A v = sigma u within the residual, for the best u there is
     assert np.all(np.abs(np.linalg.norm(A @ V, axis=0) - result.s) <= result.residuals)
     assert result.fro_norm == pytest.approx(np.linalg.norm(A), rel=1e-12)

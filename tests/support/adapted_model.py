@@ -97,12 +97,12 @@ def assert_angles_are_those_of(row: dict[str, Any], W: Any, D: Any, r: int) -> N
     L, _, Rt = np.linalg.svd(D)
     j = len(row["angles_left"])
     for side, one, two, of in (("left", U, X, L), ("right", Vt.T, Yt.T, Rt.T)):
-        found = row[f"angles_{side}"]
+        values = row[f"angles_{side}"]
         error = row[f"angles_{side}_error"]
-        assert np.abs(angles(one[:, :j], two[:, :j]) - found).max() <= error + 1e-6
-        found, error = row[f"delta_angles_{side}"], row[f"delta_angles_{side}_error"]
-        assert len(found) == min(r, 8)  # all of the change, if W resolves as many
+        assert np.abs(angles(one[:, :j], two[:, :j]) - values).max() <= error + 1e-6
+        values, error = row[f"delta_angles_{side}"], row[f"delta_angles_{side}_error"]
+        assert len(values) == min(r, 8)  # all of the change, if W resolves as many
         differences = [
-            np.abs(angles(of[:, :r], one[:, :q]) - found).max() for q in range(len(found), 9)
+            np.abs(angles(of[:, :r], one[:, :q]) - values).max() for q in range(len(values), 9)
         ]
         assert min(differences) <= error + 1e-6

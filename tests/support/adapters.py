@@ -69,5 +69,5 @@ def dense(product: ss.LowRank) -> np.ndarray[Any, Any]:
     return np.asarray(product.matrix(), dtype=np.float64)
 
 
-def assert_close(found: Any, truth: Any) -> None:
-    np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-5)
+def assert_close(result: Any, truth: Any) -> None:
+    np.testing.assert_allclose(result, truth, rtol=1e-5, atol=1e-5)

@@ -61,9 +61,9 @@ def native_isas() -> str:
 def isa_flags(isa: str) -> list[str]:
     """Return the flags of an instruction set in a build of the package."""
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
-    found = re.search(rf"set\(FLAGS_{isa} ([^)]*)\)", text)
-    assert found, isa
-    inherited = re.sub(r"\$\{FLAGS_(\w+)\}", lambda name: " ".join(isa_flags(name[1])), found[1])
+    match = re.search(rf"set\(FLAGS_{isa} ([^)]*)\)", text)
+    assert match, isa
+    inherited = re.sub(r"\$\{FLAGS_(\w+)\}", lambda name: " ".join(isa_flags(name[1])), match[1])
     return inherited.split()
 
 

@@ -19,14 +19,14 @@ def tensors(change: float = 0.0) -> list[Stored]:
     `change` is the size of what a later version adds to each of the matrices.
     """
     rng = np.random.default_rng(5)
-    found = [normal("norm", 9)]
+    results = [normal("norm", 9)]
     for i in range(COUNT):
         a = rng.standard_normal((48 + 8 * i, 48))
         a += change * np.random.default_rng(i).standard_normal(a.shape)
-        found.append(of_array(f"w.{i}", "F64", a))
+        results.append(of_array(f"w.{i}", "F64", a))
     bad = np.ones((6, 5))
     bad[1, 2] = np.nan
-    return [*found, of_array("bad", "F64", bad)]
+    return [*results, of_array("bad", "F64", bad)]
 
 
 def checkpoint(folder: Path, name: str = "model", change: float = 0.0) -> Path:

@@ -63,14 +63,14 @@ def _tensors(rng: Rng) -> tuple[list[list[Field]], bytes]:
     data = b""
     for name in names[: int(rng.integers(1, len(names) + 1))]:
         number = NUMBERS[pick(rng, kinds)]
-        found = TYPES[number]
-        dims = [found.elements * int(rng.integers(1, 3))]
+        values = TYPES[number]
+        dims = [values.elements * int(rng.integers(1, 3))]
         dims += [int(n) for n in rng.integers(1, 5, int(rng.integers(0, 3)))]
         sizes: list[Field] = [("u64", size) for size in dims]
         infos.append(
             [("text", name), ("u32", len(dims)), *sizes, ("u32", number), ("u64", len(data))]
         )
-        data += rng.bytes(int(np.prod(dims)) // found.elements * found.nbytes)
+        data += rng.bytes(int(np.prod(dims)) // values.elements * values.nbytes)
         data += bytes(-len(data) % 32)
     return infos, data
 

@@ -89,11 +89,11 @@ def _blocks(rng: Rng) -> list[Node]:
 
 
 def _stored(arrays: dict[bytes, tuple[str, Any]]) -> list[Node]:
-    found: list[Node] = []
+    faults: list[Node] = []
     for name, (dtype, array) in arrays.items():
         dims = [(1, length) for length in array.shape]
-        found.append((TENSOR, [*dims, (2, CODES[dtype]), (8, name), (RAW, array.tobytes())]))
-    return found
+        faults.append((TENSOR, [*dims, (2, CODES[dtype]), (8, name), (RAW, array.tobytes())]))
+    return faults
 
 
 def _codes(rng: Rng) -> list[Node]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sigmascope.checkpoint.formats.ggml import TYPES
 
-NUMBERS = {found.name: number for number, found in TYPES.items()}
+NUMBERS = {layout.name: number for number, layout in TYPES.items()}
 FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q"}
 UINT32, STRING, ARRAY, INT64 = 4, 8, 9, 11
 
@@ -69,10 +69,10 @@ def write_gguf(path: Path, tensors: dict[str, tuple[str, NDArray[Any]]], **metad
     """Write tensors as (type, array); the array of a block layout holds bytes of rows."""
     infos, data = [], b""
     for name, (kind, array) in tensors.items():
-        found = TYPES[NUMBERS[kind]]
+        values = TYPES[NUMBERS[kind]]
         shape = list(array.shape)
-        if found.elements > 1:
-            shape[-1] = shape[-1] // found.nbytes * found.elements
+        if values.elements > 1:
+            shape[-1] = shape[-1] // values.nbytes * values.elements
         infos.append(info(name, shape, kind, len(data)))
         data += array.tobytes()
         data += bytes(-len(data) % 32)
@@ -92,10 +92,10 @@ def finite_rows(layout: str, rows: int, across: int, seed: int = 0) -> NDArray[n
     import gguf
 
     kind = gguf.GGMLQuantizationType[layout.upper()]
-    found, chosen = blocks(layout, 16 * rows * across + 200, seed), []
+    result, chosen = blocks(layout, 16 * rows * across + 200, seed), []
     with np.errstate(all="ignore"):
-        numbers = np.abs(gguf.dequantize(found, kind).astype(np.float64))
-    for block, size in zip(found, numbers.max(axis=1), strict=True):
+        numbers = np.abs(gguf.dequantize(result, kind).astype(np.float64))
+    for block, size in zip(result, numbers.max(axis=1), strict=True):
         if np.isfinite(size) and 1e-3 < size < 1e5:
             chosen.append(block)
     assert len(chosen) >= rows * across

@@ -40,18 +40,18 @@ def weights(layers: int = 2, bias: bool = False) -> dict[str, NDArray[Any]]:
     def normal(*shape: int) -> NDArray[Any]:
         return (rng.standard_normal(shape) / 16).astype(ml_dtypes.bfloat16)
 
-    found = {"model.embed_tokens.weight": normal(TOKENS, WIDTH)}
+    results = {"model.embed_tokens.weight": normal(TOKENS, WIDTH)}
     for layer in range(layers):
         stem = f"model.layers.{layer}."
-        found |= {f"{stem}{name}.weight": normal(*shape) for name, shape in SHAPES.items()}
-        found |= {
+        results |= {f"{stem}{name}.weight": normal(*shape) for name, shape in SHAPES.items()}
+        results |= {
             f"{stem}{name}.weight": normal(WIDTH)
             for name in ("input_layernorm", "post_attention_layernorm")
         }
         if bias:
-            found[f"{stem}self_attn.q_proj.bias"] = normal(HEADS * HEAD)
-            found[f"{stem}self_attn.k_proj.bias"] = normal(KEY_HEADS * HEAD)
-    return found | {"model.norm.weight": normal(WIDTH), "lm_head.weight": normal(TOKENS, WIDTH)}
+            results[f"{stem}self_attn.q_proj.bias"] = normal(HEADS * HEAD)
+            results[f"{stem}self_attn.k_proj.bias"] = normal(KEY_HEADS * HEAD)
+    return results | {"model.norm.weight": normal(WIDTH), "lm_head.weight": normal(TOKENS, WIDTH)}
 
 
 def write_original(folder: Path, tensors: dict[str, NDArray[Any]]) -> Path:

@@ -117,12 +117,12 @@ def codes_of_words(words: NDArray[np.uint32], bits: int, count: int) -> Codes:
 def indices(rng: np.random.Generator, count: int, kind: str) -> NDArray[np.int32]:
     """Return the groups of rows or columns: each its own, runs of them, or in any order."""
     if kind == "own":
-        found = np.arange(count)
+        result = np.arange(count)
     elif kind == "runs":
-        found = np.arange(count) // 16
+        result = np.arange(count) // 16
     else:
-        found = rng.integers(0, rng.integers(1, count + 1), count)
-    return found.astype(np.int32)
+        result = rng.integers(0, rng.integers(1, count + 1), count)
+    return result.astype(np.int32)
 
 
 def random_codes(

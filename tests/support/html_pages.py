@@ -45,9 +45,9 @@ def sentences_of(html: str) -> list[str]:
 
 def data_of(text: str) -> dict[str, Any]:
     """Return the numbers inside a page."""
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found
-    data: dict[str, Any] = json.loads(found[1])
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert match
+    data: dict[str, Any] = json.loads(match[1])
     return data
 
 
@@ -114,9 +114,9 @@ def findings_of(page: str) -> dict[str, Finding]:
 def headline_of(page: str) -> tuple[str, str]:
     """Return the sentence at the head of a page, and the facts below it."""
     parts = r'<p class="headline">(.*?)</p>\s*<dl.*?</dl>\s*<p class="where">(.*?)</p>'
-    found = re.search(parts, page, re.DOTALL)
-    assert found is not None
-    sentence, facts = map(plain_text, found.groups())
+    match = re.search(parts, page, re.DOTALL)
+    assert match is not None
+    sentence, facts = map(plain_text, match.groups())
     return sentence, facts
 
 

@@ -20,22 +20,22 @@ SIZES = (1e-12, 1e-9, 1e-6)
 FORMATS = ("csr", "csc", "coo", "lil", "dok", "bsr", "dia")
 
 
-def assert_true(found: SVD, array: Array) -> None:
+def assert_true(result: SVD, array: Array) -> None:
     """Compare values with LAPACK's and residuals of both sides with those measured here."""
     wide = array.astype(np.float64)
     truth = np.linalg.svd(wide, compute_uv=False)
-    allowed = found.errors + 1e-14 * truth[0]
-    assert np.all(np.abs(found.s - truth[: len(found.s)]) <= allowed)
-    if found.U is not None and found.Vt is not None:
-        U, V = found.U.astype(np.float64), found.Vt.T.astype(np.float64)
-        right = np.linalg.norm(wide @ V - U * found.s, axis=0)
-        left = np.linalg.norm(wide.T @ U - V * found.s, axis=0)
-        unit = np.finfo(found.U.dtype).eps * truth[0]
-        assert np.all(np.maximum(right, left) <= found.residuals + unit)
+    allowed = result.errors + 1e-14 * truth[0]
+    assert np.all(np.abs(result.s - truth[: len(result.s)]) <= allowed)
+    if result.U is not None and result.Vt is not None:
+        U, V = result.U.astype(np.float64), result.Vt.T.astype(np.float64)
+        right = np.linalg.norm(wide @ V - U * result.s, axis=0)
+        left = np.linalg.norm(wide.T @ U - V * result.s, axis=0)
+        unit = np.finfo(result.U.dtype).eps * truth[0]
+        assert np.all(np.maximum(right, left) <= result.residuals + unit)
         np.testing.assert_allclose(
             U.T @ U,
-            np.eye(len(found.s)),
-            atol=100 * np.finfo(U.dtype).eps if found.U.dtype == U.dtype else 2e-5,
+            np.eye(len(result.s)),
+            atol=100 * np.finfo(U.dtype).eps if result.U.dtype == U.dtype else 2e-5,
         )
 
 

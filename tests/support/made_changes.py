@@ -89,5 +89,5 @@ def pairs(draw: st.DrawFn) -> Pair:
 @st.composite
 def models(draw: st.DrawFn) -> list[Pair]:
     """Several tensors, each with a name that tells nothing of its role."""
-    found = draw(st.lists(pairs(), min_size=1, max_size=6))
-    return [Pair(f"t{i}", pair.dtype, pair.before, pair.after) for i, pair in enumerate(found)]
+    result = draw(st.lists(pairs(), min_size=1, max_size=6))
+    return [Pair(f"t{i}", pair.dtype, pair.before, pair.after) for i, pair in enumerate(result)]

@@ -54,12 +54,12 @@ def columns_of(
     """Measures, largest values and quantiles of a spectrum whose values are known to an error."""
     errors = relative * values
     fro = math.sqrt(float(values @ values))
-    found = measures_from_values(values, errors, shape, fro, k=min(k, len(values)))
+    measures = measures_from_values(values, errors, shape, fro, k=min(k, len(values)))
     row: Row = {}
-    for name, measure in found.items():
+    for name, measure in measures.items():
         row[f"{prefix}{name}"], row[f"{prefix}{name}_error"] = measure.value, measure.error
-    if "mp_edge" in found:
-        edge, middle = found["mp_edge"].value, float(np.median(values))
+    if "mp_edge" in measures:
+        edge, middle = measures["mp_edge"].value, float(np.median(values))
         above = values[values > edge]
         p = above / above.sum() if len(above) else np.ones(1)
         row[f"{prefix}effective_rank_above_edge"] = float(np.exp(-(p * np.log(p)).sum()))

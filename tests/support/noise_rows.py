@@ -58,7 +58,7 @@ def spectrum_columns(values: Array, shape: tuple[int, int], prefix: str = "") ->
     energy = float(values @ values)
     p = values[values > 0] / values.sum()
     edge = mp_edge(float(np.median(values)), shape)
-    found = {
+    results = {
         "fro_norm": math.sqrt(energy),
         "spectral_norm": float(values[0]),
         "stable_rank": energy / float(values[0]) ** 2,
@@ -66,7 +66,7 @@ def spectrum_columns(values: Array, shape: tuple[int, int], prefix: str = "") ->
         "mp_edge": edge,
         "mp_outliers": float(np.sum(values > edge)),
     }
-    row = {f"{prefix}{name}": value for name, value in found.items()}
+    row = {f"{prefix}{name}": value for name, value in results.items()}
     errors = {f"{column}_error": 1e-12 * value for column, value in row.items()}
     # Tracy and Widom's law lets noise pass the edge by so much in one matrix of a hundred.
     wide = 2.02 * edge * min(shape) ** (-2 / 3)
@@ -80,15 +80,15 @@ def scan_of(matrices: dict[tuple[str, int], Array], top: bool = False) -> list[R
     for (role, layer), w in matrices.items():
         row = scan_row(f"model.layers.{layer}.{role}.weight", layer, role, w.shape)
         row |= evidence(w.shape)
-        found = spectrum_columns(np.linalg.svd(w, compute_uv=False), w.shape)
+        result = spectrum_columns(np.linalg.svd(w, compute_uv=False), w.shape)
         if top:
             for name in ("effective_rank", "mp_edge", "mp_outliers"):
-                found[name] = found[f"{name}_error"] = None
+                result[name] = result[f"{name}_error"] = None
         moments = ss.moments(w)
-        found["outlier_rows"] = len(moments.outlier_rows())
-        found["outlier_columns"] = len(moments.outlier_columns())
-        found["min"], found["max"] = float(moments.min), float(moments.max)
-        rows.append(row | found)
+        result["outlier_rows"] = len(moments.outlier_rows())
+        result["outlier_columns"] = len(moments.outlier_columns())
+        result["min"], result["max"] = float(moments.min), float(moments.max)
+        rows.append(row | result)
     return rows
 
 

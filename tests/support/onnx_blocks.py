@@ -37,8 +37,8 @@ def packed_bytes(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
     each = 8 // bits
     padded = np.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, -codes.shape[-1] % each)])
     groups = padded.reshape(*codes.shape[:-1], -1, each)
-    found: NDArray[np.uint8] = (groups << bits * np.arange(each)).sum(-1).astype(np.uint8)
-    return found
+    result: NDArray[np.uint8] = (groups << bits * np.arange(each)).sum(-1).astype(np.uint8)
+    return result
 
 
 def blocks(
@@ -60,25 +60,29 @@ def blocks(
     count = -(-k // size)
     codes = np.stack([rng.permutation(count * size) % (1 << bits) for _ in range(n)])
     scales = rng.uniform(-0.1, 0.1, (n, count)).astype(DTYPES[dtype])
-    found = {
+    results = {
         "B": ("U8", packed_bytes(codes.reshape(n, count, size), bits)),
         "scales": (dtype, scales),
     }
     offsets = np.full((n, count), 1 << (bits - 1), np.float32)
     if zeros == "packed":
         whole = rng.integers(0, 1 << bits, (n, count))
-        found["zero_points"] = ("U8", packed_bytes(whole, bits))
+        results["zero_points"] = ("U8", packed_bytes(whole, bits))
         offsets = whole.astype(np.float32)
     elif zeros:
         some = rng.uniform(0, (1 << bits) - 1, (n, count)).astype(DTYPES[dtype])
-        found["zero_points"] = (dtype, some)
+        results["zero_points"] = (dtype, some)
         offsets = some.astype(np.float32)
     groups = np.arange(count * size) // size
     if index:
         groups = rng.integers(0, count, count * size)
         taken = groups[:k] if index == "short" else groups
-        found["g_idx"] = ("I32", taken.astype(np.int32))
+        results["g_idx"] = ("I32", taken.astype(np.int32))
     if flat:
-        found |= {name: (kind, each.ravel()) for name, (kind, each) in found.items() if name != "B"}
+        results |= {
+            name: (kind, each.ravel()) for name, (kind, each) in results.items() if name != "B"
+        }
     numbers = (codes.astype(np.float32) - offsets[:, groups]) * scales.astype(np.float32)[:, groups]
-    return Blocks(found, {"K": k, "N": n, "bits": bits, "block_size": size}, numbers[:, :k].copy())
+    return Blocks(
+        results, {"K": k, "N": n, "bits": bits, "block_size": size}, numbers[:, :k].copy()
+    )

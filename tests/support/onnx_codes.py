@@ -41,15 +41,15 @@ class Stored(NamedTuple):
 def codes(shape: Shape, dtype: str, seed: int) -> tuple[Stored, NDArray[np.float32]]:
     """Random codes that follow each other, and their numbers."""
     bits = BITS[dtype]
-    found = np.random.default_rng([*shape, seed]).integers(0, 1 << bits, prod(shape))
+    result = np.random.default_rng([*shape, seed]).integers(0, 1 << bits, prod(shape))
     if dtype.startswith("F8"):
-        found &= 0xBB  # no infinity or NaN
-    numbers = found.astype(np.float32)
+        result &= 0xBB  # no infinity or NaN
+    numbers = result.astype(np.float32)
     if bits == 8:
-        numbers = found.astype(np.uint8).view(BYTES[dtype]).astype(np.float32)
+        numbers = result.astype(np.uint8).view(BYTES[dtype]).astype(np.float32)
     elif dtype.startswith("I"):
-        numbers[found >= 1 << (bits - 1)] -= 1 << bits
-    stored = Stored(dtype, shape, packed_bytes(found, bits).tobytes())
+        numbers[result >= 1 << (bits - 1)] -= 1 << bits
+    stored = Stored(dtype, shape, packed_bytes(result, bits).tobytes())
     return stored, numbers.reshape(shape)
 
 
@@ -62,5 +62,5 @@ def spread(x: NDArray[Any], shape: Shape, sizes: Shape) -> NDArray[Any]:
 
 def scales_of(shape: Shape, dtype: str = "F32") -> tuple[Stored, NDArray[np.float32]]:
     """Random scales."""
-    found = np.random.default_rng([*shape, 7]).uniform(-0.1, 0.1, shape).astype(DTYPES[dtype])
-    return Stored(dtype, shape, found.tobytes()), found.astype(np.float32)
+    result = np.random.default_rng([*shape, 7]).uniform(-0.1, 0.1, shape).astype(DTYPES[dtype])
+    return Stored(dtype, shape, result.tobytes()), result.astype(np.float32)

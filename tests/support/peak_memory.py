@@ -24,11 +24,11 @@ with open("/proc/self/status") as status:
 
 def peak(work: str) -> int:
     """Return the peak resident bytes of a fresh interpreter that does some work."""
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _PEAK.format(work=work)], capture_output=True, text=True, check=False
     )
-    assert found.returncode == 0, found.stderr
-    return int(found.stdout) * 1024
+    assert process.returncode == 0, process.stderr
+    return int(process.stdout) * 1024
 
 
 def written(folder: Path, rows: int, columns: int, dtype: str = "F32") -> Path:

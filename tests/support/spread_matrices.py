@@ -29,14 +29,16 @@ def in_file(folder: Path, shape: tuple[int, int], kind: Any = ml_dtypes.bfloat16
 
 def numbers(result: Any) -> list[bytes]:
     """All that a result says of the matrix, but not how long it took."""
-    found = []
+    results = []
     for field in dataclasses.fields(result):
         value = getattr(result, field.name)
         if dataclasses.is_dataclass(value):
-            found += numbers(value)
+            results += numbers(value)
         elif field.name not in ("seconds", "num_threads"):
-            found.append(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-    return found
+            results.append(
+                value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            )
+    return results
 
 
 def cut_finely(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,12 +80,12 @@ class BucketServer(FileServer):
             request.path = f"/{key}"
             return False
         prefix = parse_qs(parts.query).get("prefix", [""])[0]
-        found = [p for p in sorted((self.folder / prefix).glob("*")) if p.is_file()]
+        results = [p for p in sorted((self.folder / prefix).glob("*")) if p.is_file()]
         entries = "".join(
             f"<Contents><Key>{escape(path.relative_to(self.folder).as_posix())}</Key>"
             "<LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;x&quot;</ETag>"
             f"<Size>{path.stat().st_size}</Size></Contents>"
-            for path in found
+            for path in results
         )
         text = f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
         plain(handler, 200, {"Content-Type": "application/xml"}, text.encode())

@@ -96,12 +96,12 @@ def test_a_journal_is_begun_and_complete_ones_are_left_alone(
     folder: Path, tmp_path: Path, expected: list[dict[str, Any]]
 ) -> None:
     path = tmp_path / "x.jsonl"
-    found = ss.scan(folder, resume=path, **OPTIONS)
-    assert bits(found) == expected
+    scan = ss.scan(folder, resume=path, **OPTIONS)
+    assert bits(scan) == expected
     content = path.read_bytes()
     again = ss.scan(folder, resume=path, **OPTIONS)
-    assert again.rows == found.rows
-    assert again.header() == found.header()
+    assert again.rows == scan.rows
+    assert again.header() == scan.header()
     assert path.read_bytes() == content
 
 
@@ -110,15 +110,15 @@ def test_ctrl_c_leaves_a_resumable_run(folder: Path, tmp_path: Path, effort: str
     path = tmp_path / "x.jsonl"
     content = interrupted(folder, path, effort=effort)
     events: list[ScanEvent] = []
-    found = ss.scan(folder, resume=path, progress=events.append, **OPTIONS | {"effort": effort})
-    assert bits(found) == bits(ss.scan(folder, **OPTIONS | {"effort": effort}))
+    scan = ss.scan(folder, resume=path, progress=events.append, **OPTIONS | {"effort": effort})
+    assert bits(scan) == bits(ss.scan(folder, **OPTIONS | {"effort": effort}))
     assert path.read_bytes().startswith(content)  # nothing was done again
-    assert Scan.load(path).rows == found.rows
+    assert Scan.load(path).rows == scan.rows
     kept = [event.row for event in events if event.kind == "kept"]
     rows = [event.row for event in events if event.kind == "row"]
-    assert kept == found.rows[: len(kept)]
+    assert kept == scan.rows[: len(kept)]
     assert len(kept) == content.count(b"\n") - 1
-    assert kept + rows == found.rows
+    assert kept + rows == scan.rows
     assert events[-1].done_bytes == events[-1].total_bytes
     assert events[-1].index == events[-1].count
 
@@ -134,10 +134,10 @@ def test_a_torn_tail_is_dropped(
     path = tmp_path / "x.jsonl"
     content = interrupted(folder, path)
     path.write_bytes(content + tail)
-    found = ss.scan(folder, resume=path, **OPTIONS)
-    assert bits(found) == expected
+    scan = ss.scan(folder, resume=path, **OPTIONS)
+    assert bits(scan) == expected
     assert path.read_bytes().startswith(content)
-    assert Scan.load(path).rows == found.rows
+    assert Scan.load(path).rows == scan.rows
 
 
 @pytest.mark.parametrize("content", [b"", b'{"schema": "sigma'], ids=["empty", "half a line"])
@@ -146,17 +146,17 @@ def test_a_journal_without_a_whole_line_is_begun_anew(
 ) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(content)
-    found = ss.scan(folder, resume=path, **OPTIONS)
-    assert Scan.load(path).rows == found.rows
+    scan = ss.scan(folder, resume=path, **OPTIONS)
+    assert Scan.load(path).rows == scan.rows
 
 
 def test_other_outputs_hold_the_kept_rows_too(folder: Path, tmp_path: Path) -> None:
     path, others = tmp_path / "x.jsonl", [tmp_path / "y.jsonl", tmp_path / "y.csv"]
     interrupted(folder, path)
-    found = ss.scan(folder, resume=path, out=[*others, path], **OPTIONS)
-    assert found.complete
+    scan = ss.scan(folder, resume=path, out=[*others, path], **OPTIONS)
+    assert scan.complete
     for other in (path, *others):
-        assert Scan.load(other).rows == found.rows
+        assert Scan.load(other).rows == scan.rows
 
 
 def test_the_memory_limit_is_kept(folder: Path, tmp_path: Path) -> None:
@@ -164,8 +164,8 @@ def test_the_memory_limit_is_kept(folder: Path, tmp_path: Path) -> None:
     interrupted(folder, path, memory_limit=123_456_789)
     plan = ss.scan(folder, resume=path, **OPTIONS | {"memory_limit": None}, plan=True)
     assert plan.memory_limit == 123_456_789
-    found = ss.scan(folder, resume=path, **OPTIONS | {"memory_limit": None})
-    assert found.options["memory_limit"] == 123_456_789
+    scan = ss.scan(folder, resume=path, **OPTIONS | {"memory_limit": None})
+    assert scan.options["memory_limit"] == 123_456_789
 
 
 def test_a_memory_limit_that_this_machine_does_not_have_is_not_kept(
@@ -233,8 +233,8 @@ def test_options_that_change_no_bit_may_differ(
 ) -> None:
     path = tmp_path / "x.jsonl"
     interrupted(folder, path)
-    found = ss.scan(folder, resume=path, **OPTIONS | options)
-    assert bits(found) == expected
+    scan = ss.scan(folder, resume=path, **OPTIONS | options)
+    assert bits(scan) == expected
 
 
 def grow(folder: Path) -> None:
@@ -331,10 +331,10 @@ def test_two_runs_on_one_journal(folder: Path, tmp_path: Path, how: str) -> None
                 ss.scan(folder, **OPTIONS | {how: path})
             refused.append(caught.value)
 
-    found = ss.scan(folder, resume=path, progress=second, **OPTIONS)
+    scan = ss.scan(folder, resume=path, progress=second, **OPTIONS)
     assert refused
-    assert Scan.load(path).rows == found.rows
-    assert ss.scan(folder, resume=path, **OPTIONS).rows == found.rows  # it is free again
+    assert Scan.load(path).rows == scan.rows
+    assert ss.scan(folder, resume=path, **OPTIONS).rows == scan.rows  # it is free again
 
 
 def test_a_forked_process_does_not_keep_the_lock(tmp_path: Path) -> None:

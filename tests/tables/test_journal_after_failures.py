@@ -93,15 +93,15 @@ def test_a_shard_that_changes_fails_alone_and_is_tried_again(
     expected: list[dict[str, Any]],
 ) -> None:
     path, second = tmp_path / "x.jsonl", (folder / SECOND).read_bytes()
-    found = ss.scan(folder, resume=path, progress=damaged(folder, damage), **OPTIONS)
-    assert found.complete
-    hit = [row for row in found if row["file"] == SECOND]
+    scan = ss.scan(folder, resume=path, progress=damaged(folder, damage), **OPTIONS)
+    assert scan.complete
+    hit = [row for row in scan if row["file"] == SECOND]
     assert len(hit) == 9
     for row in hit:
         assert (row["status"], row["failure"]) == ("failed", "environment")
         assert SECOND in row["reason"]
         assert message in row["reason"]
-    assert bits(row for row in found if row["file"] == FIRST) == expected[: len(found) - 9]
+    assert bits(row for row in scan if row["file"] == FIRST) == expected[: len(scan) - 9]
 
     (folder / SECOND).unlink(missing_ok=True)
     (folder / SECOND).write_bytes(second)
@@ -110,7 +110,7 @@ def test_a_shard_that_changes_fails_alone_and_is_tried_again(
     assert bits(mended) == expected
     assert path.read_bytes().startswith(content)  # with the failures, and what came of them
     assert Scan.load(path).rows == mended.rows
-    assert mended["bad"] == found["bad"]  # what is in the file will not go away: not tried again
+    assert mended["bad"] == scan["bad"]  # what is in the file will not go away: not tried again
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
@@ -127,19 +127,19 @@ def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
 def test_a_limit_that_was_too_small_may_be_raised(tmp_path: Path) -> None:
     path, journal = tmp_path / "m.safetensors", tmp_path / "x.jsonl"
     write_file(path, normal("a", 400, 300), normal("b", 5, 5))
-    found = ss.scan(path, resume=journal, memory_limit=100_000)
-    assert (found["a"]["status"], found["a"]["failure"]) == ("failed", "environment")
+    scan = ss.scan(path, resume=journal, memory_limit=100_000)
+    assert (scan["a"]["status"], scan["a"]["failure"]) == ("failed", "environment")
     again = ss.scan(path, resume=journal, memory_limit="1GiB")
     assert again["a"]["status"] == "analysed"
-    assert again["b"] == found["b"]
+    assert again["b"] == scan["b"]
 
 
 def test_what_is_in_the_matrix_is_not_tried_again(tmp_path: Path) -> None:
     bad = of_array("bad", "F32", np.full((4, 4), np.nan, np.float32))
     path = write_file(tmp_path / "m.safetensors", bad)
-    found = ss.scan(path, resume=tmp_path / "x.jsonl")
-    assert found["bad"]["failure"] == "data"
-    assert ss.scan(path, resume=tmp_path / "x.jsonl")["bad"] == found["bad"]
+    scan = ss.scan(path, resume=tmp_path / "x.jsonl")
+    assert scan["bad"]["failure"] == "data"
+    assert ss.scan(path, resume=tmp_path / "x.jsonl")["bad"] == scan["bad"]
 
 
 # ------------------------------------------------------------------------------- hard ends
@@ -197,9 +197,9 @@ def test_killed_twenty_times_at_random_moments(tmp_path: Path) -> None:
         last = whole
     assert 1 < lines(path) < 401  # it had begun, and was not done
     options: dict[str, Any] = {"effort": "top", **OPTIONS}
-    found = ss.scan(folder, resume=path, **options)
+    scan = ss.scan(folder, resume=path, **options)
     assert path.read_bytes().startswith(last)
-    assert bits(found) == bits(ss.scan(folder, **options))
+    assert bits(scan) == bits(ss.scan(folder, **options))
 
 
 @contextmanager
@@ -227,9 +227,9 @@ def test_a_file_that_may_grow_no_further(
     assert len(content) <= limit
     assert content[-1:] in (b"", b"\n")
     assert content.count(b"\n") == (count if content else 0)  # the header, and all rows but one
-    found = ss.scan(folder, resume=path, **OPTIONS)
+    scan = ss.scan(folder, resume=path, **OPTIONS)
     assert path.read_bytes().startswith(content)
-    assert bits(found) == expected
+    assert bits(scan) == expected
 
 
 @pytest.fixture
@@ -284,11 +284,11 @@ def test_rows_reach_the_disk_while_the_run_goes_on(
 
     monkeypatch.setattr(time, "monotonic", lambda: float(next(seconds)))
     monkeypatch.setattr(os, "fsync", fsync)
-    found = ss.scan(folder, out=path, **OPTIONS)
+    scan = ss.scan(folder, out=path, **OPTIONS)
     monkeypatch.undo()
     lines = path.read_bytes().splitlines(keepends=True)
     ends = list(itertools.accumulate(map(len, lines)))
-    assert len(ends) == 1 + len(found)
+    assert len(ends) == 1 + len(scan)
     assert set(ends) <= set(synced)
 
 
