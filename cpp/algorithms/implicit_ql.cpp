@@ -132,9 +132,9 @@ std::optional<EigenRows> eigen_rows(const Tridiagonalized& matrix, std::int64_t 
   const std::int64_t n = matrix.order();
   ScaledTridiagonal scaled(matrix);
   const int exponent = scaled.exponent;
-  ImplicitQl found(std::move(scaled), padded(matrix.chosen_rows(first, last)));
-  if (!found.run()) return std::nullopt;
-  const std::vector<double>& values = found.values();
+  ImplicitQl iteration(std::move(scaled), padded(matrix.chosen_rows(first, last)));
+  if (!iteration.run()) return std::nullopt;
+  const std::vector<double>& values = iteration.values();
   std::vector<std::int64_t> order(as_size(n));
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](std::int64_t i, std::int64_t j) {
@@ -145,7 +145,7 @@ std::optional<EigenRows> eigen_rows(const Tridiagonalized& matrix, std::int64_t 
   for (std::int64_t j = 0; j < n; ++j) {
     const std::int64_t from = order[as_size(j)];
     result.values.push_back(std::ldexp(values[as_size(from)], exponent));
-    const double* column = found.rows(from);
+    const double* column = iteration.rows(from);
     std::copy_n(column, first, result.first.data() + j * first);
     std::copy_n(column + first, last, result.last.data() + j * last);
   }

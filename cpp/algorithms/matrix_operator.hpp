@@ -57,7 +57,7 @@ class MatrixOperator {
   EigenPairs gram_eigenpairs(std::int64_t k) {
     ++reads_;
     if constexpr (DiagonalizesGram<B>)
-      if (auto found = backend_.gram_eigenpairs(view_, k)) return std::move(*found);
+      if (auto pairs = backend_.gram_eigenpairs(view_, k)) return std::move(*pairs);
     return top_eigenpairs(backend_.gram(view_, GramProducts::full).values, k);
   }
   std::int64_t gram_additions() const { return backend_.gram_additions(view_); }

@@ -68,11 +68,12 @@ class ReadOut {
     const double missing =
         missing_mass(space_, how_.fro2, Rounding::of(how_.lowest_precision, how_.fro2, a_.cols()));
     const auto errors = [&](bool sure) {
-      auto found =
+      auto with_shortfalls =
           value_errors(triplets.s, residuals, sure, bounds, assessment_.clusters, missing, floor);
-      for (std::size_t i = 0; i < found.size(); ++i)
-        found[i] = std::max(found[i], shortfall(i, triplets.s[i], missing, floor));
-      return found;
+      for (std::size_t i = 0; i < with_shortfalls.size(); ++i)
+        with_shortfalls[i] =
+            std::max(with_shortfalls[i], shortfall(i, triplets.s[i], missing, floor));
+      return with_shortfalls;
     };
     result.errors = errors(how_.placement == Placement::sure);
     const auto& judged = options_.of_residuals() ? result.residuals : result.errors;

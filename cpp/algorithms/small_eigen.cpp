@@ -88,15 +88,16 @@ std::optional<Small> by_inverse_iteration(const Tridiagonalized& t,
   for (double& value : descending) value = std::ldexp(value, -matrix.exponent);
   const std::vector<double> ascending(descending.rbegin(), descending.rend());
   const std::vector<int> one_block(as_size(n), 1), its_end(as_size(n), n);
-  Small found(n, k), work(5 * std::int64_t{n}, 1);
+  Small vectors_ascending(n, k), work(5 * std::int64_t{n}, 1);
   std::vector<int> iwork(as_size(n)), late(as_size(k));
   int failed = 0;
   scipy_dstein_(&n, matrix.diagonal.data(), matrix.below.data(), &count, ascending.data(),
-                one_block.data(), its_end.data(), found.data(), &n, work.data(), iwork.data(),
-                late.data(), &failed);
+                one_block.data(), its_end.data(), vectors_ascending.data(), &n, work.data(),
+                iwork.data(), late.data(), &failed);
   if (failed != 0) return std::nullopt;
   Small vectors(n, k);
-  for (std::int64_t j = 0; j < k; ++j) std::copy_n(&found(0, k - 1 - j), n, &vectors(0, j));
+  for (std::int64_t j = 0; j < k; ++j)
+    std::copy_n(&vectors_ascending(0, k - 1 - j), n, &vectors(0, j));
   // Vectors of different clusters are orthogonal up to roundings over the distance of these.
   constexpr double nearly = 1e-8;
   const Small square = gram_of(vectors);

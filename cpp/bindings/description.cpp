@@ -99,9 +99,9 @@ class DescribedEncodings {
  public:
   py::object place_of(const Encoding* encoding) {
     if (encoding == nullptr) return py::none();
-    const auto found = std::find(seen_.begin(), seen_.end(), encoding);
-    const auto place = found - seen_.begin();
-    if (found == seen_.end()) {
+    const auto position = std::find(seen_.begin(), seen_.end(), encoding);
+    const auto place = position - seen_.begin();
+    if (position == seen_.end()) {
       seen_.push_back(encoding);
       states_.append(described_encoding(*encoding));
     }

@@ -50,10 +50,10 @@ class DistributedOperator {
   Small dense() {  // A I, which is exact
     Block identity(cols_, cols_);
     for (std::int64_t j = 0; j < cols_; ++j) identity.row(j)[j] = T(1);
-    const Block found = multiply(identity);
+    const Block image = multiply(identity);
     Small result(rows_, cols_);
     for (std::int64_t j = 0; j < cols_; ++j)
-      for (std::int64_t i = 0; i < rows_; ++i) result(i, j) = static_cast<double>(found.row(i)[j]);
+      for (std::int64_t i = 0; i < rows_; ++i) result(i, j) = static_cast<double>(image.row(i)[j]);
     return result;
   }
 
@@ -84,9 +84,9 @@ class DistributedOperator {
     return block(matrix_.attr(verb)(to_numpy(x, false)), rows, x.cols);
   }
 
-  static Block block(const py::object& found, std::int64_t rows, std::int64_t cols) {
+  static Block block(const py::object& array, std::int64_t rows, std::int64_t cols) {
     Block result =
-        from_numpy<T>(found.cast<py::array_t<T, py::array::c_style | py::array::forcecast>>());
+        from_numpy<T>(array.cast<py::array_t<T, py::array::c_style | py::array::forcecast>>());
     if (result.rows != rows || result.cols != cols)
       throw std::runtime_error("a product came back from the workers as " +
                                std::to_string(result.rows) + " x " + std::to_string(result.cols) +

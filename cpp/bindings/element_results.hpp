@@ -80,9 +80,9 @@ py::dict element_change(P& passes, const Matrix& before, const Matrix& after) {
   if (before.rows != after.rows || before.cols != after.cols)
     throw std::invalid_argument("matrices of two shapes");
   const auto [sums, was, is] = unlocked(before, [&] {
-    auto found = passes.difference(before, after);
+    auto difference = passes.difference(before, after);
     after.check_mappings();
-    return found;
+    return difference;
   });
   py::dict result;
   result["digests"] =

@@ -12,9 +12,9 @@ namespace {
 
 template <class T>
 std::vector<T> values_of(const py::dict& state, const char* key) {
-  const py::object found = state[key];
-  if (found.is_none()) return {};
-  const auto array = found.cast<py::array_t<T, py::array::c_style | py::array::forcecast>>();
+  const py::object value = state[key];
+  if (value.is_none()) return {};
+  const auto array = value.cast<py::array_t<T, py::array::c_style | py::array::forcecast>>();
   return std::vector<T>(array.data(), array.data() + array.size());
 }
 

@@ -104,9 +104,9 @@ double scaled_squares(B& backend, const Matrix& matrix, const ElementSurvey& see
     return std::ldexp(sum_of(seen.row_squares), -2 * exponent);
   ++survey_reads;
   const Matrix scaled = matrix.scaled(std::ldexp(1.0, -exponent));
-  const ElementSurvey found = surveyed_by(backend, scaled, SurveyCopy::none);
+  const ElementSurvey survey = surveyed_by(backend, scaled, SurveyCopy::none);
   forget(backend, scaled);
-  return sum_of(found.row_squares);
+  return sum_of(survey.row_squares);
 }
 
 // A stored matrix ready for an algorithm on a backend, which is made of the options of the host and
@@ -175,13 +175,13 @@ struct Prepared : Problem {
   // A view of the sum of all tiles, computed once if there is memory for it.
   MatrixView summed(MatrixView view, const RunOptions& options) {
     Matrix sum;
-    std::optional<MatrixView> found;
+    std::optional<MatrixView> prepared;
     if (options.separate && backend.splits(view))
-      found = separated(backend.cpu(), view, options.gather ? SumCopy::memory : SumCopy::none, sum,
-                        remainder);
+      prepared = separated(backend.cpu(), view, options.gather ? SumCopy::memory : SumCopy::none,
+                           sum, remainder);
     if (options.separate && !options.gather) ++survey_reads;
-    if (!found && options.gather) found = gathered<T>(backend.cpu(), view, sum);
-    if (found) view = *found;
+    if (!prepared && options.gather) prepared = gathered<T>(backend.cpu(), view, sum);
+    if (prepared) view = *prepared;
     if (options.gather) {
       matrix = std::move(sum);  // the tiles are not needed any more
       view.matrix = &matrix;

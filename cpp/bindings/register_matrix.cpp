@@ -97,10 +97,10 @@ Matrix from_groups(Source source, std::uint64_t offset, const py::dict& state) {
 
 // Elements and bytes of a block of each layout, by its name.
 py::dict layouts_of_blocks() {
-  py::dict found;
+  py::dict layouts;
   for (const BlockLayout& layout : block_layouts())
-    found[py::str(std::string(layout.name))] = py::make_tuple(layout.elements, layout.bytes);
-  return found;
+    layouts[py::str(std::string(layout.name))] = py::make_tuple(layout.elements, layout.bytes);
+  return layouts;
 }
 
 template <class T>

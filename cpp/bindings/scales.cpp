@@ -13,7 +13,7 @@ namespace {
 
 // The scales of a tile times a factor for each of its rows.
 Scale rows_scaled(const Tile& tile, const float* factors) {
-  Scale found;
+  Scale scales;
   const std::int64_t width =
       tile.scale ? tile.scale->block_cols : std::max<std::int64_t>(tile.cols, 1);
   const std::int64_t last =
@@ -26,10 +26,10 @@ Scale rows_scaled(const Tile& tile, const float* factors) {
           tile.scale ? tile.scale->at(tile.scale_row0 + i * tile.scale_row_step, j * width) : 1;
       (*values)[as_size(i * count + j)] = factors[i] * scale;
     }
-  found.values = std::move(values);
-  found.block_rows = 1, found.block_cols = width;
-  found.row_stride = count, found.col_stride = 1;
-  return found;
+  scales.values = std::move(values);
+  scales.block_rows = 1, scales.block_cols = width;
+  scales.row_stride = count, scales.col_stride = 1;
+  return scales;
 }
 
 }  // namespace

@@ -35,10 +35,10 @@ constexpr std::size_t run_of(std::size_t bytes) {
 
 void* map(std::size_t bytes) {
   const std::size_t unit = bytes >= 4 * huge_page ? huge_page : page, spare = unit - page;
-  void* found =
+  void* address =
       ::mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (found == MAP_FAILED) throw std::bad_alloc();
-  auto* start = static_cast<std::byte*>(found);
+  if (address == MAP_FAILED) throw std::bad_alloc();
+  auto* start = static_cast<std::byte*>(address);
   const std::size_t before = whole(reinterpret_cast<std::uintptr_t>(start), unit) -
                              reinterpret_cast<std::uintptr_t>(start);
   if (before > 0) ::munmap(start, before);
@@ -57,15 +57,15 @@ class Kept {
     const std::lock_guard lock(mutex_);
     held_ += wanted;
     most_held_ = std::max(most_held_, held_);
-    const auto found = std::find_if(runs_.rbegin(), runs_.rend(),
-                                    [&](const Run& run) { return run.bytes == bytes; });
-    if (found == runs_.rend()) {
+    const auto kept = std::find_if(runs_.rbegin(), runs_.rend(),
+                                   [&](const Run& run) { return run.bytes == bytes; });
+    if (kept == runs_.rend()) {
       while (total_ > 0 && held_ + total_ > most_held_) drop_oldest();
       return nullptr;
     }
-    void* memory = found->memory;
+    void* memory = kept->memory;
     total_ -= bytes;
-    runs_.erase(std::next(found).base());
+    runs_.erase(std::next(kept).base());
     return memory;
   }
 

@@ -37,12 +37,12 @@ class Solver {
     std::size_t device = 0, host = 0;
   };
   Sizes sizes(std::int64_t n) const {
-    Sizes found;
+    Sizes sizes;
     library_.check(library_.syevd_sizes(handle_.get(), params_.get(), vectors_, CublasFill::lower,
                                         n, CudaDataType::float64, nullptr, n, CudaDataType::float64,
-                                        nullptr, CudaDataType::float64, &found.device, &found.host),
+                                        nullptr, CudaDataType::float64, &sizes.device, &sizes.host),
                    "cusolverDnXsyevd_bufferSize");
-    return found;
+    return sizes;
   }
 
   void start(const DeviceBlock<double>& a, double* values, const DeviceBlock<std::byte>& workspace,
@@ -69,11 +69,11 @@ struct Sums {
 Sums sums_of(DeviceContext& device, const DeviceBlock<double>& a) {
   const auto columns = device.block<double>(a.rows, 2);
   check(sum_columns(a.data(), a.rows, columns.data(), device.compute.handle()), "sums of a matrix");
-  const auto* found = reinterpret_cast<const double*>(
+  const auto* pairs = reinterpret_cast<const double*>(
       device.staging.received(columns.data(), columns.bytes(), device.compute));
   Sums sums;
   for (std::int64_t j = 0; j < a.rows; ++j)
-    sums.trace += found[2 * j], sums.squares += found[2 * j + 1];
+    sums.trace += pairs[2 * j], sums.squares += pairs[2 * j + 1];
   return sums;
 }
 
@@ -82,16 +82,17 @@ Sums sums_of(DeviceContext& device, const DeviceBlock<double>& a) {
 // rounding, and below any value that matters.
 void require_sums(const Sums& wanted, const std::vector<double>& values) {
   constexpr double tolerance = 0x1p-30;
-  Sums found;
-  for (const double value : values) found.trace += value, found.squares += value * value;
+  Sums computed;
+  for (const double value : values) computed.trace += value, computed.squares += value * value;
   const double norm = std::sqrt(wanted.squares), order = static_cast<double>(values.size());
-  const bool right = std::abs(found.trace - wanted.trace) <= tolerance * std::sqrt(order) * norm &&
-                     std::abs(found.squares - wanted.squares) <= tolerance * wanted.squares &&
-                     std::is_sorted(values.begin(), values.end());
+  const bool right =
+      std::abs(computed.trace - wanted.trace) <= tolerance * std::sqrt(order) * norm &&
+      std::abs(computed.squares - wanted.squares) <= tolerance * wanted.squares &&
+      std::is_sorted(values.begin(), values.end());
   if (!right)
     throw DeviceError(
-        "cuSOLVER's eigenvalues are wrong: their sum is " + std::to_string(found.trace) +
-        " and that of their squares " + std::to_string(found.squares) + ", which must be " +
+        "cuSOLVER's eigenvalues are wrong: their sum is " + std::to_string(computed.trace) +
+        " and that of their squares " + std::to_string(computed.squares) + ", which must be " +
         std::to_string(wanted.trace) + " and " + std::to_string(wanted.squares) + else_cpu);
 }
 
@@ -118,20 +119,21 @@ std::vector<double> decomposed(DeviceContext& device, const std::string& path,
   const Solver::Sizes sizes = solver.sizes(n);
   std::vector<std::byte> on_host(sizes.host);
   const auto workspace = device.block<std::byte>(static_cast<std::int64_t>(sizes.device), 1);
-  const auto found = device.block<double>(n, 1);
+  const auto eigenvalues = device.block<double>(n, 1);
   const auto info = device.block<int>(1, 1);
   const SettledAtTheEnd settled(device);
   check(set_bytes(info.data(), 0xff, info.bytes(), device.compute.handle()), "cudaMemsetAsync");
   device.compute.direct();
-  solver.start(a, found.data(), workspace, on_host, info.data());
+  solver.start(a, eigenvalues.data(), workspace, on_host, info.data());
   int failed = 0;
   std::memcpy(&failed, device.staging.received(info.data(), sizeof failed, device.compute),
               sizeof failed);
   if (failed != 0)
     throw DeviceError("cusolverDnXsyevd failed with info = " + std::to_string(failed) +
                       " for a matrix of order " + std::to_string(n) + else_cpu);
-  std::memcpy(values.data(), device.staging.received(found.data(), found.bytes(), device.compute),
-              found.bytes());
+  std::memcpy(values.data(),
+              device.staging.received(eigenvalues.data(), eigenvalues.bytes(), device.compute),
+              eigenvalues.bytes());
   require_sums(sums, values);
   return values;
 }

@@ -51,14 +51,14 @@ std::vector<T> ElementPasses::received(const DeviceBlock<T>& from) {
 }
 
 ElementMoments ElementPasses::moments(const Matrix& a, CodeCounts counted) {
-  ElementMoments found;
-  found.all = empty_stretch();
+  ElementMoments moments;
+  moments.all = empty_stretch();
   const auto codes = static_cast<std::int64_t>(counted == CodeCounts::all ? countable_codes(a) : 0);
   if (is_empty(a)) {
-    found.row_squares.assign(as_size(a.rows), 0.0);
-    found.col_squares.assign(as_size(a.cols), 0.0);
-    found.code_counts.assign(as_size(codes), 0);
-    return found;
+    moments.row_squares.assign(as_size(a.rows), 0.0);
+    moments.col_squares.assign(as_size(a.cols), 0.0);
+    moments.code_counts.assign(as_size(codes), 0);
+    return moments;
   }
   const cudaStream_t stream = device_.compute.handle();
   const std::int64_t together = rows_together(a), across = chunks(a.cols, stretch_length);
@@ -101,12 +101,12 @@ ElementMoments ElementPasses::moments(const Matrix& a, CodeCounts counted) {
   });
   GroupTree tree;
   for (const RowGroup& group : received(groups)) tree.add(group);
-  found.row_squares = received(row_squares);
-  set_sums(found, tree);
-  found.col_squares = received(column_squares);
+  moments.row_squares = received(row_squares);
+  set_sums(moments, tree);
+  moments.col_squares = received(column_squares);
   for (const unsigned long long count : received(counts))
-    found.code_counts.push_back(static_cast<std::int64_t>(count));
-  return found;
+    moments.code_counts.push_back(static_cast<std::int64_t>(count));
+  return moments;
 }
 
 ElementSurvey ElementPasses::survey(const Matrix& a, const BlockPlace& place) {

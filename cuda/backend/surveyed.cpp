@@ -32,21 +32,21 @@ ElementSurvey surveyed(DeviceContext& device, DecodedPanels& panels, const Matri
     check(survey(seen, stretches.data(), row_squares.data() + panel.row0, counted, stream),
           "a survey");
   });
-  ElementSurvey found;
+  ElementSurvey survey;
   SurveyTotals all;
   std::memcpy(&all, device.staging.received(counted, sizeof all, device.compute), sizeof all);
-  found.row_squares.resize(as_size(a.rows));
+  survey.row_squares.resize(as_size(a.rows));
   if (a.rows > 0)
-    std::memcpy(found.row_squares.data(),
+    std::memcpy(survey.row_squares.data(),
                 device.staging.received(row_squares.data(), row_squares.bytes(), device.compute),
                 row_squares.bytes());
-  found.largest = all.largest();
-  found.nans = static_cast<std::int64_t>(all.sums.nans);
-  found.infinities = static_cast<std::int64_t>(all.sums.infinities);
+  survey.largest = all.largest();
+  survey.nans = static_cast<std::int64_t>(all.sums.nans);
+  survey.infinities = static_cast<std::int64_t>(all.sums.infinities);
   if (!all.finite())
-    found.first_row = all.first_row(a.cols), found.first_col = all.first_col(a.cols);
-  found.digest = all.digest();
-  return found;
+    survey.first_row = all.first_row(a.cols), survey.first_col = all.first_col(a.cols);
+  survey.digest = all.digest();
+  return survey;
 }
 
 template <class T>

@@ -59,13 +59,13 @@ py::list devices() {
     return device::found_devices();
   }();
   py::list result;
-  for (const device::Found& found : all) {
+  for (const device::Found& device_facts : all) {
     py::dict row;
-    row["index"] = found.index;
-    row["name"] = found.name;
-    row["capability"] = py::make_tuple(found.major, found.minor);
-    row["memory"] = found.memory;
-    row["multiprocessors"] = found.multiprocessors;
+    row["index"] = device_facts.index;
+    row["name"] = device_facts.name;
+    row["capability"] = py::make_tuple(device_facts.major, device_facts.minor);
+    row["memory"] = device_facts.memory;
+    row["multiprocessors"] = device_facts.multiprocessors;
     result.append(row);
   }
   return result;

@@ -47,18 +47,18 @@ std::string hexadecimal(const void* at) {
 }
 
 cudaPointerAttributes attributes_of(const void* at) {
-  cudaPointerAttributes found{};
-  check(cudaPointerGetAttributes(&found, at), "cudaPointerGetAttributes");
-  return found;
+  cudaPointerAttributes attributes{};
+  check(cudaPointerGetAttributes(&attributes, at), "cudaPointerGetAttributes");
+  return attributes;
 }
 
 // The device whose memory is at an address, which a __cuda_array_interface__ does not name.
 int device_at(std::uintptr_t address) {
   const auto* at = reinterpret_cast<const void*>(address);
-  const cudaPointerAttributes found = attributes_of(at);
-  if (found.type != cudaMemoryTypeDevice && found.type != cudaMemoryTypeManaged)
+  const cudaPointerAttributes attributes = attributes_of(at);
+  if (attributes.type != cudaMemoryTypeDevice && attributes.type != cudaMemoryTypeManaged)
     throw DeviceError("the array at " + hexadecimal(at) + " is not in the memory of a CUDA device");
-  return found.device;
+  return attributes.device;
 }
 
 // Throws DeviceError unless the first and the last byte of every tile that is said to be on a
@@ -69,13 +69,14 @@ void check_memory(const Matrix& matrix) {
     if (device == on_host || tile.bytes.size() == 0) continue;
     const std::byte* first = tile.bytes.data(device);
     for (const std::byte* at : {first, first + tile.bytes.size() - 1}) {
-      const cudaPointerAttributes found = attributes_of(at);
-      if (found.type == cudaMemoryTypeManaged ||
-          (found.type == cudaMemoryTypeDevice && found.device == device))
+      const cudaPointerAttributes attributes = attributes_of(at);
+      if (attributes.type == cudaMemoryTypeManaged ||
+          (attributes.type == cudaMemoryTypeDevice && attributes.device == device))
         continue;
-      const std::string there = found.type == cudaMemoryTypeDevice ? place_name(found.device)
-                                : found.type == cudaMemoryTypeHost ? place_name(on_host)
-                                                                   : "no CUDA device";
+      const std::string there = attributes.type == cudaMemoryTypeDevice
+                                    ? place_name(attributes.device)
+                                : attributes.type == cudaMemoryTypeHost ? place_name(on_host)
+                                                                        : "no CUDA device";
       throw DeviceError("an array that is said to lie on " + place_name(device) +
                         " has memory of " + there + " at " + hexadecimal(at));
     }

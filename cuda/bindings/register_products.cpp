@@ -34,9 +34,9 @@ py::object product(const Matrix& a, const py::array& x, const std::string& verb,
     if (both) return backend.gram_step({&a}, block, &image);
     return adjoint ? backend.multiply_adjoint({&a}, block) : backend.multiply({&a}, block);
   }();
-  py::array found = to_numpy(backend, result, false);
-  if (!both) return found;
-  return py::make_tuple(found, to_numpy(backend, image, false));
+  py::array array = to_numpy(backend, result, false);
+  if (!both) return array;
+  return py::make_tuple(array, to_numpy(backend, image, false));
 }
 
 py::array_t<double> packed_gram(const Matrix& a, const py::kwargs& kwargs) {

@@ -30,9 +30,9 @@ struct Verbs {
     return backend.from_host(small_of(py::cast<Array<double>>(array)));
   }
   std::vector<Block> blocks(const py::list& arrays) {
-    std::vector<Block> found;
-    for (const py::handle array : arrays) found.push_back(block(array));
-    return found;
+    std::vector<Block> blocks;
+    for (const py::handle array : arrays) blocks.push_back(block(array));
+    return blocks;
   }
   py::array array(const Block& x) { return to_numpy(backend, x, false); }
 

@@ -87,20 +87,20 @@ __global__ void __launch_bounds__(usual_threads)
     const double *was = rows.before.numbers + at, *is = rows.after.numbers + at;
     const std::uint32_t row_key = Keys(rows.row0 + own.row, tall)(0);
     const Keys keys(own.col0, !tall);
-    ChangeLane<width> found;
+    ChangeLane<width> lane;
     int j = own.lane;
     for (; j < own.count; j += chains * width) {
       const double w = was[j], next = is[j];
-      found.add(w, next, least);
-      found.sums.unchanged += ChangeLane<width>::is_unchanged(w, next);
+      lane.add(w, next, least);
+      lane.sums.unchanged += ChangeLane<width>::is_unchanged(w, next);
       const std::uint32_t key = keys(static_cast<std::uint32_t>(j)) ^ row_key;
       before.add(w, key, rows.before.whole);
       after.add(next, key, rows.after.whole);
     }
     // The CPU fills its last vectors with zeros, whose units it subtracts again.
     const auto filled = static_cast<int>(tiles_over(own.count, chains * width)) * chains * width;
-    if (j < filled) found.add(0.0, 0.0, least);
-    ChangeSums sums = found.over_vectors(own.first_lane);
+    if (j < filled) lane.add(0.0, 0.0, least);
+    ChangeSums sums = lane.over_vectors(own.first_lane);
     if (!own.reports()) continue;
     const double beyond = static_cast<double>(filled - own.count) * least * least;
     sums.before_units2 -= beyond;

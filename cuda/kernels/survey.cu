@@ -51,25 +51,25 @@ __device__ void survey_stretches(const SurveyedPanel<T>& panel, double* squares,
                                  SurveyTotals* totals) {
   using Own = StretchOfLanes<chains * width>;
   const std::int64_t parts = panel.rows * tiles_over(panel.cols, stretch_length);
-  Found<width> found;
+  Found<width> row_survey;
   for (std::int64_t start = Own::start(); start < parts; start += Own::step()) {
     const Own own(start, panel.rows, panel.cols);
     const std::int64_t i = panel.row0 + own.row, first = i * panel.cols + own.col0;
     const T* numbers = panel.numbers + own.row * panel.cols + own.col0;
     const std::uint32_t row_key = Keys(panel.hashed_row0 + i, panel.tall)(0);
     const Keys keys(panel.hashed_col0 + own.col0, !panel.tall);
-    found.squares = 0;
+    row_survey.squares = 0;
     for (int j = own.lane; j < own.count; j += chains * width)
-      found.add(static_cast<double>(numbers[j]), static_cast<unsigned long long>(first + j),
-                keys(static_cast<std::uint32_t>(j)) ^ row_key, panel.whole);
-    const double sum = sum_of_chains<width>(found.squares, own.first_lane);
+      row_survey.add(static_cast<double>(numbers[j]), static_cast<unsigned long long>(first + j),
+                     keys(static_cast<std::uint32_t>(j)) ^ row_key, panel.whole);
+    const double sum = sum_of_chains<width>(row_survey.squares, own.first_lane);
     if (own.reports()) squares[own.index] = sum;
   }
-  const SurveyTotals::Sums sums{sum_over_lanes(found.digest.sum),
-                                sum_over_lanes(found.digest.zeros), sum_over_lanes(found.nans),
-                                sum_over_lanes(found.infinities)};
-  const unsigned long long place = least_of_lanes(found.place),
-                           largest = least_of_lanes(~found.largest);
+  const SurveyTotals::Sums sums{
+      sum_over_lanes(row_survey.digest.sum), sum_over_lanes(row_survey.digest.zeros),
+      sum_over_lanes(row_survey.nans), sum_over_lanes(row_survey.infinities)};
+  const unsigned long long place = least_of_lanes(row_survey.place),
+                           largest = least_of_lanes(~row_survey.largest);
   if (threadIdx.x % lanes != 0) return;
   atomicAdd(&totals->sums.digest, sums.digest);
   atomicAdd(&totals->sums.digest_zeros, sums.digest_zeros);

@@ -76,10 +76,10 @@ inline PoolArray CallMemory::taken(std::size_t bytes) {
 
 inline CallMemory::Piece CallMemory::piece(std::size_t bytes) {
   const std::size_t size = (bytes + unit - 1) / unit * unit;
-  const auto found = free_.lower_bound(size);
-  if (found != free_.end() && found->first <= 2 * size) {
-    PoolArray kept = std::move(*found->second);
-    free_.erase(found);
+  const auto smallest = free_.lower_bound(size);
+  if (smallest != free_.end() && smallest->first <= 2 * size) {
+    PoolArray kept = std::move(*smallest->second);
+    free_.erase(smallest);
     return {shared_from_this(), std::move(kept)};
   }
   try {

@@ -25,7 +25,7 @@ void PinnedMemory::Piece::give_back() noexcept {
 
 PinnedMemory::Piece PinnedMemory::piece(std::size_t bytes) {
   const std::size_t size = rounded_size(bytes);
-  if (auto found = taken(size)) return {this, std::move(found)};
+  if (auto bytes = taken(size)) return {this, std::move(bytes)};
   const bool stays = reserve(size);
   const auto pinned = [&]() -> Piece {
     return {stays ? this : nullptr, std::make_unique<PinnedArray<std::byte>>(size)};
@@ -47,10 +47,10 @@ PinnedMemory::Piece PinnedMemory::piece(std::size_t bytes) {
 
 std::unique_ptr<PinnedArray<std::byte>> PinnedMemory::taken(std::size_t size) {
   const std::lock_guard lock(mutex_);
-  const auto found = kept_.find(size);
-  if (found == kept_.end()) return nullptr;
-  auto bytes = std::move(found->second);
-  kept_.erase(found);
+  const auto entry = kept_.find(size);
+  if (entry == kept_.end()) return nullptr;
+  auto bytes = std::move(entry->second);
+  kept_.erase(entry);
   return bytes;
 }
 

@@ -28,10 +28,10 @@ std::int64_t stored_bytes(const StoredPiece& piece) {
 }  // namespace
 
 StoredPanel columns_of(const std::vector<StoredPanel>& rows, std::int64_t col0, std::int64_t cols) {
-  StoredPanel found{.col0 = col0, .cols = cols, .covered_once = true, .pieces = {}};
+  StoredPanel columns{.col0 = col0, .cols = cols, .covered_once = true, .pieces = {}};
   for (const StoredPanel& panel : rows) {
-    found.rows += panel.rows;
-    found.covered_once = found.covered_once && panel.covered_once;
+    columns.rows += panel.rows;
+    columns.covered_once = columns.covered_once && panel.covered_once;
     for (StoredPiece piece : panel.pieces) {
       const std::int64_t left = std::max(col0, piece.col0),
                          right = std::min(col0 + cols, piece.col0 + piece.cols);
@@ -40,11 +40,12 @@ StoredPanel columns_of(const std::vector<StoredPanel>& rows, std::int64_t col0, 
       piece.data += skipped * piece.col_stride;
       piece.scale_col0 += skipped * piece.scale_col_step;
       piece.row0 += panel.row0, piece.col0 = left - col0, piece.cols = right - left;
-      found.stored_bytes += stored_bytes(piece);
-      if (found.pieces.empty() || !join(found.pieces.back(), piece)) found.pieces.push_back(piece);
+      columns.stored_bytes += stored_bytes(piece);
+      if (columns.pieces.empty() || !join(columns.pieces.back(), piece))
+        columns.pieces.push_back(piece);
     }
   }
-  return found;
+  return columns;
 }
 
 }  // namespace sigmascope::device

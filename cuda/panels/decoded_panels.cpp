@@ -16,9 +16,9 @@ StoredPanels& DecodedPanels::panels_of(const MatrixView& view) {
   StoredPanels* const by_rows = view.transposed && stays && view.matrix->device() == on_host
                                     ? &panels_of({view.matrix})
                                     : nullptr;
-  auto& found = panels_[{view.matrix, view.transposed}];
-  if (!found) found = std::make_unique<StoredPanels>(device_, view, height, stays, by_rows);
-  return *found;
+  auto& panels = panels_[{view.matrix, view.transposed}];
+  if (!panels) panels = std::make_unique<StoredPanels>(device_, view, height, stays, by_rows);
+  return *panels;
 }
 
 void DecodedPanels::forget(const Matrix& matrix) {
@@ -82,8 +82,8 @@ void DecodedPanels::each_in_bf16(const MatrixView& view, int parts,
 
 int DecodedPanels::bf16_parts(const MatrixView& view) {
   if (!is_power_of_two(view.factor)) return 0;
-  const auto found = bf16_parts_.find(view.matrix);
-  if (found != bf16_parts_.end()) return found->second;
+  const auto parts = bf16_parts_.find(view.matrix);
+  if (parts != bf16_parts_.end()) return parts->second;
   return bf16_parts_.emplace(view.matrix, device::bf16_parts(*view.matrix)).first->second;
 }
 

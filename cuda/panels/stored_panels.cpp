@@ -122,19 +122,19 @@ void StoredPanels::reserve(std::size_t panels) {
 }
 
 StoredPanel StoredPanels::there(Panel panel, Slot& slot) {
-  StoredPanel found{.row0 = panel.row0,
-                    .rows = panel.rows,
-                    .col0 = panel.col0,
-                    .cols = panel.cols,
-                    .stored_bytes = panel.stored_bytes(),
-                    .covered_once = panel.covered_once,
-                    .pieces = {}};
+  StoredPanel stored_panel{.row0 = panel.row0,
+                           .rows = panel.rows,
+                           .col0 = panel.col0,
+                           .cols = panel.cols,
+                           .stored_bytes = panel.stored_bytes(),
+                           .covered_once = panel.covered_once,
+                           .pieces = {}};
   std::size_t bytes = 0;
   for (const Piece& piece : panel.pieces)
     if (!piece.on_device()) bytes += aligned(Packed(piece).bytes(), alignment);
   std::byte* codes = bytes > 0 ? room(bytes, slot) : nullptr;
   for (Piece& piece : panel.pieces) {
-    StoredPiece& stored = found.pieces.emplace_back();
+    StoredPiece& stored = stored_panel.pieces.emplace_back();
     if (piece.on_device()) {
       stored.data = piece.data;
       stored.row_stride = piece.row_stride, stored.col_stride = piece.col_stride;
@@ -151,11 +151,11 @@ StoredPanel StoredPanels::there(Panel panel, Slot& slot) {
     stored.dtype = piece.tile->dtype, stored.coefficient = piece.tile->coefficient;
     put_scales(piece, stored);
   }
-  if (bytes == 0) return found;
+  if (bytes == 0) return stored_panel;
   device_.upload.finish(slot.copied);
   slot.filled = true;
   slot.copied.precede(device_.compute);
-  return found;
+  return stored_panel;
 }
 
 std::byte* StoredPanels::room(std::size_t bytes, Slot& slot) {
@@ -205,8 +205,8 @@ void StoredPanels::put_scales(const Piece& piece, StoredPiece& stored) {
 }
 
 const float* StoredPanels::scales(const Scale& scale) {
-  const auto found = scales_.find(scale.values.get());
-  if (found != scales_.end()) return found->second.data();
+  const auto scale_on_device = scales_.find(scale.values.get());
+  if (scale_on_device != scales_.end()) return scale_on_device->second.data();
   const std::size_t count = scale.values->size(), bytes = count * sizeof(float);
   auto values = device_.block<float>(static_cast<std::int64_t>(count), 1);
   std::memcpy(device_.staging.to_fill(bytes), scale.values->data(), bytes);

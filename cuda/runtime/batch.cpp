@@ -97,13 +97,13 @@ void Batch::wait(Member& member, std::unique_lock<std::mutex>& lock) {
 // Each matrix has its operations in their order. The one with the most operations left is next, so
 // that matrices with operations that others do not have catch up.
 std::vector<Batch::Launch> Batch::launches() {
-  std::vector<Launch> found;
+  std::vector<Launch> launches;
   const auto left = [](const auto& member) { return member->recorded_.size() - member->planned_; };
   for (;;) {
     const auto most = std::ranges::max_element(members_, {}, left);
-    if (most == members_.end() || left(*most) == 0) return found;
+    if (most == members_.end() || left(*most) == 0) return launches;
     const Operation& next = (*most)->recorded_[(*most)->planned_];
-    Launch& launch = found.emplace_back();
+    Launch& launch = launches.emplace_back();
     for (const auto& member : members_) {
       if (left(member) == 0 || launch.size() == calls_of_launch) continue;
       const Operation& own = member->recorded_[member->planned_];

@@ -19,20 +19,20 @@ std::string needed(const Versions& versions) {
 }
 
 [[noreturn]] void refuse(cudaError_t error) {
-  const Versions found = versions();
-  if (found.driver == 0)
-    throw DeviceError("there is no NVIDIA driver, " + needed(found) + "; install it" + else_cpu);
+  const Versions present = versions();
+  if (present.driver == 0)
+    throw DeviceError("there is no NVIDIA driver, " + needed(present) + "; install it" + else_cpu);
   if (error == cudaErrorInsufficientDriver)
-    throw DeviceError("driver " + version_text(found.driver) + " is too old, " + needed(found) +
+    throw DeviceError("driver " + version_text(present.driver) + " is too old, " + needed(present) +
                       "; update it" + else_cpu);
   if (error == cudaErrorNoDevice)
-    throw DeviceError("the driver (CUDA " + version_text(found.driver) +
+    throw DeviceError("the driver (CUDA " + version_text(present.driver) +
                       ") finds no device, one is needed; see what nvidia-smi lists and whether "
                       "CUDA_VISIBLE_DEVICES hides it" +
                       else_cpu);
   throw DeviceError(std::string("CUDA does not start: ") + cudaGetErrorName(error) + " (" +
-                    cudaGetErrorString(error) + ") with driver " + version_text(found.driver) +
-                    " and runtime " + version_text(found.runtime) +
+                    cudaGetErrorString(error) + ") with driver " + version_text(present.driver) +
+                    " and runtime " + version_text(present.runtime) +
                     "; see whether nvidia-smi runs" + else_cpu);
 }
 
@@ -49,28 +49,28 @@ std::string place(int index) { return "cuda:" + std::to_string(index); }
 Found facts(int index) {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
-  Found found;
-  found.index = index;
-  found.name = properties.name;
-  found.major = properties.major, found.minor = properties.minor;
-  found.memory = properties.totalGlobalMem;
-  found.multiprocessors = properties.multiProcessorCount;
-  return found;
+  Found device;
+  device.index = index;
+  device.name = properties.name;
+  device.major = properties.major, device.minor = properties.minor;
+  device.memory = properties.totalGlobalMem;
+  device.multiprocessors = properties.multiProcessorCount;
+  return device;
 }
 
-std::string too_old(const Found& found) {
-  return place(found.index) + " (" + found.name + ") has compute capability " +
-         std::to_string(found.major) + "." + std::to_string(found.minor) + ", " +
+std::string too_old(const Found& device) {
+  return place(device.index) + " (" + device.name + ") has compute capability " +
+         std::to_string(device.major) + "." + std::to_string(device.minor) + ", " +
          std::to_string(least_major) + ".0 or newer is needed";
 }
 
 }  // namespace
 
 Versions versions() {
-  Versions found{};
-  check(cudaDriverGetVersion(&found.driver), "cudaDriverGetVersion");
-  check(cudaRuntimeGetVersion(&found.runtime), "cudaRuntimeGetVersion");
-  return found;
+  Versions present{};
+  check(cudaDriverGetVersion(&present.driver), "cudaDriverGetVersion");
+  check(cudaRuntimeGetVersion(&present.runtime), "cudaRuntimeGetVersion");
+  return present;
 }
 
 std::string version_text(int version) {
@@ -90,9 +90,9 @@ std::vector<int> usable_devices() {
   std::vector<int> usable;
   std::string reasons;
   for (int index = 0; index < count; ++index) {
-    const Found found = facts(index);
-    if (found.major >= least_major) usable.push_back(index);
-    else reasons += (reasons.empty() ? "" : "; ") + too_old(found);
+    const Found device = facts(index);
+    if (device.major >= least_major) usable.push_back(index);
+    else reasons += (reasons.empty() ? "" : "; ") + too_old(device);
   }
   if (usable.empty()) throw DeviceError(reasons + "; use another device" + else_cpu);
   return usable;
@@ -103,9 +103,9 @@ std::size_t free_memory(int index) {
   if (index < 0 || index >= count)
     throw DeviceError("there is no " + place(index) + ", the index must be below the number of " +
                       "devices, " + std::to_string(count) + "; choose another" + else_cpu);
-  const Found found = facts(index);
-  if (found.major < least_major)
-    throw DeviceError(too_old(found) + "; use another device" + else_cpu);
+  const Found device = facts(index);
+  if (device.major < least_major)
+    throw DeviceError(too_old(device) + "; use another device" + else_cpu);
   int before = 0;
   check(cudaGetDevice(&before), "cudaGetDevice");
   std::size_t free = 0, total = 0;
@@ -115,7 +115,7 @@ std::size_t free_memory(int index) {
   if (error == cudaSuccess) return free;
   cudaGetLastError();
   throw DeviceError(
-      place(index) + " (" + found.name + ") cannot be used: " + cudaGetErrorName(error) + " (" +
+      place(index) + " (" + device.name + ") cannot be used: " + cudaGetErrorName(error) + " (" +
       cudaGetErrorString(error) + "); see what else runs on it by nvidia-smi" + else_cpu);
 }
 

@@ -22,10 +22,10 @@ using namespace sigmascope::device;
 using Numbers = std::vector<double>;
 
 Numbers received(DeviceContext& device, const DeviceBlock<double>& x) {
-  Numbers found(as_size(x.size()));
-  std::memcpy(found.data(), device.staging.received(x.data(), x.bytes(), device.compute),
+  Numbers numbers(as_size(x.size()));
+  std::memcpy(numbers.data(), device.staging.received(x.data(), x.bytes(), device.compute),
               x.bytes());
-  return found;
+  return numbers;
 }
 
 // The inner products of two random blocks after each of a few steps, which change one of them.
@@ -38,7 +38,7 @@ Numbers computed(std::int64_t matrix) {
   check(fill_gaussian(BlockView<double>{x.data(), rows, cols}, 5, matrix, stream), "gaussian");
   Row<double> row;
   row.add(x.data(), cols);
-  Numbers found;
+  Numbers numbers;
   for (std::int64_t step = 0; step < steps; ++step) {
     const auto factors = device.block<double>(cols, cols), sums = device.block<double>(cols, cols),
                partial = device.block<double>(cols, cols);
@@ -53,27 +53,27 @@ Numbers computed(std::int64_t matrix) {
                 stream),
           "inner products");
     const Numbers one = received(device, sums);
-    found.insert(found.end(), one.begin(), one.end());
+    numbers.insert(numbers.end(), one.begin(), one.end());
   }
   const Numbers all = received(device, y);
-  found.insert(found.end(), all.begin(), all.end());
-  return found;
+  numbers.insert(numbers.end(), all.begin(), all.end());
+  return numbers;
 }
 
 std::vector<Numbers> computed_together(std::size_t matrices, std::size_t threads) {
-  std::vector<Numbers> found(matrices);
+  std::vector<Numbers> results(matrices);
   Batch batch(0, matrices, threads);
   std::vector<std::thread> running;
   for (std::size_t i = 0; i < matrices; ++i)
     running.emplace_back([&, i] {
       Batch::Member& member = batch.enter(i);
       Recorder::of_thread() = &member;
-      found[i] = computed(static_cast<std::int64_t>(i));
+      results[i] = computed(static_cast<std::int64_t>(i));
       Recorder::of_thread() = nullptr;
       batch.leave(member);
     });
   for (std::thread& thread : running) thread.join();
-  return found;
+  return results;
 }
 
 }  // namespace
@@ -86,13 +86,13 @@ int main(int, char** arguments) {
   const auto matrices = static_cast<std::size_t>(std::atoi(arguments[4])),
              threads = static_cast<std::size_t>(std::atoi(arguments[5]));
   simulator::restart(settings);
-  const std::vector<Numbers> found = computed_together(matrices, threads);
+  const std::vector<Numbers> together = computed_together(matrices, threads);
   if (!simulator::violation().empty()) {
     std::printf("violation: %s\n", simulator::violation().c_str());
     return 1;
   }
   for (std::size_t i = 0; i < matrices; ++i)
-    if (const Numbers alone = computed(static_cast<std::int64_t>(i)); found[i] != alone) {
+    if (const Numbers alone = computed(static_cast<std::int64_t>(i)); together[i] != alone) {
       std::printf("matrix %zu has other bits\n", i);
       return 1;
     }

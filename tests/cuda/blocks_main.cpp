@@ -89,11 +89,11 @@ bool is_sum(const Numbers<T>& z, double units, const char* what, const Terms& te
     for (std::int64_t j = 0; j < z.cols; ++j) {
       double sum = 0, magnitude = 0;
       terms(i, j, [&](double term) { sum += term, magnitude += std::abs(term); });
-      const double found = static_cast<double>(z.staged[as_size(i * z.cols + j)]);
-      if (std::abs(found - sum) <= units * epsilon * magnitude) continue;
+      const double value = static_cast<double>(z.staged[as_size(i * z.cols + j)]);
+      if (std::abs(value - sum) <= units * epsilon * magnitude) continue;
       std::printf("%s: (%lld, %lld) of %lld x %lld is %.17g, not %.17g\n", what,
                   static_cast<long long>(i), static_cast<long long>(j),
-                  static_cast<long long>(z.rows), static_cast<long long>(z.cols), found, sum);
+                  static_cast<long long>(z.rows), static_cast<long long>(z.cols), value, sum);
       return false;
     }
   return true;

@@ -95,8 +95,8 @@ bool same_decoded(const Panel& panel, double factor, const Stream& stream) {
   const std::int64_t launches = simulator::counts().launches;
   check(decode(decoding, made.data(), workspace ? workspace->data() : nullptr, stream.handle()),
         "decode");
-  const PinnedArray<T> found(std::max<std::size_t>(count, 1));
-  check(cudaMemcpyAsync(found.data(), made.data(), count * sizeof(T), cudaMemcpyDeviceToHost,
+  const PinnedArray<T> on_host(std::max<std::size_t>(count, 1));
+  check(cudaMemcpyAsync(on_host.data(), made.data(), count * sizeof(T), cudaMemcpyDeviceToHost,
                         stream.handle()),
         "cudaMemcpyAsync");
   stream.wait();
@@ -112,11 +112,11 @@ bool same_decoded(const Panel& panel, double factor, const Stream& stream) {
   decode_panel(cpu_kernels(), panel, 0, panel.rows, 0, panel.cols, factor, wanted.data(),
                panel.cols, scratch);
   for (std::size_t e = 0; e < count; ++e)
-    if (!same(found[e], wanted[e])) {
+    if (!same(on_host[e], wanted[e])) {
       std::printf("fp%zu (%zu, %zu) of %lld x %lld, %zu pieces, once %d, factor %g: %a, not %a\n",
                   8 * sizeof(T), e / as_size(panel.cols), e % as_size(panel.cols),
                   static_cast<long long>(panel.rows), static_cast<long long>(panel.cols),
-                  pieces.size(), panel.covered_once, factor, static_cast<double>(found[e]),
+                  pieces.size(), panel.covered_once, factor, static_cast<double>(on_host[e]),
                   static_cast<double>(wanted[e]));
       return false;
     }

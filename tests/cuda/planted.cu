@@ -75,12 +75,12 @@ __global__ void add_one(const float* x, std::int64_t count, float* y, Mistake mi
 }
 
 // Counts positive numbers.
-__global__ void count_positive(const float* x, std::int64_t count, unsigned* found,
+__global__ void count_positive(const float* x, std::int64_t count, unsigned* positive,
                                Mistake mistake) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= count || !(x[i] > 0)) return;
-  if (mistake == Mistake::no_atomic) *found += 1;
-  else atomicAdd(found, 1U);
+  if (mistake == Mistake::no_atomic) *positive += 1;
+  else atomicAdd(positive, 1U);
 }
 
 // y = a x for a of 16 x depth and x of depth x 8 (by columns): tiles come by background copies, two
@@ -146,9 +146,9 @@ cudaError_t run_add_one(const float* x, std::int64_t count, float* y, Mistake mi
   return launch(add_one, {blocks_of(count), threads}, stream, x, count, y, mistake);
 }
 
-cudaError_t run_count_positive(const float* x, std::int64_t count, unsigned* found, Mistake mistake,
-                               cudaStream_t stream) {
-  return launch(count_positive, {blocks_of(count), threads}, stream, x, count, found, mistake);
+cudaError_t run_count_positive(const float* x, std::int64_t count, unsigned* positive,
+                               Mistake mistake, cudaStream_t stream) {
+  return launch(count_positive, {blocks_of(count), threads}, stream, x, count, positive, mistake);
 }
 
 cudaError_t run_multiply(const std::uint16_t* a, const std::uint16_t* x, int steps, float* y,

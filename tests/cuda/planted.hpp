@@ -49,8 +49,8 @@ cudaError_t run_reverse_tiles(const float* x, std::int64_t count, float* y, Mist
 cudaError_t run_swap_pairs(const float* x, float* y, Mistake mistake, cudaStream_t stream);
 cudaError_t run_add_one(const float* x, std::int64_t count, float* y, Mistake mistake,
                         cudaStream_t stream);
-cudaError_t run_count_positive(const float* x, std::int64_t count, unsigned* found, Mistake mistake,
-                               cudaStream_t stream);
+cudaError_t run_count_positive(const float* x, std::int64_t count, unsigned* positive,
+                               Mistake mistake, cudaStream_t stream);
 cudaError_t run_multiply(const std::uint16_t* a, const std::uint16_t* x, int steps, float* y,
                          Mistake mistake, cudaStream_t stream);
 

@@ -48,7 +48,7 @@ void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, co
   check(cudaMemcpyAsync(to, from, bytes, kind, on.handle()), "cudaMemcpyAsync");
 }
 
-bool near(double found, double expected) { return std::abs(found - expected) < 1e-4; }
+bool near(double value, double expected) { return std::abs(value - expected) < 1e-4; }
 
 // Sums of the rows of a matrix whose panels go through two pinned buffers.
 bool rows_through_a_ring(Mistake mistake) {
@@ -95,7 +95,7 @@ bool small_kernels(Mistake mistake) {
   for (std::size_t i = 0; i < count; ++i) x[i] = number(i + 5);
   const DeviceArray<float> on_device(count), reversed(count), swapped(32), added(odd);
   const DeviceArray<unsigned> positive(1);
-  const PinnedArray<unsigned> found(1);
+  const PinnedArray<unsigned> positive_on_host(1);
   const Stream stream;
   std::vector<float> pageable(x.data(), x.data() + count);
   if (mistake != Mistake::memory_not_set)
@@ -109,7 +109,7 @@ bool small_kernels(Mistake mistake) {
   check(cudaMemsetAsync(positive.data(), 0, sizeof(unsigned), stream.handle()), "cudaMemsetAsync");
   check(planted::run_count_positive(on_device.data(), count, positive.data(), mistake, on),
         "count_positive");
-  copy(found.data(), positive.data(), sizeof(unsigned), cudaMemcpyDeviceToHost, stream);
+  copy(positive_on_host.data(), positive.data(), sizeof(unsigned), cudaMemcpyDeviceToHost, stream);
   const auto fetched = [&](const DeviceArray<float>& from) {
     copy(y.data(), from.data(), from.bytes(), cudaMemcpyDeviceToHost, stream);
     stream.wait();
@@ -133,7 +133,7 @@ bool small_kernels(Mistake mistake) {
     cudaFree(twice.data());
   }
   stream.wait();
-  return right && found[0] == static_cast<unsigned>(above);
+  return right && positive_on_host[0] == static_cast<unsigned>(above);
 }
 
 bool tensor_core(Mistake mistake) {

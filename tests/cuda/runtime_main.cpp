@@ -41,16 +41,16 @@ void devices() {
   {
     const DeviceArray<char> held(1000);
     expect(cudaMemGetInfo(&free, &total) == cudaSuccess && total - free == 1000, "memory in use");
-    cudaPointerAttributes found{};
-    expect(cudaPointerGetAttributes(&found, held.data() + 999) == cudaSuccess &&
-               found.type == cudaMemoryTypeDevice && found.device == 1,
+    cudaPointerAttributes attributes{};
+    expect(cudaPointerGetAttributes(&attributes, held.data() + 999) == cudaSuccess &&
+               attributes.type == cudaMemoryTypeDevice && attributes.device == 1,
            "a pointer to the second device");
     const PinnedArray<char> pinned(10);
-    expect(cudaPointerGetAttributes(&found, pinned.data()) == cudaSuccess &&
-               found.type == cudaMemoryTypeHost,
+    expect(cudaPointerGetAttributes(&attributes, pinned.data()) == cudaSuccess &&
+               attributes.type == cudaMemoryTypeHost,
            "a pointer to pinned memory");
-    expect(cudaPointerGetAttributes(&found, &total) == cudaSuccess &&
-               found.type == cudaMemoryTypeUnregistered,
+    expect(cudaPointerGetAttributes(&attributes, &total) == cudaSuccess &&
+               attributes.type == cudaMemoryTypeUnregistered,
            "a pointer to other memory");
     void* at = nullptr;
     expect(cudaMalloc(&at, total) == cudaErrorMemoryAllocation, "more memory than there is");

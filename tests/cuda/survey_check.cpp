@@ -86,7 +86,7 @@ Facts on_cpu(const Surveyed<T>& a) {
     }
     facts.row_squares[as_size(i)] = squares.value();
   }
-  facts.digest = digester.found();
+  facts.digest = digester.digest();
   return facts;
 }
 
@@ -104,7 +104,7 @@ Facts on_device(const Surveyed<T>& a, std::int64_t height, const Stream& stream)
   const DeviceArray<double> squares(rows + 1),
       workspace(as_size(SurveyedPanel<T>{nullptr, 0, height, a.cols, 8}.workspace() + 1));
   const DeviceArray<SurveyTotals> totals(1);
-  const PinnedArray<double> found(rows + 1);
+  const PinnedArray<double> on_host(rows + 1);
   const PinnedArray<SurveyTotals> total(1);
   std::copy(a.numbers.begin(), a.numbers.end(), staged.data());
   copy(numbers.data(), staged.data(), count, cudaMemcpyHostToDevice, stream);
@@ -122,11 +122,11 @@ Facts on_device(const Surveyed<T>& a, std::int64_t height, const Stream& stream)
     check(survey(panel, workspace.data(), squares.data() + i, totals.data(), stream.handle()),
           "survey");
   }
-  copy(found.data(), squares.data(), rows, cudaMemcpyDeviceToHost, stream);
+  copy(on_host.data(), squares.data(), rows, cudaMemcpyDeviceToHost, stream);
   copy(total.data(), totals.data(), 1, cudaMemcpyDeviceToHost, stream);
   stream.wait();
   Facts facts;
-  facts.row_squares.assign(found.data(), found.data() + rows);
+  facts.row_squares.assign(on_host.data(), on_host.data() + rows);
   facts.largest = total[0].largest();
   facts.nans = static_cast<std::int64_t>(total[0].sums.nans);
   facts.infinities = static_cast<std::int64_t>(total[0].sums.infinities);
@@ -140,25 +140,25 @@ template <class T>
 bool same_survey(made::Random& random, const Stream& stream) {
   const Surveyed<T> a = made_numbers<T>(random);
   const Facts wanted = on_cpu(a);
-  const Facts found = on_device(a, random.between(1, 10), stream);
+  const Facts facts = on_device(a, random.between(1, 10), stream);
   const bool finite = wanted.first_row < 0;
-  bool right = found.largest == wanted.largest && found.nans == wanted.nans &&
-               found.infinities == wanted.infinities && found.first_row == wanted.first_row &&
-               found.first_col == wanted.first_col;
+  bool right = facts.largest == wanted.largest && facts.nans == wanted.nans &&
+               facts.infinities == wanted.infinities && facts.first_row == wanted.first_row &&
+               facts.first_col == wanted.first_col;
   if (finite)
-    right &= found.digest.sum == wanted.digest.sum && found.digest.zeros == wanted.digest.zeros;
+    right &= facts.digest.sum == wanted.digest.sum && facts.digest.zeros == wanted.digest.zeros;
   for (std::size_t i = 0; i < wanted.row_squares.size(); ++i) {
-    const double is = found.row_squares[i], be = wanted.row_squares[i];
+    const double is = facts.row_squares[i], be = wanted.row_squares[i];
     right &= is == be || (!finite && std::abs(is - be) <= 1e-14 * std::abs(be));
   }
   if (right) return true;
   std::printf("fp%zu, %lld x %lld, finite %d, whole %d: %a %lld %lld (%lld, %lld) %llx %llx, not ",
               8 * sizeof(T), static_cast<long long>(a.rows), static_cast<long long>(a.cols), finite,
-              a.whole, found.largest, static_cast<long long>(found.nans),
-              static_cast<long long>(found.infinities), static_cast<long long>(found.first_row),
-              static_cast<long long>(found.first_col),
-              static_cast<unsigned long long>(found.digest.sum),
-              static_cast<unsigned long long>(found.digest.zeros));
+              a.whole, facts.largest, static_cast<long long>(facts.nans),
+              static_cast<long long>(facts.infinities), static_cast<long long>(facts.first_row),
+              static_cast<long long>(facts.first_col),
+              static_cast<unsigned long long>(facts.digest.sum),
+              static_cast<unsigned long long>(facts.digest.zeros));
   std::printf("%a %lld %lld (%lld, %lld) %llx %llx\n", wanted.largest,
               static_cast<long long>(wanted.nans), static_cast<long long>(wanted.infinities),
               static_cast<long long>(wanted.first_row), static_cast<long long>(wanted.first_col),

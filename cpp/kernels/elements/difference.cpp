@@ -62,7 +62,7 @@ ElementDifference difference(Cpu& cpu, const Matrix& before, const Matrix& after
   const std::int64_t height = rows_of_both(cpu, before, after);
   const std::int64_t across = chunks(before.cols, stretch_length);
   // By row, then by stretch.
-  std::vector<ChangeSums> found(as_size(height * across));
+  std::vector<ChangeSums> sums_of_parts(as_size(height * across));
   const BlockPlace place{0, 0, before.rows >= before.cols};
   const auto threads = as_size(cpu.pool.threads());
   std::vector<Digester> digests_before(threads, Digester(cpu.isa, place, before.has_f64())),
@@ -89,7 +89,7 @@ ElementDifference difference(Cpu& cpu, const Matrix& before, const Matrix& after
         const auto [w, next] = both_codes(cpu.isa, was, is, i, end - i, j, n, buffers[own]);
         for (std::int64_t r = 0; r < w.rows; ++r) {
           const std::byte *was_row = w.data + r * w.stride, *is_row = next.data + r * next.stride;
-          found[as_size((i + r) * across + part % across)] =
+          sums_of_parts[as_size((i + r) * across + part % across)] =
               cpu.isa.elements.difference(w.dtype, was_row, is_row, n);
           digests_before[own].add(w.dtype, was_row, was.row0 + i + r, j, n);
           digests_after[own].add(next.dtype, is_row, is.row0 + i + r, j, n);
@@ -100,7 +100,7 @@ ElementDifference difference(Cpu& cpu, const Matrix& before, const Matrix& after
     for (std::int64_t row = 0; row < was.rows; ++row) {
       ChangeSums sums;
       for (std::int64_t part = 0; part < across; ++part)
-        add(sums, found[as_size(row * across + part)]);
+        add(sums, sums_of_parts[as_size(row * across + part)]);
       add(total, sums);
     }
     cpu.report(was.stored_bytes());

@@ -45,13 +45,13 @@ inline std::int64_t rows_at_a_time(const Matrix& a, std::int64_t asked) {
 inline std::int64_t element_pass_bytes(const PassLayout& layout) {
   constexpr std::int64_t buffers = std::int64_t{3} << 19;  // of each thread: CodeBuffers
   constexpr std::int64_t counts = std::int64_t{8} << 16;   // one for each code of 16 bits
-  const std::int64_t found = found_bytes(layout.cols);
+  const std::int64_t result_bytes = found_bytes(layout.cols);
   const double row_bytes =
-      static_cast<double>(layout.cols) * layout.element_bytes + static_cast<double>(found);
+      static_cast<double>(layout.cols) * layout.element_bytes + static_cast<double>(result_bytes);
   const std::int64_t rows = rows_at_a_time(layout.rows, row_bytes, layout.files, layout.panel_rows);
   const std::int64_t column_sums = (rows / group_rows + 3) * layout.cols * 8;
   const std::int64_t codes = layout.element_bytes <= 2 ? counts * (layout.threads + 1) : 0;
-  return layout.stored_panels(rows, layout.cols) + rows * found + column_sums + codes +
+  return layout.stored_panels(rows, layout.cols) + rows * result_bytes + column_sums + codes +
          buffers * layout.threads;
 }
 

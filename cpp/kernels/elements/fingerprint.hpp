@@ -41,7 +41,7 @@ class Digester {
     isa_->elements.digest_keys(place_.row0 + i, 1, place_.tall, &other);
     isa_->elements.digest(dtype, codes, n, keys_.data(), other, whole_, &digest_);
   }
-  const Digest& found() const { return digest_; }
+  const Digest& digest() const { return digest_; }
 
  private:
   alignas(64) Digest digest_;
@@ -55,7 +55,7 @@ class Digester {
 inline Digest sum_of(const std::vector<Digester>& parts) {
   Digest total;
   for (const Digester& part : parts)
-    total.sum += part.found().sum, total.zeros += part.found().zeros;
+    total.sum += part.digest().sum, total.zeros += part.digest().zeros;
   return total;
 }
 

@@ -61,7 +61,7 @@ class Groups {
 
   // Adds rows [row0, row1) and sums up the groups that end there. Stretch `part` of a row is at
   // found[part * height + row - row0].
-  void close(std::int64_t row0, std::int64_t row1, const Stretch* found, std::int64_t height,
+  void close(std::int64_t row0, std::int64_t row1, const Stretch* stretches, std::int64_t height,
              ThreadPool& pool) {
     const std::int64_t first = row0 / group_rows, groups = chunks(row1, group_rows) - first;
     pool.run(groups, [&](std::int64_t index, int) {
@@ -69,7 +69,7 @@ class Groups {
       RowGroup& group = rows_of_[slot(start)];
       for (std::int64_t i = std::max(start, row0); i < std::min(start + group_rows, row1); ++i) {
         const Stretch row =
-            merged_row(found + i - row0, chunks(cols_, stretch_length), height, stretch_length);
+            merged_row(stretches + i - row0, chunks(cols_, stretch_length), height, stretch_length);
         result.row_squares[as_size(i)] = row.sum_squares;
         add_row(group, row, i);
       }
@@ -170,20 +170,20 @@ ElementMoments moments(Cpu& cpu, const Matrix& a, CodeCounts counted) {
                                                 std::vector<std::int64_t>(codes, 0));
   const std::int64_t height = rows_at_a_time(a, cpu.panel_rows),
                      across = chunks(a.cols, stretch_length);
-  std::vector<Stretch> found(as_size(height * across));  // by stretch, then by row
+  std::vector<Stretch> stretches(as_size(height * across));  // by stretch, then by row
   Groups groups(a, height);
   const auto look = [&](const Panel& panel, const ElementCodes& here, std::int64_t i,
                         std::int64_t j, std::int64_t n, int) {
     cpu.isa.elements.statistics(here.dtype, here.data, here.stride, here.rows, n,
                                 groups.columns(panel.row0 + i) + j,
-                                found.data() + j / stretch_length * height + i);
+                                stretches.data() + j / stretch_length * height + i);
   };
   pass_over(a, height, cpu, look, [&](const Panel& panel) {
     if (codes > 0)
       cpu.pool.run(panel.rows, [&](std::int64_t i, int worker) {
         count_panel_codes(panel, i, counts[as_size(worker)].data());
       });
-    groups.close(panel.row0, panel.row0 + panel.rows, found.data(), height, cpu.pool);
+    groups.close(panel.row0, panel.row0 + panel.rows, stretches.data(), height, cpu.pool);
     cpu.report(panel.stored_bytes());
   });
   ElementMoments result = groups.finish();

@@ -18,14 +18,14 @@ ElementSurvey survey(Cpu& cpu, const Matrix& a, SurveyCopy copy, const BlockPlac
   result.row_squares.assign(as_size(a.rows), 0.0);
   const std::int64_t height = rows_at_a_time(a, cpu.panel_rows),
                      across = chunks(a.cols, stretch_length);
-  std::vector<Survey> found(as_size(height * across));  // by stretch, then by row
+  std::vector<Survey> surveys(as_size(height * across));  // by stretch, then by row
   std::optional<RoundedCopy> rounded;
   if (copy == SurveyCopy::bf16) rounded.emplace(a.rows, a.cols);
   std::atomic<bool> copied = rounded.has_value();
   std::vector<Digester> digests(as_size(cpu.pool.threads()), Digester(cpu.isa, place, a.has_f64()));
   const auto look = [&](const Panel& panel, const ElementCodes& codes, std::int64_t i,
                         std::int64_t j, std::int64_t n, int worker) {
-    Survey* here = found.data() + j / stretch_length * height + i;
+    Survey* here = surveys.data() + j / stretch_length * height + i;
     if (codes.dtype != DType::f32 ||
         reinterpret_cast<std::uintptr_t>(codes.data) % alignof(float) != 0)
       copied = false;
@@ -43,7 +43,7 @@ ElementSurvey survey(Cpu& cpu, const Matrix& a, SurveyCopy copy, const BlockPlac
     for (std::int64_t i = 0; i < panel.rows; ++i) {
       LongSum squares;
       for (std::int64_t part = 0; part < across; ++part) {
-        const Survey& s = found[as_size(part * height + i)];
+        const Survey& s = surveys[as_size(part * height + i)];
         if (result.first_row < 0 && s.first_nonfinite >= 0) {
           result.first_row = panel.row0 + i;
           result.first_col = part * stretch_length + s.first_nonfinite;

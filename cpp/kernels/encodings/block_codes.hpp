@@ -39,8 +39,8 @@ inline constexpr std::array<std::int8_t, 16> e2m1_levels{0, 1,  2,  3,  4,  6,  
                                                          0, -1, -2, -3, -4, -6, -8, -12};
 
 inline const LevelKernels& level_kernels() {
-  static const LevelKernels& found = best_isa().levels;
-  return found;
+  static const LevelKernels& kernels = best_isa().levels;
+  return kernels;
 }
 
 // y = scale * the levels of the low halves of `count` bytes, then of the high ones.

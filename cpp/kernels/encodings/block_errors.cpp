@@ -45,10 +45,10 @@ using ByLevel = std::array<float, 2 * most_level + 1>;
 ByLevel by_level(const std::array<std::int8_t, 16>& levels) {
   const std::vector<float> table(levels.begin(), levels.end());
   const std::vector<float> deviations = code_deviations(table);
-  ByLevel found{};
+  ByLevel by_level{};
   for (std::size_t k = 0; k < levels.size(); ++k)
-    found[as_size(levels[k] + most_level)] = deviations[k];
-  return found;
+    by_level[as_size(levels[k] + most_level)] = deviations[k];
+  return by_level;
 }
 
 // A number is an exact product of a scale and a level, so that their quotient is the level.
@@ -101,8 +101,8 @@ constexpr std::array table{
 }  // namespace
 
 const BlockLayout* error_layout(std::string_view name) {
-  for (const BlockLayout& found : table)
-    if (found.name.substr(0, found.name.size() - errors_of.size()) == name) return &found;
+  for (const BlockLayout& layout : table)
+    if (layout.name.substr(0, layout.name.size() - errors_of.size()) == name) return &layout;
   return nullptr;
 }
 

@@ -41,9 +41,9 @@ std::span<const BlockLayout> block_layouts() { return table; }
 
 const BlockLayout& block_layout(std::string_view name) {
   std::string known;
-  for (const BlockLayout& found : table) {
-    if (found.name == name) return found;
-    known += ' ' + std::string(found.name);
+  for (const BlockLayout& layout : table) {
+    if (layout.name == name) return layout;
+    known += ' ' + std::string(layout.name);
   }
   throw std::invalid_argument("unknown block layout '" + std::string(name) + "'; known:" + known);
 }

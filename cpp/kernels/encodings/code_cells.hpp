@@ -23,16 +23,16 @@ inline std::vector<float> code_deviations(const std::vector<float>& table) {
   std::vector<float> levels = table;
   std::sort(levels.begin(), levels.end());
   levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
-  std::vector<float> found(table.size(), 0);
-  if (levels.size() < 2) return found;
+  std::vector<float> deviations(table.size(), 0);
+  if (levels.size() < 2) return deviations;
   for (std::size_t k = 0; k < table.size(); ++k) {
     const auto at = std::lower_bound(levels.begin(), levels.end(), table[k]);
     const bool least = at == levels.begin(), most = at + 1 == levels.end();
     const double below = least ? 0 : (double{*at} - *(at - 1)) / 2,
                  above = most ? 0 : (double{*(at + 1)} - *at) / 2;
-    found[k] = static_cast<float>(cell_deviation(least ? above : below, most ? below : above));
+    deviations[k] = static_cast<float>(cell_deviation(least ? above : below, most ? below : above));
   }
-  return found;
+  return deviations;
 }
 
 }  // namespace sigmascope

@@ -18,11 +18,11 @@ namespace {
 
 // A number is rounded to a multiple of its scale, whatever is added to it.
 std::shared_ptr<const Encoding> deviations_of(const GroupEncoding& encoding) {
-  GroupLayout found = encoding.layout();
-  found.table = code_deviations(found.table);
-  for (float& scale : found.scales) scale = std::abs(scale);
-  found.zeros.clear(), found.biases.clear();
-  return std::make_shared<const GroupEncoding>(std::move(found));
+  GroupLayout layout = encoding.layout();
+  layout.table = code_deviations(layout.table);
+  for (float& scale : layout.scales) scale = std::abs(scale);
+  layout.zeros.clear(), layout.biases.clear();
+  return std::make_shared<const GroupEncoding>(std::move(layout));
 }
 
 // Null if they are not known.
@@ -64,12 +64,12 @@ std::optional<Matrix> deviations_of(const Matrix& matrix) {
   std::vector<std::pair<std::shared_ptr<const Encoding>, std::shared_ptr<const Encoding>>> known;
   for (Tile& tile : result.tiles) {
     if (!tile.encoding) return std::nullopt;
-    auto found = std::find_if(known.begin(), known.end(),
+    auto entry = std::find_if(known.begin(), known.end(),
                               [&](const auto& each) { return each.first == tile.encoding; });
-    if (found == known.end())
-      found = known.insert(known.end(), {tile.encoding, deviations_of(*tile.encoding)});
-    if (found->second == nullptr) return std::nullopt;
-    tile.encoding = found->second;
+    if (entry == known.end())
+      entry = known.insert(known.end(), {tile.encoding, deviations_of(*tile.encoding)});
+    if (entry->second == nullptr) return std::nullopt;
+    tile.encoding = entry->second;
   }
   return result;
 }

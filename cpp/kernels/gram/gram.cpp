@@ -135,13 +135,13 @@ Cosines cosines(ThreadPool& pool, const Small& g) {
   pool.run(n, [&](std::int64_t j, int) {
     Cosines& own = of_column[as_size(j)];
     const double least = parallel * parallel * g(j, j);
-    int found = 0;
+    int large = 0;
     for (std::int64_t i = j + 1; i < n; ++i) {
       const double square = g(i, j) * g(i, j);
       own.squares += square;
-      found |= square > least * g(i, i) ? 1 : 0;
+      large |= square > least * g(i, i) ? 1 : 0;
     }
-    own.parallel = found != 0;
+    own.parallel = large != 0;
   });
   Cosines all;
   for (const Cosines& own : of_column) {

@@ -121,17 +121,17 @@ std::int64_t remainders(const std::uint16_t* parts, std::int64_t stride, std::in
 }
 
 // All of them by rows, or by columns if transposed.
-Sparse assembled(std::vector<std::vector<Entry>>& found, std::int64_t rows, bool transposed) {
+Sparse assembled(std::vector<std::vector<Entry>>& entries, std::int64_t rows, bool transposed) {
   Sparse s;
   s.first.assign(as_size(rows + 1), 0);
   const auto line = [&](const Entry& e) { return as_size(transposed ? e.col : e.row); };
-  for (const auto& some : found)
+  for (const auto& some : entries)
     for (const Entry& e : some) ++s.first[line(e) + 1];
   for (std::size_t i = 1; i < s.first.size(); ++i) s.first[i] += s.first[i - 1];
   const auto size = as_size(s.first.back());
   s.rows.resize(size), s.cols.resize(size), s.values.resize(size);
   std::vector<std::int64_t> next = s.first;
-  for (auto& some : found) {
+  for (auto& some : entries) {
     for (const Entry& e : some) {
       const auto at = as_size(next[line(e)]++);
       s.rows[at] = transposed ? e.col : e.row, s.cols[at] = transposed ? e.row : e.col,
@@ -159,9 +159,9 @@ std::optional<Matrix> gathered_parts(Cpu& cpu, const Matrix& a, bool transposed)
     if (more) return;
     std::uint16_t* own = parts[worker].data();
     const std::int64_t i = panel.row0 + r;
-    const int found = numbers.split(panel, r, worker, own + i % held * row, held * row);
-    more = more || found > most_kept;
-    most[worker] = std::max(most[worker], found);
+    const int kinds_of_row = numbers.split(panel, r, worker, own + i % held * row, held * row);
+    more = more || kinds_of_row > most_kept;
+    most[worker] = std::max(most[worker], kinds_of_row);
     const std::int64_t count = i % held + 1;
     if (count < held && i + 1 < a.rows) return;
     for (int q = 0; q < most_kept; ++q)
@@ -193,7 +193,7 @@ std::optional<Matrix> separated_numbers(Cpu& cpu, const Matrix& a, bool transpos
   std::vector<std::vector<std::uint16_t>> parts(
       as_size(cpu.pool.threads()),
       std::vector<std::uint16_t>(as_size((held + tile_parts - 1) * row)));
-  std::vector<std::vector<Entry>> found(as_size(chunks(a.rows, row_chunk)));
+  std::vector<std::vector<Entry>> entries(as_size(chunks(a.rows, row_chunk)));
   std::atomic<std::int64_t> count = 0;
   RowReader<float> numbers(a, cpu);
   const auto split = [&](const Panel& panel, std::int64_t r, std::size_t worker) {
@@ -202,7 +202,7 @@ std::optional<Matrix> separated_numbers(Cpu& cpu, const Matrix& a, bool transpos
     std::uint16_t *all = parts[worker].data(), *own = all + i % held * row,
                   *scratch = all + (held - 1) * row;
     const int kinds = numbers.split(panel, r, worker, scratch, row);
-    if (kinds > 1) count += remainders(scratch, row, i, a.cols, found[as_size(i / row_chunk)]);
+    if (kinds > 1) count += remainders(scratch, row, i, a.cols, entries[as_size(i / row_chunk)]);
     if (!copied) return;
     if (own != scratch) std::memcpy(own, scratch, as_size(2 * row));
     const std::int64_t complete = i % held + 1;
@@ -212,7 +212,7 @@ std::optional<Matrix> separated_numbers(Cpu& cpu, const Matrix& a, bool transpos
   };
   each_row(a, cpu, split, [&] { return count <= most; });
   if (count > most) return std::nullopt;
-  remainder = assembled(found, rows, transposed);
+  remainder = assembled(entries, rows, transposed);
   Matrix result{rows, cols, {}};
   if (copied) result.tiles.push_back(tile_of(codes, 0, rows, cols, DType::bf16, ld));
   return result;

@@ -89,18 +89,18 @@ ChangeSums change_as(const char* before, const char* after, std::int64_t n) {
     beyond = static_cast<double>(added) * least_unit<From> * least_unit<From>;
   }
   const auto sum = [&](auto part) { return sum_lanes(joined(part(lane[0]) + part(lane[1]))); };
-  ChangeSums found;
-  found.before2 = sum([](const auto& l) { return l.before2; });
-  found.after2 = sum([](const auto& l) { return l.after2; });
-  found.change2 = sum([](const auto& l) { return l.change2; });
-  found.product = sum([](const auto& l) { return l.product; });
-  found.before_units2 = sum([](const auto& l) { return l.before_units2; }) - beyond;
-  found.after_units2 = sum([](const auto& l) { return l.after_units2; }) - beyond;
-  found.units = least_unit<From> > 0 ? n : 0;
-  found.unchanged = -added;
+  ChangeSums total;
+  total.before2 = sum([](const auto& l) { return l.before2; });
+  total.after2 = sum([](const auto& l) { return l.after2; });
+  total.change2 = sum([](const auto& l) { return l.change2; });
+  total.product = sum([](const auto& l) { return l.product; });
+  total.before_units2 = sum([](const auto& l) { return l.before_units2; }) - beyond;
+  total.after_units2 = sum([](const auto& l) { return l.after_units2; }) - beyond;
+  total.units = least_unit<From> > 0 ? n : 0;
+  total.unchanged = -added;
   for (int i = 0; i < lanes<double>; ++i)
-    found.unchanged += lane[0].unchanged[i] + lane[1].unchanged[i];
-  return found;
+    total.unchanged += lane[0].unchanged[i] + lane[1].unchanged[i];
+  return total;
 }
 
 // See ElementKernels::difference.

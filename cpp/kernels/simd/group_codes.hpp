@@ -14,16 +14,16 @@ namespace {
 typedef std::uint8_t SixteenBytes __attribute__((vector_size(16)));
 
 inline SixteenBytes sixteen_bytes(const std::uint8_t* from) {
-  SixteenBytes found;
-  __builtin_memcpy(&found, from, sizeof(found));
-  return found;
+  SixteenBytes bytes;
+  __builtin_memcpy(&bytes, from, sizeof(bytes));
+  return bytes;
 }
 
 template <class Word>
 inline std::uint32_t word_at(const std::uint8_t* words, std::int64_t j) {
-  Word found;
-  __builtin_memcpy(&found, words + j * static_cast<std::int64_t>(sizeof(Word)), sizeof(Word));
-  return found;
+  Word word;
+  __builtin_memcpy(&word, words + j * static_cast<std::int64_t>(sizeof(Word)), sizeof(Word));
+  return word;
 }
 
 template <class Word>

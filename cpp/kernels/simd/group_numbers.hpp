@@ -39,9 +39,9 @@ struct ShortTable {
                         high = _mm256_permutevar8x32_ps(load(table + 8), places);
     return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(places, 28)));
 #else
-    Vector<float> found = {};
-    for (int l = 0; l < lanes<float>; ++l) found[l] = table[codes[l]];
-    return found;
+    Vector<float> numbers = {};
+    for (int l = 0; l < lanes<float>; ++l) numbers[l] = table[codes[l]];
+    return numbers;
 #endif
   }
   float one(std::uint8_t code) const { return table[code]; }
@@ -51,9 +51,9 @@ struct ShortTable {
 struct LongTable {
   explicit LongTable(const GroupRow& row) : table(row.table) {}
   Vector<float> vector(const std::uint8_t* codes) const {
-    Vector<float> found = {};
-    for (int l = 0; l < lanes<float>; ++l) found[l] = table[codes[l]];
-    return found;
+    Vector<float> numbers = {};
+    for (int l = 0; l < lanes<float>; ++l) numbers[l] = table[codes[l]];
+    return numbers;
   }
   float one(std::uint8_t code) const { return table[code]; }
   const float* table;
@@ -103,9 +103,9 @@ struct OfOwnGroups {
 
 struct OfAnyGroups {
   Vector<float> vector(std::int64_t j) const {
-    Vector<float> found = {};
-    for (int l = 0; l < lanes<float>; ++l) found[l] = values[groups[j + l]];
-    return found;
+    Vector<float> numbers = {};
+    for (int l = 0; l < lanes<float>; ++l) numbers[l] = values[groups[j + l]];
+    return numbers;
   }
   float one(std::int64_t j) const { return values[groups[j]]; }
   const float* values;

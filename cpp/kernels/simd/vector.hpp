@@ -94,10 +94,10 @@ template <class V, class Places>
 inline V shuffled(V x, V y, Places places) {
 #if defined(__clang__)
   constexpr int count = sizeof(V) / sizeof(x[0]);
-  V found = x;
+  V chosen = x;
   for (int i = 0; i < count; ++i)
-    found[i] = places[i] < count ? x[places[i]] : y[places[i] - count];
-  return found;
+    chosen[i] = places[i] < count ? x[places[i]] : y[places[i] - count];
+  return chosen;
 #else
   return __builtin_shuffle(x, y, places);
 #endif

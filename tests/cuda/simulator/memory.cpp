@@ -11,9 +11,9 @@ namespace {
 
 Pool* owned(cudaMemPool_t handle) {
   const auto& all = devices().pools;
-  const auto found =
+  const auto place =
       std::ranges::find_if(all, [&](const auto& each) { return each.get() == handle; });
-  return found == all.end() || (*found)->destroyed ? nullptr : found->get();
+  return place == all.end() || (*place)->destroyed ? nullptr : place->get();
 }
 
 // Takes memory of a device; whether it has so much.
@@ -35,9 +35,9 @@ void remove_if_empty(Pool* pool) {
 
 // The stream has reached an allocation of a pool. What is only reserved by it has no content.
 void begin(void* at) {
-  const auto found = devices().memory.find(at);
-  if (found == devices().memory.end()) return;
-  Allocation& allocation = *found->second;
+  const auto place = devices().memory.find(at);
+  if (place == devices().memory.end()) return;
+  Allocation& allocation = *place->second;
   allocation.begun = true;
   allocation.memory.allow_access(true);
   if (!allocation.given_back) allocation.memory.fill();
@@ -46,10 +46,10 @@ void begin(void* at) {
 // The stream has reached the end of an allocation of a pool.
 void unmap(void* at) {
   Devices& all = devices();
-  const auto found = all.memory.find(at);
-  if (found == all.memory.end()) return;
-  Pool* const pool = found->second->pool;
-  all.memory.erase(found);
+  const auto place = all.memory.find(at);
+  if (place == all.memory.end()) return;
+  Pool* const pool = place->second->pool;
+  all.memory.erase(place);
   --pool->allocations;
   remove_if_empty(pool);
 }
@@ -85,8 +85,8 @@ cudaError_t cudaFree(void* at) {
   const auto call = Call::of_destructor();
   Devices& all = devices();
   if (at == nullptr) return all.sticky;
-  const auto found = all.memory.find(at);
-  if (found == all.memory.end()) {
+  const auto place = all.memory.find(at);
+  if (place == all.memory.end()) {
     all.violate("freed memory that was not allocated, or twice");
     return all.sticky;
   }
@@ -94,8 +94,8 @@ cudaError_t cudaFree(void* at) {
   for (const auto& stream : all.streams)
     if (!stream->queue.empty() && stream->owner == std::this_thread::get_id())
       all.violate("memory freed while operations are pending");
-  all.bytes[found->second->device] -= found->second->memory.size();
-  all.memory.erase(found);
+  all.bytes[place->second->device] -= place->second->memory.size();
+  all.memory.erase(place);
   return all.sticky;
 }
 
@@ -154,13 +154,13 @@ cudaError_t cudaMallocFromPoolAsync(void** at, std::size_t bytes, cudaMemPool_t 
 cudaError_t cudaFreeAsync(void* at, cudaStream_t stream) {
   const auto call = Call::of_destructor();
   Devices& all = devices();
-  const auto found = all.memory.find(at);
-  if (found == all.memory.end() || found->second->pool == nullptr || found->second->given_back) {
+  const auto place = all.memory.find(at);
+  if (place == all.memory.end() || place->second->pool == nullptr || place->second->given_back) {
     all.violate("gave memory back that is of no pool, or twice");
     return all.sticky;
   }
-  found->second->given_back = true;
-  found->second->pool->used -= found->second->memory.size();
+  place->second->given_back = true;
+  place->second->pool->used -= place->second->memory.size();
   return enqueue(stream, {.act = [at] { unmap(at); }});
 }
 

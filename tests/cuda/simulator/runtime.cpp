@@ -33,9 +33,9 @@ bool has(const std::vector<std::unique_ptr<T>>& all, const T* one) {
 
 std::shared_ptr<Event> owned(cudaEvent_t event) {
   const auto& all = devices().events;
-  const auto found =
+  const auto place =
       std::ranges::find_if(all, [&](const auto& each) { return each.get() == event; });
-  return found == all.end() ? nullptr : *found;
+  return place == all.end() ? nullptr : *place;
 }
 
 void count_copy(cudaMemcpyKind kind, std::size_t bytes) {
@@ -132,8 +132,8 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
   *attributes = {cudaMemoryTypeUnregistered, -2, nullptr, const_cast<void*>(at)};
-  if (const Allocation* found = holder(devices().memory, at); found != nullptr)
-    *attributes = {cudaMemoryTypeDevice, found->device, const_cast<void*>(at), nullptr};
+  if (const Allocation* allocation = holder(devices().memory, at); allocation != nullptr)
+    *attributes = {cudaMemoryTypeDevice, allocation->device, const_cast<void*>(at), nullptr};
   else if (const Allocation* pinned = holder(devices().pinned, at); pinned != nullptr)
     *attributes = {cudaMemoryTypeHost, pinned->device, const_cast<void*>(at),
                    const_cast<void*>(at)};

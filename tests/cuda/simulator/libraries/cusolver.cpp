@@ -128,9 +128,9 @@ SIGMASCOPE_EXPORTED LibraryStatus cusolverDnXsyevd(CusolverHandle handle, Cusolv
     simulator::devices().violate("cuSOLVER with products that the environment may change");
   const auto act = [=, settings = simulator::devices().settings.libraries] {
     simulator::scribble(workspace, workspace_bytes), simulator::scribble(on_host, on_host_bytes);
-    auto* found = static_cast<double*>(values);
-    const int failed = eigenvalues(vectors, n, static_cast<double*>(a), lda, found);
-    found[n - 1] *= settings.scale;
+    auto* eigenvalues_out = static_cast<double*>(values);
+    const int failed = eigenvalues(vectors, n, static_cast<double*>(a), lda, eigenvalues_out);
+    eigenvalues_out[n - 1] *= settings.scale;
     if (vectors == CusolverVectors::all)
       std::copy_n(static_cast<const double*>(a), settings.lost * lda,
                   static_cast<double*>(a) + (n - settings.lost) * lda);
