@@ -38,7 +38,7 @@ Numbers computed(std::int64_t matrix) {
   check(fill_gaussian(BlockView<double>{x.data(), rows, cols}, 5, matrix, stream), "gaussian");
   Row<double> row;
   row.add(x.data(), cols);
-  Numbers numbers;
+  Numbers results;
   for (std::int64_t step = 0; step < steps; ++step) {
     const auto factors = device.block<double>(cols, cols), sums = device.block<double>(cols, cols),
                partial = device.block<double>(cols, cols);
@@ -53,11 +53,11 @@ Numbers computed(std::int64_t matrix) {
                 stream),
           "inner products");
     const Numbers one = received(device, sums);
-    numbers.insert(numbers.end(), one.begin(), one.end());
+    results.insert(results.end(), one.begin(), one.end());
   }
   const Numbers all = received(device, y);
-  numbers.insert(numbers.end(), all.begin(), all.end());
-  return numbers;
+  results.insert(results.end(), all.begin(), all.end());
+  return results;
 }
 
 std::vector<Numbers> computed_together(std::size_t matrices, std::size_t threads) {
