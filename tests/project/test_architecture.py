@@ -89,9 +89,7 @@ PYTHON_ROOMS = {
     "solvers": Folder("_display _execution _host errors matrices spectra"),
     "analysis": Folder("_display _execution _host errors matrices solvers spectra"),
     "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
-    "checkpoint": Folder(
-        "_display _host errors matrices", outside="obstore huggingface_hub tensorstore h5py re2"
-    ),
+    "checkpoint": Folder("_display _host errors matrices", outside="obstore huggingface_hub re2"),
     "adapters": Folder("_host analysis checkpoint errors matrices spectra"),
     "_tables": Folder("_display _host adapters checkpoint errors", outside="pandas pyarrow"),
     "_running": Folder("_execution _host _tables adapters analysis checkpoint errors spectra"),
@@ -118,7 +116,7 @@ PYTHON_ROOMS = {
         outside="typer rich",
         extra=True,
     ),
-    "extension": Folder("_display _execution _host _tables cli report series spectra"),
+    "extension": Folder("_display _execution _host _tables checkpoint cli report series spectra"),
     # Annexes: nothing imports them, and they import public names alone.
     "sklearn": Folder("errors extension streaming package", outside="scipy sklearn", extra=True),
     "diagnosis": Folder("extension package", outside="matplotlib typer rich"),
@@ -127,6 +125,7 @@ PYTHON_ROOMS = {
         outside="scipy sklearn fbpca primme dask torch cupy cupyx cuml cuda ml_dtypes matplotlib "
         "typer rich",
     ),
+    "formats": Folder("checkpoint errors extension", outside="h5py tensorstore"),
     "package": Folder(
         "_execution _host adapters analysis bench checkpoint cli comparing diagnosis errors "
         "extension matrices scanning series sklearn solvers spectra streaming"
@@ -137,13 +136,13 @@ PYTHON_ROOMS = {
 Nothing of the terminal, and nothing that an extra installs, is read with the package.
 """
 
-ANNEXES = ("bench", "diagnosis", "sklearn")
+ANNEXES = ("bench", "diagnosis", "formats", "sklearn")
 """Packages that come last, and that nothing imports: see test_annexes.py."""
 
 OF_THE_TERMINAL = ("commands.py", "terminal.py")
 """The files of annexes that the command line loads: there typer and rich are installed."""
 
-MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 27, 120, 22
+MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 27, 120, 23
 """Largest numbers for the package. Arrows of its own files and of the extension do not count."""
 
 # ---------------------------------------------------------------------------------------- C++

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from sigmascope.checkpoint import Reader
-from sigmascope.checkpoint.formats.readers import BUILT_IN, registered
+from sigmascope.checkpoint.formats.readers import ANNEX, BUILT_IN, annex_reader, registered
 
 
 def own_formats() -> tuple[Reader, ...]:
     """The formats that need no other package."""
-    return BUILT_IN
+    annex = (annex_reader(each.name) for each in ANNEX)
+    return (*BUILT_IN, *(reader for reader in annex if reader is not None))
 
 
 def forget_other_packages() -> None:
     """Make the next call look for entry points anew."""
     registered.cache_clear()
+    annex_reader.cache_clear()

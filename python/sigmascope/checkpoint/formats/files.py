@@ -25,8 +25,15 @@ from .entries import Header, read_each
 from .hub import snapshot_of
 from .index import check_index, format_names, read_index, size_note
 from .jsontext import brief
-from .orbax import ITEMS
-from .readers import BUILT_IN, SAFETENSORS, Reader, reader_of, readers
+from .readers import (
+    FORMATS,
+    SAFETENSORS,
+    Reader,
+    missing_readers,
+    own_readers,
+    reader_of,
+    readers,
+)
 from .variants import chosen, variants_of
 
 _UNREAD = {
@@ -91,7 +98,7 @@ def read_files(path: str | os.PathLike[str] | RemotePath, variant: str | None = 
         if isinstance(path, Path):
             path.stat()
         if path.suffix == ".json":
-            indexed = (each for each in BUILT_IN if each.index_suffix)
+            indexed = (each for each in own_readers([path.name]) if each.index_suffix)
             fitting = (each for each in indexed if path.name.endswith(each.index_suffix))
             return _read_indexed(path, next(fitting, SAFETENSORS))
         return _read_together(path.parent, reader_of(path).read(path), ())
@@ -124,7 +131,7 @@ def _files(folder: Place, headers: tuple[Header, ...], notes: tuple[str, ...]) -
 def _read_folder(folder: Place, variant: str | None = None) -> Files:
     every = _visible(folder)
     names = chosen(folder, every, variant)
-    for reader in readers():
+    for reader in readers(names):
         end = reader.index_suffix
         end = end if variant is None else f"{end.removesuffix('json')}{variant}.json"
         indexes = [name for name in names if reader.index_suffix and name.endswith(end)]
@@ -222,7 +229,7 @@ def _check_numbering(folder: Place, names: Iterable[str]) -> None:
 
 def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
     """Return a note on files with weights that are not read."""
-    suffixes = tuple(suffix for reader in BUILT_IN for suffix in reader.suffixes) + tuple(_UNREAD)
+    suffixes = tuple(suffix for each in FORMATS for suffix in each.suffixes) + tuple(_UNREAD)
     present = list(present)
     others = sorted({name for name in present if name.endswith(suffixes)} - set(chosen))
     unread = {_UNREAD[Path(name).suffix] for name in others if Path(name).suffix in _UNREAD}
@@ -241,7 +248,7 @@ def _elsewhere(folder: Place, names: Iterable[str]) -> str:
         return f"; files there: {there}: give the address of a file"
     below = {
         path.parent.relative_to(folder).as_posix()
-        for pattern in ("*/*.safetensors", "snapshots/*/*.safetensors", f"*/{ITEMS}")
+        for pattern in ("*/*.safetensors", "snapshots/*/*.safetensors", "*/_CHECKPOINT_METADATA")
         for path in folder.glob(pattern)
     }
     if below:
@@ -251,4 +258,4 @@ def _elsewhere(folder: Place, names: Iterable[str]) -> str:
             return f" but {what}"
     others = [name for name in names if name.endswith(tuple(_UNREAD))]
     why = "; ".join(sorted({_UNREAD[Path(name).suffix] for name in others}))
-    return f" (not read: {format_names(others)}: {why})" if others else ""
+    return f" (not read: {format_names(others)}: {why})" if others else missing_readers()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The table of formats: one `Reader` for each, in the order in which a folder is searched.
+"""The table of formats, in the order in which a folder is searched: a `Reader` for each.
 
 A package registers more of them as entry points of the group "sigmascope.readers", each the name
 of a `Reader`::
@@ -7,7 +7,9 @@ of a `Reader`::
     [project.entry-points."sigmascope.readers"]
     npz = "some_package.npz:READER"
 
-They are imported only where no format of this package fits.
+So are those of :mod:`sigmascope.formats`, which have a place in the table by the names of their
+files. They are imported only for such files; those of other packages, only where no format of this
+package fits.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from sigmascope._host.formats import described
-from sigmascope._host.registered import RegistrationError, iter_registered
+from sigmascope._host.registered import Registered, RegistrationError, iter_registered
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.npy import MAGIC as NPY
@@ -29,14 +32,9 @@ from .entries import Header, opened, start_of
 from .flax_msgpack import SUFFIX as FLAX
 from .flax_msgpack import read_flax
 from .gguf_files import model_of, read_shards
-from .hdf5 import SUFFIXES as HDF5
-from .hdf5 import read_hdf5
-from .keras import begins_as_hdf5
 from .npy import read_npy
 from .onnx import SUFFIX as ONNX
 from .onnx import begins_with_producer, chosen_model, read_onnx
-from .orbax import SUFFIXES as ORBAX
-from .orbax import read_orbax
 from .pickles import SUFFIXES as PICKLES
 from .pickles import is_saved_by_torch, read_pickled
 from .safetensors import begins_with_header, read_header
@@ -93,6 +91,19 @@ class Reader:
         return name.endswith(self.suffixes)
 
 
+class AnnexFormat(NamedTuple):
+    """A format that :mod:`sigmascope.formats` reads, by an entry point with its name."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    index_suffix: str = ""
+
+    def may_fit(self, name: str) -> bool:
+        """Tell whether a file of that name may be one of the format, or an index of such."""
+        end = self.index_suffix.removesuffix("json")
+        return name.endswith(self.suffixes) or (end != "" and end in name)
+
+
 SAFETENSORS = Reader(
     "safetensors",
     (".safetensors",),
@@ -109,7 +120,7 @@ PYTORCH = Reader(
     "pytorch_model.bin",
     begins=is_saved_by_torch,
 )
-BUILT_IN = (
+FORMATS: tuple[Reader | AnnexFormat, ...] = (
     SAFETENSORS,
     PYTORCH,
     Reader(
@@ -126,28 +137,47 @@ BUILT_IN = (
         read_distributed,
         chosen=lambda folder, names: names[0],
     ),
-    Reader("orbax", ORBAX, read_orbax, chosen=lambda folder, names: names[0]),
+    AnnexFormat("orbax", ("_METADATA", "manifest.ocdbt")),
     Reader(
         ".npy",
         (".npy",),
         lambda path: (read_npy(path),),
         begins=lambda start: start.startswith(NPY),
     ),
-    Reader("HDF5", HDF5, read_hdf5, main_file="tf_model.h5", begins=begins_as_hdf5),
+    AnnexFormat("HDF5", (".h5", ".hdf5", ".keras")),
     Reader("flax", (FLAX,), read_flax, ".msgpack.index.json", "flax_model.msgpack"),
 )
-"""The formats of this package."""
+"""The formats of this package, in the order in which a folder is searched."""
+
+BUILT_IN = tuple(each for each in FORMATS if isinstance(each, Reader))
+ANNEX = tuple(each for each in FORMATS if isinstance(each, AnnexFormat))
 
 
-def readers() -> Iterator[Reader]:
-    """List the formats: those of this package, then those of others, which are imported then.
+def own_readers(names: Sequence[str]) -> Iterator[Reader]:
+    """Yield the formats of this package that files of some names may have, in the table's order.
 
     Raises
     ------
     CheckpointError
-        An entry point cannot be imported, names no `Reader`, or has a suffix of another format.
+        An entry point cannot be imported, or names something that is not a `Reader`.
     """
-    yield from BUILT_IN
+    for each in FORMATS:
+        if isinstance(each, Reader):
+            yield each
+        elif any(map(each.may_fit, names)) and (reader := annex_reader(each.name)) is not None:
+            yield reader
+
+
+def readers(names: Sequence[str]) -> Iterator[Reader]:
+    """Yield the formats that files of some names may have: own ones, then all of other packages.
+
+    Raises
+    ------
+    CheckpointError
+        An entry point cannot be imported, names something that is not a `Reader`, or names one
+        with a suffix of another format.
+    """
+    yield from own_readers(names)
     yield from registered()
 
 
@@ -159,36 +189,79 @@ def reader_of(path: Place) -> Reader:
     CheckpointError
         The file cannot be read, or neither tells the format: the message says what it is.
     """
-    named = next((reader for reader in readers() if reader.fits(path.name)), None)
+    named = next((reader for reader in readers([path.name]) if reader.fits(path.name)), None)
     if named is not None and (named.begins is None or not isinstance(path, Path)):
         return named  # the first bytes of a file on another machine are a request
     with opened(path) as (file, _):
         start = start_of(file)
-    by_content = (each for each in BUILT_IN if each.begins is not None and each.begins(start))
+    by_content = (
+        each for each in _each_own_reader() if each.begins is not None and each.begins(start)
+    )
     content_reader = next(by_content, None)
     if named is not None:
         holds = named.begins is not None and named.begins(start)
         return named if holds or content_reader is None else content_reader
     if content_reader is None:
-        raise CheckpointError(f"{path}: not a checkpoint but {described(start)}")
+        raise CheckpointError(f"{path}: not a checkpoint but {described(start)}{missing_readers()}")
     return content_reader
+
+
+def _each_own_reader() -> Iterator[Reader]:
+    """Yield those that need no import first."""
+    yield from BUILT_IN
+    for each in ANNEX:
+        if (reader := annex_reader(each.name)) is not None:
+            yield reader
+
+
+def missing_readers() -> str:
+    """Return the end of a message that names the formats whose readers are not registered."""
+    names = [each.name for each in ANNEX if annex_reader(each.name) is None]
+    if not names:
+        return ""
+    return (
+        f" (the readers of {', '.join(names)} are not registered: install sigmascope again, with "
+        "its subpackage sigmascope.formats)"
+    )
+
+
+@cache
+def annex_reader(name: str) -> Reader | None:
+    """Import the reader of an annex's format; None if it is not registered.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be imported, or is not a `Reader`.
+    """
+    points = (each for each in iter_registered(GROUP, "reader") if each.point.name == name)
+    point = next(points, None)
+    return None if point is None else _load(point)
 
 
 @cache
 def registered() -> tuple[Reader, ...]:
     """Import the readers of other packages; CheckpointError as for :func:`readers`."""
     plugins: list[Reader] = []
+    annexes = {each.name for each in ANNEX}
     for each in iter_registered(GROUP, "reader"):
-        try:
-            reader = each.load()
-        except RegistrationError as error:
-            raise CheckpointError(str(error)) from error.__cause__
-        if not isinstance(reader, Reader):
-            raise CheckpointError(f"{each.label} is a {type(reader).__name__}, not a Reader")
-        for other in (*BUILT_IN, *plugins):
+        if each.point.name in annexes:
+            continue
+        reader = _load(each)
+        for other in (*FORMATS, *plugins):
             if shared := sorted(set(reader.suffixes) & set(other.suffixes)):
                 raise CheckpointError(
                     f"{each.label} reads {shared[0]} files, as {other.name!r} does"
                 )
         plugins.append(reader)
     return tuple(plugins)
+
+
+def _load(point: Registered) -> Reader:
+    try:
+        reader = point.load()
+    except RegistrationError as error:
+        raise CheckpointError(str(error)) from error.__cause__
+    if not isinstance(reader, Reader):
+        raise CheckpointError(f"{point.label} is a {type(reader).__name__}, not a Reader")
+    return reader

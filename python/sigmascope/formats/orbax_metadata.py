@@ -6,9 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from sigmascope.errors import CheckpointError
-
-from .jsontext import brief, parse_json, unique
-from .names import check_count, checked_name
+from sigmascope.extension.readers import brief, check_count, checked_name, parse_json, unique
 
 _EMPTY = ("None", "Dict", "List", "Tuple", "NamedTuple")
 """Kinds of leaves that are empty containers, which have no array."""

@@ -13,22 +13,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sigmascope._host.limits import MAX_JSON_BYTES
-from sigmascope.checkpoint.remote.paths import Place
+from sigmascope.checkpoint import Header, Reader, TensorEntry, opened
 from sigmascope.errors import CheckpointError
+from sigmascope.extension.readers import (
+    DTYPE_NAMES,
+    MAX_JSON_BYTES,
+    WRAPPERS,
+    Place,
+    Stored,
+    StoredSource,
+    brief,
+    format_names,
+    parse_json,
+    unique,
+)
 
-from .entries import Header, TensorEntry, opened
-from .index import format_names
-from .jsontext import brief, parse_json, unique
-from .memory import DTYPE_NAMES
 from .orbax_metadata import Leaf, Tree, parsed_tree
-from .pickled_tree import WRAPPERS
-from .stored import Stored, StoredSource
 from .zarr_arrays import ZarrArray, ZarrArrays, opened_arrays
 
 TREE, ITEMS, MANIFEST = "_METADATA", "_CHECKPOINT_METADATA", "manifest.ocdbt"
-SUFFIXES = (TREE, MANIFEST)
-"""Ends of the names of files by which a folder is recognised, `_CHECKPOINT_METADATA` included."""
 
 _UNFINISHED = ".orbax-checkpoint-tmp"
 _KEYS = (*WRAPPERS, "params")
@@ -179,3 +182,8 @@ def _spec(folder: Path, tree: Tree, leaf: Leaf, ocdbt: bool) -> Mapping[str, Any
         "kvstore": store,
         "fill_missing_data_reads": not tree.complete,
     }
+
+
+READER = Reader(  # `_METADATA` ends the name of `_CHECKPOINT_METADATA`, too
+    "orbax", (TREE, MANIFEST), read_orbax, chosen=lambda folder, names: names[0]
+)

@@ -13,12 +13,8 @@ import re
 import zipfile
 from typing import Any
 
-from sigmascope._host.formats import described
-from sigmascope.checkpoint.remote.paths import FilePart
 from sigmascope.errors import CheckpointError
-
-from .entries import start_of
-from .jsontext import brief
+from sigmascope.extension.readers import FilePart, brief, described, start_of
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _INNER = "model.weights.h5"

@@ -20,21 +20,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sigmascope._host.limits import MAX_DIMENSIONS, MAX_NESTING, MAX_TENSORS
-from sigmascope.checkpoint.remote.paths import Place
+from sigmascope.checkpoint import Header, Reader, TensorEntry, opened
 from sigmascope.errors import CheckpointError
+from sigmascope.extension.readers import (
+    DTYPE_NAMES,
+    MAX_DIMENSIONS,
+    MAX_NESTING,
+    MAX_SIZE,
+    MAX_TENSORS,
+    Place,
+    Stored,
+    StoredSource,
+    VirtualArrays,
+    brief,
+    joined,
+)
 
-from .boxes import boxes_of
-from .entries import Header, TensorEntry, opened
-from .jsontext import brief
-from .keras import axes_of, hdf5_part
-from .memory import DTYPE_NAMES
-from .names import joined
-from .safetensors import MAX_SIZE
-from .stored import Stored, StoredSource
-from .virtual_files import VirtualFile
+from .keras import axes_of, begins_as_hdf5, hdf5_part
 
-SUFFIXES = (".h5", ".hdf5", ".keras")
 _WEIGHTS = "model_weights"
 """Group of the weights in a file of a whole model of Keras 2, next to those of the optimiser."""
 
@@ -210,7 +213,7 @@ def _unread(library: Any, dataset: Any) -> str | None:
     return None
 
 
-class Hdf5Datasets(VirtualFile):
+class Hdf5Datasets(VirtualArrays):
     """Datasets of a file that are read and converted by h5py.
 
     Parameters
@@ -223,7 +226,9 @@ class Hdf5Datasets(VirtualFile):
     """
 
     def __init__(self, path: Place, stored: Stored, datasets: Sequence[_Dataset]) -> None:
-        super().__init__(str(path), [each.nbytes for each in datasets])
+        super().__init__(
+            str(path), [(each.shape, each.dtype.itemsize) for each in datasets], [stored]
+        )
         self._path, self._stored, self._datasets = path, stored, tuple(datasets)
         self._open: list[tuple[Any, ExitStack]] = []
 
@@ -234,30 +239,16 @@ class Hdf5Datasets(VirtualFile):
         """Return the digest of the file."""
         return self._stored.identity()["digest"]
 
-    def copy(self, index: int, start: int, memory: memoryview) -> None:
-        """Read bytes of a dataset: boxes of its elements, one after another."""
-        self._stored.check_unchanged()
-        dataset, size = self._datasets[index], self._datasets[index].dtype.itemsize
-        first, stop = start // size, -(-(start + memory.nbytes) // size)
-        buffer = np.empty((stop - first) * size, np.uint8)
-        at = 0
-        for box in boxes_of(dataset.shape or (1,), first, stop - first):
-            rows = slice(box.start, box.stop)
-            part = self._read(dataset, (*box.prefix, rows) if dataset.shape else ())
-            buffer[at : at + part.nbytes] = part
-            at += part.nbytes
-        self._stored.check_unchanged()  # also after the last read, which no other look follows
-        skipped = start - first * size
-        memory[:] = buffer[skipped : skipped + memory.nbytes].data
-
-    def _read(self, dataset: _Dataset, where: tuple[int | slice, ...]) -> np.ndarray[Any, Any]:
+    def read_box(self, index: int, where: tuple[int | slice, ...]) -> np.ndarray[Any, Any]:
+        """Read and convert a box of a dataset; CheckpointError if it is damaged."""
+        dataset = self._datasets[index]
         try:
-            numbers = self._tree()[dataset.path].astype(dataset.dtype)[where]
+            numbers: np.ndarray[Any, Any] = self._tree()[dataset.path].astype(dataset.dtype)[where]
         except _BROKEN as error:
             raise CheckpointError(
                 f"{self.name}: tensor {brief(dataset.name, 200)} cannot be read: {error!s:.200}"
             ) from None
-        return np.ascontiguousarray(numbers).reshape(-1).view(np.uint8)
+        return numbers
 
     def _tree(self) -> Any:
         """Return the root group of the file, which stays open in this process."""
@@ -267,3 +258,12 @@ class Hdf5Datasets(VirtualFile):
             part, _, _ = hdf5_part(file, stored.size)
             self._open.append((stack.enter_context(_h5py().File(part, "r")), stack))
         return self._open[0][0]
+
+
+READER = Reader(
+    "HDF5",
+    (".h5", ".hdf5", ".keras"),
+    read_hdf5,
+    main_file="tf_model.h5",
+    begins=begins_as_hdf5,
+)

@@ -16,14 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sigmascope._host.limits import MAX_DIMENSIONS
 from sigmascope.errors import CheckpointError
-
-from .boxes import boxes_of
-from .jsontext import brief
-from .safetensors import MAX_SIZE
-from .stored import Stored
-from .virtual_files import VirtualFile
+from sigmascope.extension.readers import MAX_DIMENSIONS, MAX_SIZE, Stored, VirtualArrays, brief
 
 POOL = 256 << 20
 """Most bytes of decoded chunks that are kept in memory."""
@@ -86,7 +80,7 @@ def opened_arrays(specs: Mapping[str, Mapping[str, Any]], where: str) -> list[Za
     return arrays
 
 
-class ZarrArrays(VirtualFile):
+class ZarrArrays(VirtualArrays):
     """Arrays whose chunks are decoded when bytes of them are read.
 
     Parameters
@@ -99,8 +93,8 @@ class ZarrArrays(VirtualFile):
     """
 
     def __init__(self, name: str, arrays: Sequence[ZarrArray], files: Sequence[Stored]) -> None:
-        super().__init__(name, [each.nbytes for each in arrays])
-        self._arrays, self._files = tuple(arrays), tuple(files)
+        super().__init__(name, [(each.shape, each.itemsize) for each in arrays], files)
+        self._arrays = tuple(arrays)
         self._opened: dict[int, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -112,27 +106,8 @@ class ZarrArrays(VirtualFile):
         files = [stored.identity() for stored in self._files]
         return sha256(repr((what, files)).encode()).hexdigest()
 
-    def copy(self, index: int, start: int, memory: memoryview) -> None:
-        """Read bytes of an array: boxes of its elements, one after another."""
-        self._check_unchanged()
-        array = self._arrays[index]
-        first, stop = start // array.itemsize, -(-(start + memory.nbytes) // array.itemsize)
-        buffer = np.empty((stop - first) * array.itemsize, np.uint8)
-        at = 0
-        for box in boxes_of(array.shape or (1,), first, stop - first):
-            rows = slice(box.start, box.stop)
-            part = self._read(index, (*box.prefix, rows) if array.shape else ())
-            buffer[at : at + part.nbytes] = part
-            at += part.nbytes
-        self._check_unchanged()
-        skipped = start - first * array.itemsize
-        memory[:] = buffer[skipped : skipped + memory.nbytes].data
-
-    def _check_unchanged(self) -> None:
-        for stored in self._files:
-            stored.check_unchanged()
-
-    def _read(self, index: int, where: tuple[int | slice, ...]) -> np.ndarray[Any, Any]:
+    def read_box(self, index: int, where: tuple[int | slice, ...]) -> np.ndarray[Any, Any]:
+        """Read and decode a box of an array; CheckpointError if it is missing or damaged."""
         array = self._arrays[index]
         failed = f"{self.name}: tensor {brief(array.name, 200)} cannot be read"
         opened = self._opened.get(index)
@@ -141,8 +116,8 @@ class ZarrArrays(VirtualFile):
             opened = self._opened[index] = _result(future, failed)
         if (tuple(opened.shape), opened.dtype.name) != (array.shape, array.dtype):
             raise CheckpointError(f"{failed}: it has changed since the checkpoint was opened")
-        part = np.ascontiguousarray(_result(opened[where].read(), failed))
-        return part.reshape(-1).view(np.uint8)
+        numbers: np.ndarray[Any, Any] = _result(opened[where].read(), failed)
+        return numbers
 
 
 _READ: Mapping[str, Any] = {"open": True, "read": True}

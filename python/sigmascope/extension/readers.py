@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Names for packages that read a format of checkpoints.
+
+Besides `Reader`, `Header`, `TensorEntry` and `opened` of :mod:`sigmascope.checkpoint`: limits that
+every reader keeps, names and JSON texts of files that are not trusted, first bytes of files, and
+bytes that a reader makes when they are used.
+"""
+
+from __future__ import annotations
+
+from sigmascope._host.formats import described
+from sigmascope._host.limits import MAX_DIMENSIONS, MAX_JSON_BYTES, MAX_NESTING, MAX_TENSORS
+from sigmascope.checkpoint.formats.entries import start_of
+from sigmascope.checkpoint.formats.index import format_names
+from sigmascope.checkpoint.formats.jsontext import brief, parse_json, unique
+from sigmascope.checkpoint.formats.memory import DTYPE_NAMES
+from sigmascope.checkpoint.formats.names import check_count, checked_name, joined
+from sigmascope.checkpoint.formats.pickled_tree import WRAPPERS
+from sigmascope.checkpoint.formats.safetensors import MAX_SIZE
+from sigmascope.checkpoint.formats.stored import Stored, StoredSource
+from sigmascope.checkpoint.formats.virtual_files import VirtualArrays
+from sigmascope.checkpoint.remote.paths import FilePart, Place
+
+__all__ = [
+    "DTYPE_NAMES",
+    "MAX_DIMENSIONS",
+    "MAX_JSON_BYTES",
+    "MAX_NESTING",
+    "MAX_SIZE",
+    "MAX_TENSORS",
+    "WRAPPERS",
+    "FilePart",
+    "Place",
+    "Stored",
+    "StoredSource",
+    "VirtualArrays",
+    "brief",
+    "check_count",
+    "checked_name",
+    "described",
+    "format_names",
+    "joined",
+    "parse_json",
+    "start_of",
+    "unique",
+]
