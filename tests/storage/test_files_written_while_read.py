@@ -19,6 +19,7 @@ from tests.support.flax_files import chunked, write_flax
 from tests.support.gguf_files import write_gguf
 from tests.support.onnx_files import of_array as onnx_tensor
 from tests.support.onnx_files import write_onnx
+from tests.support.readers import has_reader
 from tests.support.reading_modes import READINGS
 
 import sigmascope as ss
@@ -82,11 +83,13 @@ READERS: dict[str, Callable[[Path, str], tuple[Path, ss.Matrix]]] = {
     "npy": in_npy,
     "safetensors": in_safetensors,
     "gguf": in_gguf,
-    "onnx": in_onnx,
     "torch": in_torch,
     "distcp": in_chunks_of_torch,
-    "msgpack": in_flax,
 }
+if has_reader("ONNX"):
+    READERS["onnx"] = in_onnx
+if has_reader("flax"):
+    READERS["msgpack"] = in_flax
 
 CALLS: dict[str, Callable[..., Any]] = {
     "svds": lambda a, **how: ss.svds(a, 3, method="krylov", **how).s,

@@ -25,6 +25,7 @@ from tests.support import (
 )
 from tests.support.checkpoints import encoded, entry, framed
 from tests.support.fuzzing_groups import strange_weight
+from tests.support.readers import has_reader
 
 Rng = np.random.Generator
 
@@ -297,8 +298,6 @@ READERS: dict[str, Callable[[Rng, Path], Path]] = {
     "legacy pickle": partial(fuzzing_pickles.legacy, noise=noise),
     "npy": npy,
     "gguf": partial(fuzzing_gguf.gguf, noise=noise),
-    "onnx": partial(fuzzing_onnx.onnx, noise=noise),
-    "flax": partial(fuzzing_flax.flax, noise=noise),
     "distributed": partial(fuzzing_distributed.distributed, noise=noise),
     "index": index,
     "config": config,
@@ -307,6 +306,10 @@ READERS: dict[str, Callable[[Rng, Path], Path]] = {
     "rules": rules,
     "table": table,
 }
+if has_reader("ONNX"):
+    READERS["onnx"] = partial(fuzzing_onnx.onnx, noise=noise)
+if has_reader("flax"):
+    READERS["flax"] = partial(fuzzing_flax.flax, noise=noise)
 
 
 def make(reader: str, seed: int, folder: Path) -> Path:

@@ -13,6 +13,11 @@ def own_formats() -> tuple[Reader, ...]:
     return (*BUILT_IN, *(reader for reader in annex if reader is not None))
 
 
+def has_reader(name: str) -> bool:
+    """Tell whether there is a reader of a format: an installation may lack the annex of some."""
+    return any(reader.name == name for reader in own_formats())
+
+
 def forget_other_packages() -> None:
     """Make the next call look for entry points anew."""
     registered.cache_clear()

@@ -8,9 +8,17 @@ bytes that a reader makes when they are used.
 
 from __future__ import annotations
 
-from sigmascope._host.formats import described
-from sigmascope._host.limits import MAX_DIMENSIONS, MAX_JSON_BYTES, MAX_NESTING, MAX_TENSORS
-from sigmascope.checkpoint.formats.entries import start_of
+from sigmascope._host.formats import described, recognised
+from sigmascope._host.limits import (
+    MAX_DIMENSIONS,
+    MAX_FIELDS,
+    MAX_JSON_BYTES,
+    MAX_NESTING,
+    MAX_TENSORS,
+)
+from sigmascope.checkpoint.formats.entries import DTYPE_BITS, start_of
+from sigmascope.checkpoint.formats.file_stream import FileStream
+from sigmascope.checkpoint.formats.gathered import GatheredTensors, Piece, PiecedTensor
 from sigmascope.checkpoint.formats.index import format_names
 from sigmascope.checkpoint.formats.jsontext import brief, parse_json, unique
 from sigmascope.checkpoint.formats.memory import DTYPE_NAMES
@@ -22,14 +30,20 @@ from sigmascope.checkpoint.formats.virtual_files import VirtualArrays
 from sigmascope.checkpoint.remote.paths import FilePart, Place
 
 __all__ = [
+    "DTYPE_BITS",
     "DTYPE_NAMES",
     "MAX_DIMENSIONS",
+    "MAX_FIELDS",
     "MAX_JSON_BYTES",
     "MAX_NESTING",
     "MAX_SIZE",
     "MAX_TENSORS",
     "WRAPPERS",
     "FilePart",
+    "FileStream",
+    "GatheredTensors",
+    "Piece",
+    "PiecedTensor",
     "Place",
     "Stored",
     "StoredSource",
@@ -41,6 +55,7 @@ __all__ = [
     "format_names",
     "joined",
     "parse_json",
+    "recognised",
     "start_of",
     "unique",
 ]

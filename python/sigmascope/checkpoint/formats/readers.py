@@ -29,8 +29,6 @@ from sigmascope.matrices.npy import MAGIC as NPY
 from .distributed import SUFFIX as DISTCP
 from .distributed import read_distributed
 from .entries import Header, opened, start_of
-from .flax_msgpack import SUFFIX as FLAX
-from .flax_msgpack import read_flax
 from .gguf_files import model_of, read_shards
 from .npy import read_npy
 from .onnx import SUFFIX as ONNX
@@ -145,7 +143,7 @@ FORMATS: tuple[Reader | AnnexFormat, ...] = (
         begins=lambda start: start.startswith(NPY),
     ),
     AnnexFormat("HDF5", (".h5", ".hdf5", ".keras")),
-    Reader("flax", (FLAX,), read_flax, ".msgpack.index.json", "flax_model.msgpack"),
+    AnnexFormat("flax", (".msgpack",), ".msgpack.index.json"),
 )
 """The formats of this package, in the order in which a folder is searched."""
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from sigmascope._host.limits import MAX_FIELDS
 from sigmascope.errors import CheckpointError
-
-from .file_stream import FileStream
+from sigmascope.extension.readers import MAX_FIELDS, FileStream
 
 MAP, LIST, TEXT, BYTES, EXTENSION = "a map", "a list", "a text", "bytes", "an extension"
 INTEGER, FLOAT, BOOL, NIL = "an integer", "a number", "a boolean", "nil"

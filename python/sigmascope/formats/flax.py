@@ -15,20 +15,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from sigmascope._host.formats import recognised
-from sigmascope._host.limits import MAX_DIMENSIONS, MAX_NESTING, MAX_TENSORS
-from sigmascope.checkpoint.remote.paths import Place
+from sigmascope.checkpoint import Header, Reader, TensorEntry, opened
 from sigmascope.errors import CheckpointError
+from sigmascope.extension.readers import (
+    DTYPE_BITS,
+    DTYPE_NAMES,
+    MAX_DIMENSIONS,
+    MAX_NESTING,
+    MAX_TENSORS,
+    GatheredTensors,
+    Piece,
+    PiecedTensor,
+    Place,
+    Stored,
+    StoredSource,
+    brief,
+    checked_name,
+    recognised,
+    start_of,
+)
 
-from .entries import DTYPE_BITS, Header, TensorEntry, opened, start_of
-from .gathered import GatheredTensors, Piece, PiecedTensor
-from .jsontext import brief
-from .memory import DTYPE_NAMES
 from .msgpack_values import BYTES, EXTENSION, INTEGER, LIST, MAP, Value, ValueStream
-from .names import checked_name
-from .stored import Stored, StoredSource
-
-SUFFIX = ".msgpack"
 
 _CHUNKED = "__msgpack_chunked_array__"
 _ARRAY, _SCALAR = 1, 3
@@ -285,3 +292,6 @@ def _pieced(name: str, stored: Stored, leaf: _Leaf) -> PiecedTensor:
         at += array.shape[0]
     size = DTYPE_BITS[_DTYPES[leaf.arrays[0].dtype]] // 8
     return PiecedTensor(name, (at,), size, tuple(pieces))
+
+
+READER = Reader("flax", (".msgpack",), read_flax, ".msgpack.index.json", "flax_model.msgpack")
