@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,10 @@ from tests.support import onnx_files
 from tests.support.checkpoints import Stored, of_array, record, write_file
 from tests.support.gguf_files import write_gguf
 from tests.support.onnx_files import write_onnx
-from tests.support.readers import forget_other_packages, own_formats
+from tests.support.readers import forget_other_packages, has_reader, own_formats
 
 import sigmascope as ss
+from sigmascope.checkpoint.formats.readers import FORMATS
 from sigmascope.errors import CheckpointError
 
 MODULE = '''
@@ -128,6 +130,48 @@ def test_readers_that_cannot_be_used_are_named(
     assert list(ss.open_checkpoint(tmp_path / "w.safetensors")) == ["w"]
 
 
+@pytest.mark.parametrize("name", ["x.onnx", "x.msgpack", "x.h5", "x.keras", "model"])
+def test_without_the_annex_a_message_says_what_is_missing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sigmascope.checkpoint.formats.readers.GROUP", "sigmascope.no_such_group")
+    path = tmp_path / name
+    if name == "model":
+        path.mkdir()
+        (path / "model.onnx").write_bytes(b"\x08\x0a")
+        what = "no .safetensors file"
+    else:
+        path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(90))
+        what = "not a checkpoint but an HDF5 file"
+    with pytest.raises(CheckpointError) as refusal:
+        ss.open_checkpoint(path)
+    assert str(refusal.value).startswith(f"{path}: {what}")
+    assert str(refusal.value).endswith(
+        " (the readers of ONNX, orbax, HDF5, flax are not registered: install sigmascope again, "
+        "with its subpackage sigmascope.formats)"
+    )
+    write_file(tmp_path / "w.safetensors", Stored("w", "F32", (2, 3)))
+    assert list(ss.open_checkpoint(tmp_path / "w.safetensors")) == ["w"]
+
+
+def test_a_reader_of_the_annex_is_imported_for_its_files_alone(tmp_path: Path) -> None:
+    """The table has the ends of their names, so that a note needs no import."""
+    for reader in own_formats():
+        (announced,) = (each for each in FORMATS if each.name == reader.name)
+        assert announced.suffixes == reader.suffixes
+        assert announced.index_suffix == reader.index_suffix
+    write_file(tmp_path / "w.safetensors", Stored("w", "F32", (2, 3)))
+    for name in ("m.onnx", "x.h5", "x.msgpack"):
+        (tmp_path / name).write_bytes(b"")
+    code = "import sys, sigmascope as ss; print(ss.open_checkpoint(sys.argv[1]).notes)"
+    code += "; print([each for each in sys.modules if each.startswith('sigmascope.formats')])"
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    notes, imported = out.splitlines()
+    assert "files not part of the checkpoint: 'm.onnx', 'x.h5', 'x.msgpack'" in notes
+    assert imported == "[]"
+
+
 def test_no_two_formats_have_one_suffix() -> None:
     suffixes = [suffix for reader in own_formats() for suffix in reader.suffixes]
     assert len(set(suffixes)) == len(suffixes)
@@ -141,7 +185,8 @@ def contents(folder: Path) -> dict[str, Path]:
     state = {"w": torch.from_numpy(A)}
     torch.save(state, folder / "old.pt", _use_new_zipfile_serialization=False)
     np.save(folder / "w.npy", A)
-    write_onnx(folder / "a.onnx", onnx_files.of_array("w", "F32", A))
+    if has_reader("ONNX"):
+        write_onnx(folder / "a.onnx", onnx_files.of_array("w", "F32", A))
     write_gguf(folder / "a.gguf", {"w": ("F32", A)})
     return {path.name: path for path in folder.iterdir()}
 

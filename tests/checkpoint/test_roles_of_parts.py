@@ -10,10 +10,7 @@ import numpy as np
 import pytest
 from tests.checkpoint.test_quantised import LAYOUTS
 from tests.support import group_formats as formats
-from tests.support import onnx_files
 from tests.support.checkpoints import Stored, encoded, of_array, opened, record
-from tests.support.onnx_blocks import blocks
-from tests.support.onnx_files import of_nodes, operation
 from tests.support.roles import roles_in_model
 
 import sigmascope as ss
@@ -103,26 +100,6 @@ def test_so_have_those_that_are_not_decoded(layout: str, tmp_path: Path) -> None
     assert codes["role"] == role
     assert {other["role"].partition(".")[0] for other in others} == {role}
     assert all(other["role"].endswith(".scale") == (other["status"] == "scale") for other in others)
-
-
-def test_a_scale_belongs_to_the_matrix_whatever_its_name_is(tmp_path: Path) -> None:
-    """A node of ONNX takes tensors of any names."""
-    made = blocks((4, 32), 4, 16, zeros="packed")
-    names = ("onnx::MatMul_7", "onnx::MatMul_8", "_v_9")
-    path = tmp_path / "m.onnx"
-    node = operation(
-        "MatMulNBits",
-        "x",
-        *names,
-        name="/model/layers.3/self_attn/q_proj/MatMul_Q4",
-        domain="com.microsoft",
-        **made.attributes,
-    )
-    arrays = zip(names, made.tensors.values(), strict=True)
-    path.write_bytes(of_nodes([node], *(onnx_files.of_array(name, *each) for name, each in arrays)))
-    checkpoint = ss.open_checkpoint(path)
-    roles = [(row["layer"], row["role"], row["status"]) for row in checkpoint.info()]
-    assert roles == [(3, "q", "matrix"), (3, "q.scale", "scale"), (3, "q.part", "part")]
 
 
 def test_parts_of_a_matrix_without_a_role_have_none_either(tmp_path: Path) -> None:

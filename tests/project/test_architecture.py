@@ -116,7 +116,9 @@ PYTHON_ROOMS = {
         outside="typer rich",
         extra=True,
     ),
-    "extension": Folder("_display _execution _host _tables checkpoint cli report series spectra"),
+    "extension": Folder(
+        "_display _execution _host _tables checkpoint cli matrices report series spectra"
+    ),
     # Annexes: nothing imports them, and they import public names alone.
     "sklearn": Folder("errors extension streaming package", outside="scipy sklearn", extra=True),
     "diagnosis": Folder("extension package", outside="matplotlib typer rich"),

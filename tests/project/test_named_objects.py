@@ -141,7 +141,10 @@ def test_a_reference_that_leads_nowhere_is_found() -> None:
     )
 
 
-GROUPS = {"readers", "backends", "commands", "records", "comparison_reports"}
+GROUPS = {
+    *("readers", "quantised_layouts", "backends"),
+    *("commands", "records", "comparison_reports"),
+}
 OTHERS = {f"sigmascope.{group}" for group in GROUPS}
 """Dotted names of the package that are groups of entry points, and not objects."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from sigmascope.checkpoint import Reader
 from sigmascope.checkpoint.formats.readers import ANNEX, BUILT_IN, annex_reader, registered
+from sigmascope.checkpoint.quantised.registry import layout_of
 
 
 def own_formats() -> tuple[Reader, ...]:
@@ -22,3 +23,4 @@ def forget_other_packages() -> None:
     """Make the next call look for entry points anew."""
     registered.cache_clear()
     annex_reader.cache_clear()
+    layout_of.cache_clear()

@@ -2,7 +2,7 @@
 """Checkpoints on disk: their files, tensors, roles, and matrices.
 
 For packages that register a format of their own (:mod:`sigmascope.checkpoint.formats.readers`):
-`Reader`, `Header`, `TensorEntry` and `opened`.
+`Reader`, `Header`, `TensorEntry`, `Usage` and `opened`.
 """
 
 from .assembly import Origin
@@ -10,6 +10,7 @@ from .checkpoint import Checkpoint
 from .formats.entries import Header, TensorEntry, opened
 from .formats.identity import FileIdentity, file_identity
 from .formats.readers import Reader
+from .formats.usage import Usage
 from .naming.roles import Role, role_of
 from .opening import open_checkpoint, reopened
 from .record import TensorRecord
@@ -26,6 +27,7 @@ __all__ = [
     "TensorEntry",
     "TensorRecord",
     "Tensors",
+    "Usage",
     "file_identity",
     "open_checkpoint",
     "opened",

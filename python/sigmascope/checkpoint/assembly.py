@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 from sigmascope.errors import CheckpointError
 
+from .axes_by_role import layout_type, with_outputs_first
 from .configuration import Configuration
-from .flax import layout_type, with_outputs_first
 from .formats.jsontext import brief
 from .fused import role_of_view, split, unsplit_notes
 from .heads import by_heads, key_heads
 from .naming.roles import Role, roles_of
 from .naming.rules import Rules, rules_for
 from .naming.table import Table
-from .node_names import as_parameters, certain_names, inputs_first
+from .parameters import as_parameters, certain_names, inputs_first
 from .quantised.grouped import Grouped, grouped_reading, grouped_weights
 from .quantised.layouts import Part, quantised_parts, tied_parts
 from .ranks import joined, width_of

@@ -2,8 +2,8 @@
 """Attention heads as matrices: number and width from config.json, and their places in weights.
 
 A head of q, k or v is a range of outputs, a head of o a range of inputs. Rows are outputs, except
-in models that store their weights transposed (GPT-2's Conv1D), and where an operator of an ONNX
-model says that they are inputs. With grouped queries there are fewer
+in models that store their weights transposed (GPT-2's Conv1D), and where the usage of a tensor
+says that they are inputs. With grouped queries there are fewer
 heads of k and v than of q and o. Sizes are those of the models' code in Transformers; a matrix that
 they do not fit is not split, and a note gives the reason.
 """
@@ -82,7 +82,7 @@ def by_heads(
     roles : mapping
         Role of every matrix, by the name of its view.
     inputs_first : mapping
-        Tensors whose rows are known to be inputs, or not to be, by their operators in ONNX models.
+        Tensors whose rows are known to be inputs, or not to be, by their usage in the file.
 
     Returns
     -------

@@ -116,7 +116,7 @@ def _floating(
         return Reading("unreadable", reason=f"{len(shape)} dimensions: no matrix view is known")
     if len(shape) == 2:
         return _views(tensor, tensors, block, "matrix", (shape[0], shape[1]), None)
-    named = tensor.entry.kernel or "conv" in tensor.entry.name
+    named = tensor.entry.usage.kernel or "conv" in tensor.entry.name
     if len(shape) > 3 or named or 1 in shape[1:]:
         rows, columns = shape[0], prod(shape[1:])
         if rows == 1 or columns == 1:

@@ -15,18 +15,19 @@ from sigmascope._host.limits import (
     MAX_JSON_BYTES,
     MAX_NESTING,
     MAX_TENSORS,
+    MAX_VARINT_BYTES,
 )
-from sigmascope.checkpoint.formats.entries import DTYPE_BITS, start_of
+from sigmascope.checkpoint.formats.entries import DTYPE_BITS, is_integer, start_of
 from sigmascope.checkpoint.formats.file_stream import FileStream
 from sigmascope.checkpoint.formats.gathered import GatheredTensors, Piece, PiecedTensor
-from sigmascope.checkpoint.formats.index import format_names
+from sigmascope.checkpoint.formats.index import format_names, is_plain
 from sigmascope.checkpoint.formats.jsontext import brief, parse_json, unique
 from sigmascope.checkpoint.formats.memory import DTYPE_NAMES
 from sigmascope.checkpoint.formats.names import check_count, checked_name, joined
 from sigmascope.checkpoint.formats.pickled_tree import WRAPPERS
 from sigmascope.checkpoint.formats.safetensors import MAX_SIZE
 from sigmascope.checkpoint.formats.stored import Stored, StoredSource
-from sigmascope.checkpoint.formats.virtual_files import VirtualArrays
+from sigmascope.checkpoint.formats.virtual_files import VirtualArrays, VirtualFile
 from sigmascope.checkpoint.remote.paths import FilePart, Place
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "MAX_NESTING",
     "MAX_SIZE",
     "MAX_TENSORS",
+    "MAX_VARINT_BYTES",
     "WRAPPERS",
     "FilePart",
     "FileStream",
@@ -48,11 +50,14 @@ __all__ = [
     "Stored",
     "StoredSource",
     "VirtualArrays",
+    "VirtualFile",
     "brief",
     "check_count",
     "checked_name",
     "described",
     "format_names",
+    "is_integer",
+    "is_plain",
     "joined",
     "parse_json",
     "recognised",

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sigmascope.checkpoint import Header, Reader, TensorEntry, opened
+from sigmascope.checkpoint import Header, Reader, TensorEntry, Usage, opened
 from sigmascope.errors import CheckpointError
 from sigmascope.extension.readers import (
     DTYPE_NAMES,
@@ -59,8 +59,8 @@ class _Dataset(NamedTuple):
     def entry(self, offset: int) -> TensorEntry:
         """Make the entry of the dataset, whose first byte is given."""
         dtype = DTYPE_NAMES[self.dtype.name]
-        axes = axes_of(self.name, len(self.shape))
-        return TensorEntry(self.name, dtype, self.shape, offset, self.nbytes, axes=axes)
+        usage = Usage(axes=axes_of(self.name, len(self.shape)), program="Keras")
+        return TensorEntry(self.name, dtype, self.shape, offset, self.nbytes, usage=usage)
 
 
 def read_hdf5(path: Place) -> tuple[Header, ...]:

@@ -20,8 +20,8 @@ from sigmascope.checkpoint.remote.paths import Place, SourceFile
 from sigmascope.checkpoint.remote.requests import concurrently
 from sigmascope.errors import CheckpointError
 
-from .onnx_uses import Use
 from .stored import Stored, StoredFile, StoredSource
+from .usage import Usage
 
 if TYPE_CHECKING:
     from sigmascope.matrices.matrix import Matrix
@@ -48,14 +48,15 @@ def is_integer(dtype: str) -> bool:
     return dtype == "BOOL" or (dtype[0] in "UI" and not dtype.startswith("IQ"))
 
 
+_UNKNOWN = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class TensorEntry:
     """One tensor of a file: `offset` in bytes from the start of the file.
 
     `strides` count elements and are None for C order. If the entry is not a tensor, `foreign` is
-    the reason and `dtype` the name of its Python type. `kernel` is true if the file says that a
-    convolution has this tensor as its kernel; `use` is what the nodes of an ONNX model do with it;
-    `axes` has a letter for each axis, as in `arrays_of_axes`, if the format says which they are.
+    the reason and `dtype` the name of its Python type. `usage` is what else the file tells of it.
     """
 
     name: str
@@ -65,9 +66,7 @@ class TensorEntry:
     nbytes: int
     strides: tuple[int, ...] | None = None
     foreign: str | None = None
-    kernel: bool = False
-    use: Use | None = None
-    axes: str = ""
+    usage: Usage = _UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,8 @@ class Header:
     """A validated header; `entries` are in file order (by offset).
 
     `settings` are those of the model, in the words of a config.json, if the format holds them.
+    `layout` is the name of the quantised layout of its weights, if the format states one and the
+    model has no configuration that does.
     """
 
     path: Place
@@ -83,6 +84,7 @@ class Header:
     stored: Stored
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] | None = None
+    layout: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.stored, StoredSource):  # so that its errors can name tensors

@@ -31,8 +31,6 @@ from .distributed import read_distributed
 from .entries import Header, opened, start_of
 from .gguf_files import model_of, read_shards
 from .npy import read_npy
-from .onnx import SUFFIX as ONNX
-from .onnx import begins_with_producer, chosen_model, read_onnx
 from .pickles import SUFFIXES as PICKLES
 from .pickles import is_saved_by_torch, read_pickled
 from .safetensors import begins_with_header, read_header
@@ -128,7 +126,7 @@ FORMATS: tuple[Reader | AnnexFormat, ...] = (
         chosen=model_of,
         begins=lambda start: start.startswith(b"GGUF"),
     ),
-    Reader("ONNX", (ONNX,), read_onnx, chosen=chosen_model, begins=begins_with_producer),
+    AnnexFormat("ONNX", (".onnx",)),
     Reader(
         "torch.distributed.checkpoint",
         (DISTCP,),

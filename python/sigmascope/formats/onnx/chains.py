@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Protocol
 
-from .onnx_nodes import Node
+from .nodes import Node
 
 Setting = int | str | tuple[int, ...]
 Settings = Mapping[str, Setting]
 
-ARITHMETIC = "Cast and Mul"
+ARITHMETIC = "onnx.arithmetic"
 """Name, in place of an operator, of the nodes Cast, Sub and Mul that turn codes into numbers."""
 
 MOVING = ("Identity", "Transpose", "Reshape")
@@ -30,10 +30,12 @@ PASSING = (*MOVING, "Cast")
 STEPS = (*PASSING, "Sub", "Mul")
 """Operators of the nodes that a chain may have."""
 
-_CODES = frozenset(("I8", "U8", "I4", "U4", "I2", "U2", "F8_E4M3", "F8_E5M2"))
+CODES = frozenset(("I8", "U8", "I4", "U4", "I2", "U2", "F8_E4M3", "F8_E5M2"))
+"""Dtypes of codes."""
+
 _FLOATS, _INTEGERS = frozenset((1, 10, 11, 16)), frozenset((6, 7))
 _KEPT: Mapping[str, frozenset[int]] = {
-    **{kind: _FLOATS | _INTEGERS for kind in _CODES if kind[0] != "F"},
+    **{kind: _FLOATS | _INTEGERS for kind in CODES if kind[0] != "F"},
     **dict.fromkeys(("F8_E4M3", "F8_E5M2"), _FLOATS),
     **dict.fromkeys(("F16", "BF16", "F32"), frozenset((1, 11))),
 }
@@ -147,7 +149,7 @@ def follow(names: Names, name: str, integers: Integers) -> Chain | None:
         place = _operand(names, step[0])
         passed.append((*step, place))
         name = step[0].input(place)
-    if tensor.kind not in _CODES:
+    if tensor.kind not in CODES:
         return None
     chain: Chain | None = Chain.of(name, tensor)
     for node, settings, place in reversed(passed):
@@ -219,7 +221,7 @@ def _operand(names: Names, node: Node) -> int:
         return 0
     scales = source(names, node.input(0))
     tensor = None if scales is None else names.stored(scales)
-    return int(tensor is not None and tensor.kind not in _CODES)
+    return int(tensor is not None and tensor.kind not in CODES)
 
 
 def _next(

@@ -13,18 +13,18 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.checkpoint.views import Located
-
-from .linear import TABLES, Blocks, CodesLayout, Shape, codes_weight, result_shape
-from .modules import (
+from sigmascope.extension.quantised import (
     FLOATS,
     GroupedWeight,
     LayoutError,
+    Located,
     Module,
     read_integers,
     read_numbers,
 )
-from .onnx_nodes import inputs_of
+
+from .inputs import inputs_of
+from .linear import TABLES, Blocks, CodesLayout, Shape, codes_weight, result_shape
 
 _AXES = (2, 3, 4, 5)
 _INTEGERS = ("I8", "U8", "I32", "I64")

@@ -115,3 +115,11 @@ def test_other_producers_are_not_guessed(tmp_path: Path) -> None:
     found = written(tmp_path / "m.onnx", *tensors, producer="by hand")
     assert "fc.weight" not in found
     assert record(found, "fc.weight_quantized")["status"] != "matrix"
+
+
+def test_an_operator_with_the_name_of_arithmetic_is_not_arithmetic(tmp_path: Path) -> None:
+    codes = RNG.integers(-128, 128, (6, 4)).astype(np.int8)
+    for operator in ("Cast and Mul", "onnx.arithmetic"):
+        nodes = node(operator, "x", "w")
+        found = written(tmp_path / "m.onnx", of_array("w", "I8", codes), nodes=nodes)
+        assert record(found, "w")["status"] == "integer"

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sigmascope._host.limits import MAX_FIELDS
 from sigmascope.errors import CheckpointError
-
-from .file_stream import FileStream
+from sigmascope.extension.readers import MAX_FIELDS, FileStream
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Types of the content of a field."""

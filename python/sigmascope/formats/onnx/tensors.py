@@ -9,16 +9,22 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple
 
-from sigmascope._host.limits import MAX_DIMENSIONS, MAX_VARINT_BYTES
+from sigmascope.checkpoint import TensorEntry
 from sigmascope.errors import CheckpointError
+from sigmascope.extension.readers import (
+    DTYPE_BITS,
+    MAX_DIMENSIONS,
+    MAX_VARINT_BYTES,
+    brief,
+    checked_name,
+    is_integer,
+)
 
-from .entries import DTYPE_BITS, TensorEntry, is_integer
-from .jsontext import brief
-from .names import checked_name
-from .onnx_nodes import signed
-from .onnx_uses import Use
-from .onnx_varints import PackedNumbers
+from .nodes import signed
 from .protobuf import BYTES, FIXED32, FIXED64, VARINT, Field, WireStream
+from .usage import usage_of
+from .uses import Use
+from .varints import PackedNumbers
 
 _DIMS, _DATA_TYPE, _SEGMENT, _NAME = 1, 2, 3, 8
 _FLOATS, _INT32S, _INT64S, _DOUBLES, _UINT64S = 4, 5, 7, 10, 11
@@ -135,10 +141,8 @@ class Initializer:
         """Make the entry of the tensor, whose first byte in its file is given."""
         if self.reason is not None:
             return TensorEntry(self.name, "tensor", (), 0, 0, foreign=self.reason)
-        place = (offset, self.nbytes)
-        return TensorEntry(
-            self.name, self.dtype, self.shape, *place, kernel=self.kernel, use=self.use
-        )
+        usage = usage_of(self.use, self.kernel, self.dtype, self.shape)
+        return TensorEntry(self.name, self.dtype, self.shape, offset, self.nbytes, usage=usage)
 
     def packed(self) -> PackedNumbers:
         """Return the place of numbers that must be decoded."""

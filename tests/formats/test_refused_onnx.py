@@ -51,7 +51,7 @@ def test_fields_above_the_limit_are_refused(
 ) -> None:
     path = tmp_path / "x.onnx"
     path.write_bytes(content(7, b"") + number(1, 1) * 9)
-    monkeypatch.setattr("sigmascope.checkpoint.formats.protobuf.MAX_FIELDS", 10)
+    monkeypatch.setattr("sigmascope.formats.onnx.protobuf.MAX_FIELDS", 10)
     assert len(ss.open_checkpoint(path).info()) == 0
     path.write_bytes(content(7, b"") + number(1, 1) * 10)
     with pytest.raises(CheckpointError, match=r"x\.onnx: more than 10 fields"):
@@ -62,14 +62,14 @@ def test_initialisers_above_the_limit_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_onnx(tmp_path / "x.onnx", *(tensor(str(n), "F32", [0]) for n in range(4)))
-    monkeypatch.setattr("sigmascope.checkpoint.formats.onnx.MAX_TENSORS", 3)
+    monkeypatch.setattr("sigmascope.formats.onnx.model.MAX_TENSORS", 3)
     with pytest.raises(CheckpointError, match=r"x\.onnx: more than 3 initialisers"):
         ss.open_checkpoint(path)
 
 
 def test_a_long_list_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_onnx(tmp_path / "x.onnx", tensor("n", "I32", [5], content(5, bytes(5))))
-    monkeypatch.setattr("sigmascope.checkpoint.formats.onnx_tensors.MAX_VARINT_BYTES", 4)
+    monkeypatch.setattr("sigmascope.formats.onnx.tensors.MAX_VARINT_BYTES", 4)
     (found,) = ss.open_checkpoint(path).info()
     assert found["reason"] == "varints of 5 bytes, above the limit of 4"
 

@@ -13,28 +13,27 @@ from math import prod
 
 import numpy as np
 
-from sigmascope.checkpoint.views import Located, dimensions
-from sigmascope.matrices.groups import GroupCodes, Packing
-
-from .modules import (
+from sigmascope.extension.quantised import (
     FLOATS,
+    SIGNED_BYTES,
+    GroupCodes,
     GroupedWeight,
     LayoutError,
+    Located,
     Module,
+    Packing,
     by_size,
+    dimensions,
+    integers,
     read_integers,
     read_numbers,
 )
-from .tables import SIGNED_BYTES, integers
 
 CODES = "_quantized"
 """End of the names of codes."""
 
-PRODUCER = "onnx.quantize"
-"""Name of the producer in the model, which stands for a `quant_method`."""
 
-
-def onnx_weight(module: Module) -> GroupedWeight:
+def bytes_weight(module: Module) -> GroupedWeight:
     """Interpret `_quantized` with its scale and zero.
 
     Raises

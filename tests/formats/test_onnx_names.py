@@ -206,3 +206,23 @@ def test_a_model_that_torch_exports(tmp_path: Path) -> None:
         **{f"layers.0.self_attn.{part}_proj.weight": (0, part) for part in "qkvo"},
         "layers.0.mlp.0.weight": (0, "other"),
     }
+
+
+def test_a_scale_belongs_to_the_matrix_whatever_its_name_is(tmp_path: Path) -> None:
+    """A node of ONNX takes tensors of any names."""
+    made = blocks((4, 32), 4, 16, zeros="packed")
+    names = ("onnx::MatMul_7", "onnx::MatMul_8", "_v_9")
+    path = tmp_path / "m.onnx"
+    node = operation(
+        "MatMulNBits",
+        "x",
+        *names,
+        name="/model/layers.3/self_attn/q_proj/MatMul_Q4",
+        domain="com.microsoft",
+        **made.attributes,
+    )
+    arrays = zip(names, made.tensors.values(), strict=True)
+    path.write_bytes(of_nodes([node], *(of_array(name, *each) for name, each in arrays)))
+    checkpoint = ss.open_checkpoint(path)
+    roles = [(row["layer"], row["role"], row["status"]) for row in checkpoint.info()]
+    assert roles == [(3, "q", "matrix"), (3, "q.scale", "scale"), (3, "q.part", "part")]

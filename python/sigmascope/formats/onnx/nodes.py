@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sigmascope._host.limits import MAX_DIMENSIONS
+from sigmascope.extension.readers import MAX_DIMENSIONS
 
 from .protobuf import Field, WireStream
 

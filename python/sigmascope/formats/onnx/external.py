@@ -11,13 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from sigmascope.checkpoint.remote.paths import Place
+from sigmascope.checkpoint import opened
 from sigmascope.errors import CheckpointError
-
-from .entries import opened
-from .index import is_plain
-from .jsontext import brief
-from .stored import Stored
+from sigmascope.extension.readers import Place, Stored, brief, is_plain
 
 _MOST_DIGITS = 20
 

@@ -15,11 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope.errors import CheckpointError
-
-from .entries import DTYPE_BITS
-from .jsontext import brief
-from .stored import Stored
-from .virtual_files import VirtualFile
+from sigmascope.extension.readers import DTYPE_BITS, Stored, VirtualFile, brief
 
 _AT_ONCE = 1 << 18
 _LONGEST = 10

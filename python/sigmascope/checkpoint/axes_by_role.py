@@ -4,8 +4,8 @@
 A `kernel` is (inputs, outputs); of attention it may be (inputs, heads, width), of its output
 (heads, width, inputs); of a convolution (places, channels, outputs). They are read as torch's
 weights are, with outputs as rows, so that they compare with these. That is decided by role: a
-kernel of unknown role is read as it is stored. A format may say which axes are inputs, as that of
-Keras does, whatever the role.
+kernel of unknown role is read as it is stored. The usage of a tensor may say which axes are
+inputs, whatever the role.
 
 MaxText keeps a weight of all layers in one array, along an axis that its settings choose. It is
 the one on which all these arrays have the same size. If that is not the only one, or layers are of
@@ -89,9 +89,10 @@ def with_outputs_first(
         if reading.status not in ("matrix", "stack", "kernel"):
             continue
         tensor, role, axis = tensors[name], roles[name], of_layers.get(name)
-        if stated := tensor.entry.axes:
-            if is_readable(tensor, stated):
-                done[name] = _read(name, tensor, _Layout(stated), "Keras")
+        usage = tensor.entry.usage
+        if usage.axes:
+            if is_readable(tensor, usage.axes):
+                done[name] = _read(name, tensor, _Layout(usage.axes), usage.program)
             continue
         if isinstance(axis, str):
             done[name] = Reading("unreadable", reason=axis)

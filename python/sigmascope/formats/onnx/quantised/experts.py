@@ -15,22 +15,26 @@ from math import prod
 
 import numpy as np
 
-from sigmascope.checkpoint.formats.jsontext import brief
-from sigmascope.checkpoint.views import Located
-from sigmascope.matrices.groups import GroupCodes, Packing
-
-from .modules import (
+from sigmascope.extension.quantised import (
     FLOATS,
+    HEADERS,
+    GroupCodes,
     GroupedWeight,
     LayoutError,
+    Located,
     Module,
+    Packing,
     by_size,
+    dense,
+    integers,
+    natural,
     read_integers,
     read_numbers,
+    unpacked,
 )
-from .onnx_nodes import inputs_of, integer_of, original_name
-from .scales import HEADERS
-from .tables import dense, integers, natural, unpacked
+from sigmascope.extension.readers import brief
+
+from .inputs import inputs_of, integer_of, original_name, use_of
 
 _BITS = (2, 4, 8)
 _PLACES = {2: "fc1", 5: "fc2", 8: "fc3"}
@@ -45,8 +49,7 @@ def experts_weight(module: Module) -> GroupedWeight:
         Its tensors or attributes are not those of the operator, or not known to be in its order.
     """
     codes = module.need("", ("U8",), (3,))
-    use = codes.entry.use
-    assert use is not None
+    use = use_of(codes)
     named = inputs_of(module, codes, ("scales", "zero_points"))
     if (kind := module.settings.get("quant_type", "int")) != "int":
         raise LayoutError(f"the node gives quant_type {brief(kind)}, not 'int'")

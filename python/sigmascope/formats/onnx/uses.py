@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from .onnx_chains import ARITHMETIC, PASSING, STEPS, Chain, Integers, Tensor, follow, forwarded
-from .onnx_nodes import Node, Setting, settings_of
+from .chains import ARITHMETIC, PASSING, STEPS, Chain, Integers, Tensor, follow, forwarded
+from .nodes import Node, Setting, settings_of
 from .protobuf import Field, WireStream
 
 BLOCKS = "com.microsoft.MatMulNBits"
@@ -28,6 +28,9 @@ TABLE = "com.microsoft.GatherBlockQuantized"
 EXPERTS = "com.microsoft.QMoE"
 """The operator of onnxruntime that has the codes of all experts of a layer."""
 
+BYTES_BY_NAME = "onnx.quantize"
+"""Producer of models whose weights of 8 bits are known by their names."""
+
 _CODES: Mapping[str, Mapping[int, tuple[int, ...]]] = {
     BLOCKS: {1: (2, 3, 4)},
     **{operator: {0: (1, 2)} for operator in LINEAR},
@@ -36,7 +39,9 @@ _CODES: Mapping[str, Mapping[int, tuple[int, ...]]] = {
 }
 """Places of codes among the inputs of operators, and those of the tensors that belong to them."""
 
-_CODED = {*_CODES, ARITHMETIC}
+CODED = {*_CODES, ARITHMETIC}
+"""Operators that take codes."""
+
 _INPUTS_FIRST = ("MatMul", "MatMulInteger")
 
 
@@ -56,7 +61,7 @@ class Use:
         that is computed.
     settings : tuple of (str, int or str or tuple of int)
         Attributes that are integers or texts; of operators that take codes, and of Gemm. Those of
-        `ARITHMETIC` are of its :class:`~sigmascope.checkpoint.formats.onnx_chains.Chain`.
+        `ARITHMETIC` are of its :class:`~sigmascope.formats.onnx.chains.Chain`.
     agreed : bool
         All nodes of this operator that use the tensor do so with the same inputs and attributes.
     place : int
@@ -92,9 +97,9 @@ class Use:
         first, second = replace(self, node=""), replace(other, node="")
         if first == second:
             return first
-        if first.operator == second.operator and first.operator in _CODED:
+        if first.operator == second.operator and first.operator in CODED:
             return replace(first, agreed=False)
-        codes = [use for use in (first, second) if use.operator in _CODED]
+        codes = [use for use in (first, second) if use.operator in CODED]
         return codes[0] if len(codes) == 1 else Use("")
 
 
@@ -150,7 +155,7 @@ class Graph:
             if place in codes:
                 others = tuple(node.input(other) for other in codes[place])
                 use = Use(node.operator, node.name, others, settings, place=place)
-            elif not codes and place == 1:
+            elif not codes and place == 1 and node.operator != ARITHMETIC:
                 kept = settings if node.operator == "Gemm" else ()
                 use = Use(node.operator, node.name, (), kept)
             _merge(self.uses, name, use)
@@ -211,7 +216,7 @@ def used_constants(graphs: Sequence[Graph]) -> Iterator[tuple[Graph, str]]:
     """List the constants that are codes, scales or zeros, each with its graph."""
     for graph in graphs:
         for name, use in graph.uses.items():
-            for each in (name, *use.others) if use.operator in _CODED else ():
+            for each in (name, *use.others) if use.operator in CODED else ():
                 if each and (owner := graph.owner_of_constant(each)) is not None:
                     yield owner, each
 

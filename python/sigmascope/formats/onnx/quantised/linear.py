@@ -24,13 +24,29 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.checkpoint.views import Located, dimensions
-from sigmascope.matrices.groups import GroupCodes, Packing
+from sigmascope.extension.quantised import (
+    E4M3,
+    E5M2,
+    FLOATS,
+    HEADERS,
+    SIGNED_BYTES,
+    SIGNED_NIBBLES,
+    GroupCodes,
+    GroupedWeight,
+    LayoutError,
+    Located,
+    Module,
+    Packing,
+    dense,
+    dimensions,
+    integers,
+    natural,
+    read_integers,
+    read_numbers,
+    unpacked,
+)
 
-from .modules import FLOATS, GroupedWeight, LayoutError, Module, read_integers, read_numbers
-from .onnx_nodes import inputs_of, integer_of, original_name
-from .scales import HEADERS
-from .tables import E4M3, E5M2, SIGNED_BYTES, SIGNED_NIBBLES, dense, integers, natural, unpacked
+from .inputs import inputs_of, integer_of, original_name
 
 Shape = tuple[int, ...]
 Blocks = tuple[NDArray[np.float32], NDArray[np.float32] | None]
@@ -218,7 +234,7 @@ def codes_weight(module: Module, layout: CodesLayout, operator: str) -> GroupedW
         Rows end within a byte, or the blocks of the codes are not blocks of the numbers.
     """
     entry, shape, bits = layout.codes.entry, layout.result, layout.bits
-    kernel = len(shape) > 3 or entry.kernel or "conv" in entry.name or 1 in shape[1:]
+    kernel = len(shape) > 3 or entry.usage.kernel or "conv" in entry.name or 1 in shape[1:]
     stack = len(shape) == 3 and not kernel
     rows, *rest = shape[1:] if stack else shape
     columns = prod(rest)

@@ -16,23 +16,27 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.checkpoint.views import Located
 from sigmascope.errors import CheckpointError
-from sigmascope.matrices.groups import GroupCodes, Packing
-
-from .modules import (
+from sigmascope.extension.quantised import (
     FLOATS,
+    HEADERS,
+    GroupCodes,
     GroupedWeight,
     LayoutError,
+    Located,
     Module,
+    Packing,
     by_size,
+    dense,
+    integers,
+    natural,
     read_groups,
     read_integers,
     read_numbers,
+    unpacked,
 )
-from .onnx_nodes import inputs_of, integer_of, original_name
-from .scales import HEADERS
-from .tables import dense, integers, natural, unpacked
+
+from .inputs import inputs_of, integer_of, original_name
 
 _BITS = (2, 4, 8)
 _LEAST_BLOCK = 16

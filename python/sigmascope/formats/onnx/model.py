@@ -14,7 +14,7 @@ and the name of its attribute. Tensors in functions are not read: a note counts 
 
 A weight has the orientation of its operator: that of MatMul, and of Gemm without transB, has a row
 for each input, where PyTorch has a column. It is changed only where the node says which parameter
-of PyTorch it is (:mod:`sigmascope.checkpoint.node_names`). Names decide on roles, as in any format.
+of PyTorch it is (:mod:`sigmascope.formats.onnx.usage`). Names decide on roles, as in any format.
 """
 
 from __future__ import annotations
@@ -24,24 +24,27 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from functools import partial
 
-from sigmascope._host.formats import recognised
-from sigmascope._host.limits import MAX_NESTING, MAX_TENSORS
-from sigmascope.checkpoint.remote.paths import Place
+from sigmascope.checkpoint import Header, Reader, TensorEntry, opened
 from sigmascope.errors import CheckpointError
+from sigmascope.extension.readers import (
+    MAX_NESTING,
+    MAX_TENSORS,
+    Place,
+    Stored,
+    StoredSource,
+    brief,
+    checked_name,
+    format_names,
+    recognised,
+    start_of,
+)
 
-from .entries import Header, TensorEntry, opened, start_of
-from .index import format_names
-from .jsontext import brief
-from .names import checked_name
-from .onnx_external import Location, data_file, location_of
-from .onnx_nodes import BODIES, CONVOLUTIONS, bodies_of, constant_of, read_node
-from .onnx_tensors import Initializer, read_initializer, read_integers
-from .onnx_uses import Graph, set_arithmetic, set_consumers, set_uses, used_constants
-from .onnx_varints import VarintNumbers
+from .external import Location, data_file, location_of
+from .nodes import BODIES, CONVOLUTIONS, bodies_of, constant_of, read_node
 from .protobuf import Field, WireStream
-from .stored import Stored, StoredSource
-
-SUFFIX = ".onnx"
+from .tensors import Initializer, read_initializer, read_integers
+from .uses import BYTES_BY_NAME, Graph, set_arithmetic, set_consumers, set_uses, used_constants
+from .varints import VarintNumbers
 
 _MODEL_PRODUCER, _MODEL_GRAPH, _MODEL_FUNCTION = 2, 7, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
@@ -80,9 +83,10 @@ def read_onnx(path: Place) -> tuple[Header, ...]:
     """
     with opened(path) as (file, stored):
         stream = WireStream(file, stored.size, path)
-        tensors, metadata, notes = _initializers(stream, file)
+        tensors, producer, notes = _initializers(stream, file)
     inline = [each.entry(each.start) for each in tensors if each.is_inline]
-    headers = [Header(path, _by_offset(inline), metadata, stored, notes)]
+    layout = producer if producer == BYTES_BY_NAME else ""
+    headers = [Header(path, _by_offset(inline), {}, stored, notes, layout=layout)]
     headers += _external(path, tensors)
     if packed := [each for each in tensors if each.is_varints]:
         headers.append(_varints(path, stored, packed))
@@ -197,15 +201,15 @@ class _Tensors:
 
 def _initializers(
     stream: WireStream, file: io.RawIOBase
-) -> tuple[list[Initializer], dict[str, str], tuple[str, ...]]:
+) -> tuple[list[Initializer], str, tuple[str, ...]]:
     """Return the tensors of the graphs, the name of the producer, notes on what is not read."""
     if what := recognised(start_of(file)):
         raise CheckpointError(f"{stream.path}: no ONNX model but {what}")
     tensors = _Tensors(stream)
-    graphs, metadata = 0, dict[str, str]()
+    graphs, producer = 0, ""
     for part in stream.fields(stream.size, "the model"):
         if part.number == _MODEL_PRODUCER:
-            metadata["producer_name"] = stream.text(part, "the name of the producer")
+            producer = stream.text(part, "the name of the producer")
         tensors.unread["functions"] += part.number == _MODEL_FUNCTION
         if part.number == _MODEL_GRAPH:
             graphs += 1
@@ -214,7 +218,7 @@ def _initializers(
         raise CheckpointError(f"{stream.path}: no ONNX model: it has {graphs} graphs")
     kinds = ", ".join(f"{kind} ({count})" for kind, count in tensors.unread.items() if count)
     notes = (f"{stream.path.name}: tensors not read, those of {kinds}",) if kinds else ()
-    return list(tensors.found.values()), metadata, notes
+    return list(tensors.found.values()), producer, notes
 
 
 def _external(path: Place, tensors: Sequence[Initializer]) -> list[Header]:
@@ -247,3 +251,6 @@ def _varints(path: Place, stored: Stored, packed: list[Initializer]) -> Header:
 
 def _by_offset(entries: Sequence[TensorEntry]) -> tuple[TensorEntry, ...]:
     return tuple(sorted(entries, key=lambda entry: entry.offset))
+
+
+READER = Reader("ONNX", (".onnx",), read_onnx, chosen=chosen_model, begins=begins_with_producer)

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import re
 
-from sigmascope.checkpoint.formats.jsontext import brief
-from sigmascope.checkpoint.views import Located
-
-from .modules import LayoutError, Module
+from sigmascope.extension.quantised import (
+    LayoutError,
+    Located,
+    Module,
+)
+from sigmascope.extension.readers import brief
+from sigmascope.formats.onnx.usage import NodeUsage
+from sigmascope.formats.onnx.uses import Use
 
 _ADDED = re.compile(r"_(?:DQ_)?Q[248](?:G\d+)?$|_quantized$|(?<=\.)q(?=weight$)")
 
@@ -29,8 +33,7 @@ def inputs_of(module: Module, codes: Located, names: tuple[str, ...]) -> Module:
     LayoutError
         Nodes disagree, or an input is computed.
     """
-    use = codes.entry.use
-    assert use is not None
+    use = use_of(codes)
     if not use.agreed:
         raise LayoutError(f"nodes use {codes.entry.name} with different scales or attributes")
     inputs: dict[str, Located] = {}
@@ -40,6 +43,14 @@ def inputs_of(module: Module, codes: Located, names: tuple[str, ...]) -> Module:
         if name:
             inputs[what] = module.tensors[name]
     return Module("", inputs, module.settings)
+
+
+def use_of(codes: Located) -> Use:
+    """Return the use of codes by nodes; LayoutError if no node has them."""
+    usage = codes.entry.usage
+    if not isinstance(usage, NodeUsage):
+        raise LayoutError(f"{codes.entry.name} is not the input of a node")
+    return usage.use
 
 
 def original_name(name: str, module: Module) -> str:
