@@ -130,9 +130,18 @@ def test_readers_that_cannot_be_used_are_named(
     assert list(ss.open_checkpoint(tmp_path / "w.safetensors")) == ["w"]
 
 
-@pytest.mark.parametrize("name", ["x.onnx", "x.msgpack", "x.h5", "x.keras", "model"])
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("x.onnx", "ONNX, HDF5"),
+        ("x.msgpack", "HDF5, flax"),
+        ("x.h5", "HDF5"),
+        ("x", "HDF5"),
+        ("model", "ONNX"),
+    ],
+)
 def test_without_the_annex_a_message_says_what_is_missing(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sigmascope.checkpoint.formats.readers.GROUP", "sigmascope.no_such_group")
     path = tmp_path / name
@@ -147,8 +156,8 @@ def test_without_the_annex_a_message_says_what_is_missing(
         ss.open_checkpoint(path)
     assert str(refusal.value).startswith(f"{path}: {what}")
     assert str(refusal.value).endswith(
-        " (the readers of ONNX, orbax, HDF5, flax are not registered: install sigmascope again, "
-        "with its subpackage sigmascope.formats)"
+        f" (the reader of {missing} is not registered: install sigmascope again, with its "
+        "subpackage sigmascope.formats)"
     )
     write_file(tmp_path / "w.safetensors", Stored("w", "F32", (2, 3)))
     assert list(ss.open_checkpoint(tmp_path / "w.safetensors")) == ["w"]

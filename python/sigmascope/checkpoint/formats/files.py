@@ -241,7 +241,7 @@ def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
     return (f"files not part of the checkpoint: {format_names(others)}{why}",) if others else ()
 
 
-def _elsewhere(folder: Place, names: Iterable[str]) -> str:
+def _elsewhere(folder: Place, names: Sequence[str]) -> str:
     """Return a hint where weights may be, for the message that there are none."""
     if isinstance(folder, RemotePath):
         there = format_names(sorted(names)) or "none that is known"
@@ -258,4 +258,4 @@ def _elsewhere(folder: Place, names: Iterable[str]) -> str:
             return f" but {what}"
     others = [name for name in names if name.endswith(tuple(_UNREAD))]
     why = "; ".join(sorted({_UNREAD[Path(name).suffix] for name in others}))
-    return f" (not read: {format_names(others)}: {why})" if others else missing_readers()
+    return f" (not read: {format_names(others)}: {why})" if others else missing_readers(names)

@@ -198,7 +198,10 @@ def reader_of(path: Place) -> Reader:
         holds = named.begins is not None and named.begins(start)
         return named if holds or content_reader is None else content_reader
     if content_reader is None:
-        raise CheckpointError(f"{path}: not a checkpoint but {described(start)}{missing_readers()}")
+        what = described(start)
+        raise CheckpointError(
+            f"{path}: not a checkpoint but {what}{missing_readers([path.name], what)}"
+        )
     return content_reader
 
 
@@ -210,13 +213,22 @@ def _each_own_reader() -> Iterator[Reader]:
             yield reader
 
 
-def missing_readers() -> str:
-    """Return the end of a message that names the formats whose readers are not registered."""
-    names = [each.name for each in ANNEX if annex_reader(each.name) is None]
-    if not names:
+def missing_readers(names: Sequence[str], what: str = "") -> str:
+    """Return the end of a message about files that an annex would read, if it is not registered.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the files.
+    what : str
+        The format of a file in words, by its first bytes.
+    """
+    fitting = (each for each in ANNEX if each.name in what or any(map(each.may_fit, names)))
+    missing = [each.name for each in fitting if annex_reader(each.name) is None]
+    if not missing:
         return ""
     return (
-        f" (the readers of {', '.join(names)} are not registered: install sigmascope again, with "
+        f" (the reader of {', '.join(missing)} is not registered: install sigmascope again, with "
         "its subpackage sigmascope.formats)"
     )
 
