@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Changes to pages before they are parsed: outputs of notebooks, measures, links to the sources."""
+"""Changes to pages before they are parsed: outputs of notebooks, measures, options, links."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from . import measures, notebooks
+from . import measures, notebooks, options
 
 OUTSIDE = re.compile(
     r"\[([^\]]+)\]\((?:\.\./)+((?:CONTRIBUTING|CHANGELOG|benchmarks|python)[^)]*)\)"
@@ -26,6 +26,8 @@ def prepared(page: str, text: str) -> str:
         text = notebooks.executed(page, text)
     if page == "reference/measures":
         text = text.replace(measures.PLACE, measures.sections())
+    if page == "reference/run-options":
+        text = options.with_tables(text)
     return OUTSIDE.sub(r"\1 (`\2` in the repository)", text)
 
 

@@ -38,8 +38,7 @@ def completions(*words: str) -> list[str]:
     return CliRunner().invoke(app, [], env=line, prog_name="sigmascope").stdout.split()
 
 
-RENAMED = {"memory": "memory_limit", "threads": "num_threads", "measure": "measures"}
-RENAMED |= {"step": "steps", "reference": "calibration"}
+RENAMED = {"measure": "measures", "step": "steps", "reference": "calibration"}
 """Options whose names are not those of the parameters of the calls."""
 
 

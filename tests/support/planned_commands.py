@@ -15,13 +15,11 @@ from sigmascope.cli import app as scans
 from sigmascope.cli import compare as comparisons
 
 COMMANDS: dict[str, Callable[..., Any]] = {"scan": scans.scan, "compare": comparisons.compare}
-RENAMED = {"memory": "memory_limit", "threads": "num_threads"}
 
 
 def options_of(command: str) -> set[str]:
     """Return the names of the arguments and options of a command, as the functions have them."""
-    names = inspect.signature(COMMANDS[command]).parameters
-    return {RENAMED.get(name, name) for name in names}
+    return set(inspect.signature(COMMANDS[command]).parameters)
 
 
 def options_of_its_plan(
@@ -36,7 +34,7 @@ def options_of_its_plan(
 
     def plan(*paths: Path, **given: Any) -> None:
         given.pop("plan", None)
-        options.update(given.pop("opening", {}), **given)
+        options.update(given)
         raise SystemExit(0)
 
     patch.setattr(comparisons, "as_scannable", opened)

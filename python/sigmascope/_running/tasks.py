@@ -16,8 +16,10 @@ from sigmascope._execution import arguments
 from sigmascope._execution.several_devices import devices_of
 from sigmascope._host.memory import resolve_memory
 from sigmascope._host.threads import resolve_threads
+from sigmascope._tables.options import must_match
 from sigmascope._tables.outputs import JournalSettings
 from sigmascope._tables.provenance import identities
+from sigmascope._tables.scan_options import SCAN
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.adapter import AdapterOrigin
 from sigmascope.adapters.scannable import Scannable, reopened
@@ -101,8 +103,7 @@ class Options(Resources):
 
     def recorded(self) -> dict[str, Any]:
         """Return the options as plain JSON, as the header of a saved scan holds them."""
-        names = ("effort", "k", "tol", "accuracy", "seed", "vectors")
-        own = {name: getattr(self, name) for name in names}
+        own = {name: getattr(self, name) for name in must_match(SCAN) if hasattr(self, name)}
         drawn = {"seed_drawn": True} if self.seed_drawn else {}
         return own | drawn | {"measures": list(self.measures)} | Resources.recorded(self)
 

@@ -16,8 +16,10 @@ from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 
 from .journal import Header
+from .options import may_differ
+from .scan_options import SCAN
 
-FREE = ("num_threads", "memory_limit", "device", "device_memory", "seed_drawn")
+FREE = (*may_differ(SCAN), "device_memory", "seed_drawn")
 """Options that may differ between two parts of one scan.
 
 No number depends on the number of threads. The memory of the host and of a device may lead to

@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,7 @@ import typer
 from sigmascope import __version__, report, show_config
 from sigmascope._host.interrupts import handle_again
 from sigmascope._tables.journal import json_line
+from sigmascope._tables.scan_options import OPENING, SCAN
 from sigmascope.adapters.scannable import as_scannable
 from sigmascope.report.tables import console
 
@@ -32,42 +34,10 @@ from .exits import (
 )
 from .extract import extract, resize
 from .manual import manual_page
-from .options import (
-    Accuracy,
-    AccuracyOption,
-    CheckpointArgument,
-    DeviceOption,
-    DrawnSeedOption,
-    Effort,
-    EffortOption,
-    ExcludeOption,
-    HeadsOption,
-    IncludeOption,
-    JsonOption,
-    MemoryOption,
-    OutOption,
-    QuietOption,
-    RankOption,
-    Reading,
-    ReadingOption,
-    RulesOption,
-    SeedOption,
-    ThreadsOption,
-    TolOption,
-    VariantOption,
-)
-from .plan import PlanOption, show_plan
+from .options import CheckpointArgument, JsonOption, QuietOption, takes
+from .plan import show_plan
 from .registered import iter_commands
-from .scan import (
-    MeasuresOption,
-    ResumeOption,
-    ShardOption,
-    Terminated,
-    VectorsOption,
-    WorkersOption,
-    plan_of_scan,
-    run_scan,
-)
+from .scan import Terminated, plan_of_scan, run_scan
 from .series import reference, trajectory
 from .show import merge, show
 
@@ -102,8 +72,10 @@ def _main(
     pass
 
 
+@takes(OPENING.values())
 def info(
     path: CheckpointArgument,
+    *,
     every: Annotated[
         bool, typer.Option("--all", help="List every tensor on a line of its own.")
     ] = False,
@@ -111,13 +83,11 @@ def info(
         bool,
         typer.Option("--json", help="Print the tensors as JSON, one per line, instead of a table."),
     ] = False,
-    heads: HeadsOption = False,
-    rules: RulesOption = None,
-    variant: VariantOption = None,
+    **opening: Any,
 ) -> None:
     """List what a checkpoint holds, and what cannot be read."""
     with clean_errors():
-        checkpoint = as_scannable(path, heads=heads, rules=rules, variant=variant)
+        checkpoint = as_scannable(path, **opening)
         if as_json:
             for record in checkpoint.info():
                 sys.stdout.write(json_line(dict(record)))
@@ -127,88 +97,37 @@ def info(
     raise typer.Exit(INCOMPLETE if checkpoint.unreadable else DONE)
 
 
+@takes([*SCAN.values(), *OPENING.values()])
 def scan(
     path: CheckpointArgument,
-    effort: EffortOption = Effort.DENSITY,
-    k: RankOption = 64,
-    tol: TolOption = 1e-3,
-    accuracy: AccuracyOption = Accuracy.REFERENCE,
-    device: DeviceOption = "cpu",
-    memory: MemoryOption = None,
-    threads: ThreadsOption = None,
-    measures: MeasuresOption = None,
-    seed: DrawnSeedOption = None,
-    reading: ReadingOption = Reading.BUFFERED,
-    include: IncludeOption = None,
-    exclude: ExcludeOption = None,
-    vectors: VectorsOption = None,
-    out: OutOption = None,
-    heads: HeadsOption = False,
-    rules: RulesOption = None,
-    variant: VariantOption = None,
-    resume: ResumeOption = None,
-    shard: ShardOption = None,
-    workers: WorkersOption = None,
+    *,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
-    plan: PlanOption = False,
+    **options: Any,
 ) -> None:
     """Compute the spectrum of every matrix of a checkpoint."""
-    how: dict[str, Any] = {
-        "effort": effort,
-        "k": k,
-        "tol": tol,
-        "accuracy": accuracy,
-        "measures": measures,
-        "seed": seed,
-        "device": device,
-        "num_threads": threads,
-        "memory_limit": memory,
-        "include": include,
-        "exclude": exclude,
-        "opening": {"reading": reading, "heads": heads, "rules": rules, "variant": variant},
-        "vectors": vectors,
-        "out": out,
-        "resume": resume,
-        "shard": shard,
-        "workers": workers,
-    }
-    if plan:
-        how["out"] = None
-        show_plan(lambda: plan_of_scan(path, **how), as_json, out)
-    run_scan(lambda: path, quiet, as_json, **how)
+    if options.pop("plan"):
+        unsaved = options | {"out": None}  # `out` is for the plan
+        show_plan(lambda: plan_of_scan(path, **unsaved), as_json, options["out"])
+    run_scan(lambda: path, quiet, as_json, options)
 
 
-def demo(
-    effort: EffortOption = Effort.EXACT,
-    k: RankOption = 64,
-    tol: TolOption = 1e-3,
-    device: DeviceOption = "cpu",
-    memory: MemoryOption = None,
-    threads: ThreadsOption = None,
-    seed: SeedOption = 0,
-    include: IncludeOption = None,
-    exclude: ExcludeOption = None,
-    out: OutOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
+_OF_DEMO = [
+    replace(SCAN["effort"], command_default="exact"),  # the model is small
+    *(SCAN[name] for name in ("k", "tol", "device", "memory_limit", "num_threads")),
+    replace(
+        SCAN["seed"],
+        command_default=0,
+        help="Random seed; the same seed gives the same numbers.",
+    ),
+    *(SCAN[name] for name in ("include", "exclude", "out")),
+]
+
+
+@takes(_OF_DEMO)
+def demo(*, as_json: JsonOption = False, quiet: QuietOption = False, **options: Any) -> None:
     """Scan a small real model, which is downloaded once (91 MB)."""
-    run_scan(
-        lambda: _demo_model(quiet),
-        quiet,
-        as_json,
-        effort=effort,
-        k=k,
-        tol=tol,
-        seed=seed,
-        device=device,
-        num_threads=threads,
-        memory_limit=memory,
-        include=include,
-        exclude=exclude,
-        out=out,
-    )
+    run_scan(lambda: _demo_model(quiet), quiet, as_json, options)
 
 
 def config() -> None:

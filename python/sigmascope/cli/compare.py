@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sigmascope import report
 from sigmascope._display.verdicts import ALONE_INTEGERS
+from sigmascope._tables.scan_options import OPENING, SCAN
 from sigmascope.adapters.scannable import Scannable, as_scannable
 from sigmascope.comparing import Comparison
 from sigmascope.comparing import compare as compare_checkpoints
@@ -20,44 +21,19 @@ from sigmascope.scanning import Progress
 
 from .exits import DONE, INCOMPLETE, clean_errors
 from .options import (
-    Accuracy,
-    AccuracyOption,
-    DeviceOption,
-    DrawnSeedOption,
-    Effort,
-    EffortOption,
-    ExcludeOption,
-    HeadsOption,
-    IncludeOption,
     JsonOption,
-    MemoryOption,
-    OutOption,
     QuietOption,
-    RankOption,
-    Reading,
-    ReadingOption,
     RecipeOption,
     ReferenceOption,
-    RulesOption,
-    ThreadsOption,
-    TolOption,
-    VariantOption,
     paths_here,
+    takes,
 )
-from .plan import PlanOption, show_plan
+from .plan import show_plan
 from .registered import read_report_options
-from .scan import (
-    MeasuresOption,
-    OutputOptions,
-    ResumeOption,
-    ShardOption,
-    VectorsOption,
-    WorkersOption,
-    run_table,
-    shard_of,
-)
+from .scan import OutputOptions, run_table, shard_of, take_opening
 
 
+@takes([*SCAN.values(), *OPENING.values()])
 def compare(
     before: Annotated[
         str,
@@ -77,80 +53,34 @@ def compare(
             autocompletion=paths_here,
         ),
     ],
-    effort: EffortOption = Effort.DENSITY,
-    k: RankOption = 64,
-    tol: TolOption = 1e-3,
-    accuracy: AccuracyOption = Accuracy.REFERENCE,
-    measures: MeasuresOption = None,
-    device: DeviceOption = "cpu",
-    memory: MemoryOption = None,
-    threads: ThreadsOption = None,
-    seed: DrawnSeedOption = None,
-    reading: ReadingOption = Reading.BUFFERED,
-    include: IncludeOption = None,
-    exclude: ExcludeOption = None,
-    vectors: VectorsOption = None,
-    out: OutOption = None,
-    heads: HeadsOption = False,
-    rules: RulesOption = None,
-    variant: VariantOption = None,
-    resume: ResumeOption = None,
-    shard: ShardOption = None,
-    workers: WorkersOption = None,
+    *,
     reference: ReferenceOption = None,
     recipe: RecipeOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
-    plan: PlanOption = False,
+    **options: Any,
 ) -> None:
     """Measure the change of every matrix between two checkpoints."""
-    how: dict[str, Any] = {
-        "effort": effort,
-        "k": k,
-        "tol": tol,
-        "accuracy": accuracy,
-        "measures": measures,
-        "seed": seed,
-        "device": device,
-        "num_threads": threads,
-        "memory_limit": memory,
-        "include": include,
-        "exclude": exclude,
-        "vectors": vectors,
-        "out": out,
-        "resume": resume,
-        "workers": workers,
-    }
-    opening: dict[str, Any] = {
-        "reading": reading,
-        "heads": heads,
-        "rules": rules,
-        "variant": variant,
-    }
+    opening, shard = take_opening(options), options.pop("shard")
 
     def both() -> tuple[Scannable, Scannable]:
         return as_scannable(before, **opening), as_scannable(after, **opening)
 
-    if plan:
-        how["out"] = None
-        show_plan(
-            lambda: compare_checkpoints(*both(), shard=shard_of(shard), plan=True, **how),
-            as_json,
-            out,
-        )
-    run_compare(both, quiet, as_json, reference, recipe, shard=shard, **how)
+    def compared(**how: Any) -> Any:
+        return compare_checkpoints(*both(), shard=shard_of(shard), **options | how)
+
+    if options.pop("plan"):
+        show_plan(lambda: compared(plan=True, out=None), as_json, options["out"])
+    run_compare(compared, quiet, as_json, reference, recipe, options)
 
 
 def run_compare(
-    both: Callable[[], tuple[Scannable, Scannable]],
+    compared: Callable[..., Comparison],
     quiet: bool,
     as_json: bool,
     reference: Path | None,
     recipe: list[str] | None,
-    *,
-    shard: str | None,
-    workers: int | None,
-    **options: Any,
+    options: dict[str, Any],
 ) -> NoReturn:
     """Compare two checkpoints, print the result, and exit with its status."""
     saved = options["out"] or ()
@@ -160,8 +90,7 @@ def run_compare(
         show_report = read_report_options(reference, recipe)
 
     def work(progress: Progress | None, pool: Executor | None) -> Comparison:
-        how = options | {"shard": shard_of(shard), "workers": workers}
-        return compare_checkpoints(*both(), plan=False, progress=progress, executor=pool, **how)
+        return compared(progress=progress, executor=pool)
 
     def show(out: Console, comparison: Comparison) -> None:
         report.show_comparison(out, comparison)
@@ -169,7 +98,7 @@ def run_compare(
             show_report(out, comparison, saved)
 
     outputs = OutputOptions(options["resume"], saved)
-    run_table(work, show, status_of, quiet, as_json, workers, outputs)
+    run_table(work, show, status_of, quiet, as_json, options["workers"], outputs)
 
 
 def status_of(comparison: Comparison) -> int:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,53 +16,14 @@ from sigmascope.adapters.resizing import resize as resize_adapter
 from sigmascope.comparing.extracting import Extraction
 from sigmascope.comparing.extracting import extract as extract_adapter
 from sigmascope.comparing.extracting.loop import JOURNAL
+from sigmascope.comparing.extracting.options import EXTRACT
 from sigmascope.report.tables import console
 from sigmascope.scanning import Progress
 
 from .exits import DONE, INCOMPLETE, clean_errors
-from .options import (
-    DeviceOption,
-    DrawnSeedOption,
-    ExcludeOption,
-    IncludeOption,
-    JsonOption,
-    MemoryOption,
-    QuietOption,
-    Reading,
-    ReadingOption,
-    ThreadsOption,
-    paths_here,
-)
-from .scan import OutputOptions, WorkersOption, run_table
+from .options import JsonOption, QuietOption, paths_here, takes
+from .scan import OutputOptions, run_table
 
-
-class Stored(StrEnum):
-    """Formats of stored factors."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
-
-
-RankOption = Annotated[
-    int | None,
-    typer.Option("--rank", "-r", min=1, metavar="R", help="Rank of every product."),
-]
-EnergyOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        help="Least share of the squared norm of each change that its product has, as 0.9; the "
-        "rank follows.",
-    ),
-]
-ErrorOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        help="Largest part of the norm of each change that may remain, as 0.1; the rank follows.",
-    ),
-]
 EdgeOption = Annotated[
     bool,
     typer.Option(
@@ -70,21 +31,20 @@ EdgeOption = Annotated[
         help="Rank: the number of singular values of each change clearly above its noise edge.",
     ),
 ]
-StoredOption = Annotated[
-    Stored, typer.Option(help="Format of the stored factors. The error is that of rounded factors.")
-]
-OverwriteOption = Annotated[
-    bool,
-    typer.Option(
-        "--overwrite", help="Replace an adapter in the folder, once the new one is complete."
-    ),
-]
+
 FolderOption = Annotated[
     Path,
     typer.Option("--out", metavar="FOLDER", help="Folder of the new adapter.", show_default=False),
 ]
 
 
+_EXTRACT = EXTRACT | {"rank": replace(EXTRACT["rank"], type="int | None")}
+"""The options of extract; the text that `rank` may be is the option --edge."""
+
+_RESIZE = ("rank", "energy", "error", "dtype", "overwrite", "memory_limit")
+
+
+@takes(_EXTRACT.values())
 def extract(
     base: Annotated[
         str,
@@ -104,59 +64,22 @@ def extract(
             autocompletion=paths_here,
         ),
     ],
+    *,
     out: FolderOption,
-    rank: RankOption = None,
-    energy: EnergyOption = None,
-    error: ErrorOption = None,
     edge: EdgeOption = False,
-    dtype: StoredOption = Stored.FLOAT32,
-    overwrite: OverwriteOption = False,
-    whole: Annotated[
-        bool,
-        typer.Option(
-            "--whole",
-            help="Also write changed norms and biases, in full: modules_to_save and bias of PEFT.",
-        ),
-    ] = False,
-    tol: Annotated[
-        float,
-        typer.Option(
-            metavar="X", help="Largest residual of the search, as a part of the largest value."
-        ),
-    ] = 1e-4,
-    device: DeviceOption = "cpu",
-    memory: MemoryOption = None,
-    threads: ThreadsOption = None,
-    seed: DrawnSeedOption = None,
-    reading: ReadingOption = Reading.BUFFERED,
-    include: IncludeOption = None,
-    exclude: ExcludeOption = None,
-    workers: WorkersOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
+    **options: Any,
 ) -> None:
     """Write the change between two checkpoints as a LoRA adapter, with its remaining error."""
     with clean_errors():
-        how: dict[str, Any] = criterion(rank, energy, error, edge) | {
-            "dtype": dtype.value,
-            "whole": whole,
-            "overwrite": overwrite,
-            "tol": tol,
-            "device": device,
-            "memory_limit": memory,
-            "num_threads": threads,
-            "seed": seed,
-            "reading": reading,
-            "include": include,
-            "exclude": exclude,
-            "workers": workers,
-        }
+        options |= criterion(options["rank"], options["energy"], options["error"], edge)
 
     def work(progress: Progress | None, pool: Executor | None) -> Extraction:
-        return extract_adapter(base, tuned, out, progress=progress, executor=pool, **how)
+        return extract_adapter(base, tuned, out, progress=progress, executor=pool, **options)
 
     outputs = OutputOptions(out / JOURNAL, ())
-    run_table(work, report.show_extraction, _status_of, quiet, as_json, workers, outputs)
+    run_table(work, report.show_extraction, _status_of, quiet, as_json, options["workers"], outputs)
 
 
 def criterion(
@@ -176,6 +99,7 @@ def _status_of(extraction: Extraction) -> int:
     return DONE if done and not extraction.unconverged else INCOMPLETE
 
 
+@takes(_EXTRACT[name] for name in _RESIZE)
 def resize(
     adapter: Annotated[
         Path,
@@ -186,19 +110,15 @@ def resize(
             autocompletion=paths_here,
         ),
     ],
+    *,
     out: FolderOption,
-    rank: RankOption = None,
-    energy: EnergyOption = None,
-    error: ErrorOption = None,
-    dtype: StoredOption = Stored.FLOAT32,
-    overwrite: OverwriteOption = False,
-    memory: MemoryOption = None,
     quiet: QuietOption = False,  # as of the other commands; there is no progress to hide
+    **options: Any,
 ) -> None:
     """Write a LoRA adapter of smaller rank, each product truncated exactly."""
     set_numpy_threads(1)
     with clean_errors():
-        how = criterion(rank, energy, error) | {"overwrite": overwrite}
-        products = resize_adapter(adapter, out, dtype=dtype.value, memory_limit=memory, **how)
+        options |= criterion(options["rank"], options["energy"], options["error"])
+        products = resize_adapter(adapter, out, **options)
         report.show_resized(console(), products)
     raise typer.Exit(DONE)

@@ -1,15 +1,84 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The options that several commands share (extra ``cli``)."""
+"""The flags of commands, from the table of options, and options of the terminal (extra ``cli``)."""
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import wraps
 from glob import escape, glob
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
+
+from sigmascope._tables.options import Option
+
+C = TypeVar("C", bound=Callable[..., None])
+
+_VALUES: dict[str, Any] = {
+    "bool": bool,
+    "int": int,
+    "int | None": int | None,
+    "int | str | None": str | None,
+    "float": float,
+    "float | None": float | None,
+    "str": str,
+    "str | None": str | None,
+    "str | Sequence[str] | None": list[str] | None,
+    "Patterns": list[str] | None,
+    "PathLike | None": Path | None,
+    "Paths": list[Path] | None,
+    "Source | None": Path | None,
+    "tuple[int, int] | None": str | None,
+}
+"""Types of options of functions, and those of the values that the command line makes."""
+
+
+def takes(options: Iterable[Option]) -> Callable[[C], C]:
+    """Return a decorator that gives a command the flags of options, in place of its ``**options``.
+
+    They stand behind what the command requires, and before its own options, which are
+    keyword-only. The command gets each value by the name of the option; a choice is a plain text.
+    """
+    flags = [parameter_of(option) for option in options if option.flag]
+
+    def decorate(command: C) -> C:
+        own = inspect.signature(command, eval_str=True)
+        parameters = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        place = sum(p.default is p.empty for p in parameters)
+        parameters[place:place] = flags
+
+        @wraps(command)
+        def call(*args: Any, **values: Any) -> None:
+            command(*args, **{name: _plain(value) for name, value in values.items()})
+
+        call.__annotations__ = {each.name: each.annotation for each in parameters}
+        call.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return cast("C", call)
+
+    return decorate
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, StrEnum) else value
+
+
+def parameter_of(option: Option) -> Parameter:
+    """Return an option as a parameter of a command."""
+    kind, default = _VALUES[option.type], option.default_of_command
+    if option.choices:
+        kind = cast("Any", StrEnum)(option.name, {each.upper(): each for each in option.choices})
+        default = kind(default)
+    flag = typer.Option(
+        *option.flag.split(), help=option.help, metavar=option.metavar or None, min=option.least
+    )
+    return Parameter(
+        option.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, flag]
+    )
 
 
 def paths_here(incomplete: str) -> list[str]:
@@ -18,147 +87,10 @@ def paths_here(incomplete: str) -> list[str]:
     return [f"{path}/" if os.path.isdir(path) else path for path in paths]
 
 
-class Effort(StrEnum):
-    """Extent of the computation for each matrix."""
-
-    TOP = "top"
-    DENSITY = "density"
-    EXACT = "exact"
-
-
-class Accuracy(StrEnum):
-    """Accuracy at effort "exact"."""
-
-    REFERENCE = "reference"
-    FAST = "fast"
-
-
-class Reading(StrEnum):
-    """Mode of reading files."""
-
-    BUFFERED = "buffered"
-    UNCACHED = "uncached"
-    MAPPED = "mapped"
-
-
-EffortOption = Annotated[
-    Effort,
-    typer.Option(
-        help="How much is computed of each matrix. top: its k largest singular values. density: "
-        "also the distribution of all its singular values, estimated; ranks and the noise edge "
-        "follow from it, each with its error. exact: every singular value, the slowest."
-    ),
-]
-RankOption = Annotated[
-    int,
-    typer.Option(
-        "-k", "--k", min=1, metavar="N", help="Number of the largest singular values to compute."
-    ),
-]
-TolOption = Annotated[
-    float,
-    typer.Option(
-        metavar="X",
-        help="Largest error of the k values, as a fraction of the largest one; 0.001 is 0.1 %.",
-    ),
-]
-AccuracyOption = Annotated[
-    Accuracy,
-    typer.Option(
-        help="Arithmetic of --effort exact. reference: sums in float64. fast: wider error "
-        "bounds, and less time from order 4096 on or where one side is 15 times the other."
-    ),
-]
-SeedOption = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Random seed; the same seed gives the same numbers.")
-]
-DrawnSeedOption = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        metavar="N",
-        help="Seed of the random start; the same seed gives the same numbers. Default: that of the "
-        "journal of --resume, or else one that is drawn and shown, so that nobody can make a file "
-        "that the start misses.",
-    ),
-]
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option(
-        min=1, metavar="N", help="Number of threads. Default: all cores. No number depends on it."
-    ),
-]
-MemoryOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SIZE",
-        help='Largest amount of memory to use, like "2GiB" or "500MB". Default: half of what is '
-        "available.",
-    ),
-]
-DeviceOption = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="Where to compute: cpu, or an NVIDIA GPU as cuda (the first one), cuda:1, or cuda:all "
-        "(each matrix on one of them). `sigmascope config` lists what there is.",
-    ),
-]
-ReadingOption = Annotated[
-    Reading,
-    typer.Option(
-        help="Way of reading files; no number depends on it. buffered: through the system's cache "
-        "of files. uncached: past that cache, so that other programs keep theirs. mapped: as "
-        "memory maps."
-    ),
-]
-IncludeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="PATTERN",
-        help='Analyse only the tensors whose names match: "*" stands for any characters, as in '
-        '"*.mlp.*", and "…" too, so that names can be given as tables show them. Repeatable.',
-    ),
-]
-ExcludeOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="PATTERN", help="Leave out the tensors whose names match. Repeatable."),
-]
-OutOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        help="Save the rows. The suffix is the format: .jsonl (row by row while the command runs; "
-        "--resume continues it), .csv, .parquet, or .html (a page to read). Repeatable.",
-    ),
-]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the rows as JSON, one per line, instead of tables.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress while it runs.")]
-HeadsOption = Annotated[
-    bool,
-    typer.Option(
-        "--heads",
-        help="Analyse each attention head of the q, k, v and o matrices as a matrix of its own.",
-    ),
-]
-RulesOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Your rules that tell roles (q, up, …) from names of tensors, as .toml or .json; "
-        "docs/roles.md has the format.",
-    ),
-]
-VariantOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Variant of the weights, for a folder that has several: fp16 reads name.fp16."
-        "safetensors instead of name.safetensors.",
-    ),
-]
 ReferenceOption = Annotated[
     Path | None,
     typer.Option(

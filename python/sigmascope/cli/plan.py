@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import typer
 
@@ -18,15 +18,6 @@ from sigmascope.scanning.plans import Plan
 from sigmascope.scanning.saved_plans import check_paths, save_plan
 
 from .exits import DONE, INCOMPLETE, clean_errors
-
-PlanOption = Annotated[
-    bool,
-    typer.Option(
-        "--plan",
-        help="Compute nothing: print what would be done, in which memory and time. --out then "
-        "saves the plan, as .jsonl, .csv or .parquet, in a file that does not exist yet.",
-    ),
-]
 
 
 def show_plan(make: Callable[[], Plan], as_json: bool, out: Sequence[Path] | None) -> NoReturn:

@@ -11,20 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sigmascope._tables.options import must_match
+from sigmascope._tables.scan_options import OPENING, SCAN
 from sigmascope.comparing import Comparison
 from sigmascope.report.tables import console
 from sigmascope.scanning import Scan
-
-_ASKED = {
-    "effort": "--effort",
-    "k": "-k",
-    "tol": "--tol",
-    "accuracy": "--accuracy",
-    "seed": "--seed",
-}
-"""Options that decide numbers, by their names in the header of a journal."""
-
-_LISTS = {"measures": "--measures", "include": "--include", "exclude": "--exclude"}
 
 
 def command_again(arguments: Sequence[str], resume: Path | None, out: Sequence[Path]) -> str | None:
@@ -64,22 +55,18 @@ def _words(table: Scan | Comparison) -> Iterator[str]:
         yield from ("compare", table.before, table.after)
     else:
         yield from ("scan", table.checkpoint)
-    for name, option in _ASKED.items():
-        if options.get(name) is not None:
-            yield from (option, str(options[name]))
-    for name, option in _LISTS.items():
-        for value in options.get(name) or ():
-            yield from (option, value)
-    if options.get("vectors"):
-        yield from ("--vectors", options["vectors"])
-    if options.get("device"):
-        yield from ("--device", options["device"] if "," not in options["device"] else "cuda:all")
-    if options.get("heads"):
-        yield "--heads"
-    if options.get("variant"):
-        yield from ("--variant", options["variant"])
-    if options.get("rules"):
-        yield from ("--rules", "RULES")  # a journal has the digest of the file, not its path
+    values = {name: options.get(name) for name in must_match(SCAN | OPENING)}
+    if values["rules"]:
+        values["rules"] = "RULES"  # a journal has the digest of the file, not its path
+    if device := options.get("device"):
+        values["device"] = "cuda:all" if "," in device else device
+    for name, value in values.items():
+        flag = (SCAN | OPENING)[name].flag.split()[0]
+        if value is True:
+            yield flag
+        elif value is not None:
+            for word in value if isinstance(value, list) else [value]:
+                yield from (flag, str(word))
     if table.shard is not None:
         yield from ("--shard", f"{table.shard.index}/{table.shard.count}")
 

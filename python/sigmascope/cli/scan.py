@@ -8,11 +8,11 @@ import multiprocessing
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -21,6 +21,7 @@ from sigmascope import report
 from sigmascope._display.coverage import describe_unread_bytes
 from sigmascope._host.threads import set_numpy_threads
 from sigmascope._tables.journal import json_line
+from sigmascope._tables.scan_options import OPENING
 from sigmascope.adapters.scannable import as_scannable
 from sigmascope.errors import OutputError, ScanInterrupted
 from sigmascope.report.progress import both, watching
@@ -36,47 +37,6 @@ from sigmascope.scanning.plans import Plan
 
 from .exits import BAD_INPUT, DONE, INCOMPLETE, INTERRUPTED, TERMINATED, clean_errors, complain
 from .resuming import command_again, tell_command
-
-ResumeOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Continue an interrupted run: keep the rows of this .jsonl and append the missing "
-        "ones. Without such a file a new one is started.",
-    ),
-]
-ShardOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="I/N",
-        help="Make only part I of N, counted from 0, for example 0/4 to 3/4 on four machines. "
-        "`sigmascope merge` joins the parts.",
-    ),
-]
-MeasuresOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME",
-        help="Measures that are computed only on request: alpha_farms, randomized_distance, "
-        "correlation_traps (the last two take three times as long); by compare also update_shares "
-        "and update_masks. docs/measures.md explains them. Repeatable.",
-    ),
-]
-VectorsOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        help="Save the singular vectors of the k largest values there, a .safetensors per matrix.",
-    ),
-]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="N",
-        help="Compute in N processes, which share the threads and the memory. Default: in one.",
-    ),
-]
 
 T = TypeVar("T", bound=Table)
 
@@ -160,27 +120,28 @@ def status_of_interruption(stop: ScanInterrupted) -> int:
     return TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
 
 
-def plan_of_scan(path: str, *, opening: Mapping[str, Any], shard: str | None, **how: Any) -> Plan:
+def take_opening(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the options for opening a checkpoint out of those of a command, and return them."""
+    return {name: options.pop(name) for name in ("reading", *OPENING) if name in options}
+
+
+def plan_of_scan(path: str, **options: Any) -> Plan:
     """Plan the scan of a checkpoint."""
-    source = as_scannable(path, **opening)
-    return scan_checkpoint(source, shard=shard_of(shard), plan=True, **how)
+    source = as_scannable(path, **take_opening(options))
+    return scan_checkpoint(source, plan=True, **options | {"shard": shard_of(options["shard"])})
 
 
 def run_scan(
-    locate: Callable[[], str | Path],
-    quiet: bool,
-    as_json: bool,
-    shard: str | None = None,
-    workers: int | None = None,
-    opening: Mapping[str, Any] | None = None,
-    **options: Any,
+    locate: Callable[[], str | Path], quiet: bool, as_json: bool, options: dict[str, Any]
 ) -> NoReturn:
     """Scan a checkpoint, print the result, and exit with its status."""
+    opening, workers = take_opening(options), options.get("workers")
 
     def work(progress: Progress | None, pool: Executor | None) -> Scan:
-        how = options | {"shard": shard_of(shard), "workers": workers}
-        source = as_scannable(locate(), **(opening or {}))
-        return scan_checkpoint(source, plan=False, progress=progress, executor=pool, **how)
+        shard = shard_of(options.get("shard"))
+        source = as_scannable(locate(), **opening)
+        how = options | {"shard": shard, "progress": progress, "executor": pool}
+        return scan_checkpoint(source, plan=False, **how)
 
     outputs = OutputOptions(options.get("resume"), options["out"] or ())
     run_table(work, report.show_scan, status_of, quiet, as_json, workers, outputs)

@@ -14,6 +14,7 @@ import typer
 from sigmascope import report
 from sigmascope._display.text import seed_text
 from sigmascope._tables.journal import json_line
+from sigmascope._tables.scan_options import SCAN
 from sigmascope.checkpoint.remote.urls import is_url
 from sigmascope.errors import ScanInterrupted
 from sigmascope.report.tables import console
@@ -24,7 +25,7 @@ from sigmascope.series.saved import saved_trajectory
 from sigmascope.series.sources import MEASURES
 
 from .exits import DONE, clean_errors
-from .options import DeviceOption, DrawnSeedOption, QuietOption, paths_here
+from .options import JsonOption, QuietOption, paths_here, takes
 from .scan import progress_on, status_of_interruption
 
 ScansArgument = Annotated[
@@ -47,13 +48,14 @@ MeasureOption = Annotated[
 OutOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Save the table as .csv or .jsonl.")
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print the rows as JSON, one per line, instead of tables.")
-]
+_SCAN = [SCAN["seed"], SCAN["device"]]
+"""Options for the scans of checkpoints."""
 
 
+@takes(_SCAN)
 def trajectory(
     run: ScansArgument,
+    *,
     step: Annotated[
         list[float] | None,
         typer.Option(
@@ -63,11 +65,10 @@ def trajectory(
         ),
     ] = None,
     measure: MeasureOption = None,
-    seed: DrawnSeedOption = None,
-    device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
+    **options: Any,
 ) -> None:
     """Follow measures over the steps of a training run.
 
@@ -80,9 +81,8 @@ def trajectory(
                 run,
                 steps=step or None,
                 measures=measure or MEASURES,
-                seed=seed,
-                device=device,
                 progress=progress,
+                **options,
             )
         if out is not None:
             table.save(out)
@@ -91,7 +91,7 @@ def trajectory(
         else:
             report.show_trajectory(console(), table)
         if saved is None:
-            _tell_seed(table.seed, seed, as_json)
+            _tell_seed(table.seed, options["seed"], as_json)
         sys.stdout.flush()
     raise typer.Exit(DONE)
 
@@ -115,8 +115,10 @@ def _tell_seed(scanned_with: int | None, given: int | None, as_json: bool) -> No
         console(stderr=as_json).print(f"Checkpoints scanned with {text}.")
 
 
+@takes(_SCAN)
 def reference(
     models: ScansArgument,
+    *,
     place: Annotated[
         str | None,
         typer.Option(
@@ -134,16 +136,15 @@ def reference(
             help="Number of equal parts, by depth, into which layers are divided.",
         ),
     ] = 4,
-    seed: DrawnSeedOption = None,
-    device: DeviceOption = "cpu",
     out: OutOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
+    **options: Any,
 ) -> None:
     """Describe models of one family: the range of each measure by role and depth."""
     with clean_errors(), _interruptible():
         with progress_on(quiet) as progress:
-            how: dict[str, Any] = {"seed": seed, "device": device, "progress": progress}
+            how: dict[str, Any] = options | {"progress": progress}
             family = gather(models, measures=measure or MEASURES, bands=bands, **how)
             again = how if family.seed is None else how | {"seed": family.seed}
             table = family if place is None else family.place(place, **again)
@@ -154,7 +155,7 @@ def reference(
             sys.stdout.writelines(map(json_line, table))
         else:
             report.show_series(console(), table)
-        _tell_seed(scanned_with, seed, as_json)
+        _tell_seed(scanned_with, options["seed"], as_json)
         sys.stdout.flush()
     raise typer.Exit(DONE)
 

@@ -13,6 +13,7 @@ from sigmascope._display.text import amount
 from sigmascope._running.prefetch import Prefetch
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import TENSOR_ERRORS, Options, failed
+from sigmascope._tables.scan_options import SCAN
 from sigmascope._tables.schema import Row
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import REQUESTED
@@ -101,18 +102,11 @@ class LiveRows:
         for name in followed:
             if COLUMNS.get(name) not in ("int", "float"):
                 raise ValueError(f"no column {name!r} with a number in the rows of a scan")
-        chosen = Options.of(
-            options.get("effort", "density"),
-            options.get("k", 64),
-            options.get("tol", 1e-3),
-            options.get("accuracy", "reference"),
-            options.get("seed", 0),
-            options.get("num_threads"),
-            options.get("memory_limit"),
-            [name for name in followed if name in REQUESTED],
-            device=options.get("device", "cpu"),
-        )
-        return cls(chosen, options.get("include"), options.get("exclude"))
+        default = {name: SCAN[name].default for name in LiveOptions.__annotations__}
+        given: dict[str, Any] = {**default, **options}
+        patterns = given.pop("include"), given.pop("exclude")
+        requested = [name for name in followed if name in REQUESTED]
+        return cls(Options.of(measures=requested, **given), *patterns)
 
     def take(self, tensors: Tensors, *, strict: bool) -> list[LiveItem]:
         """Take the tensors of which rows are made next, and list the rows.
