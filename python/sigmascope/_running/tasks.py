@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
@@ -17,7 +17,6 @@ from sigmascope._execution.several_devices import devices_of
 from sigmascope._host.memory import resolve_memory
 from sigmascope._host.threads import resolve_threads
 from sigmascope._tables.options import must_match
-from sigmascope._tables.outputs import JournalSettings
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.scan_options import SCAN
 from sigmascope._tables.schema import Row
@@ -29,7 +28,7 @@ from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin
 from sigmascope.checkpoint.remote.urls import is_url
 from sigmascope.errors import CheckpointError, DeviceError, SigmascopeError
 
-from .resources import Resources
+from .run_options import RunOptions
 
 ByteListener = Callable[[int], None]
 """A function that is called with the stored bytes that one native call has used so far."""
@@ -42,27 +41,23 @@ _ENVIRONMENT = (CheckpointError, OSError, MemoryError, DeviceError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(Resources):
+class Options(RunOptions):
     """Options of the analysis of each matrix, resolved once for all rows.
 
     Attributes
     ----------
-    effort, k, tol, accuracy, seed, measures
+    effort, k, tol, accuracy, measures
         As for :func:`sigmascope.spectrum`.
-    seed_drawn
-        True if the caller gave no seed, and this run drew one.
     vectors
         Folder in which the singular vectors of every matrix are saved, or None.
-    num_threads, memory_limit, devices
-        As for :class:`Resources`.
+    seed, seed_drawn, num_threads, memory_limit, devices
+        As for :class:`RunOptions`.
     """
 
     effort: str
     k: int
     tol: float
     accuracy: str
-    seed: int
-    seed_drawn: bool = False
     measures: tuple[str, ...] = ()
     vectors: str | None = None
 
@@ -104,22 +99,11 @@ class Options(Resources):
     def recorded(self) -> dict[str, Any]:
         """Return the options as plain JSON, as the header of a saved scan holds them."""
         own = {name: getattr(self, name) for name in must_match(SCAN) if hasattr(self, name)}
-        drawn = {"seed_drawn": True} if self.seed_drawn else {}
-        return own | drawn | {"measures": list(self.measures)} | Resources.recorded(self)
+        return own | {"measures": list(self.measures)} | RunOptions.recorded(self)
 
     def planned(self) -> dict[str, Any]:
         """Return the record of a plan, without a drawn seed: the run will draw another."""
         return self.recorded() | ({"seed": None} if self.seed_drawn else {})
-
-    def resuming(self, journal: JournalSettings, *, keep_memory: bool) -> Options:
-        """Return the options with the memory of a journal, and with its seed unless one is given.
-
-        See :meth:`Resources.resuming`.
-        """
-        options = Resources.resuming(self, journal, keep_memory=keep_memory)
-        if not self.seed_drawn or journal.seed is None:
-            return options
-        return replace(options, seed=journal.seed, seed_drawn=False)
 
     def of_spectrum(self) -> dict[str, Any]:
         """Return the arguments by which :func:`sigmascope.spectrum` chooses a method and memory."""

@@ -100,6 +100,15 @@ class Table:
         return [row for row in self.rows if row["status"] == "failed"]
 
     @property
+    def unreadable(self) -> list[Row]:
+        """Rows of weights that this version cannot decode, without those that were excluded."""
+        return [
+            row
+            for row in self.rows
+            if row["kind"] == "unreadable" and row["status"] == "not analysed"
+        ]
+
+    @property
     def unconverged(self) -> list[Row]:
         """Analysed rows that did not reach the tolerance; their error bounds hold nevertheless."""
         return [row for row in self.analysed if not row["converged"]]

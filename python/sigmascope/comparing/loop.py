@@ -8,28 +8,21 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Literal, Unpack, overload
 
-from sigmascope._execution.memory import keeping
 from sigmascope._host.keywords import public
-from sigmascope._running.executors import ExecutorTasks, concurrent_tasks
-from sigmascope._running.ordered import ThreadTasks, submission_order
+from sigmascope._running.executors import concurrent_tasks
 from sigmascope._running.progress import Progress
 from sigmascope._running.selection import Patterns
-from sigmascope._running.tasks import ByteListener, Options, check_files
-from sigmascope._running.thread_budget import ThreadBudget
+from sigmascope._running.tasks import Options, check_files
 from sigmascope._running.vectors import vectors_folder
-from sigmascope._tables.outputs import Outputs, PathLike, Paths
-from sigmascope._tables.schema import Row
-from sigmascope.adapters.scannable import Scannable, as_scannable
+from sigmascope._tables.outputs import PathLike, Paths
+from sigmascope.adapters.scannable import as_scannable
 from sigmascope.analysis.requested import REQUESTED, check_measures
 from sigmascope.scanning.keywords import ScanOptionsWithMeasures
 
-from .beginning import ComparisonRequest, PairBuilder, Source
-from .entrywise import compared_entrywise
-from .members import Pair
 from .planning import plan_comparison
 from .plans import ComparisonPlan
 from .result import Comparison
-from .tasks import Link, LinkedFiles, MatrixPairs, PairTask, compare_matrices, run
+from .run import ComparisonRun, Source
 from .updates import ON_REQUEST
 
 
@@ -161,49 +154,9 @@ def compare(
     workers = concurrent_tasks(executor, workers, plan=plan)
     both = as_scannable(before, reading), as_scannable(after, reading)
     check_files(executor, *both)
-    request = ComparisonRequest.of(both, options, include, exclude, shard)
-    keep_memory = memory_limit is not None
+    run = ComparisonRun.of(
+        both, options, include, exclude, shard, keep_memory=memory_limit is not None
+    )
     if plan:
-        return plan_comparison(request, out, resume, workers, keep_memory=keep_memory)
-    with Outputs(out, resume, Comparison) as outputs:
-        request = request.resuming(outputs.resumed_settings, keep_memory=keep_memory)
-
-        def read_entries(pair: Pair) -> Row:
-            return compared_entrywise(both, pair)
-
-        builder = request.builder(outputs.begin(request.empty_table()), read_entries)
-        if executor is None or workers is None:
-            _on_threads(both, request.options, builder, outputs, progress)
-        else:
-            each = request.options.per_worker(workers)
-
-            def task(index: int) -> PairTask:
-                linked = LinkedFiles.of(both, request.files, Link.of(request.pairs[index]))
-                return PairTask(linked, each.of_row(index))
-
-            tasks = ExecutorTasks(executor, task, workers, run, len(request.pairs))
-            builder.fill(tasks, outputs, progress)
-    return builder.table
-
-
-def _on_threads(
-    both: tuple[Scannable, Scannable],
-    options: Options,
-    builder: PairBuilder,
-    outputs: Outputs[Comparison],
-    progress: Progress | None,
-) -> None:
-    """Compare the remaining pairs in this process, at most two at a time."""
-    links = {index: Link.of(builder.items[index]) for index in builder.matrices}
-    matrices, budget = MatrixPairs(*both, links.values()), ThreadBudget(options.num_threads)
-
-    def row_of(index: int, read: ByteListener) -> Row:
-        return compare_matrices(matrices, links[index], options.of_row(index), budget, read)
-
-    def stop_reading() -> None:
-        for each in both:
-            each.stop_reading()
-
-    order = submission_order(builder.matrices, lambda index: builder.items[index].stored_bytes)
-    with keeping():  # about a third of the loaded bytes reuse memory whose pages exist
-        builder.fill(ThreadTasks(row_of, 2, stop_reading), outputs, progress, order)
+        return plan_comparison(run, out, resume, workers)
+    return run.fill(out, resume, executor, workers, progress)

@@ -49,12 +49,3 @@ class Comparison(PairTable):
     def verdict(self) -> Verdict:
         """Groups that count every tensor, and a sentence that sums up the comparison."""
         return verdict(self.rows, self.expected)
-
-    @property
-    def unreadable(self) -> list[Row]:
-        """Rows of weights that this version cannot decode, without those that were excluded."""
-        return [
-            row
-            for row in self.rows
-            if row["kind"] == "unreadable" and row["status"] == "not analysed"
-        ]

@@ -10,30 +10,20 @@ from dataclasses import replace
 from typing import Literal, Unpack, overload
 
 from sigmascope._host.keywords import public
-from sigmascope._running.device_slots import DeviceSlots
-from sigmascope._running.executors import ExecutorTasks, concurrent_tasks
-from sigmascope._running.ordered import ThreadTasks
-from sigmascope._running.prefetch import Prefetch
+from sigmascope._running.executors import concurrent_tasks
 from sigmascope._running.progress import Progress
 from sigmascope._running.selection import Patterns
-from sigmascope._running.tasks import ByteListener, Options, check_files
+from sigmascope._running.tasks import Options, check_files
 from sigmascope._running.vectors import vectors_folder
-from sigmascope._tables.outputs import Outputs, PathLike, Paths
-from sigmascope._tables.schema import Row
+from sigmascope._tables.outputs import PathLike, Paths
 from sigmascope.adapters.scannable import Scannable, as_scannable
-from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint import Tensors
-from sigmascope.matrices.matrix import Matrix
 
-from .beginning import ScanBuilder, ScanRequest
-from .concurrency import ConcurrencyPlan, ExclusiveQueue
-from .entrywise import entrywise
-from .items import Item
 from .keywords import ScanOptionsWithMeasures
 from .planning import plan_scan
 from .plans import ScanPlan
 from .result import Scan
-from .tasks import MatrixTask, analyse, run
+from .run import ScanRun
 
 
 @overload
@@ -166,68 +156,7 @@ def scan(
     workers = concurrent_tasks(executor, workers, plan=plan)
     opened = as_scannable(checkpoint, reading)
     check_files(executor, opened)
-    request = ScanRequest.of(opened, options, include, exclude, shard)
-    keep_memory = memory_limit is not None
+    run = ScanRun.of(opened, options, include, exclude, shard, keep_memory=memory_limit is not None)
     if plan:
-        return plan_scan(request, out, resume, workers, keep_memory=keep_memory)
-    with Outputs(out, resume, Scan) as outputs:
-        request = request.resuming(outputs.resumed_settings, keep_memory=keep_memory)
-
-        def read_entries(item: Item) -> Row:
-            return entrywise(opened, item.name, item.record["status"])
-
-        builder = request.builder(outputs.begin(request.empty_table()), read_entries)
-        if executor is None or workers is None:
-            _on_threads(opened, request.options, builder, outputs, progress)
-        else:
-            _on_executor(opened, request.options, builder, outputs, progress, executor, workers)
-    return builder.table
-
-
-def _on_threads(
-    checkpoint: Scannable,
-    options: Options,
-    builder: ScanBuilder,
-    outputs: Outputs[Scan],
-    progress: Progress | None,
-) -> None:
-    """Analyse the remaining matrices in this process."""
-    plan = ConcurrencyPlan.of(checkpoint, [item for item in builder.items if item.matrix], options)
-    names = [builder.items[index].name for index in builder.matrices]
-    remote = bool(checkpoint.sources)
-    prefetch: Prefetch[Matrix | LowRank] = Prefetch(checkpoint, names, remote=remote)
-    queue, slots = ExclusiveQueue(), DeviceSlots(options.devices)
-    with prefetch as matrices:
-
-        def row_of(index: int, read: ByteListener) -> Row:
-            name = builder.items[index].name
-            alone = name in plan.alone
-            with queue.turn(alone=alone), slots.lent() as device:
-                row = analyse(matrices, name, plan.options_of(name).on(device), read)
-            if plan.workers > 1 and not alone and row.get("failure") == "environment":
-                # its part of the memory may have been too small
-                with queue.turn(alone=True), slots.lent() as device:
-                    row = analyse(matrices, name, options.on(device), read)
-            return row
-
-        tasks = ThreadTasks(row_of, plan.workers, checkpoint.stop_reading)
-        builder.fill(tasks, outputs, progress)
-
-
-def _on_executor(
-    checkpoint: Scannable,
-    options: Options,
-    builder: ScanBuilder,
-    outputs: Outputs[Scan],
-    progress: Progress | None,
-    executor: Executor,
-    workers: int,
-) -> None:
-    """Analyse the remaining matrices on an executor."""
-    each = options.per_worker(workers)
-
-    def task(index: int) -> MatrixTask:
-        name, own = builder.items[index].name, each.of_row(index)
-        return MatrixTask.of(checkpoint, builder.table.files, name, own)
-
-    builder.fill(ExecutorTasks(executor, task, workers, run, len(builder.items)), outputs, progress)
+        return plan_scan(run, out, resume, workers)
+    return run.fill(out, resume, executor, workers, progress)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sigmascope._tables.schema import Row, Schema
+from sigmascope._tables.schema import Schema
 from sigmascope._tables.table import Table
 
 from .rows import SCAN
@@ -44,15 +44,6 @@ class Scan(Table):
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         parts += [] if self.complete else [f"{len(self.rows)} of {self.expected} rows"]
         return f"Scan({self.checkpoint!r}: {', '.join(parts)}, {self.seconds:.1f} s)"
-
-    @property
-    def unreadable(self) -> list[Row]:
-        """Rows of weights that this version cannot decode, without those that were excluded."""
-        return [
-            row
-            for row in self.rows
-            if row["kind"] == "unreadable" and row["status"] == "not analysed"
-        ]
 
     def to_weightwatcher(self) -> pd.DataFrame:
         """Return the columns of weightwatcher 0.7.7's details, one line per analysed matrix.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from sigmascope._execution.devices import Device
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.memory import resolve_memory
-from sigmascope._running.resources import Resources
+from sigmascope._running.run_options import RunOptions
 from sigmascope._running.tasks import ByteListener
-from sigmascope._tables.outputs import JournalSettings
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.targets import Target
 from sigmascope.analysis.approximation import LowRankApproximation
@@ -35,7 +34,7 @@ _HELD = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request(Resources):
+class Request(RunOptions):
     """Arguments of the approximation of every matrix.
 
     Attributes
@@ -47,18 +46,15 @@ class Request(Resources):
     transposed
         True if the weights of linear layers have inputs as rows.
     search
-        Options of :func:`low_rank`.
-    seed_drawn
-        As for :class:`sigmascope._running.tasks.Options`.
-    num_threads, memory_limit, devices
-        As for :class:`Resources`.
+        Other options of :func:`low_rank`.
+    seed, seed_drawn, num_threads, memory_limit, devices
+        As for :class:`RunOptions`.
     """
 
     criterion: Criterion
     dtype: str
     transposed: bool
     search: dict[str, Any]
-    seed_drawn: bool = False
 
     def recorded(self) -> dict[str, Any]:
         """Return the options as plain JSON, as the header of a saved extraction has them."""
@@ -67,18 +63,7 @@ class Request(Resources):
             "dtype": self.dtype,
             "fan_in_fan_out": self.transposed,
         }
-        drawn = {"seed_drawn": True} if self.seed_drawn else {}
-        return self.search | drawn | own | Resources.recorded(self)
-
-    def resuming(self, journal: JournalSettings, *, keep_memory: bool) -> Request:
-        """Return the request with the memory of a journal, and with its seed unless one is given.
-
-        See :meth:`Resources.resuming`.
-        """
-        request = Resources.resuming(self, journal, keep_memory=keep_memory)
-        if not self.seed_drawn or journal.seed is None:
-            return request
-        return replace(request, search=self.search | {"seed": journal.seed}, seed_drawn=False)
+        return self.search | own | RunOptions.recorded(self)
 
 
 def extract_matrix(
@@ -124,7 +109,7 @@ def _extracted(
     if criterion.rank is not None and criterion.rank > most:
         criterion = criterion._replace(rank=most)
         notes.append(f"the matrix has no more than {most} singular values")
-    approx = approximated(delta, criterion, **request.search, **options)
+    approx = approximated(delta, criterion, seed=request.seed, **request.search, **options)
     row = _evidence(approx, notes, request.device) | _remaining(approx.remaining, approx)
     if approx.rank == 0:
         reason = "no singular value of the change is clearly above its noise edge"

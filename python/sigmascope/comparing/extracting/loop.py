@@ -3,41 +3,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
 
 from sigmascope._display.text import path_text
 from sigmascope._execution import arguments
-from sigmascope._execution.build import engine
-from sigmascope._execution.several_devices import device_record, devices_of
+from sigmascope._execution.several_devices import devices_of
 from sigmascope._host.keywords import public
 from sigmascope._host.memory import resolve_memory
 from sigmascope._host.threads import resolve_threads
-from sigmascope._running.executors import ExecutorTasks, concurrent_tasks
-from sigmascope._running.ordered import TaskRunner
+from sigmascope._running.executors import concurrent_tasks
 from sigmascope._running.progress import Progress
 from sigmascope._running.selection import Patterns, as_list
-from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.tasks import check_files
-from sigmascope._tables.outputs import Outputs, PathLike
+from sigmascope._tables.outputs import PathLike
 from sigmascope._tables.provenance import identities
-from sigmascope._tables.schema import Row
 from sigmascope.adapters.folders import is_adapter
-from sigmascope.adapters.targets import Target, check_dtype
-from sigmascope.adapters.whole import SavedTensors, Whole
-from sigmascope.adapters.writing import AdapterFolder, Carried
+from sigmascope.adapters.targets import check_dtype
+from sigmascope.adapters.writing import AdapterFolder
 from sigmascope.analysis.approximation.criteria import Criterion
 from sigmascope.checkpoint import Checkpoint, Tensors, open_checkpoint
 from sigmascope.checkpoint.opening import Location
-from sigmascope.comparing.beginning import Files, named_files, notes_of
 
-from .items import Item, list_items
+from .items import list_items
 from .layers import Request
 from .representable import Layouts
 from .result import Extraction
-from .tasks import ExtractionTask, Saving, entrywise, run, tasks_on_threads
+from .run import ExtractionRun
 
 JOURNAL = "extraction.jsonl"
 
@@ -164,12 +156,8 @@ def extract(
         criterion=criterion,
         dtype=dtype,
         transposed=_is_transposed(both[0]) if fan_in_fan_out is None else fan_in_fan_out,
-        search={
-            "tol": tol,
-            "max_passes": max_passes,
-            "precision": precision,
-            "seed": arguments.resolve_seed(seed),
-        },
+        search={"tol": tol, "max_passes": max_passes, "precision": precision},
+        seed=arguments.resolve_seed(seed),
         seed_drawn=seed is None,
         num_threads=resolve_threads(num_threads),
         memory_limit=resolve_memory(memory_limit),
@@ -177,42 +165,29 @@ def extract(
     )
     patterns = {"include": as_list(include), "exclude": as_list(exclude)}
     layouts = Layouts.of(both[0], request.transposed)
-    items = list_items(both, layouts, *patterns.values(), whole=whole)
+    items = list_items(both, layouts, **patterns, whole=whole)
     stated = {
         "base_model_name_or_path": path_text(str(both[0].path)),
         "fan_in_fan_out": request.transposed,
     }
     folder = AdapterFolder(Path(out), stated).start(overwrite)
-    files = identities(both[0]), identities(both[1])
-    with Outputs(None, folder.path / JOURNAL, Extraction) as outputs:
-        request = request.resuming(outputs.resumed_settings, keep_memory=memory_limit is not None)
-        table = outputs.begin(_empty(both, files, request, patterns | {"whole": whole}, items))
-        _forget_lost(table, items, folder)
-        source = f"{table.before} with {table.after}"
-        builder = TableBuilder(table, items, source, lambda item: entrywise(both, item))
-        runner: TaskRunner
-        if executor is None or workers is None:
-            runner = tasks_on_threads(both, items, request)
-        else:
-            tasks = _tasks(both, files, items, request.per_worker(workers))
-            runner = ExecutorTasks(executor, tasks, workers, run, len(items))
-        builder.fill(Saving(runner, items, folder), outputs, progress)
+    run = ExtractionRun(
+        options=request,
+        keep_memory=memory_limit is not None,
+        patterns=patterns,
+        items=items,
+        both=both,
+        files=(identities(both[0]), identities(both[1])),
+        whole=whole,
+        folder=folder,
+    )
+    table = run.fill(None, folder.path / JOURNAL, executor, workers, progress)
     if table.written:
         seeds = (row["seed"] for row in table.analysed if row["seed"] is not None)
-        folder.finish(_carried(table, items), _saved(table, items, both, layouts), seeds)
+        carried = [(target, row["rank"]) for row, target in run.targets(table)]
+        folder.finish(carried, run.saved(table, layouts), seeds)
         folder.move()
     return table
-
-
-def _tasks(
-    both: tuple[Checkpoint, Checkpoint], files: Files, items: list[Item], each: Request
-) -> Callable[[int], ExtractionTask]:
-    """Return a function that describes the extraction of a row for a worker."""
-
-    def task(index: int) -> ExtractionTask:
-        return ExtractionTask.of(both, files, items[index], each.of_row(index))
-
-    return task
 
 
 def _opened(source: Source, reading: str | None) -> Checkpoint:
@@ -227,65 +202,3 @@ def _opened(source: Source, reading: str | None) -> Checkpoint:
 def _is_transposed(base: Checkpoint) -> bool:
     """Tell whether a model stores weights with inputs as rows, by its configuration."""
     return (base.architecture or "").lower().startswith(("gpt2", "openaigpt"))
-
-
-def _empty(
-    both: tuple[Checkpoint, Checkpoint],
-    files: Files,
-    request: Request,
-    chosen: dict[str, Any],
-    items: Sequence[Item],
-) -> Extraction:
-    """Return the table before its first row."""
-    before, after = both
-    return Extraction(
-        before=path_text(str(before.path)),
-        after=path_text(str(after.path)),
-        options=request.recorded() | chosen,
-        rows=[],
-        expected=len(items),
-        notes=notes_of(both, [item.pair for item in items]),
-        files=named_files(*files),
-        engine=engine() | device_record(request.devices),
-        architecture=before.architecture,
-    )
-
-
-def _targets(table: Extraction, items: list[Item]) -> Iterator[tuple[Row, Target]]:
-    """List the rows whose change the adapter has, with the weights that it changes."""
-    targets = {item.name: item.target for item in items}
-    for row in table.analysed:
-        target = targets[row["name"]]
-        assert target is not None
-        yield row, target
-
-
-def _carried(table: Extraction, items: list[Item]) -> list[Carried]:
-    return [(target, row["rank"]) for row, target in _targets(table, items)]
-
-
-def _saved(
-    table: Extraction, items: list[Item], both: tuple[Checkpoint, Checkpoint], layouts: Layouts
-) -> SavedTensors:
-    """Read the tensors that the adapter has in full, and all others of the modules it saves."""
-    saved, named = SavedTensors(), {item.name: item for item in items}
-    before, after = both
-    for row in table.saved:
-        item = named[row["name"]]
-        assert isinstance(item.carrier, Whole)
-        assert item.pair.after is not None
-        saved.add(item.carrier, after, item.pair.after.key)
-        if not item.carrier.bias and item.carrier.module not in saved.modules:
-            saved.modules.append(item.carrier.module)
-    for module in saved.modules:
-        for own in layouts.companions(module):
-            if Whole(module, own) not in saved.tensors:
-                saved.add(Whole(module, own), before, f"{module}.{own}")
-    return saved
-
-
-def _forget_lost(table: Extraction, items: list[Item], folder: AdapterFolder) -> None:
-    """Let rows be made again whose factors are not in the folder."""
-    for row, target in _targets(table, items):
-        if folder.rank_of(target) != row["rank"]:
-            row["failure"] = "environment"

@@ -21,9 +21,9 @@ from sigmascope.adapters.targets import Target
 from sigmascope.adapters.whole import Whole
 from sigmascope.adapters.writing import AdapterFolder
 from sigmascope.checkpoint import Checkpoint
-from sigmascope.comparing.beginning import Files
 from sigmascope.comparing.entrywise import compared_entrywise
 from sigmascope.comparing.matrix_pairs import StoredPair
+from sigmascope.comparing.run import Files
 from sigmascope.comparing.tasks import Link, LinkedFiles, MatrixPairs
 
 from .items import Item

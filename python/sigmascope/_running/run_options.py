@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Threads, memory and devices of a run, and the equal parts of them that its workers get."""
+"""The seed of a run, its threads, memory and devices, and the parts of these that workers get."""
 
 from __future__ import annotations
 
@@ -12,25 +12,33 @@ from sigmascope._tables.outputs import JournalSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
-    """The threads, memory and devices of all matrices that are analysed at once.
+class RunOptions:
+    """The options that every run has, resolved once for all rows.
 
     Attributes
     ----------
-    num_threads, memory_limit
+    seed
         As for :func:`sigmascope.spectrum`.
+    seed_drawn
+        True if the caller gave no seed, and this run drew one.
+    num_threads, memory_limit
+        Those of all matrices that are analysed at once.
     devices
         The devices among which matrices are distributed; each may take the same number of bytes,
         which is decided once, so that no row depends on what is free on a device meanwhile.
     """
 
+    seed: int
+    seed_drawn: bool = False
     num_threads: int
     memory_limit: int
     devices: tuple[Device, ...] = (CPU,)
 
     def recorded(self) -> dict[str, Any]:
         """Return them as plain JSON, as the header of a saved table holds them."""
-        record = {"num_threads": self.num_threads, "memory_limit": self.memory_limit}
+        record: dict[str, Any] = {"seed": self.seed}
+        record |= {"seed_drawn": True} if self.seed_drawn else {}
+        record |= {"num_threads": self.num_threads, "memory_limit": self.memory_limit}
         if self.device.index is None:
             return record
         names = ", ".join(device.name for device in self.devices)
@@ -46,7 +54,7 @@ class Resources:
         return replace(self, devices=tuple(each for each in self.devices if each.name == name))
 
     def resuming(self, journal: JournalSettings, *, keep_memory: bool) -> Self:
-        """Return the options with the memory of a journal that is resumed.
+        """Return the options with the memory of a journal, and with its seed unless one is given.
 
         With `keep_memory` the memory limit of the host stays. A limit of the journal that is beyond
         what there is now does not count.
@@ -57,6 +65,8 @@ class Resources:
             options = replace(options, memory_limit=host)
         if device is not None and device <= self.device.nbytes:
             options = replace(options, devices=with_memory(self.devices, device))
+        if self.seed_drawn and journal.seed is not None:
+            options = replace(options, seed=journal.seed, seed_drawn=False)
         return options
 
     def threads_of(self, fraction: float) -> int:

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The run of an extraction: its rows, the table before its first row, and the adapter's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sigmascope._running.ordered import TaskRunner, ThreadTasks
+from sigmascope._running.table_builder import TableBuilder
+from sigmascope._running.table_run import TableRun
+from sigmascope._tables.schema import Row
+from sigmascope.adapters.targets import Target
+from sigmascope.adapters.whole import SavedTensors, Whole
+from sigmascope.adapters.writing import AdapterFolder
+from sigmascope.comparing.run import Files, facts_of
+
+from .items import Item
+from .layers import Request
+from .representable import Layouts
+from .result import Extraction
+from .tasks import Both, ExtractionTask, Saving, entrywise, run, tasks_on_threads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractionRun(TableRun[Extraction, Item, Request]):
+    """The run of an extraction.
+
+    Attributes
+    ----------
+    both
+        The base, and the tuned model.
+    files
+        The files of each.
+    whole
+        True if the adapter may have tensors in full.
+    folder
+        The folder of the adapter.
+    options, keep_memory, patterns, items, part
+        As for :class:`TableRun`.
+    """
+
+    kind = Extraction
+    carry_out = staticmethod(run)
+
+    both: Both
+    files: Files
+    whole: bool
+    folder: AdapterFolder
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """Whether tensors are saved in full."""
+        return {"whole": self.whole}
+
+    def facts(self) -> dict[str, Any]:
+        """Return the paths, notes, files and architecture of the table."""
+        facts = facts_of(self.both, self.files, [item.pair for item in self.items])
+        return facts | {"architecture": self.both[0].architecture}
+
+    def builder(self, table: Extraction) -> TableBuilder[Extraction, Item]:
+        """Return what fills the table; rows are made again whose factors are not in the folder."""
+        for row, target in self.targets(table):
+            if self.folder.rank_of(target) != row["rank"]:
+                row["failure"] = "environment"
+        return TableRun.builder(self, table)
+
+    def read_entries(self, item: Item) -> Row:
+        """Return the change of a tensor that is not a matrix."""
+        return entrywise(self.both, item)
+
+    @contextmanager
+    def on_threads(
+        self, builder: TableBuilder[Extraction, Item]
+    ) -> Iterator[tuple[ThreadTasks, Sequence[int]]]:
+        """Extract one matrix at a time on each device."""
+        yield tasks_on_threads(self.both, self.items, self.options), builder.matrices
+
+    def task(self, index: int, each: Request) -> ExtractionTask:
+        """Describe the extraction of a matrix for a worker with these options."""
+        return ExtractionTask.of(self.both, self.files, self.items[index], each)
+
+    def delivering(self, runner: TaskRunner) -> TaskRunner:
+        """Return what writes the factors of a row before it delivers the row."""
+        return Saving(runner, self.items, self.folder)
+
+    def targets(self, table: Extraction) -> Iterator[tuple[Row, Target]]:
+        """List the rows whose change the adapter has, with the weights that it changes."""
+        targets = {item.name: item.target for item in self.items}
+        for row in table.analysed:
+            target = targets[row["name"]]
+            assert target is not None
+            yield row, target
+
+    def saved(self, table: Extraction, layouts: Layouts) -> SavedTensors:
+        """Read the tensors that the adapter has in full, and all others of the modules it saves."""
+        saved, named = SavedTensors(), {item.name: item for item in self.items}
+        before, after = self.both
+        for row in table.saved:
+            item = named[row["name"]]
+            assert isinstance(item.carrier, Whole)
+            assert item.pair.after is not None
+            saved.add(item.carrier, after, item.pair.after.key)
+            if not item.carrier.bias and item.carrier.module not in saved.modules:
+                saved.modules.append(item.carrier.module)
+        for module in saved.modules:
+            for own in layouts.companions(module):
+                if Whole(module, own) not in saved.tensors:
+                    saved.add(Whole(module, own), before, f"{module}.{own}")
+        return saved
