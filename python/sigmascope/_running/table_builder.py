@@ -60,16 +60,21 @@ class TableBuilder(Generic[T, I]):
     """
 
     def __init__(
-        self, table: T, items: Sequence[I], source: str, read_entries: Callable[[I], Row]
+        self,
+        table: T,
+        items: Sequence[I],
+        source: str,
+        read_entries: Callable[[I], Row],
+        receive: Callable[[I, Row], Row],
     ) -> None:
         """Match the rows of a table with `items`; ValueError, naming `source`, if one is unknown.
 
         `read_entries` returns the columns of a tensor whose numbers are read one by one. That takes
-        little time and is done by this thread.
+        little time and is done by this thread. `receive` returns the columns of a computed row.
         """
         self.table = table
         self.items = items
-        self._read_entries = read_entries
+        self._read_entries, self._receive = read_entries, receive
         places = {item.name: index for index, item in enumerate(items)}
         strange = [row["name"] for row in table.rows if row["name"] not in places]
         if strange:
@@ -125,7 +130,7 @@ class TableBuilder(Generic[T, I]):
                     row = item.row()
                     if item.matrix:
                         meter.start(item.name, item.stored_bytes)
-                        row |= prefetch.row(index, meter.read)
+                        row |= self._receive(item, prefetch.row(index, meter.read))
                     elif item.entrywise:
                         row |= self._read_entries(item)
                     self.put(index, row)

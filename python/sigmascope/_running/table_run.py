@@ -49,6 +49,8 @@ class TableRun(ABC, Generic[T, I, O]):
         True if the caller gave a memory limit, which then replaces that of a journal.
     patterns
         Patterns of names, "include" and "exclude".
+    choices
+        Further options that a journal records.
     items
         The rows to make: all, or those of `part`.
     part
@@ -61,13 +63,9 @@ class TableRun(ABC, Generic[T, I, O]):
     options: O
     keep_memory: bool
     patterns: dict[str, list[str]]
+    choices: dict[str, Any]
     items: list[I]
     part: Shard | None = None
-
-    @property
-    @abstractmethod
-    def choices(self) -> dict[str, Any]:
-        """Options for opening the sources, and of the table, that a journal records."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
@@ -92,9 +90,9 @@ class TableRun(ABC, Generic[T, I, O]):
     def carry_out(task: Any) -> Row:
         """Carry out a task in a worker."""
 
-    def delivering(self, runner: TaskRunner) -> TaskRunner:
-        """Return what delivers the rows of a runner to the table."""
-        return runner
+    def receive(self, item: I, row: Row) -> Row:
+        """Return the columns of a row that was computed."""
+        return row
 
     def resuming(self, journal: JournalSettings) -> Self:
         """Return the run with the seed and the memory of a journal that is resumed."""
@@ -116,7 +114,7 @@ class TableRun(ABC, Generic[T, I, O]):
     def builder(self, table: T) -> TableBuilder[T, I]:
         """Return what fills the table."""
         source = " with ".join(getattr(table, name) for name in table.sources)
-        return TableBuilder(table, self.items, source, self.read_entries)
+        return TableBuilder(table, self.items, source, self.read_entries, self.receive)
 
     def fill(
         self,
@@ -132,10 +130,9 @@ class TableRun(ABC, Generic[T, I, O]):
             builder = run.builder(outputs.begin(run.empty_table()))
             if executor is None or workers is None:
                 with run.on_threads(builder) as (runner, order):
-                    builder.fill(run.delivering(runner), outputs, progress, order)
+                    builder.fill(runner, outputs, progress, order)
             else:
-                runner = run.on_executor(executor, workers)
-                builder.fill(run.delivering(runner), outputs, progress)
+                builder.fill(run.on_executor(executor, workers), outputs, progress)
         return builder.table
 
     def on_executor(self, executor: Executor, workers: int) -> TaskRunner:

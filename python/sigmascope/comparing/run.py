@@ -47,7 +47,7 @@ class ComparisonRun(TableRun[Comparison, Pair, Options]):
         The two checkpoints.
     files
         The files of each.
-    options, keep_memory, patterns, items, part
+    options, keep_memory, patterns, choices, items, part
         As for :class:`TableRun`; an item is a pair of tensors.
     """
 
@@ -83,16 +83,12 @@ class ComparisonRun(TableRun[Comparison, Pair, Options]):
             options=options,
             keep_memory=keep_memory,
             patterns=patterns,
+            choices=both[0].choices,
             items=pairs,
             part=part,
             both=both,
             files=(identities(both[0]), identities(both[1])),
         )
-
-    @property
-    def choices(self) -> dict[str, Any]:
-        """Options for opening the checkpoints."""
-        return self.both[0].choices
 
     def facts(self) -> dict[str, Any]:
         """Return the paths, notes, files and architecture of the table."""
@@ -116,13 +112,9 @@ class ComparisonRun(TableRun[Comparison, Pair, Options]):
             own = self.options.of_row(index)
             return compare_matrices(matrices, links[index], own, budget, read)
 
-        def stop_reading() -> None:
-            for each in self.both:
-                each.stop_reading()
-
         order = submission_order(builder.matrices, lambda index: self.items[index].stored_bytes)
         with keeping():  # about a third of the loaded bytes reuse memory whose pages exist
-            yield ThreadTasks(row_of, 2, stop_reading), order
+            yield ThreadTasks(row_of, 2, matrices.stop_reading), order
 
     def task(self, index: int, each: Options) -> PairTask:
         """Describe the comparison of a pair for a worker with these options."""

@@ -96,6 +96,11 @@ class MatrixPairs(Mapping[str, MatrixPair]):
         """Raise CheckpointError if a file of a pair is no longer the one that was opened."""
         self.outline(name)  # which checks the files
 
+    def stop_reading(self) -> None:
+        """End reads from other machines that are under way in other threads with an error."""
+        for each in (self._before, self._after):
+            each.stop_reading()
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._links)
 

@@ -39,7 +39,7 @@ class ScanRun(TableRun[Scan, Item, Options]):
     checkpoint
     files
         Files of the checkpoint.
-    options, keep_memory, patterns, items, part
+    options, keep_memory, patterns, choices, items, part
         As for :class:`TableRun`.
     """
 
@@ -67,16 +67,12 @@ class ScanRun(TableRun[Scan, Item, Options]):
             options=options,
             keep_memory=keep_memory,
             patterns=patterns,
+            choices=checkpoint.choices,
             items=items,
             part=part,
             checkpoint=checkpoint,
             files=identities(checkpoint),
         )
-
-    @property
-    def choices(self) -> dict[str, Any]:
-        """Options for opening the checkpoint."""
-        return self.checkpoint.choices
 
     def facts(self) -> dict[str, Any]:
         """Return the path, notes, files and architecture of the table."""

@@ -175,10 +175,10 @@ def extract(
         options=request,
         keep_memory=memory_limit is not None,
         patterns=patterns,
+        choices={"whole": whole},
         items=items,
         both=both,
         files=(identities(both[0]), identities(both[1])),
-        whole=whole,
         folder=folder,
     )
     table = run.fill(None, folder.path / JOURNAL, executor, workers, progress)

@@ -8,20 +8,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sigmascope._running.ordered import TaskRunner, ThreadTasks
+from sigmascope._running.device_slots import DeviceSlots
+from sigmascope._running.ordered import ThreadTasks
 from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.table_run import TableRun
+from sigmascope._running.tasks import ByteListener
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.targets import Target
 from sigmascope.adapters.whole import SavedTensors, Whole
 from sigmascope.adapters.writing import AdapterFolder
 from sigmascope.comparing.run import Files, facts_of
+from sigmascope.comparing.tasks import Link, MatrixPairs
 
 from .items import Item
 from .layers import Request
 from .representable import Layouts
 from .result import Extraction
-from .tasks import Both, ExtractionTask, Saving, entrywise, run, tasks_on_threads
+from .tasks import TENSORS, Both, ExtractionTask, carrier_of, entrywise, extracted, run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +37,9 @@ class ExtractionRun(TableRun[Extraction, Item, Request]):
         The base, and the tuned model.
     files
         The files of each.
-    whole
-        True if the adapter may have tensors in full.
     folder
         The folder of the adapter.
-    options, keep_memory, patterns, items, part
+    options, keep_memory, patterns, choices, items, part
         As for :class:`TableRun`.
     """
 
@@ -47,13 +48,7 @@ class ExtractionRun(TableRun[Extraction, Item, Request]):
 
     both: Both
     files: Files
-    whole: bool
     folder: AdapterFolder
-
-    @property
-    def choices(self) -> dict[str, Any]:
-        """Whether tensors are saved in full."""
-        return {"whole": self.whole}
 
     def facts(self) -> dict[str, Any]:
         """Return the paths, notes, files and architecture of the table."""
@@ -76,15 +71,29 @@ class ExtractionRun(TableRun[Extraction, Item, Request]):
         self, builder: TableBuilder[Extraction, Item]
     ) -> Iterator[tuple[ThreadTasks, Sequence[int]]]:
         """Extract one matrix at a time on each device."""
-        yield tasks_on_threads(self.both, self.items, self.options), builder.matrices
+        items, devices = self.items, self.options.devices
+        links = {index: Link.of(items[index].pair) for index in builder.matrices}
+        pairs, slots = MatrixPairs(*self.both, links.values()), DeviceSlots(devices)
+        each = self.options.per_worker(len(devices), 1)
+
+        def row_of(index: int, read: ByteListener) -> Row:
+            carrier = carrier_of(items[index])
+            with slots.lent() as device:
+                return extracted(pairs, links[index], carrier, each.on(device), read)
+
+        yield ThreadTasks(row_of, len(devices), pairs.stop_reading), builder.matrices
 
     def task(self, index: int, each: Request) -> ExtractionTask:
         """Describe the extraction of a matrix for a worker with these options."""
         return ExtractionTask.of(self.both, self.files, self.items[index], each)
 
-    def delivering(self, runner: TaskRunner) -> TaskRunner:
-        """Return what writes the factors of a row before it delivers the row."""
-        return Saving(runner, self.items, self.folder)
+    def receive(self, item: Item, row: Row) -> Row:
+        """Write the factors of a row, and return its columns; OSError if that fails."""
+        tensors = row.pop(TENSORS, None)
+        if tensors is not None:
+            assert item.target is not None
+            self.folder.put(item.target, tensors)
+        return row
 
     def targets(self, table: Extraction) -> Iterator[tuple[Row, Target]]:
         """List the rows whose change the adapter has, with the weights that it changes."""
