@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sigmascope import sklearn as sklearn
     from sigmascope import streaming as streaming
     from sigmascope._execution.build import available_devices, show_config
+    from sigmascope._host.resources import Resources
     from sigmascope._host.threads import set_num_threads
     from sigmascope.analysis.approximation import low_rank
     from sigmascope.analysis.low_rank import LowRank
@@ -56,6 +57,7 @@ __all__ = [
     "Checkpoint",
     "LowRank",
     "Matrix",
+    "Resources",
     "aslinearoperator",
     "available_devices",
     "block",
@@ -85,6 +87,7 @@ _HOMES = {
     "Checkpoint": "checkpoint",
     "LowRank": "analysis.low_rank",
     "Matrix": "matrices.matrix",
+    "Resources": "_host.resources",
     "aslinearoperator": "matrices.scipy_operator",
     "available_devices": "_execution.build",
     "block": "matrices.joins",

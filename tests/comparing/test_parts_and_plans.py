@@ -201,5 +201,5 @@ def test_no_option_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     reached = set(options_of_its_plan(monkeypatch, "compare", tmp_path, tmp_path))
     shown_alone = {"before", "after", "plan", "quiet", "as_json", "reference", "recipe"}
     assert options_of("compare") - shown_alone == reached
-    of_the_run = shown_alone | {"executor", "progress"}
+    of_the_run = shown_alone | {"resources", "executor", "progress"}
     assert set(signature(ss.compare).parameters) - of_the_run <= reached

@@ -51,6 +51,7 @@ WRONG: dict[str, list[Any]] = {
     "tuple[int, int] | None": [3, "0/4", (0, 1, 2)],
     "Mapping[str, Any] | None": [3, "x", Strange()],
     "Executor | None": [3, Strange()],
+    "Resources | None": [3, Strange()],
     "ByteProgress | None": [3, "x"],
     "Progress | None": [3, "x"],
     "Log | None": [3, "x"],

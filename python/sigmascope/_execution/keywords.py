@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypedDict
 
+from sigmascope._host.resources import Resources
+
 ByteProgress = Callable[[int], object] | Callable[[int, int | None], object]
 """A function of the bytes that are done; or of these and of those in all, None if not known."""
 
@@ -16,6 +18,9 @@ class ComputeOptions(TypedDict, total=False):
 
     Attributes
     ----------
+    resources
+        A :class:`sigmascope.Resources`, whose device, threads, memory and executor are taken where
+        the call gives no other.
     device
         "cpu"; "cuda" or "cuda:0" for the first CUDA device, "cuda:1" for the second. Default: the
         GPU on which the arrays of the matrix lie, else "cpu".
@@ -41,6 +46,7 @@ class ComputeOptions(TypedDict, total=False):
         in files. A lost worker's block is given to another. No result depends on it.
     """
 
+    resources: Resources | None
     device: str | None
     num_threads: int | None
     memory_limit: int | str | None

@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 
 from sigmascope._display.text import amount
 from sigmascope._host.memory import resolve_memory
+from sigmascope._host.resources import Resources
 from sigmascope._host.threads import resolve_threads
 from sigmascope.errors import DeviceError
 from sigmascope.matrices.device_arrays import COPIED
@@ -133,6 +134,7 @@ class CallOptions:
         reserved: int = 0,
         panel_rows: int | None = None,
         progress: ByteProgress | None = None,
+        resources: Resources | None = None,
         reads: int | None = None,
         executor: Executor | None = None,
         fro2: float | None = None,
@@ -146,6 +148,7 @@ class CallOptions:
         `precisions` and `cuda` say what the function of the call has: precisions of blocks, and
         whether it computes on CUDA devices. `products`: those of a matrix that is known by them,
         of which `a` has the shape and the dtype alone. `reads`: most reads of `a`, if known.
+        `resources` is for the types of callers: the decorator `public` has replaced it.
         """
         if a.device != "cpu" and not cuda:
             alone = "this function computes on 'cpu' alone"

@@ -11,19 +11,23 @@ from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from .keyword_names import OTHER_NAMES, REMARKS
 from .kinds import Kind
+from .resources import NAMES, with_resources
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OWN_CHECKS = ("seed", "memory_limit")
 """Parameters that have a check of their own, with more in its message."""
 
-_NO_PARAMETER = inspect.Parameter("none", inspect.Parameter.KEYWORD_ONLY)
+_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+_NO_PARAMETER = inspect.Parameter("none", _KEYWORD_ONLY)
 
 
 def public(function: F) -> F:
     """Decorate a public function: its signature shows every option, and wrong ones are explained.
 
     Unknown keywords are a TypeError, and so are arguments of another kind than their annotation.
+    The keywords of :class:`sigmascope.Resources` that a call leaves out are taken from its
+    `resources`, and from the blocks around it.
 
     Options that a function takes as ``**options: Unpack[SomeTypedDict]`` are shown by
     :func:`inspect.signature` and :func:`help` as keyword-only parameters with their types and the
@@ -62,6 +66,9 @@ def _checked(function: F, defaults: Mapping[str, object], *, kinds: bool = True)
         and parameter.name not in _OWN_CHECKS
         and (kind := Kind.of(parameter.annotation)) is not None
     }
+    shared = [
+        name for name in NAMES if name in known and signature.parameters[name].kind is _KEYWORD_ONLY
+    ]
     positions = [by_name.get(parameter) for parameter in known]
 
     @wraps(function)
@@ -78,6 +85,8 @@ def _checked(function: F, defaults: Mapping[str, object], *, kinds: bool = True)
             for parameter, value in keywords.items()
             if parameter in by_name
         }
+        if shared:
+            keywords = with_resources(keywords, shared)
         return function(*own, *args[len(own) :], **keywords)
 
     checked.__signature__ = signature  # type: ignore[attr-defined]

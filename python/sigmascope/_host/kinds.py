@@ -80,6 +80,7 @@ _KINDS: dict[str, tuple[str, Accepts]] = {
     "tuple[int, int]": ("two integers", _are_two_integers),
     "Mapping[str, Any]": ("a mapping", lambda value: isinstance(value, Mapping)),
     "Executor": ("a concurrent.futures.Executor", lambda value: hasattr(value, "submit")),
+    "Resources": ("a sigmascope.Resources", lambda value: hasattr(value, "memory_limit")),
     "ByteProgress": _FUNCTION,
     "Progress": _FUNCTION,
     "Log": _FUNCTION,

@@ -30,6 +30,7 @@ def set_num_threads(threads: int | None) -> None:
     See Also
     --------
     show_config : The number of threads that is in force.
+    Resources : Threads, memory and device of some calls.
 
     Examples
     --------

@@ -167,6 +167,12 @@ SCAN = table_of(
         metavar="I/N",
     ),
     Option(
+        "resources",
+        "Resources | None",
+        None,
+        "Device, threads, memory and executor, where the call gives no other.",
+    ),
+    Option(
         "executor",
         "Executor | None",
         None,

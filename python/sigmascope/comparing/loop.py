@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Literal, Unpack, overload
 
 from sigmascope._host.keywords import public
+from sigmascope._host.resources import Resources
 from sigmascope._running.executors import concurrent_tasks
 from sigmascope._running.progress import Progress
 from sigmascope._running.selection import Patterns
@@ -67,6 +68,7 @@ def compare(
     out: Paths = None,
     resume: PathLike | None = None,
     shard: tuple[int, int] | None = None,
+    resources: Resources | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -93,7 +95,7 @@ def compare(
         As for :func:`scan`; a pattern matches a pair if it matches the name of either tensor.
     vectors
         As for :func:`scan`: those of W, W' and dW.
-    out, resume, shard, executor, workers, progress, plan
+    out, resume, shard, resources, executor, workers, progress, plan
         As for :func:`scan`.
 
     Returns

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import TypedDict
 
+from sigmascope._host.resources import Resources
 from sigmascope._running.progress import Progress
 from sigmascope._running.selection import Patterns
 from sigmascope._tables.outputs import PathLike, Paths
@@ -35,6 +36,7 @@ class ScanOptions(LiveOptions, total=False):
     out: Paths
     resume: PathLike | None
     shard: tuple[int, int] | None
+    resources: Resources | None
     executor: Executor | None
     workers: int | None
     progress: Progress | None

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Literal, Unpack, overload
 
 from sigmascope._host.keywords import public
+from sigmascope._host.resources import Resources
 from sigmascope._running.executors import concurrent_tasks
 from sigmascope._running.progress import Progress
 from sigmascope._running.selection import Patterns
@@ -64,6 +65,7 @@ def scan(
     out: Paths = None,
     resume: PathLike | None = None,
     shard: tuple[int, int] | None = None,
+    resources: Resources | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -86,7 +88,7 @@ def scan(
         seed is drawn for all matrices, that of the journal where the scan resumes one.
     device : str
         As for :func:`spectrum`; or "cuda:all", all CUDA devices of this machine, of one kind.
-    num_threads, memory_limit
+    num_threads, memory_limit, resources
         Of all matrices that are analysed at once, as for :func:`spectrum`.
     reading : str, optional
         As for :func:`open_checkpoint`; an open checkpoint has its own.

@@ -11,6 +11,7 @@ from sigmascope._execution import arguments
 from sigmascope._execution.several_devices import devices_of
 from sigmascope._host.keywords import public
 from sigmascope._host.memory import resolve_memory
+from sigmascope._host.resources import Resources
 from sigmascope._host.threads import resolve_threads
 from sigmascope._running.executors import concurrent_tasks
 from sigmascope._running.progress import Progress
@@ -59,6 +60,7 @@ def extract(
     include: Patterns = None,
     exclude: Patterns = None,
     device: str = "cpu",
+    resources: Resources | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -95,7 +97,7 @@ def extract(
         are read at every pass.
     device : str
         As for :func:`scan`; what :func:`low_rank` computes on a CUDA device is computed there.
-    reading, include, exclude, executor, workers, progress
+    reading, include, exclude, resources, executor, workers, progress
         As for :func:`compare`. The workers of an executor return factors; this process writes them.
 
     Returns

@@ -86,6 +86,6 @@ EXTRACT = table_of(
         journal=MUST_MATCH,
     ),
     *(SCAN[name] for name in ("seed", "num_threads", "memory_limit", "reading", "include")),
-    *(SCAN[name] for name in ("exclude", "device", "executor", "workers", "progress")),
+    *(SCAN[name] for name in ("exclude", "device", "resources", "executor", "workers", "progress")),
 )
 """The keywords of extract. A journal records what decides the rank as one text, `criterion`."""
