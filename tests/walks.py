@@ -1,33 +1,72 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The walk of a matrix through the package: which file calls which, as one call is traced.
+"""The walks of a matrix through the package: which function calls which, over all branches.
 
-``python -m tests.walks`` prints, for `svds` and `spectrum`, how often each file of the rooms that a
-matrix goes through is entered from another one, and the climbs: calls from a file into one that
-lies above it, because it imports it.
+``python -m tests.walks`` traces `svds` and `spectrum` with every combination of arguments and kind
+of source that leads to another branch. It prints the union: the files that the calls enter, in the
+rooms that a matrix goes through; the entries into the file of memory; and the climbs, which are
+calls from a file into one that lies above it, because it imports it. Branches for CUDA devices are
+left out: they need a device.
 """
 
 from __future__ import annotations
 
 import ast
+import dis
 import sys
-from collections import Counter
-from collections.abc import Callable
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
+from inspect import unwrap
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse
+from scipy.sparse.linalg import aslinearoperator
 
 import sigmascope as ss
+from sigmascope.errors import SigmascopeError
+from tests.support import known_spectra as ks
 
 PACKAGE = Path(ss.__file__).parent
 ROOMS = ("matrices", "_execution", "solvers", "analysis")
 """Rooms that a matrix goes through; what comes after is of its values alone."""
-CALLS: dict[str, Callable[[Any], Any]] = {
-    "svds": lambda a: ss.svds(a, 8, method="krylov"),
-    "spectrum": lambda a: ss.spectrum(a, k=8),
-}
+
+MEMORY = "_execution/memory_plan.py"
+
+
+class Function(NamedTuple):
+    """A function of the package."""
+
+    file: str
+    name: str
+
+
+@dataclass
+class Walk:
+    """The calls from one file into another one, each pair of functions once."""
+
+    calls: set[tuple[Function, Function]] = field(default_factory=set)
+
+    @property
+    def files(self) -> set[str]:
+        """The files on the way."""
+        return {function.file for call in self.calls for function in call}
+
+    @property
+    def climbs(self) -> list[tuple[Function, Function]]:
+        """Calls into a file that imports the caller's."""
+        return sorted((come, to) for come, to in self.calls if come.file in below(to.file))
+
+    def entries(self, file: str) -> list[tuple[Function, Function]]:
+        """Return the calls into a file."""
+        return sorted(call for call in self.calls if call[1].file == file)
 
 
 @cache
@@ -72,58 +111,191 @@ def _file(name: str) -> str | None:
     return None
 
 
-def walk(call: Callable[[], Any]) -> tuple[Counter[str], Counter[tuple[str, str]]]:
-    """Trace a call; count how often each file is entered, and the climbs by (from, to)."""
-    entered: Counter[str] = Counter()
-    climbs: Counter[tuple[str, str]] = Counter()
+@contextmanager
+def tracing(walk: Walk) -> Iterator[None]:
+    """Add the calls of this thread, and of those that it starts, to a walk."""
 
     def look(frame: FrameType, event: str, _: Any) -> None:
-        if event != "call":
+        if event != "call" or frame.f_lasti > _start(frame.f_code):
             return
-        to, back = _inside(frame), frame.f_back
-        while back is not None and (come := _inside(back)) is None:
+        to, back = _function(frame), frame.f_back
+        while back is not None and (come := _function(back)) is None:
             back = back.f_back
-        if to is None or back is None or come is None or come == to:
+        if to is None or back is None or come is None or come.file == to.file:
             return
-        if to.split("/")[0] not in ROOMS or come.split("/")[0] not in ROOMS:
-            return
-        entered[to] += 1
-        if come in below(to):
-            climbs[come, to] += 1
+        if {to.file.split("/")[0], come.file.split("/")[0]} <= set(ROOMS):
+            walk.calls.add((come, to))
 
+    for module in [m for name, m in sys.modules.items() if name.startswith("sigmascope.")]:
+        for one in vars(module).values():
+            if callable(forget := getattr(one, "cache_clear", None)) and _in_rooms(one):
+                forget()
+    threading.setprofile(look)
     sys.setprofile(look)
     try:
-        call()
+        yield
     finally:
         sys.setprofile(None)
-    return entered, climbs
+        threading.setprofile(None)
 
 
-def _inside(frame: FrameType) -> str | None:
+@cache
+def _start(code: CodeType) -> int:
+    """Return the place at which a call begins; a generator goes on from later ones."""
+    return next(step.offset for step in dis.get_instructions(code) if step.opname == "RESUME")
+
+
+def _in_rooms(function: Any) -> bool:
+    module = str(getattr(function, "__module__", ""))
+    return module.startswith(tuple(f"sigmascope.{room}." for room in ROOMS))
+
+
+@cache
+def _file_of(path: str) -> str | None:
     try:
-        return Path(frame.f_code.co_filename).relative_to(PACKAGE).as_posix()
+        return Path(path).relative_to(PACKAGE).as_posix()
     except ValueError:
         return None
 
 
-def walk_of(name: str) -> tuple[Counter[str], Counter[tuple[str, str]]]:
-    """Trace one of the calls, the second of its kind: a first one also sets up what lasts."""
-    a = ss.matrix(np.random.default_rng(0).standard_normal((1500, 1200)).astype(np.float32))
-    CALLS[name](a)
-    return walk(lambda: CALLS[name](a))
+def _function(frame: FrameType) -> Function | None:
+    """Return the function of a frame; None for other packages, and while a file is imported."""
+    file, name = _file_of(frame.f_code.co_filename), frame.f_code.co_qualname
+    return None if file is None or "<module>" in name else Function(file, name)
+
+
+# ------------------------------------------------------------------------------------- branches
+
+Call = Callable[[], Any]
+
+
+def sources(folder: Path) -> dict[str, Any]:
+    """Return a matrix of every kind, whose search and whose decomposition cost differently."""
+    rng = np.random.default_rng(0)
+    numbers = rng.standard_normal((640, 520)).astype(np.float32)
+    np.save(folder / "A.npy", numbers)
+    np.save(folder / "half.npy", ks.exponential(300, 300, rate=0.2)[0].astype(np.float16))
+    a = ss.matrix(numbers)
+    return {
+        "array": numbers,
+        "matrix": a,
+        "transposed": a.T,
+        "float64": ss.matrix(numbers.astype(np.float64)),
+        "sum of tiles": a - ss.matrix(rng.standard_normal((640, 520)).astype(np.float32)),
+        "file": folder / "A.npy",
+        "file whose values span much": folder / "half.npy",
+        "values span much": ks.exponential(300, 300, rate=0.2)[0],
+        "small": rng.standard_normal((40, 30)),
+        "one row": rng.standard_normal((1, 30)),
+        "huge entries": rng.standard_normal((300, 200)) * 1e300,
+        "not finite": np.full((300, 200), np.nan),
+        "stack": rng.standard_normal((3, 60, 50)),
+        "matrices": [a, a],
+    }
+
+
+def svds_calls(at: dict[str, Any]) -> Iterator[Call]:
+    """Give the calls of svds that lead to different branches."""
+    svds = unwrap(ss.svds)
+    sparse = scipy.sparse.csr_array(np.eye(300, 200))
+    for method in ("auto", "krylov", "gram"):
+        for source in at.values():
+            for vectors in (True, False):
+                yield lambda s=source, v=vectors, m=method: svds(s, 1, vectors=v, method=m)
+        for known in (sparse, aslinearoperator(sparse)):
+            yield lambda s=known, m=method: svds(s, 3, method=m, progress=lambda _: None)
+        yield lambda m=method: _by_workers(svds, at["file"], k=3, method=m)
+        yield lambda m=method: svds(at["matrix"], 8, method=m, max_passes=2, block=4, tol=1e-12)
+    for precision in ("mixed", "split", "float32", "float64"):
+        for source in (at["matrix"], at["sum of tiles"], at["transposed"]):
+            yield lambda s=source, p=precision: svds(s, 6, precision=p, method="krylov")
+    for limit in (10_000, 300_000, 1_000_000, "100MiB"):
+        for source in (at["file"], at["file whose values span much"], at["stack"]):
+            yield lambda s=source, n=limit: svds(s, 40, method="krylov", memory_limit=n)
+    yield lambda: svds(ks.gaussian(300, 200)[0], 40, tol=1e-10, method="krylov")  # given up
+    try:
+        import torch
+    except ImportError:
+        return
+    yield lambda: svds(torch.ones(30, 20), 3)
+    yield lambda: svds(torch.ones(2, 30, 20), 3)
+
+
+def spectrum_calls(at: dict[str, Any]) -> Iterator[Call]:
+    """Give the calls of spectrum that lead to different branches."""
+    spectrum = unwrap(ss.spectrum)
+    every = ("alpha_farms", "randomized_distance", "correlation_traps")
+    for effort in ("top", "density", "exact"):
+        for source in at.values():
+            for vectors in (True, False):
+                yield lambda s=source, e=effort, v=vectors: spectrum(s, effort=e, k=2, vectors=v)
+        for source in (at["small"], at["file whose values span much"], at["sum of tiles"]):
+            how: dict[str, Any] = {"effort": effort, "measures": every, "k": 3}
+            yield lambda s=source, how=how: spectrum(s, **how)
+        for precision in ("mixed", "split", "float32", "float64"):
+            how = {"effort": effort, "precision": precision, "elements": False}
+            yield lambda how=how: spectrum(at["matrix"], **how)
+        for name, limit in LIMITED:
+            how = {"effort": effort, "k": 100, "memory_limit": limit}
+            yield lambda s=at[name], how=how: spectrum(s, **how)
+        how = {"effort": effort, "memory_limit": 1, "panel_rows": 8, "measures": every[0]}
+        yield lambda how=how: spectrum(at["matrix"], **how)
+        yield lambda e=effort: _by_workers(spectrum, at["file"], effort=e, k=3)
+        yield lambda e=effort: spectrum(at["small"], effort=e, accuracy="fast", seed=None)
+        yield lambda e=effort: spectrum(at["matrix"], effort=e, accuracy="fast", k=500)
+        yield lambda e=effort: spectrum(ks.gaussian(300, 200)[0], effort=e, k=40, tol=1e-10)
+    yield lambda: spectrum(ss.LowRank(np.ones((30, 2)), np.ones((2, 20))))
+
+
+def _by_workers(call: Callable[..., Any], source: Any, **how: Any) -> Any:
+    with ThreadPoolExecutor(2) as executor:
+        return call(source, executor=executor, **how)
+
+
+LIMITED = (
+    ("stack", 1),
+    ("stack", "100MiB"),
+    ("file", 600_000),
+    ("file", 3_000_000),
+    ("file whose values span much", 600_000),
+    ("file whose values span much", 1_500_000),
+    ("values span much", 500_000),
+)
+"""Sources of spectra with memory that is too small, or that lets a basis grow, or holds a part."""
+
+CALLS = {"svds": svds_calls, "spectrum": spectrum_calls}
+
+
+@cache
+def walk_of(name: str) -> Walk:
+    """Trace all branches of one of the functions; a refused call has walked as far as it came."""
+    walk = Walk()
+    with tempfile.TemporaryDirectory() as folder:
+        calls = list(CALLS[name](sources(Path(folder))))
+        with warnings.catch_warnings(), tracing(walk):
+            warnings.simplefilter("ignore")
+            for call in calls:
+                try:
+                    call()
+                except (SigmascopeError, ValueError):
+                    continue
+    return walk
 
 
 def main() -> None:
     """Print the walks."""
     for name in CALLS:
-        entered, climbs = walk_of(name)
+        walk = walk_of(name)
+        entries, climbs = walk.entries(MEMORY), walk.climbs
         print(
-            f"{name}: {sum(entered.values())} calls into other files, {sum(climbs.values())} climbs"
+            f"{name}: {len(walk.calls)} pairs of functions, {len(walk.files)} files, "
+            f"{len(entries)} entries into {MEMORY}, {len(climbs)} climbs"
         )
-        for file, count in entered.most_common():
-            print(f"  {count:4d}  {file}")
-        for (come, to), count in climbs.most_common():
-            print(f"  climb {count:4d}  {come} -> {to}")
+        for file in sorted(walk.files):
+            print(f"  {len(walk.entries(file)):4d}  {file}")
+        for kind, pairs in (("entry", entries), ("climb", climbs)):
+            for come, to in pairs:
+                print(f"  {kind}  {come.file}: {come.name} -> {to.file}: {to.name}")
 
 
 if __name__ == "__main__":
