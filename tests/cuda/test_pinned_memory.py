@@ -17,7 +17,7 @@ from tests.support.tiers import parametrize_builds
 
 import sigmascope as ss
 from sigmascope._execution.memory import elementwise_need
-from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.memory_plan import CallMemory
 from sigmascope._execution.options import CallOptions
 from sigmascope.results import SVD
 
@@ -108,7 +108,7 @@ def test_no_file_is_loaded_that_a_device_takes(simulated: ModuleType, tmp_path: 
 
     def loaded(a: ss.Matrix, **how: bool) -> int:
         call = CallOptions.of(a, device="cuda", cuda=True, memory_limit="1GiB")
-        return MemoryPlan.fit(a, call, elementwise_need, "a call", **how).loaded_nbytes
+        return CallMemory(a, call).plan(elementwise_need, "a call", **how).loaded_nbytes
 
     assert loaded(stored) == 0
     assert loaded(stored, several=True) == loaded(stored.T) == stored.nbytes

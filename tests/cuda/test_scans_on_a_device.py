@@ -21,7 +21,7 @@ from tests.support.scans import bits
 import sigmascope as ss
 from sigmascope._execution import several_devices
 from sigmascope._execution.devices import Device
-from sigmascope._execution.memory_plan import fits_device, planned_on_device
+from sigmascope._execution.memory_plan import CallMemory
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.reading import layout_of
 from sigmascope._running.device_slots import DeviceSlots, most_on_device
@@ -32,7 +32,7 @@ from sigmascope.errors import DeviceError, MemoryLimitError, ScanInterrupted
 from sigmascope.results import ScanEvent
 from sigmascope.scanning.concurrency import ConcurrencyPlan
 from sigmascope.scanning.items import list_items
-from sigmascope.solvers.gram import fits_gram
+from sigmascope.solvers.gram import GramTriplets
 from sigmascope.solvers.krylov import KrylovSettings
 
 pytestmark = [pytest.mark.unsanitized, pytest.mark.usefixtures("simulated")]
@@ -134,13 +134,13 @@ def test_a_spectrum_takes_the_memory_of_a_search_and_of_its_parts(effort: str) -
     """Tensor cores multiply parts of a block, whose width the need has to tell."""
     a = ss.matrix(np.ones((4000, 3000), np.float32))
     options = {"tol": 1e-3, "accuracy": "reference", "device": "cuda"}
-    result, call = Asked.of(effort=effort, k=40, **options).chosen(a)
+    result, memory = Asked.of(effort=effort, k=40, **options).chosen(a)
     search = result.search
     assert search is not None
-    needed = result.need_of(a, call)(layout_of(a, call))
+    needed = result.need_of(memory)(layout_of(a, memory.options))
     assert needed.columns == max(search.block, search.k)
-    in_parts = planned_on_device(a, call, lambda _: needed)[0]
-    assert in_parts - planned_on_device(a, call, lambda _: replace(needed, columns=0))[0] > (
+    in_parts = memory.planned_on_device(lambda _: needed)[0]
+    assert in_parts - memory.planned_on_device(lambda _: replace(needed, columns=0))[0] > (
         6 * 7000 * needed.columns
     )
 
@@ -163,8 +163,9 @@ def test_a_basis_is_no_longer_than_the_device_allows() -> None:
     def columns(nbytes: int) -> int:
         device = Device("cuda:0", 0).share(nbytes)
         call = CallOptions.of(a, device=device, cuda=True, memory_limit="4GiB")
-        result = settings.columns_that_fit(a, call)
-        assert fits_device(a, call, settings.need(result))
+        memory = CallMemory(a, call)
+        result = settings.columns_that_fit(memory)
+        assert memory.fits_device(settings.need(result))
         return result
 
     assert columns(2**30) == settings.columns
@@ -178,7 +179,7 @@ def test_a_share_of_a_device_does_not_grow(simulated: ModuleType) -> None:
     with pytest.raises(MemoryLimitError, match="which has 30 MiB that a call may take"):
         analysed(A, Asked("density", 4, 1e-3, "reference", (), False, {"device": share}), seed=0)
     call = CallOptions.of(ss.matrix(A), device=share, cuda=True)
-    assert not fits_gram(ss.matrix(A), 4, call)
+    assert not GramTriplets(A.shape, 4, 1e-4, 0).fits(CallMemory(ss.matrix(A), call))
     assert simulated.simulator.counts()["launches"] == 0
 
 

@@ -15,9 +15,10 @@ from tests.support import known_spectra
 from tests.support.coverings import grid
 
 import sigmascope as ss
+from sigmascope._execution.memory_plan import CallMemory
 from sigmascope._execution.options import CallOptions
 from sigmascope.errors import DeviceError, MemoryLimitError, NonFiniteError
-from sigmascope.solvers.gram import fits_gram
+from sigmascope.solvers.gram import GramTriplets
 
 pytestmark = [pytest.mark.unsanitized, pytest.mark.usefixtures("simulated")]
 
@@ -161,7 +162,8 @@ def test_no_gram_matrix_is_formed_that_the_device_has_no_room_for(simulated: Mod
 
     def fits(memory: int) -> bool:
         simulated.simulator.restart(memory=memory)
-        return fits_gram(a, 3, CallOptions.of(a, device="cuda", cuda=True, memory_limit="2GiB"))
+        call = CallOptions.of(a, device="cuda", cuda=True, memory_limit="2GiB")
+        return GramTriplets(a.shape, 3, 1e-4, 0).fits(CallMemory(a, call))
 
     assert fits(512 << 20)
     assert not fits(172 << 20)

@@ -8,7 +8,7 @@ from tests.walks import MEMORY, imports, walk_of
 
 
 @pytest.mark.parametrize(
-    ("name", "climbs", "entries", "files"), [("svds", 3, 13, 39), ("spectrum", 6, 29, 40)]
+    ("name", "climbs", "entries", "files"), [("svds", 3, 7, 39), ("spectrum", 6, 22, 40)]
 )
 def test_a_matrix_goes_a_short_way(name: str, climbs: int, entries: int, files: int) -> None:
     """Numbers of climbs, of entries into the file of memory, and of files: no more than today."""

@@ -24,8 +24,7 @@ from tests.support.tiers import short
 import sigmascope as ss
 from sigmascope import report
 from sigmascope._display.text import amount
-from sigmascope._execution.memory_plan import MemoryPlan
-from sigmascope._execution.options import CallOptions
+from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope.analysis import admission, routes
 from sigmascope.errors import MemoryLimitError
 
@@ -66,14 +65,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opening(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each matrix that spectrum() went on with was read from its file at each pass."""
     seen: list[bool] = []
-    native = routes.Route.fit_memory
+    native = routes.Route.plan
 
-    def fit_memory(self: routes.Route, a: ss.Matrix, call: CallOptions) -> MemoryPlan:
-        plan = native(self, a, call)
-        seen.append(plan.loaded_nbytes == 0 and not a.in_memory)
+    def recorded(self: routes.Route, memory: CallMemory) -> MemoryPlan:
+        plan = native(self, memory)
+        seen.append(plan.loaded_nbytes == 0 and not memory.a.in_memory)
         return plan
 
-    monkeypatch.setattr(routes.Route, "fit_memory", fit_memory)
+    monkeypatch.setattr(routes.Route, "plan", recorded)
     return seen
 
 

@@ -116,8 +116,8 @@ def test_a_share_of_the_memory_allows_what_all_of_it_does(tmp_path: Path) -> Non
     a = ss.open_checkpoint(tmp_path)["w0"]
 
     def may_find_all(options: Options) -> bool:
-        chosen, call = Asked.of(**options.of_spectrum()).chosen(a)
-        return chosen.may_find_all(a, call)
+        chosen, memory = Asked.of(**options.of_spectrum()).chosen(a)
+        return chosen.may_find_all(memory)
 
     seen = set()
     for memory in range(80, 400, 20):

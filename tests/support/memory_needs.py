@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import sigmascope as ss
-from sigmascope._execution.memory_plan import least_memory
 from sigmascope.analysis.admission import Asked
 from sigmascope.errors import MemoryLimitError
 
@@ -31,15 +30,15 @@ def stated_need(error: MemoryLimitError) -> int:
 
 def least_and_most(A: ss.Matrix, **call: Any) -> tuple[int, int]:
     """Return the least memory of a spectrum, and the memory of it with all columns of its basis."""
-    route, options = Asked.of(**{"tol": 1e-3, "accuracy": "reference", **call}).chosen(A)
-    return least_memory(A, options, route.need), route.most(A, options)
+    route, memory = Asked.of(**{"tol": 1e-3, "accuracy": "reference", **call}).chosen(A)
+    return memory.least(route.need), memory.least(route.need_of(memory, grown=True))
 
 
 def admission(A: ss.Matrix, **call: Any) -> MemoryLimitError | None:
     """Return the error with which a spectrum is refused before it begins; None if it would run."""
     asked = Asked.of(**{"tol": 1e-3, "accuracy": "reference", **call})
     try:
-        asked.fit_memory(A, *asked.chosen(A))
+        asked.plan(*asked.chosen(A))
     except MemoryLimitError as error:
         return error
     return None

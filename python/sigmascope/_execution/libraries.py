@@ -10,6 +10,8 @@ from types import ModuleType
 from sigmascope._host.native import cuda
 from sigmascope.errors import DeviceError
 
+from .memory import NeedOf
+
 EXTRA = "pip install 'sigmascope[cuda]'"
 
 LEAST_ORDER = 1024
@@ -77,6 +79,33 @@ def paths(opened: Libraries | None) -> dict[str, str]:
     return (
         {} if opened is None else {"cublas": opened.cublas.path, "cusolver": opened.cusolver.path}
     )
+
+
+def with_device_gram(
+    need: NeedOf,
+    shape: tuple[int, int],
+    index: int | None,
+    opened: Libraries | None = None,
+    *,
+    eigenvalues: bool = False,
+    eigenvectors: bool = False,
+) -> NeedOf:
+    """Add the memory that forming a Gram matrix on a CUDA device takes in addition to it.
+
+    Without `opened`, the libraries of the call, the most that any of them may take.
+    `eigenvalues`, `eigenvectors`: the device computes those of the matrix too. A need of
+    eigenvectors has room for two more squares already, as they take on the processor.
+    """
+    if index is None:
+        return need
+    n, m = sorted(shape)
+    taken = gram_nbytes(m, n, opened)
+    if eigenvalues and opened is not None:
+        taken = max(taken, eigenvalue_nbytes(index, n, opened))
+    if eigenvectors and opened is not None:
+        whole = eigenvalue_nbytes(index, n, opened, vectors=True)
+        taken = max(taken, whole - 16 * n**2)
+    return lambda layout: need(layout).plus(taken)
 
 
 def gram_nbytes(rows: int, n: int, opened: Libraries | None) -> int:

@@ -10,7 +10,7 @@ fresh interpreters are measured to take.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -79,6 +79,10 @@ class Need:
     def plus_working(self, more: int) -> Need:
         """Return this need with so many more bytes in its largest phase."""
         return Need(self.arrays, self.working + more, self.columns) if more else self
+
+
+NeedOf = Callable[[PassLayout], Need]
+"""The need of a call, as a function of how it reads the matrix."""
 
 
 def elementwise_need(layout: PassLayout) -> Need:

@@ -13,14 +13,7 @@ from typing import Any
 
 from sigmascope._display.text import amount
 from sigmascope._execution.memory import Need
-from sigmascope._execution.memory_plan import (
-    MemoryPlan,
-    fits_device,
-    host_need,
-    least_memory,
-    planned_on_device,
-)
-from sigmascope._execution.options import CallOptions
+from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.reading import layout_of
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
@@ -59,13 +52,13 @@ class Asked:
         """Take the arguments of :func:`sigmascope.spectrum` that decide what it holds."""
         return cls(effort, k, tol, accuracy, measures, vectors, options)
 
-    def chosen(self, a: Matrix) -> tuple[Route, CallOptions]:
+    def chosen(self, a: Matrix) -> tuple[Route, CallMemory]:
         """Choose the route of a matrix; ValueError if an argument is out of range."""
-        call = options_for(a, self.effort, **self.options)
-        how = self.effort, self.k, self.tol, self.accuracy, call, self.measures, self.vectors
-        return route(a, *how), call
+        memory = CallMemory(a, options_for(a, self.effort, **self.options))
+        how = self.effort, self.k, self.tol, self.accuracy, self.measures, self.vectors
+        return route(memory, *how), memory
 
-    def fit_memory(self, a: Matrix, chosen: Route, call: CallOptions) -> MemoryPlan:
+    def plan(self, chosen: Route, memory: CallMemory) -> MemoryPlan:
         """Choose what is held of a matrix, in addition to what was chosen for it.
 
         Raises
@@ -74,22 +67,22 @@ class Asked:
             It says the least limit that allows the call, and what of less is within this one.
         """
         try:
-            return chosen.fit_memory(a, call)
+            return chosen.plan(memory)
         except MemoryLimitError as error:
-            advice = _advice(a, self._resolved(call), chosen)
+            advice = _advice(memory.a, self._resolved(memory), chosen)
             raise MemoryLimitError(f"{error}; {advice}") from None
 
     def refused(
-        self, a: Matrix, chosen: Route, call: CallOptions, error: MemoryLimitError
+        self, chosen: Route, memory: CallMemory, error: MemoryLimitError
     ) -> MemoryLimitError:
         """Add to what a call met whose basis grew too long what surely is within the memory."""
-        advice = _advice(a, self._resolved(call), chosen, surely=True)
+        advice = _advice(memory.a, self._resolved(memory), chosen, surely=True)
         return MemoryLimitError(f"{error}; {advice}")
 
-    def _resolved(self, call: CallOptions) -> Asked:
+    def _resolved(self, memory: CallMemory) -> Asked:
         """Return the same arguments with the memory that the call was given, asked for once."""
-        memory = {"memory_limit": call.memory, "device": call.device}
-        return replace(self, options={**self.options, **memory})
+        resolved = {"memory_limit": memory.options.memory, "device": memory.options.device}
+        return replace(self, options={**self.options, **resolved})
 
 
 def memory_left(a: Matrix, **how: Any) -> int:
@@ -99,24 +92,24 @@ def memory_left(a: Matrix, **how: Any) -> int:
     it as it can. If `a` is in memory, its own bytes are taken off as well, as if they had been
     read for this call. `how`: the arguments, as :meth:`Asked.of` takes them.
     """
-    chosen, call = Asked.of(**how).chosen(a)
+    chosen, memory = Asked.of(**how).chosen(a)
     try:
-        plan = chosen.fit_memory(a, call)
+        plan = chosen.plan(memory)
     except MemoryLimitError:
         return 0
     held = a.nbytes if a.in_memory else plan.loaded_nbytes
     if not held:
         return 0
-    needed = host_need(a, call, chosen.need_of(a, call), plan.layout)
+    needed = memory.host_need(chosen.need_of(memory), plan.layout)
     needed = needed.plus(held + plan.copy_nbytes)
-    return max(call.memory - call.reserved - needed.peak, 0)
+    return max(memory.options.memory - memory.options.reserved - needed.peak, 0)
 
 
 def in_memory(a: Matrix, **how: Any) -> tuple[Route, Need]:
     """Return the route of `a`, and its need without the bytes of `a` once these are read."""
-    chosen, call = Asked.of(**how).chosen(a)
-    layout = layout_of(a, call, held=True)
-    return chosen, host_need(a, call, chosen.need_of(a, call), layout)
+    chosen, memory = Asked.of(**how).chosen(a)
+    layout = layout_of(a, memory.options, held=True)
+    return chosen, memory.host_need(chosen.need_of(memory), layout)
 
 
 def fits_share(a: Matrix, share: Mapping[str, Any], full: Mapping[str, Any]) -> bool:
@@ -125,13 +118,13 @@ def fits_share(a: Matrix, share: Mapping[str, Any], full: Mapping[str, Any]) -> 
     The share of a CUDA device has to have room for the stored numbers, too. `share`, `full`: the
     arguments, as :meth:`Asked.of` takes them, with a share of the memory and with all of it.
     """
-    part, call = Asked.of(**share).chosen(a)
-    whole, whole_call = Asked.of(**full).chosen(a)
+    part, memory = Asked.of(**share).chosen(a)
+    whole, full_memory = Asked.of(**full).chosen(a)
     same = part.effort == whole.effort
-    same = same and part.may_find_all(a, call) == whole.may_find_all(a, whole_call)
-    if call.device.index is None:
+    same = same and part.may_find_all(memory) == whole.may_find_all(full_memory)
+    if memory.options.device.index is None:
         return same
-    return same and planned_on_device(a, call, part.need_of(a, call))[1]
+    return same and memory.planned_on_device(part.need_of(memory))[1]
 
 
 # ------------------------------------------------------------------------------- what of less fits
@@ -190,14 +183,14 @@ def _combined(a: Matrix, query: Asked, refused: Route, fits: _Fits) -> list[str]
 
 def _least_of_all(a: Matrix, query: Asked) -> str:
     least = [
-        (least_memory(a, call, need := chosen.need_of(a, call)), effort, call, need)
+        (memory.least(need := chosen.need_of(memory)), effort, memory, need)
         for effort in EFFORTS
-        for chosen, call in _valid(a, replace(_bare(query), effort=effort, k=1))
+        for chosen, memory in _valid(a, replace(_bare(query), effort=effort, k=1))
     ]
-    needed, effort, call, _ = min(least, key=itemgetter(0, 1))
-    if not any(fits_device(a, call, need) for _, _, call, need in least):
-        return f"nothing less fits on {call.device.name}"
-    sure = "fits" if needed > call.memory else "is sure to fit"
+    needed, effort, memory, _ = min(least, key=itemgetter(0, 1))
+    if not any(memory.fits_device(need) for _, _, memory, need in least):
+        return f"nothing less fits on {memory.options.device.name}"
+    sure = "fits" if needed > memory.options.memory else "is sure to fit"
     return f"nothing less {sure}: effort {effort!r} with k = 1 needs {amount(needed)}"
 
 
@@ -218,14 +211,14 @@ def _largest_rank(a: Matrix, query: Asked, most: int, fits: _Fits) -> int:
 
 def _fits(a: Matrix, query: Asked, wanted: _Fits = _Fits.SURELY) -> _Fits:
     """Return the degree to which a call fits the memory, up to the one that is wanted."""
-    for chosen, call in _valid(a, query):
-        if chosen.fits(a, call):
-            surely = wanted == _Fits.SURELY and chosen.fits(a, call, grown=True)
+    for chosen, memory in _valid(a, query):
+        if chosen.fits(memory):
+            surely = wanted == _Fits.SURELY and chosen.fits(memory, grown=True)
             return _Fits.SURELY if surely else _Fits.EXPECTED
     return _Fits.NOT
 
 
-def _valid(a: Matrix, query: Asked) -> Iterator[tuple[Route, CallOptions]]:
+def _valid(a: Matrix, query: Asked) -> Iterator[tuple[Route, CallMemory]]:
     """Give the route of a call; nothing if its effort has not the precision that was asked."""
     with suppress(ValueError):
         yield query.chosen(a)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sigmascope._execution import arguments, costs
-from sigmascope._execution.memory_plan import least_memory
+from sigmascope._execution.memory_plan import CallMemory
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import DENSITIES, SEARCHES, coarsest
 from sigmascope.matrices.matrix import Matrix
@@ -24,12 +24,11 @@ def options_for(a: Matrix, effort: str, **options: Any) -> CallOptions:
 
 
 def route(
-    a: Matrix,
+    memory: CallMemory,
     effort: str,
     k: int,
     tol: float,
     accuracy: str,
-    call: CallOptions,
     measures: tuple[str, ...] = (),
     vectors: bool = False,
 ) -> Route:
@@ -46,6 +45,7 @@ def route(
         raise ValueError(f"k = {k} must be at least 1")
     arguments.check_positive(tol=tol)
     arguments.check_accuracy(accuracy)
+    a, call = memory.a, memory.options
     effort, k = str(effort), min(k, *a.shape)
     width = 8 if a.precision == "float64" else 4
     vectors_too = _vector_search(a, k, tol, call) if vectors else None
@@ -66,14 +66,14 @@ def route(
         vectors=vectors,
         on_cuda=call.device.is_cuda,
     )
-    alone = call.with_reserved(0)
-    if cheaper and every.fits(a, alone):
+    alone = memory.alone
+    if cheaper and every.fits(alone):
         return every
     search_route = replace(every, effort=effort, search=search)
     if not cheaper:
         return search_route
     # If neither fits, what is refused is the one that takes less.
-    needs = (least_memory(a, alone, each.need_of(a, alone)) for each in (every, search_route))
+    needs = (alone.least(each.need_of(alone)) for each in (every, search_route))
     return every if next(needs) < next(needs) else search_route
 
 

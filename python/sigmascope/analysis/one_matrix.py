@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from sigmascope._execution.memory_plan import MemoryPlan, fits_held
+from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import SEARCHES, coarsest_for
 from sigmascope._host.results import KrylovResult
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.joins import partly_loaded
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.solvers.gram import fits_gram
+from sigmascope.solvers.gram import GramTriplets
 from sigmascope.solvers.krylov import GIVEN_UP, KrylovSettings, krylov_notes, triplets_of
 from sigmascope.solvers.moments import element_moments
-from sigmascope.solvers.svdvals import every_value
-from sigmascope.solvers.triplets import triplets
+from sigmascope.solvers.svdvals import EveryValue
+from sigmascope.solvers.triplets import TripletsRequest
 from sigmascope.spectra import Density, Moments, Spectrum, statistics
 from sigmascope.spectra.units import beyond, scaled, scaled_errors
 
@@ -41,10 +41,10 @@ class Analysis:
     elements: bool
     extremes: statistics.Extremes | None = None
 
-    def compute(self, a: Matrix, chosen: Route, call: CallOptions) -> Spectrum:
-        """Analyse a matrix by the route and with the options that were chosen for it."""
-        query = self.asked
-        plan = query.fit_memory(a, chosen, call)
+    def compute(self, chosen: Route, memory: CallMemory) -> Spectrum:
+        """Analyse a matrix by the route that was chosen for it, within its memory."""
+        query, a, call = self.asked, memory.a, memory.options
+        plan = query.plan(chosen, memory)
         request = Request(
             chosen,
             call.with_reserved(call.reserved + chosen.statistics_nbytes),
@@ -59,7 +59,7 @@ class Analysis:
         if plan.loaded_nbytes:  # one read of the file for everything that follows
             part, held = a.load(), plan.loaded_nbytes
         else:
-            room = chosen.spare(a, plan)
+            room = chosen.spare(plan)
             part, held = partly_loaded(a, room) if room else (a, 0)
         if held:
             with suppress(MemoryLimitError):  # its basis may grow beyond what is expected of one
@@ -68,23 +68,25 @@ class Analysis:
         try:
             return _with_statistics(a, request)
         except MemoryLimitError as error:
-            raise query.refused(a, chosen, call, error) from None
+            raise query.refused(chosen, memory, error) from None
 
     def of_share(self, a: Matrix, share: CallOptions) -> Spectrum:
         """Analyse a matrix of a stack with its share of the threads and the memory."""
         part = replace(self, asked=self._within(share))
-        return part.compute(a, *part.asked.chosen(a))
+        return part.compute(*part.asked.chosen(a))
 
     def suffices(self, a: Matrix, share: CallOptions) -> bool:
         """Tell whether a share allows every method, and bases of min(m, n) columns."""
-        chosen, call = self._within(share).chosen(a)
-        if not chosen.may_find_all(a, call):
+        chosen, memory = self._within(share).chosen(a)
+        if not chosen.may_find_all(memory):
             return False
         if chosen.vectors:
-            held = call.with_reserved(call.reserved + chosen.statistics_nbytes)
-            if not fits_gram(a, chosen.k, held, complete=True):
+            call = memory.options
+            left = call.with_reserved(call.reserved + chosen.statistics_nbytes)
+            gram = GramTriplets(a.shape, chosen.k, self.asked.tol, self.seed)
+            if not gram.fits(CallMemory(a, left), complete=True):
                 return False
-        return fits_held(a, call, chosen.need_of(a, call, grown=True))
+        return memory.fits_held(chosen.need_of(memory, grown=True))
 
     def _within(self, share: CallOptions) -> Asked:
         options = {
@@ -178,7 +180,7 @@ def _spectrum(a: Matrix, request: Request, seen: Moments | None) -> Spectrum:
 
 def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> Spectrum:
     k, call = route.k, request.call.with_precision(a.precision)
-    result, unit = every_value(a, route.accuracy, call, request.plan)
+    result, unit = EveryValue(route.accuracy).compute(a, call, request.plan)
     fro_norm = result.fro_norm if seen is None or unit else seen.fro_norm
     measures = statistics.measures_from_values(
         result.values,
@@ -194,7 +196,7 @@ def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> S
     svd = None
     if route.vectors:
         search = call.with_precision(coarsest_for(a, SEARCHES, on_cuda=call.device.is_cuda))
-        svd = triplets(a, search, k, tol=request.tol, seed=request.seed)
+        svd = TripletsRequest(k, request.tol, request.seed).compute(a, search)
     return Spectrum(
         shape=a.shape,
         effort="exact",

@@ -33,7 +33,7 @@ from sigmascope._execution.options import CallOptions
 from sigmascope._execution.passes import MIB, PassLayout
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
-from sigmascope.solvers.svdvals import every_value
+from sigmascope.solvers.svdvals import EveryValue
 
 REQUESTED = ("alpha_farms", "randomized_distance", "correlation_traps")
 """Their names."""
@@ -80,7 +80,7 @@ def farms(a: Matrix, seed: int, call: CallOptions) -> tuple[list[NDArray[np.floa
     The CPU does it, whatever the device of the call: the parts are small.
     """
     parts = (a[rows, columns] for rows, columns in windows(a.shape, seed))
-    every = [every_value(part, "reference", replace(call, device=CPU)) for part in parts]
+    every = [EveryValue("reference").compute(part, replace(call, device=CPU)) for part in parts]
     spectra = [values.scaled(unit) for values, unit in every]
     return [part.values for part in spectra], max(part.floor for part in spectra)
 

@@ -12,21 +12,12 @@ from functools import partial
 
 from sigmascope._display.text import amount
 from sigmascope._execution import arguments, costs
-from sigmascope._execution.libraries import libraries_of
-from sigmascope._execution.memory import MINIMUM, Need, values_need
-from sigmascope._execution.memory_plan import (
-    MemoryPlan,
-    NeedOf,
-    fits_device,
-    fits_host,
-    least_memory,
-    with_device_gram,
-)
-from sigmascope._execution.options import CallOptions
+from sigmascope._execution.libraries import libraries_of, with_device_gram
+from sigmascope._execution.memory import MINIMUM, Need, NeedOf, values_need
+from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.passes import PassLayout
 from sigmascope._execution.reading import layout_of
 from sigmascope.errors import MemoryLimitError
-from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.krylov import KrylovSettings
 
 from .requested import GENERATORS, PERMUTING, farms_need, permutation_need
@@ -78,21 +69,18 @@ class Route:
         """The route of every value that takes the place of a search."""
         return replace(self, effort="exact", search=None)
 
-    def may_find_all(self, a: Matrix, call: CallOptions) -> bool:
+    def may_find_all(self, memory: CallMemory) -> bool:
         """Tell whether there is memory for :attr:`all_values`.
 
         What others have taken of the limit meanwhile does not count: no bit depends on neighbours.
         """
-        if call.executor is not None:  # every worker would have to send a Gram matrix
+        if memory.options.executor is not None:  # every worker would have to send a Gram matrix
             return False
-        return self.all_values.fits(a, call.with_reserved(0))
+        return self.all_values.fits(memory.alone)
 
-    def fits(self, a: Matrix, call: CallOptions, *, grown: bool = False) -> bool:
+    def fits(self, memory: CallMemory, *, grown: bool = False) -> bool:
         """Tell whether there is memory for it, on the host and on the device of the call."""
-        if self._is_small(a, call):
-            return True
-        need = self.need_of(a, call, grown=grown)
-        return fits_host(a, call, need) and fits_device(a, call, need)
+        return self._is_small(memory) or memory.fits(self.need_of(memory, grown=grown))
 
     @property
     def what(self) -> str:
@@ -159,13 +147,14 @@ class Route:
             needed = needed.followed_by(gathered).followed_by(again.plus(gathered.arrays))
         return needed.plus_working(GENERATORS) if self.measures else needed
 
-    def need_of(self, a: Matrix, call: CallOptions, *, grown: bool = False) -> NeedOf:
+    def need_of(self, memory: CallMemory, *, grown: bool = False) -> NeedOf:
         """Return :meth:`need` as a function of the layout, for the device of a call."""
         need = partial(self.need, grown=grown)
         if self.search is not None:
             return need
-        opened = libraries_of(call.device.index)
-        return with_device_gram(need, a, call, opened, eigenvalues=True)
+        index = memory.options.device.index
+        opened = libraries_of(index)
+        return with_device_gram(need, memory.a.shape, index, opened, eigenvalues=True)
 
     def _once(self, layout: PassLayout, grown: bool) -> Need:
         def of(search: KrylovSettings) -> Need:
@@ -182,42 +171,40 @@ class Route:
         counts_of_codes = 2**19
         return needed.plus(self.statistics_nbytes).plus_working(counts_of_codes)
 
-    def most(self, a: Matrix, call: CallOptions) -> int:
-        """Return the least limit that allows the call whatever the values are."""
-        return least_memory(a, call, self.need_of(a, call, grown=True))
-
-    def fit_memory(self, a: Matrix, call: CallOptions) -> MemoryPlan:
+    def plan(self, memory: CallMemory) -> MemoryPlan:
         """Choose what is held; MemoryLimitError says the least limit that would allow it."""
-        if self._is_small(a, call):
+        a, call = memory.a, memory.options
+        if self._is_small(memory):
             loaded = call.file_nbytes(a)
             layout = layout_of(a, call, held=loaded > 0)
-            return MemoryPlan(call, layout, loaded, False, False, 0)
-        need = self.need_of(a, call)
+            return MemoryPlan(memory, layout, loaded, False, False, 0)
+        need = self.need_of(memory)
         try:
-            return MemoryPlan.fit(a, call, need, self.what, several=True)
+            return memory.plan(need, self.what, several=True)
         except MemoryLimitError:
-            least = least_memory(a, call, need)
+            least = memory.least(need)
             if least <= call.memory:  # the device has too little
                 raise
-        most = self.most(a, call)
+        most = memory.least(self.need_of(memory, grown=True))
         more = f" (up to {amount(most)} if its values span much)" if most > least else ""
         raise MemoryLimitError(call.refusal(self.what, amount(least) + more))
 
-    def _is_small(self, a: Matrix, call: CallOptions) -> bool:
+    def _is_small(self, memory: CallMemory) -> bool:
         """Tell whether the matrix is so small that the call surely fits: no formula is needed."""
+        a, call = memory.a, memory.options
         if max(self.shape) > SMALL or a.nbytes > 8 * SMALL**2:
             return False
         if self.measures or call.device.index is not None:
             return False
         return call.memory - call.reserved >= MINIMUM
 
-    def spare(self, a: Matrix, plan: MemoryPlan) -> int:
+    def spare(self, plan: MemoryPlan) -> int:
         """Return the bytes of the limit that are left for a part of a matrix that is read again.
 
         0 if that is less than an eighth of the matrix; a sixteenth of the limit stays free, since
         the formulas do not know how an allocator rounds.
         """
-        call = plan.options
+        a, call = plan.memory.a, plan.memory.options
         if plan.loaded_nbytes or not call.file_nbytes(a):
             return 0
         needed = self.need(plan.layout).plus(call.reserved + plan.copy_nbytes)

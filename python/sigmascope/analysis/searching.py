@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import time
 
+from sigmascope._execution.memory_plan import CallMemory
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.results import KrylovResult
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.density import density_of
-from sigmascope.solvers.krylov import KrylovSettings, krylov
-from sigmascope.solvers.svdvals import every_value
+from sigmascope.solvers.krylov import KrylovSearch, KrylovSettings
+from sigmascope.solvers.svdvals import EveryValue
 from sigmascope.spectra import Density, Known
 from sigmascope.spectra.units import scaled, scaled_errors
 
@@ -27,16 +28,11 @@ def search_of(
     started: float,
 ) -> tuple[KrylovResult, Density | None]:
     """Search for the k largest values; at effort "density" with the quadrature of the basis."""
-    result = krylov(
-        a,
-        call,
-        search,
-        route.what,
-        max_steps=max_passes,
-        seed=seed,
-        strict=True,
-        bounded=route.may_find_all(a, call),
-    )
+    memory = CallMemory(a, call)
+    bounded = route.may_find_all(memory)
+    method = KrylovSearch(search, route.what, max_passes, seed, strict=True, bounded=bounded)
+    method = method.within(memory)
+    result = method.run(memory.plan(method.need(memory), method.what))
     if not search.density or result["costly"]:
         return result, None
     rule = result["quadrature"]
@@ -52,7 +48,7 @@ def known_of(a: Matrix, route: Route, call: CallOptions, max_passes: int, seed: 
         started = time.perf_counter()
         result, density = search_of(a, route, route.search, call, max_passes, seed, started)
     if route.search is None or result["costly"]:
-        every, unit = every_value(a, route.accuracy, call.with_precision(a.precision))
+        every, unit = EveryValue(route.accuracy).compute(a, call.with_precision(a.precision))
         every = every.scaled(unit)
         return Known(n, every.values, every.errors)
     s, errors, unit = result["s"], result["errors"], result["unit"]

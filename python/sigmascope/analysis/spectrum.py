@@ -209,10 +209,11 @@ def analysed(
         return A.spectrum(query.k, memory_limit=query.options.get("memory_limit"))
     stack = stack_of(A)
     arguments.check_positive(max_passes=max_passes)
-    chosen, call = query.chosen(stack.pattern)
+    chosen, memory = query.chosen(stack.pattern)
     seed = arguments.resolve_seed(seed)
     analysis = Analysis(query, max_passes, seed, elements, extremes)
     if stack.is_single:
-        return analysis.compute(stack.pattern, chosen, call)
+        return analysis.compute(chosen, memory)
     kept = result_nbytes(chosen)
+    call = memory.options
     return run_stack("spectrum", stack, analysis.of_share, call, analysis.suffices, kept)

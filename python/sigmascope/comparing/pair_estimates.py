@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
-from sigmascope._execution.memory_plan import host_need, planned_on_device
 from sigmascope._execution.rates import Rates
 from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
 from sigmascope._running.thread_budget import MOST_AT_ONCE
@@ -170,11 +169,11 @@ def _spectra(
             spectra.append(_Spectrum(1, measured.product_seconds(a.shape, a.rank), a.working_bytes))
             continue
         query = Asked.of(**how)
-        chosen, call = query.chosen(a)
+        chosen, room = query.chosen(a)
         peak = 0
         if not memory.matrix_bytes:
-            plan = query.fit_memory(a, chosen, call)
-            needed = host_need(a, call, chosen.need_of(a, call), plan.layout)
+            plan = query.plan(chosen, room)
+            needed = room.host_need(chosen.need_of(room), plan.layout)
             peak = needed.plus(plan.held_nbytes).peak
         computing = computing_seconds(a, chosen, measured) + _CALL
         computing *= _WITH_VECTORS if chosen.effort == "exact" else 1.0
@@ -216,7 +215,7 @@ def _on_device(pair: MatrixPair, memory: PairPlan, options: Options) -> dict[str
     taken, stays = 0, True
     for a in (pair.delta, pair.before, pair.after):
         if isinstance(a, Matrix):
-            chosen, call = Asked.of(**how).chosen(a)
-            one, kept = planned_on_device(a, call, chosen.need_of(a, call))
+            chosen, room = Asked.of(**how).chosen(a)
+            one, kept = room.planned_on_device(chosen.need_of(room))
             taken, stays = max(taken, one), stays and kept
     return {"device_bytes": memory.workers * taken, "stays_on_device": stays}

@@ -8,14 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sigmascope._execution.memory import OVERHEAD
-from sigmascope._execution.memory_plan import (
-    MemoryPlan,
-    fits_device,
-    host_need,
-    least_memory,
-    planned_on_device,
-)
-from sigmascope._execution.options import CallOptions
+from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.rates import Rates
 from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
 from sigmascope.adapters.scannable import Scannable
@@ -46,7 +39,7 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
         if isinstance(a, LowRank):
             return _of_product(a, unknown, options, measured)
         query = Asked.of(**options.of_spectrum())
-        chosen, call = query.chosen(a)
+        chosen, memory = query.chosen(a)
     except TENSOR_ERRORS as error:
         return replace(unknown, refused=reason_of(error))
     search = chosen.search
@@ -62,30 +55,30 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
         passes=chosen.passes,
     )
     try:
-        plan = query.fit_memory(a, chosen, call)
+        plan = query.plan(chosen, memory)
     except MemoryLimitError as error:
-        need = chosen.need_of(a, call)
-        least = least_memory(a, call, need) if fits_device(a, call, need) else 0
+        need = chosen.need_of(memory)
+        least = memory.least(need) if memory.fits_device(need) else 0
         return replace(known, refused=str(error), peak_bytes=least)
-    needed = host_need(a, call, chosen.need_of(a, call), plan.layout).plus(plan.held_nbytes)
-    part = min(chosen.spare(a, plan), a.nbytes)
-    read = (a.nbytes - part) * _reads(a, chosen, plan) + part
+    needed = memory.host_need(chosen.need_of(memory), plan.layout).plus(plan.held_nbytes)
+    part = min(chosen.spare(plan), a.nbytes)
+    read = (a.nbytes - part) * _reads(chosen, plan) + part
     read = read * known.nbytes // a.nbytes
     return replace(
         known,
         held=plan.loaded_nbytes > 0,
         read_bytes=read,
         peak_bytes=needed.peak + part + a._native.parameter_nbytes,
-        seconds=_seconds(a, chosen, plan, read, measured),
-        **_on_device(a, chosen, call),
+        seconds=_seconds(chosen, plan, read, measured),
+        **_on_device(chosen, memory),
     )
 
 
-def _on_device(a: Matrix, chosen: Route, call: CallOptions) -> dict[str, Any]:
+def _on_device(chosen: Route, memory: CallMemory) -> dict[str, Any]:
     """Return the entries of a plan that are about the memory of a CUDA device."""
-    if call.device.index is None:
+    if memory.options.device.index is None:
         return {}
-    taken, stays = planned_on_device(a, call, chosen.need_of(a, call))
+    taken, stays = memory.planned_on_device(chosen.need_of(memory))
     return {"device_bytes": taken, "stays_on_device": stays}
 
 
@@ -157,7 +150,7 @@ def initial_plan(
     )
 
 
-def _reads(a: Matrix, chosen: Route, plan: MemoryPlan) -> int:
+def _reads(chosen: Route, plan: MemoryPlan) -> int:
     """Return how often the stored bytes are read from disk."""
     if plan.loaded_nbytes or not plan.layout.files:
         return 1
@@ -166,9 +159,10 @@ def _reads(a: Matrix, chosen: Route, plan: MemoryPlan) -> int:
     return chosen.passes + (chosen.steps if plan.layout.wide else 0)  # each reads rows twice
 
 
-def _seconds(a: Matrix, chosen: Route, plan: MemoryPlan, read: int, measured: Rates) -> float:
+def _seconds(chosen: Route, plan: MemoryPlan, read: int, measured: Rates) -> float:
     """Estimate the seconds of one matrix; reads after the first one overlap with computing."""
-    if plan.options.device.index is not None:
+    a, call = plan.memory.a, plan.memory.options
+    if call.device.index is not None:
         return 0.0
     computing = computing_seconds(a, chosen, measured)
     reading = read / measured.file if measured.file and not a.in_memory else 0.0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sigmascope._execution import arguments
 from sigmascope._execution.memory import Need, elementwise_need, product_need
-from sigmascope._execution.memory_plan import MemoryPlan, host_need
+from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.reading import layout_of
 from sigmascope._host.native import _core
@@ -106,7 +106,7 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
         raise ValueError(f"two shapes: {before.shape} and {after.shape}")
     both = after - before  # for what it takes to read them at once
     plan = plan_change(both, **options)
-    call = plan.options
+    call = plan.memory.options
     fields = call.device.solvers.change(before._native, after._native, **plan.native())
     digests, unchanged = fields.pop("digests"), fields.pop("unchanged")
     sums = {name: float(value) for name, value in fields.items() if value is not None}
@@ -132,7 +132,7 @@ def plan_change(both: Matrix, **options: Any) -> MemoryPlan:
     """
     call = CallOptions.of(both, cuda=True, **options)
     what = f"a look at every element of two matrices of {arguments.of_shape(both.shape)}"
-    return MemoryPlan.fit(both, call, elementwise_need, what, hold=False)
+    return CallMemory(both, call).plan(elementwise_need, what, hold=False)
 
 
 _LEAST2 = 2.0**-1000
@@ -146,7 +146,7 @@ def _in_range(square: float) -> bool:
 
 def _of_any_size(before: Matrix, after: Matrix, sums: Sums, plan: MemoryPlan) -> Sums:
     """Sum again, of matrices times powers of two; zero is zero then, and not underflow."""
-    native, on = plan.options.device.solvers, plan.native()
+    native, on = plan.memory.options.device.solvers, plan.native()
     seen = [native.survey(a._native, **on) for a in (before, after, after - before)]
     if any(one["nan"] or one["inf"] for one in seen):
         return sums
@@ -196,7 +196,7 @@ def content_key(a: Matrix, **options: Any) -> tuple[Any, ...]:
 def _surveyed(a: Matrix, **options: Any) -> SurveyResult:
     what = f"a look at {arguments.of_shape(a.shape)}"
     call = CallOptions.of(a, cuda=True, **options)
-    plan = MemoryPlan.fit(a, call, elementwise_need, what, hold=False)
+    plan = CallMemory(a, call).plan(elementwise_need, what, hold=False)
     return call.device.solvers.survey(a._native, **plan.native())
 
 
@@ -242,7 +242,7 @@ def images(a: Matrix, X: NDArray[np.floating], **options: Any) -> NDArray[np.flo
         If A X does not fit into memory_limit.
     """
     plan = plan_images(a, X.shape[1], **options)
-    product = plan.options.device.solvers.product_f64
+    product = plan.memory.options.device.solvers.product_f64
     image: NDArray[np.float64] = product(a._native, X, "multiply", **plan.native())
     return image
 
@@ -251,11 +251,11 @@ def plan_images(a: Matrix, columns: int, **options: Any) -> MemoryPlan:
     """Plan the pass of :func:`images` with so many columns; options and errors as there."""
     call = CallOptions.of(a, cuda=True, **options)
     what = f"a product of {arguments.of_shape(a.shape)} with {columns} columns"
-    return MemoryPlan.fit(a, call, partial(product_need, columns=columns), what, hold=False)
+    return CallMemory(a, call).plan(partial(product_need, columns=columns), what, hold=False)
 
 
 def inner_need(a: Matrix, rank: int, **options: Any) -> Need:
     """Return the need of :func:`inner` with so many triplets, for a matrix that is in memory."""
     call = CallOptions.of(a, cuda=True, **options)
     need = partial(product_need, columns=rank)
-    return host_need(a, call, need, layout_of(a, call, held=True))
+    return CallMemory(a, call).host_need(need, layout_of(a, call, held=True))

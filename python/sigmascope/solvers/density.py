@@ -12,8 +12,8 @@ import numpy as np
 
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.keywords import ComputeOptions
-from sigmascope._execution.memory import density_need
-from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held
+from sigmascope._execution.memory import NeedOf, density_need
+from sigmascope._execution.memory_plan import CallMemory
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import DENSITIES
 from sigmascope._host.keywords import public
@@ -174,13 +174,13 @@ class DensityRequest:
 
     def suffices(self, a: Matrix, call: CallOptions) -> bool:
         """Tell whether the memory holds the basis and the matrix."""
-        return fits_held(a, call, self.need(call))
+        return CallMemory(a, call).fits_held(self.need(call))
 
     def compute(self, a: Matrix, call: CallOptions) -> Density:
         """Compute the density of one matrix."""
         shape = arguments.of_shape(a.shape)
         what = f"a basis of {self.passes} blocks of {self.probes} columns for {shape}"
-        plan = MemoryPlan.fit(a, call, self.need(call), what)
+        plan = CallMemory(a, call).plan(self.need(call), what)
         started = time.perf_counter()
         result = call.device.solvers.density(
             distributed.operand(a, call),

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,19 +12,11 @@ import numpy as np
 
 from sigmascope._display.text import amount
 from sigmascope._execution import costs, distributed
-from sigmascope._execution.memory import graded_need, grown_need, krylov_need
-from sigmascope._execution.memory_plan import (
-    LOWEST_PANEL,
-    MemoryPlan,
-    NeedOf,
-    fits_device,
-    least_memory,
-)
+from sigmascope._execution.memory import Need, NeedOf, graded_need, grown_need, krylov_need
+from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.options import CallOptions
-from sigmascope._execution.reading import layout_of
 from sigmascope._host.results import KrylovResult
 from sigmascope.errors import MemoryLimitError
-from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
 
 from .convergence import tolerance_note
@@ -73,18 +64,17 @@ class KrylovSettings:
 
     def need(self, columns: int | None = None) -> NeedOf:
         """Return the need with a basis of so many columns (default: `self.columns`)."""
-        return partial(
-            krylov_need,
-            k=self.k,
-            block=self.block,
-            columns=columns or self.columns,
-            width=self.width,
-            **self._phases,
-        )
+        return partial(self.basis_need, columns=columns or self.columns)
 
-    def graded_need(self, columns: int) -> NeedOf:
-        """Return the need where the k-th value is so small that all of the basis is read out."""
-        return partial(graded_need, k=self.k, block=self.block, columns=columns, width=self.width)
+    @property
+    def basis_need(self) -> Callable[..., Need]:
+        """The need as a function of the layout and the columns of the basis."""
+        return partial(krylov_need, k=self.k, block=self.block, width=self.width, **self._phases)
+
+    @property
+    def graded_need(self) -> Callable[..., Need]:
+        """The same where the k-th value is so small that all of the basis is read out."""
+        return partial(graded_need, k=self.k, block=self.block, width=self.width)
 
     def grown_need(self, planned: int, grown: int) -> NeedOf:
         """Return the need of a basis that has grown to so many columns, all of them read out."""
@@ -103,108 +93,106 @@ class KrylovSettings:
         steered = self.precision == "mixed"
         return {"steered": steered, "vectors": self.vectors, "density": self.density}
 
-    def columns_that_fit(self, a: Matrix, call: CallOptions) -> int:
+    def columns_that_fit(self, memory: CallMemory) -> int:
         """Return the columns of the longest basis that fits the memory, or of the shortest."""
         least = min(3 * self.k + 2 * self.block, self.columns)
-        layout = layout_of(a, call, call.panel_rows or LOWEST_PANEL)
-
-        def fits(columns: int) -> bool:
-            need = self.need(columns)
-            return call.has(need(layout)) and fits_device(a, call, need)
-
-        return _most_columns(least, self.columns, fits) or least
+        return memory.largest(least, self.columns, self.basis_need) or least
 
 
-def krylov(
-    a: Matrix,
-    call: CallOptions,
-    settings: KrylovSettings,
-    what: str,
-    *,
-    max_steps: int,
-    seed: int,
-    strict: bool,
-    bounded: bool,
-) -> KrylovResult:
-    """Run a search.
+@dataclass(frozen=True, slots=True)
+class KrylovSearch:
+    """A search.
 
-    Parameters
+    Attributes
     ----------
-    what : the call, as a refusal names it
-    strict : no bit may depend on the memory
-        The search is refused if its basis of `settings.columns` columns does not fit, or grows
-        beyond the memory. Else a shorter basis is taken, and restarted where it has to be. Where a
-        restart would do harm (values that span much, clusters), the basis grows in both cases as
-        long as there is memory.
-    bounded : the search is given up ("costly") where its work would pass that of every value
-
-    Raises
-    ------
-    ValueError
-        If `max_steps` blocks cannot hold k vectors.
-    MemoryLimitError
-        If it does not fit into the memory; if the basis grows too long, or its read-out.
+    settings : KrylovSettings
+    what : str
+        The call, as a refusal names it.
+    max_steps, seed : int
+    strict : bool
+        No bit may depend on the memory: the search is refused if its basis of `settings.columns`
+        columns does not fit, or grows beyond the memory. Else a shorter basis is taken, and
+        restarted where it has to be. Where a restart would do harm (values that span much,
+        clusters), the basis grows in both cases as long as there is memory.
+    bounded : bool
+        The search is given up ("costly") where its work would pass that of every value.
+    columns : int
+        Planned columns of the basis; 0: those of the settings.
     """
-    k, block = settings.k, settings.block
-    if not settings.density and block * max_steps < k:
-        raise ValueError(f"max_passes = {max_steps} blocks of {block} cannot hold k = {k} vectors")
-    columns = settings.columns if strict else settings.columns_that_fit(a, call)
-    plan = MemoryPlan.fit(a, call, settings.need(columns), what)
-    steps: dict[str, Any] = {"max_steps": max_steps, "seed": seed, "bounded": bounded}
-    while True:
-        result = _attempt(a, plan, settings, columns, strict=strict, **steps)
-        grown = result["required_columns"]
-        if not grown:
-            return result
-        need = settings.grown_need(columns, grown)
-        least = least_memory(a, call, need)
-        if least > call.memory:
-            more = "" if grown == result["columns"] else " or more"
-            what += f", which took {grown} columns{more},"
-            raise MemoryLimitError(call.refusal(what, amount(least)))
-        # A held matrix, or higher panels, took the room.
-        plan = MemoryPlan.leanest(a, call, need, what)
 
+    settings: KrylovSettings
+    what: str
+    max_steps: int
+    seed: int
+    strict: bool
+    bounded: bool
+    columns: int = 0
 
-def _attempt(
-    a: Matrix,
-    plan: MemoryPlan,
-    settings: KrylovSettings,
-    columns: int,
-    *,
-    strict: bool,
-    seed: int,
-    **steps: Any,
-) -> KrylovResult:
-    """Run a search once; "required_columns" is the length of a basis that memory refuses."""
-    n, call = min(a.shape), plan.options
+    def within(self, memory: CallMemory) -> KrylovSearch:
+        """Return the search with a basis that fits; ValueError if the steps cannot hold k vectors.
 
-    def fits(need: NeedOf) -> bool:
-        host = call.has(need(plan.layout).plus(plan.held_nbytes))
-        return host and fits_device(a, call, need)
+        A strict one has the columns that are expected.
+        """
+        settings, k, block = self.settings, self.settings.k, self.settings.block
+        if not settings.density and block * self.max_steps < k:
+            steps = f"max_passes = {self.max_steps} blocks of {block}"
+            raise ValueError(f"{steps} cannot hold k = {k} vectors")
+        columns = settings.columns if self.strict else settings.columns_that_fit(memory)
+        return replace(self, columns=columns)
 
-    most = _most_columns(columns, n, lambda d: fits(settings.need(d)))
-    allowed = _most_columns(1, most, lambda d: fits(settings.graded_need(d)))
-    restart = _restart_columns(n, settings.k, settings.block)
-    if settings.density:  # which wants a longer basis than the values do
-        restart = columns if columns < n else 0
-    return call.device.solvers.krylov(
-        distributed.operand(a, call),
-        k=settings.k,
-        tol=settings.tol,
-        block=settings.block,
-        soft_restart_columns=restart,
-        hard_restart_columns=0 if strict or most == n else most,
-        refusal_columns=most if strict and most < n else 0,
-        full_readout_columns=max(allowed, 1) if allowed < most else 0,
-        seed=seed,
-        vectors=settings.vectors,
-        density=settings.density,
-        of_values=settings.of_values,
-        **steps,
-        **plan.search(),
-        **plan.native(),
-    )
+    def need(self, memory: CallMemory) -> NeedOf:
+        """Return the need with the planned basis."""
+        return self.settings.need(self.columns)
+
+    def run(self, plan: MemoryPlan) -> KrylovResult:
+        """Search by a plan, and by others where the basis has to grow.
+
+        Raises
+        ------
+        MemoryLimitError
+            If the basis grows too long, or its read-out.
+        """
+        memory = plan.memory
+        while True:
+            result = self._attempt(plan)
+            grown = result["required_columns"]
+            if not grown:
+                return result
+            need = self.settings.grown_need(self.columns, grown)
+            least = memory.least(need)
+            if least > memory.options.memory:
+                more = "" if grown == result["columns"] else " or more"
+                what = f"{self.what}, which took {grown} columns{more},"
+                raise MemoryLimitError(memory.options.refusal(what, amount(least)))
+            # A held matrix, or higher panels, took the room.
+            plan = memory.leanest_plan(need, self.what)
+
+    def _attempt(self, plan: MemoryPlan) -> KrylovResult:
+        """Search once; "required_columns" is the length of a basis that memory refuses."""
+        a, call = plan.memory.a, plan.memory.options
+        settings, columns, n = self.settings, self.columns, min(a.shape)
+        most = plan.largest(columns, n, settings.basis_need)
+        allowed = plan.largest(1, most, settings.graded_need)
+        restart = _restart_columns(n, settings.k, settings.block)
+        if settings.density:  # which wants a longer basis than the values do
+            restart = columns if columns < n else 0
+        return call.device.solvers.krylov(
+            distributed.operand(a, call),
+            k=settings.k,
+            tol=settings.tol,
+            block=settings.block,
+            max_steps=self.max_steps,
+            soft_restart_columns=restart,
+            hard_restart_columns=0 if self.strict or most == n else most,
+            refusal_columns=most if self.strict and most < n else 0,
+            full_readout_columns=max(allowed, 1) if allowed < most else 0,
+            seed=self.seed,
+            vectors=settings.vectors,
+            density=settings.density,
+            of_values=settings.of_values,
+            bounded=self.bounded,
+            **plan.search(),
+        )
 
 
 def triplets_of(
@@ -258,14 +246,6 @@ def basis_columns(n: int, k: int, block: int, tol: float) -> int:
     """
     columns = max(2 * costs.basis_columns(k, block, tol), _restart_columns(n, k, block))
     return int(min(columns + 2 * block, n))
-
-
-def _most_columns(least: int, most: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest of `least` to `most` columns that fits; 0 if none does."""
-    if least <= most and fits(most):
-        return most
-    index = bisect_right(range(least, most + 1), False, key=lambda columns: not fits(columns))
-    return least + index - 1 if index else 0
 
 
 def _restart_columns(n: int, k: int, block: int) -> int:

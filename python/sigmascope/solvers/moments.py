@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.keywords import ComputeOptions
 from sigmascope._execution.memory import elementwise_need
-from sigmascope._execution.memory_plan import MemoryPlan
+from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
@@ -75,7 +75,7 @@ def element_moments(
     """Compute :func:`moments`, of options that are resolved; `plan`: that of a larger call."""
     if plan is None:
         what = f"a look at every element of {arguments.of_shape(a.shape)}"
-        plan = MemoryPlan.fit(a, call, elementwise_need, what, hold=False)
+        plan = CallMemory(a, call).plan(elementwise_need, what, hold=False)
     started = time.perf_counter()
 
     def look(b: Matrix) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import numpy as np
 
 from sigmascope._execution import arguments, costs, distributed
 from sigmascope._execution.keywords import ComputeOptions
-from sigmascope._execution.memory import low_rank_need
-from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held
+from sigmascope._execution.memory import NeedOf, low_rank_need
+from sigmascope._execution.memory_plan import CallMemory
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.keywords import public
 from sigmascope.matrices.matrix import Matrix
@@ -27,7 +27,7 @@ from sigmascope.matrices.stacks import (
 from sigmascope.spectra import SVD, SVDStack
 
 from .convergence import exact_to, floor_of
-from .gram import fits_gram, svds_by_gram
+from .gram import GramTriplets
 from .products import with_evidence
 from .stacked import run_stack, svd_stack
 from .tensors import as_callers_arrays
@@ -195,7 +195,7 @@ def randomized_svd(
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
     if b < k:
         raise ValueError(f"oversampling must not be negative, it is {oversampling}")
-    query = _Asked(k, b, passes, arguments.resolve_seed(seed))
+    query = _Request(k, b, passes, arguments.resolve_seed(seed))
     if stack.is_single:
         return as_callers_arrays(A, with_evidence(query.compute(a, call), call))
     kept = 8 * sum(a.shape) * k
@@ -206,7 +206,7 @@ def randomized_svd(
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Request:
     """The arguments of one call of :func:`randomized_svd`, checked."""
 
     k: int
@@ -219,14 +219,14 @@ class _Asked:
         return partial(low_rank_need, k=self.k, block=self.block, passes=self.passes, width=width)
 
     def suffices(self, a: Matrix, call: CallOptions) -> bool:
-        if self.by_gram(a, call):
-            return fits_gram(a, self.k, call, complete=True)
-        return fits_held(a, call, self.need(call))
+        memory = CallMemory(a, call)
+        return self.exact(memory) is not None or memory.fits_held(self.need(call))
 
-    def by_gram(self, a: Matrix, call: CallOptions) -> bool:
-        """Tell whether an exact method costs less; an operator has products alone."""
+    def exact(self, memory: CallMemory) -> GramTriplets | None:
+        """Return an exact method if that costs less and fits; an operator has products alone."""
+        a, call = memory.a, memory.options
         if call.operator is not None:
-            return False
+            return None
         cheaper = costs.randomized_exceeds_svd(
             a.shape,
             self.block,
@@ -235,16 +235,16 @@ class _Asked:
             call.reread_nbytes(a),
             call.device.is_cuda,
         )
-        return cheaper and fits_gram(a, self.k, call, complete=True)
+        tol, value_tol = floor_of("float64"), exact_to("float64")
+        every = GramTriplets(a.shape, self.k, tol, self.seed, value_tol=value_tol, complete=True)
+        return every if cheaper and every.fits(memory, complete=True) else None
 
     def compute(self, a: Matrix, call: CallOptions) -> SVD:
-        if self.by_gram(a, call):
-            tol = floor_of("float64")
-            return svds_by_gram(
-                a, self.k, tol, True, self.seed, call, value_tol=exact_to("float64")
-            )
+        memory = CallMemory(a, call)
+        if (every := self.exact(memory)) is not None:
+            return every.run(memory.plan(every.need(memory), every.what))
         what = f"{self.passes} blocks of {self.block} columns for {arguments.of_shape(a.shape)}"
-        plan = MemoryPlan.fit(a, call, self.need(call), what)
+        plan = memory.plan(self.need(call), what)
         started = time.perf_counter()
         result = call.device.solvers.low_rank(
             distributed.operand(a, call),

@@ -23,7 +23,7 @@ from .convergence import warn_if_not_converged, warn_if_stack_not_converged
 from .products import with_evidence
 from .stacked import run_stack, svd_stack
 from .tensors import as_callers_arrays
-from .triplets import SVDRequest
+from .triplets import TripletsRequest
 
 
 @overload
@@ -197,7 +197,8 @@ def svds(
         call = call.with_precision("float64")  # of the identity, and so of what is examined
     if block is not None and block < 1:
         raise ValueError(f"block must be at least 1, not {block}")
-    query = SVDRequest(k, tol, vectors, method, max_passes, block, arguments.resolve_seed(seed))
+    seed = arguments.resolve_seed(seed)
+    query = TripletsRequest(k, tol, seed, vectors, method, max_passes, block)
     if stack.is_single:
         top = with_evidence(query.compute(a, call), call, tol)
         return as_callers_arrays(A, warn_if_not_converged(top, tol, max_passes))

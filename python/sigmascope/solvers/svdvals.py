@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Unpack, overload
 
@@ -11,9 +12,9 @@ import numpy as np
 
 from sigmascope._execution import arguments, distributed
 from sigmascope._execution.keywords import ComputeOptions
-from sigmascope._execution.libraries import Libraries, libraries_of, paths
-from sigmascope._execution.memory import values_need
-from sigmascope._execution.memory_plan import MemoryPlan, NeedOf, fits_held, with_device_gram
+from sigmascope._execution.libraries import libraries_of, paths, with_device_gram
+from sigmascope._execution.memory import NeedOf, values_need
+from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.keywords import public
 from sigmascope.matrices.matrix import Matrix
@@ -144,66 +145,83 @@ def svdvals(
     arguments.check_accuracy(accuracy)
     reads = (3 if accuracy == "fast" else 2) * len(stack.matrices)  # "fast" may fall back
     call = CallOptions.of(a, cuda=True, reads=reads, **options)
-    compute = partial(_scaled_values, accuracy=accuracy)
+    method = EveryValue(accuracy)
+
+    def compute(b: Matrix, options: CallOptions) -> SingularValues:
+        values, unit = method.compute(b, options)
+        return values.scaled(unit)
+
     if stack.is_single:
         return compute(a, call)
-    suffices, p = partial(_suffices, fast=accuracy == "fast"), min(a.shape)
-    return values_stack(run_stack("svdvals", stack, compute, call, suffices, 16 * p), p)
+    p = min(a.shape)
+    return values_stack(run_stack("svdvals", stack, compute, call, method.suffices, 16 * p), p)
 
 
-def _scaled_values(a: Matrix, call: CallOptions, *, accuracy: str) -> SingularValues:
-    values, unit = every_value(a, accuracy, call)
-    return values.scaled(unit)
-
-
-def _suffices(a: Matrix, call: CallOptions, *, fast: bool) -> bool:
-    need = _need(a, call, libraries_of(call.device.index), fast=fast)
-    return fits_held(a, call, need)
-
-
-def _need(a: Matrix, call: CallOptions, opened: Libraries | None, *, fast: bool) -> NeedOf:
-    return with_device_gram(partial(values_need, fast=fast), a, call, opened, eigenvalues=True)
-
-
-def every_value(
-    a: Matrix, accuracy: str, call: CallOptions, plan: MemoryPlan | None = None
-) -> tuple[SingularValues, int]:
-    """Compute :func:`svdvals` in units of 2^unit, of options that are resolved; and that exponent.
-
-    `plan`: that of a larger call, by which the matrix is read.
+@dataclass(frozen=True, slots=True)
+class EveryValue:
+    """The values of :func:`svdvals` in units of 2^unit, and that exponent.
 
     Results of a matrix whose values leave float64's range can be combined in these units.
     """
-    fast = accuracy == "fast"
-    opened = libraries_of(call.device.index)
-    if plan is None:
-        need = _need(a, call, opened, fast=fast)
-        plan = MemoryPlan.fit(a, call, need, f"svdvals of {arguments.of_shape(a.shape)}")
-    started = time.perf_counter()
-    fast = fast and call.executor is None and call.device.index is None
-    operand = distributed.operand(a, call)
-    result = call.device.solvers.every_value(operand, fast=fast, **plan.native(), **paths(opened))
-    notes = list(call.device.notes)
-    if opened is not None:
-        notes += opened.notes(min(a.shape))
-    if accuracy == "fast" and call.device.index is not None:
-        notes.append("a CUDA device forms the Gram matrix in float64, whatever the accuracy")
-    elif accuracy == "fast" and not fast:
-        notes.append("workers form the Gram matrix in float64, whatever the accuracy asked for")
-    if result["fallen_back"]:
-        notes.append("columns are parallel or few have nearly all of the norm: float64 after all")
-    if result["fast_reduction"]:
-        notes.append("the eigenvalues were found by float32 products too")
-    values = SingularValues(
-        values=result["values"],
-        errors=result["errors"],
-        floor=result["floor"],
-        method="fast Gram matrix" if fast else "Gram matrix",
-        precision=result["precision"],
-        passes=result["reads"],
-        seconds=time.perf_counter() - started,
-        num_threads=call.threads,
-        fro_norm=float(np.sqrt(result["fro2"])),
-        notes=tuple(notes),
-    )
-    return values, result["unit"]
+
+    accuracy: str
+
+    def need(self, memory: CallMemory) -> NeedOf:
+        """Return the need of the Gram matrix and its eigenvalues."""
+        need = partial(values_need, fast=self.accuracy == "fast")
+        index = memory.options.device.index
+        opened = libraries_of(index)
+        return with_device_gram(need, memory.a.shape, index, opened, eigenvalues=True)
+
+    def suffices(self, a: Matrix, call: CallOptions) -> bool:
+        """Tell whether the memory holds all that the call may hold."""
+        memory = CallMemory(a, call)
+        return memory.fits_held(self.need(memory))
+
+    def compute(
+        self, a: Matrix, call: CallOptions, plan: MemoryPlan | None = None
+    ) -> tuple[SingularValues, int]:
+        """Compute the values of one matrix; `plan`: that of a larger call, by which it is read."""
+        memory = CallMemory(a, call)
+        if plan is None:
+            what = f"svdvals of {arguments.of_shape(a.shape)}"
+            plan = memory.plan(self.need(memory), what)
+        return self.run(replace(plan, memory=memory))
+
+    def run(self, plan: MemoryPlan) -> tuple[SingularValues, int]:
+        """Compute the values of the matrix of a plan."""
+        call = plan.memory.options
+        opened = libraries_of(call.device.index)
+        started = time.perf_counter()
+        fast = self.accuracy == "fast" and call.executor is None and call.device.index is None
+        operand = distributed.operand(plan.memory.a, call)
+        result = call.device.solvers.every_value(
+            operand, fast=fast, **plan.native(), **paths(opened)
+        )
+        notes = list(call.device.notes)
+        if opened is not None:
+            notes += opened.notes(min(plan.memory.a.shape))
+        if self.accuracy == "fast" and call.device.index is not None:
+            notes.append("a CUDA device forms the Gram matrix in float64, whatever the accuracy")
+        elif self.accuracy == "fast" and not fast:
+            on_workers = "workers form the Gram matrix in float64, whatever the accuracy asked for"
+            notes.append(on_workers)
+        if result["fallen_back"]:
+            notes.append(
+                "columns are parallel or few have nearly all of the norm: float64 after all"
+            )
+        if result["fast_reduction"]:
+            notes.append("the eigenvalues were found by float32 products too")
+        values = SingularValues(
+            values=result["values"],
+            errors=result["errors"],
+            floor=result["floor"],
+            method="fast Gram matrix" if fast else "Gram matrix",
+            precision=result["precision"],
+            passes=result["reads"],
+            seconds=time.perf_counter() - started,
+            num_threads=call.threads,
+            fro_norm=float(np.sqrt(result["fro2"])),
+            notes=tuple(notes),
+        )
+        return values, result["unit"]

@@ -1,119 +1,107 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Search for the largest singular triplets, or the Gram matrix where that costs less."""
+"""The largest singular triplets, by a search or by the Gram matrix: whichever costs less."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sigmascope._execution import arguments, costs
-from sigmascope._execution.memory_plan import fits_held
+from sigmascope._execution.memory_plan import CallMemory
 from sigmascope._execution.options import CallOptions, offset_progress
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD
 
-from .gram import fits_gram, svds_by_gram
-from .krylov import GIVEN_UP, KrylovSettings, krylov, krylov_notes, triplets_of
+from .gram import GramTriplets
+from .krylov import GIVEN_UP, KrylovSearch, KrylovSettings, krylov_notes, triplets_of
 
 
 @dataclass(frozen=True, slots=True)
-class SVDRequest:
-    """The arguments of one call of :func:`sigmascope.svds`, checked."""
+class TripletsRequest:
+    """The arguments of one call of :func:`sigmascope.svds`, checked.
+
+    `estimates`: of the values, from a search that was given up.
+    """
 
     k: int
     tol: float
-    vectors: bool
-    method: str
-    max_passes: int
-    block: int | None
     seed: int
+    vectors: bool = True
+    method: str = "auto"
+    max_passes: int = 300
+    block: int | None = None
+    estimates: NDArray[np.float64] | None = None
 
     def compute(self, a: Matrix, call: CallOptions) -> SVD:
         """Compute the triplets of one matrix."""
-        return triplets(
-            a,
-            call,
-            self.k,
-            tol=self.tol,
-            vectors=self.vectors,
-            method=self.method,
-            max_passes=self.max_passes,
-            block=self.block,
-            seed=self.seed,
-        )
+        started, memory = time.perf_counter(), CallMemory(a, call)
+        method = self.choose(memory)
+        plan = memory.plan(method.need(memory), method.what)
+        if isinstance(method, GramTriplets):
+            return method.run(plan)
+        result = method.run(plan)
+        if not result["costly"]:
+            seconds = time.perf_counter() - started
+            return triplets_of(result, call, method.settings, self.seed, seconds)
+        call = replace(call, progress=offset_progress(call.progress, result["reads"] * a.nbytes))
+        every = replace(self, method="gram", estimates=result["s"]).compute(a, call)
+        passes = every.passes + result["reads"]
+        notes = (*krylov_notes(result), GIVEN_UP, *every.notes)
+        seconds = time.perf_counter() - started
+        return replace(every, passes=passes, steps=result["steps"], notes=notes, seconds=seconds)
 
     def suffices(self, a: Matrix, call: CallOptions) -> bool:
         """Tell whether the memory allows every method, and a basis of min(m, n) columns."""
-        if not fits_gram(a, self.k, call, complete=True):
+        memory = CallMemory(a, call)
+        if not self._gram(a).fits(memory, complete=True):
             return False
-        block = choose_block(a, self.k, self.tol, self.block, call, self.max_passes)
-        if prefers_gram(a, self.k, block, self.tol, self.method, call):
+        method = self.choose(memory)
+        if isinstance(method, GramTriplets):
             return True
+        settings = method.settings
+        return memory.fits_held(settings.grown_need(settings.columns, min(a.shape)))
+
+    def choose(self, memory: CallMemory) -> GramTriplets | KrylovSearch:
+        """Return the method that is requested, or else the one that costs less and fits."""
+        a, call = memory.a, memory.options
+        gram, block = self._gram(a), self._block(a, call)
+        if self._prefers_gram(memory, gram, block):
+            return gram.within(memory)
         settings = KrylovSettings(
             a.shape, self.k, self.tol, block, call.precision, self.vectors, density=False
         )
-        return fits_held(a, call, settings.grown_need(settings.columns, min(a.shape)))
+        what = f"a basis for the {self.k} largest singular values of {arguments.of_shape(a.shape)}"
+        bounded = call.operator is None and gram.fits(memory)
+        search = KrylovSearch(settings, what, self.max_passes, self.seed, False, bounded)
+        return search.within(memory)
 
+    def _gram(self, a: Matrix) -> GramTriplets:
+        return GramTriplets(
+            a.shape, self.k, self.tol, self.seed, self.vectors, estimates=self.estimates
+        )
 
-def triplets(
-    a: Matrix,
-    call: CallOptions,
-    k: int,
-    *,
-    tol: float,
-    seed: int,
-    vectors: bool = True,
-    method: str = "auto",
-    max_passes: int = 300,
-    block: int | None = None,
-) -> SVD:
-    """:func:`sigmascope.svds` of arguments that are checked, without a warning."""
-    b = choose_block(a, k, tol, block, call, max_passes)
-    started = time.perf_counter()
-    if prefers_gram(a, k, b, tol, method, call):
-        return svds_by_gram(a, k, tol, vectors, seed, call)
-    settings = KrylovSettings(a.shape, k, tol, b, call.precision, vectors, density=False)
-    what = f"a basis for the {k} largest singular values of {arguments.of_shape(a.shape)}"
-    result = krylov(
-        a,
-        call,
-        settings,
-        what,
-        max_steps=max_passes,
-        seed=seed,
-        strict=False,
-        bounded=call.operator is None and fits_gram(a, k, call),
-    )
-    if not result["costly"]:
-        return triplets_of(result, call, settings, seed, time.perf_counter() - started)
-    call = replace(call, progress=offset_progress(call.progress, result["reads"] * a.nbytes))
-    every = svds_by_gram(a, k, tol, vectors, seed, call, result["s"])
-    passes = every.passes + result["reads"]
-    notes = (*krylov_notes(result), GIVEN_UP, *every.notes)
-    seconds = time.perf_counter() - started
-    return replace(every, passes=passes, steps=result["steps"], notes=notes, seconds=seconds)
+    def _block(self, a: Matrix, call: CallOptions) -> int:
+        """Return the columns of a Krylov step: those requested, else those of least cost.
 
+        At least so many that `max_passes` steps can hold k vectors.
+        """
+        k, block = self.k, self.block
+        if call.operator is not None:
+            return min(block or call.operator.block(k), *a.shape)
+        reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
+        cheapest = costs.best_block(a.shape, k, self.tol, call.precision, reread, on_cuda=on_cuda)
+        return min(block or max(cheapest, -(-k // self.max_passes)), *a.shape)
 
-def choose_block(
-    a: Matrix, k: int, tol: float, block: int | None, call: CallOptions, max_passes: int
-) -> int:
-    """Return the columns of a Krylov step: those asked for, else those of least cost.
-
-    At least so many that `max_passes` steps can hold k vectors.
-    """
-    if call.operator is not None:
-        return min(block or call.operator.block(k), *a.shape)
-    reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
-    cheapest = costs.best_block(a.shape, k, tol, call.precision, reread, on_cuda=on_cuda)
-    return min(block or max(cheapest, -(-k // max_passes)), *a.shape)
-
-
-def prefers_gram(a: Matrix, k: int, block: int, tol: float, method: str, call: CallOptions) -> bool:
-    """Tell whether the Gram matrix was asked for, or is cheaper and fits."""
-    if method != "auto" or not call.forms_gram:
-        return method == "gram"
-    reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
-    cheaper = costs.prefers_gram(
-        a.shape, k, block, tol, call.precision, file_bytes=reread, on_cuda=on_cuda
-    )
-    return cheaper and fits_gram(a, k, call)
+    def _prefers_gram(self, memory: CallMemory, gram: GramTriplets, block: int) -> bool:
+        """Tell whether the Gram matrix is requested, or is cheaper and fits."""
+        a, call = memory.a, memory.options
+        if self.method != "auto" or not call.forms_gram:
+            return self.method == "gram"
+        reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
+        cheaper = costs.prefers_gram(
+            a.shape, self.k, block, self.tol, call.precision, file_bytes=reread, on_cuda=on_cuda
+        )
+        return cheaper and gram.fits(memory)

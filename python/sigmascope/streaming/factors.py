@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._execution.memory_plan import NeedOf
+from sigmascope._execution.memory import NeedOf
 from sigmascope.matrices.arrays import real_array
 from sigmascope.matrices.device_arrays import lies_on_device
 from sigmascope.matrices.matrix import Matrix

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sigmascope._execution import arguments
 from sigmascope._execution.devices import Solvers
-from sigmascope._execution.memory_plan import NeedOf, device_plan
+from sigmascope._execution.memory import NeedOf
+from sigmascope._execution.memory_plan import CallMemory
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope._host.results import SurveyResult
@@ -58,7 +59,7 @@ def native_calls(
     if a.device == "cpu" and device in (None, "cpu"):
         return NativeCalls(cast(Solvers, _core), options)
     call = CallOptions.of(a, device=device, num_threads=num_threads, cuda=True)
-    plan = device_plan(a, call, need, f"an update by {arguments.of_shape(a.shape)}")
+    plan = CallMemory(a, call).device_plan(need, f"an update by {arguments.of_shape(a.shape)}")
     on_device = {"device": call.device.index} | plan.native()
     return NativeCalls(call.device.solvers, options | on_device)
 

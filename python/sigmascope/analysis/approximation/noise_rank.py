@@ -19,8 +19,8 @@ from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import analysed
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.moments import element_moments
-from sigmascope.solvers.svdvals import every_value
-from sigmascope.solvers.triplets import triplets
+from sigmascope.solvers.svdvals import EveryValue
+from sigmascope.solvers.triplets import TripletsRequest
 from sigmascope.spectra import Measure, Spectrum
 from sigmascope.spectra.statistics import Extremes
 from sigmascope.spectra.statistics.bulk import NO_BULK, count_above_noise
@@ -140,7 +140,7 @@ def _without(
 ) -> tuple[Matrix, int]:
     """Return a matrix minus its k leading triplets, in float64, and the reads that these took."""
     precise = call.with_precision("float64")
-    svd = triplets(a, precise, k, tol=_SMALLEST, seed=seed, max_passes=max_passes)
+    svd = TripletsRequest(k, _SMALLEST, seed, max_passes=max_passes).compute(a, precise)
     near = projected(a, svd, **query.options)
     B = np.ascontiguousarray(scaled(near.U[:, :k] * near.s[:k], near.unit))
     left = a - LowRank(B, np.ascontiguousarray(near.Vt[:k])).matrix()
@@ -192,7 +192,7 @@ def _count(spectrum: Spectrum, least: float) -> int:
 
 def _above_rounding(a: Matrix, call: CallOptions, passes: int) -> NoiseRank:
     """Return the number of values above rounding, where there is no bulk at all."""
-    every, unit = every_value(a, "reference", call.with_precision("float64"))
+    every, unit = EveryValue("reference").compute(a, call.with_precision("float64"))
     k = int(np.sum(every.values > every.floor))
     floor = every.scaled(unit).floor
     why = "the median of the values is not resolved"

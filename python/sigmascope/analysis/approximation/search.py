@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from sigmascope._execution import costs
+from sigmascope._execution.memory_plan import CallMemory
 from sigmascope._execution.options import CallOptions
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.solvers.gram import fits_gram
-from sigmascope.solvers.svdvals import every_value
-from sigmascope.solvers.triplets import triplets
+from sigmascope.solvers.gram import GramTriplets
+from sigmascope.solvers.svdvals import EveryValue
+from sigmascope.solvers.triplets import TripletsRequest
 from sigmascope.spectra import SVD, Measure
 
 from .criteria import Criterion
@@ -36,9 +37,13 @@ class Settings:
     max_passes: int
     seed: int
 
+    def request(self, k: int, **options: Any) -> TripletsRequest:
+        """Return the request of the k largest triplets."""
+        return TripletsRequest(k, self.tol, self.seed, **options)
+
     def search(self, a: Matrix, k: int) -> SVD:
         """Search for the k largest triplets."""
-        return triplets(a, self.call, k, tol=self.tol, seed=self.seed, max_passes=self.max_passes)
+        return self.request(k, max_passes=self.max_passes).compute(a, self.call)
 
     def project(self, a: Matrix, svd: SVD) -> Projection:
         """Project the matrix on the right vectors."""
@@ -70,7 +75,7 @@ def find(a: Matrix, criterion: Criterion, how: Settings) -> Found:
 def find_smallest(a: Matrix, k: int, how: Settings) -> Found:
     """Find all triplets, of which the k smallest are wanted, by the Gram matrix or LAPACK."""
     p = min(a.shape)
-    svd = triplets(a, how.call, p, tol=how.tol, seed=how.seed, method="gram")
+    svd = how.request(p, method="gram").compute(a, how.call)
     projection = how.project(a, svd)
     return Found(k, svd, projection, svd.passes + projection.passes, smallest=True)
 
@@ -106,7 +111,8 @@ def _within(a: Matrix, criterion: Criterion, how: Settings) -> Found:
     a quarter of the triplets will not suffice, and of small matrices at once, all are computed.
     """
     p, K, passes, counted = min(a.shape), min(_FIRST, *a.shape), 0, False
-    may_complete = fits_gram(a, p, how.call, complete=True)
+    gram = GramTriplets(a.shape, p, how.tol, how.seed)
+    may_complete = gram.fits(CallMemory(a, how.call), complete=True)
     if may_complete and p <= 4 * _FIRST:
         return _of_all(a, criterion, how, passes)
     while True:
@@ -133,7 +139,7 @@ def _within(a: Matrix, criterion: Criterion, how: Settings) -> Found:
 def _of_all(a: Matrix, criterion: Criterion, how: Settings, passes: int) -> Found:
     """Compute all triplets, and project on as many as the criterion needs."""
     p = min(a.shape)
-    every = triplets(a, how.call, p, tol=how.tol, seed=how.seed, method="gram")
+    every = how.request(p, method="gram").compute(a, how.call)
     passes += every.passes
     least = criterion.least_rank(every.s, 0.0, every.fro_norm)
     K = p if least is None else min(least + 1, p)
@@ -187,6 +193,6 @@ def _prefers_values(a: Matrix, k: int, how: Settings) -> bool:
 
 def _rank_by_values(a: Matrix, criterion: Criterion, how: Settings) -> tuple[int, int]:
     """Return the rank that all singular values suggest, and the reads that it took."""
-    every, _ = every_value(a, "reference", how.call.with_precision("float64"))
+    every, _ = EveryValue("reference").compute(a, how.call.with_precision("float64"))
     rank = criterion.least_rank(every.values, 0.0, every.fro_norm)
     return len(every.values) if rank is None else rank, every.passes
