@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import unwrap
+from itertools import product
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
@@ -247,6 +248,19 @@ def spectrum_calls(at: dict[str, Any]) -> Iterator[Call]:
     yield lambda: spectrum(ss.LowRank(np.ones((30, 2)), np.ones((2, 20))))
 
 
+def calls_on_a_matrix(name: str, at: dict[str, Any]) -> Iterator[Call]:
+    """Give the calls on one stored matrix, in memory or in a file, by every method."""
+    call = unwrap(getattr(ss, name))
+    ways = {"method": ("auto", "krylov", "gram"), "effort": ("top", "density", "exact")}
+    option = "method" if name == "svds" else "effort"
+    in_files = [ss.matrix(at[kind]) for kind in ("file", "file whose values span much")]
+    stored = [a for a in (*at.values(), *in_files) if isinstance(a, ss.Matrix)]
+    for way, a, k in product(ways[option], stored, (2, 100)):
+        for vectors, limit in product((True, False), (None, 600_000)):
+            how = {option: way, "k": k, "vectors": vectors, "memory_limit": limit}
+            yield lambda a=a, how=how: call(a, **how)
+
+
 def _by_workers(call: Callable[..., Any], source: Any, **how: Any) -> Any:
     with ThreadPoolExecutor(2) as executor:
         return call(source, executor=executor, **how)
@@ -267,11 +281,15 @@ CALLS = {"svds": svds_calls, "spectrum": spectrum_calls}
 
 
 @cache
-def walk_of(name: str) -> Walk:
-    """Trace all branches of one of the functions; a refused call has walked as far as it came."""
+def walk_of(name: str, *, one_matrix: bool = False) -> Walk:
+    """Trace all branches of one of the functions; a refused call has walked as far as it came.
+
+    `one_matrix`: those of one stored matrix; else of sources of every kind.
+    """
     walk = Walk()
     with tempfile.TemporaryDirectory() as folder:
-        calls = list(CALLS[name](sources(Path(folder))))
+        at = sources(Path(folder))
+        calls = list(calls_on_a_matrix(name, at) if one_matrix else CALLS[name](at))
         with warnings.catch_warnings(), tracing(walk):
             warnings.simplefilter("ignore")
             for call in calls:
@@ -285,11 +303,12 @@ def walk_of(name: str) -> Walk:
 def main() -> None:
     """Print the walks."""
     for name in CALLS:
-        walk = walk_of(name)
+        walk, of_one = walk_of(name), walk_of(name, one_matrix=True)
         entries, climbs = walk.entries(MEMORY), walk.climbs
         print(
-            f"{name}: {len(walk.calls)} pairs of functions, {len(walk.files)} files, "
-            f"{len(entries)} entries into {MEMORY}, {len(climbs)} climbs"
+            f"{name}: {len(walk.calls)} pairs of functions, {len(walk.files)} files "
+            f"({len(of_one.files)} of one stored matrix), {len(entries)} entries into {MEMORY}, "
+            f"{len(climbs)} climbs"
         )
         for file in sorted(walk.files):
             print(f"  {len(walk.entries(file)):4d}  {file}")

@@ -15,11 +15,19 @@ from sigmascope.matrices.array_libraries import users_of_memory
 from sigmascope.matrices.device_arrays import COPIED
 from sigmascope.matrices.matrix import Matrix
 
-from .device_panels import NO_DEVICE, DevicePlan, panels_nbytes, parts_nbytes, pinned_nbytes
 from .memory import Need, NeedOf
 from .options import CallOptions
 from .passes import PassLayout
-from .reading import copy_nbytes, layout_of, remainder_nbytes
+from .reading import (
+    NO_DEVICE,
+    DevicePlan,
+    copy_nbytes,
+    layout_of,
+    panels_nbytes,
+    parts_nbytes,
+    pinned_nbytes,
+    remainder_nbytes,
+)
 
 _PANEL_ROWS = (0, 240, 96, 48, 16)
 """Rows decoded at a time: chosen for the cache, or fewer where memory is short."""
@@ -155,8 +163,12 @@ class CallMemory:
         stays = taken + nbytes <= self.options.device.nbytes
         return taken + stays * nbytes, stays
 
-    def host_need(self, need: NeedOf, layout: PassLayout) -> Need:
-        """Return the need of the host, with the pinned memory through which a device is reached."""
+    def host_need(self, need: NeedOf, layout: PassLayout | None = None) -> Need:
+        """Return the need of the host, with the pinned memory through which a device is reached.
+
+        `layout`: by default that of a matrix whose files are read into memory.
+        """
+        layout = layout or layout_of(self.a, self.options, held=True)
         return need(layout).plus_working(pinned_nbytes(self.a, self.options))
 
     def _ways(self, need: NeedOf, hold: bool) -> Iterator[tuple[int, PassLayout, Need]]:
@@ -211,6 +223,10 @@ class MemoryPlan:
     def held_nbytes(self) -> int:
         """Bytes of the matrix that the call holds: as it is stored, and copied."""
         return self.loaded_nbytes + self.copy_nbytes
+
+    def needed(self, need: NeedOf) -> Need:
+        """Return the need of the host, with what the call holds of the matrix."""
+        return self.memory.host_need(need, self.layout).plus(self.held_nbytes)
 
     @property
     def serves_parts(self) -> bool:

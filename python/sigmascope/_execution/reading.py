@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reading of a matrix by one call: the layout of its passes, and copies that it reads instead."""
+"""Reading of a matrix by one call: layout, copies, and the way to a CUDA device."""
 
 from __future__ import annotations
 
-from sigmascope._host.native import _core
+from dataclasses import dataclass
+
+from sigmascope._host.native import _core, cuda
 from sigmascope._host.threads import useful_threads
 from sigmascope.matrices.matrix import Matrix
 
@@ -50,3 +52,53 @@ def remainder_nbytes(a: Matrix, options: CallOptions) -> int:
     """
     splits = TILES and options.precision == "split" and copy_nbytes(a, options) > 0
     return _core.remainder_bytes(a.size) if splits else 0
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlan:
+    """The memory of a CUDA device that a call takes.
+
+    Attributes
+    ----------
+    stored_nbytes : int
+        Bytes for the stored numbers of the matrix, which stay there if they fit.
+    planned_nbytes : int
+        Bytes that the call takes in all, which each native function reserves when it begins.
+    """
+
+    stored_nbytes: int = 0
+    planned_nbytes: int = 0
+
+    def native(self) -> dict[str, int]:
+        """Return the keyword arguments of the native functions."""
+        return {"device_bytes": self.stored_nbytes, "device_planned_bytes": self.planned_nbytes}
+
+
+NO_DEVICE = DevicePlan()
+
+
+def panels_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
+    """Return the bytes of panels on a device, and of the sums that products make of them."""
+    module = cuda()
+    assert module is not None
+    native = {"panel_rows": options.panel_rows, "columns": columns}
+    tensors = columns > 0 and options.precision != "float64"  # they multiply blocks in float32
+    return int(module.panel_bytes(a._native, **native, tensors=tensors))
+
+
+def parts_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
+    """Return the bytes of the parts of blocks on a device, and of two blocks in float32.
+
+    Tensor cores multiply parts: three numbers of bfloat16 for one of float32, in a multiple of 16
+    columns.
+    """
+    if options.precision == "float64":
+        return 0
+    return (3 * 2 + 2 * 4) * sum(a.shape) * (-(-columns // 16) * 16)
+
+
+def pinned_nbytes(a: Matrix, options: CallOptions) -> int:
+    """Return the bytes of the host's buffers through which panels are copied to a CUDA device."""
+    if options.device.index is None or a.device != "cpu":
+        return 0
+    return 3 * 8 * MIB  # also for small matrices, so that sums of them need no more

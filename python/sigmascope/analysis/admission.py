@@ -14,7 +14,6 @@ from typing import Any
 from sigmascope._display.text import amount
 from sigmascope._execution.memory import Need
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
-from sigmascope._execution.reading import layout_of
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 
@@ -97,19 +96,16 @@ def memory_left(a: Matrix, **how: Any) -> int:
         plan = chosen.plan(memory)
     except MemoryLimitError:
         return 0
-    held = a.nbytes if a.in_memory else plan.loaded_nbytes
-    if not held:
+    if not a.in_memory and not plan.loaded_nbytes:
         return 0
-    needed = memory.host_need(chosen.need_of(memory), plan.layout)
-    needed = needed.plus(held + plan.copy_nbytes)
+    needed = plan.needed(chosen.need_of(memory)).plus(a.nbytes if a.in_memory else 0)
     return max(memory.options.memory - memory.options.reserved - needed.peak, 0)
 
 
 def in_memory(a: Matrix, **how: Any) -> tuple[Route, Need]:
     """Return the route of `a`, and its need without the bytes of `a` once these are read."""
     chosen, memory = Asked.of(**how).chosen(a)
-    layout = layout_of(a, memory.options, held=True)
-    return chosen, memory.host_need(chosen.need_of(memory), layout)
+    return chosen, memory.host_need(chosen.need_of(memory))
 
 
 def fits_share(a: Matrix, share: Mapping[str, Any], full: Mapping[str, Any]) -> bool:

@@ -173,8 +173,7 @@ def _spectra(
         peak = 0
         if not memory.matrix_bytes:
             plan = query.plan(chosen, room)
-            needed = room.host_need(chosen.need_of(room), plan.layout)
-            peak = needed.plus(plan.held_nbytes).peak
+            peak = plan.needed(chosen.need_of(room)).peak
         computing = computing_seconds(a, chosen, measured) + _CALL
         computing *= _WITH_VECTORS if chosen.effort == "exact" else 1.0
         spectra.append(_Spectrum(chosen.passes, computing, peak))

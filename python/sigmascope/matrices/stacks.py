@@ -100,6 +100,8 @@ def stack_of(source: Any, *, products: bool = False) -> MatrixStack:
         If the matrices of a stack cannot be taken out of it by indexing; for the rest see
         :func:`sigmascope.matrix`.
     """
+    if isinstance(source, Matrix):
+        return MatrixStack((), (source,), source)
     if products and (known := products_of(source)) is not None:
         pattern = matrix(np.broadcast_to(np.zeros((), known.precision), known.shape))
         return MatrixStack((), (pattern,), pattern, known)

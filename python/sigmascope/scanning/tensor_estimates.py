@@ -60,7 +60,7 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
         need = chosen.need_of(memory)
         least = memory.least(need) if memory.fits_device(need) else 0
         return replace(known, refused=str(error), peak_bytes=least)
-    needed = memory.host_need(chosen.need_of(memory), plan.layout).plus(plan.held_nbytes)
+    needed = plan.needed(chosen.need_of(memory))
     part = min(chosen.spare(plan), a.nbytes)
     read = (a.nbytes - part) * _reads(chosen, plan) + part
     read = read * known.nbytes // a.nbytes

@@ -14,7 +14,6 @@ from sigmascope._execution import arguments
 from sigmascope._execution.memory import Need, elementwise_need, product_need
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.options import CallOptions
-from sigmascope._execution.reading import layout_of
 from sigmascope._host.native import _core
 from sigmascope._host.results import SurveyResult
 from sigmascope.errors import SigmascopeError
@@ -258,4 +257,4 @@ def inner_need(a: Matrix, rank: int, **options: Any) -> Need:
     """Return the need of :func:`inner` with so many triplets, for a matrix that is in memory."""
     call = CallOptions.of(a, cuda=True, **options)
     need = partial(product_need, columns=rank)
-    return CallMemory(a, call).host_need(need, layout_of(a, call, held=True))
+    return CallMemory(a, call).host_need(need)
