@@ -152,12 +152,12 @@ def test_every_tensor_appears_with_its_reason(
     tensor: Stored, status: str, reason: str | None, tmp_path: Path
 ) -> None:
     checkpoint = opened(tmp_path, tensor)
-    found = record(checkpoint, "t")
-    assert (found["status"], found["reason"]) == (status, reason)
-    assert found["shape"] == tensor.shape
-    assert found["nbytes"] == tensor.nbytes
-    assert found["file"] == "model.safetensors"
-    assert found["matrices"] == (("t",) if status == "matrix" else ())
+    row = record(checkpoint, "t")
+    assert (row["status"], row["reason"]) == (status, reason)
+    assert row["shape"] == tensor.shape
+    assert row["nbytes"] == tensor.nbytes
+    assert row["file"] == "model.safetensors"
+    assert row["matrices"] == (("t",) if status == "matrix" else ())
     assert dict(checkpoint.unreadable) == ({"t": reason} if status == "unreadable" else {})
     if reason is not None:
         with pytest.raises(KeyError, match="t: "):
@@ -168,8 +168,8 @@ def test_every_tensor_appears_with_its_reason(
 
 def test_records_carry_roles(tmp_path: Path) -> None:
     checkpoint = opened(tmp_path, Stored(UP, "F32", (2, 3)))
-    found = record(checkpoint, UP)
-    place = {key: found[key] for key in ("layer", "role", "tower", "expert")}
+    row = record(checkpoint, UP)
+    place = {key: row[key] for key in ("layer", "role", "tower", "expert")}
     assert place == {"layer": 0, "role": "up", "tower": "text", "expert": None}
     assert checkpoint.roles[UP].role == "up"
 
@@ -178,14 +178,14 @@ def test_stacked_experts_are_matrices(tmp_path: Path, calls: list[dict[str, Any]
     name = "model.layers.1.mlp.experts.gate_up_proj"
     checkpoint = opened(tmp_path, Stored("odd", "U8", (3,)), Stored(name, "BF16", (2, 3, 4)))
     assert list(checkpoint) == [f"{name}[0]", f"{name}[1]"]
-    found = record(checkpoint, name)
-    assert found["view"] == "stack of 2 matrices 3 x 4"
-    assert found["matrices"] == tuple(checkpoint)
+    row = record(checkpoint, name)
+    assert row["view"] == "stack of 2 matrices 3 x 4"
+    assert row["matrices"] == tuple(checkpoint)
     assert [checkpoint.roles[key].expert for key in checkpoint] == [0, 1]
     assert checkpoint.roles[name].expert is None
     for key in checkpoint:
         assert looked_up(checkpoint, key) is calls[-1]
-    assert [call["offset"] - found["offset"] for call in calls] == [0, 24]
+    assert [call["offset"] - row["offset"] for call in calls] == [0, 24]
     assert {call["shape"] for call in calls} == {(3, 4)}
     with pytest.raises(KeyError, match="stack of 2 matrices"):
         checkpoint[name]
@@ -208,10 +208,10 @@ def test_kernels_are_flattened(
     calls: list[dict[str, Any]],
 ) -> None:
     checkpoint = opened(tmp_path, Stored(name, "F16", shape))
-    found = record(checkpoint, name)
-    assert found["status"] == "kernel"
+    row = record(checkpoint, name)
+    assert row["status"] == "kernel"
     text = " x ".join(map(str, shape))
-    assert found["view"] == f"kernel {text} read as {flat[0]} x {flat[1]}"
+    assert row["view"] == f"kernel {text} read as {flat[0]} x {flat[1]}"
     assert looked_up(checkpoint, name) is calls[0]
     assert calls[0]["shape"] == flat
 
@@ -271,10 +271,10 @@ def _random_file(path: Path, pad: int) -> Path:
 
 def _official(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     return {
-        name: np.frombuffer(bytes(found["data"]), STORED_FLOATS[found["dtype"]])
-        .reshape(found["shape"])
+        name: np.frombuffer(bytes(result["data"]), STORED_FLOATS[result["dtype"]])
+        .reshape(result["shape"])
         .astype(np.float64)
-        for name, found in deserialize(path.read_bytes())
+        for name, result in deserialize(path.read_bytes())
         if name != "pad"
     }
 

@@ -67,14 +67,14 @@ def test_slices_of_a_stack_are_gathered(axes: Any, tmp_path: Path) -> None:
 
 
 def test_spectra_do_not_depend_on_the_cut(tmp_path: Path) -> None:
-    found = []
+    results = []
     for kind in ("whole", "grid"):
         made = Folder()
         made.add("w", W, *CUTS[kind])
-        found.append(ss.scan(made.write(tmp_path / kind), effort="exact").rows[0])
+        results.append(ss.scan(made.write(tmp_path / kind), effort="exact").rows[0])
     for column in ("spectral_norm", "fro_norm", "stable_rank"):
-        assert found[0][column] == found[1][column]
-    np.testing.assert_allclose(found[0]["spectral_norm"], np.linalg.svd(W)[1][0], rtol=1e-6)
+        assert results[0][column] == results[1][column]
+    np.testing.assert_allclose(results[0]["spectral_norm"], np.linalg.svd(W)[1][0], rtol=1e-6)
 
 
 def test_torch_reads_the_same(tmp_path: Path) -> None:
@@ -148,8 +148,8 @@ def test_what_is_not_read_is_named_with_a_reason(tmp_path: Path) -> None:
             place.transform_descriptors = ["zstd"]
     entries["dtype"].properties.state[0].name = "torch.int1"
     raw = made.write(tmp_path)
-    found = {each["name"]: each["reason"] for each in ss.open_checkpoint(raw).info()}
-    assert found == {
+    results = {each["name"]: each["reason"] for each in ss.open_checkpoint(raw).info()}
+    assert results == {
         "overlap": "a tensor whose chunks do not cover it as a grid, not read",
         "hole": "a tensor whose chunks do not cover it as a grid, not read",
         "no start": "a tensor whose chunks do not cover it as a grid, not read",

@@ -161,10 +161,10 @@ def test_heads_of_fused_and_turned_weights(tmp_path: Path) -> None:
     output = np.asarray(whole["transformer.h.0.attn.c_proj.weight"]).reshape(4, 8, 32)
     for head in range(4):
         for index, part in enumerate("qkv"):
-            found = np.asarray(split[f"{name}[{part}][head {head}]"])
-            np.testing.assert_array_equal(found, fused[:, index, head])
-        found = np.asarray(split[f"transformer.h.0.attn.c_proj.weight[head {head}]"])
-        np.testing.assert_array_equal(found, output[head])
+            values = np.asarray(split[f"{name}[{part}][head {head}]"])
+            np.testing.assert_array_equal(values, fused[:, index, head])
+        values = np.asarray(split[f"transformer.h.0.attn.c_proj.weight[head {head}]"])
+        np.testing.assert_array_equal(values, output[head])
 
 
 def test_heads_of_alternating_parts(tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def test_heads_of_alternating_parts(tmp_path: Path) -> None:
     name = "transformer.h.0.self_attention.query_key_value.weight"
     fused = np.asarray(whole[name]).reshape(2, 4, 8, 32)
     for head in range(4):
-        found = np.asarray(split[f"{name}[q][head {head}]"])
-        np.testing.assert_array_equal(found, fused[head // 2, head % 2])
+        values = np.asarray(split[f"{name}[q][head {head}]"])
+        np.testing.assert_array_equal(values, fused[head // 2, head % 2])
     for group in range(2):
         np.testing.assert_array_equal(
             np.asarray(split[f"{name}[k][head {group}]"]), fused[group, 2]

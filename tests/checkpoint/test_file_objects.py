@@ -30,9 +30,9 @@ class ShortReads(io.BytesIO):
 def test_a_file_object_is_one_file(tmp_path: Path) -> None:
     folder = model(tmp_path)
     with (folder / ONE).open("rb") as file:
-        found = ss.scan(ss.open_checkpoint(file), **HOW)
-        assert bits(found.rows) == bits(ss.scan(folder / ONE, **HOW).rows)
-        assert found.checkpoint == f"file object/{ONE}"
+        scan = ss.scan(ss.open_checkpoint(file), **HOW)
+        assert bits(scan.rows) == bits(ss.scan(folder / ONE, **HOW).rows)
+        assert scan.checkpoint == f"file object/{ONE}"
         far = ss.open_checkpoint(file)
         with pytest.raises(TypeError, match="cannot be sent to another process"):
             pickle.dumps(far["w.0"])
@@ -96,8 +96,8 @@ def test_files_of_fsspec_are_read_with_their_neighbours(name: str, tmp_path: Pat
     memory.put(f"{folder}/", "/weights/", recursive=True)
     try:
         far = ss.open_checkpoint(fsspec.open(f"memory://weights/{name}"))
-        found = ss.scan(far, **HOW)
-        assert bits(found.rows) == bits(ss.scan(folder, **HOW).rows)
+        scan = ss.scan(far, **HOW)
+        assert bits(scan.rows) == bits(ss.scan(folder, **HOW).rows)
         again = pickle.loads(pickle.dumps(far["w.0"]))
         np.testing.assert_array_equal(np.asarray(again), np.asarray(far["w.0"]))
     finally:

@@ -85,18 +85,20 @@ def test_weights_pair_with_torchs_and_do_not_change(flax_class: str) -> None:
 
 def test_how_weights_are_read_is_said() -> None:
     arrays = {"h.0.attn.c_proj.kernel": normal(6, 4), "h.0.strange.kernel": normal(6, 4)}
-    found = opened(arrays)
-    known, unknown = (record(found, name) for name in arrays)
+    checkpoint = opened(arrays)
+    known, unknown = (record(checkpoint, name) for name in arrays)
     assert known["view"] == "flax's 6 x 4 read as 4 x 6, outputs as rows"
-    assert (unknown["view"], found["h.0.strange.kernel"].shape) == (None, (6, 4))
+    assert (unknown["view"], checkpoint["h.0.strange.kernel"].shape) == (None, (6, 4))
 
 
 @pytest.mark.parametrize("shape", [(3, 1), (1, 3), (1, 1), (1, 4, 2), (4, 2, 1)])
 def test_kernels_of_one_input_or_output(shape: tuple[int, ...]) -> None:
     array = normal(*shape)
-    found = opened({"layers_0.self_attention.query.kernel": array})
+    checkpoint = opened({"layers_0.self_attention.query.kernel": array})
     wanted = array.reshape(shape[0], -1).T
-    np.testing.assert_array_equal(np.asarray(found["layers_0.self_attention.query.kernel"]), wanted)
+    np.testing.assert_array_equal(
+        np.asarray(checkpoint["layers_0.self_attention.query.kernel"]), wanted
+    )
 
 
 # ------------------------------------------------------------------------- T5X and MaxText
@@ -153,12 +155,12 @@ def maxtext(prefix: str = "params.params.") -> tuple[Arrays, Arrays]:
 
 def scanned(arrays: Arrays, axis: int) -> Arrays:
     """Put the arrays of all layers into one, along an axis."""
-    found = {name: array for name, array in arrays.items() if "layers_" not in name}
+    results = {name: array for name, array in arrays.items() if "layers_" not in name}
     first = [name for name in arrays if ".layers_0." in name]
     for name in first:
         each = [arrays[name.replace("layers_0", f"layers_{layer}")] for layer in range(L)]
-        found[name.replace("layers_0", "layers")] = np.stack(each, axis)
-    return found
+        results[name.replace("layers_0", "layers")] = np.stack(each, axis)
+    return results
 
 
 def assert_compares(torchs: Arrays, arrays: Arrays) -> None:
@@ -173,28 +175,28 @@ def test_maxtext_compares_with_llamas_weights(axis: int | None) -> None:
     """Layers in arrays of their own, or all in one along either axis."""
     arrays, torchs = maxtext()
     arrays = arrays if axis is None else scanned(arrays, axis)
-    found = opened(arrays)
-    assert found.unreadable == {}
-    roles = {(found.roles[name].layer, found.roles[name].role) for name in found}
+    checkpoint = opened(arrays)
+    assert checkpoint.unreadable == {}
+    roles = {(checkpoint.roles[name].layer, checkpoint.roles[name].role) for name in checkpoint}
     assert roles == {
         *((layer, role) for layer in range(L) for role in ROLES),
         *((None, "embed"), (None, "unembed")),
     }
-    assert {found.roles[name].tower for name in found} == {"text"}
+    assert {checkpoint.roles[name].tower for name in checkpoint} == {"text"}
     assert_compares(torchs, arrays)
 
 
 def test_slices_of_all_layers_have_names_and_records() -> None:
-    found = opened(scanned(maxtext()[0], 1))
+    checkpoint = opened(scanned(maxtext()[0], 1))
     stem = "params.params.decoder.layers"
-    query = record(found, f"{stem}.self_attention.query.kernel")
+    query = record(checkpoint, f"{stem}.self_attention.query.kernel")
     assert query["matrices"] == tuple(
         f"{stem}.self_attention.query.kernel[layer {layer}]" for layer in range(L)
     )
     assert query["view"] == "flax's 12 x 3 x 4 x 5 read as 3 matrices 20 x 12, outputs as rows"
-    norm = record(found, f"{stem}.pre_self_attention_layer_norm.scale")
+    norm = record(checkpoint, f"{stem}.pre_self_attention_layer_norm.scale")
     assert norm["reason"] == "vectors of heads or layers, no spectrum"
-    assert record(found, f"{stem}.self_attention.query.bias")["status"] == "vector"
+    assert record(checkpoint, f"{stem}.self_attention.query.bias")["status"] == "vector"
 
 
 def test_experts_of_all_layers() -> None:
@@ -202,29 +204,31 @@ def test_experts_of_all_layers() -> None:
     arrays = {name: array for name, array in scanned(arrays, 1).items() if ".mlp." not in name}
     stack = normal(6, L, E, F)
     arrays["params.decoder.layers.MoeBlock_0.wi_0"] = stack
-    found = opened(arrays)
+    checkpoint = opened(arrays)
     name = "params.decoder.layers.MoeBlock_0.wi_0[layer 2][5]"
-    np.testing.assert_array_equal(np.asarray(found[name]), stack[5, 2].T)
-    role = found.roles[name]
+    np.testing.assert_array_equal(np.asarray(checkpoint[name]), stack[5, 2].T)
+    role = checkpoint.roles[name]
     assert (role.layer, role.role, role.expert) == (2, "gate", 5)
 
 
 def test_axes_of_layers_that_are_not_known_are_named() -> None:
     same: Arrays = {"token_embedder.embedding": normal(32, 3)}
     same |= {f"decoder.layers.mlp.{each}.kernel": normal(3, 3, 3) for each in ("wi_0", "wo")}
-    found = opened(same)
-    assert list(found) == ["token_embedder.embedding"]
-    assert set(found.unreadable.values()) == {
+    checkpoint = opened(same)
+    assert list(checkpoint) == ["token_embedder.embedding"]
+    assert set(checkpoint.unreadable.values()) == {
         "an array of all layers, whose axis of layers is not the only one that it may be"
     }
     arrays = scanned(maxtext()[0], 1)
     strange = "params.params.decoder.layers.strange.kernel"
-    found = opened(arrays | {strange: normal(E, L, 7)})
+    checkpoint = opened(arrays | {strange: normal(E, L, 7)})
     why = "an array of all layers, whose other axes are not known"
-    assert found.unreadable == {strange: why}
+    assert checkpoint.unreadable == {strange: why}
     blocks = "params.params.decoder.dense_layers.mlp.wi_0.kernel"
-    found = opened(arrays | {blocks: normal(E, 2, F)})
-    assert found.unreadable[blocks] == "an array of several layers, whose numbers are not known"
+    checkpoint = opened(arrays | {blocks: normal(E, 2, F)})
+    assert (
+        checkpoint.unreadable[blocks] == "an array of several layers, whose numbers are not known"
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,8 +244,8 @@ def test_axes_of_layers_that_are_not_known_are_named() -> None:
     ],
 )
 def test_names_of_t5x(name: str, layer: int | None, role: str, tower: str) -> None:
-    found = role_of(name)
-    assert (found.layer, found.role, found.tower) == (layer, role, tower)
+    result = role_of(name)
+    assert (result.layer, result.role, result.tower) == (layer, role, tower)
 
 
 # -------------------------------------------------------------------------------------- Gemma

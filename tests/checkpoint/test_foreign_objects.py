@@ -152,10 +152,10 @@ OBJECTS: dict[str, tuple[object, str]] = {
 @pytest.mark.parametrize("what", OBJECTS)
 def test_any_object_next_to_weights_is_named(what: str, archive: bool, tmp_path: Path) -> None:
     value, kind = OBJECTS[what]
-    found = ss.open_checkpoint(write(tmp_path, {"w": W, "thing": value}, archive))
-    assert list(found) == ["w"]
-    np.testing.assert_array_equal(np.asarray(found["w"]), W.numpy())
-    entry = record(found, "thing")
+    checkpoint = ss.open_checkpoint(write(tmp_path, {"w": W, "thing": value}, archive))
+    assert list(checkpoint) == ["w"]
+    np.testing.assert_array_equal(np.asarray(checkpoint["w"]), W.numpy())
+    entry = record(checkpoint, "thing")
     assert entry["status"] == "other"
     assert kind in str(entry["reason"])
     assert ABSENT not in sys.modules
@@ -164,9 +164,11 @@ def test_any_object_next_to_weights_is_named(what: str, archive: bool, tmp_path:
 @pytest.mark.parametrize("what", ["an enumeration", "a named tuple", "a path", "bytes"])
 def test_any_object_as_a_key(what: str, tmp_path: Path) -> None:
     value, _ = OBJECTS[what]
-    found = ss.open_checkpoint(write(tmp_path, {"w": W, "by object": {value: 1, (1, (2, "a")): 2}}))
-    assert list(found) == ["w"]
-    assert len(found.info()) == 3
+    checkpoint = ss.open_checkpoint(
+        write(tmp_path, {"w": W, "by object": {value: 1, (1, (2, "a")): 2}})
+    )
+    assert list(checkpoint) == ["w"]
+    assert len(checkpoint.info()) == 3
 
 
 class Net(torch.nn.Module):  # type: ignore[misc]
@@ -187,13 +189,13 @@ def test_whole_modules_have_the_names_of_their_state_dict(
 ) -> None:
     net = Net()
     value = net if key is None else {"epoch": 3, key: net}
-    found = ss.open_checkpoint(write(tmp_path, value, archive))
+    checkpoint = ss.open_checkpoint(write(tmp_path, value, archive))
     prefix = "ema." if key == "ema" else ""
     wanted = {prefix + name: x for name, x in net.state_dict().items()}
     wanted[f"{prefix}strides"] = net.strides
-    entries = {each["name"] for each in found.info() if each["status"] != "other"}
+    entries = {each["name"] for each in checkpoint.info() if each["status"] != "other"}
     assert entries == set(wanted)
-    for name, matrix in found.items():
+    for name, matrix in checkpoint.items():
         np.testing.assert_array_equal(np.asarray(matrix), wanted[name].detach().numpy())
 
 
@@ -216,11 +218,11 @@ HOLDERS = {
 @pytest.mark.parametrize("what", HOLDERS)
 def test_no_tensor_inside_an_object_is_lost(what: str, archive: bool, tmp_path: Path) -> None:
     value, name = HOLDERS[what]
-    found = ss.open_checkpoint(write(tmp_path, {"b": normal(3, 3), "thing": value}, archive))
-    (inner,) = set(found) - {"b"}
+    checkpoint = ss.open_checkpoint(write(tmp_path, {"b": normal(3, 3), "thing": value}, archive))
+    (inner,) = set(checkpoint) - {"b"}
     assert name in (None, inner)
     assert inner.startswith("thing.")
-    np.testing.assert_array_equal(np.asarray(found[inner]), W.numpy())
+    np.testing.assert_array_equal(np.asarray(checkpoint[inner]), W.numpy())
 
 
 class Own(torch.Tensor):  # type: ignore[misc]
@@ -228,9 +230,9 @@ class Own(torch.Tensor):  # type: ignore[misc]
 
 
 def test_tensors_of_other_classes_are_named_with_advice(tmp_path: Path) -> None:
-    found = ss.open_checkpoint(write(tmp_path, {"w": W, "own": W.as_subclass(Own)}))
-    assert list(found) == ["w"]
-    reason = str(record(found, "own")["reason"])
+    checkpoint = ss.open_checkpoint(write(tmp_path, {"w": W, "own": W.as_subclass(Own)}))
+    assert list(checkpoint) == ["w"]
+    reason = str(record(checkpoint, "own")["reason"])
     assert "_rebuild_from_type_v2" in reason
     assert "torchao" in reason
     assert reason.endswith("not read")
@@ -240,8 +242,8 @@ def test_dicts_of_python_2(tmp_path: Path) -> None:
     """Its OrderedDict gives its items to the class."""
     items = pickle.dumps([["a", 1], ["b", 2]], 2)[2:-1]
     program = b"\x80\x02}X\x01\x00\x00\x00dccollections\nOrderedDict\n" + items + b"\x85Rs."
-    found = ss.open_checkpoint(crafted(tmp_path / "x.pt", program))
-    assert [(each["name"], each["reason"]) for each in found.info()] == [
+    checkpoint = ss.open_checkpoint(crafted(tmp_path / "x.pt", program))
+    assert [(each["name"], each["reason"]) for each in checkpoint.info()] == [
         ("d.a", "int, no tensor"),
         ("d.b", "int, no tensor"),
     ]

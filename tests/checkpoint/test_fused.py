@@ -160,9 +160,9 @@ def test_queries_keys_and_values(model: str, tmp_path: Path) -> None:
         assert checkpoint.roles[key].role == part
         assert checkpoint.roles[key].layer == 1
         assert checkpoint.record_of(key)["nbytes"] == truth.nbytes
-    found = record(checkpoint, name)
-    assert (found["status"], found["role"]) == ("matrix", "qkv")
-    assert found["view"] == "split into q, k, v"
+    row = record(checkpoint, name)
+    assert (row["status"], row["role"]) == ("matrix", "qkv")
+    assert row["view"] == "split into q, k, v"
     with pytest.raises(KeyError, match="split into q, k, v"):
         checkpoint[name]
 

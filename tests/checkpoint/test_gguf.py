@@ -43,11 +43,11 @@ def test_a_file_that_the_gguf_package_wrote_and_reads(tmp_path: Path) -> None:
     assert checkpoint.notes == ()
     assert checkpoint.architecture == "llama"
     assert [r["name"] for r in checkpoint.info()] == list(theirs)
-    for found in checkpoint.info():
-        tensor = theirs[found["name"]]
-        assert found["dtype"] == tensor.tensor_type.name
-        assert found["shape"] == tuple(reversed(tensor.shape.tolist()))
-        assert (found["offset"], found["nbytes"]) == (tensor.data_offset, tensor.n_bytes)
+    for result in checkpoint.info():
+        tensor = theirs[result["name"]]
+        assert result["dtype"] == tensor.tensor_type.name
+        assert result["shape"] == tuple(reversed(tensor.shape.tolist()))
+        assert (result["offset"], result["nbytes"]) == (tensor.data_offset, tensor.n_bytes)
     for name, a in checkpoint.items():
         if "attn_q" not in name and "attn_k" not in name:
             wanted = gguf.dequantize(theirs[name].data, theirs[name].tensor_type)
@@ -248,14 +248,14 @@ def test_a_scan_is_that_of_the_decoded_numbers(tmp_path: Path) -> None:
         for number, (kind, across) in enumerate((("Q4_K", 1), ("Q8_0", 3), ("IQ2_S", 1)))
     }
     path = write_gguf(tmp_path / "x.gguf", tensors)
-    stored = [of_array(n, "F32", dequantised(*found)) for n, found in tensors.items()]
+    stored = [of_array(n, "F32", dequantised(*result)) for n, result in tensors.items()]
     write_file(tmp_path / "x.safetensors", *stored)
     wanted = ss.scan(tmp_path / "x.safetensors").rows
     for reading in ("buffered", "uncached", "mapped"):
-        for found, row in zip(ss.scan(path, reading=reading).rows, wanted, strict=True):
+        for result, row in zip(ss.scan(path, reading=reading).rows, wanted, strict=True):
             kept = {key for key in row if key not in ("file", "dtype", "nbytes", "seconds")}
-            assert {key: found[key] for key in kept} == {key: row[key] for key in kept}
-            assert found["status"] == "analysed"
+            assert {key: result[key] for key in kept} == {key: row[key] for key in kept}
+            assert result["status"] == "analysed"
     assert [row["dtype"] for row in ss.scan(path).rows] == ["Q4_K", "Q8_0", "IQ2_S"]
 
 

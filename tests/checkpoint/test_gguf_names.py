@@ -23,16 +23,16 @@ ARCHITECTURES = dict(pair.split(":") for pair in _NAMES.split())
 
 @pytest.mark.parametrize("family", ARCHITECTURES)
 def test_roles_are_those_of_the_original(family: str) -> None:
-    architecture, found = ARCHITECTURES[family], FAMILIES[family]
+    architecture, result = ARCHITECTURES[family], FAMILIES[family]
     arch = next(a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
     theirs = gguf.get_tensor_name_map(arch, 8)
     names = {
         tensor.name: given
-        for tensor in found.tensors
+        for tensor in result.tensors
         if (given := theirs.get_name(tensor.name, try_suffixes=(".weight", ".bias")))
     }
     assert len(names) >= 7
-    original = roles_in_model(names, found.config.get("model_type"))
+    original = roles_in_model(names, result.config.get("model_type"))
     converted = roles_in_model(names.values(), f"gguf-{architecture}")
     assert {name: converted[given] for name, given in names.items()} == original
     assert all(role.role != "other" for role in original.values())
@@ -55,5 +55,5 @@ def test_roles_are_those_of_the_original(family: str) -> None:
     ],
 )
 def test_other_towers(name: str, tower: str, role: str) -> None:
-    found = role_of(name)
-    assert (found.tower, found.role) == (tower, role)
+    result = role_of(name)
+    assert (result.tower, result.role) == (tower, role)

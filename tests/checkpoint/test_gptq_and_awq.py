@@ -70,8 +70,8 @@ def test_settings_of_single_modules_follow_from_the_shapes(bits: int, tmp_path: 
     settings = config(GPTQ, dynamic={"(a|aa)+$": {"bits": bits, "group_size": 48}})
     checkpoint = opened(tmp_path, *tensors, config=settings)
     np.testing.assert_array_equal(np.asarray(checkpoint["q_proj.weight"]), wanted)
-    found = record(checkpoint, "q_proj.qweight")
-    assert f"{bits} bits, scale and zero per 48 inputs" in str(found["view"])
+    row = record(checkpoint, "q_proj.qweight")
+    assert f"{bits} bits, scale and zero per 48 inputs" in str(row["view"])
 
 
 def test_shapes_that_have_no_number_of_bits_are_named(tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_roles_and_parts_are_those_of_the_original_weight(tmp_path: Path) -> Non
     checkpoint = opened(tmp_path, *tensors, config=config(GPTQ))
     role = checkpoint.roles[f"{stem}.weight"]
     assert (role.layer, role.role) == (3, "q")
-    found = record(checkpoint, f"{stem}.qweight")
-    assert (found["status"], found["matrices"]) == ("matrix", (f"{stem}.weight",))
-    assert found["view"] == "GPTQ version 1, 4 bits, scale and zero per 32 inputs, by g_idx"
+    row = record(checkpoint, f"{stem}.qweight")
+    assert (row["status"], row["matrices"]) == ("matrix", (f"{stem}.weight",))
+    assert row["view"] == "GPTQ version 1, 4 bits, scale and zero per 32 inputs, by g_idx"
     assert record(checkpoint, f"{stem}.scales")["status"] == "scale"
     assert record(checkpoint, f"{stem}.g_idx")["reason"] == f"part of {stem}.qweight"
     assert checkpoint.elements(f"{stem}.qweight") is None
@@ -168,9 +168,9 @@ def test_a_weight_of_another_layout_is_named_with_the_reason(
 ) -> None:
     tensors, _ = formats.gptq(np.random.default_rng(1), (16, 64), 4, 32)
     if part is not None:
-        found = tensors.pop(part)
+        result = tensors.pop(part)
         if shape is not None:
-            tensors.append(replace(found, shape=shape, data=None))
+            tensors.append(replace(result, shape=shape, data=None))
     checkpoint = opened(tmp_path, *tensors, config=config(GPTQ, **changes))
     assert list(checkpoint) == []
     assert reason in checkpoint.unreadable["q_proj.qweight"]

@@ -33,8 +33,8 @@ def model() -> tuple[list[Stored], dict[str, NDArray[np.float32]]]:
     for layer in range(2):
         for part, shape in (("self_attn.q_proj", (96, 96)), ("mlp.down_proj", (96, 128))):
             name = f"model.layers.{layer}.{part}"
-            found, weight = formats.gptq(rng, shape, 4, 32, act_order=True, name=name)
-            tensors += found
+            result, weight = formats.gptq(rng, shape, 4, 32, act_order=True, name=name)
+            tensors += result
             wanted[f"{name}.weight"] = weight
     norm = np.ones(96, np.float32)
     return [*tensors, of_array("model.norm.weight", "F32", norm)], wanted
@@ -54,11 +54,11 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_a_scan_has_the_values_of_the_decoded_weights(tmp_path: Path) -> None:
     quantised, dense = folders(tmp_path)
-    found, wanted = (ss.scan(folder, **HOW).analysed for folder in (quantised, dense))
-    assert len(found) == 4
+    result, wanted = (ss.scan(folder, **HOW).analysed for folder in (quantised, dense))
+    assert len(result) == 4
     same = ("name", "role", "layer", "rows", "columns", "spectral_norm", "fro_norm", "stable_rank")
     for key in same:
-        assert [row[key] for row in found] == [row[key] for row in wanted]
+        assert [row[key] for row in result] == [row[key] for row in wanted]
 
 
 def test_a_comparison_pairs_every_weight_with_its_original(tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def test_scales_count_as_memory(tmp_path: Path) -> None:
         try:
             ss.svdvals(a, memory_limit=1)
         except MemoryLimitError as error:
-            found = re.search(r"needs ([\d.]+) MiB", str(error))
-        assert found is not None
-        return int(float(found[1]) * 2**20)
+            match = re.search(r"needs ([\d.]+) MiB", str(error))
+        assert match is not None
+        return int(float(match[1]) * 2**20)
 
     same = formats_dense(a, tmp_path)
     assert least(a) - least(same) == pytest.approx(parameters, rel=0.05)

@@ -74,10 +74,10 @@ def test_a_revision_that_is_not_there_is_named(cached: Path, named: str) -> None
 def test_an_adapter_in_the_cache_is_one(tmp_path: Path) -> None:
     model = tmp_path / "models--owner--adapter"
     write_adapter(model / "snapshots" / "abc", lora(Q, *factors(32, 24)))
-    found = as_scannable(model)
-    assert isinstance(found, Adapter)
-    assert list(found) == [f"{Q}.weight"]
-    assert list(pickle.loads(pickle.dumps(found))) == list(found)
+    result = as_scannable(model)
+    assert isinstance(result, Adapter)
+    assert list(result) == [f"{Q}.weight"]
+    assert list(pickle.loads(pickle.dumps(result))) == list(result)
 
 
 # ------------------------------------------------------------------------------------ variants

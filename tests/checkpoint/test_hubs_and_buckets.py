@@ -66,16 +66,16 @@ def test_a_scan_of_the_hub_has_the_rows_of_a_folder_and_no_token(
 ) -> None:
     hub.token = TOKEN
     journal = tmp_path / "x.jsonl"
-    found, here = ss.scan("hf://org/model", resume=journal, **HOW), ss.scan(hub.folder, **HOW)
-    assert bits(found.rows) == bits(here.rows)
+    result, here = ss.scan("hf://org/model", resume=journal, **HOW), ss.scan(hub.folder, **HOW)
+    assert bits(result.rows) == bits(here.rows)
     text = journal.read_text()
-    assert found.checkpoint == f"hf://org/model@{COMMIT}"
+    assert result.checkpoint == f"hf://org/model@{COMMIT}"
     assert TOKEN not in text
     assert "s1gnature" not in text
     sent = [r for r in hub.requests if "authorization" in r.headers]
     assert {r.headers["host"].partition(":")[0] for r in sent} == {"127.0.0.1"}
     assert any(r.headers["host"].startswith("localhost") for r in hub.requests)
-    again = ss.scan(found.checkpoint, resume=journal, **HOW)
+    again = ss.scan(result.checkpoint, resume=journal, **HOW)
     assert bits(again.rows) == bits(here.rows)
 
 
@@ -128,8 +128,8 @@ def test_an_adapter_on_the_hub(hub: HubServer) -> None:
     for path in hub.folder.iterdir():
         path.unlink()
     write_adapter(hub.folder, lora("q_proj", b, a))
-    found, here = ss.scan("hf://org/model", **HOW), ss.scan(hub.folder, **HOW)
-    assert bits(found.rows) == bits(here.rows)
+    result, here = ss.scan("hf://org/model", **HOW), ss.scan(hub.folder, **HOW)
+    assert bits(result.rows) == bits(here.rows)
     assert list(open_adapter("hf://org/model")) == list(open_adapter(hub.folder))
 
 
@@ -143,9 +143,9 @@ def test_stacked_experts_on_the_hub_are_read_once(hub: HubServer) -> None:
     here = ss.scan(hub.folder, **HOW)
     far = open_adapter("hf://org/model")
     before = hub.sent_bytes
-    found = ss.scan(far, **HOW)
-    assert len(found.analysed) == 16
-    assert bits(found.rows) == bits(here.rows)
+    scan = ss.scan(far, **HOW)
+    assert len(scan.analysed) == 16
+    assert bits(scan.rows) == bits(here.rows)
     assert hub.sent_bytes - before < 2 * (a.nbytes + b.nbytes)
     again = pickle.loads(pickle.dumps(far["mlp.experts.down_proj[3]"]))
     np.testing.assert_array_equal(np.asarray(again.B), b[:, 3::16])
@@ -153,9 +153,9 @@ def test_stacked_experts_on_the_hub_are_read_once(hub: HubServer) -> None:
 
 def test_a_folder_of_a_bucket(bucket: BucketServer) -> None:
     here = bucket.folder / "a model"
-    found = ss.scan("s3://bucket/a model", **HOW)
-    assert bits(found.rows) == bits(ss.scan(here, **HOW).rows)
-    assert found.checkpoint == "s3://bucket/a model"
+    scan = ss.scan("s3://bucket/a model", **HOW)
+    assert bits(scan.rows) == bits(ss.scan(here, **HOW).rows)
+    assert scan.checkpoint == "s3://bucket/a model"
     assert TOKEN not in repr(ss.open_checkpoint("s3://bucket/a model").origin)
     (here / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"shards missing from the folder: 'model-00002"):
@@ -189,8 +189,8 @@ def test_a_folder_of_a_bucket_of_moto(tmp_path: Path, monkeypatch: pytest.Monkey
         client.create_bucket(Bucket="weights")
         for path in folder.iterdir():
             client.upload_file(str(path), "weights", f"m/{path.name}")
-        found = ss.scan("s3://weights/m", **HOW)
-        assert bits(found.rows) == bits(ss.scan(folder, **HOW).rows)
+        scan = ss.scan("s3://weights/m", **HOW)
+        assert bits(scan.rows) == bits(ss.scan(folder, **HOW).rows)
         far = ss.open_checkpoint("s3://weights/m")
         client.put_object(Bucket="weights", Key="m/model-00001-of-00002.safetensors", Body=b"x")
         with pytest.raises(CheckpointError, match="the file changed since it was opened"):

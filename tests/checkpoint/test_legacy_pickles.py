@@ -40,15 +40,15 @@ def test_every_dtype_lies_where_pytorch_reads_it(protocol: int, tmp_path: Path) 
     for name in ("float8_e4m3fn", "float8_e5m2"):
         tensors[name] = truth[name] = normal(7, 5, dtype=name)
     path = legacy(tmp_path / "model.pt", tensors, protocol)
-    found, raw = ss.open_checkpoint(path), path.read_bytes()
-    assert {each["name"] for each in found.info()} == set(tensors)
-    for each in found.info():
+    result, raw = ss.open_checkpoint(path), path.read_bytes()
+    assert {each["name"] for each in result.info()} == set(tensors)
+    for each in result.info():
         wanted = truth[each["name"]].contiguous().view(torch.uint8).numpy().tobytes()
         assert raw[each["offset"] :][: each["nbytes"]] == wanted
     for name in (*DTYPES, "float8_e4m3fn"):
         wanted = truth[name].to(torch.float64).numpy()
-        np.testing.assert_array_equal(np.asarray(found[name], np.float64), wanted)
-        assert not found[name].in_memory
+        np.testing.assert_array_equal(np.asarray(result[name], np.float64), wanted)
+        assert not result[name].in_memory
 
 
 def test_views_share_their_storages(tmp_path: Path) -> None:
@@ -65,12 +65,12 @@ def test_views_share_their_storages(tmp_path: Path) -> None:
     }
     path = legacy(tmp_path / "model.pt", tensors)
     assert path.stat().st_size < 4 * (120 + 36 + 1) + 3000
-    found = ss.open_checkpoint(path)
-    assert set(found) == {"rows", "corner", "transposed", "other"}
-    for name, matrix in found.items():
+    checkpoint = ss.open_checkpoint(path)
+    assert set(checkpoint) == {"rows", "corner", "transposed", "other"}
+    for name, matrix in checkpoint.items():
         np.testing.assert_array_equal(np.asarray(matrix), tensors[name].numpy())
-    np.testing.assert_array_equal(numbers(found, "vector"), base[0].numpy())
-    assert record(found, "again")["status"] == "tied"
+    np.testing.assert_array_equal(numbers(checkpoint, "vector"), base[0].numpy())
+    assert record(checkpoint, "again")["status"] == "tied"
 
 
 def test_a_scan_is_that_of_the_archive(tmp_path: Path) -> None:
@@ -217,10 +217,10 @@ def test_a_file_with_bytes_changed_is_refused_or_stays_within_itself(
         raw[place % len(raw)] = byte
     path.write_bytes(raw)
     try:
-        found = ss.open_checkpoint(path)
+        checkpoint = ss.open_checkpoint(path)
     except CheckpointError:
         return
-    for name, matrix in found.items():
-        each = record(found, name)
+    for name, matrix in checkpoint.items():
+        each = record(checkpoint, name)
         assert 0 <= each["offset"] <= each["offset"] + each["nbytes"] <= len(raw)
         assert np.asarray(matrix).shape == matrix.shape

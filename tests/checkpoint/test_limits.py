@@ -33,10 +33,10 @@ held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + (2_600 << 20),) * 2)
 for name, path, rules in json.load(sys.stdin):
     try:
-        found = len(ss.open_checkpoint(path, rules=rules).info())
+        outcome = len(ss.open_checkpoint(path, rules=rules).info())
     except ss.errors.CheckpointError as error:
-        found = str(error)
-    print(json.dumps([name, path, found]), flush=True)
+        outcome = str(error)
+    print(json.dumps([name, path, outcome]), flush=True)
 """
 
 
@@ -67,13 +67,13 @@ def test_hostile_files_are_refused_within_bounds(costly: bool, tmp_path: Path) -
     )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, f"after {answers[-1:]}: {done.stderr[-2000:]}"
-    for name, path, found in answers:
+    for name, path, result in answers:
         if name in hostile.READ:
-            assert found == hostile.READ[name]
+            assert result == hostile.READ[name]
         else:
-            assert isinstance(found, str), name
-            assert path in found
-            assert len(found) < 2000
+            assert isinstance(result, str), name
+            assert path in result
+            assert len(result) < 2000
 
 
 @pytest.mark.parametrize(("name", "text"), [*hostile.journals()])

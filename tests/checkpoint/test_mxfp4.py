@@ -68,9 +68,9 @@ def test_every_expert_is_a_matrix_with_its_own_scales(tmp_path: Path) -> None:
         role = checkpoint.roles[key]
         assert (role.layer, role.role, role.expert) == (0, "down", index)
         assert checkpoint.record_of(key)["nbytes"] == 10 * 32
-    found = record(checkpoint, name)
-    assert found["status"] == "stack"
-    assert found["view"] == (
+    row = record(checkpoint, name)
+    assert row["status"] == "stack"
+    assert row["view"] == (
         f"stack of 3 matrices 10 x 64; MXFP4, scale per 1 x 32 block, {EXPERTS}down_proj_scales"
     )
     scale = record(checkpoint, f"{EXPERTS}down_proj_scales")

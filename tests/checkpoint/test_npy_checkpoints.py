@@ -59,10 +59,10 @@ def test_every_array_is_accounted_for(
 ) -> None:
     array = np.zeros(shape, dtype, order="F" if fortran else "C")
     checkpoint = open_checkpoint(saved(tmp_path_factory.mktemp("npy"), x=array) / "x.npy")
-    (found,) = checkpoint.info()
-    assert found["shape"] == array.shape
-    assert found["nbytes"] == array.nbytes
-    assert bool(found["matrices"]) == (found["reason"] is None)
+    (result,) = checkpoint.info()
+    assert result["shape"] == array.shape
+    assert result["nbytes"] == array.nbytes
+    assert bool(result["matrices"]) == (result["reason"] is None)
     for matrix in checkpoint.values():
         assert not np.asarray(matrix).any()
 
@@ -80,15 +80,15 @@ def test_every_array_is_accounted_for(
     ids=str,
 )
 def test_what_has_no_matrix(array: Any, status: str, reason: str, tmp_path: Path) -> None:
-    found = record(open_checkpoint(saved(tmp_path, x=array)), "x")
-    assert found["status"] == status
-    assert found["reason"].endswith(reason)
+    row = record(open_checkpoint(saved(tmp_path, x=array)), "x")
+    assert row["status"] == status
+    assert row["reason"].endswith(reason)
 
 
 def test_objects_are_never_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([{}, []], object), allow_pickle=True)
-    found = record(open_checkpoint(tmp_path), "x")
-    assert (found["status"], found["reason"]) == ("other", "an array of object, no tensor")
+    row = record(open_checkpoint(tmp_path), "x")
+    assert (row["status"], row["reason"]) == ("other", "an array of object, no tensor")
 
 
 def test_broken_files(tmp_path: Path) -> None:

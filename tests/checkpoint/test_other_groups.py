@@ -83,7 +83,7 @@ def test_stacks_of_words(zeros: bool, tmp_path: Path) -> None:
     each = [formats.compressed(rng, (24, 96), 4, 32, zeros=zeros) for _ in range(3)]
     tensors = []
     for place, first in enumerate(each[0][0]):
-        data = b"".join(found[place].bytes for found, _ in each)
+        data = b"".join(result[place].bytes for result, _ in each)
         tensors.append(Stored(first.name, first.dtype, (3, *first.shape), data))
     tensors[2] = formats.stored("q_proj.weight_shape", np.array([3, 24, 96], np.int64))
     config = scheme(group_size=32, symmetric=not zeros)
@@ -99,9 +99,9 @@ def test_one_scale_for_a_block(tmp_path: Path) -> None:
     grid = rng.uniform(0.1, 1, (3, 3)).astype(np.float32)
     tensors[1] = formats.stored("q_proj.weight_scale", grid)
     config = scheme(strategy="block", block_structure=[16, 32])
-    found = np.asarray(opened(tmp_path, *tensors, config=config)[WEIGHT])
+    values = np.asarray(opened(tmp_path, *tensors, config=config)[WEIGHT])
     wide = grid.repeat(16, axis=0)[:40].repeat(32, axis=1)
-    codes = found / wide
+    codes = values / wide
     np.testing.assert_allclose(codes, np.rint(codes), atol=1e-5)
     assert set(np.unique(np.rint(codes))) == set(range(-8, 8))
 

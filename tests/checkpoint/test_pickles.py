@@ -41,10 +41,10 @@ def test_every_dtype(suffix: str, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(path)
     assert list(checkpoint) == list(tensors)
     assert_same(checkpoint, torch.load(path, weights_only=True))
-    for name, found in zip(tensors, checkpoint.info(), strict=True):
-        assert (found["name"], found["shape"]) == (name, (7, 5))
-        assert found["nbytes"] == 35 * tensors[name].element_size()
-        raw = path.read_bytes()[found["offset"] :][: found["nbytes"]]
+    for name, result in zip(tensors, checkpoint.info(), strict=True):
+        assert (result["name"], result["shape"]) == (name, (7, 5))
+        assert result["nbytes"] == 35 * tensors[name].element_size()
+        raw = path.read_bytes()[result["offset"] :][: result["nbytes"]]
         assert raw == tensors[name].view(torch.uint8).numpy().tobytes()
 
 
@@ -122,8 +122,8 @@ def test_one_storage_under_two_names_counts_once(tmp_path: Path) -> None:
     }
     checkpoint = open_checkpoint(saved(tmp_path, tensors))
     assert list(checkpoint) == ["lm_head.weight", "half"]
-    found = record(checkpoint, "model.embed_tokens.weight")
-    assert (found["status"], found["reason"]) == ("tied", "shares storage with lm_head.weight")
+    result = record(checkpoint, "model.embed_tokens.weight")
+    assert (result["status"], result["reason"]) == ("tied", "shares storage with lm_head.weight")
     assert record(checkpoint, "again")["status"] == "tied"
     with pytest.raises(KeyError, match="shares storage with lm_head"):
         checkpoint["model.embed_tokens.weight"]

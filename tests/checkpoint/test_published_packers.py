@@ -138,12 +138,12 @@ def test_floats_of_compressed_tensors(kind: str, size: int, tmp_path: Path) -> N
         exponents = torch.randint(-6, 3, (48, 4), generator=rng)
         state["weight_scale"] = torch.exp2(exponents.float())
     packed, numbers, settings = compressed(kind, weights, state)
-    found = decoded(tmp_path, tensors_of(packed), settings)
+    result = decoded(tmp_path, tensors_of(packed), settings)
     # Its numbers are of bfloat16, also the scales: ours are those of the codes, in float32.
-    rounded = torch.from_numpy(found).to(torch.bfloat16).float().numpy()
+    rounded = torch.from_numpy(result).to(torch.bfloat16).float().numpy()
     close = np.abs(rounded - numbers) <= 2.0**-7 * np.abs(numbers)
     assert close.all()
-    assert np.mean(found != 0) > 0.5
+    assert np.mean(result != 0) > 0.5
 
 
 # ----------------------------------------------------------------------------------- bitsandbytes
@@ -202,8 +202,8 @@ def test_groups_of_mlx(bits: int, size: int, tmp_path: Path) -> None:
     named = zip(("weight", "scales", "biases"), parts, strict=True)
     tensors = [stored(f"q_proj.{name}", np.array(part)) for name, part in named]
     checkpoint = opened(tmp_path, *tensors, config={"quantization": how})
-    found = np.asarray(checkpoint[WEIGHT])
-    np.testing.assert_allclose(found, numbers, rtol=0, atol=2.0**-23 * np.abs(numbers).max())
+    values = np.asarray(checkpoint[WEIGHT])
+    np.testing.assert_allclose(values, numbers, rtol=0, atol=2.0**-23 * np.abs(numbers).max())
 
 
 def test_mxfp4_of_mlx(tmp_path: Path) -> None:
@@ -251,8 +251,8 @@ def test_weights_of_torchao(kind: str, tmp_path: Path) -> None:
         ),
         "float8": lambda: ao.Float8WeightOnlyConfig(),
     }
-    found, wanted = of_torchao(tmp_path, configs[kind](), torch.float32)
-    assert found.tobytes() == wanted.tobytes()
+    result, wanted = of_torchao(tmp_path, configs[kind](), torch.float32)
+    assert result.tobytes() == wanted.tobytes()
 
 
 MX_ELEMENTS = ["float8_e4m3fn", "float8_e5m2", "float4_e2m1fn_x2", "fp6_e2m3", "fp6_e3m2"]
@@ -272,13 +272,13 @@ def saved_by_torchao(folder: Path, name: str, weight: Any) -> ss.Checkpoint:
 def assert_numbers_of(folder: Path, weight: Any) -> None:
     """Check one matrix, or those of a stack of experts, to the bit."""
     name = "layers.0.mlp.experts.up_proj"
-    found = saved_by_torchao(folder, name, weight)
+    result = saved_by_torchao(folder, name, weight)
     wanted = weight.dequantize(torch.float32).numpy()
     stack = wanted.ndim == 3
     names = [f"{name}[{index}]" for index in range(len(wanted))] if stack else [name]
-    assert list(found) == names, found.unreadable
+    assert list(result) == names, result.unreadable
     for each, numbers in zip(names, wanted if stack else [wanted], strict=True):
-        assert np.asarray(found[each]).tobytes() == numbers.tobytes()
+        assert np.asarray(result[each]).tobytes() == numbers.tobytes()
 
 
 @pytest.mark.parametrize("shape", [(20, 64), (3, 128, 96)], ids=str)

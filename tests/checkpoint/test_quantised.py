@@ -70,14 +70,12 @@ def test_quantised_layouts_are_named_and_their_parts_are_not_matrices(
     assert list(checkpoint) == []
     codes = parts[0][0]
     for name, dtype, _, status in parts:
-        found = record(checkpoint, name)
-        assert found["status"] == status
+        row = record(checkpoint, name)
+        assert row["status"] == status
         if status == "unreadable":
-            assert found["reason"] == (
-                f"quantised weight ({layout}): {dtype} codes are not decoded"
-            )
+            assert row["reason"] == (f"quantised weight ({layout}): {dtype} codes are not decoded")
         else:
-            assert found["reason"] == f"{status} of {codes}"
+            assert row["reason"] == f"{status} of {codes}"
     assert list(checkpoint.unreadable) == [codes]
 
 

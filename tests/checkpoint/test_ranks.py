@@ -79,10 +79,10 @@ def test_a_folder_of_ranks_is_joined(count: int, tmp_path: Path) -> None:
         assert opened.unreadable == {}
         for name, truth in matrices.items():
             np.testing.assert_array_equal(np.asarray(opened[name]), truth)
-            found = record(opened, name)
-            assert (found["shape"], found["nbytes"]) == (truth.shape, truth.nbytes)
+            result = record(opened, name)
+            assert (result["shape"], result["nbytes"]) == (truth.shape, truth.nbytes)
             axis = "rows" if AXES[name][1] == 0 else "columns"
-            assert found["view"] == f"{axis} of {count} ranks joined"
+            assert result["view"] == f"{axis} of {count} ranks joined"
         assert record(opened, "norm.weight")["status"] == "vector"
         norm = next(row for row in ss.scan(opened) if row["name"] == "norm.weight")
         assert norm["fro_norm"] == pytest.approx(np.linalg.norm(whole["norm.weight"]), rel=1e-6)

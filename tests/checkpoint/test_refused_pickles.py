@@ -57,9 +57,9 @@ def test_nothing_that_a_pickle_names_is_run(
         torch.save({"w": normal(2, 2), "x": call}, path, _use_new_zipfile_serialization=archive)
         checkpoint = open_checkpoint(path)
         assert list(checkpoint) == ["w"]
-        found = record(checkpoint, "x")
-        assert found["status"] == "other"
-        assert re.fullmatch(rf"{name}, no tensor", str(found["reason"]))
+        row = record(checkpoint, "x")
+        assert row["status"] == "other"
+        assert re.fullmatch(rf"{name}, no tensor", str(row["reason"]))
         torch.save(call, path, _use_new_zipfile_serialization=archive)
         with pytest.raises(CheckpointError, match=rf"x\.pt: holds a {name}, no tensors by name"):
             open_checkpoint(path)
@@ -173,8 +173,8 @@ def test_a_file_with_bytes_changed_is_refused_or_stays_within_itself(
     except CheckpointError:
         return
     for name, matrix in checkpoint.items():
-        found = record(checkpoint, name)
-        assert 0 <= found["offset"] <= found["offset"] + found["nbytes"] <= len(raw)
+        row = record(checkpoint, name)
+        assert 0 <= row["offset"] <= row["offset"] + row["nbytes"] <= len(raw)
         assert np.asarray(matrix).shape == matrix.shape
 
 

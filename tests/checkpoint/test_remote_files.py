@@ -124,8 +124,8 @@ def test_matrices_of_a_url_are_computed_by_other_processes(server: FileServer) -
     again = pickle.loads(pickle.dumps(far.T[2:, 1:]))
     np.testing.assert_array_equal(np.asarray(again), np.asarray(here.T[2:, 1:]))
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        found, known = (ss.svds(a, k=3, executor=pool).s for a in (far, here))
-    np.testing.assert_array_equal(found, known)
+        result, known = (ss.svds(a, k=3, executor=pool).s for a in (far, here))
+    np.testing.assert_array_equal(result, known)
 
 
 @pytest.mark.parametrize("part", ["rows", "columns", "steps", "whole"])

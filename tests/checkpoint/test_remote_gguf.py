@@ -25,8 +25,8 @@ def test_a_model_of_llama_cpp_is_scanned_by_its_url(tmp_path: Path) -> None:
     here = ss.scan(path, **HOW)
     with served(tmp_path) as server:
         far = ss.open_checkpoint(f"{server.url}/model.gguf")
-        found = ss.scan(far, **HOW)
-        assert bits(found.rows) == bits(here.rows)
+        scan = ss.scan(far, **HOW)
+        assert bits(scan.rows) == bits(here.rows)
         assert {request.file for request in server.requests} == {"model.gguf"}
         name = next(iter(far))
         again = pickle.loads(pickle.dumps(far[name]))
@@ -45,9 +45,9 @@ def test_shards_on_a_hub_are_found(tmp_path: Path, monkeypatch: Any) -> None:
     here = ss.scan(tmp_path, **HOW)
     with served(tmp_path, HubServer) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        found = ss.scan("hf://org/model", **HOW)
-    assert len(found.analysed) == 2
-    assert bits(found.rows) == bits(here.rows)
+        scan = ss.scan("hf://org/model", **HOW)
+    assert len(scan.analysed) == 2
+    assert bits(scan.rows) == bits(here.rows)
 
 
 @pytest.mark.slow

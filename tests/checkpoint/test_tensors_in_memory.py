@@ -81,15 +81,15 @@ def without_places(rows: Any) -> list[dict[str, Any]]:
 def test_a_scan_has_the_bits_of_the_scan_of_a_file(tmp_path: Path) -> None:
     named = tensors()
     of_file = ss.scan(saved(tmp_path / "m", named), k=3)
-    found = ss.scan(named, k=3)
-    assert without_places(found) == without_places(of_file)
-    assert {row["name"] for row in found} == {
+    scan = ss.scan(named, k=3)
+    assert without_places(scan) == without_places(of_file)
+    assert {row["name"] for row in scan} == {
         *(named.keys() - {"experts", "mlp.experts.down_proj_blocks"}),
         *(f"experts[{i}]" for i in range(3)),
         *(f"mlp.experts.down_proj_blocks[{i}]" for i in range(2)),
     }
-    assert {row["status"] for row in found} == {"analysed", "entrywise", "failed", "not analysed"}
-    assert found.checkpoint == "dict in memory"
+    assert {row["status"] for row in scan} == {"analysed", "entrywise", "failed", "not analysed"}
+    assert scan.checkpoint == "dict in memory"
     assert without_places(ss.scan(named, k=3, num_threads=3)) == without_places(of_file)
 
 
@@ -98,8 +98,8 @@ def test_a_comparison_has_the_bits_of_that_of_files(tmp_path: Path) -> None:
     other = {name: x * x.dtype.type(2) if x.ndim else x for name, x in named.items()}
     of_files = ss.compare(saved(tmp_path / "a", named), saved(tmp_path / "b", other), k=3)
     for before, after in [(named, other), (tmp_path / "a", other)]:
-        found = ss.compare(before, after, k=3)
-        assert without_places(found) == without_places(of_files)
+        comparison = ss.compare(before, after, k=3)
+        assert without_places(comparison) == without_places(of_files)
 
 
 def test_arrays_are_used_where_they_are() -> None:
@@ -129,8 +129,8 @@ def test_arrays_are_used_where_they_are() -> None:
 def test_every_layout_is_read(x: Any) -> None:
     numbers = np.asarray(x)
     matrices = list(ss.open_checkpoint({"w": x}).values())
-    for found, expected in zip(matrices, numbers if numbers.ndim == 3 else [numbers], strict=True):
-        np.testing.assert_array_equal(np.asarray(found, np.float64), expected.astype(np.float64))
+    for result, expected in zip(matrices, numbers if numbers.ndim == 3 else [numbers], strict=True):
+        np.testing.assert_array_equal(np.asarray(result, np.float64), expected.astype(np.float64))
 
 
 def test_a_vector_of_a_strided_array_is_read_entry_by_entry() -> None:
@@ -142,7 +142,7 @@ def test_a_vector_of_a_strided_array_is_read_entry_by_entry() -> None:
 
 def test_entries_that_are_not_tensors_have_a_reason() -> None:
     sparse = pytest.importorskip("scipy.sparse")
-    found = ss.scan(
+    scan = ss.scan(
         {
             "text": "x",
             "nothing": None,
@@ -156,7 +156,7 @@ def test_entries_that_are_not_tensors_have_a_reason() -> None:
             "good": normal(3, 3),
         }
     )
-    reasons = {row["name"]: row["reason"] for row in found}
+    reasons = {row["name"]: row["reason"] for row in scan}
     assert reasons["good"] is None
     for name, words in {
         "text": "a str of <U1 holds no numbers",
@@ -170,7 +170,7 @@ def test_entries_that_are_not_tensors_have_a_reason() -> None:
         "matrix": "np.asarray(x) is an array",
     }.items():
         assert words in reasons[name], name
-    assert [row["name"] for row in found.analysed] == ["good"]
+    assert [row["name"] for row in scan.analysed] == ["good"]
 
 
 def test_names_are_text() -> None:
@@ -183,12 +183,12 @@ def test_names_are_text() -> None:
 
 def test_a_scan_is_resumed_with_the_same_tensors_alone(tmp_path: Path) -> None:
     journal, named = tmp_path / "x.jsonl", tensors()
-    found = ss.scan(named, k=3, resume=journal)
-    assert bits(ss.scan(dict(named), k=3, resume=journal)) == bits(found)
+    scan = ss.scan(named, k=3, resume=journal)
+    assert bits(ss.scan(dict(named), k=3, resume=journal)) == bits(scan)
     changed = named | {"norm": named["norm"] + 1}
     with pytest.raises(ValueError, match="memory"):
         ss.scan(changed, k=3, resume=journal)
-    assert bits(Scan.load(journal)) == bits(found)
+    assert bits(Scan.load(journal)) == bits(scan)
 
 
 def test_vectors_and_outputs_are_written(tmp_path: Path) -> None:
@@ -230,12 +230,12 @@ def test_modules_state_dicts_and_tied_weights(tmp_path: Path) -> None:
     layers = {"embed_tokens": torch.nn.Embedding(30, 8), "lm_head": torch.nn.Linear(8, 30)}
     model = torch.nn.ModuleDict(layers)
     model["lm_head"].weight = model["embed_tokens"].weight
-    found = ss.scan(model, k=3)
-    assert found.checkpoint == "ModuleDict in memory"
-    assert found["lm_head.weight"]["reason"] == "shares storage with embed_tokens.weight"
+    scan = ss.scan(model, k=3)
+    assert scan.checkpoint == "ModuleDict in memory"
+    assert scan["lm_head.weight"]["reason"] == "shares storage with embed_tokens.weight"
     named = dict(model.named_parameters(remove_duplicate=False))
     for each in (model.state_dict(), named):
-        assert without_places(ss.scan(each, k=3)) == without_places(found)
+        assert without_places(ss.scan(each, k=3)) == without_places(scan)
     untied = {"w": model["embed_tokens"].weight, "b": model["lm_head"].bias}
     arrays = {name: x.detach().numpy() for name, x in untied.items()}
     of_file = ss.scan(saved(tmp_path / "m", arrays), k=3)
@@ -250,12 +250,12 @@ def test_every_dtype_and_layout_of_torch() -> None:
         for view in (x, x.T, x[::2, 1:], x.flip(0), x.expand(2, 12, 6)):
             matrices = list(ss.open_checkpoint({"w": view}).values())
             whole = view.to(torch.float64).reshape(-1, *view.shape[-2:]).numpy()
-            for found, expected in zip(matrices, whole, strict=True):
-                np.testing.assert_array_equal(np.asarray(found, np.float64), expected)
+            for result, expected in zip(matrices, whole, strict=True):
+                np.testing.assert_array_equal(np.asarray(result, np.float64), expected)
     negated = (numbers + 1j * numbers).conj().imag  # a view whose minus torch applies later
     assert negated.is_neg()
-    found = ss.open_checkpoint({"w": negated})["w"]
-    np.testing.assert_array_equal(np.asarray(found), -numbers.numpy())
+    result = ss.open_checkpoint({"w": negated})["w"]
+    np.testing.assert_array_equal(np.asarray(result), -numbers.numpy())
 
 
 @pytest.mark.filterwarnings("ignore:Sparse")
@@ -266,10 +266,8 @@ def test_tensors_of_torch_without_numbers_in_memory_have_a_reason() -> None:
     class Odd(torch.Tensor):  # type: ignore[misc, name-defined]
         """A subclass that may keep its numbers elsewhere."""
 
-    found = ss.scan(
-        {"sparse": eye.to_sparse(), "meta": eye.to("meta"), "odd": eye.as_subclass(Odd)}
-    )
-    reasons = {row["name"]: row["reason"] for row in found}
+    scan = ss.scan({"sparse": eye.to_sparse(), "meta": eye.to("meta"), "odd": eye.as_subclass(Odd)})
+    reasons = {row["name"]: row["reason"] for row in scan}
     assert "x.to_dense()" in reasons["sparse"]
     assert "load its weights first" in reasons["meta"]
     assert "a plain Tensor is read" in reasons["odd"]
@@ -290,9 +288,9 @@ def test_settings_of_a_module_split_its_fused_weights(tmp_path: Path) -> None:
             return named
 
     of_file = ss.open_checkpoint(saved(tmp_path / "m", named, config))
-    found = ss.open_checkpoint(Model())
-    assert list(found) == list(of_file)
-    assert len(found) == 3
-    for name, matrix in found.items():
+    checkpoint = ss.open_checkpoint(Model())
+    assert list(checkpoint) == list(of_file)
+    assert len(checkpoint) == 3
+    for name, matrix in checkpoint.items():
         np.testing.assert_array_equal(np.asarray(matrix), np.asarray(of_file[name]))
-    assert found.roles == of_file.roles
+    assert checkpoint.roles == of_file.roles

@@ -80,8 +80,8 @@ def test_codes_of_float8_have_scales(dtype: str, block: list[int], tmp_path: Pat
     numbers = RNG.standard_normal(SHAPE).astype(kind)
     grid = GRID[:, :1] if block else GRID[:1, :1]
     tensors = [Stored(QDATA, dtype, SHAPE, numbers.tobytes()), stored(SCALE, grid)]
-    found = written(tmp_path, tensors, "Float8Tensor", block_size=block)
-    assert_numbers(found, numbers.astype(np.float32) * over(grid, (1, 32) if block else SHAPE))
+    result = written(tmp_path, tensors, "Float8Tensor", block_size=block)
+    assert_numbers(result, numbers.astype(np.float32) * over(grid, (1, 32) if block else SHAPE))
 
 
 def test_nibbles_have_a_transposed_grid(tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_nibbles_have_a_transposed_grid(tmp_path: Path) -> None:
     offsets = RNG.standard_normal(GRID.shape).astype(np.float32)
     turned = [np.ascontiguousarray(each.T) for each in (GRID, offsets)]
     tensors = [stored(QDATA, packed), stored(SCALE, turned[0]), stored(ZERO, turned[1])]
-    found = written(tmp_path, tensors, "Int4Tensor", block_size=[1, SIZE], shape=list(SHAPE))
+    result = written(tmp_path, tensors, "Int4Tensor", block_size=[1, SIZE], shape=list(SHAPE))
     wanted = codes.astype(np.float32) * over(GRID, (1, SIZE)) + over(offsets, (1, SIZE))
-    assert_numbers(found, wanted)
+    assert_numbers(result, wanted)
 
 
 @pytest.mark.parametrize(
@@ -111,19 +111,19 @@ def test_what_does_not_fit_is_named(
     kind: str, data: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     tensors = [stored(QDATA, BYTES), stored(SCALE, GRID)]
-    found = written(tmp_path, tensors, kind, **data)
-    assert list(found) == []
-    assert reason in record(found, QDATA)["reason"]
-    assert record(found, SCALE)["status"] == "scale"
+    result = written(tmp_path, tensors, kind, **data)
+    assert list(result) == []
+    assert reason in record(result, QDATA)["reason"]
+    assert record(result, SCALE)["status"] == "scale"
 
 
 def test_neither_configuration_nor_metadata_are_guessed(tmp_path: Path) -> None:
     tensors = [stored(QDATA, BYTES), stored(SCALE, GRID)]
-    found = written(tmp_path, tensors, "Int8Tensor", {}, block_size=[1, SIZE])
+    result = written(tmp_path, tensors, "Int8Tensor", {}, block_size=[1, SIZE])
     why = "quantised weight (torchao): I8 codes are not decoded"
-    assert record(found, QDATA)["reason"] == why
-    found = opened(tmp_path, *tensors, config=CONFIG)
-    assert "do not describe q_proj.weight" in record(found, QDATA)["reason"]
+    assert record(result, QDATA)["reason"] == why
+    result = opened(tmp_path, *tensors, config=CONFIG)
+    assert "do not describe q_proj.weight" in record(result, QDATA)["reason"]
 
 
 GROUPS = "in groups of 64 elements along axis 1 of a reshaped weight"
@@ -146,9 +146,9 @@ def test_hqq_is_named_with_its_reason(bits: Any, dtype: str, reason: str, tmp_pa
         *(Stored("q_proj.W_q", dtype, (4, 8)), Stored("q_proj.scale", "F16", (8, 1))),
         *(Stored("q_proj.zero", "F16", (8, 1)), Stored("q_proj.nbits", "I32", ())),
     ]
-    found = opened(tmp_path, *parts, config={"quantization_config": stated})
-    assert list(found) == []
-    assert record(found, "q_proj.W_q")["reason"] == f"quantised weight (hqq): {reason}"
-    assert record(found, "q_proj.scale")["status"] == "scale"
-    assert record(found, "q_proj.zero")["status"] == "part"
-    assert record(found, "q_proj.nbits")["status"] == "part"
+    checkpoint = opened(tmp_path, *parts, config={"quantization_config": stated})
+    assert list(checkpoint) == []
+    assert record(checkpoint, "q_proj.W_q")["reason"] == f"quantised weight (hqq): {reason}"
+    assert record(checkpoint, "q_proj.scale")["status"] == "scale"
+    assert record(checkpoint, "q_proj.zero")["status"] == "part"
+    assert record(checkpoint, "q_proj.nbits")["status"] == "part"

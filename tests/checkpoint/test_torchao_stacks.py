@@ -56,10 +56,10 @@ def assert_experts(checkpoint: ss.Checkpoint, wanted: NDArray[np.float32]) -> No
 
 def over(grid: NDArray[Any]) -> NDArray[np.float32]:
     """Repeat the numbers of blocks over the elements of all experts."""
-    found = grid.astype(np.float32)
+    result = grid.astype(np.float32)
     for axis, size in enumerate(SHAPE):
-        found = np.repeat(found, size // found.shape[axis], axis)
-    return found
+        result = np.repeat(result, size // result.shape[axis], axis)
+    return result
 
 
 BLOCKS = [[1, 1, SIZE], [1, 1, COLUMNS], [1, ROWS, COLUMNS], [1, 64, 64], list(SHAPE), []]
@@ -75,9 +75,9 @@ def test_bytes_of_experts(block: list[int], zeros: bool, tmp_path: Path) -> None
     offsets = RNG.integers(-8, 8, shape).astype(np.int8)
     tensors = [stored(QDATA, codes), stored(SCALE, grid)]
     tensors += [stored(ZERO, offsets)] if zeros else []
-    found = written(tmp_path, tensors, "Int8Tensor", block_size=block)
+    result = written(tmp_path, tensors, "Int8Tensor", block_size=block)
     wanted = codes.astype(np.float32) - (over(offsets) if zeros else 0)
-    assert_experts(found, wanted * over(grid))
+    assert_experts(result, wanted * over(grid))
 
 
 def test_nibbles_of_experts(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_nibbles_of_experts(tmp_path: Path) -> None:
     offsets = RNG.standard_normal(grid.shape).astype(np.float32)
     turned = [np.ascontiguousarray(each.swapaxes(1, 2)) for each in (grid, offsets)]
     tensors = [stored(QDATA, packed), stored(SCALE, turned[0]), stored(ZERO, turned[1])]
-    found = written(tmp_path, tensors, "Int4Tensor", block_size=[1, 1, SIZE], shape=list(SHAPE))
-    assert_experts(found, codes.astype(np.float32) * over(grid) + over(offsets))
+    result = written(tmp_path, tensors, "Int4Tensor", block_size=[1, 1, SIZE], shape=list(SHAPE))
+    assert_experts(result, codes.astype(np.float32) * over(grid) + over(offsets))
 
 
 def swizzled(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -116,8 +116,8 @@ def elements(kind: str) -> tuple[Stored, NDArray[np.float32], Any]:
     if kind.startswith("float8"):
         numbers = RNG.standard_normal(SHAPE).astype(getattr(ml_dtypes, kind))
         dtype = {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2"}[kind]
-        found = Stored(QDATA, dtype, SHAPE, numbers.tobytes())
-        return found, numbers.astype(np.float32), of_torch(kind)
+        result = Stored(QDATA, dtype, SHAPE, numbers.tobytes())
+        return result, numbers.astype(np.float32), of_torch(kind)
     if kind.startswith("fp6"):
         codes = RNG.integers(0, 64, SHAPE).astype(np.uint8)
         return stored(QDATA, codes), (e3m2 if kind == "fp6_e3m2" else e2m3)(codes), kind
@@ -136,8 +136,8 @@ def test_exponents_of_two(kind: str, tiles: bool, tmp_path: Path) -> None:
     scales = np.stack([swizzled(each) for each in powers]) if tiles else powers
     tensors = [codes, Stored(SCALE, "F8_E8M0", scales.shape, scales.tobytes())]
     data = {"elem_dtype": element, "block_size": SIZE, "is_swizzled_scales": tiles}
-    found = written(tmp_path, tensors, "MXTensor", **data)
-    assert_experts(found, numbers * over(np.exp2(powers.astype(np.float32) - 127)))
+    result = written(tmp_path, tensors, "MXTensor", **data)
+    assert_experts(result, numbers * over(np.exp2(powers.astype(np.float32) - 127)))
 
 
 @pytest.mark.parametrize("kind", ["fp6_e2m3", "fp6_e3m2"])
@@ -145,10 +145,10 @@ def test_a_byte_beyond_the_codes_of_6_bits_is_nan(kind: str, tmp_path: Path) -> 
     codes = RNG.integers(0, 64, (24, 64)).astype(np.uint8)
     codes[5, 7], codes[9, 2] = 64, 255
     tensors = [stored(QDATA, codes), Stored(SCALE, "F8_E8M0", (24, 2), bytes([127]) * 48)]
-    found = written(tmp_path, tensors, "MXTensor", elem_dtype=kind, block_size=32)
-    numbers = np.asarray(found[WEIGHT])
+    result = written(tmp_path, tensors, "MXTensor", elem_dtype=kind, block_size=32)
+    numbers = np.asarray(result[WEIGHT])
     assert np.argwhere(np.isnan(numbers)).tolist() == [[5, 7], [9, 2]]
-    (row,) = ss.scan(found, effort="exact").rows[:1]
+    (row,) = ss.scan(result, effort="exact").rows[:1]
     assert (row["name"], row["status"], row["failure"]) == (WEIGHT, "failed", "data")
     assert "2 NaN" in row["reason"]
 
@@ -167,10 +167,10 @@ def test_scales_of_nvfp4(factors: Any, tiles: bool, tmp_path: Path) -> None:
         tensors.append(stored(FACTOR, np.asarray(factor, np.float32)))
         wide = wide * factor
     data = {"block_size": 16, "is_swizzled_scales": tiles}
-    found = written(tmp_path, tensors, "NVFP4Tensor", **data)
-    assert_experts(found, numbers * over(wide))
+    result = written(tmp_path, tensors, "NVFP4Tensor", **data)
+    assert_experts(result, numbers * over(wide))
     if factors is not None:
-        assert record(found, FACTOR)["status"] == "scale"
+        assert record(result, FACTOR)["status"] == "scale"
 
 
 @pytest.mark.parametrize("rows", [1, 77, 128, 200])
@@ -183,9 +183,9 @@ def test_tiles_of_one_matrix_are_padded(rows: int, tmp_path: Path) -> None:
         Stored(SCALE, "F8_E8M0", scales.shape, scales.tobytes()),
     ]
     data = {"elem_dtype": of_torch("float4_e2m1fn_x2"), "block_size": SIZE}
-    found = written(tmp_path, tensors, "MXTensor", **data, is_swizzled_scales=True)
+    result = written(tmp_path, tensors, "MXTensor", **data, is_swizzled_scales=True)
     wanted = E2M1[codes] * np.exp2(powers.astype(np.float32) - 127).repeat(SIZE, 1)
-    assert np.asarray(found[WEIGHT]).tobytes() == wanted.tobytes()
+    assert np.asarray(result[WEIGHT]).tobytes() == wanted.tobytes()
 
 
 FP8, EXPONENTS = np.zeros((2, 24, 64), np.uint8), np.full((2, 24, 2), 127, np.uint8)
@@ -213,10 +213,10 @@ def test_what_does_not_fit_is_named(
 ) -> None:
     tensors = [Stored(QDATA, "F8_E4M3", FP8.shape, FP8.tobytes())]
     tensors.append(Stored(SCALE, "F8_E8M0", grid, EXPONENTS.tobytes()))
-    found = written(tmp_path, tensors, kind, **data)
-    assert list(found) == []
-    assert reason in record(found, QDATA)["reason"]
-    assert record(found, SCALE)["status"] == "scale"
+    result = written(tmp_path, tensors, kind, **data)
+    assert list(result) == []
+    assert reason in record(result, QDATA)["reason"]
+    assert record(result, SCALE)["status"] == "scale"
 
 
 @pytest.mark.parametrize(
@@ -231,12 +231,14 @@ def test_grids_of_experts_that_do_not_fit(
     block: list[int], grid: tuple[int, ...], reason: str, tmp_path: Path
 ) -> None:
     tensors = [stored(QDATA, np.ones(SHAPE, np.int8)), stored(SCALE, np.ones(grid, np.float32))]
-    found = written(tmp_path, tensors, "Int8Tensor", block_size=block)
-    assert list(found) == []
-    assert reason in record(found, QDATA)["reason"]
+    result = written(tmp_path, tensors, "Int8Tensor", block_size=block)
+    assert list(result) == []
+    assert reason in record(result, QDATA)["reason"]
 
 
 def test_a_class_without_metadata_is_not_guessed(tmp_path: Path) -> None:
     codes, _, _ = elements("float8_e4m3fn")
-    found = opened(tmp_path, codes, Stored(SCALE, "F8_E8M0", (EXPERTS, ROWS, 8)), config=CONFIG)
-    assert "do not describe" in record(found, QDATA)["reason"]
+    checkpoint = opened(
+        tmp_path, codes, Stored(SCALE, "F8_E8M0", (EXPERTS, ROWS, 8)), config=CONFIG
+    )
+    assert "do not describe" in record(checkpoint, QDATA)["reason"]

@@ -34,9 +34,9 @@ def test_arrays_are_read_where_they_lie(dtype: str, tmp_path: Path) -> None:
     path = write_flax(tmp_path / "flax_model.msgpack", {"a": {"w": numbers, "b": A[0]}})
     for opened in (ss.open_checkpoint(path), ss.open_checkpoint(tmp_path)):
         np.testing.assert_array_equal(np.asarray(opened["a/w"]), numbers.astype(np.float64))
-        found = record(opened, "a/w")
-        assert path.read_bytes()[found["offset"] :][: found["nbytes"]] == numbers.tobytes()
-        assert (found["dtype"], record(opened, "a/b")["status"]) == (dtype, "vector")
+        row = record(opened, "a/w")
+        assert path.read_bytes()[row["offset"] :][: row["nbytes"]] == numbers.tobytes()
+        assert (row["dtype"], record(opened, "a/b")["status"]) == (dtype, "vector")
 
 
 def test_names_have_roles_and_kernels_are_turned(tmp_path: Path) -> None:
@@ -45,8 +45,8 @@ def test_names_have_roles_and_kernels_are_turned(tmp_path: Path) -> None:
     opened = ss.open_checkpoint(write_flax(tmp_path / "m.msgpack", tree))
     (name,) = opened
     assert name == "model/layers/3/self_attn/q_proj/kernel"
-    found = record(opened, name)
-    assert (found["layer"], found["role"]) == (3, "q")
+    result = record(opened, name)
+    assert (result["layer"], result["role"]) == (3, "q")
     np.testing.assert_array_equal(np.asarray(opened[name]), kernel.T)
     original = {"model.layers.3.self_attn.q_proj.weight": kernel.T.copy()}
     (row,) = ss.compare(original, tmp_path / "m.msgpack", effort="exact").rows
@@ -93,8 +93,8 @@ def test_entries_that_are_not_tensors_are_named_with_a_reason(tmp_path: Path) ->
         "scalar": Raw(array(np.array(A[0, 0]), code=3)),
     }
     opened = ss.open_checkpoint(write_flax(tmp_path / "m.msgpack", tree))
-    found = {each["name"]: (each["status"], each["reason"]) for each in opened.info()}
-    assert found == {
+    results = {each["name"]: (each["status"], each["reason"]) for each in opened.info()}
+    assert results == {
         "one": ("other", "an integer, no tensor"),
         "large": ("other", "an integer, no tensor"),
         "low": ("other", "an integer, no tensor"),
@@ -107,7 +107,7 @@ def test_entries_that_are_not_tensors_are_named_with_a_reason(tmp_path: Path) ->
         "list/1": ("other", "an integer, no tensor"),
         "complex": ("other", "an extension, no tensor"),
         "strange": ("other", "a tensor of 'int4', not read"),
-        "scalar": ("scalar", found["scalar"][1]),
+        "scalar": ("scalar", results["scalar"][1]),
     }
 
 

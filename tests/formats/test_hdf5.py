@@ -46,14 +46,14 @@ def test_every_layout_has_the_numbers_that_h5py_reads(
     with h5py.File(path, "w") as file:
         file.create_dataset("group/w", data=a, **LAYOUTS[layout])
         file["v"] = normal(5, dtype=dtype)
-    found = ss.open_checkpoint(path)
-    assert list(found) == ["group/w"]
-    matrix = found["group/w"]
+    checkpoint = ss.open_checkpoint(path)
+    assert list(checkpoint) == ["group/w"]
+    matrix = checkpoint["group/w"]
     np.testing.assert_array_equal(np.asarray(matrix), a)
     np.testing.assert_array_equal(np.asarray(matrix[2:9:2, 3:]), a[2:9:2, 3:])
     np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(matrix.T))), a.T)
-    np.testing.assert_array_equal(numbers(found, "v"), normal(5, dtype=dtype))
-    entry = record(found, "group/w")
+    np.testing.assert_array_equal(numbers(checkpoint, "v"), normal(5, dtype=dtype))
+    entry = record(checkpoint, "group/w")
     in_place = layout == "contiguous" and dtype[0] == "<"
     raw = path.read_bytes()[entry["offset"] :][: entry["nbytes"]]
     assert (raw == a.tobytes()) == in_place
@@ -74,13 +74,13 @@ def test_integers_booleans_complex_numbers_and_scalars(tmp_path: Path) -> None:
         for name, array in arrays.items():
             file[name] = array
         file["z"] = np.ones((2, 2), np.complex64)
-    found = ss.open_checkpoint(tmp_path / "m.h5")
+    checkpoint = ss.open_checkpoint(tmp_path / "m.h5")
     for name, array in arrays.items():
         if array.size:
-            np.testing.assert_array_equal(numbers(found, name), array.ravel())
-    kinds = {each["name"]: each["status"] for each in found.info()}
+            np.testing.assert_array_equal(numbers(checkpoint, name), array.ravel())
+    kinds = {each["name"]: each["status"] for each in checkpoint.info()}
     assert (kinds["one"], kinds["i8"], kinds["empty"]) == ("scalar", "integer", "empty")
-    assert record(found, "z")["dtype"] == "C64"
+    assert record(checkpoint, "z")["dtype"] == "C64"
 
 
 def test_floats_that_numpy_has_not_are_converted(tmp_path: Path) -> None:
@@ -150,9 +150,11 @@ def test_everything_else_is_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file["w"] = normal(3, 4)
         foreign(file)
-    found = ss.open_checkpoint(tmp_path / "m.h5")
-    assert list(found) == ["w"]
-    reasons = {each["name"]: each["reason"] for each in found.info() if each["status"] == "other"}
+    checkpoint = ss.open_checkpoint(tmp_path / "m.h5")
+    assert list(checkpoint) == ["w"]
+    reasons = {
+        each["name"]: each["reason"] for each in checkpoint.info() if each["status"] == "other"
+    }
     assert reasons == REASONS
 
 
@@ -162,9 +164,9 @@ def test_hard_links_are_second_names_and_cycles_end(tmp_path: Path) -> None:
         file["a/again"] = file["a/w"]
         file["a/b/up"] = file["a"]
         file["a/b/root"] = file["/"]
-    found = ss.open_checkpoint(tmp_path / "m.h5")
-    assert len(list(found)) == 1
-    assert sorted(each["name"] for each in found.info()) == ["a/again", "a/w"]
+    checkpoint = ss.open_checkpoint(tmp_path / "m.h5")
+    assert len(list(checkpoint)) == 1
+    assert sorted(each["name"] for each in checkpoint.info()) == ["a/again", "a/w"]
 
 
 KERAS = [
@@ -196,11 +198,11 @@ def test_weights_of_keras_have_outputs_as_rows(
     a = normal(*shape)
     with h5py.File(tmp_path / "m.weights.h5", "w") as file:
         file.create_dataset(name, data=a, compression="gzip" if packed else None)
-    found = ss.open_checkpoint(tmp_path / "m.weights.h5")
-    (matrix,) = found.values()
+    checkpoint = ss.open_checkpoint(tmp_path / "m.weights.h5")
+    (matrix,) = checkpoint.values()
     np.testing.assert_array_equal(np.asarray(matrix), outputs_first(a, axes))
-    assert "Keras's" in str(record(found, name)["view"])
-    assert record(found, name)["shape"] == shape
+    assert "Keras's" in str(record(checkpoint, name)["view"])
+    assert record(checkpoint, name)["shape"] == shape
 
 
 @pytest.mark.parametrize("name", ["embedding/vars/0", "w", "layers/mine/vars/0"])
@@ -217,19 +219,19 @@ def test_kernels_of_depthwise_convolutions_are_as_they_are_stored(tmp_path: Path
     name, a = "layers/depthwise_conv2d/vars/0", normal(3, 3, 4, 2)
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file[name] = a
-    found = ss.open_checkpoint(tmp_path / "m.h5")
-    assert "Keras's" not in str(record(found, name)["view"])
-    np.testing.assert_array_equal(numbers(found, name), a.ravel())
+    checkpoint = ss.open_checkpoint(tmp_path / "m.h5")
+    assert "Keras's" not in str(record(checkpoint, name)["view"])
+    np.testing.assert_array_equal(numbers(checkpoint, name), a.ravel())
 
 
 def test_whole_models_of_keras_have_the_names_of_their_weights(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file["model_weights/dense/dense/kernel:0"] = normal(4, 3)
         file["optimizer_weights/Adam/dense/kernel/m:0"] = normal(4, 3)
-    found = ss.open_checkpoint(tmp_path / "m.h5")
-    assert list(found) == ["dense/dense/kernel:0"]
-    assert record(found, "optimizer_weights")["reason"] == "next to 'model_weights', not read"
-    assert found.notes == ("m.h5: the tensors of 'model_weights', named without it",)
+    checkpoint = ss.open_checkpoint(tmp_path / "m.h5")
+    assert list(checkpoint) == ["dense/dense/kernel:0"]
+    assert record(checkpoint, "optimizer_weights")["reason"] == "next to 'model_weights', not read"
+    assert checkpoint.notes == ("m.h5: the tensors of 'model_weights', named without it",)
 
 
 def archive(path: Path, weights: bytes, how: int = zipfile.ZIP_STORED, name: str = "") -> Path:
@@ -249,9 +251,9 @@ def test_archives_of_keras_are_read_in_place(packed: bool, tmp_path: Path) -> No
         file["layers/dense/vars/1"] = normal(3)
     raw = (tmp_path / "m.h5").read_bytes()
     for name in ("m.keras", "renamed.zip"):
-        found = ss.open_checkpoint(archive(tmp_path / name, raw))
-        np.testing.assert_array_equal(np.asarray(found["layers/dense/vars/0"]), a.T)
-        np.testing.assert_array_equal(numbers(found, "layers/dense/vars/1"), normal(3))
+        checkpoint = ss.open_checkpoint(archive(tmp_path / name, raw))
+        np.testing.assert_array_equal(np.asarray(checkpoint["layers/dense/vars/0"]), a.T)
+        np.testing.assert_array_equal(numbers(checkpoint, "layers/dense/vars/1"), normal(3))
     for how, inner, message in [
         (zipfile.ZIP_DEFLATED, "", "'model.weights.h5' is compressed: unpack it"),
         (zipfile.ZIP_STORED, "other", "an archive of Keras with 0 files model.weights.h5"),
@@ -275,11 +277,11 @@ def test_a_file_that_changes_is_refused(tmp_path: Path) -> None:
     for how in (None, "gzip"):
         with h5py.File(path, "w") as file:
             file.create_dataset("w", data=normal(30, 40), compression=how)
-        found = ss.open_checkpoint(path)
+        checkpoint = ss.open_checkpoint(path)
         with h5py.File(path, "w") as file:
             file.create_dataset("w", data=normal(30, 41), compression=how)
         with pytest.raises(CheckpointError, match="the file changed since it was opened"):
-            np.asarray(found["w"])
+            np.asarray(checkpoint["w"])
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(

@@ -41,8 +41,8 @@ def test_raw_data_of_every_float_is_read_where_it_lies(dtype: str, tmp_path: Pat
     path = write_onnx(tmp_path / "m.onnx", of_array("b", "F32", A[0]), of_array("w", dtype, array))
     opened = ss.open_checkpoint(path)
     np.testing.assert_array_equal(np.asarray(opened["w"]), array.astype(np.float64))
-    found = record(opened, "w")
-    assert path.read_bytes()[found["offset"] :][: found["nbytes"]] == array.tobytes()
+    row = record(opened, "w")
+    assert path.read_bytes()[row["offset"] :][: row["nbytes"]] == array.tobytes()
     assert record(opened, "b")["status"] == "vector"
 
 
@@ -147,14 +147,14 @@ def test_what_holds_no_numbers_is_named_with_a_reason(tmp_path: Path) -> None:
         tensor("none", "F32", [0, 4]),
     )
     opened = ss.open_checkpoint(path)
-    found = {each["name"]: (each["status"], each["reason"]) for each in opened.info()}
-    assert found == {
+    results = {each["name"]: (each["status"], each["reason"]) for each in opened.info()}
+    assert results == {
         "text": ("other", "texts, no numbers that are read"),
         "new": ("other", "elements of type 77, no numbers that are read"),
         "part": ("other", "a segment of a tensor, not read"),
         "loose": ("other", "numbers in several places of the file (float_data), not read"),
         "codes": ("integer", "U4 holds no real numbers"),
-        "complex": ("unreadable", found["complex"][1]),
+        "complex": ("unreadable", results["complex"][1]),
         "none": ("empty", "no elements: shape [0, 4]"),
     }
     sparse = content(15, content(1, tensor("s", "F32", [1])))
@@ -205,8 +205,8 @@ def test_stacks_and_unaligned_numbers_have_the_spectra_of_their_arrays(tmp_path:
         path = write_onnx(tmp_path / "m.onnx", before, of_array("w", "F32", stack))
         opened = ss.open_checkpoint(path)
         for index in range(3):
-            found = np.asarray(ss.svdvals(opened[f"w[{index}]"]))
-            np.testing.assert_allclose(found, np.linalg.svd(stack[index])[1], rtol=1e-5)
+            values = np.asarray(ss.svdvals(opened[f"w[{index}]"]))
+            np.testing.assert_allclose(values, np.linalg.svd(stack[index])[1], rtol=1e-5)
 
 
 def test_a_file_object_is_read() -> None:
@@ -302,8 +302,8 @@ def test_an_infinite_constant_of_the_graph_is_not_a_failure(
     numbers = {"limit": np.full(shape, -np.inf), "top": np.full(shape, np.inf)}
     numbers |= {"one": np.ones(shape), "bad": np.full(shape, np.nan), "w": np.full(2, np.inf)}
     made = [of_array(name, dtype, x.astype(kind)) for name, x in numbers.items()]
-    found = ss.scan(write_onnx(tmp_path / "m.onnx", *made))
-    assert sorted(row["name"] for row in found.failed) == ["bad", "w"]
-    assert found["limit"]["reason"] == "the constant -inf of the graph, no weight"
-    assert found["top"]["reason"] == "the constant inf of the graph, no weight"
-    assert found["one"]["status"] != "failed"
+    scan = ss.scan(write_onnx(tmp_path / "m.onnx", *made))
+    assert sorted(row["name"] for row in scan.failed) == ["bad", "w"]
+    assert scan["limit"]["reason"] == "the constant -inf of the graph, no weight"
+    assert scan["top"]["reason"] == "the constant inf of the graph, no weight"
+    assert scan["one"]["status"] != "failed"

@@ -63,8 +63,8 @@ class Form(NamedTuple):
 
     def numbers(self) -> Array:
         """Return `w` as onnx computes it."""
-        found = evaluator.ReferenceEvaluator(self.model()).run(["w"], {"x": np.zeros((1, 1))})[0]
-        return np.asarray(found)
+        values = evaluator.ReferenceEvaluator(self.model()).run(["w"], {"x": np.zeros((1, 1))})[0]
+        return np.asarray(values)
 
 
 S = "w_scale"
@@ -201,24 +201,24 @@ def write(path: Path, form: Form, *users: Any) -> Any:
 def test_every_form_has_the_numbers_that_onnx_computes(what: str, tmp_path: Path) -> None:
     """In the order of the file, with its scales as such, and as the only matrix."""
     form = FORMS[what]
-    found = write(tmp_path / "m.onnx", form, step("MatMul", "x w", "y"))
-    (name,) = found
-    assert name == ("w" if form.nodes[-1].op_type == "Mul" else "w_q"), found.unreadable
+    result = write(tmp_path / "m.onnx", form, step("MatMul", "x w", "y"))
+    (name,) = result
+    assert name == ("w" if form.nodes[-1].op_type == "Mul" else "w_q"), result.unreadable
     turned = sum(node.op_type == "Transpose" for node in form.nodes) % 2
     wanted = form.numbers()
-    np.testing.assert_array_equal(np.asarray(found[name]), wanted.T if turned else wanted)
-    assert record(found, S)["status"] == "scale"
-    assert found.unreadable == {}
+    np.testing.assert_array_equal(np.asarray(result[name]), wanted.T if turned else wanted)
+    assert record(result, S)["status"] == "scale"
+    assert result.unreadable == {}
 
 
 @pytest.mark.parametrize("what", FORMS)
 def test_a_named_node_gives_every_form_outputs_as_rows(what: str, tmp_path: Path) -> None:
     form = forms("onnx::MatMul_12")[what]
     product = step("MatMul", "x w", "y", name="/model/layers.3/self_attn/q_proj/MatMul")
-    found = write(tmp_path / "m.onnx", form, product)
-    (name,) = found
-    assert (found.roles[name].layer, found.roles[name].role) == (3, "q")
-    np.testing.assert_array_equal(np.asarray(found[name]), form.numbers().T)
+    result = write(tmp_path / "m.onnx", form, product)
+    (name,) = result
+    assert (result.roles[name].layer, result.roles[name].role) == (3, "q")
+    np.testing.assert_array_equal(np.asarray(result[name]), form.numbers().T)
 
 
 def test_kernels_are_those_of_convolutions(tmp_path: Path) -> None:
@@ -226,12 +226,12 @@ def test_kernels_are_those_of_convolutions(tmp_path: Path) -> None:
         [cast("w_q", "f"), step("Mul", f"f {S}", "w")],
         {"w_q": CODES.reshape(6, 4, 10), S: scales(6, 1, 1)},
     )
-    found = write(tmp_path / "m.onnx", form, step("Conv", "x w", "y"))
-    np.testing.assert_array_equal(np.asarray(found["w"]), form.numbers().reshape(6, 40))
-    assert str(record(found, "w_q")["view"]).startswith("kernel 6 x 4 x 10 read as 6 x 40; I8 of")
-    found = write(tmp_path / "stack.onnx", form)
-    assert list(found) == [f"w[{k}]" for k in range(6)]
-    np.testing.assert_array_equal(np.asarray(found["w[5]"]), form.numbers()[5])
+    result = write(tmp_path / "m.onnx", form, step("Conv", "x w", "y"))
+    np.testing.assert_array_equal(np.asarray(result["w"]), form.numbers().reshape(6, 40))
+    assert str(record(result, "w_q")["view"]).startswith("kernel 6 x 4 x 10 read as 6 x 40; I8 of")
+    result = write(tmp_path / "stack.onnx", form)
+    assert list(result) == [f"w[{k}]" for k in range(6)]
+    np.testing.assert_array_equal(np.asarray(result["w[5]"]), form.numbers()[5])
 
 
 def test_a_scan_compares_with_the_original(tmp_path: Path) -> None:
@@ -267,9 +267,9 @@ OTHER = {
 def test_other_arithmetic_is_not_guessed(what: str, tmp_path: Path) -> None:
     """Codes stay integers where nodes compute something else with them."""
     tensors = {"w_q": CODES, S: scales(1, 1), "z": CODES[:, :1].copy(), "half": scales(1, 1)}
-    found = write(tmp_path / "m.onnx", Form(OTHER[what], tensors))
-    assert "w" not in found
-    assert record(found, "w_q")["status"] == "integer"
+    result = write(tmp_path / "m.onnx", Form(OTHER[what], tensors))
+    assert "w" not in result
+    assert record(result, "w_q")["status"] == "integer"
 
 
 @pytest.mark.parametrize(
@@ -285,13 +285,13 @@ def test_what_does_not_fit_is_named(tensors: dict[str, Array], reason: str, tmp_
     nodes = FORMS["zeros []"].nodes if "z" in tensors else MUL
     path = tmp_path / "m.onnx"
     onnx.save(Form(nodes, {"w_q": CODES, **tensors}).model(), str(path))
-    found = ss.open_checkpoint(path)
-    assert found.unreadable["w_q"].startswith("quantised weight (Cast and Mul): ")
-    assert reason in found.unreadable["w_q"]
+    checkpoint = ss.open_checkpoint(path)
+    assert checkpoint.unreadable["w_q"].startswith("quantised weight (Cast and Mul): ")
+    assert reason in checkpoint.unreadable["w_q"]
 
 
 def test_uses_with_different_scales_are_refused(tmp_path: Path) -> None:
     nodes = [*MUL, step("Mul", "f other", "v")]
     tensors = {"w_q": CODES, S: scales(1, 20), "other": scales(1, 20)}
-    found = write(tmp_path / "m.onnx", Form(nodes, tensors))
-    assert "nodes use w_q with different scales" in found.unreadable["w_q"]
+    result = write(tmp_path / "m.onnx", Form(nodes, tensors))
+    assert "nodes use w_q with different scales" in result.unreadable["w_q"]

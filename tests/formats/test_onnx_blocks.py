@@ -59,28 +59,28 @@ def test_every_dtype_of_scales_and_flat_ones(dtype: str, zeros: str, tmp_path: P
     """Models of older tools have scales and zeros without an axis of blocks."""
     for flat in (False, True):
         made = blocks((4, 80), 4, 16, dtype=dtype, zeros=zeros, flat=flat)
-        found = opened(tmp_path / "m.onnx", made)
-        assert np.asarray(found["B"]).tobytes() == made.numbers.tobytes()
+        checkpoint = opened(tmp_path / "m.onnx", made)
+        assert np.asarray(checkpoint["B"]).tobytes() == made.numbers.tobytes()
 
 
 def test_bits_are_4_unless_the_node_says(tmp_path: Path) -> None:
     made = blocks((4, 64), 4, 32)
     del made.attributes["bits"]
-    found = opened(tmp_path / "m.onnx", made)
-    np.testing.assert_array_equal(np.asarray(found["B"]), made.numbers)
+    checkpoint = opened(tmp_path / "m.onnx", made)
+    np.testing.assert_array_equal(np.asarray(checkpoint["B"]), made.numbers)
 
 
 def test_parts_are_not_matrices_and_singular_values_are_those_of_the_weight(
     tmp_path: Path,
 ) -> None:
     made = blocks((40, 65), 4, 16, zeros="numbers", index="short")
-    found = opened(tmp_path / "m.onnx", made)
-    statuses = {name: record(found, name)["status"] for name in made.tensors}
+    checkpoint = opened(tmp_path / "m.onnx", made)
+    statuses = {name: record(checkpoint, name)["status"] for name in made.tensors}
     assert statuses == {"B": "matrix", "scales": "scale", "zero_points": "part", "g_idx": "part"}
     how = "4 bits of MatMulNBits, scale and zero per 16 inputs, by g_idx"
-    assert record(found, "B")["view"] == how
+    assert record(checkpoint, "B")["view"] == how
     wanted = np.linalg.svd(made.numbers.astype(np.float64))[1]
-    np.testing.assert_allclose(np.asarray(ss.svdvals(found["B"])), wanted, rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(ss.svdvals(checkpoint["B"])), wanted, rtol=1e-5)
     compared = ss.compare({"B": made.numbers}, tmp_path / "m.onnx", effort="exact")
     (row,) = (each for each in compared.rows if each["status"] == "analysed")
     assert row["relative_change"] == 0
@@ -112,9 +112,9 @@ def test_the_node_says_which_tensors_belong_together(
         return
     original = np.ones((4, 32), np.float32)  # a table of tokens may stay as it was
     path.write_bytes(of_nodes([node], *tensors, of_array(wanted, "F32", original)))
-    found = ss.open_checkpoint(path)
-    np.testing.assert_array_equal(np.asarray(found[names[0]]), made.numbers)
-    np.testing.assert_array_equal(np.asarray(found[wanted]), original)
+    checkpoint = ss.open_checkpoint(path)
+    np.testing.assert_array_equal(np.asarray(checkpoint[names[0]]), made.numbers)
+    np.testing.assert_array_equal(np.asarray(checkpoint[wanted]), original)
 
 
 def test_codes_may_be_varints_and_scales_constants(tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_bodies_have_weights_of_their_own(tmp_path: Path) -> None:
     nodes = [outer.node(), content(1, body)]
     path = tmp_path / "m.onnx"
     path.write_bytes(of_nodes(nodes, *outer.stored(), *outer.stored("o.")))
-    found = ss.open_checkpoint(path)
-    assert set(found) == {"B", "o.B", "l.body.B"}
-    np.testing.assert_array_equal(np.asarray(found["l.body.B"]), inner.numbers)
+    checkpoint = ss.open_checkpoint(path)
+    assert set(checkpoint) == {"B", "o.B", "l.body.B"}
+    np.testing.assert_array_equal(np.asarray(checkpoint["l.body.B"]), inner.numbers)
     for name in ("B", "o.B"):
-        np.testing.assert_array_equal(np.asarray(found[name]), outer.numbers)
+        np.testing.assert_array_equal(np.asarray(checkpoint[name]), outer.numbers)
 
 
 @pytest.mark.parametrize(
@@ -162,11 +162,11 @@ def test_bodies_have_weights_of_their_own(tmp_path: Path) -> None:
     ],
 )
 def test_attributes_that_do_not_fit(changes: dict[str, int], message: str, tmp_path: Path) -> None:
-    found = opened(tmp_path / "m.onnx", blocks((4, 32), 4, 16), **changes)
-    assert message in found.unreadable["B"]
-    assert found.unreadable["B"].startswith("quantised weight (com.microsoft.MatMulNBits): ")
-    assert record(found, "scales")["status"] == "part"
-    assert list(found) == []
+    checkpoint = opened(tmp_path / "m.onnx", blocks((4, 32), 4, 16), **changes)
+    assert message in checkpoint.unreadable["B"]
+    assert checkpoint.unreadable["B"].startswith("quantised weight (com.microsoft.MatMulNBits): ")
+    assert record(checkpoint, "scales")["status"] == "part"
+    assert list(checkpoint) == []
 
 
 @pytest.mark.parametrize(
@@ -223,9 +223,9 @@ def test_computed_scales_and_nodes_that_disagree_are_named(tmp_path: Path) -> No
 def test_groups_out_of_range_are_refused(groups: list[int], message: str, tmp_path: Path) -> None:
     made = blocks((4, 32), 4, 16, index="short")
     made.tensors["g_idx"] = ("I32", np.array(groups, np.int32))
-    found = opened(tmp_path / "m.onnx", made)
+    checkpoint = opened(tmp_path / "m.onnx", made)
     with pytest.raises(CheckpointError, match=message):
-        found["B"]
+        checkpoint["B"]
 
 
 def test_an_operator_of_another_domain_is_another_one(tmp_path: Path) -> None:
@@ -235,8 +235,8 @@ def test_an_operator_of_another_domain_is_another_one(tmp_path: Path) -> None:
     path.write_bytes(
         of_nodes([operation("MatMulNBits", *inputs, **made.attributes)], *made.stored())
     )
-    found = ss.open_checkpoint(path)
-    assert record(found, "B")["status"] == "integer"
+    checkpoint = ss.open_checkpoint(path)
+    assert record(checkpoint, "B")["status"] == "integer"
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
@@ -253,5 +253,5 @@ def test_the_operator_itself_has_the_same_numbers(
     values = [value(11, "x", k, k), value(12, "n_output_0", k, n)]
     path.write_bytes(of_nodes([made.node(), *values], *made.stored()))
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"x": np.eye(k, dtype=np.float32)})
-    np.testing.assert_array_equal(np.asarray(ss.open_checkpoint(path)["B"]), found.T)
+    (result,) = session.run(None, {"x": np.eye(k, dtype=np.float32)})
+    np.testing.assert_array_equal(np.asarray(ss.open_checkpoint(path)["B"]), result.T)

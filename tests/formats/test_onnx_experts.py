@@ -34,15 +34,15 @@ def experts(layer: str, bits: int, size: int, zeros: bool) -> Made:
     codes = rng.integers(0, 1 << bits, (COUNT, rows, columns))
     grid = (COUNT, rows, columns // size) if size else (COUNT, rows)
     scales, factors = scales_of(grid)
-    found = {"qweight": codes, "scales": scales}
+    results = {"qweight": codes, "scales": scales}
     offsets = np.full(grid, 1 << (bits - 1))
     if zeros:
         offsets = rng.integers(0, 1 << bits, grid)
-        found["zeros"] = offsets
+        results["zeros"] = offsets
     wide = [each.reshape(COUNT, rows, -1).repeat(size or columns, 2) for each in (offsets, factors)]
     numbers = (codes.astype(np.float32) - wide[0].astype(np.float32)) * wide[1]
     stored = {}
-    for name, each in found.items():
+    for name, each in results.items():
         if not isinstance(each, Stored):
             packed = packed_bytes(each, bits)
             each = Stored("U8", packed.shape, packed.tobytes())
@@ -75,17 +75,17 @@ def test_numbers_of_experts(bits: int, size: int, zeros: bool, tmp_path: Path) -
     made = {layer: experts(layer, bits, size, zeros) for layer in WEIGHTS}
     tensors = made["fc1"][0] | made["fc2"][0]
     attributes = RAW | {"expert_weight_bits": bits} | ({"block_size": size} if size else {})
-    found = opened(tmp_path / "m.onnx", tensors, **attributes)
-    assert len(found) == 2 * COUNT, found.unreadable
+    checkpoint = opened(tmp_path / "m.onnx", tensors, **attributes)
+    assert len(checkpoint) == 2 * COUNT, checkpoint.unreadable
     for layer, (_, numbers) in made.items():
         for index in range(COUNT):
             name = f"{NAMES[layer]}.weight[{index}]"
-            assert np.asarray(found[name]).tobytes() == numbers[index].tobytes()
-            again = pickle.loads(pickle.dumps(found[name][3:, ::5]))
+            assert np.asarray(checkpoint[name]).tobytes() == numbers[index].tobytes()
+            again = pickle.loads(pickle.dumps(checkpoint[name][3:, ::5]))
             np.testing.assert_array_equal(np.asarray(again), numbers[index, 3:, ::5])
-            assert found.outline(name).shape == numbers.shape[1:]
-            assert (found.roles[name].layer, found.roles[name].expert) == (2, index)
-        assert record(found, f"{NAMES[layer]}.scales")["status"] == "scale"
+            assert checkpoint.outline(name).shape == numbers.shape[1:]
+            assert (checkpoint.roles[name].layer, checkpoint.roles[name].expert) == (2, index)
+        assert record(checkpoint, f"{NAMES[layer]}.scales")["status"] == "scale"
 
 
 @pytest.mark.parametrize("size", [0, 16])
@@ -95,8 +95,8 @@ def test_plans_count_the_memory_of_zeros(size: int, tmp_path: Path) -> None:
     peaks: dict[bool, list[int]] = {}
     for zeros in (True, False):
         tensors, _ = experts("fc1", 4, size, zeros)
-        found = opened(tmp_path / f"{zeros}.onnx", tensors, **attributes)
-        plan = ss.scan(found, num_threads=1, memory_limit="1GiB", plan=True)
+        checkpoint = opened(tmp_path / f"{zeros}.onnx", tensors, **attributes)
+        plan = ss.scan(checkpoint, num_threads=1, memory_limit="1GiB", plan=True)
         assert not plan.refused
         peaks[zeros] = [each.peak_bytes for each in plan]
     rows, columns = WEIGHTS["fc1"]
@@ -107,9 +107,9 @@ def test_plans_count_the_memory_of_zeros(size: int, tmp_path: Path) -> None:
 def test_layers_may_have_bits_of_their_own(tmp_path: Path) -> None:
     (one, first), (two, second) = experts("fc1", 4, 16, True), experts("fc2", 8, 16, False)
     more = {"block_size": 16, "fc2_expert_weight_bits": 8}
-    found = opened(tmp_path / "m.onnx", one | two, **RAW, **more)
+    checkpoint = opened(tmp_path / "m.onnx", one | two, **RAW, **more)
     for layer, numbers in (("fc1", first), ("fc2", second)):
-        assert np.asarray(found[f"{NAMES[layer]}.weight[1]"]).tobytes() == numbers[1].tobytes()
+        assert np.asarray(checkpoint[f"{NAMES[layer]}.weight[1]"]).tobytes() == numbers[1].tobytes()
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_attributes_that_do_not_fit(
     attributes: dict[str, int | str], message: str, tmp_path: Path
 ) -> None:
     tensors, _ = experts("fc1", 4, 16, True)
-    found = opened(tmp_path / "m.onnx", tensors, **attributes)
-    reason = found.unreadable[f"{NAMES['fc1']}.qweight"]
+    checkpoint = opened(tmp_path / "m.onnx", tensors, **attributes)
+    reason = checkpoint.unreadable[f"{NAMES['fc1']}.qweight"]
     assert reason.startswith("quantised weight (com.microsoft.QMoE): ")
     assert message in reason
-    assert list(found) == []
+    assert list(checkpoint) == []
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -151,13 +151,14 @@ def test_the_operator_itself_takes_rows_as_outputs(bits: int, tmp_path: Path) ->
     stored = [each.tensor(name) for name, each in tensors.items()]
     path.write_bytes(of_nodes([node, *values], *stored))
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    found = ss.open_checkpoint(path)
+    checkpoint = ss.open_checkpoint(path)
     for index in range(COUNT):
         router = np.full((HIDDEN, COUNT), -100, np.float32)
         router[:, index] = 100
         (y,) = session.run(None, {"x": np.eye(HIDDEN, dtype=np.float32), "router": router})
         first, second = (
-            np.asarray(found[f"{NAMES[layer]}.weight[{index}]"], np.float64) for layer in WEIGHTS
+            np.asarray(checkpoint[f"{NAMES[layer]}.weight[{index}]"], np.float64)
+            for layer in WEIGHTS
         )
         wanted = (second @ first).T
         assert np.abs(y - wanted).max() <= 1e-6 * np.abs(wanted).max()

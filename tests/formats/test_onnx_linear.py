@@ -53,12 +53,12 @@ def linear(
     flat = grid if size else () if axis is None else (shape[axis],)
     stored, numbers = codes(shape, dtype, 0)
     scales, factors = scales_of(flat, scale)
-    found = {"w": stored, "w_scale": scales}
+    results = {"w": stored, "w_scale": scales}
     offsets = np.zeros(flat, np.float32)
     if zeros:
-        found["w_zero_point"], offsets = codes(flat, dtype, 1)
+        results["w_zero_point"], offsets = codes(flat, dtype, 1)
     taken = numbers - spread(offsets.reshape(grid), shape, sizes)
-    return found, taken * spread(factors.reshape(grid), shape, sizes)
+    return results, taken * spread(factors.reshape(grid), shape, sizes)
 
 
 def dequantise(names: Sequence[str], **attributes: int) -> bytes:
@@ -72,8 +72,8 @@ def opened(path: Path, tensors: dict[str, Stored], *nodes: bytes, **attributes: 
 
 
 def attributes_of(axis: int | None, size: int) -> dict[str, int]:
-    found = {} if axis is None else {"axis": axis}
-    return found | ({"block_size": size} if size else {})
+    result = {} if axis is None else {"axis": axis}
+    return result | ({"block_size": size} if size else {})
 
 
 CASES = [
@@ -98,15 +98,15 @@ def test_numbers_of_codes(
     """A last block may be cut, and zeros may end within a byte."""
     place = None if axis is None else axis % 2
     tensors, wanted = linear((12, 20), dtype, place, size, zeros=zeros)
-    found = opened(tmp_path / "m.onnx", tensors, **attributes_of(axis, size))
-    assert list(found) == ["w"], found.unreadable
-    a = found["w"]
+    checkpoint = opened(tmp_path / "m.onnx", tensors, **attributes_of(axis, size))
+    assert list(checkpoint) == ["w"], checkpoint.unreadable
+    a = checkpoint["w"]
     assert np.asarray(a).tobytes() == wanted.tobytes()
     np.testing.assert_array_equal(np.asarray(a[1::2, 3:19:3]), wanted[1::2, 3:19:3])
     np.testing.assert_array_equal(np.asarray(a.T[-7:].load()), wanted.T[-7:])
     np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(a[:2]))), wanted[:2])
-    assert found.outline("w").shape == (12, 20)
-    statuses = {name: record(found, name)["status"] for name in tensors}
+    assert checkpoint.outline("w").shape == (12, 20)
+    statuses = {name: record(checkpoint, name)["status"] for name in tensors}
     kinds = ("matrix", "scale", "part")
     assert statuses == dict(zip(tensors, kinds, strict=False))
 
@@ -114,8 +114,8 @@ def test_numbers_of_codes(
 @pytest.mark.parametrize("scale", ["F32", "F16", "BF16"])
 def test_every_dtype_of_scales(scale: str, tmp_path: Path) -> None:
     tensors, wanted = linear((12, 20), "U4", 1, 4, scale=scale)
-    found = opened(tmp_path / "m.onnx", tensors, axis=1, block_size=4)
-    assert np.asarray(found["w"]).tobytes() == wanted.tobytes()
+    checkpoint = opened(tmp_path / "m.onnx", tensors, axis=1, block_size=4)
+    assert np.asarray(checkpoint["w"]).tobytes() == wanted.tobytes()
 
 
 @pytest.mark.parametrize(("axis", "size"), [(None, 0), (0, 0), (1, 0), (0, 2), (1, 2), (2, 2)])
@@ -123,14 +123,14 @@ def test_kernels_and_stacks(axis: int | None, size: int, tmp_path: Path) -> None
     """Codes whose numbers are the second input of a convolution are a kernel, others a stack."""
     tensors, wanted = linear((5, 4, 6), "I4", axis, size)
     node = dequantise([*tensors], **attributes_of(axis, size))
-    found = opened(tmp_path / "stack.onnx", tensors, node)
-    assert list(found) == [f"w[{index}]" for index in range(5)], found.unreadable
+    checkpoint = opened(tmp_path / "stack.onnx", tensors, node)
+    assert list(checkpoint) == [f"w[{index}]" for index in range(5)], checkpoint.unreadable
     for index in range(5):
-        assert np.asarray(found[f"w[{index}]"]).tobytes() == wanted[index].tobytes()
+        assert np.asarray(checkpoint[f"w[{index}]"]).tobytes() == wanted[index].tobytes()
     convolution = operation("Conv", "x", "n_output_0", name="c")
-    found = opened(tmp_path / "kernel.onnx", tensors, node, convolution)
-    assert np.asarray(found["w"]).tobytes() == wanted.reshape(5, 24).tobytes()
-    view = record(found, "w")["view"]
+    checkpoint = opened(tmp_path / "kernel.onnx", tensors, node, convolution)
+    assert np.asarray(checkpoint["w"]).tobytes() == wanted.reshape(5, 24).tobytes()
+    view = record(checkpoint, "w")["view"]
     assert view is not None
     assert view.startswith("kernel 5 x 4 x 6 read as 5 x 24; I4 of DequantizeLinear, scale and")
 
@@ -140,10 +140,10 @@ def test_names_of_tools_are_those_of_the_weight(tmp_path: Path) -> None:
     layer = "model.layers.3.mlp.up_proj.weight"
     for codes_name, weight in ((f"{layer}_DQ_Q4", layer), (f"{layer}_quantized", layer)):
         renamed = dict(zip((codes_name, "s", "z"), tensors.values(), strict=True))
-        found = opened(tmp_path / "m.onnx", renamed, axis=0, block_size=4)
-        assert list(found) == [weight]
-        assert (found.roles[weight].layer, found.roles[weight].role) == (3, "up")
-        np.testing.assert_array_equal(np.asarray(found[weight]), wanted)
+        checkpoint = opened(tmp_path / "m.onnx", renamed, axis=0, block_size=4)
+        assert list(checkpoint) == [weight]
+        assert (checkpoint.roles[weight].layer, checkpoint.roles[weight].role) == (3, "up")
+        np.testing.assert_array_equal(np.asarray(checkpoint[weight]), wanted)
 
 
 @pytest.mark.parametrize("operator", ["MatMul", "Gemm"])
@@ -159,15 +159,15 @@ def test_codes_without_a_name_have_that_of_the_node_of_their_numbers(
     node = dequantise(names, axis=0, block_size=4)
     user = operation(operator, "x", "n_output_0", name=place)
     path = tmp_path / "m.onnx"
-    found = opened(path, renamed, node, user)
-    (name,) = found
-    assert (found.roles[name].layer, found.roles[name].role) == (3, "q")
-    assert np.asarray(found[name]).tobytes() == wanted.T.tobytes()
+    checkpoint = opened(path, renamed, node, user)
+    (name,) = checkpoint
+    assert (checkpoint.roles[name].layer, checkpoint.roles[name].role) == (3, "q")
+    assert np.asarray(checkpoint[name]).tobytes() == wanted.T.tobytes()
     other = operation("MatMul", "y", "n_output_0", name="/model/layers.4/self_attn/q_proj/MatMul")
-    found = opened(path, renamed, node, user, other)  # of which module is not certain
-    (name,) = found
-    assert found.roles[name].role == "other"
-    assert np.asarray(found[name]).tobytes() == wanted.tobytes()
+    checkpoint = opened(path, renamed, node, user, other)  # of which module is not certain
+    (name,) = checkpoint
+    assert checkpoint.roles[name].role == "other"
+    assert np.asarray(checkpoint[name]).tobytes() == wanted.tobytes()
 
 
 def quantised(kind: str, original: NDArray[Any], symmetric: bool) -> bytes:
@@ -193,8 +193,8 @@ def quantised(kind: str, original: NDArray[Any], symmetric: bool) -> bytes:
         op_types_to_quantize=(kind,),
     )
     quantiser.process()
-    found: bytes = quantiser.model.model.SerializeToString()
-    return found
+    result: bytes = quantiser.model.model.SerializeToString()
+    return result
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -212,10 +212,10 @@ def test_what_the_quantiser_of_onnxruntime_writes(
     session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     x = np.eye(64, dtype=np.float32) if kind == "MatMul" else np.arange(64)
     (wanted,) = session.run(None, {"x": x})
-    found = ss.open_checkpoint(path)
-    (name,) = found
-    a = np.asarray(found[name])
-    assert (found.roles[name].role == "q") == (kind == "MatMul")
+    checkpoint = ss.open_checkpoint(path)
+    (name,) = checkpoint
+    a = np.asarray(checkpoint[name])
+    assert (checkpoint.roles[name].role == "q") == (kind == "MatMul")
     np.testing.assert_array_equal(a.T if kind == "MatMul" else a, wanted)
     assert np.abs(wanted - original).max() < 0.5
 
@@ -228,10 +228,10 @@ def test_codes_may_be_varints_and_biases_are_not_codes(tmp_path: Path) -> None:
     nodes = [dequantise(NAMES, axis=1), operation("DequantizeLinear", "b", "bs", name="m")]
     path = tmp_path / "m.onnx"
     path.write_bytes(of_nodes(nodes, tensor("w", "I4", (4, 6), numbers), *others, *bias, opset=21))
-    found = ss.open_checkpoint(path)
-    assert list(found) == ["w"]
-    assert np.asarray(found["w"]).tobytes() == wanted.tobytes()
-    assert found.unreadable == {}
+    checkpoint = ss.open_checkpoint(path)
+    assert list(checkpoint) == ["w"]
+    assert np.asarray(checkpoint["w"]).tobytes() == wanted.tobytes()
+    assert checkpoint.unreadable == {}
 
 
 @pytest.mark.parametrize(
@@ -248,10 +248,10 @@ def test_attributes_that_do_not_fit(
     attributes: dict[str, int], message: str, tmp_path: Path
 ) -> None:
     tensors, _ = linear((12, 20), "U4", 1, 4)
-    found = opened(tmp_path / "m.onnx", tensors, **({"axis": 1, "block_size": 4} | attributes))
-    assert found.unreadable["w"].startswith("quantised weight (DequantizeLinear): ")
-    assert message in found.unreadable["w"]
-    assert record(found, "w_scale")["status"] == "part"
+    checkpoint = opened(tmp_path / "m.onnx", tensors, **({"axis": 1, "block_size": 4} | attributes))
+    assert checkpoint.unreadable["w"].startswith("quantised weight (DequantizeLinear): ")
+    assert message in checkpoint.unreadable["w"]
+    assert record(checkpoint, "w_scale")["status"] == "part"
 
 
 def test_tensors_that_do_not_fit(tmp_path: Path) -> None:
@@ -267,11 +267,11 @@ def test_tensors_that_do_not_fit(tmp_path: Path) -> None:
     other = tensors | {"w_zero_point": Stored("U4", (4,), bytes(2))}
     assert "w_zero_point has shape [4], where [6] would fit" in opened(path, other).unreadable["w"]
     node = dequantise(["w", "computed"])
-    found = opened(path, {"w": tensors["w"]}, node)
-    assert "the scales are computed, no stored tensor" in found.unreadable["w"]
+    checkpoint = opened(path, {"w": tensors["w"]}, node)
+    assert "the scales are computed, no stored tensor" in checkpoint.unreadable["w"]
     nodes = [dequantise(NAMES, axis=1), dequantise(NAMES[:2], axis=1)]
-    found = opened(path, tensors, *nodes)
-    assert "nodes use w with different scales or attributes" in found.unreadable["w"]
+    checkpoint = opened(path, tensors, *nodes)
+    assert "nodes use w with different scales or attributes" in checkpoint.unreadable["w"]
 
 
 def run(path: Path, node: bytes, tensors: dict[str, Stored], *shape: int, **feeds: Any) -> Any:
@@ -293,8 +293,8 @@ def test_the_operator_itself_has_the_same_numbers(
     tensors, _ = linear((12, 20), dtype, place, size, zeros=zeros)
     path = tmp_path / "m.onnx"
     node = dequantise([*tensors], **attributes_of(axis, size))
-    found = run(path, node, tensors, 12, 20)
-    assert np.asarray(ss.open_checkpoint(path)["w"]).tobytes() == found.tobytes()
+    result = run(path, node, tensors, 12, 20)
+    assert np.asarray(ss.open_checkpoint(path)["w"]).tobytes() == result.tobytes()
 
 
 def table(dtype: str, bits: int, zeros: bool, size: int = 16, axis: int = 1) -> Made:
@@ -312,11 +312,11 @@ def table(dtype: str, bits: int, zeros: bool, size: int = 16, axis: int = 1) -> 
         each, of_zeros = packed_bytes(raw, bits), packed_bytes(raw_zeros, bits)
         stored = Stored("U8", each.shape, each.tobytes())
         zero = Stored("U8", of_zeros.shape, of_zeros.tobytes())
-    found = {"w": stored, "s": scales} | ({"z": zero} if zeros else {})
+    result = {"w": stored, "s": scales} | ({"z": zero} if zeros else {})
     if not zeros:
         offsets = np.full(grid, 1 << (bits - 1) if dtype == "U8" else 0, np.float32)
     taken = numbers - spread(offsets, shape, sizes)
-    return found, taken * spread(factors, shape, sizes)
+    return result, taken * spread(factors, shape, sizes)
 
 
 def gather(tensors: dict[str, Stored], **attributes: int) -> bytes:
@@ -337,10 +337,10 @@ def test_numbers_of_a_table(dtype: str, bits: int, zeros: bool, size: int, tmp_p
     node = gather(
         tensors, block_size=size, quantize_axis=1, **({} if bits == 4 else {"bits": bits})
     )
-    found = opened(tmp_path / "m.onnx", tensors, node)
-    assert list(found) == ["w"], found.unreadable
-    assert np.asarray(found["w"]).tobytes() == wanted.tobytes()
-    statuses = {name: record(found, name)["status"] for name in tensors}
+    checkpoint = opened(tmp_path / "m.onnx", tensors, node)
+    assert list(checkpoint) == ["w"], checkpoint.unreadable
+    assert np.asarray(checkpoint["w"]).tobytes() == wanted.tobytes()
+    statuses = {name: record(checkpoint, name)["status"] for name in tensors}
     assert statuses["s"] == "scale"
     assert statuses.get("z", "part") == "part"
 
@@ -362,8 +362,8 @@ def test_the_operator_gathers_the_same_rows(
 def test_a_table_in_blocks_of_rows(tmp_path: Path) -> None:
     tensors, wanted = table("U4", 4, True, axis=0)
     node = gather(tensors, block_size=16, quantize_axis=0, gather_axis=1)
-    found = opened(tmp_path / "m.onnx", tensors, node)
-    assert np.asarray(found["w"]).tobytes() == wanted.tobytes()
+    checkpoint = opened(tmp_path / "m.onnx", tensors, node)
+    assert np.asarray(checkpoint["w"]).tobytes() == wanted.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -381,8 +381,10 @@ def test_tables_that_do_not_fit(
     dtype: str, attributes: dict[str, int], message: str, tmp_path: Path
 ) -> None:
     tensors, _ = table(dtype, 4, True)
-    found = opened(
+    checkpoint = opened(
         tmp_path / "m.onnx", tensors, gather(tensors, **({"block_size": 16} | attributes))
     )
-    assert found.unreadable["w"].startswith("quantised weight (com.microsoft.GatherBlockQuantized)")
-    assert message in found.unreadable["w"]
+    assert checkpoint.unreadable["w"].startswith(
+        "quantised weight (com.microsoft.GatherBlockQuantized)"
+    )
+    assert message in checkpoint.unreadable["w"]

@@ -26,8 +26,8 @@ def opened(path: Path, nodes: list[bytes], *names: str, heads: bool = False) -> 
 
 
 def role(checkpoint: Any, name: str) -> tuple[int | None, str]:
-    found = record(checkpoint, name)
-    return found["layer"], found["role"]
+    row = record(checkpoint, name)
+    return row["layer"], row["role"]
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,13 @@ def test_roles_come_from_the_node(
     operator: str, node: str, wanted: tuple[int | None, str], tmp_path: Path
 ) -> None:
     name = "onnx::MatMul_1022"
-    found = opened(tmp_path / "m.onnx", [operation(operator, "x", name, name=node, transB=1)], name)
-    assert list(found) == [name]  # the name stays
-    assert role(found, name) == wanted
+    checkpoint = opened(
+        tmp_path / "m.onnx", [operation(operator, "x", name, name=node, transB=1)], name
+    )
+    assert list(checkpoint) == [name]  # the name stays
+    assert role(checkpoint, name) == wanted
     turned = operator != "Gemm"  # as `transB` says
-    np.testing.assert_array_equal(np.asarray(found[name]), A.T if turned else A)
+    np.testing.assert_array_equal(np.asarray(checkpoint[name]), A.T if turned else A)
 
 
 @pytest.mark.parametrize(
@@ -67,10 +69,10 @@ def test_roles_come_from_the_node(
 )
 def test_other_names_of_nodes_say_nothing(operator: str, node: str, tmp_path: Path) -> None:
     name = "onnx::MatMul_1022"
-    found = opened(tmp_path / "m.onnx", [operation(operator, "x", name, name=node)], name)
-    assert role(found, name) == (None, "other")
-    assert record(found, name)["view"] is None
-    np.testing.assert_array_equal(np.asarray(found[name]), A)
+    checkpoint = opened(tmp_path / "m.onnx", [operation(operator, "x", name, name=node)], name)
+    assert role(checkpoint, name) == (None, "other")
+    assert record(checkpoint, name)["view"] is None
+    np.testing.assert_array_equal(np.asarray(checkpoint[name]), A)
 
 
 def test_what_is_not_certain_says_nothing(tmp_path: Path) -> None:
@@ -86,8 +88,8 @@ def test_what_is_not_certain_says_nothing(tmp_path: Path) -> None:
     for nodes, names in cases:
         assert role(opened(path, nodes, *names), name) == (None, "other")
     named = "a.weight"  # a tensor with a name of its own keeps what that says
-    found = opened(path, [operation("MatMul", "x", named, name=NODE)], named)
-    assert role(found, named) == (None, "other")
+    checkpoint = opened(path, [operation("MatMul", "x", named, name=NODE)], named)
+    assert role(checkpoint, named) == (None, "other")
 
 
 def test_quantised_weights_have_the_roles_of_their_nodes(tmp_path: Path) -> None:
@@ -105,9 +107,9 @@ def test_quantised_weights_have_the_roles_of_their_nodes(tmp_path: Path) -> None
             "MatMulNBits", "x", *names, name=node, domain="com.microsoft", **made.attributes
         )
         path.write_bytes(of_nodes([one], *(of_array(name, *each) for name, each in arrays)))
-        found = ss.open_checkpoint(path)
-        assert role(found, names[0]) == (3, "q")
-        assert len(list(found)) == 1
+        checkpoint = ss.open_checkpoint(path)
+        assert role(checkpoint, names[0]) == (3, "q")
+        assert len(list(checkpoint)) == 1
 
 
 @pytest.mark.parametrize(
@@ -130,8 +132,8 @@ def test_heads_are_cut_along_the_axis_of_the_operator(
     name = f"model.layers.0.self_attn.{part}_proj.weight"
     node = operation(operator, "x", name, name="n", transB=transposed)
     opened(tmp_path / "model.onnx", [node], name)
-    found = ss.open_checkpoint(tmp_path, heads=True)
-    head = np.asarray(found[f"{name}[head 1]"])
+    checkpoint = ss.open_checkpoint(tmp_path, heads=True)
+    head = np.asarray(checkpoint[f"{name}[head 1]"])
     np.testing.assert_array_equal(head, A[2:4] if rows else A[:, 2:4])
 
 
@@ -151,8 +153,8 @@ def test_heads_of_a_weight_that_a_node_names(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(settings))
     name = "onnx::MatMul_1022"
     opened(tmp_path / "model.onnx", [operation("MatMul", "x", name, name=NODE)], name)
-    found = ss.open_checkpoint(tmp_path, heads=True)
-    np.testing.assert_array_equal(np.asarray(found[f"{name}[head 1]"]), A.T[2:4])
+    checkpoint = ss.open_checkpoint(tmp_path, heads=True)
+    np.testing.assert_array_equal(np.asarray(checkpoint[f"{name}[head 1]"]), A.T[2:4])
 
 
 def test_a_model_that_torch_exports(tmp_path: Path) -> None:
@@ -192,16 +194,16 @@ def test_a_model_that_torch_exports(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(model, (torch.ones(1, 3, 8),), path, dynamo=False, opset_version=17)
-    found = ss.open_checkpoint(path)
+    checkpoint = ss.open_checkpoint(path)
     roles = {}
-    for name in found:
+    for name in checkpoint:
         assert name.startswith("onnx::MatMul_")
-        numbers = np.asarray(found[name])
+        numbers = np.asarray(checkpoint[name])
         (parameter,) = (
             key for key, each in model.state_dict().items() if np.array_equal(each, numbers)
         )
-        roles[parameter] = role(found, name)
-        assert record(found, name)["view"] == f"read as {parameter}, outputs as rows"
+        roles[parameter] = role(checkpoint, name)
+        assert record(checkpoint, name)["view"] == f"read as {parameter}, outputs as rows"
     assert roles == {
         **{f"layers.0.self_attn.{part}_proj.weight": (0, part) for part in "qkvo"},
         "layers.0.mlp.0.weight": (0, "other"),

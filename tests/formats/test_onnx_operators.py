@@ -37,10 +37,10 @@ def test_kernels_of_one_dimension_are_not_stacks(operator: str, tmp_path: Path) 
     w = RNG.standard_normal((6, 4, 3)).astype(np.float32)
     tensors = [of_array("encoder.0.weight", "F32", w), of_array("other", "F32", w)]
     nodes = node(operator, "x", "encoder.0.weight", "other") + node("Mul", "x", "other")
-    found = written(tmp_path / "m.onnx", *tensors, nodes=nodes)
-    assert record(found, "encoder.0.weight")["status"] == "kernel"
-    np.testing.assert_array_equal(np.asarray(found["encoder.0.weight"]), w.reshape(6, 12))
-    assert record(found, "other")["status"] == "stack"
+    result = written(tmp_path / "m.onnx", *tensors, nodes=nodes)
+    assert record(result, "encoder.0.weight")["status"] == "kernel"
+    np.testing.assert_array_equal(np.asarray(result["encoder.0.weight"]), w.reshape(6, 12))
+    assert record(result, "other")["status"] == "stack"
 
 
 def quantised(
@@ -65,23 +65,23 @@ def quantised(
 @pytest.mark.parametrize("axis", [None, 0, 1])
 def test_weights_of_8_bits(axis: int | None, dtype: str, tmp_path: Path) -> None:
     tensors, wanted = quantised((12, 20), axis, dtype)
-    found = written(tmp_path / "m.onnx", *tensors)
+    result = written(tmp_path / "m.onnx", *tensors)
     name = "fc.weight"
-    assert list(found) == [name], found.unreadable
-    assert np.asarray(found[name]).tobytes() == wanted.tobytes()
-    part = pickle.loads(pickle.dumps(found[name][3:, ::5]))
+    assert list(result) == [name], result.unreadable
+    assert np.asarray(result[name]).tobytes() == wanted.tobytes()
+    part = pickle.loads(pickle.dumps(result[name][3:, ::5]))
     np.testing.assert_array_equal(np.asarray(part), wanted[3:, ::5])
-    assert found.outline(name).shape == (12, 20)
-    statuses = {each["name"]: each["status"] for each in found.info()}
+    assert result.outline(name).shape == (12, 20)
+    statuses = {each["name"]: each["status"] for each in result.info()}
     assert statuses[f"{name}_scale"] == "scale"
     assert statuses[f"{name}_zero_point"] == "part"
 
 
 def test_kernels_of_8_bits(tmp_path: Path) -> None:
     tensors, wanted = quantised((6, 4, 3, 3), 0)
-    found = written(tmp_path / "m.onnx", *tensors)
-    np.testing.assert_array_equal(np.asarray(found["fc.weight"]), wanted.reshape(6, 36))
-    view = record(found, "fc.weight_quantized")["view"]
+    result = written(tmp_path / "m.onnx", *tensors)
+    np.testing.assert_array_equal(np.asarray(result["fc.weight"]), wanted.reshape(6, 36))
+    view = record(result, "fc.weight_quantized")["view"]
     assert view is not None
     assert view.startswith("kernel 6 x 4 x 3 x 3 read as 6 x 36; onnxruntime's bytes")
 
@@ -97,29 +97,29 @@ def test_a_scan_compares_with_the_original(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     codes = "fc.weight_quantized"
     tensors, _ = quantised((12, 12), 0)
-    found = written(tmp_path / "square.onnx", *tensors)
-    assert "has 12 numbers, which are those of rows or of columns of" in found.unreadable[codes]
+    result = written(tmp_path / "square.onnx", *tensors)
+    assert "has 12 numbers, which are those of rows or of columns of" in result.unreadable[codes]
     tensors, _ = quantised((12, 20), 0)
     short = of_array("fc.weight_scale", "F32", np.ones(7, np.float32))
-    found = written(tmp_path / "short.onnx", tensors[0], short, tensors[2])
-    assert "fc.weight_zero_point has shape [12], where [7] would fit" in found.unreadable[codes]
-    found = written(tmp_path / "none.onnx", *tensors[:2])
-    assert "there is no fc.weight_zero_point" in found.unreadable[codes]
+    result = written(tmp_path / "short.onnx", tensors[0], short, tensors[2])
+    assert "fc.weight_zero_point has shape [12], where [7] would fit" in result.unreadable[codes]
+    result = written(tmp_path / "none.onnx", *tensors[:2])
+    assert "there is no fc.weight_zero_point" in result.unreadable[codes]
     unsigned = tensor("fc.weight_zero_point", CODES["U8"], (12,), content(RAW, bytes(12)))
-    found = written(tmp_path / "sign.onnx", *tensors[:2], unsigned)
-    assert "is U8 [12], not I8 with 0 or 1 axes" in found.unreadable[codes]
+    result = written(tmp_path / "sign.onnx", *tensors[:2], unsigned)
+    assert "is U8 [12], not I8 with 0 or 1 axes" in result.unreadable[codes]
 
 
 def test_other_producers_are_not_guessed(tmp_path: Path) -> None:
     tensors, _ = quantised((12, 20), 0)
-    found = written(tmp_path / "m.onnx", *tensors, producer="by hand")
-    assert "fc.weight" not in found
-    assert record(found, "fc.weight_quantized")["status"] != "matrix"
+    result = written(tmp_path / "m.onnx", *tensors, producer="by hand")
+    assert "fc.weight" not in result
+    assert record(result, "fc.weight_quantized")["status"] != "matrix"
 
 
 def test_an_operator_with_the_name_of_arithmetic_is_not_arithmetic(tmp_path: Path) -> None:
     codes = RNG.integers(-128, 128, (6, 4)).astype(np.int8)
     for operator in ("Cast and Mul", "onnx.arithmetic"):
         nodes = node(operator, "x", "w")
-        found = written(tmp_path / "m.onnx", of_array("w", "I8", codes), nodes=nodes)
-        assert record(found, "w")["status"] == "integer"
+        result = written(tmp_path / "m.onnx", of_array("w", "I8", codes), nodes=nodes)
+        assert record(result, "w")["status"] == "integer"

@@ -37,8 +37,8 @@ def test_chunks_are_joined(ocdbt: bool, zarr3: bool, chunk: list[int], tmp_path:
     for each in (opened, again, ss.open_checkpoint(folder / "_METADATA")):
         np.testing.assert_array_equal(np.asarray(each["w"]), W)
         np.testing.assert_array_equal(np.asarray(each["w"][2:5]), W[2:5])
-    found = record(opened, "w")
-    assert (found["shape"], found["dtype"], found["nbytes"]) == ((7, 9), "F32", W.nbytes)
+    row = record(opened, "w")
+    assert (row["shape"], row["dtype"], row["nbytes"]) == ((7, 9), "F32", W.nbytes)
 
 
 @pytest.mark.parametrize(("ocdbt", "zarr3"), LAYOUTS)

@@ -37,13 +37,13 @@ def test_every_start_of_a_model_is_refused_or_whole(tmp_path: Path) -> None:
     """A model that is cut anywhere lacks its tensor, or is refused; none is read wrongly."""
     path = write_onnx(tmp_path / "x.onnx", tensor("w", "F32", (2, 3), content(RAW, bytes(24))))
     raw = path.read_bytes()
-    found = []
+    results = []
     for stop in range(len(raw)):
         path.write_bytes(raw[:stop])
         with suppress(CheckpointError):
-            found.append(list(ss.open_checkpoint(path)))
-    assert 0 < len(found) <= 2  # the graph is whole, and what follows is cut between fields
-    assert all(names == ["w"] for names in found)
+            results.append(list(ss.open_checkpoint(path)))
+    assert 0 < len(results) <= 2  # the graph is whole, and what follows is cut between fields
+    assert all(names == ["w"] for names in results)
 
 
 def test_fields_above_the_limit_are_refused(
@@ -70,8 +70,8 @@ def test_initialisers_above_the_limit_are_refused(
 def test_a_long_list_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_onnx(tmp_path / "x.onnx", tensor("n", "I32", [5], content(5, bytes(5))))
     monkeypatch.setattr("sigmascope.formats.onnx.tensors.MAX_VARINT_BYTES", 4)
-    (found,) = ss.open_checkpoint(path).info()
-    assert found["reason"] == "varints of 5 bytes, above the limit of 4"
+    (result,) = ss.open_checkpoint(path).info()
+    assert result["reason"] == "varints of 5 bytes, above the limit of 4"
 
 
 def test_a_link_in_the_folder_may_lead_anywhere(tmp_path: Path) -> None:
