@@ -30,14 +30,14 @@ def reached(entry: dict[str, Any], accuracy: float) -> float | None:
 def lines(comparisons: list[dict[str, Any]]) -> list[str]:
     """Rows of the table: one for every comparison and accuracy."""
     rows = [HEAD, ["---"] * len(HEAD)]
-    for found in comparisons:
-        others = [entry for entry in found["entries"] if not entry["name"].startswith(OURS)]
-        mine = next(entry for entry in found["entries"] if entry["name"] == OURS)
-        for accuracy in found["accuracies"]:
+    for result in comparisons:
+        others = [entry for entry in result["entries"] if not entry["name"].startswith(OURS)]
+        mine = next(entry for entry in result["entries"] if entry["name"] == OURS)
+        for accuracy in result["accuracies"]:
             times = {entry["title"]: reached(entry, accuracy) for entry in others}
             known = {title: time for title, time in times.items() if time is not None}
             ours = reached(mine, accuracy)
-            row = [found["workload"], str(found["k"]), f"{accuracy:g}"]
+            row = [result["workload"], str(result["k"]), f"{accuracy:g}"]
             row.append("not reached" if ours is None else f"{ours:.3f}")
             if known:
                 best = min(known, key=lambda title: known[title])
@@ -60,8 +60,8 @@ def write_headline(results: dict[str, Any], page: Path, readme: Path = README) -
         f"{machine['processor']} with {machine['isa']}, {machine['threads']} threads, commit "
         f"{results['commit'][:10]}: [all tables]({link})."
     )
-    found = results["findings"].items()
-    compared = [part for name, part in found if part["kind"] == "comparison" and name != "all"]
+    result = results["findings"].items()
+    compared = [part for name, part in result if part["kind"] == "comparison" and name != "all"]
     plot = f"![Time against accuracy, a curve for each library]({Path(link).with_suffix('.png')})"
     table = "\n".join([BEGIN, "", where, "", *lines(compared), "", plot, "", END])
     readme.write_text(pattern.sub(lambda _: table, text), encoding="utf-8")

@@ -120,8 +120,8 @@ class Timing:
 
     def worst(self, name: str) -> float | None:
         """The largest of a figure over the rounds."""
-        found = [note[name] for note in self.notes if name in note]
-        return max(found) if found else None
+        results = [note[name] for note in self.notes if name in note]
+        return max(results) if results else None
 
 
 Table = dict[tuple[tuple[str, Any], ...], dict[str, Timing]]
@@ -234,7 +234,7 @@ Every case asserts its answer; one that is wrong has no line here. A part that f
 
 ![Time against accuracy, a curve for each library]({plot})"""
     ]
-    parts += [finding(found).rstrip() for found in results["findings"].values()]
+    parts += [finding(result).rstrip() for result in results["findings"].values()]
     tables = collect(results["suites"])
     for name, title in TITLES.items():
         if name in tables:

@@ -66,16 +66,16 @@ COMMON = {
 def commands(machine: str, models: list[str], modeldelta: str | None) -> dict[str, list[str]]:
     """Return every command, without the file that it writes, by the name of the part."""
     bench = [sys.executable, "-m", "sigmascope", "bench", "--quiet"]
-    found = {}
-    for name, asked in COMPARISONS.items():
-        options = {**COMMON, **dict(zip(asked[::2], asked[1::2], strict=True))}
+    results = {}
+    for name, arguments in COMPARISONS.items():
+        options = {**COMMON, **dict(zip(arguments[::2], arguments[1::2], strict=True))}
         plot = ["--plot", str(RESULTS / f"{machine}.png")] if name == "all" else []
         flat = [word for option in options.items() for word in option]
-        found[name] = [*bench, *flat, *plot, "--json"]
-    found["growth"] = [*bench, "--growth", "--shape", "2048x2048", "-k", "64", "--json"]
+        results[name] = [*bench, *flat, *plot, "--json"]
+    results["growth"] = [*bench, "--growth", "--shape", "2048x2048", "-k", "64", "--json"]
     pair = [sys.executable, str(HERE / "experiments" / "compare_pair.py")]
-    found["pair"] = [*pair, *(["--modeldelta", modeldelta] if modeldelta else []), "--json"]
-    found["extraction"] = [
+    results["pair"] = [*pair, *(["--modeldelta", modeldelta] if modeldelta else []), "--json"]
+    results["extraction"] = [
         sys.executable,
         str(HERE / "experiments" / "extract_pair.py"),
         "--turns",
@@ -84,11 +84,11 @@ def commands(machine: str, models: list[str], modeldelta: str | None) -> dict[st
     ]
     scale = [sys.executable, str(HERE / "experiments" / "scale_checkpoint.py")]
     folders = [str(CACHE / "models" / name) for name in models]
-    found["scale"] = [*scale, *folders, "--memory", "1.8GiB", "--json"]
+    results["scale"] = [*scale, *folders, "--memory", "1.8GiB", "--json"]
     for path in sorted((HERE / "suites").glob("test_bench_*.py")):
         suite = [sys.executable, "-m", "pytest", "-q", str(path), "--benchmark-json"]
-        found[SUITE + path.stem.removeprefix("test_bench_")] = suite
-    return found
+        results[SUITE + path.stem.removeprefix("test_bench_")] = suite
+    return results
 
 
 def machine_name() -> str:

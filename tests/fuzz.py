@@ -255,12 +255,12 @@ def main(arguments: list[str]) -> int:
         "--seed", type=int, default=None, help="the first; by default another each day"
     )
     parser.add_argument("--save", type=Path, default=Path("fuzz-failures"))
-    asked = parser.parse_args(arguments)
-    readers = asked.reader or list(READERS)
-    first = int(time.time()) // 86400 * 1_000_000 if asked.seed is None else asked.seed
+    options = parser.parse_args(arguments)
+    readers = options.reader or list(READERS)
+    first = int(time.time()) // 86400 * 1_000_000 if options.seed is None else options.seed
     print(f"seeds from {first} on, of {', '.join(readers)}", flush=True)
     prepare(readers)
-    ends, seeds, failed = time.monotonic() + 60 * asked.minutes, dict.fromkeys(readers, first), 0
+    ends, seeds, failed = time.monotonic() + 60 * options.minutes, dict.fromkeys(readers, first), 0
     totals = {reader: [0, 0] for reader in readers}
     while time.monotonic() < ends:
         for reader in readers:
@@ -272,7 +272,8 @@ def main(arguments: list[str]) -> int:
             for seed, why in failures:
                 failed += 1
                 print(
-                    f"FAILED {reader} seed {seed}, saved as {save(reader, seed, asked.save)}\n{why}"
+                    f"FAILED {reader} seed {seed}, saved as "
+                    f"{save(reader, seed, options.save)}\n{why}"
                 )
     for reader, (refused, accepted) in totals.items():
         print(f"{reader}: {refused} refused, {accepted} read")

@@ -143,8 +143,8 @@ def timed(build: Path, folder: Path, cores: list[int], pattern: str) -> dict[str
         check=True,
         stdout=subprocess.PIPE,
     )
-    found: dict[str, dict[str, float]] = json.loads(done.stdout)
-    return found
+    result: dict[str, dict[str, float]] = json.loads(done.stdout)
+    return result
 
 
 def main() -> None:
@@ -168,7 +168,7 @@ def main() -> None:
                 for case, seen in timed(builds[name], Path(scratch), cores, given.cases).items():
                     seconds.setdefault(case, {}).setdefault(name, []).append(seen["seconds"])
                     values.setdefault(case, set()).add(seen["value"])
-    found: dict[str, Any] = {"kind": "builds", "machine": describe(len(cores)), "cases": {}}
+    results: dict[str, Any] = {"kind": "builds", "machine": describe(len(cores)), "cases": {}}
     ratios = []
     print(f"{'case':<42} {'old, s':>8} {'new, s':>8} {'new / old':>10}  least to most")
     for case, of in seconds.items():
@@ -180,10 +180,10 @@ def main() -> None:
         print(f"{case:<42} {medians} {ratio:10.3f}  {spread}")
         if max(values[case]) - min(values[case]) > AGREE * max(values[case]):
             sys.exit(f"{case}: the builds disagree: {sorted(values[case])}")
-        found["cases"][case] = of | {"ratio": ratio}
+        results["cases"][case] = of | {"ratio": ratio}
     print(f"geometric mean of the ratios: {np.exp(np.mean(np.log(ratios))):.3f}")
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -48,11 +48,11 @@ def main() -> None:
     commands = {"sigmascope scan --effort exact": [*scan, "--threads", str(len(cores))]}
     if given.weightwatcher:
         commands["weightwatcher analyze"] = [given.weightwatcher, "-c", ANALYZE, model]
-    found: dict[str, Any] = {"kind": "minilm", "machine": describe(len(cores))}
-    found["tools"] = timed_in_turns(commands, cores, given.turns)
-    print_medians(found["tools"])
+    results: dict[str, Any] = {"kind": "minilm", "machine": describe(len(cores))}
+    results["tools"] = timed_in_turns(commands, cores, given.turns)
+    print_medians(results["tools"])
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -51,17 +51,17 @@ def main() -> None:
         if given.modeldelta:
             theirs = [given.modeldelta, str(before), str(after), "--quiet"]
             commands["modeldelta"] = [*theirs, "--output", f"{scratch}/found.json"]
-        found: dict[str, Any] = {
+        results: dict[str, Any] = {
             "kind": "pair",
             "machine": describe(len(cores)),
             "parameters": sum(m * n for _, (m, n) in layout()),
             "size": given.size,
             "decay": given.decay,
         }
-        found["tools"] = timed_in_turns(commands, cores, given.turns)
-    print_medians(found["tools"])
+        results["tools"] = timed_in_turns(commands, cores, given.turns)
+    print_medians(results["tools"])
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

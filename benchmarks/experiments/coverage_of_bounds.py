@@ -62,9 +62,9 @@ def main() -> None:
                     density = spectral_density(
                         np.diag(values).astype(np.float32), passes=steps, probes=probes, seed=seed
                     )
-                    found, errors = density.quantiles(1.0 - (place + 0.5) / ORDER)
+                    result, errors = density.quantiles(1.0 - (place + 0.5) / ORDER)
                     estimated = place + 0.5 > len(density.quadrature.converged) + 1
-                    ratios.append((np.abs(found - truth) / errors)[estimated])
+                    ratios.append((np.abs(result - truth) / errors)[estimated])
                     sizes.append((errors / truth)[estimated])
     all_ratios, all_sizes = np.concatenate(ratios), np.concatenate(sizes)
     for times in (1, 2, 4):

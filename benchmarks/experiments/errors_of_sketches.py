@@ -31,12 +31,12 @@ def sketches(A: NDArray[Any], seed: int) -> dict[str, tuple[int, SVD]]:
     m, n = A.shape
     linear = LinearSketch(A.shape, RANK, seed=seed).update(A)
     numbers = (m + n) * linear.width + linear.core**2 + n * linear.probes
-    found = {"LinearSketch": (numbers, linear.svd())}
+    results = {"LinearSketch": (numbers, linear.svd())}
     large = int((-n + np.sqrt(n**2 + 4 * numbers)) / 2)  # n w + w^2 numbers
     for name, width in (("Sketch", 2 * RANK + 10), ("Sketch, as large", large)):
         rows = Sketch(n, RANK, width=width, seed=seed).extend(np.array_split(A, 8))
-        found[name] = (n * rows.width + rows.width**2, rows.svd())
-    return found
+        results[name] = (n * rows.width + rows.width**2, rows.svd())
+    return results
 
 
 def main() -> None:

@@ -32,8 +32,8 @@ def factors(base: Any, tuned: Any, rank: int) -> tuple[Any, Any]:
 
 def is_among_first(name: str, layers: int) -> bool:
     """Tell whether a tensor belongs to one of the first layers."""
-    found = re.search(r"\.layers\.(\d+)\.", name)
-    return found is not None and int(found[1]) < layers
+    match = re.search(r"\.layers\.(\d+)\.", name)
+    return match is not None and int(match[1]) < layers
 
 
 def main() -> None:

@@ -83,21 +83,21 @@ def checked(folder: Path, before: Path, after: Path) -> list[dict[str, Any]]:
     """
     base, tuned = ss.open_checkpoint(before), ss.open_checkpoint(after)
     ours, peer = (open_adapter(folder / name) for name in ("ours", "peer"))
-    found = []
+    results = []
     for line in (folder / "ours" / "extraction.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if row.get("status") != "extracted":
             continue
         name = row["name"]
         if name not in peer:
-            found.append({"name": name, "rank": row["rank"]})
+            results.append({"name": name, "rank": row["rank"]})
             continue
         change = np.asarray(tuned[name], float) - np.asarray(base[name], float)
         rest = remains(change, ours[name])
         norm, size = float(np.linalg.norm(rest)), float(np.linalg.norm(change))
         by_svd = float(np.linalg.norm(remains(change, peer[name])))
         stated = abs(norm - row["remaining"]) <= row["remaining_error"] + 1e-12 * norm
-        found.append(
+        results.append(
             {
                 "name": name,
                 "shape": list(change.shape),
@@ -107,7 +107,7 @@ def checked(folder: Path, before: Path, after: Path) -> list[dict[str, Any]]:
                 "stated": stated and least_norm(rest) <= row["spectral_bound"],
             }
         )
-    return found
+    return results
 
 
 def wrong(matrices: list[dict[str, Any]], expected: int) -> str | None:
@@ -146,7 +146,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch)
         before, after = alone(write, folder, SIZE, 0.0, matrices)
-        found: dict[str, Any] = {
+        results: dict[str, Any] = {
             "kind": "extraction",
             "machine": describe(len(cores), ["torch"]),
             "parameters": sum(m * n for _, (m, n) in matrices),
@@ -156,18 +156,18 @@ def main() -> None:
             "layers": given.layers,
             "peer_layers": given.peer_layers or given.layers,
         }
-        found["tools"] = timed(given, before, after, Path(scratch), cores)
-        found["matrices"] = alone(checked, Path(scratch), before, after)
-    print_medians(found["tools"])
+        results["tools"] = timed(given, before, after, Path(scratch), cores)
+        results["matrices"] = alone(checked, Path(scratch), before, after)
+    print_medians(results["tools"])
     if given.peer_layers:
-        times = {tool["name"]: float(np.median(tool["seconds"])) for tool in found["tools"]}
+        times = {tool["name"]: float(np.median(tool["seconds"])) for tool in results["tools"]}
         ours, peer = times[OURS] / given.layers, times[PEER] / given.peer_layers
         print(f"a layer: {ours:.2f} s and {peer:.2f} s: {peer / ours:.1f} times")
-    for each in found["matrices"]:
+    for each in results["matrices"]:
         print(each)
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if (reason := wrong(found["matrices"], len(matrices))) is not None:
+        given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if (reason := wrong(results["matrices"], len(matrices))) is not None:
         sys.exit(reason)
 
 

@@ -41,10 +41,10 @@ TOP, TOLERANCE = 64, 1e-3
 
 
 def module() -> Any:
-    found = cuda()
-    if found is None:
+    result = cuda()
+    if result is None:
         raise SystemExit("sigmascope was built without CUDA: set SIGMASCOPE_CUDA=ON")
-    return found
+    return result
 
 
 def timed(act: Callable[[], object], turns: int) -> float:
@@ -65,19 +65,19 @@ def weights(rows: int, cols: int) -> NDArray[Any]:
 
 def machine(_: bool) -> Part:
     """The device, and the versions of what computes on it."""
-    found = {"module": module().config(), "chips": module().devices()}
-    return ss.show_config() | found
+    results = {"module": module().config(), "chips": module().devices()}
+    return ss.show_config() | results
 
 
 def bits(_: bool) -> Part:
     """Verbs of the device against those of the processor: how many numbers differ, and by what."""
     rng = np.random.default_rng(0)
-    found: Part = {}
+    results: Part = {}
 
     def compared(name: str, verb: Callable[..., NDArray[Any]], *given: Any, **options: Any) -> None:
         host, device = (verb(*given, device=d, **options, **RUN) for d in (None, 0))
         differ = np.abs(device.astype(np.float64) - host)
-        found[name] = {"differ": int(np.count_nonzero(differ)), "most": float(differ.max())}
+        results[name] = {"differ": int(np.count_nonzero(differ)), "most": float(differ.max())}
 
     for f64 in (False, True):
         kind = np.float64 if f64 else np.float32
@@ -100,13 +100,13 @@ def bits(_: bool) -> Part:
     x = rng.standard_normal((264, 33)).astype(np.float32)
     for name in ("multiply", "gram_step", "steer"):
         compared(f"{name} bfloat16", module().product, stored, name, x, transposed=False, f64=False)
-    return found
+    return results
 
 
 def rounding(rehearse: bool) -> Part:
     """Products by tensor cores, of one part and of two: their error and their bias."""
     rng = np.random.default_rng(1)
-    found: Part = {}
+    results: Part = {}
     depths = (1024, 8192) if rehearse else (1024, 8192, 28672, 131072)
     for depth, kind in itertools.product(depths, ("bfloat16", "float16")):
         A = rng.standard_normal((48, depth)).astype(numpy_dtype(kind))
@@ -115,16 +115,16 @@ def rounding(rehearse: bool) -> Part:
         a = ss.matrix(A)._native
         made = module().product(a, "multiply", x, transposed=False, f64=False, device=0, **RUN)
         norm2 = float(np.vdot(exact, exact))
-        found[f"{depth} {kind}"] = {
+        results[f"{depth} {kind}"] = {
             "error": float(np.linalg.norm(made - exact)) / norm2**0.5,
             "bias": float(np.vdot(made, exact)) / norm2 - 1,
         }
-    return found
+    return results
 
 
 def answers(rehearse: bool) -> Part:
     """Searches on both devices: the difference of values, in units of both bounds."""
-    found: Part = {}
+    results: Part = {}
     A = weights(*((140, 100) if rehearse else (700, 500)))
     for kind in (A.dtype, np.float32, np.float64):
         a = A.astype(kind)
@@ -135,13 +135,13 @@ def answers(rehearse: bool) -> Part:
             host, device = solver(a), solver(a, device="cuda")
             again = solver(a, device="cuda")
             worst = np.max(np.abs(device.s - host.s) / (device.errors + host.errors))
-            found[f"{name} {np.dtype(kind).name}"] = {
+            results[f"{name} {np.dtype(kind).name}"] = {
                 "worst": float(worst),
                 "within": bool(worst <= 1),
                 "same_bits_again": bool(np.array_equal(device.s, again.s)),
                 "same_bits_as_cpu": bool(np.array_equal(device.s, host.s)),
             }
-    return found
+    return results
 
 
 def ceilings(_: bool) -> Part:
@@ -207,8 +207,8 @@ def stacks(rehearse: bool) -> Part:
     options: Part = {"k": k, "tol": TOLERANCE, "device": "cuda"}
     together = timed(lambda: ss.svds(stack, **options), 3)
     alone = timed(lambda: [ss.svds(a, **options) for a in stack], 1)
-    found = ss.svds(stack, **options)
-    same = [np.array_equal(found.s[i], ss.svds(stack[i], **options).s) for i in (0, count - 1)]
+    result = ss.svds(stack, **options)
+    same = [np.array_equal(result.s[i], ss.svds(stack[i], **options).s) for i in (0, count - 1)]
     return {"together": together, "alone": alone, "same_bits": bool(all(same))}
 
 
@@ -217,12 +217,12 @@ def sanitizers(rehearse: bool) -> Part:
     program = shutil.which("compute-sanitizer")
     if rehearse or program is None:
         return {"skipped": "needs compute-sanitizer and a device"}
-    found: Part = {}
+    results: Part = {}
     for tool in ("memcheck", "racecheck", "initcheck", "synccheck"):
         command = [program, "--tool", tool, "--error-exitcode", "9", *own_command("bits", False)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        found[tool] = {"status": done.returncode, "said": done.stdout[-500:]}
-    return found
+        results[tool] = {"status": done.returncode, "said": done.stdout[-500:]}
+    return results
 
 
 PARTS: dict[str, tuple[Callable[[bool], Part], int]] = {

@@ -80,16 +80,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         samples, seconds = sampled(command, cores, Path(place))
     total = sum(samples.values())
-    found: dict[str, Any] = {"kind": "shares", "machine": describe(len(cores))}
-    found["what"] = " ".join([given.folder.name, *(given.include or ())])
-    found["busy"] = total / RATE / seconds
-    found["seconds"] = seconds
-    found["shares"] = {name: count / total for name, count in samples.most_common()}
-    for name, share in found["shares"].items():
+    results: dict[str, Any] = {"kind": "shares", "machine": describe(len(cores))}
+    results["what"] = " ".join([given.folder.name, *(given.include or ())])
+    results["busy"] = total / RATE / seconds
+    results["seconds"] = seconds
+    results["shares"] = {name: count / total for name, count in samples.most_common()}
+    for name, share in results["shares"].items():
         print(f"{name:<32} {100 * share:5.1f} %")
-    print(f"{found['busy']:.2f} cores busy, {seconds:.1f} s")
+    print(f"{results['busy']:.2f} cores busy, {seconds:.1f} s")
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

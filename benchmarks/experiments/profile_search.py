@@ -38,10 +38,10 @@ def main() -> None:
         times = []
         for _ in range(given.calls):
             started = time.perf_counter()
-            found = ss.spectrum(a, effort="density", **how)
+            spectrum = ss.spectrum(a, effort="density", **how)
             times.append(1e3 * (time.perf_counter() - started))
         m, n = a.shape
-        print(f"{what:<7} {m} x {n}  {np.median(times):8.1f} ms  {found.columns} columns")
+        print(f"{what:<7} {m} x {n}  {np.median(times):8.1f} ms  {spectrum.columns} columns")
 
 
 if __name__ == "__main__":

@@ -118,8 +118,8 @@ def main() -> None:
     for _ in range(given.rounds):
         before = set(temporary.iterdir())
         local, known = scanned(str(given.folder), how)
-        remote, found = scanned(url, how)
-        assert found == known, "rows differ"
+        remote, result = scanned(url, how)
+        assert result == known, "rows differ"
         assert set(temporary.iterdir()) <= before, "a file was left"
         seconds["local"].append(local)
         seconds["remote"].append(remote)

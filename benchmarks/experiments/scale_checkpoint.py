@@ -69,11 +69,11 @@ def drop(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def planted(folder: Path, found: Scan) -> dict[str, Any]:
+def planted(folder: Path, result: Scan) -> dict[str, Any]:
     """Compare the values found with those planted: the worst distance over the allowed one."""
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     worst, count, missed = 0.0, 0, 0
-    for row in found.analysed:
+    for row in result.analysed:
         made = truth["kinds"][truth["uses"][row["name"]]]
         observed = np.array(made["observed"])
         allowed = np.array(row["top_errors"][: len(observed)]) + FLUCTUATION * made["sigma"]
@@ -101,24 +101,24 @@ def measured(folder: Path, given: argparse.Namespace, cores: list[int]) -> dict[
         }
         command = [sys.executable, "-c", SCAN, str(folder), json.dumps(options)]
         run = timed(command, cores)
-        found = Scan.load(out)
+        result = Scan.load(out)
     files = sorted(folder.glob("*.safetensors"))
-    part = {"whole": whole(folder, found, run["seconds"])} if given.include else {}
+    part = {"whole": whole(folder, result, run["seconds"])} if given.include else {}
     return part | {
         "name": folder.name,
-        "bytes": found.bytes,
-        "rows": len(found),
-        "analysed": len(found.analysed),
-        "failed": len(found.failed),
-        "unconverged": len(found.unconverged),
-        "passes": [min(x := [row["passes"] for row in found.analysed]), max(x)],
+        "bytes": result.bytes,
+        "rows": len(result),
+        "analysed": len(result.analysed),
+        "failed": len(result.failed),
+        "unconverged": len(result.unconverged),
+        "passes": [min(x := [row["passes"] for row in result.analysed]), max(x)],
         "cached": sum(map(cached, files)),
-        "planted": planted(folder, found),
+        "planted": planted(folder, result),
         **run,
     }
 
 
-def whole(folder: Path, found: Scan, seconds: float) -> float:
+def whole(folder: Path, result: Scan, seconds: float) -> float:
     """Seconds that all of a checkpoint would take by the same route, from a part of it.
 
     A shape that was measured takes its mean share of the process, one that was not as much as
@@ -129,7 +129,7 @@ def whole(folder: Path, found: Scan, seconds: float) -> float:
         return math.prod(shape) * min(shape)
 
     taken: dict[tuple[int, ...], list[float]] = {}
-    for row in found.analysed:
+    for row in result.analysed:
         taken.setdefault((row["rows"], row["columns"]), []).append(row["seconds"])
     mean = {shape: sum(times) / len(times) for shape, times in taken.items()}
     largest = max(mean, key=math.prod)
@@ -186,22 +186,22 @@ def main() -> None:
     arguments.add_argument("--plot", type=Path)
     given = arguments.parse_args()
     cores = chosen_cores(given.threads)
-    found: dict[str, Any] = {"kind": "scale", "machine": describe(len(cores))}
-    found |= {"effort": given.effort, "accuracy": given.accuracy, "memory": given.memory}
-    found |= {"include": given.include, "runs": []}
+    results: dict[str, Any] = {"kind": "scale", "machine": describe(len(cores))}
+    results |= {"effort": given.effort, "accuracy": given.accuracy, "memory": given.memory}
+    results |= {"include": given.include, "runs": []}
     for folder in given.folders:
-        found["runs"].append(measured(folder, given, cores))
-        print(json.dumps(found["runs"][-1]), file=sys.stderr, flush=True)
+        results["runs"].append(measured(folder, given, cores))
+        print(json.dumps(results["runs"][-1]), file=sys.stderr, flush=True)
         if given.json:
-            given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    found["runs"].sort(key=lambda run: run["bytes"])
-    if len(found["runs"]) > 1:
-        found["slopes"] = slopes(found["runs"])
-        print(f"slopes over bytes: {found['slopes']}", file=sys.stderr)
+            given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    results["runs"].sort(key=lambda run: run["bytes"])
+    if len(results["runs"]) > 1:
+        results["slopes"] = slopes(results["runs"])
+        print(f"slopes over bytes: {results['slopes']}", file=sys.stderr)
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if given.plot:
-        draw(found["runs"], given.plot)
+        draw(results["runs"], given.plot)
 
 
 if __name__ == "__main__":

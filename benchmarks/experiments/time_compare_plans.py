@@ -26,9 +26,9 @@ def main() -> None:
                 how: dict[str, Any] = {"effort": effort, "num_threads": threads}
                 planned = ss.compare(*both, **how, plan=True).seconds
                 began = time.perf_counter()
-                found = ss.compare(*both, **how)
+                comparison = ss.compare(*both, **how)
                 ratios.append((time.perf_counter() - began) / planned)
-                assert not found.failed
+                assert not comparison.failed
                 print(
                     f"{folder.name}, {threads} threads, {effort}: {planned:.2f} s planned, "
                     f"{ratios[-1]:.2f} times as long",

@@ -229,7 +229,7 @@ def drawer(
     """Return the function that draws an example of a regime."""
     if regime == "cells":
         return lambda r: example(r, *r.choice(cells))
-    found = {
+    results = {
         "base": _base,
         "benchmark": lambda r: example(r, r.choice(BENCHMARK_SKILLS), CHOICE),
         "narrow": lambda r: example(r, r.choice(BENCHMARK_SKILLS), PLAIN),
@@ -237,7 +237,7 @@ def drawer(
         "worded": _worded,
         "half": lambda r: drawer("benchmark" if r.random() < 0.5 else "base")(r),
     }
-    return found[regime]
+    return results[regime]
 
 
 def _base(r: random.Random) -> Example:

@@ -83,12 +83,12 @@ def loss_of(
 @torch.no_grad()
 def cells_by_loss(model: Decoder) -> list[tuple[float, Cell]]:
     """Return the model's loss on every cell, from the least to the largest."""
-    found = []
+    results = []
     for cell in CELLS:
         source = random.Random(f"loss {cell}")
         stream = Stream(drawer("cells", [cell]), source, model.shape.length)
-        found.append((loss_of(model, stream.batch(32)).item(), cell))
-    return sorted(found)
+        results.append((loss_of(model, stream.batch(32)).item(), cell))
+    return sorted(results)
 
 
 def matched_cells(ranked: Sequence[tuple[float, Cell]], run: Run) -> list[Cell]:

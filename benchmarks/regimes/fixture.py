@@ -62,9 +62,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     given = parser.parse_args()
-    found = load(given.folder)
-    others = [x for group in OTHER_RECIPES for x in of(found, group) if x.run.base == "base1"]
-    chosen = [*of(found, "worded"), *of(found, "increments"), *others]
+    result = load(given.folder)
+    others = [x for group in OTHER_RECIPES for x in of(result, group) if x.run.base == "base1"]
+    chosen = [*of(result, "worded"), *of(result, "increments"), *others]
     record = {
         "main": [
             {
@@ -73,7 +73,7 @@ def main() -> None:
                 "seed": x.run.seed,
                 "spread": shortened(x.spread),
             }
-            for x in of(found, "main")
+            for x in of(result, "main")
         ],
         "others": [entry(x) for x in chosen],
     }

@@ -48,28 +48,28 @@ class Found:
 
 def load(folder: Path) -> list[Found]:
     """Return every run whose comparison is there."""
-    found = []
+    results = []
     for path in sorted((folder / "rows").glob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         fields = {key: record[key] for key in Run.__dataclass_fields__}
         run = Run(**fields | {"snapshots": tuple(fields["snapshots"])})
         if run.base:
             rows = Comparison.load(rows_path(folder, run.name)).rows
-            found.append(Found(run, rows, record))
-    return found
+            results.append(Found(run, rows, record))
+    return results
 
 
-def increments_of(found: Sequence[Found], folder: Path) -> list[Found]:
+def increments_of(result: Sequence[Found], folder: Path) -> list[Found]:
     """Return the last increments of the runs that have snapshots."""
     return [
         Found(
             replace(x.run, group=f"increment from step {step}"),
             Comparison.load(rows_path(folder, f"{x.run.name}-after-{step}")).rows,
         )
-        for x in found
+        for x in result
         for step in x.run.snapshots
     ]
 
 
-def of(found: Sequence[Found], group: str, *regimes: str) -> list[Found]:
-    return [x for x in found if x.run.group == group and (not regimes or x.run.regime in regimes)]
+def of(result: Sequence[Found], group: str, *regimes: str) -> list[Found]:
+    return [x for x in result if x.run.group == group and (not regimes or x.run.regime in regimes)]

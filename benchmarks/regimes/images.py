@@ -48,10 +48,10 @@ Scene = list[tuple[str, str, str] | None]
 
 def scene(r: random.Random) -> Scene:
     """Draw three to six things."""
-    found: Scene = [None] * 9
+    result: Scene = [None] * 9
     for place in r.sample(range(9), r.randrange(3, 7)):
-        found[place] = (r.choice(tuple(COLOURS)), r.choice(SHAPES), r.choice(SIZES))
-    return found
+        result[place] = (r.choice(tuple(COLOURS)), r.choice(SHAPES), r.choice(SIZES))
+    return result
 
 
 def drawn(things: Scene, seed: int) -> NDArray[np.float32]:

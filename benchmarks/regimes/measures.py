@@ -35,13 +35,13 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> float:
     return float(np.corrcoef(ranks(x), ranks(y))[0, 1])
 
 
-def matched_pairs(found: Sequence[Found]) -> dict[str, dict[str, Any]]:
+def matched_pairs(outcome: Sequence[Found]) -> dict[str, dict[str, Any]]:
     """Return for each group how many pairs of one base and seed have the broad run above."""
-    groups = dict.fromkeys(x.run.group for x in found)
+    groups = dict.fromkeys(x.run.group for x in outcome)
     result = {}
     for group in groups:
-        narrow = {(x.run.base, x.run.seed): x for x in of(found, group, "benchmark")}
-        broad = {(x.run.base, x.run.seed): x for x in of(found, group, "broad")}
+        narrow = {(x.run.base, x.run.seed): x for x in of(outcome, group, "benchmark")}
+        broad = {(x.run.base, x.run.seed): x for x in of(outcome, group, "broad")}
         both = [(narrow[key].spread, broad[key].spread) for key in narrow if key in broad]
         if both:
             result[group] = {
@@ -52,23 +52,25 @@ def matched_pairs(found: Sequence[Found]) -> dict[str, dict[str, Any]]:
     return result
 
 
-def levels(found: Sequence[Found]) -> dict[str, dict[str, float]]:
+def levels(result: Sequence[Found]) -> dict[str, dict[str, float]]:
     """Return the runs of every regime of the main recipe, and the mean of the statistic."""
-    regimes = dict.fromkeys(x.run.regime for x in of(found, "main"))
-    chosen = {regime: of(found, "main", regime) for regime in regimes}
+    regimes = dict.fromkeys(x.run.regime for x in of(result, "main"))
+    chosen = {regime: of(result, "main", regime) for regime in regimes}
     return {
         regime: {"runs": len(runs), "effective_rank": math.exp(fmean(x.spread for x in runs))}
         for regime, runs in chosen.items()
     }
 
 
-def ladder(found: Sequence[Found], value: Callable[[Found], Mapping[Any, float]]) -> dict[str, Any]:
+def ladder(
+    result: Sequence[Found], value: Callable[[Found], Mapping[Any, float]]
+) -> dict[str, Any]:
     """Predict the breadth of every run of the ladder with its base left out.
 
     `value` gives the numbers of a run at each place; their weights come from the other bases.
     """
-    runs = of(found, "ladder")
-    others = of(found, "main", *NARROW, *BROAD)
+    runs = of(result, "ladder")
+    others = of(result, "main", *NARROW, *BROAD)
     values = {id(x): value(x) for x in [*runs, *others]}
     predicted: dict[int, float] = {}
     unseen: dict[str, list[float]] = {"narrow": [], "broad": []}
@@ -98,20 +100,20 @@ def ladder(found: Sequence[Found], value: Callable[[Found], Mapping[Any, float]]
     }
 
 
-def permutation(found: Sequence[Found], draws: int, seed: int = 0) -> dict[str, float]:
+def permutation(result: Sequence[Found], draws: int, seed: int = 0) -> dict[str, float]:
     """Permute the breadths within bases, and predict them with everything that the ladder does.
 
     ``p`` is the share of permutations that are ranked as well as the true breadths; ``auc`` is the
     mean over permutations.
     """
-    observed = ladder(found, lambda x: x.update.places)["spearman"]
+    observed = ladder(result, lambda x: x.update.places)["spearman"]
     rng = np.random.default_rng(seed)
     as_good, areas = 1, []
-    fixed = [x for x in found if x.run.group != "ladder"]
+    fixed = [x for x in result if x.run.group != "ladder"]
     for _ in range(draws):
         mixed = list(fixed)
-        for base in {x.run.base for x in of(found, "ladder")}:
-            runs = [x for x in of(found, "ladder") if x.run.base == base]
+        for base in {x.run.base for x in of(result, "ladder")}:
+            runs = [x for x in of(result, "ladder") if x.run.base == base]
             cells = rng.permutation([x.run.cells for x in runs])
             mixed += [
                 Found(replace(x.run, cells=int(k)), x.rows)
@@ -123,13 +125,13 @@ def permutation(found: Sequence[Found], draws: int, seed: int = 0) -> dict[str, 
     return {"p": as_good / (draws + 1), "auc": fmean(areas)}
 
 
-def novelty(found: Sequence[Found]) -> dict[str, float]:
+def novelty(result: Sequence[Found]) -> dict[str, float]:
     """Return rank correlations of the statistic with breadth and with the base's loss on the data.
 
     Each within bases, and with the other one held fixed: data far from what the base knows may read
     narrow, whatever its breadth.
     """
-    runs = of(found, "ladder")
+    runs = of(result, "ladder")
     columns = {
         "spread": [x.spread for x in runs],
         "breadth": [math.log2(x.run.cells) for x in runs],
@@ -154,13 +156,13 @@ def novelty(found: Sequence[Found]) -> dict[str, float]:
     }
 
 
-def novelty_design(found: Sequence[Found]) -> dict[str, Any]:
+def novelty_design(result: Sequence[Found]) -> dict[str, Any]:
     """Return the statistic on few and on many cells at the base's loss on what it knows and not.
 
     The two factors are crossed: ``broad_above`` counts the bases whose run on many cells is above
     that on few, ``known_above`` those whose run on known cells is above that on new ones.
     """
-    runs = {(x.run.base, x.run.novelty, x.run.cells): x for x in of(found, "novelty")}
+    runs = {(x.run.base, x.run.novelty, x.run.cells): x for x in of(result, "novelty")}
     bases = sorted({base for base, _, _ in runs})
     few, many = (rung({cells for _, _, cells in runs}) for rung in (min, max))
 
@@ -189,12 +191,12 @@ def novelty_design(found: Sequence[Found]) -> dict[str, Any]:
 
 def _within(values: Sequence[float], groups: Sequence[str]) -> np.ndarray:
     """Return ranks within groups, about the middle of each."""
-    found = np.zeros(len(values))
+    result = np.zeros(len(values))
     for group in set(groups):
         chosen = np.array([g == group for g in groups])
         ranks = np.argsort(np.argsort(np.array(values)[chosen])).astype(float)
-        found[chosen] = ranks - ranks.mean()
-    return found
+        result[chosen] = ranks - ranks.mean()
+    return result
 
 
 def behaviour(folder: Path) -> dict[str, dict[str, float]]:

@@ -22,7 +22,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def pairs(found: Mapping[str, Mapping[str, Any]]) -> str:
+def pairs(result: Mapping[str, Mapping[str, Any]]) -> str:
     rows = (
         (
             group,
@@ -30,19 +30,19 @@ def pairs(found: Mapping[str, Mapping[str, Any]]) -> str:
             each["broad_above"],
             *(f"{mean:.3f}" for mean in each["means"]),
         )
-        for group, each in found.items()
+        for group, each in result.items()
     )
     return table(("runs", "pairs", "broad above", "benchmark", "broad"), rows)
 
 
-def means(found: Mapping[str, Mapping[str, float]]) -> str:
+def means(result: Mapping[str, Mapping[str, float]]) -> str:
     return ", ".join(
         f"{regime} {each['effective_rank']:.3f} ({each['runs']} runs)"
-        for regime, each in found.items()
+        for regime, each in result.items()
     )
 
 
-def ladder(found: Mapping[str, Mapping[str, float]]) -> str:
+def ladder(result: Mapping[str, Mapping[str, float]]) -> str:
     rows = (
         (
             name,
@@ -52,7 +52,7 @@ def ladder(found: Mapping[str, Mapping[str, float]]) -> str:
             f"{each['auc']:.2f}",
             f"{each['auc_unseen_regimes']:.2f}",
         )
-        for name, each in found.items()
+        for name, each in result.items()
     )
     head = ("score", "runs", "Spearman", "residual, octaves", "AUC", "AUC, regimes never fitted")
     return table(head, rows)
@@ -76,17 +76,17 @@ def verdicts(groups: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
     return f"{text}\n\nRefused, all of them, declared or not: {', '.join(refused)}."
 
 
-def design(found: Mapping[str, Any]) -> str:
-    few, many = found["cells"]
+def design(result: Mapping[str, Any]) -> str:
+    few, many = result["cells"]
     rows = []
     for novelty, words in (("known", "best"), ("new", "least")):
-        ranks = [found["effective_rank"][f"{novelty}, {cells}"] for cells in (few, many)]
-        losses = [found["first_loss"][f"{novelty}, {cells}"] for cells in (few, many)]
+        ranks = [result["effective_rank"][f"{novelty}, {cells}"] for cells in (few, many)]
+        losses = [result["first_loss"][f"{novelty}, {cells}"] for cells in (few, many)]
         rows.append(
             (
                 words,
                 *(f"{rank:.3f} ({loss:.2f})" for rank, loss in zip(ranks, losses, strict=True)),
-                f"{found['broad_above'][novelty]} of {found['bases']}",
+                f"{result['broad_above'][novelty]} of {result['bases']}",
             )
         )
     return table(
@@ -94,11 +94,11 @@ def design(found: Mapping[str, Any]) -> str:
     )
 
 
-def behaviour(found: Mapping[str, Mapping[str, float]]) -> str:
-    sets = [name for name in next(iter(found.values())) if name != "runs"]
+def behaviour(result: Mapping[str, Mapping[str, float]]) -> str:
+    sets = [name for name in next(iter(result.values())) if name != "runs"]
     rows = (
         (regime, each["runs"], *(f"{each[name]:.2f}" for name in sets))
-        for regime, each in found.items()
+        for regime, each in result.items()
     )
     return table(("data", "runs", *sets), rows)
 
@@ -127,23 +127,23 @@ def two_models(paired: Mapping[str, Mapping[str, int]]) -> str:
     )
 
 
-def tables(found: Mapping[str, Any]) -> str:
+def tables(result: Mapping[str, Any]) -> str:
     """Return all tables, each under its heading."""
-    rate, own, paired = found["verdicts"]["error_rate"], found["own"], found["paired"]
-    novelty = found["novelty"]
+    rate, own, paired = result["verdicts"]["error_rate"], result["own"], result["paired"]
+    novelty = result["novelty"]
     parts = [
         "### The sign in matched pairs",
-        pairs(found["pairs"]),
-        f"Means of exp(E) over the runs of the main recipe: {means(found['levels'])}.",
+        pairs(result["pairs"]),
+        f"Means of exp(E) over the runs of the main recipe: {means(result['levels'])}.",
         "### The ladder of breadth",
-        ladder(found["ladder"]),
+        ladder(result["ladder"]),
         f"With breadths exchanged at random within bases: p of the first row "
-        f"{found['permutation']['p']:.3f}, mean AUC {found['permutation']['auc']:.2f}.",
+        f"{result['permutation']['p']:.3f}, mean AUC {result['permutation']['auc']:.2f}.",
         "### Verdicts",
-        found["verdicts"]["text"],
+        result["verdicts"]["text"],
         f"Right, wrong and undecided of narrow runs: {triple(rate['narrow'])}; of broad runs: "
         f"{triple(rate['broad'])}.",
-        verdicts(found["verdicts"]["groups"]),
+        verdicts(result["verdicts"]["groups"]),
         f"Of the calibration's own {own['runs']} runs, each judged by all others, {own['refused']} "
         "are refused.",
         "### Two models of one base",
@@ -154,18 +154,18 @@ def tables(found: Mapping[str, Any]) -> str:
         f"breadth at a fixed loss {novelty['breadth_at_fixed_loss']:.2f}, with the loss at a fixed "
         f"breadth {novelty['loss_at_fixed_breadth']:.2f}.",
     ]
-    if found["novelty_design"]:
+    if result["novelty_design"]:
         parts += [
             "Few cells and many, with the same loss of the base before: exp(E), and in brackets "
             "the mean loss of the first five steps.",
-            design(found["novelty_design"]),
+            design(result["novelty_design"]),
         ]
-    if found["behaviour"]:
+    if result["behaviour"]:
         parts += [
             "### Behaviour",
             "Share of examples whose whole answer is right: the base, of width 128, and 250 steps "
             "on.",
-            behaviour(found["behaviour"]),
+            behaviour(result["behaviour"]),
         ]
     return "\n\n".join(parts)
 
@@ -178,12 +178,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the tables of docs/regimes.md.")
     parser.add_argument("found", type=Path, help="what the report wrote")
     given = parser.parse_args()
-    found = json.loads(given.found.read_text(encoding="utf-8"))
+    result = json.loads(given.found.read_text(encoding="utf-8"))
     before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         sys.exit(f"{PAGE}: no markers for the tables")
-    text = f"{before}{BEGIN}\n\n{tables(found)}\n\n{END}{after}"
+    text = f"{before}{BEGIN}\n\n{tables(result)}\n\n{END}{after}"
     PAGE.write_text(text, encoding="utf-8")
 
 

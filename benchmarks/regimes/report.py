@@ -27,24 +27,24 @@ from .run import FOLDER, record_path
 from .runs import STEPS
 
 
-def calibration_of(found: Sequence[Found]) -> Calibration:
+def calibration_of(result: Sequence[Found]) -> Calibration:
     """Return the calibration: narrow and broad regimes, and the ends of the ladder."""
     runs = []
-    for x in [*of(found, "main"), *of(found, "ladder")]:
+    for x in [*of(result, "main"), *of(result, "ladder")]:
         label = x.label
         if isinstance(label, float):
             label = "narrow" if label <= 2 else "broad" if label >= 32 else None
         runs.append((x.rows, label, x.run.base))
-    recipe = next(x.run.recipe for x in found if x.run.group == "main")
+    recipe = next(x.run.recipe for x in result if x.run.group == "main")
     return Calibration.fit(runs, recipe=recipe)
 
 
-def verdicts(found: Sequence[Found], calibration: Calibration) -> dict[str, Any]:
+def verdicts(outcome: Sequence[Found], calibration: Calibration) -> dict[str, Any]:
     """Return the verdicts on the calibration's runs, and on runs that it never saw."""
     rate = calibration.error_rate(0.05)
     result: dict[str, Any] = {"error_rate": rate.to_dict(), "text": rate.text(), "groups": {}}
-    for group in dict.fromkeys(x.run.group for x in found):
-        chosen = of(found, group, *(("repeated",) if group in ("main", "ladder") else ()))
+    for group in dict.fromkeys(x.run.group for x in outcome):
+        chosen = of(outcome, group, *(("repeated",) if group in ("main", "ladder") else ()))
         by_regime: dict[str, dict[str, dict[str, int]]] = {}
         for x in chosen:
             own = x.run.base if x.run.base in calibration.groups else None
@@ -70,17 +70,17 @@ def _data(x: Found) -> str:
     return ", ".join(words)
 
 
-def own_refusals(found: Sequence[Found]) -> dict[str, int]:
+def own_refusals(result: Sequence[Found]) -> dict[str, int]:
     """Return how many runs of the calibration are refused by that of all other runs."""
-    chosen = [x for x in found if x.run.group in ("main", "ladder")]
+    chosen = [x for x in result if x.run.group in ("main", "ladder")]
     refused = 0
     for x in chosen:
-        rest = calibration_of([y for y in found if y is not x])
+        rest = calibration_of([y for y in result if y is not x])
         refused += diagnose(x.rows, rest, group=x.run.base).verdict == "refused"
     return {"runs": len(chosen), "refused": refused}
 
 
-def paired_tests(found: Sequence[Found]) -> dict[str, dict[str, int]]:
+def paired_tests(result: Sequence[Found]) -> dict[str, dict[str, int]]:
     """Return paired diagnoses: the same data with another seed, and benchmark against broad data.
 
     A calibration is that of the other bases.
@@ -91,16 +91,16 @@ def paired_tests(found: Sequence[Found]) -> dict[str, dict[str, int]]:
         )
         for way in ("blocks", "calibrated")
     }
-    main = of(found, "main")
+    main = of(result, "main")
     for base in dict.fromkeys(x.run.base for x in main):
-        calibration = calibration_of([x for x in found if x.run.base != base])
+        calibration = calibration_of([x for x in result if x.run.base != base])
         for x, y in combinations([x for x in main if x.run.base == base], 2):
-            told = diagnose(x.rows, calibration, against=y.rows)
-            assert told.calibrated is not None
-            assert told.calibrated.difference is not None
+            diagnosis = diagnose(x.rows, calibration, against=y.rows)
+            assert diagnosis.calibrated is not None
+            assert diagnosis.calibrated.difference is not None
             for way, difference, p in (
-                ("blocks", told.difference, told.p),
-                ("calibrated", told.calibrated.difference, told.calibrated.p),
+                ("blocks", diagnosis.difference, diagnosis.p),
+                ("calibrated", diagnosis.calibrated.difference, diagnosis.calibrated.p),
             ):
                 significant = p is not None and p <= 0.05
                 if x.run.regime == y.run.regime:
@@ -113,7 +113,7 @@ def paired_tests(found: Sequence[Found]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def controls(found: Sequence[Found]) -> dict[str, dict[str, Any]]:
+def controls(result: Sequence[Found]) -> dict[str, dict[str, Any]]:
     """Return the ladder by numbers that must say nothing: W' alone, the size of the update."""
 
     def trained_weights(x: Found) -> dict[Any, float]:
@@ -126,10 +126,10 @@ def controls(found: Sequence[Found]) -> dict[str, dict[str, Any]]:
         }
 
     return {
-        "E at every place": ladder(found, lambda x: x.update.places),
-        "mean of E": ladder(found, lambda x: {"mean": x.spread}),
-        "control: trained weights alone": ladder(found, trained_weights),
-        "control: size of the update": ladder(found, lambda x: {"size": x.update.size}),
+        "E at every place": ladder(result, lambda x: x.update.places),
+        "mean of E": ladder(result, lambda x: {"mean": x.spread}),
+        "control: trained weights alone": ladder(result, trained_weights),
+        "control: size of the update": ladder(result, lambda x: {"size": x.update.size}),
     }
 
 
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--calibration", type=Path)
     given = parser.parse_args()
-    found = load(given.folder)
+    outcome = load(given.folder)
     missing = [
         run.name
         for run in main_plan()
@@ -148,17 +148,17 @@ def main() -> None:
     ]
     if missing:
         print(f"{len(missing)} runs of the main plan are missing", file=sys.stderr)
-    calibration = calibration_of(found)
+    calibration = calibration_of(outcome)
     result = {
-        "pairs": matched_pairs([*found, *increments_of(found, given.folder)]),
-        "levels": levels(found),
-        "ladder": controls(found),
-        "permutation": permutation(found, given.permutations),
-        "verdicts": verdicts(found, calibration),
-        "own": own_refusals(found),
-        "paired": paired_tests(found),
-        "novelty": novelty(found),
-        "novelty_design": novelty_design(found) if of(found, "novelty") else {},
+        "pairs": matched_pairs([*outcome, *increments_of(outcome, given.folder)]),
+        "levels": levels(outcome),
+        "ladder": controls(outcome),
+        "permutation": permutation(outcome, given.permutations),
+        "verdicts": verdicts(outcome, calibration),
+        "own": own_refusals(outcome),
+        "paired": paired_tests(outcome),
+        "novelty": novelty(outcome),
+        "novelty_design": novelty_design(outcome) if of(outcome, "novelty") else {},
         "behaviour": behaviour(given.folder),
     }
     text = json.dumps(result, indent=1)

@@ -76,16 +76,16 @@ def train_and_measure(run: Run, folder: Path) -> str:
 
     torch.set_num_threads(1)
     began = time.perf_counter()
-    found = trained(run, folder / "weights")
+    result = trained(run, folder / "weights")
     seconds = time.perf_counter() - began
     if run.base:
         measure(run, folder)
     if run.group == "behaviour":
         path = folder / "weights" / f"{run.name}.safetensors"
-        found["accuracies"] = accuracies(path, run, evaluations())
-    record = asdict(run) | found | {"seconds": seconds}
+        result["accuracies"] = accuracies(path, run, evaluations())
+    record = asdict(run) | result | {"seconds": seconds}
     record_path(folder, run.name).write_text(json.dumps(record) + "\n", encoding="utf-8")
-    return f"{run.name}: loss {found['first_loss']:.2f} to {found['loss']:.2f}, {seconds:.0f} s"
+    return f"{run.name}: loss {result['first_loss']:.2f} to {result['loss']:.2f}, {seconds:.0f} s"
 
 
 def is_done(run: Run, folder: Path) -> bool:

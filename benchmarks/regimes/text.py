@@ -56,12 +56,12 @@ def _docstrings(sources: list[str]) -> Iterator[str]:
 @lru_cache(maxsize=1)
 def names() -> tuple[tuple[str, str], ...]:
     """Return code points and names of characters."""
-    found = []
+    results = []
     for first, last in _SCRIPTS:
         for point in range(first, last):
             if name := unicodedata.name(chr(point), ""):
-                found.append((f"U+{point:04X}", name))
-    return tuple(found)
+                results.append((f"U+{point:04X}", name))
+    return tuple(results)
 
 
 @lru_cache(maxsize=1)

@@ -148,16 +148,16 @@ def accuracies(path: Path, run: Run, sets: dict[str, Sequence[Example]]) -> dict
     """Return the share of examples of each set whose whole answer is right."""
     model = model_of(run)
     model.load(path)
-    found = {}
+    results = {}
     for name, examples in sets.items():
         length = max(len(each.prompt) + len(each.answer) for each in examples) + 1
         tokens = torch.full((len(examples), length), PAD)
-        asked = torch.zeros(len(examples), length, dtype=torch.bool)
+        answers = torch.zeros(len(examples), length, dtype=torch.bool)
         for i, each in enumerate(examples):
             row = [END, *(CODES[t] for t in [*each.prompt, *each.answer])]
             tokens[i, : len(row)] = torch.tensor(row)
-            asked[i, 1 + len(each.prompt) : len(row)] = True
+            answers[i, 1 + len(each.prompt) : len(row)] = True
         said = model(tokens[:, :-1]).argmax(dim=-1)
-        right = (said == tokens[:, 1:]) | ~asked[:, 1:]
-        found[name] = float(right.all(dim=1).float().mean())
-    return found
+        right = (said == tokens[:, 1:]) | ~answers[:, 1:]
+        results[name] = float(right.all(dim=1).float().mean())
+    return results

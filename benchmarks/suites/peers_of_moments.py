@@ -22,8 +22,8 @@ MOMENTS_OF = ("min", "max", "mean", "std", "skewness", "kurtosis", "row_norms", 
 
 
 def ours_moments(A: Any) -> dict[str, Any]:
-    found = ss.moments(A, histogram=False)
-    return {name: getattr(found, name) for name in MOMENTS_OF}
+    moments = ss.moments(A, histogram=False)
+    return {name: getattr(moments, name) for name in MOMENTS_OF}
 
 
 def numpy_moments(A: Array) -> dict[str, Any]:

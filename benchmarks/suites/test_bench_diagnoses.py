@@ -76,9 +76,9 @@ def test_diagnose(
             before="base", after="tuned", options={}, rows=rows, expected=len(rows), engine={}
         ).save(given)
     began = time.perf_counter()
-    found = ss.diagnosis.diagnose(given, calibration, group="base0")
+    diagnosis = ss.diagnosis.diagnose(given, calibration, group="base0")
     seconds = time.perf_counter() - began
-    assert found.verdict == "narrow", found.text
+    assert diagnosis.verdict == "narrow", diagnosis.text
     benchmark.extra_info.update(
         table="diagnoses",
         case={"rows": len(rows), "runs": runs, "from": "a file" if saved else "memory"},

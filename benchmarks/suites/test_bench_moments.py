@@ -18,7 +18,7 @@ PEERS = peers_of_moments.MOMENTS
 @lru_cache(maxsize=1)
 def exact(dtype: str, m: int, n: int) -> dict[str, Any]:
     x = workloads.stored(dtype, m, n).astype(np.float64)
-    found = {
+    results = {
         "row_norms": np.linalg.norm(x, axis=1),
         "column_norms": np.linalg.norm(x, axis=0),
         "min": x.min(),
@@ -26,10 +26,10 @@ def exact(dtype: str, m: int, n: int) -> dict[str, Any]:
         "mean": x.mean(),
         "std": x.std(),
     }
-    x -= found["mean"]
-    x /= found["std"]
+    x -= results["mean"]
+    x /= results["std"]
     cubes = x**3
-    return {**found, "skewness": cubes.mean(), "kurtosis": np.vdot(cubes, x) / x.size}
+    return {**results, "skewness": cubes.mean(), "kurtosis": np.vdot(cubes, x) / x.size}
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16", "f8_e4m3"])
@@ -38,7 +38,7 @@ def test_moments(
 ) -> None:
     m, n = (256, 344) if smoke else (4096, 11008)
     A = workloads.stored(dtype, m, n)
-    found = measure(
+    result = measure(
         lambda: peer.run(A),
         table="moments",
         case={"dtype": dtype, "shape": f"{m} x {n}"},
@@ -47,16 +47,16 @@ def test_moments(
         work=A.nbytes,
         unit="GB/s",
     )
-    if found is not None:  # not of what only reads
-        error = worst_error(found, exact(dtype, m, n))
+    if result is not None:  # not of what only reads
+        error = worst_error(result, exact(dtype, m, n))
         benchmark.extra_info["error"] = error
         assert error <= (1e-9 if peer.name == peers_of_kernels.OURS else 1e-3)
 
 
-def worst_error(found: dict[str, Any], wanted: dict[str, Any]) -> float:
+def worst_error(result: dict[str, Any], wanted: dict[str, Any]) -> float:
     """Relative; but the mean and the skewness are near zero: of the deviation, and of one."""
     scale = {**wanted, "mean": wanted["std"], "skewness": 1.0}
     return max(
-        float(np.max(np.abs(found[name] - wanted[name]) / scale[name]))
+        float(np.max(np.abs(result[name] - wanted[name]) / scale[name]))
         for name in peers_of_moments.MOMENTS_OF
     )

@@ -56,7 +56,7 @@ def test_moments_of_file(
     measure: Any,
     benchmark: Any,
 ) -> None:
-    found = measure(
+    result = measure(
         lambda: peer.run(stored_file),
         table="moments_of_file",
         case={"file": state},
@@ -66,10 +66,10 @@ def test_moments_of_file(
         unit="GB/s",
         prepare=(lambda: forget(stored_file)) if state == "on the disk" else None,
     )
-    if found is not None:  # not of what only reads
+    if result is not None:  # not of what only reads
         rows, columns = (8, 512) if smoke else (256, 32768)
         piece = workloads.stored("bf16", rows, columns).astype(np.float64)
         norms = np.linalg.norm(piece, axis=1)
-        error = float(np.max(np.abs(found["row_norms"][-rows:] - norms) / norms))
+        error = float(np.max(np.abs(result["row_norms"][-rows:] - norms) / norms))
         benchmark.extra_info["error"] = error
         assert error <= 1e-9

@@ -106,11 +106,11 @@ def call(
             return None
         finally:
             outcome.seconds = time.process_time() - started
-    told = [w for w in seen if issubclass(w.category, ConvergenceWarning)]
-    others = [w for w in seen if w not in told]
+    warned = [w for w in seen if issubclass(w.category, ConvergenceWarning)]
+    others = [w for w in seen if w not in warned]
     if others:
         where = f"{others[0].filename.rpartition('/')[2]}:{others[0].lineno}"
         text = f"{others[0].category.__name__}: {str(others[0].message)[:120]} ({where})"
         outcome.wrong("warning", 1.0, text)
-    outcome.z["warned of convergence"] = float(bool(told))
+    outcome.z["warned of convergence"] = float(bool(warned))
     return result

@@ -76,7 +76,7 @@ class Campaign:
     broken: str = ""
     """Why no worker can run."""
     saved: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    told: float = field(default_factory=time.time)
+    last_message: float = field(default_factory=time.time)
     lock: threading.Lock = field(default_factory=threading.Lock)
     processes: set[subprocess.Popen[str]] = field(default_factory=set)
     slow: list[tuple[int, str]] = field(default_factory=list)
@@ -106,8 +106,8 @@ class Campaign:
 
     def progress(self) -> None:
         """Say how far it is, once a minute."""
-        if time.time() > self.told + 60:
-            self.told = time.time()
+        if time.time() > self.last_message + 60:
+            self.last_message = time.time()
             cases, failed = (sum(x.values()) for x in (self.summary.cases, self.summary.failed))
             print(f"{cases} cases, {failed} failed", file=sys.stderr, flush=True)
 
@@ -162,23 +162,23 @@ class Campaign:
             if not line.startswith("{"):  # of something else that prints
                 print(line, end="")
                 continue
-            told = json.loads(line)
-            done = "began" not in told
+            record = json.loads(line)
+            done = "began" not in record
             if done:
-                self._seen(told, isa)
+                self._seen(record, isa)
             else:
-                began = told["began"]
+                began = record["began"]
         return began, done
 
-    def _seen(self, told: dict[str, Any], isa: str) -> None:
+    def _seen(self, record: dict[str, Any], isa: str) -> None:
         with self.lock:
-            if told["findings"] and told["main"] == "work" and not self.alone:
-                self.slow.append((told["index"], isa))
+            if record["findings"] and record["main"] == "work" and not self.alone:
+                self.slow.append((record["index"], isa))
                 return
-            self.summary.add(told)
-            if told["line"]:
-                self.saved[told["function"], told["main"], told["kind"]] += 1
-                line = f"{told['line']} | {rerun(isa, self.seed, told['index'])}"
+            self.summary.add(record)
+            if record["line"]:
+                self.saved[record["function"], record["main"], record["kind"]] += 1
+                line = f"{record['line']} | {rerun(isa, self.seed, record['index'])}"
                 print(f"FAILED {line}", flush=True)
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with (self.folder / "failures.txt").open("a", encoding="utf-8") as file:
@@ -238,33 +238,33 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run what the command line asks for; 1 if anything failed."""
-    asked = parsed(arguments)
-    if asked.case or asked.file:
+    options = parsed(arguments)
+    if options.case or options.file:
         from .showing import show
 
-        return show(asked.case, asked.file)
-    seed = int(time.strftime("%Y%m%d")) if asked.seed is None else asked.seed
-    isas = asked.isa.split(",") if asked.isa else available()
-    only = [name for name in asked.only.replace("/", ",").split(",") if name]
+        return show(options.case, options.file)
+    seed = int(time.strftime("%Y%m%d")) if options.seed is None else options.seed
+    isas = options.isa.split(",") if options.isa else available()
+    only = [name for name in options.only.replace("/", ",").split(",") if name]
     unknown = set(only).difference(EVERY, FUNCTIONS, DTYPES, EVERY_LAYOUT)
     if unknown:
         sys.exit(f"no class, function, dtype or layout: {', '.join(sorted(unknown))}")
     print(f"campaign seed {seed}, instruction sets {' '.join(isas)}, {where()}", flush=True)
-    minutes = asked.minutes or (1e9 if asked.cases else 30.0)
+    minutes = options.minutes or (1e9 if options.cases else 30.0)
     campaign = Campaign(
         seed=seed,
         only=only,
-        cases=asked.first + asked.cases if asked.cases else 2**62,
+        cases=options.first + options.cases if options.cases else 2**62,
         until=time.time() + 60 * minutes,
-        folder=asked.folder,
-        each=asked.each,
+        folder=options.folder,
+        each=options.each,
         isas=isas,
         summary=Summary(seed, isas),
-        next=asked.first,
+        next=options.first,
     )
     for stop in (signal.SIGINT, signal.SIGTERM):  # a background shell ignores the first
         signal.signal(stop, signal.default_int_handler)
-    threads = [threading.Thread(target=campaign.work) for _ in range(asked.workers)]
+    threads = [threading.Thread(target=campaign.work) for _ in range(options.workers)]
     for thread in threads:
         thread.start()
     try:
@@ -280,6 +280,6 @@ def main(arguments: list[str] | None = None) -> int:
         thread.join()
     campaign.measure_slow_cases()
     print("\n" + campaign.summary.text())
-    if asked.json:
-        asked.json.write_text(json.dumps(campaign.summary.record(), indent=1), encoding="utf-8")
+    if options.json:
+        options.json.write_text(json.dumps(campaign.summary.record(), indent=1), encoding="utf-8")
     return 1 if sum(campaign.summary.failed.values()) else 0

@@ -131,10 +131,10 @@ def gram_accumulator(case: Case, A: Any, truth: Truth, outcome: Outcome) -> None
     # With u along A v, of the lengths that rounding can tell from zero.
     image = product_of_rows(truth.X.T, V)
     lengths = np.sqrt(np.diagonal(product_of_rows(image, image)))
-    told = lengths > 1e-6 * truth.values[0]
-    U = image[:, told] / np.maximum(lengths[told], 1e-300)
-    rest = np.linalg.norm(product_of_rows(truth.X, U) - V[:, told] * s[told], axis=0)
-    limit = 1.01 * residuals[told] + 4e-15 * truth.values[0] + truth.quantum
+    resolved = lengths > 1e-6 * truth.values[0]
+    U = image[:, resolved] / np.maximum(lengths[resolved], 1e-300)
+    rest = np.linalg.norm(product_of_rows(truth.X, U) - V[:, resolved] * s[resolved], axis=0)
+    limit = 1.01 * residuals[resolved] + 4e-15 * truth.values[0] + truth.quantum
     outcome.require("residual", rest, limit, "A^T u - s v")
 
 

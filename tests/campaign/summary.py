@@ -24,31 +24,31 @@ class Summary:
         self.dtypes: Counter[str] = Counter()
         self.seconds = 0.0
 
-    def add(self, told: dict[str, Any]) -> None:
+    def add(self, record: dict[str, Any]) -> None:
         """Count one case."""
-        function, name = told["function"], f"{self.seed}:{told['index']}"
+        function, name = record["function"], f"{self.seed}:{record['index']}"
         self.cases[function] += 1
-        self.kinds.add(told["kind"])
-        self.dtypes[told["dtype"]] += 1
-        self.seconds += told["seconds"]
-        if told["refused"]:
-            self.refused[told["refused"]] += 1
-        if told["converged"] is not None:
+        self.kinds.add(record["kind"])
+        self.dtypes[record["dtype"]] += 1
+        self.seconds += record["seconds"]
+        if record["refused"]:
+            self.refused[record["refused"]] += 1
+        if record["converged"] is not None:
             self.searches[function] += 1
-            self.unconverged[function] += not told["converged"]
-        for measure, z in told["z"].items():
+            self.unconverged[function] += not record["converged"]
+        for measure, z in record["z"].items():
             seen = self.z[measure]
             seen[0] += 1
             seen[1] += z <= 2
             seen[2] += z <= 4
-        if (told["work"] or 0) > self.slowest[0]:
-            self.slowest = told["work"], f"{function} of {told['kind']}, case {name}"
-        self.failed[function] += bool(told["findings"])
-        for what in {finding["what"] for finding in told["findings"]}:
+        if (record["work"] or 0) > self.slowest[0]:
+            self.slowest = record["work"], f"{function} of {record['kind']}, case {name}"
+        self.failed[function] += bool(record["findings"])
+        for what in {finding["what"] for finding in record["findings"]}:
             way = function, what
             self.ways[way] += 1
-            self.classes[way][told["kind"]] += 1
-            ratio = max(f["ratio"] for f in told["findings"] if f["what"] == what)
+            self.classes[way][record["kind"]] += 1
+            ratio = max(f["ratio"] for f in record["findings"] if f["what"] == what)
             self.worst[way] = max(self.worst.get(way, (-1.0, "")), (ratio, name))
 
     def record(self) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def test_the_command_runs_cases_in_workers_and_writes_what_it_saw(
     isa = ss.show_config()["isa"]
     written = tmp_path / "seen.json"
     only = ["svdvals", "moments"]
-    asked = {
+    options = {
         "--seed": 0,
         "--cases": 60,
         "--workers": 2,
@@ -214,7 +214,7 @@ def test_the_command_runs_cases_in_workers_and_writes_what_it_saw(
         "--folder": tmp_path,
         "--json": written,
     }
-    code = runner.main([str(word) for option in asked.items() for word in option])
+    code = runner.main([str(word) for option in options.items() for word in option])
     record = json.loads(written.read_text(encoding="utf-8"))
     drawn = [draw(0, index) for index in numbers(0, 60)]
     drawn = [case for case in drawn if case.matches(only)]

@@ -37,15 +37,15 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_PROF, CPU)
         signal.setitimer(signal.ITIMER_REAL, WALL)
         outcome = run(case)
-        told = outcome.record() | {"index": index, "function": case.function, "kind": case.kind}
-        told["dtype"], told["line"] = case.dtype, ""
+        record = outcome.record() | {"index": index, "function": case.function, "kind": case.kind}
+        record["dtype"], record["line"] = case.dtype, ""
         if outcome.findings:
             group = (case.function, outcome.main.what, case.kind)
-            told["main"] = outcome.main.what
+            record["main"] = outcome.main.what
             if saved.get(group, 0) < job["each"]:
                 saved[group] = saved.get(group, 0) + 1
-                told["line"] = kept(case, outcome, job)
-        tell(told)
+                record["line"] = kept(case, outcome, job)
+        tell(record)
 
 
 def kept(case: Any, outcome: Outcome, job: dict[str, Any]) -> str:

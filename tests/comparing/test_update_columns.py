@@ -171,8 +171,8 @@ def test_the_chance_of_a_mask_is_the_share_that_ties_leave_it(tmp_path: Path) ->
 def test_the_passes_of_the_columns_are_counted(tmp_path: Path) -> None:
     w, v = pair()
     plain = row_of(tmp_path / "plain", w, v)["passes"]
-    asked = {"update_shares": 2, "update_masks": 1}
-    for name, passes in asked.items():
+    passes_of_measures = {"update_shares": 2, "update_masks": 1}
+    for name, passes in passes_of_measures.items():
         assert row_of(tmp_path / name, w, v, measures=[name])["passes"] == plain + passes
 
 

@@ -259,13 +259,13 @@ class OnHost:
 
     def __init__(self, x: Any, kind: int) -> None:
         self.x, self.kind = x, kind
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.kind, 0
 
     def __dlpack__(self, **options: Any) -> Any:
-        self.asked.append(options)
+        self.requests.append(options)
         return self.x.__dlpack__(**options)
 
 
@@ -274,7 +274,7 @@ def test_pinned_memory_is_that_of_the_host(kind: int) -> None:
     x = BASE[:, ::2]
     array = OnHost(x, kind)
     a = ss.matrix(array)
-    assert array.asked == [{"max_version": (1, 0)}]  # a stream is for devices
+    assert array.requests == [{"max_version": (1, 0)}]  # a stream is for devices
     assert a.device == "cpu"
     np.testing.assert_array_equal(np.asarray(a), x)
     frozen = x.copy()

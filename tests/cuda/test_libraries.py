@@ -90,17 +90,17 @@ def test_a_library_that_cannot_be_used_says_what_helps(
 
 
 def test_cuda_pathfinder_finds_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    libraries = []
 
     def load(name: str) -> SimpleNamespace:
-        asked.append(name)
+        libraries.append(name)
         return SimpleNamespace(abs_path="/somewhere/libcublas.so.13")
 
     finder = SimpleNamespace(load_nvidia_dynamic_lib=load)
     monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(pathfinder=finder))
     monkeypatch.setitem(sys.modules, "cuda.pathfinder", finder)
     assert found_path("cuBLAS") == "/somewhere/libcublas.so.13"
-    assert asked == ["cublas"]
+    assert libraries == ["cublas"]
 
 
 def test_what_cuda_pathfinder_does_not_find_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,9 +311,9 @@ def test_cusolver_is_asked_once_for_its_memory(simulated: Any) -> None:
     assert eigenvalue_nbytes(0, LEAST_ORDER - 1, opened) == 0
     assert simulated.simulator.counts()["calls"] == 0
     needed = [eigenvalue_nbytes(0, ORDER, opened)]
-    asked = simulated.simulator.counts()["calls"]
+    call_count = simulated.simulator.counts()["calls"]
     needed.append(eigenvalue_nbytes(0, ORDER, opened))
-    assert simulated.simulator.counts()["calls"] == asked > 0
+    assert simulated.simulator.counts()["calls"] == call_count > 0
     assert needed == [simulated.cusolver_bytes(0, simulated.__file__, ORDER, vectors=False)] * 2
     vectors = eigenvalue_nbytes(0, ORDER, opened, vectors=True)
     assert vectors >= needed[0] + 8 * ORDER**2

@@ -45,16 +45,16 @@ def pair(calibration: Calibration, one: float, two: float, seed: int = 0) -> Pai
 
 def test_narrow_and_broad_data_are_told_apart(calibration: Calibration) -> None:
     verdict = pair(calibration, NARROW, BROAD)
-    told = verdict.calibrated
-    assert told is not None
-    assert told.difference is not None
-    assert told.interval is not None
-    assert not told.refusals
-    assert told.p is not None
-    assert told.p <= 0.05
+    calibrated = verdict.calibrated
+    assert calibrated is not None
+    assert calibrated.difference is not None
+    assert calibrated.interval is not None
+    assert not calibrated.refusals
+    assert calibrated.p is not None
+    assert calibrated.p <= 0.05
     assert verdict.narrower == verdict.names[0]
-    assert told.interval[0] < told.difference < told.interval[1]
-    assert told.difference == pytest.approx(told.distance, rel=0.4)
+    assert calibrated.interval[0] < calibrated.difference < calibrated.interval[1]
+    assert calibrated.difference == pytest.approx(calibrated.distance, rel=0.4)
     assert verdict.text.startswith(f"{verdict.names[0]} had the narrower data")
     assert "pairs of one class were called different" in verdict.text
     assert "Without the calibration: The update of" in verdict.text
@@ -78,11 +78,11 @@ def test_the_same_data_is_rarely_called_different(calibration: Calibration) -> N
     for i in range(50):
         verdict = pair(calibration, BROAD, BROAD, i)
         different += verdict.narrower is not None
-        told = verdict.calibrated
-        assert told is not None
-        assert told.interval is not None
-        if told.p is not None:  # the interval and the probability have one answer
-            assert (told.interval[0] <= 0 <= told.interval[1]) == (told.p > 0.05)
+        calibrated = verdict.calibrated
+        assert calibrated is not None
+        assert calibrated.interval is not None
+        if calibrated.p is not None:  # the interval and the probability have one answer
+            assert (calibrated.interval[0] <= 0 <= calibrated.interval[1]) == (calibrated.p > 0.05)
     assert different <= 7  # of 50 at 5 %, in 999 of 1000 cases
 
 

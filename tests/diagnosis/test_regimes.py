@@ -49,8 +49,8 @@ def test_a_run_that_the_calibration_never_saw_is_told(runs: list[Found]) -> None
     for left_out in runs:
         known = [x for x in runs if x is not left_out]
         calibration = Calibration.fit([(x.rows, x.label, "base") for x in known], score="spread")
-        told = ss.diagnosis.diagnose(left_out.rows, calibration, group="base")
-        assert told.verdict in (left_out.label, "not distinguishable", "refused")
+        diagnosis = ss.diagnosis.diagnose(left_out.rows, calibration, group="base")
+        assert diagnosis.verdict in (left_out.label, "not distinguishable", "refused")
 
 
 def test_every_run_learns(runs: list[Found]) -> None:

@@ -134,8 +134,8 @@ def test_units_say_how_a_measure_grows_with_its_matrix() -> None:
     one[0, 0] += 30.0
     two = 1.01 * one + 0.01 * rng.standard_normal(one.shape)
     models = [{"once": a, "twice": 2 * a} for a in (one, two)]
-    asked = ["alpha_farms", "randomized_distance", "correlation_traps"]
-    scan = ss.scan(models[0], effort="exact", k=10, measures=asked)
+    measures = ["alpha_farms", "randomized_distance", "correlation_traps"]
+    scan = ss.scan(models[0], effort="exact", k=10, measures=measures)
     pair = ss.compare(*models, effort="exact", k=10)
     unlike = "alpha_weighted", "log_alpha_norm"  # they have logarithms of λ
     seen = set()

@@ -44,11 +44,11 @@ def test_a_worker_killed_loses_nothing(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(2, mp_context=context) as pool,
-        pytest.warns(RuntimeWarning, match="the executor lost its workers") as told,
+        pytest.warns(RuntimeWarning, match="the executor lost its workers") as warned,
     ):
         result = ss.svds(a, 6, method="krylov", executor=Killing(pool, 20))
     assert numbers(result) == wanted
-    assert len(told) == 1
+    assert len(warned) == 1
 
 
 @pytest.mark.slow

@@ -150,14 +150,14 @@ import sigmascope as ss
 
 assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 A = np.random.default_rng(0).standard_normal((300, 200))
-told = []
+events = []
 
 def progress(done):
-    told.append(done)
+    events.append(done)
     os.kill(os.getpid(), signal.SIGINT)
 
 result = ss.svds(A, 20, method="krylov", progress=progress)
-assert told and result.converged
+assert events and result.converged
 assert result.s.tobytes() == ss.svds(A, 20, method="krylov").s.tobytes()
 assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 """

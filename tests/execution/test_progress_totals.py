@@ -41,9 +41,9 @@ def stored(folder: Path, kind: str) -> Any:
 @pytest.mark.parametrize("kind", ["array", "file", "wide file"])
 def test_a_bar_can_be_drawn(name: str, kind: str, tmp_path: Path) -> None:
     """The total is a constant, a whole number of reads, and never less than what is done."""
-    told: list[tuple[int, int | None]] = []
-    KNOWN[name](stored(tmp_path, kind), progress=lambda done, total: told.append((done, total)))
-    done, totals = [each[0] for each in told], {each[1] for each in told}
+    events: list[tuple[int, int | None]] = []
+    KNOWN[name](stored(tmp_path, kind), progress=lambda done, total: events.append((done, total)))
+    done, totals = [each[0] for each in events], {each[1] for each in events}
     assert len(totals) == 1
     (total,) = totals
     assert total is not None
@@ -63,10 +63,10 @@ def test_totals_count_the_passes(name: str) -> None:
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_has_no_total(name: str) -> None:
-    told: list[tuple[int, int | None]] = []
-    SEARCHES[name](A, progress=lambda done, total: told.append((done, total)))
-    assert told
-    assert {total for _, total in told} == {None}
+    events: list[tuple[int, int | None]] = []
+    SEARCHES[name](A, progress=lambda done, total: events.append((done, total)))
+    assert events
+    assert {total for _, total in events} == {None}
 
 
 class SlowAtTheEnd:

@@ -76,6 +76,6 @@ def test_not_finite(dtype: str, place: tuple[int, int]) -> None:
     kinds = (1, 1) if place != (7, 4200) else (0, 1)
     if dtype == "f8_e4m3":
         kinds = (sum(kinds), 0)
-    told = f"{kinds[0]} NaN and {kinds[1]} infinite entries, the first at {place}"
-    with pytest.raises(NonFiniteError, match=re.escape(told)):
+    message = f"{kinds[0]} NaN and {kinds[1]} infinite entries, the first at {place}"
+    with pytest.raises(NonFiniteError, match=re.escape(message)):
         squares(A, num_threads=3, panel_rows=5)

@@ -220,16 +220,16 @@ def test_a_users_file_is_checked(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    told = [line for line in done.stdout.splitlines() if ": error: " in line]
+    complaints = [line for line in done.stdout.splitlines() if ": error: " in line]
     assert not done.stderr
     assert done.returncode == 1
-    told = [pages.get(tmp_path / line.split(":")[0], "") + line for line in told]
+    complaints = [pages.get(tmp_path / line.split(":")[0], "") + line for line in complaints]
     by_line: dict[int, str] = {}  # a wrong keyword of overloads has two errors
-    for line in told:
+    for line in complaints:
         if line.startswith("wrong.py"):
             number = int(line.split(":")[1])
             by_line[number] = by_line.get(number, "") + line
-    assert [line for line in told if not line.startswith("wrong.py")] == []
+    assert [line for line in complaints if not line.startswith("wrong.py")] == []
     for number, (line, message) in enumerate(WRONG, HEAD.count("\n") + 1):
         assert message in by_line.get(number, ""), f"{line}: {by_line.get(number)}"
     revealed = re.findall(r"^kinds.py:.*Revealed type is \"(.*)\"", done.stdout, re.MULTILINE)

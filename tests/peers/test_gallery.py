@@ -45,8 +45,8 @@ every_matrix = pytest.mark.parametrize(("name", "dtype"), list(cases()))
 def test_svds_with_vectors(name: str, dtype: str) -> None:
     t, problems = truth(name, ORDER, dtype), []
     n = len(t.sigma)
-    asked = ((1, 1e-4, None), (6, 1e-2, None), (6, 1e-7, None), (20, 1e-4, 4), (n, 1e-4, None))
-    for k, tol, block in asked:
+    searches = ((1, 1e-4, None), (6, 1e-2, None), (6, 1e-7, None), (20, 1e-4, 4), (n, 1e-4, None))
+    for k, tol, block in searches:
         how = {"k": min(k, n), "tol": tol, "block": block, "method": "krylov"}
         result, warned = called(ss.svds, t.A, **how)
         problems += gathered(f"svds {how}", of_svds(result, t, tol, warned, must=tol >= 1e-4))

@@ -158,10 +158,9 @@ def vague_variables(path: Path, tree: ast.Module) -> Iterator[Place]:
             yield Place(path, node.lineno, node.arg)
 
 
-def test_variables_of_the_package_are_named_after_things() -> None:
-    places = [
-        place for path in sources(PACKAGE, ".py") for place in vague_variables(path, tree_of(path))
-    ]
+def test_variables_are_named_after_things() -> None:
+    files = [*sources(PACKAGE, ".py"), *scripts()]
+    places = [place for path in files for place in vague_variables(path, tree_of(path))]
     assert not places, f"say what it is: {listed(places)}"
 
 

@@ -66,10 +66,10 @@ def test_functions_have_few_parameters() -> None:
     for path in sources(PACKAGE, ".py"):
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef):
-                told = node.args
-                named = [arg.arg for arg in (*told.posonlyargs, *told.args)]
+                arguments = node.args
+                named = [arg.arg for arg in (*arguments.posonlyargs, *arguments.args)]
                 named = named[1:] if named[:1] in (["self"], ["cls"]) else named
                 is_command = "cli" in path.parts or path.name == "commands.py"
                 assert is_command or len(named) <= 8, (path, node.name)
-                many = len(named) + len(told.kwonlyargs) > 8
+                many = len(named) + len(arguments.kwonlyargs) > 8
                 assert not many or node.name in MANY_PARAMETERS, (path, node.name)

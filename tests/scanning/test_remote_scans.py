@@ -72,13 +72,13 @@ def test_the_next_tensor_is_read_while_one_is_computed(
     write_sharded(tmp_path, {"model-00001-of-00001.safetensors": tensors})
     with served(tmp_path) as server:
         far = ss.open_checkpoint(server.url)
-        asked = {record["offset"]: threading.Event() for record in far.info()}
-        order = iter(list(asked.values())[1:])
+        waiting = {record["offset"]: threading.Event() for record in far.info()}
+        order = iter(list(waiting.values())[1:])
         met: list[bool] = []
 
         def answer(request: Any) -> None:
-            if request.start in asked:
-                asked[request.start].set()
+            if request.start in waiting:
+                waiting[request.start].set()
 
         def wait_for_the_next() -> None:
             following = next(order, None)
@@ -234,7 +234,7 @@ def test_ctrl_c_ends_a_scan_of_a_slow_server(tmp_path: Path) -> None:
         thread.join()
         assert len(caught.value.scan.rows) < 4
         # 4 matrices of 196 requests, 8 at a time, would take 20 s.
-        asked = len(server.requests)
-        assert asked < 100, time.monotonic() - before
+        request_count = len(server.requests)
+        assert request_count < 100, time.monotonic() - before
         server.answer = lambda request: None
         assert len(ss.scan(far, **HOW)) == 4  # what was stopped can be used again

@@ -237,18 +237,18 @@ def test_a_matrix_that_takes_long_waits_and_is_not_passed_over(
 
 
 def test_the_model_is_not_asked_where_nothing_is_affordable(clock: Clock) -> None:
-    model, asked = weights(1), []
+    model, events = weights(1), []
 
     def current() -> dict[str, Any]:
-        asked.append(clock.now)
+        events.append(clock.now)
         return model
 
     monitor = Monitor(current, every=1, budget="1%", clock=clock)
     monitor.step(1)
-    assert len(asked) == 2
+    assert len(events) == 2
     clock.now += 10
     assert monitor.step(2) == []
-    assert len(asked) == 2
+    assert len(events) == 2
     assert monitor.decision["waiting"] == [DOWN.format(0), UP.format(0)]
     clock.now += 1000
     assert [row["name"] for row in monitor.step(3) or ()] == [DOWN.format(0), UP.format(0)]
@@ -256,11 +256,11 @@ def test_the_model_is_not_asked_where_nothing_is_affordable(clock: Clock) -> Non
 
 def test_the_time_in_which_a_model_gathers_its_tensors_counts(clock: Clock) -> None:
     """5 s for the tensors and 1 s for a visit, every 10 s, of which a tenth may be spent."""
-    model, asked = weights(1), []
+    model, events = weights(1), []
 
     def gathered() -> dict[str, Any]:
         clock.now += 5.0
-        asked.append(clock.now)
+        events.append(clock.now)
         for x in model.values():
             x *= 1.01
         return model
@@ -269,12 +269,12 @@ def test_the_time_in_which_a_model_gathers_its_tensors_counts(clock: Clock) -> N
     monitor.step(0)
     for step in range(1, 40):
         clock.now += 10.0
-        before = len(asked)
+        before = len(events)
         rows = monitor.step(step)
-        assert bool(rows) == (len(asked) > before)
+        assert bool(rows) == (len(events) > before)
         if rows:  # the budget may be exceeded by one visit whose time is not known
             assert monitor.decision["spent"] <= monitor.decision["allowed"] + 1.0
-    assert 5 <= len(asked) <= 8
+    assert 5 <= len(events) <= 8
 
 
 def test_the_time_of_a_step_that_failed_counts(clock: Clock) -> None:

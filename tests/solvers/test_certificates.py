@@ -184,8 +184,8 @@ def test_what_has_not_settled_is_in_the_bound(
         result = ss.svds(A, k, tol=tol, vectors=vectors, method="krylov", **options)
         check(result, A)
         assert result.converged
-        asked = result.residuals if vectors else result.errors
-        assert asked.max() <= (max(tol, floor) + floor) * result.s[0]
+        judged = result.residuals if vectors else result.errors
+        assert judged.max() <= (max(tol, floor) + floor) * result.s[0]
 
 
 @pytest.mark.parametrize(

@@ -324,10 +324,10 @@ def test_methods(method: str) -> None:
 
 
 def test_progress_and_interrupts() -> None:
-    told: list[int] = []
-    ss.svds(sparse.csr_array(holes((90, 60))), 2, progress=told.append)
-    assert told == sorted(told)
-    assert told[0] > 0
+    counts: list[int] = []
+    ss.svds(sparse.csr_array(holes((90, 60))), 2, progress=counts.append)
+    assert counts == sorted(counts)
+    assert counts[0] > 0
 
     def interrupted(used: int) -> None:
         raise KeyboardInterrupt

@@ -143,10 +143,10 @@ def test_a_share_that_would_change_bits_is_not_taken(monkeypatch: pytest.MonkeyP
 
 
 def test_results_count_as_memory() -> None:
-    asked: list[int] = []
+    calls: list[int] = []
 
     def suffices(a: ss.Matrix, call: Any) -> bool:
-        asked.append(call.memory - call.reserved)
+        calls.append(call.memory - call.reserved)
         return bool(call.memory >= 4 * MINIMUM)
 
     matrices = [ss.matrix(a) for a in SMALL]
@@ -155,7 +155,7 @@ def test_results_count_as_memory() -> None:
     assert (shares.workers, shares.each.memory, shares.each.threads) == (2, 9 * MINIMUM // 2, 3)
     shares = stacks.Shares.of(matrices, call, suffices, MINIMUM)
     assert (shares.workers, shares.each.reserved) == (1, 4 * MINIMUM)
-    assert min(asked) >= MINIMUM
+    assert min(calls) >= MINIMUM
     call = replace(call, memory=4 * MINIMUM)  # of which the results leave room for one
     shares = stacks.Shares.of(matrices, call, lambda *_: True, 6 * MINIMUM // 10)
     assert shares.workers == 1

@@ -96,8 +96,8 @@ def test_every_number_within_its_error(mean: float, rough: bool) -> None:
     check(pca, X)
     if rough:
         assert pca.explained_variance_errors[0] <= 1e-11 * pca.explained_variance[0]
-    told = any("rough means" in note for note in pca.notes)
-    assert told == (abs(mean) >= 1e3 and not rough)
+    noted = any("rough means" in note for note in pca.notes)
+    assert noted == (abs(mean) >= 1e3 and not rough)
 
 
 def test_variance_that_is_lost_is_not_told_as_resolved() -> None:

@@ -24,9 +24,9 @@ def before_each_spectrum_of_a_pair(
 ) -> None:
     """Call the listener with a matrix and its number of threads, before each of its spectra."""
 
-    def listening(a: Any, asked: Any, **how: Any) -> Any:
-        listener(a, asked.options["num_threads"])
-        return analysed(a, asked, **how)
+    def listening(a: Any, request: Any, **how: Any) -> Any:
+        listener(a, request.options["num_threads"])
+        return analysed(a, request, **how)
 
     patch.setattr(pair_spectra, "analysed", listening)
 
@@ -36,9 +36,9 @@ def before_each_spectrum_of_a_scan(
 ) -> None:
     """Call the listener before each spectrum of a scan, which is computed with `more` options."""
 
-    def listening(a: Any, asked: Any, **how: Any) -> Any:
+    def listening(a: Any, request: Any, **how: Any) -> Any:
         listener()
-        return analysed(a, asked, **how | more)
+        return analysed(a, request, **how | more)
 
     patch.setattr(tasks, "analysed", listening)
 
@@ -56,9 +56,9 @@ def watch_matrices(
 ) -> None:
     """Call a function with each matrix that a scan analyses, and with the options of its call."""
 
-    def listening(a: ss.Matrix, asked: Any, **how: Any) -> Any:
-        watch(a, asked.options)
-        return analysed(a, asked, **how)
+    def listening(a: ss.Matrix, request: Any, **how: Any) -> Any:
+        watch(a, request.options)
+        return analysed(a, request, **how)
 
     patch.setattr(tasks, "analysed", listening)
 

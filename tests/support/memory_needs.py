@@ -36,9 +36,9 @@ def least_and_most(A: ss.Matrix, **call: Any) -> tuple[int, int]:
 
 def admission(A: ss.Matrix, **call: Any) -> MemoryLimitError | None:
     """Return the error with which a spectrum is refused before it begins; None if it would run."""
-    asked = Asked.of(**{"tol": 1e-3, "accuracy": "reference", **call})
+    request = Asked.of(**{"tol": 1e-3, "accuracy": "reference", **call})
     try:
-        asked.plan(*asked.chosen(A))
+        request.plan(*request.chosen(A))
     except MemoryLimitError as error:
         return error
     return None
