@@ -67,9 +67,7 @@ def same_times(result: Any, plain: Any, exponent: int, what: str = "") -> None:
     normal = (np.abs(expected) >= NORMAL) & ~beyond
     expected = np.where(beyond, np.inf, expected)
     np.testing.assert_array_equal(result[normal], expected[normal], err_msg=what)
-    np.testing.assert_allclose(
-        result[~normal], expected[~normal], rtol=0, atol=1e-323, err_msg=what
-    )
+    np.testing.assert_allclose(result[~normal], expected[~normal], 0, 1e-323, err_msg=what)
 
 
 def same_measures(result: dict[str, Measure], plain: dict[str, Measure], exponent: int) -> None:

@@ -255,10 +255,8 @@ def test_no_convergence_is_said_and_the_bounds_hold(device: str) -> None:
     n = 400 if device == "cpu" else 120
     A, sigma = ks.gaussian(n, n)
     options: dict[str, Any] = {"block": 8, "max_passes": 4, "device": device}
-    message = (
-        r"did not converge to tol = 1e-10 in the 4 steps that max_passes allows \(6 reads of A\)"
-    )
-    with pytest.warns(ss.errors.ConvergenceWarning, match=message):
+    text = r"did not converge to tol = 1e-10 in the 4 steps that max_passes allows \(6 reads of A\)"
+    with pytest.warns(ss.errors.ConvergenceWarning, match=text):
         result = ss.svds(A, 8, tol=1e-10, method="krylov", **options)
     assert not result.converged
     assert (result.steps, result.passes) == (4, 6)
