@@ -26,6 +26,11 @@ for name in (
 # One OpenBLAS: tools that repair wheels copy a library that they do not find at its place.
 assert sum("openblas" in file and ".so" in file for file in installed) == 1, installed
 
+# Readers of the annex and their quantised layouts need no other package.
+for group, count in {"sigmascope.readers": 4, "sigmascope.quantised_layouts": 7}.items():
+    points = importlib.metadata.entry_points(group=group)
+    assert len([point.load() for point in points]) == count, points
+
 # The module uses the library that came with it.
 with open("/proc/self/maps", encoding="utf-8") as maps:
     used = {line.split()[-1] for line in maps if "openblas" in line}

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 from tests.project.test_architecture import ANNEXES, home_of, imports
-from tests.support.sources import PACKAGE, ROOT, imports_of, sources
+from tests.support.sources import PACKAGE, ROOT, imports_of, sources, text_of
+
+from sigmascope.checkpoint.formats.readers import ANNEX
 
 
 def test_annexes_import_public_names_and_nothing_imports_them() -> None:
@@ -25,6 +28,16 @@ def test_annexes_import_public_names_and_nothing_imports_them() -> None:
             if result.target in ANNEXES and result.target != home:
                 assert home == "package", f"{path.relative_to(ROOT)}: {home} uses an annex"
                 assert result.deferred
+
+
+def test_entry_points_are_objects_of_annexes() -> None:
+    groups = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["entry-points"]
+    for group, points in groups.items():
+        for name, target in points.items():
+            module, _, attribute = target.partition(":")
+            assert module.split(".")[1] in ANNEXES, f"{group}: {name}"
+            assert hasattr(import_module(module), attribute), f"{group}: {name}"
+    assert {each.name for each in ANNEX} == groups["sigmascope.readers"].keys()
 
 
 def names_imported(path: Path) -> Iterator[tuple[str, str]]:

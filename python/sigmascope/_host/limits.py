@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Limits on what a file may ask for: every limit of the readers, in one place.
+"""Limits on what a file may ask for: every limit of the readers but those of the annex `formats`.
 
 Each limit is far above what real checkpoints need, and low enough that no file, whoever made it,
 takes more than a small multiple of its own size in memory, or more than minutes. A file above a
@@ -36,22 +36,13 @@ MAX_METADATA_ITEMS = 100_000
 """Largest number of keys in the metadata of a GGUF file."""
 
 MAX_TEXT = 65_535
-"""Longest key or name of a tensor in a GGUF file, which allows no longer ones, or an ONNX model."""
+"""Longest key or name in the header of a file, as in GGUF, which allows no longer ones."""
 
 MAX_GGUF_DIMENSIONS = 4
 """Largest number of dimensions of a tensor in a GGUF file, as in llama.cpp."""
 
-MAX_FIELDS = 4_000_000
-"""Largest number of fields in an ONNX model, and of values in a file of flax.
-
-A node of a graph is one field, and a tensor about ten.
-"""
-
-MAX_VARINT_BYTES = 20_000_000
-"""Largest size in bytes of a tensor in an ONNX model whose numbers are varints."""
-
 MAX_NESTING = 100
-"""Deepest nesting of dicts in a file that PyTorch or flax saved, and of graphs in an ONNX model."""
+"""Deepest nesting of dicts in a file that PyTorch saved, and of trees and graphs in others."""
 
 MAX_NPY_HEADER = 10_000
 """Largest size in bytes of the header of a .npy file, as in NumPy."""

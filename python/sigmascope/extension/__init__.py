@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Names for packages that extend sigmascope, its own annexes among them.
 
-``extension``: keywords of functions, files, words, statistics; ``extension.tables``: rows of
+``extension``: keywords of functions, files, words, statistics; ``extension.readers`` and
+``.quantised``: formats of checkpoints, and layouts of their weights; ``extension.tables``: rows of
 scans and comparisons; ``extension.pages``, ``.plots`` and ``.commands``: parts of HTML pages, of
 plots (extra ``plot``) and of the command line (extra ``cli``). Nothing of sigmascope imports a
 package that extends it: it loads what is registered as an entry point (:func:`iter_registered`).

@@ -11,11 +11,9 @@ from __future__ import annotations
 from sigmascope._host.formats import described, recognised
 from sigmascope._host.limits import (
     MAX_DIMENSIONS,
-    MAX_FIELDS,
     MAX_JSON_BYTES,
     MAX_NESTING,
     MAX_TENSORS,
-    MAX_VARINT_BYTES,
 )
 from sigmascope.checkpoint.formats.entries import DTYPE_BITS, is_integer, start_of
 from sigmascope.checkpoint.formats.file_stream import FileStream
@@ -34,12 +32,10 @@ __all__ = [
     "DTYPE_BITS",
     "DTYPE_NAMES",
     "MAX_DIMENSIONS",
-    "MAX_FIELDS",
     "MAX_JSON_BYTES",
     "MAX_NESTING",
     "MAX_SIZE",
     "MAX_TENSORS",
-    "MAX_VARINT_BYTES",
     "WRAPPERS",
     "FilePart",
     "FileStream",

@@ -10,7 +10,9 @@ import struct
 from typing import NamedTuple
 
 from sigmascope.errors import CheckpointError
-from sigmascope.extension.readers import MAX_FIELDS, FileStream
+from sigmascope.extension.readers import FileStream
+
+from .limits import MAX_FIELDS
 
 MAP, LIST, TEXT, BYTES, EXTENSION = "a map", "a list", "a text", "bytes", "an extension"
 INTEGER, FLOAT, BOOL, NIL = "an integer", "a number", "a boolean", "nil"

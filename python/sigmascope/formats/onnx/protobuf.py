@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from sigmascope.errors import CheckpointError
-from sigmascope.extension.readers import MAX_FIELDS, FileStream
+from sigmascope.extension.readers import FileStream
+from sigmascope.formats.limits import MAX_FIELDS
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Types of the content of a field."""

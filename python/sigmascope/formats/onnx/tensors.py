@@ -14,11 +14,11 @@ from sigmascope.errors import CheckpointError
 from sigmascope.extension.readers import (
     DTYPE_BITS,
     MAX_DIMENSIONS,
-    MAX_VARINT_BYTES,
     brief,
     checked_name,
     is_integer,
 )
+from sigmascope.formats.limits import MAX_VARINT_BYTES
 
 from .nodes import signed
 from .protobuf import BYTES, FIXED32, FIXED64, VARINT, Field, WireStream
