@@ -87,6 +87,15 @@ def test_a_format_of_another_package_is_read(
         ss.open_checkpoint(path)
 
 
+def test_a_reader_may_have_the_name_of_one_of_the_annex(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tmp_path / "site", monkeypatch, HDF5="plain_format:READER")
+    path = plain(tmp_path / "up_proj.plain")
+    assert list(ss.open_checkpoint(path)) == ["up_proj"]
+    assert [reader.name for reader in own_formats()].count("plain") == 0
+
+
 def test_formats_of_the_package_come_first_and_import_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

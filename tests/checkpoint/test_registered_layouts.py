@@ -36,12 +36,14 @@ def _forgotten() -> Iterator[None]:
     forget_other_packages()
 
 
-def register(folder: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+def register(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, target: str, package: str = "toy-layout"
+) -> None:
     """Put the example of the page on the path of modules, as a package with an entry point."""
-    info = folder / "toy_layout-1.0.dist-info"
+    info = folder / f"{package.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
     (folder / "toy_layout.py").write_text(EXAMPLE)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-layout\nVersion: 1.0\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[sigmascope.quantised_layouts]\ntoy = {target}\n")
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "toy_layout", raising=False)
@@ -78,6 +80,16 @@ def test_what_disagrees_is_the_reason_of_its_tensor(
         "up_proj.codes": "quantised weight (toy): up_proj.scales has shape [5], where [6] would "
         "fit the codes"
     }
+
+
+def test_two_layouts_of_one_name_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tmp_path / "site", monkeypatch, "toy_layout:LAYOUT")
+    register(tmp_path / "again", monkeypatch, "toy_layout:LAYOUT", package="toy-again")
+    message = r"layout 'toy' of the package toy-\w+ .* has the name of layout 'toy' of the package"
+    with pytest.raises(CheckpointError, match=message):
+        ss.open_checkpoint(model(tmp_path / "model"))
 
 
 def test_a_layout_is_imported_for_a_model_that_names_it(

@@ -242,8 +242,8 @@ def annex_reader(name: str) -> Reader | None:
     CheckpointError
         It cannot be imported, or is not a `Reader`.
     """
-    points = (each for each in iter_registered(GROUP, "reader") if each.point.name == name)
-    point = next(points, None)
+    points = (each for each in iter_registered(GROUP, "reader") if _is_own(each))
+    point = next((each for each in points if each.point.name == name), None)
     return None if point is None else _load(point)
 
 
@@ -251,9 +251,8 @@ def annex_reader(name: str) -> Reader | None:
 def registered() -> tuple[Reader, ...]:
     """Import the readers of other packages; CheckpointError as for :func:`readers`."""
     plugins: list[Reader] = []
-    annexes = {each.name for each in ANNEX}
     for each in iter_registered(GROUP, "reader"):
-        if each.point.name in annexes:
+        if _is_own(each):
             continue
         reader = _load(each)
         for other in (*FORMATS, *plugins):
@@ -263,6 +262,11 @@ def registered() -> tuple[Reader, ...]:
                 )
         plugins.append(reader)
     return tuple(plugins)
+
+
+def _is_own(point: Registered) -> bool:
+    """Tell whether a reader is one of this package: another one may have the same name."""
+    return point.point.value.startswith("sigmascope.")
 
 
 def _load(point: Registered) -> Reader:

@@ -109,13 +109,17 @@ def layout_of(name: str) -> QuantisedLayout | None:
     Raises
     ------
     CheckpointError
-        The entry point of that name cannot be imported, or names no `QuantisedLayout`.
+        The entry point of that name cannot be imported, or names something that is not a
+        `QuantisedLayout`; or two packages have one.
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
-    points = (each for each in iter_registered(GROUP, "layout") if each.point.name == name)
-    if (point := next(points, None)) is None:
+    points = [each for each in iter_registered(GROUP, "layout") if each.point.name == name]
+    if not points:
         return None
+    point, *others = points
+    if others:
+        raise CheckpointError(f"{others[0].label} has the name of {point.label}")
     try:
         layout = point.load()
     except RegistrationError as error:
