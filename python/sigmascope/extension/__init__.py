@@ -2,10 +2,11 @@
 """Names for packages that extend sigmascope, its own annexes among them.
 
 ``extension``: keywords of functions, files, words, statistics; ``extension.readers`` and
-``.quantised``: formats of checkpoints, and layouts of their weights; ``extension.tables``: rows of
-scans and comparisons; ``extension.pages``, ``.plots`` and ``.commands``: parts of HTML pages, of
-plots (extra ``plot``) and of the command line (extra ``cli``). Nothing of sigmascope imports a
-package that extends it: it loads what is registered as an entry point (:func:`iter_registered`).
+``.quantised``: formats of checkpoints, and layouts of their weights; ``extension.components``:
+signs and shares of vectors; ``extension.tables``: rows of scans and comparisons;
+``extension.pages``, ``.plots`` and ``.commands``: parts of HTML pages, of plots (extra ``plot``)
+and of the command line (extra ``cli``). Nothing of sigmascope imports a package that extends it:
+it loads what is registered as an entry point (:func:`iter_registered`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from sigmascope._host.keywords import explaining_keywords, public
 from sigmascope._host.limits import MAX_TABLE_BYTES
 from sigmascope._host.registered import RegistrationError, iter_registered
 from sigmascope._host.replacing import replacing
-from sigmascope.spectra.components import oriented, shares, sine_bounds
 
 __all__ = [
     "MAX_TABLE_BYTES",
@@ -27,14 +27,11 @@ __all__ = [
     "counted",
     "explaining_keywords",
     "iter_registered",
-    "oriented",
     "printable",
     "public",
     "read_regular",
     "replacing",
-    "shares",
     "short",
-    "sine_bounds",
     "student_quantile",
     "student_tail",
     "writable",

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
 
 from sigmascope import svds
-from sigmascope.extension import explaining_keywords, oriented, shares, sine_bounds
+from sigmascope.extension import explaining_keywords
+from sigmascope.extension.components import oriented, shares, sine_bounds
 from sigmascope.results import SVD
 
 from .components import Components
