@@ -58,9 +58,10 @@ class Resources:
     :func:`set_num_threads`, the default of the function.
 
     Every public function with all four keywords takes `resources`. A block reaches every public
-    function, for those of the four that it has as keywords. It holds for the thread, or the task of
-    asyncio, that runs it; other threads and processes have blocks of their own. The result has the
-    bits that it has with the same values as keywords.
+    function, for those of the four that it has as keywords, and a function refuses what it would
+    refuse as a keyword: a stack of matrices takes no executor. A block holds for the thread, or the
+    task of asyncio, that runs it; other threads and processes have blocks of their own. The result
+    has the bits that it has with the same values as keywords.
     """
 
     device: str | None = None

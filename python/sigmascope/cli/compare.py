@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Executor
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,7 +12,7 @@ from rich.console import Console
 from sigmascope import report
 from sigmascope._display.verdicts import ALONE_INTEGERS
 from sigmascope._tables.scan_options import OPENING, SCAN
-from sigmascope.adapters.scannable import Scannable, as_scannable
+from sigmascope.adapters.scannable import as_scannable
 from sigmascope.comparing import Comparison
 from sigmascope.comparing import compare as compare_checkpoints
 from sigmascope.scanning import Progress
@@ -63,26 +61,12 @@ def compare(
     """Measure the change of every matrix between two checkpoints."""
     opening, shard = take_opening(options), options.pop("shard")
 
-    def both() -> tuple[Scannable, Scannable]:
-        return as_scannable(before, **opening), as_scannable(after, **opening)
-
     def compared(**how: Any) -> Any:
-        return compare_checkpoints(*both(), shard=shard_of(shard), **options | how)
+        both = [as_scannable(path, **opening) for path in (before, after)]
+        return compare_checkpoints(*both, shard=shard_of(shard), **options | how)
 
     if options.pop("plan"):
         show_plan(lambda: compared(plan=True, out=None), as_json, options["out"])
-    run_compare(compared, quiet, as_json, reference, recipe, options)
-
-
-def run_compare(
-    compared: Callable[..., Comparison],
-    quiet: bool,
-    as_json: bool,
-    reference: Path | None,
-    recipe: list[str] | None,
-    options: dict[str, Any],
-) -> NoReturn:
-    """Compare two checkpoints, print the result, and exit with its status."""
     saved = options["out"] or ()
     with clean_errors():
         if reference is not None and as_json:
@@ -90,7 +74,8 @@ def run_compare(
         show_report = read_report_options(reference, recipe)
 
     def work(progress: Progress | None, pool: Executor | None) -> Comparison:
-        return compared(progress=progress, executor=pool)
+        table: Comparison = compared(progress=progress, executor=pool)
+        return table
 
     def show(out: Console, comparison: Comparison) -> None:
         report.show_comparison(out, comparison)

@@ -22,7 +22,7 @@ class Comparison(PairTable):
     before, after
         Paths of the two checkpoints; empty if loaded from a CSV.
     options
-        effort, k, tol, seed, num_threads, memory_limit (bytes), include, exclude.
+        Options of the run that a journal records (docs/reference/run-options.md); memory in bytes.
     rows
         Records with the columns that :mod:`sigmascope.comparing.rows` lists, as plain JSON.
     expected, notes, files, engine, architecture, shard

@@ -25,8 +25,7 @@ class Scan(Table):
     checkpoint
         Path of the checkpoint that was scanned; empty if loaded from a CSV.
     options
-        effort, k, tol, accuracy, measures, seed, num_threads, memory_limit (bytes), include,
-        exclude.
+        Options of the run that a journal records (docs/reference/run-options.md); memory in bytes.
     rows
         Records with the columns that :mod:`sigmascope.scanning.rows` lists, as plain JSON.
     expected, notes, files, engine, architecture, shard
