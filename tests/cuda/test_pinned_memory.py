@@ -106,9 +106,10 @@ def test_no_file_is_loaded_that_a_device_takes(simulated: ModuleType, tmp_path: 
     (tmp_path / "numbers").write_bytes(bytes(4 * 3000 * 2000))
     stored = ss.tensor(tmp_path / "numbers", 0, (3000, 2000), "f32")
 
-    def loaded(a: ss.Matrix, **how: bool) -> int:
+    def loaded(a: ss.Matrix, *, several: bool = False) -> int:
         call = CallOptions.of(a, device="cuda", cuda=True, memory_limit="1GiB")
-        return CallMemory(a, call).plan(elementwise_need, "a call", **how).loaded_nbytes
+        worst = elementwise_need if several else None
+        return CallMemory(a, call).plan(elementwise_need, "a call", worst=worst).loaded_nbytes
 
     assert loaded(stored) == 0
     assert loaded(stored, several=True) == loaded(stored.T) == stored.nbytes

@@ -8,7 +8,7 @@ from tests.walks import MEMORY, imports, walk_of
 
 
 @pytest.mark.parametrize(
-    ("name", "climbs", "entries", "files"), [("svds", 3, 7, 38), ("spectrum", 6, 22, 39)]
+    ("name", "climbs", "entries", "files"), [("svds", 3, 7, 38), ("spectrum", 6, 21, 39)]
 )
 def test_a_matrix_goes_a_short_way(name: str, climbs: int, entries: int, files: int) -> None:
     """Numbers of climbs, of entries into the file of memory, and of files: no more than today."""

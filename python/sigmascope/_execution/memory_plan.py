@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from sigmascope._display.text import amount
@@ -82,12 +83,13 @@ class CallMemory:
         return min(needed.plus(taken).limit for *_, needed in self._ways(need, hold))
 
     def plan(
-        self, need: NeedOf, what: str, *, hold: bool = True, several: bool = False
+        self, need: NeedOf, what: str, *, hold: bool = True, worst: NeedOf | None = None
     ) -> MemoryPlan:
         """Choose what is held, and how high panels are, so that `need` is within the memory.
 
-        A matrix in files is not loaded where its numbers stay on a CUDA device, to which they are
-        copied once, unless `several` native calls read it.
+        A matrix in files is not loaded where its numbers stay on a CUDA device, to which one native
+        call copies them once. `worst`: of a call whose several native calls read the matrix, the
+        most that the need can come to.
 
         Raises
         ------
@@ -95,27 +97,36 @@ class CallMemory:
             If no way of reading the matrix fits: `what` names the call in the message, and the
             number is the least limit that allows it.
         """
-        a, options = self.a, self.options
+        a, options, several = self.a, self.options, worst is not None
         copy, remainder = copy_nbytes(a, options), remainder_nbytes(a, options)
-        on_device = self.device_plan(need, what)
-        if a.nbytes <= on_device.stored_nbytes and not several and not a._native.column_major:
+        on_device = NO_DEVICE if several else self.device_plan(need, what)
+        if a.nbytes <= on_device.stored_nbytes and not a._native.column_major:
             hold = False  # rows of a matrix that is stored by columns would be read twice
         for loaded, layout, needed in self._ways(need, hold):
             if options.has(needed.plus(remainder)):
+                on_device = self.device_plan(need, what) if several else on_device
                 copied = copy > 0 and options.has(needed.plus(copy))
                 held = copy if copied else remainder
                 return MemoryPlan(self, layout, loaded, copied, remainder > 0, held, on_device)
-        raise MemoryLimitError(options.refusal(what, amount(self.least(need, hold=hold))))
+        least = self.least(need, hold=hold)
+        most = self.least(worst) if worst else least
+        more = f" (up to {amount(most)} if its values span much)" if most > least else ""
+        raise MemoryLimitError(options.refusal(what, amount(least) + more))
 
-    def leanest_plan(self, need: NeedOf, what: str) -> MemoryPlan:
-        """Read the matrix in the way of :meth:`least`, whether that fits the host or not.
+    def leanest_plan(self, need: NeedOf, what: str, *, more: str) -> MemoryPlan:
+        """Read the matrix in the way of :meth:`least`.
 
-        MemoryLimitError, which names the call as `what`, if a device has no memory for it.
+        Raises
+        ------
+        MemoryLimitError
+            If that does not fit: `what` names the call, and what it took `more` on the host.
         """
         remainder = remainder_nbytes(self.a, self.options)
         taken = self.options.reserved + remainder
-        ways = self._ways(need, hold=True)
-        loaded, layout, _ = min(ways, key=lambda way: way[2].plus(taken).limit)
+        ways = ((*way[:2], way[2].plus(taken).limit) for way in self._ways(need, hold=True))
+        loaded, layout, least = min(ways, key=itemgetter(2))
+        if least > self.options.memory:
+            raise MemoryLimitError(self.options.refusal(what + more, amount(least)))
         plan = MemoryPlan(self, layout, loaded, False, remainder > 0, remainder)
         return replace(plan, on_device=self.device_plan(need, what))
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sigmascope._display.text import amount
 from sigmascope._execution import arguments, costs
 from sigmascope._execution.libraries import libraries_of, with_device_gram
 from sigmascope._execution.memory import MINIMUM, Need, NeedOf, values_need
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.passes import PassLayout
 from sigmascope._execution.reading import layout_of
-from sigmascope.errors import MemoryLimitError
 from sigmascope.solvers.krylov import KrylovSettings
 
 from .requested import GENERATORS, PERMUTING, farms_need, permutation_need
@@ -178,16 +176,8 @@ class Route:
             loaded = call.file_nbytes(a)
             layout = layout_of(a, call, held=loaded > 0)
             return MemoryPlan(memory, layout, loaded, False, False, 0)
-        need = self.need_of(memory)
-        try:
-            return memory.plan(need, self.what, several=True)
-        except MemoryLimitError:
-            least = memory.least(need)
-            if least <= call.memory:  # the device has too little
-                raise
-        most = memory.least(self.need_of(memory, grown=True))
-        more = f" (up to {amount(most)} if its values span much)" if most > least else ""
-        raise MemoryLimitError(call.refusal(self.what, amount(least) + more))
+        worst = self.need_of(memory, grown=True)
+        return memory.plan(self.need_of(memory), self.what, worst=worst)
 
     def _is_small(self, memory: CallMemory) -> bool:
         """Tell whether the matrix is so small that the call surely fits: no formula is needed."""

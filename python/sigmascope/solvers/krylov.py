@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from sigmascope._display.text import amount
 from sigmascope._execution import costs, distributed
 from sigmascope._execution.memory import Need, NeedOf, graded_need, grown_need, krylov_need
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.results import KrylovResult
-from sigmascope.errors import MemoryLimitError
 from sigmascope.spectra import SVD
 
 from .convergence import tolerance_note
@@ -159,13 +157,9 @@ class KrylovSearch:
             if not grown:
                 return result
             need = self.settings.grown_need(self.columns, grown)
-            least = memory.least(need)
-            if least > memory.options.memory:
-                more = "" if grown == result["columns"] else " or more"
-                what = f"{self.what}, which took {grown} columns{more},"
-                raise MemoryLimitError(memory.options.refusal(what, amount(least)))
+            more = "" if grown == result["columns"] else " or more"
             # A held matrix, or higher panels, took the room.
-            plan = memory.leanest_plan(need, self.what)
+            plan = memory.leanest_plan(need, self.what, more=f", which took {grown} columns{more},")
 
     def _attempt(self, plan: MemoryPlan) -> KrylovResult:
         """Search once; "required_columns" is the length of a basis that memory refuses."""
