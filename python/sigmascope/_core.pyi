@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._execution.passes import PassLayout
-from sigmascope._host.results import (
+from sigmascope._execution.native_results import (
     DensityResult,
     GramResult,
     KrylovResult,
@@ -17,6 +16,7 @@ from sigmascope._host.results import (
     SurveyResult,
     ValuesResult,
 )
+from sigmascope._execution.passes import PassLayout
 
 class Matrix:
     rows: int

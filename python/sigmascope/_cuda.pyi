@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope import _core
-from sigmascope._host.results import (
+from sigmascope._execution.native_results import (
     DensityResult,
     GramResult,
     KrylovResult,

@@ -14,14 +14,6 @@ from numpy.typing import NDArray
 
 from sigmascope._host.cuda_devices import cuda_devices
 from sigmascope._host.native import _core, cuda
-from sigmascope._host.results import (
-    DensityResult,
-    GramResult,
-    KrylovResult,
-    LowRankResult,
-    SurveyResult,
-    ValuesResult,
-)
 from sigmascope.errors import DeviceError
 from sigmascope.matrices.array_libraries import (
     ArrayLibrary,
@@ -32,6 +24,14 @@ from sigmascope.matrices.array_libraries import (
 from sigmascope.matrices.device_arrays import COPIED, new_array
 from sigmascope.matrices.matrix import Matrix
 
+from .native_results import (
+    DensityResult,
+    GramResult,
+    KrylovResult,
+    LowRankResult,
+    SurveyResult,
+    ValuesResult,
+)
 from .retried import RetriedSolvers
 
 USABLE = 0.9

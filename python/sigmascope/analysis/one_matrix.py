@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
+from sigmascope._execution.native_results import KrylovResult
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import SEARCHES, coarsest_for
-from sigmascope._host.results import KrylovResult
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.joins import partly_loaded
 from sigmascope.matrices.matrix import Matrix

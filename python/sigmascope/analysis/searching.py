@@ -6,8 +6,8 @@ from __future__ import annotations
 import time
 
 from sigmascope._execution.memory_plan import CallMemory
+from sigmascope._execution.native_results import KrylovResult
 from sigmascope._execution.options import CallOptions
-from sigmascope._host.results import KrylovResult
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.density import density_of
 from sigmascope.solvers.krylov import KrylovSearch, KrylovSettings

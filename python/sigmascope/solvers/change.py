@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sigmascope._execution import arguments
 from sigmascope._execution.memory import Need, elementwise_need, product_need
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
+from sigmascope._execution.native_results import SurveyResult
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
-from sigmascope._host.results import SurveyResult
 from sigmascope.errors import SigmascopeError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import SVD

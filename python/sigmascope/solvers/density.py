@@ -14,11 +14,11 @@ from sigmascope._execution import arguments, distributed
 from sigmascope._execution.keywords import ComputeOptions
 from sigmascope._execution.memory import NeedOf, density_need
 from sigmascope._execution.memory_plan import CallMemory
+from sigmascope._execution.native_results import Problem, QuadratureRule
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import DENSITIES
 from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
-from sigmascope._host.results import Problem, QuadratureRule
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.stacks import ArrayOfAnyShape, ManyMatrices, OneMatrix, stack_of
 from sigmascope.spectra import Density, Stack

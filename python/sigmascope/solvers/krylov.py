@@ -13,8 +13,8 @@ import numpy as np
 from sigmascope._execution import costs, distributed
 from sigmascope._execution.memory import Need, NeedOf, graded_need, grown_need, krylov_need
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
+from sigmascope._execution.native_results import KrylovResult
 from sigmascope._execution.options import CallOptions
-from sigmascope._host.results import KrylovResult
 from sigmascope.spectra import SVD
 
 from .convergence import tolerance_note

@@ -12,9 +12,9 @@ from sigmascope._execution import arguments
 from sigmascope._execution.devices import Solvers
 from sigmascope._execution.memory import NeedOf
 from sigmascope._execution.memory_plan import CallMemory
+from sigmascope._execution.native_results import SurveyResult
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
-from sigmascope._host.results import SurveyResult
 from sigmascope._host.threads import resolve_threads, useful_threads
 from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.matrix import Matrix

@@ -12,7 +12,7 @@ from tests.support.native_calls import BY_NAME, SHARED
 
 import sigmascope as ss
 from sigmascope import _core
-from sigmascope._host import results
+from sigmascope._execution import native_results as results
 
 
 def krylov(a: Any, **options: bool) -> Any:
