@@ -26,7 +26,7 @@ from sigmascope._execution.options import CallOptions
 from sigmascope._execution.reading import layout_of
 from sigmascope._running.device_slots import DeviceSlots, most_on_device
 from sigmascope._running.tasks import Options
-from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.admission import SpectrumRequest
 from sigmascope.analysis.spectrum import analysed
 from sigmascope.errors import DeviceError, MemoryLimitError, ScanInterrupted
 from sigmascope.results import ScanEvent
@@ -134,7 +134,7 @@ def test_a_spectrum_takes_the_memory_of_a_search_and_of_its_parts(effort: str) -
     """Tensor cores multiply parts of a block, whose width the need has to tell."""
     a = ss.matrix(np.ones((4000, 3000), np.float32))
     options = {"tol": 1e-3, "accuracy": "reference", "device": "cuda"}
-    result, memory = Asked.of(effort=effort, k=40, **options).chosen(a)
+    result, memory = SpectrumRequest.of(effort=effort, k=40, **options).chosen(a)
     search = result.search
     assert search is not None
     needed = result.need_of(memory)(layout_of(a, memory.options))
@@ -177,7 +177,11 @@ def test_a_share_of_a_device_does_not_grow(simulated: ModuleType) -> None:
     A = np.ones((960, 640))
     (share,) = several_devices.with_memory(several_devices.devices_of("cuda"), 30 * MIB)
     with pytest.raises(MemoryLimitError, match="which has 30 MiB that a call may take"):
-        analysed(A, Asked("density", 4, 1e-3, "reference", (), False, {"device": share}), seed=0)
+        analysed(
+            A,
+            SpectrumRequest("density", 4, 1e-3, "reference", (), False, {"device": share}),
+            seed=0,
+        )
     call = CallOptions.of(ss.matrix(A), device=share, cuda=True)
     assert not GramTriplets(A.shape, 4, 1e-4, 0).fits(CallMemory(ss.matrix(A), call))
     assert simulated.simulator.counts()["launches"] == 0

@@ -23,7 +23,7 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 FRAGMENTS = ("What", "How", "Of")
 """First words of sentences that are fragments: the subject or the noun is missing."""
 
-VAGUE = ("found", "told")
+VAGUE = ("asked", "found", "told")
 """Words that do not name what a variable holds."""
 
 RETIRED = {

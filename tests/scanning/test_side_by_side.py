@@ -16,7 +16,7 @@ from tests.support.checkpoints import of_array, write_file
 import sigmascope as ss
 from sigmascope._running.ordered import submission_order
 from sigmascope._running.tasks import Options
-from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.admission import SpectrumRequest
 from sigmascope.results import ScanPlan
 from sigmascope.scanning.concurrency import ConcurrencyPlan, ExclusiveQueue
 from sigmascope.scanning.items import list_items
@@ -116,7 +116,7 @@ def test_a_share_of_the_memory_allows_what_all_of_it_does(tmp_path: Path) -> Non
     a = ss.open_checkpoint(tmp_path)["w0"]
 
     def may_find_all(options: Options) -> bool:
-        chosen, memory = Asked.of(**options.of_spectrum()).chosen(a)
+        chosen, memory = SpectrumRequest.of(**options.of_spectrum()).chosen(a)
         return chosen.may_find_all(memory)
 
     seen = set()

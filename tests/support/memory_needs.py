@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import sigmascope as ss
-from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.admission import SpectrumRequest
 from sigmascope.errors import MemoryLimitError
 
 _UNITS = {"B": 1, "kiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -30,13 +30,13 @@ def stated_need(error: MemoryLimitError) -> int:
 
 def least_and_most(A: ss.Matrix, **call: Any) -> tuple[int, int]:
     """Return the least memory of a spectrum, and the memory of it with all columns of its basis."""
-    route, memory = Asked.of(**{"tol": 1e-3, "accuracy": "reference", **call}).chosen(A)
+    route, memory = SpectrumRequest.of(**{"tol": 1e-3, "accuracy": "reference", **call}).chosen(A)
     return memory.least(route.need), memory.least(route.need_of(memory, grown=True))
 
 
 def admission(A: ss.Matrix, **call: Any) -> MemoryLimitError | None:
     """Return the error with which a spectrum is refused before it begins; None if it would run."""
-    request = Asked.of(**{"tol": 1e-3, "accuracy": "reference", **call})
+    request = SpectrumRequest.of(**{"tol": 1e-3, "accuracy": "reference", **call})
     try:
         request.plan(*request.chosen(A))
     except MemoryLimitError as error:

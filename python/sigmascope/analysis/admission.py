@@ -22,7 +22,7 @@ from .routes import EFFORTS, Route
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SpectrumRequest:
     """Arguments of one call.
 
     `options` are those of :meth:`sigmascope._execution.options.CallOptions.of`.
@@ -47,7 +47,7 @@ class Asked:
         measures: tuple[str, ...] = (),
         vectors: bool = False,
         **options: Any,
-    ) -> Asked:
+    ) -> SpectrumRequest:
         """Take the arguments of :func:`sigmascope.spectrum` that decide what it holds."""
         return cls(effort, k, tol, accuracy, measures, vectors, options)
 
@@ -78,8 +78,8 @@ class Asked:
         advice = _advice(memory.a, self._resolved(memory), chosen, surely=True)
         return MemoryLimitError(f"{error}; {advice}")
 
-    def _resolved(self, memory: CallMemory) -> Asked:
-        """Return the same arguments with the memory that the call was given, asked for once."""
+    def _resolved(self, memory: CallMemory) -> SpectrumRequest:
+        """Return the same arguments with the memory that the call was given, requested once."""
         resolved = {"memory_limit": memory.options.memory, "device": memory.options.device}
         return replace(self, options={**self.options, **resolved})
 
@@ -89,9 +89,9 @@ def memory_left(a: Matrix, **how: Any) -> int:
 
     0 if the call would be refused, or reads the file again at each pass, and so holds as much of
     it as it can. If `a` is in memory, its own bytes are taken off as well, as if they had been
-    read for this call. `how`: the arguments, as :meth:`Asked.of` takes them.
+    read for this call. `how`: the arguments, as :meth:`SpectrumRequest.of` takes them.
     """
-    chosen, memory = Asked.of(**how).chosen(a)
+    chosen, memory = SpectrumRequest.of(**how).chosen(a)
     try:
         plan = chosen.plan(memory)
     except MemoryLimitError:
@@ -104,7 +104,7 @@ def memory_left(a: Matrix, **how: Any) -> int:
 
 def in_memory(a: Matrix, **how: Any) -> tuple[Route, Need]:
     """Return the route of `a`, and its need without the bytes of `a` once these are read."""
-    chosen, memory = Asked.of(**how).chosen(a)
+    chosen, memory = SpectrumRequest.of(**how).chosen(a)
     return chosen, memory.host_need(chosen.need_of(memory))
 
 
@@ -112,10 +112,10 @@ def fits_share(a: Matrix, share: Mapping[str, Any], full: Mapping[str, Any]) -> 
     """Tell whether a share of the memory allows the same method for `a` as all of it.
 
     The share of a CUDA device has to have room for the stored numbers, too. `share`, `full`: the
-    arguments, as :meth:`Asked.of` takes them, with a share of the memory and with all of it.
+    arguments of :meth:`SpectrumRequest.of`, with a share of the memory and with all of it.
     """
-    part, memory = Asked.of(**share).chosen(a)
-    whole, full_memory = Asked.of(**full).chosen(a)
+    part, memory = SpectrumRequest.of(**share).chosen(a)
+    whole, full_memory = SpectrumRequest.of(**full).chosen(a)
     same = part.effort == whole.effort
     same = same and part.may_find_all(memory) == whole.may_find_all(full_memory)
     if memory.options.device.index is None:
@@ -134,7 +134,7 @@ class _Fits(IntEnum):
     SURELY = 2
 
 
-def _advice(a: Matrix, query: Asked, refused: Route, *, surely: bool = False) -> str:
+def _advice(a: Matrix, query: SpectrumRequest, refused: Route, *, surely: bool = False) -> str:
     """Say what of less is within the memory; if nothing is, what the least would need."""
     single = [(words, _fits(a, less)) for words, less in _changes(a, query, refused)]
     sure = [words for words, fits in single if fits == _Fits.SURELY]
@@ -148,8 +148,10 @@ def _advice(a: Matrix, query: Asked, refused: Route, *, surely: bool = False) ->
     return "; ".join(parts) or _least_of_all(a, query)
 
 
-def _changes(a: Matrix, query: Asked, refused: Route) -> Iterator[tuple[str, Asked]]:
-    """Give the calls that differ in one thing, nearest to what was asked first."""
+def _changes(
+    a: Matrix, query: SpectrumRequest, refused: Route
+) -> Iterator[tuple[str, SpectrumRequest]]:
+    """Give the calls that differ in one thing, nearest to the request first."""
     options = dict(query.options)
     if options.pop("panel_rows", None) is not None:
         yield "the same with panel_rows left to the default", replace(query, options=options)
@@ -167,7 +169,7 @@ def _changes(a: Matrix, query: Asked, refused: Route) -> Iterator[tuple[str, Ask
             yield f"k = {k}", replace(query, k=k)
 
 
-def _combined(a: Matrix, query: Asked, refused: Route, fits: _Fits) -> list[str]:
+def _combined(a: Matrix, query: SpectrumRequest, refused: Route, fits: _Fits) -> list[str]:
     """Return the first effort that fits with nothing on request, and the largest k that does."""
     without = f", without {' and '.join(query.measures)}" if query.measures else ""
     for effort in reversed(EFFORTS):
@@ -177,7 +179,7 @@ def _combined(a: Matrix, query: Asked, refused: Route, fits: _Fits) -> list[str]
     return []
 
 
-def _least_of_all(a: Matrix, query: Asked) -> str:
+def _least_of_all(a: Matrix, query: SpectrumRequest) -> str:
     least = [
         (memory.least(need := chosen.need_of(memory)), effort, memory, need)
         for effort in EFFORTS
@@ -190,13 +192,13 @@ def _least_of_all(a: Matrix, query: Asked) -> str:
     return f"nothing less {sure}: effort {effort!r} with k = 1 needs {amount(needed)}"
 
 
-def _bare(query: Asked) -> Asked:
+def _bare(query: SpectrumRequest) -> SpectrumRequest:
     """Ask for the same without measures on request, panels as high as they may be."""
     options = {name: value for name, value in query.options.items() if name != "panel_rows"}
     return replace(query, measures=(), options=options)
 
 
-def _largest_rank(a: Matrix, query: Asked, most: int, fits: _Fits) -> int:
+def _largest_rank(a: Matrix, query: SpectrumRequest, most: int, fits: _Fits) -> int:
     """Return the largest k up to `most` that fits; 0 if none does."""
 
     def lacks(k: int) -> bool:
@@ -205,7 +207,7 @@ def _largest_rank(a: Matrix, query: Asked, most: int, fits: _Fits) -> int:
     return bisect_left(range(1, most + 1), True, key=lacks)
 
 
-def _fits(a: Matrix, query: Asked, wanted: _Fits = _Fits.SURELY) -> _Fits:
+def _fits(a: Matrix, query: SpectrumRequest, wanted: _Fits = _Fits.SURELY) -> _Fits:
     """Return the degree to which a call fits the memory, up to the one that is wanted."""
     for chosen, memory in _valid(a, query):
         if chosen.fits(memory):
@@ -214,7 +216,7 @@ def _fits(a: Matrix, query: Asked, wanted: _Fits = _Fits.SURELY) -> _Fits:
     return _Fits.NOT
 
 
-def _valid(a: Matrix, query: Asked) -> Iterator[tuple[Route, CallMemory]]:
-    """Give the route of a call; nothing if its effort has not the precision that was asked."""
+def _valid(a: Matrix, query: SpectrumRequest) -> Iterator[tuple[Route, CallMemory]]:
+    """Give the route of a call; nothing if its effort lacks the requested precision."""
     with suppress(ValueError):
         yield query.chosen(a)

@@ -26,7 +26,7 @@ from sigmascope.spectra import Density, Moments, Spectrum, statistics
 from sigmascope.spectra.units import beyond, scaled, scaled_errors
 
 from . import requested
-from .admission import Asked
+from .admission import SpectrumRequest
 from .routes import Route
 from .searching import known_of, search_of
 
@@ -35,7 +35,7 @@ from .searching import known_of, search_of
 class Analysis:
     """The arguments of one call of :func:`sigmascope.spectrum`, for each of its matrices."""
 
-    asked: Asked
+    request: SpectrumRequest
     max_passes: int
     seed: int
     elements: bool
@@ -43,7 +43,7 @@ class Analysis:
 
     def compute(self, chosen: Route, memory: CallMemory) -> Spectrum:
         """Analyse a matrix by the route that was chosen for it, within its memory."""
-        query, a, call = self.asked, memory.a, memory.options
+        query, a, call = self.request, memory.a, memory.options
         plan = query.plan(chosen, memory)
         request = Request(
             chosen,
@@ -72,8 +72,8 @@ class Analysis:
 
     def of_share(self, a: Matrix, share: CallOptions) -> Spectrum:
         """Analyse a matrix of a stack with its share of the threads and the memory."""
-        part = replace(self, asked=self._within(share))
-        return part.compute(*part.asked.chosen(a))
+        part = replace(self, request=self._within(share))
+        return part.compute(*part.request.chosen(a))
 
     def suffices(self, a: Matrix, share: CallOptions) -> bool:
         """Tell whether a share allows every method, and bases of min(m, n) columns."""
@@ -83,12 +83,12 @@ class Analysis:
         if chosen.vectors:
             call = memory.options
             left = call.with_reserved(call.reserved + chosen.statistics_nbytes)
-            gram = GramTriplets(a.shape, chosen.k, self.asked.tol, self.seed)
+            gram = GramTriplets(a.shape, chosen.k, self.request.tol, self.seed)
             if not gram.fits(CallMemory(a, left), complete=True):
                 return False
         return memory.fits_held(chosen.need_of(memory, grown=True))
 
-    def _within(self, share: CallOptions) -> Asked:
+    def _within(self, share: CallOptions) -> SpectrumRequest:
         options = {
             "num_threads": share.threads,
             "memory_limit": share.memory,
@@ -96,7 +96,7 @@ class Analysis:
             "device": share.device,
             "progress": share.progress,
         }
-        return replace(self.asked, options={**self.asked.options, **options})
+        return replace(self.request, options={**self.request.options, **options})
 
 
 def result_nbytes(route: Route) -> int:

@@ -32,7 +32,7 @@ class Route:
 
     Attributes
     ----------
-    asked, effort : str
+    requested_effort, effort : str
         The effort that was asked for, and the one that runs: "exact" where that costs less.
     shape : (m, n)
     k : int
@@ -51,7 +51,7 @@ class Route:
         The search that finds them, if every value is found without.
     """
 
-    asked: str
+    requested_effort: str
     effort: str
     shape: tuple[int, int]
     k: int
@@ -83,7 +83,9 @@ class Route:
     @property
     def what(self) -> str:
         """Its name in a refusal."""
-        call = "svdvals" if self.asked == "exact" else f"effort {self.asked!r}"
+        call = (
+            "svdvals" if self.requested_effort == "exact" else f"effort {self.requested_effort!r}"
+        )
         extra = f" with {' and '.join(self.measures)}" if self.measures else ""
         return f"{call} of {arguments.of_shape(self.shape)}{extra}"
 
@@ -100,8 +102,8 @@ class Route:
     def notes(self) -> tuple[str, ...]:
         """Notes of the result on the choice of the route."""
         notes = []
-        if self.effort != self.asked:
-            notes.append(f"every value, cheaper here than effort {self.asked!r}")
+        if self.effort != self.requested_effort:
+            notes.append(f"every value, cheaper here than effort {self.requested_effort!r}")
         if self._permuting and not self.permutes:
             names = " and no ".join(self._permuting)
             notes.append(f"no {names} at effort 'top', which says nothing of the rest")

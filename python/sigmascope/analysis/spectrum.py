@@ -14,7 +14,7 @@ from sigmascope.solvers.stacked import run_stack
 from sigmascope.spectra import Spectrum, Stack
 from sigmascope.spectra.statistics import Extremes
 
-from .admission import Asked
+from .admission import SpectrumRequest
 from .low_rank import LowRank
 from .one_matrix import Analysis, result_nbytes
 from .requested import REQUESTED, check_measures
@@ -188,13 +188,13 @@ def spectrum(
     `Spectrum.device` names the device that found the singular values.
     """
     requested = check_measures(measures)
-    query = Asked(effort, k, tol, accuracy, requested, vectors, {**options})
+    query = SpectrumRequest(effort, k, tol, accuracy, requested, vectors, {**options})
     return analysed(A, query, max_passes=max_passes, seed=seed, elements=elements)
 
 
 def analysed(
     A: Any,
-    query: Asked,
+    query: SpectrumRequest,
     *,
     seed: int | None,
     max_passes: int = 300,

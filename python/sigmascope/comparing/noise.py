@@ -10,7 +10,7 @@ from typing import Any
 
 from sigmascope._execution.options import CallOptions
 from sigmascope._running.tasks import Options
-from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.admission import SpectrumRequest
 from sigmascope.analysis.approximation.noise_rank import NoiseRank, far_above
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
@@ -70,7 +70,7 @@ def _far_above(delta: Any, spectrum: Spectrum, options: Options, **how: Any) -> 
     """Search for the values far above a noise that the spectrum does not resolve."""
     if not isinstance(delta, Matrix) or min(delta.shape) < MIN_VALUES:
         return None
-    query = Asked.of(**spectrum_options(options) | {"measures": ()} | how)
+    query = SpectrumRequest.of(**spectrum_options(options) | {"measures": ()} | how)
     call = CallOptions.of(delta, cuda=True, **how)
     with suppress(MemoryLimitError):
         return far_above(delta, spectrum, call, query, seed=options.seed, max_passes=300)

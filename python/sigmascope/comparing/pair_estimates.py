@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 from sigmascope._execution.rates import Rates
 from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
 from sigmascope._running.thread_budget import MOST_AT_ONCE
-from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.admission import SpectrumRequest
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
@@ -117,7 +117,7 @@ def _described(known: TensorPlan, pair: MatrixPair, options: Options) -> TensorP
     if isinstance(pair.before, LowRank):
         return replace(known, effort="exact", precision="float64")
     how = spectrum_options(options) | {"vectors": True, "num_threads": options.num_threads}
-    chosen, _ = Asked.of(**how, memory_limit=options.memory_limit).chosen(pair.before)
+    chosen, _ = SpectrumRequest.of(**how, memory_limit=options.memory_limit).chosen(pair.before)
     search = chosen.search
     return replace(
         known,
@@ -168,7 +168,7 @@ def _spectra(
             a.check_memory(options.memory_limit, memory.reserved)
             spectra.append(_Spectrum(1, measured.product_seconds(a.shape, a.rank), a.working_bytes))
             continue
-        query = Asked.of(**how)
+        query = SpectrumRequest.of(**how)
         chosen, room = query.chosen(a)
         peak = 0
         if not memory.matrix_bytes:
@@ -214,7 +214,7 @@ def _on_device(pair: MatrixPair, memory: PairPlan, options: Options) -> dict[str
     taken, stays = 0, True
     for a in (pair.delta, pair.before, pair.after):
         if isinstance(a, Matrix):
-            chosen, room = Asked.of(**how).chosen(a)
+            chosen, room = SpectrumRequest.of(**how).chosen(a)
             one, kept = room.planned_on_device(chosen.need_of(room))
             taken, stays = max(taken, one), stays and kept
     return {"device_bytes": memory.workers * taken, "stays_on_device": stays}

@@ -13,7 +13,7 @@ from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import DENSITIES
 from sigmascope._running.tasks import ByteListener, Options
 from sigmascope._running.thread_budget import ThreadLease
-from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.admission import SpectrumRequest
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import analysed
 from sigmascope.errors import MemoryLimitError
@@ -145,7 +145,7 @@ class PairSpectra:
                 return near
         vectors = group != "projected"
         how = spectrum_options(options, workers) | shared
-        query = Asked.of(vectors=vectors, fro2=fro2, **how)
+        query = SpectrumRequest.of(vectors=vectors, fro2=fro2, **how)
         return analysed(a, query, seed=options.seed, elements=False, extremes=extremes)
 
 

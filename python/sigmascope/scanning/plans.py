@@ -29,7 +29,7 @@ class TensorPlan:
     rows, columns, dtype, nbytes
         Shape, stored format and stored bytes; of a pair, the formats of both, if they differ, and
         the bytes of both.
-    asked, effort
+    requested_effort, effort
         The effort that was asked for, and the one that will run: "exact" where that costs less.
     block, basis_columns
         Columns of a Krylov step, and number of columns at which the basis is restarted; 0 at effort
@@ -66,7 +66,7 @@ class TensorPlan:
     columns: int
     dtype: str
     nbytes: int
-    asked: str
+    requested_effort: str
     effort: str
     block: int
     basis_columns: int

@@ -23,7 +23,7 @@ from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.adapter import AdapterOrigin
 from sigmascope.adapters.scannable import Scannable
-from sigmascope.analysis.admission import Asked, memory_left
+from sigmascope.analysis.admission import SpectrumRequest, memory_left
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import analysed
 from sigmascope.checkpoint import FileIdentity, Origin
@@ -179,11 +179,11 @@ def _spectrum(
     loaded = a.nbytes if a.in_memory else 0
     with matrices.reading_next(name, room):
         try:
-            query = Asked.of(progress=read, reserved=room + loaded, **how)
+            query = SpectrumRequest.of(progress=read, reserved=room + loaded, **how)
             return analysed(a, query, seed=seed)
         except MemoryLimitError:
             if not (room or loaded):
                 raise
     # The bytes of this matrix, or of the next one, leave too little memory: compute from the file.
     matrices.discard()
-    return analysed(matrices.lookup(name), Asked.of(progress=read, **how), seed=seed)
+    return analysed(matrices.lookup(name), SpectrumRequest.of(progress=read, **how), seed=seed)

@@ -12,7 +12,7 @@ from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.rates import Rates
 from sigmascope._running.tasks import TENSOR_ERRORS, Options, reason_of
 from sigmascope.adapters.scannable import Scannable
-from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.admission import SpectrumRequest
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.requested import PARTS, PERMUTATIONS, SIDE
 from sigmascope.analysis.routes import Route
@@ -38,7 +38,7 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
         a = checkpoint.outline(item.name)
         if isinstance(a, LowRank):
             return _of_product(a, unknown, options, measured)
-        query = Asked.of(**options.of_spectrum())
+        query = SpectrumRequest.of(**options.of_spectrum())
         chosen, memory = query.chosen(a)
     except TENSOR_ERRORS as error:
         return replace(unknown, refused=reason_of(error))
@@ -137,7 +137,7 @@ def initial_plan(
         columns=columns,
         dtype=dtype,
         nbytes=nbytes,
-        asked=options.effort,
+        requested_effort=options.effort,
         effort=options.effort,
         block=0,
         basis_columns=0,

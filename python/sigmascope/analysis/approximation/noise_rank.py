@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sigmascope._execution.options import CallOptions
-from sigmascope.analysis.admission import Asked
+from sigmascope.analysis.admission import SpectrumRequest
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import analysed
 from sigmascope.matrices.matrix import Matrix
@@ -71,7 +71,7 @@ def noise_rank(
     a: Matrix, call: CallOptions, options: Mapping[str, Any], *, seed: int, max_passes: int
 ) -> NoiseRank:
     """Count the values of a matrix that are clearly above its noise; options as for `spectrum`."""
-    query = Asked.of(
+    query = SpectrumRequest.of(
         effort="density", k=min(_EDGE_VALUES, *a.shape), tol=1e-3, accuracy="reference", **options
     )
     spectrum = analysed(a, query, seed=seed, max_passes=max_passes)
@@ -111,7 +111,7 @@ def _deflated(
     spectrum: Spectrum,
     known: NoiseRank,
     call: CallOptions,
-    query: Asked,
+    query: SpectrumRequest,
     *,
     seed: int,
     max_passes: int,
@@ -136,7 +136,7 @@ def _deflated(
 
 
 def _without(
-    a: Matrix, k: int, call: CallOptions, query: Asked, *, seed: int, max_passes: int
+    a: Matrix, k: int, call: CallOptions, query: SpectrumRequest, *, seed: int, max_passes: int
 ) -> tuple[Matrix, int]:
     """Return a matrix minus its k leading triplets, in float64, and the reads that these took."""
     precise = call.with_precision("float64")
@@ -148,7 +148,13 @@ def _without(
 
 
 def far_above(
-    a: Matrix, spectrum: Spectrum, call: CallOptions, query: Asked, *, seed: int, max_passes: int
+    a: Matrix,
+    spectrum: Spectrum,
+    call: CallOptions,
+    query: SpectrumRequest,
+    *,
+    seed: int,
+    max_passes: int,
 ) -> NoiseRank | None:
     """Subtract the leading triplets of a matrix until what remains has a median that is resolved.
 
