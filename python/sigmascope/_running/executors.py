@@ -3,64 +3,82 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from dataclasses import replace
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from dataclasses import dataclass, replace
 
 from sigmascope._host.threads import resolve_threads
 from sigmascope._tables.schema import Row
+from sigmascope.adapters.scannable import Scannable
 
 from .shared_counts import SharedCounter, SharedCounts
+from .tasks import TENSOR_ERRORS, ByteListener, SourceFiles, failed
 
 _ATTEMPTS = 3
 
 
-class PicklableTask(Protocol):
-    """A dataclass that describes the analysis of one row and can be pickled."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerTask(ABC):
+    """The description of the analysis of one row, for a process that can open the same files.
 
-    __dataclass_fields__: ClassVar[dict[str, Any]]
+    It holds no array and takes a few kilobytes.
 
-    @property
-    def name(self) -> str:
-        """Name of the row."""
+    Attributes
+    ----------
+    name
+        Name of the row.
+    sources
+        The checkpoints.
+    attempt
+        Number of this attempt, from 0. It makes each attempt a different task for an executor that
+        remembers the results of tasks.
+    counter
+        The place where the worker reports the bytes that it reads, if there is one.
+    """
 
-    @property
-    def attempt(self) -> int:
-        """Number of times that the executor has lost this task."""
+    name: str
+    sources: tuple[SourceFiles, ...]
+    attempt: int = 0
+    counter: SharedCounter | None = None
 
-    @property
-    def counter(self) -> SharedCounter | None:
-        """The place where the worker reports the bytes that it reads, if there is one."""
-
-
-T = TypeVar("T", bound=PicklableTask)
+    @abstractmethod
+    def analysed(self, checkpoints: Sequence[Scannable], read: ByteListener | None) -> Row:
+        """Return the columns that the headers do not give; an error of the row is one of them."""
 
 
-class ExecutorTasks(Generic[T]):
+def run(task: WorkerTask) -> Row:
+    """Carry out a task: open the checkpoints, unless this process has them open, and analyse.
+
+    An error of a file becomes the reason in the row.
+    """
+    began = time.perf_counter()
+    try:
+        checkpoints = [source.opened() for source in task.sources]
+    except TENSOR_ERRORS as error:
+        return failed(error, began)
+    return task.analysed(checkpoints, None if task.counter is None else task.counter.listener())
+
+
+class ExecutorTasks:
     """A task runner that sends tasks to an executor.
 
     A task whose worker dies is sent again, and is run in this process after three attempts.
-    `task(index)` describes the analysis of one of `rows` rows and `run` carries it out. When a scan
-    is interrupted, tasks that wait are cancelled and tasks that run are left to the executor.
+    `task(index)` describes the analysis of one of `rows` rows. When a scan is interrupted, tasks
+    that wait are cancelled and tasks that run are left to the executor.
 
     Processes of this machine report the bytes that they read; other executors report nothing
     before a row.
     """
 
     def __init__(
-        self,
-        executor: Executor,
-        task: Callable[[int], T],
-        workers: int,
-        run: Callable[[T], Row],
-        rows: int,
+        self, executor: Executor, task: Callable[[int], WorkerTask], workers: int, rows: int
     ) -> None:
         self.workers = workers
         self._executor = executor
         self._task = task
-        self._run = run
         self._counts = SharedCounts(rows) if isinstance(executor, ProcessPoolExecutor) else None
 
     def submit(self, index: int, attempt: int = 0) -> Future[Row]:
@@ -68,7 +86,7 @@ class ExecutorTasks(Generic[T]):
         try:
             counter = None if self._counts is None else self._counts.counter(index)
             task = replace(self._task(index), attempt=attempt, counter=counter)
-            return self._executor.submit(self._run, task)
+            return self._executor.submit(run, task)
         except Exception as error:
             refused: Future[Row] = Future()
             refused.set_exception(error)
@@ -97,7 +115,7 @@ class ExecutorTasks(Generic[T]):
             RuntimeWarning,
             stacklevel=2,
         )
-        return self._run(task)
+        return run(task)
 
     def close(self) -> None:
         """Forget the bytes that were read; the caller closes the executor."""

@@ -26,7 +26,7 @@ from sigmascope._tables.schema import Row
 from sigmascope._tables.shards import Shard
 from sigmascope._tables.table import Table
 
-from .executors import ExecutorTasks, PicklableTask
+from .executors import ExecutorTasks, WorkerTask
 from .ordered import TaskRunner
 from .progress import Progress
 from .run_options import RunOptions
@@ -82,13 +82,8 @@ class TableRun(ABC, Generic[T, I, O]):
         """Return a runner on threads of this process, and the order in which it takes matrices."""
 
     @abstractmethod
-    def task(self, index: int, each: O) -> PicklableTask:
+    def task(self, index: int, each: O) -> WorkerTask:
         """Describe the analysis of a row for a worker with these options."""
-
-    @staticmethod
-    @abstractmethod
-    def carry_out(task: Any) -> Row:
-        """Carry out a task in a worker."""
 
     def receive(self, item: I, row: Row) -> Row:
         """Return the columns of a row that was computed."""
@@ -139,10 +134,10 @@ class TableRun(ABC, Generic[T, I, O]):
         """Return a runner on an executor of the caller, on `workers` rows at once."""
         each = self.options.per_worker(workers)
 
-        def task(index: int) -> PicklableTask:
+        def task(index: int) -> WorkerTask:
             return self.task(index, each.of_row(index))
 
-        return ExecutorTasks(executor, task, workers, self.carry_out, len(self.items))
+        return ExecutorTasks(executor, task, workers, len(self.items))
 
     def prepare_plan(self, out: Paths, resume: PathLike | None) -> tuple[Self, TableBuilder[T, I]]:
         """Return the run, and the rows that it has to make, without a change of any file.

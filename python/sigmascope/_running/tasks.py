@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, Self
 
 from sigmascope._execution import arguments
 from sigmascope._execution.several_devices import devices_of
@@ -135,25 +135,33 @@ KnownFiles = tuple[tuple[str, str], ...]
 """Absolute paths of files, or their addresses, and their digests."""
 
 
-def known_files(checkpoint: Scannable, files: Sequence[FileIdentity]) -> KnownFiles:
-    """Return the files of a checkpoint with the digests that `files` gives."""
-    paths = (
-        os.path.abspath(path) if isinstance(path, Path) else str(path) for path in checkpoint.files
-    )
-    return tuple(zip(paths, (file["digest"] for file in files), strict=True))
+class SourceFiles(NamedTuple):
+    """A checkpoint in files, for a process that can open the same files.
 
+    Attributes
+    ----------
+    origin
+        Absolute paths and options with which the checkpoint was opened.
+    files
+        Its files.
+    """
 
-@overload
-def opened(origin: Origin, files: KnownFiles) -> Checkpoint: ...
+    origin: Origin | AdapterOrigin
+    files: KnownFiles
 
+    @classmethod
+    def of(cls, checkpoint: Scannable, files: Sequence[FileIdentity]) -> Self:
+        """Describe a checkpoint, whose files have the digests that `files` gives."""
+        paths = (
+            os.path.abspath(path) if isinstance(path, Path) else str(path)
+            for path in checkpoint.files
+        )
+        digests = (file["digest"] for file in files)
+        return cls(checkpoint.origin, tuple(zip(paths, digests, strict=True)))
 
-@overload
-def opened(origin: Origin | AdapterOrigin, files: KnownFiles) -> Scannable: ...
-
-
-def opened(origin: Origin | AdapterOrigin, files: KnownFiles) -> Scannable:
-    """Open a checkpoint, once per process; CheckpointError if its files have changed."""
-    return _opened(origin, files, tuple(_stamp(path) for path, _ in files))
+    def opened(self) -> Scannable:
+        """Open a checkpoint, once per process; CheckpointError if its files have changed."""
+        return _opened(*self, tuple(_stamp(path) for path, _ in self.files))
 
 
 def _stamp(path: str) -> tuple[int, int, int]:

@@ -17,7 +17,7 @@ from sigmascope._running.ordered import ThreadTasks, submission_order
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.table_run import TableRun, select_part
-from sigmascope._running.tasks import ByteListener, Options
+from sigmascope._running.tasks import ByteListener, Options, SourceFiles
 from sigmascope._running.thread_budget import ThreadBudget
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
@@ -30,7 +30,7 @@ from .entrywise import compared_entrywise
 from .members import Pair, members, prefixes_text, selected
 from .pairing import linked
 from .result import Comparison
-from .tasks import Link, LinkedFiles, MatrixPairs, PairTask, compare_matrices, run
+from .tasks import Link, MatrixPairs, PairTask, compare_matrices
 
 Source = Scannable | Tensors | str | os.PathLike[str]
 Both = tuple[Scannable, Scannable]
@@ -52,7 +52,6 @@ class ComparisonRun(TableRun[Comparison, Pair, Options]):
     """
 
     kind = Comparison
-    carry_out = staticmethod(run)
 
     both: Both
     files: Files
@@ -118,7 +117,11 @@ class ComparisonRun(TableRun[Comparison, Pair, Options]):
 
     def task(self, index: int, each: Options) -> PairTask:
         """Describe the comparison of a pair for a worker with these options."""
-        return PairTask(LinkedFiles.of(self.both, self.files, Link.of(self.items[index])), each)
+        link, sources = (
+            Link.of(self.items[index]),
+            tuple(map(SourceFiles.of, self.both, self.files)),
+        )
+        return PairTask(name=link.name, sources=sources, link=link, options=each)
 
 
 def facts_of(both: Both, files: Files, pairs: Iterable[Pair]) -> dict[str, Any]:

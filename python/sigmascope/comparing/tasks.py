@@ -8,24 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from sigmascope._running.shared_counts import SharedCounter
-from sigmascope._running.tasks import (
-    TENSOR_ERRORS,
-    ByteListener,
-    KnownFiles,
-    Options,
-    failed,
-    known_files,
-    opened,
-)
+from sigmascope._running.executors import WorkerTask
+from sigmascope._running.tasks import TENSOR_ERRORS, ByteListener, Options, failed
 from sigmascope._running.thread_budget import ThreadBudget, ThreadLease
 from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
-from sigmascope.adapters.adapter import Adapter, AdapterOrigin
+from sigmascope.adapters.adapter import Adapter
 from sigmascope.adapters.dora import dora_of
 from sigmascope.adapters.pairing import delta_of
 from sigmascope.adapters.scannable import Scannable
-from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.scanning.tasks import product_rank
@@ -108,89 +99,19 @@ class MatrixPairs(Mapping[str, MatrixPair]):
         return len(self._links)
 
 
-@dataclass(frozen=True, slots=True)
-class LinkedFiles:
-    """Two matrices in files, for a process that can open the same files.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairTask(WorkerTask):
+    """The description of the comparison of one pair of matrices, with its options."""
 
-    It holds no array and takes a few kilobytes.
-
-    Attributes
-    ----------
-    origins, files
-        Origins and files of both checkpoints, as for :class:`sigmascope.scanning.tasks.MatrixTask`.
-    link
-        The pair of matrices.
-    """
-
-    origins: tuple[Origin | AdapterOrigin, Origin | AdapterOrigin]
-    files: tuple[KnownFiles, KnownFiles]
     link: Link
-
-    @classmethod
-    def of(
-        cls,
-        checkpoints: tuple[Scannable, Scannable],
-        files: tuple[Sequence[FileIdentity], Sequence[FileIdentity]],
-        link: Link,
-    ) -> Self:
-        """Describe one pair of matrices of two checkpoints."""
-        before, after = checkpoints
-        known = known_files(before, files[0]), known_files(after, files[1])
-        return cls((before.origin, after.origin), known, link)
-
-    def opened(self) -> MatrixPairs:
-        """Open the checkpoints, unless this process has them open.
-
-        Raises
-        ------
-        CheckpointError
-            A file cannot be read, or is no longer the one that was opened.
-        """
-        before, after = (opened(*one) for one in zip(self.origins, self.files, strict=True))
-        return MatrixPairs(before, after, [self.link])
-
-
-@dataclass(frozen=True, slots=True)
-class PairTask:
-    """The description of one comparison, for another process.
-
-    Attributes
-    ----------
-    linked
-        The pair of matrices.
-    options
-        Options of the analysis.
-    attempt, counter
-        As for :class:`sigmascope.scanning.tasks.MatrixTask`.
-    """
-
-    linked: LinkedFiles
     options: Options
-    attempt: int = 0
-    counter: SharedCounter | None = None
 
-    @property
-    def name(self) -> str:
-        """Name of the row."""
-        return self.linked.link.name
-
-
-def run(task: PairTask) -> Row:
-    """Carry out a task: open the checkpoints, unless this process has them open, and compare.
-
-    Returns
-    -------
-    dict
-        The columns that :func:`compare_matrices` gives; an error of a file is one of them.
-    """
-    began = time.perf_counter()
-    try:
-        matrices = task.linked.opened()
-    except TENSOR_ERRORS as error:
-        return failed(error, began)
-    budget = ThreadBudget(task.options.num_threads)
-    read = None if task.counter is None else task.counter.listener()
-    return compare_matrices(matrices, task.linked.link, task.options, budget, read)
+    def analysed(self, checkpoints: Sequence[Scannable], read: ByteListener | None) -> Row:
+        """Return the columns that :func:`compare_matrices` gives."""
+        before, after = checkpoints
+        matrices = MatrixPairs(before, after, [self.link])
+        budget = ThreadBudget(self.options.num_threads)
+        return compare_matrices(matrices, self.link, self.options, budget, read)
 
 
 def compare_matrices(

@@ -15,7 +15,7 @@ from sigmascope._running.prefetch import Prefetch
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.table_run import TableRun, select_part
-from sigmascope._running.tasks import ByteListener, Options
+from sigmascope._running.tasks import ByteListener, Options, SourceFiles
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.scannable import Scannable
@@ -27,7 +27,7 @@ from .concurrency import ConcurrencyPlan, ExclusiveQueue
 from .entrywise import entrywise
 from .items import Item, list_items
 from .result import Scan
-from .tasks import MatrixTask, analyse, run
+from .tasks import MatrixTask, analyse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,6 @@ class ScanRun(TableRun[Scan, Item, Options]):
     """
 
     kind = Scan
-    carry_out = staticmethod(run)
 
     checkpoint: Scannable
     files: tuple[FileIdentity, ...]
@@ -115,4 +114,5 @@ class ScanRun(TableRun[Scan, Item, Options]):
 
     def task(self, index: int, each: Options) -> MatrixTask:
         """Describe the analysis of a matrix for a worker with these options."""
-        return MatrixTask.of(self.checkpoint, self.files, self.items[index].name, each)
+        sources = (SourceFiles.of(self.checkpoint, self.files),)
+        return MatrixTask(name=self.items[index].name, sources=sources, options=each)

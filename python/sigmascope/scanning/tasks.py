@@ -4,29 +4,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from sigmascope._execution.options import CallOptions
+from sigmascope._running.executors import WorkerTask
 from sigmascope._running.prefetch import Prefetch
-from sigmascope._running.shared_counts import SharedCounter
-from sigmascope._running.tasks import (
-    TENSOR_ERRORS,
-    ByteListener,
-    KnownFiles,
-    Options,
-    failed,
-    known_files,
-    opened,
-)
+from sigmascope._running.tasks import TENSOR_ERRORS, ByteListener, Options, failed
 from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
-from sigmascope.adapters.adapter import AdapterOrigin
 from sigmascope.adapters.scannable import Scannable
 from sigmascope.analysis.admission import SpectrumRequest, memory_left
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import analysed
-from sigmascope.checkpoint import FileIdentity, Origin
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.moments import element_moments
@@ -37,66 +28,19 @@ from .rows import moment_columns, spectrum_columns
 from .structure import mask_statistics, structure, structure_columns
 
 
-@dataclass(frozen=True, slots=True)
-class MatrixTask:
-    """The description of one analysis, for a process that can open the same files.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixTask(WorkerTask):
+    """The description of the analysis of one matrix of a checkpoint, with its options."""
 
-    It holds no array and takes a few kilobytes.
-
-    Attributes
-    ----------
-    origin
-        Absolute paths and options with which the checkpoint was opened.
-    files
-        Absolute paths of its files, and their digests.
-    name
-        Name of the matrix.
-    options
-        Options of the analysis.
-    attempt
-        Number of this attempt, from 0. It makes each attempt a different task for an executor that
-        remembers the results of tasks.
-    counter
-        The place where the bytes that are read are reported, if there is one.
-    """
-
-    origin: Origin | AdapterOrigin
-    files: KnownFiles
-    name: str
     options: Options
-    attempt: int = 0
-    counter: SharedCounter | None = None
 
-    @classmethod
-    def of(
-        cls,
-        checkpoint: Scannable,
-        files: tuple[FileIdentity, ...],
-        name: str,
-        options: Options,
-    ) -> MatrixTask:
-        """Describe the analysis of one matrix of a checkpoint."""
-        return cls(checkpoint.origin, known_files(checkpoint, files), name, options)
-
-
-def run(task: MatrixTask) -> Row:
-    """Carry out a task: open the checkpoint, unless this process has it open, and analyse.
-
-    Returns
-    -------
-    dict
-        The columns that :func:`analyse` gives; an error of the file is one of them.
-    """
-    began = time.perf_counter()
-    try:
-        checkpoint = opened(task.origin, task.files)
-    except TENSOR_ERRORS as error:
-        return failed(error, began)
-    read = None if task.counter is None else task.counter.listener()
-    remote = bool(checkpoint.sources)
-    without_reading_ahead: Prefetch[Matrix | LowRank] = Prefetch(checkpoint, remote=remote)
-    with without_reading_ahead as matrices:
-        return analyse(matrices, task.name, task.options, read)
+    def analysed(self, checkpoints: Sequence[Scannable], read: ByteListener | None) -> Row:
+        """Return the columns that :func:`analyse` gives."""
+        (checkpoint,) = checkpoints
+        remote = bool(checkpoint.sources)
+        without_reading_ahead: Prefetch[Matrix | LowRank] = Prefetch(checkpoint, remote=remote)
+        with without_reading_ahead as matrices:
+            return analyse(matrices, self.name, self.options, read)
 
 
 def analyse(

@@ -12,7 +12,7 @@ from sigmascope._running.device_slots import DeviceSlots
 from sigmascope._running.ordered import ThreadTasks
 from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.table_run import TableRun
-from sigmascope._running.tasks import ByteListener
+from sigmascope._running.tasks import ByteListener, SourceFiles
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.targets import Target
 from sigmascope.adapters.whole import SavedTensors, Whole
@@ -24,7 +24,7 @@ from .items import Item
 from .layers import Request
 from .representable import Layouts
 from .result import Extraction
-from .tasks import TENSORS, Both, ExtractionTask, carrier_of, entrywise, extracted, run
+from .tasks import TENSORS, Both, ExtractionTask, carrier_of, entrywise, extracted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,6 @@ class ExtractionRun(TableRun[Extraction, Item, Request]):
     """
 
     kind = Extraction
-    carry_out = staticmethod(run)
 
     both: Both
     files: Files
@@ -85,7 +84,11 @@ class ExtractionRun(TableRun[Extraction, Item, Request]):
 
     def task(self, index: int, each: Request) -> ExtractionTask:
         """Describe the extraction of a matrix for a worker with these options."""
-        return ExtractionTask.of(self.both, self.files, self.items[index], each)
+        item, sources = self.items[index], tuple(map(SourceFiles.of, self.both, self.files))
+        link, carrier = Link.of(item.pair), carrier_of(item)
+        return ExtractionTask(
+            name=link.name, sources=sources, link=link, carrier=carrier, request=each
+        )
 
     def receive(self, item: Item, row: Row) -> Row:
         """Write the factors of a row, and return its columns; OSError if that fails."""

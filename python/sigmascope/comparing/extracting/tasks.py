@@ -4,20 +4,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
 
-from sigmascope._running.shared_counts import SharedCounter
+from sigmascope._running.executors import WorkerTask
 from sigmascope._running.tasks import TENSOR_ERRORS, ByteListener, failed
 from sigmascope._tables.schema import Row
+from sigmascope.adapters.scannable import Scannable
 from sigmascope.adapters.targets import Target
 from sigmascope.adapters.whole import Whole
 from sigmascope.checkpoint import Checkpoint
 from sigmascope.comparing.entrywise import compared_entrywise
 from sigmascope.comparing.matrix_pairs import StoredPair
-from sigmascope.comparing.run import Files
-from sigmascope.comparing.tasks import Link, LinkedFiles, MatrixPairs
+from sigmascope.comparing.tasks import Link, MatrixPairs
 
 from .items import Item
 from .layers import Request, extract_matrix
@@ -29,58 +28,37 @@ TENSORS = "tensors"
 """Member of a row that is not a column: the tensors of the factors, until they are written."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractionTask:
-    """The description of one extraction, for another process.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractionTask(WorkerTask):
+    """The description of the extraction of one matrix.
 
     Attributes
     ----------
-    linked, attempt, counter
-        As for :class:`sigmascope.comparing.tasks.PairTask`.
+    link
+        The pair of matrices.
     carrier
         The weight that an adapter changes, or the reason why it cannot.
     request
         Arguments of the approximation.
+    name, sources, attempt, counter
+        As for :class:`WorkerTask`.
     """
 
-    linked: LinkedFiles
+    link: Link
     carrier: Target | str
     request: Request
-    attempt: int = 0
-    counter: SharedCounter | None = None
 
-    @property
-    def name(self) -> str:
-        """Name of the row."""
-        return self.linked.link.name
-
-    @classmethod
-    def of(cls, both: Both, files: Files, item: Item, request: Request) -> Self:
-        """Describe the extraction of one matrix."""
-        return cls(LinkedFiles.of(both, files, Link.of(item.pair)), carrier_of(item), request)
+    def analysed(self, checkpoints: Sequence[Scannable], read: ByteListener | None) -> Row:
+        """Return columns and tensors, as :func:`extracted` does."""
+        before, after = checkpoints
+        pairs = MatrixPairs(before, after, [self.link])
+        return extracted(pairs, self.link, self.carrier, self.request, read)
 
 
 def carrier_of(item: Item) -> Target | str:
     """Return the weight that an adapter changes, or the reason, of an item that is a matrix."""
     assert isinstance(item.carrier, Target | str)
     return item.carrier
-
-
-def run(task: ExtractionTask) -> Row:
-    """Carry out a task: open the checkpoints, unless this process has them open, and extract.
-
-    Returns
-    -------
-    dict
-        Columns and tensors, as :func:`extracted` returns them.
-    """
-    began = time.perf_counter()
-    try:
-        pairs = task.linked.opened()
-    except TENSOR_ERRORS as error:
-        return failed(error, began)
-    read = None if task.counter is None else task.counter.listener()
-    return extracted(pairs, task.linked.link, task.carrier, task.request, read)
 
 
 def extracted(
