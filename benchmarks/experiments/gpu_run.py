@@ -88,7 +88,7 @@ def bits(_: bool) -> Part:
         compared(f"gaussian {bits_of}", module().gaussian, 4001, 33, seed=1, column0=3, f64=f64)
         compared(f"inner {bits_of}", module().inner, xs, y, f64=f64)
         compared(f"combine {bits_of}", module().combine, y, xs, c, f64=f64)
-        a = ss.matrix(rng.standard_normal((3001, 257)).astype(kind))._native
+        a = ss.matrix(rng.standard_normal((3001, 257)).astype(kind)).native
         for transposed in (False, True):
             x = rng.standard_normal((3001 if transposed else 257, 33)).astype(kind)
             compared(
@@ -96,7 +96,7 @@ def bits(_: bool) -> Part:
                 module().product, a, "multiply", x, transposed=transposed, f64=f64,
             )  # fmt: skip
     # By tensor cores, whose sums are other than the processor's.
-    stored = ss.matrix(weights(1501, 264))._native
+    stored = ss.matrix(weights(1501, 264)).native
     x = rng.standard_normal((264, 33)).astype(np.float32)
     for name in ("multiply", "gram_step", "steer"):
         compared(f"{name} bfloat16", module().product, stored, name, x, transposed=False, f64=False)
@@ -112,7 +112,7 @@ def rounding(rehearse: bool) -> Part:
         A = rng.standard_normal((48, depth)).astype(numpy_dtype(kind))
         x = rng.standard_normal((depth, 16)).astype(np.float32)
         exact = A.astype(np.float64) @ x.astype(np.float64)
-        a = ss.matrix(A)._native
+        a = ss.matrix(A).native
         made = module().product(a, "multiply", x, transposed=False, f64=False, device=0, **RUN)
         norm2 = float(np.vdot(exact, exact))
         results[f"{depth} {kind}"] = {

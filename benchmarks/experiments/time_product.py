@@ -56,7 +56,7 @@ def main() -> None:
     for _ in range(given.calls + 1):
         started = time.perf_counter()
         _core.product_f32(
-            A._native,
+            A.native,
             x,
             given.verb,
             threads=given.threads,

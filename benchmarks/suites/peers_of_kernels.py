@@ -174,7 +174,7 @@ DECODE = (
 
 def ours_product(A: Array, X: Array, verb: str) -> Any:
     return _core.product_f32(
-        ss.matrix(A)._native,
+        ss.matrix(A).native,
         X,
         verb,
         threads=resolve_threads(None),

@@ -47,7 +47,7 @@ def numpy_moments(A: Array) -> dict[str, Any]:
 def ours_survey(A: Array) -> None:
     """Compute what every algorithm of ours needs first: norm, largest magnitude, NaN, infinity."""
     _core.survey(
-        ss.matrix(A)._native,
+        ss.matrix(A).native,
         threads=resolve_threads(None),
         panel_rows=0,
         load_bytes=0,

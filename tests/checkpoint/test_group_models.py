@@ -140,8 +140,8 @@ def test_scales_count_as_memory(tmp_path: Path) -> None:
     checkpoint = of_groups(tmp_path, 8)
     a, outline = checkpoint["q_proj.weight"], checkpoint.outline("q_proj.weight")
     parameters = 4 * (2 * 512 * 256 + 512 + 2048) + 8 * 256  # scales, zeros, indices, runs
-    assert a._native.parameter_nbytes == outline._native.parameter_nbytes == parameters
-    assert a[:256].T._native.parameter_nbytes == parameters
+    assert a.native.parameter_nbytes == outline.native.parameter_nbytes == parameters
+    assert a[:256].T.native.parameter_nbytes == parameters
 
     def least(a: Any) -> int:
         try:

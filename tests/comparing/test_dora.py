@@ -135,13 +135,13 @@ def test_a_pass_in_parts_and_scales_of_the_base_change_nothing(tmp_path: Path) -
     a = ss.matrix(base[f"{Q}.weight"].astype(np.float32))
     joined = ss.block([[a[:20, 1:], a[:20, :1]], [a[20:, :30], a[20:, 30:]]])
     factors = np.arange(48, dtype=np.float32)
-    twice = joined._native.times_rows(factors).times_rows(factors)
+    twice = joined.native.times_rows(factors).times_rows(factors)
     wanted = np.asarray(joined) * factors[:, None] ** 2
     np.testing.assert_allclose(twice.decode_f32(1), wanted, rtol=1e-6)
     part = twice.transposed().slice(3, 40, 5, 48, 2, 3).decode_f32(1)
     np.testing.assert_allclose(part, wanted.T[3:40:2, 5:48:3], rtol=1e-6)
     with pytest.raises(ValueError, match="3 factors for 48 rows"):
-        joined._native.times_rows(factors[:3])
+        joined.native.times_rows(factors[:3])
 
 
 def test_without_a_base_the_row_says_why(tmp_path: Path) -> None:

@@ -42,15 +42,15 @@ def assert_equal(device: dict[str, Any], host: dict[str, Any]) -> None:
 
 
 def assert_same_moments(module: ModuleType, a: ss.Matrix, panel_rows: int = 64) -> None:
-    host = _core.moments(a._native, histogram=True, **HOST)
-    assert_equal(module.moments(a._native, histogram=True, **on_device(panel_rows)), host)
+    host = _core.moments(a.native, histogram=True, **HOST)
+    assert_equal(module.moments(a.native, histogram=True, **on_device(panel_rows)), host)
 
 
 def assert_same_change(
     module: ModuleType, before: ss.Matrix, after: ss.Matrix, panel_rows: int = 64
 ) -> None:
-    host = _core.change(before._native, after._native, **HOST)
-    device = module.change(before._native, after._native, **on_device(panel_rows))
+    host = _core.change(before.native, after.native, **HOST)
+    device = module.change(before.native, after.native, **on_device(panel_rows))
     if not np.isfinite(host["before2"] + host["after2"]):  # then hashes mean nothing
         del host["digests"], device["digests"]
     assert_equal(device, host)
@@ -58,8 +58,8 @@ def assert_same_change(
 
 def assert_same_survey(module: ModuleType, a: ss.Matrix, panel_rows: int = 64) -> None:
     """Where numbers are not finite, the others are summed in an order of their own."""
-    host: dict[str, Any] = dict(_core.survey(a._native, **HOST))
-    device = module.survey(a._native, **on_device(panel_rows))
+    host: dict[str, Any] = dict(_core.survey(a.native, **HOST))
+    device = module.survey(a.native, **on_device(panel_rows))
     if host["first_nonfinite"] is not None:
         del host["digest"], device["digest"]  # which mean nothing
         assert device.pop("fro2") == pytest.approx(host.pop("fro2"), rel=1e-14)
@@ -119,7 +119,7 @@ def test_the_first_of_many_entries_that_are_not_finite(cuda_module: ModuleType, 
     a[5, 100:] = np.nan
     a[6:] = np.inf
     assert_same_survey(cuda_module, ss.matrix(a))
-    assert _core.survey(ss.matrix(a)._native, **HOST)["first_nonfinite"] == (5, 100)
+    assert _core.survey(ss.matrix(a).native, **HOST)["first_nonfinite"] == (5, 100)
 
 
 @pytest.mark.parametrize("dtype", SMALL)
@@ -171,7 +171,7 @@ def test_broadcast_lines_count_every_element(cuda_module: ModuleType) -> None:
     line = np.arange(70.0).astype(TYPES["bf16"])
     rows, columns = np.broadcast_to(line, (70, 70)), np.broadcast_to(line, (70, 70)).T
     assert_same(cuda_module, ss.matrix(rows), ss.matrix(columns))
-    counts = cuda_module.moments(ss.matrix(rows)._native, histogram=True, **on_device())
+    counts = cuda_module.moments(ss.matrix(rows).native, histogram=True, **on_device())
     assert counts["histogram"].sum() == 70 * 70
 
 
@@ -264,8 +264,8 @@ def test_empty_matrices(cuda_module: ModuleType) -> None:
 def test_a_survey_of_a_block_hashes_its_place(cuda_module: ModuleType) -> None:
     a, _ = pair("f32", (90, 70))
     where = {"place": (2**32 - 40, 11), "shape": (2**33, 2**20)}
-    host = _core.survey(ss.matrix(a)._native, **where, **HOST)
-    device = cuda_module.survey(ss.matrix(a)._native, **where, **on_device())
+    host = _core.survey(ss.matrix(a).native, **where, **HOST)
+    device = cuda_module.survey(ss.matrix(a).native, **where, **on_device())
     assert device["digest"] == host["digest"]
 
 

@@ -53,7 +53,7 @@ def run(module: ModuleType, *, panel_rows: int = 0, stored: int = 0) -> dict[str
 
 
 def native(array: NDArray[Any]) -> Any:
-    return ss.matrix(array)._native
+    return ss.matrix(array).native
 
 
 def symmetric(order: int, seed: int = 1) -> Array:

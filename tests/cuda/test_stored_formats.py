@@ -27,7 +27,7 @@ def decoded(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the matrix in float64 as the processor and as the device decode it."""
     options = {"transposed": transposed, "factor": factor, "panel_rows": 64, "device_bytes": 0}
-    host, device = (module.dense(a._native, device=d, **options, **RUN) for d in (None, 0))
+    host, device = (module.dense(a.native, device=d, **options, **RUN) for d in (None, 0))
     return host, device
 
 
@@ -38,7 +38,7 @@ def decoded_single(
     one = np.eye(a.shape[1], dtype=np.float32)
     options = {"transposed": False, "factor": factor, "panel_rows": 64, "device_bytes": 0}
     host, device = (
-        module.product(a._native, "multiply", one, f64=False, device=d, **options, **RUN)
+        module.product(a.native, "multiply", one, f64=False, device=d, **options, **RUN)
         for d in (None, 0)
     )
     return host, device
@@ -124,7 +124,7 @@ def test_columns_of_a_matrix_that_stays_have_their_scales(
     expected = numbers @ numbers.T
     for device_bytes in (0, 1 << 24):
         memory = {"panel_rows": 64, "device_bytes": device_bytes}
-        result = cuda_module.gram(a._native, transposed=True, device=0, **memory, **RUN)
+        result = cuda_module.gram(a.native, transposed=True, device=0, **memory, **RUN)
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12 * expected.max())
 
 

@@ -179,7 +179,7 @@ def test_what_is_refused_changes_nothing(name: str, simulated: ModuleType) -> No
 
 
 def test_products_that_do_not_fit_are_named(simulated: ModuleType) -> None:
-    a = ss.matrix(numbers("f64"))._native
+    a = ss.matrix(numbers("f64")).native
     run = {"threads": 1, "panel_rows": 0, "load_bytes": 0, "progress": None}
     on: dict[str, Any] = run | {"device": 0, "device_bytes": 0}
     with pytest.raises(ValueError, match="a block of 70 rows does not fit"):

@@ -45,7 +45,7 @@ def product(
 ) -> Array:
     a = A if isinstance(A, ss.Matrix) else ss.matrix(A)
     result: Array = module.product(
-        a._native,
+        a.native,
         name,
         x.astype(np.float32),
         transposed=transposed,
@@ -225,7 +225,7 @@ def test_densities_of_what_has_two_parts_are_split() -> None:
 
 def scaled(codes: Array, scale: Array) -> ss.Matrix:
     """Return a matrix of codes with a scale for each row."""
-    return ss.Matrix(ss.matrix(codes)._native.with_scale(scale[:, None], 1, codes.shape[1]))
+    return ss.Matrix(ss.matrix(codes).native.with_scale(scale[:, None], 1, codes.shape[1]))
 
 
 def test_scales_of_few_bits_are_multiplied_by_tensor_cores(cuda_module: ModuleType) -> None:
@@ -262,7 +262,7 @@ def test_other_formats_keep_the_bits_of_the_processor(cuda_module: ModuleType) -
     ):
         result = product(cuda_module, a, "multiply", x)
         host = cuda_module.product(
-            a._native,
+            a.native,
             "multiply",
             x,
             transposed=False,
@@ -290,7 +290,7 @@ def test_long_sums_have_the_bits_of_the_processor(cuda_module: ModuleType, dtype
             call = {"transposed": False, "panel_rows": panel_rows, "device_bytes": 0}
             result, host = (
                 cuda_module.product(
-                    ss.matrix(a)._native, name, x.astype(dtype), **call, **run | {"device": device}
+                    ss.matrix(a).native, name, x.astype(dtype), **call, **run | {"device": device}
                 )
                 for device in (0, None)
             )
@@ -341,7 +341,7 @@ def test_a_matrix_that_stays_is_multiplied_at_once(cuda_module: ModuleType, prod
         cuda_module.simulator.restart()
         memory = {"panel_rows": panel_rows, "device_bytes": 1 << 24}
         cuda_module.density(
-            a._native, block=4, steps=steps, seed=1, products=products, **memory, **RUN
+            a.native, block=4, steps=steps, seed=1, products=products, **memory, **RUN
         )
         count: int = cuda_module.simulator.counts()["launches"]
         return count

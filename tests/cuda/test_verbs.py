@@ -106,7 +106,7 @@ def test_products(
 ) -> None:
     rng = np.random.default_rng(sum(shape))
     A = rng.standard_normal(shape).astype(dtype)
-    a = ss.matrix(A)._native
+    a = ss.matrix(A).native
     op = A.T if transposed else A
     for cols in (1, 17):
         for name, side in (("multiply", 1), ("multiply_adjoint", 0)):
@@ -127,7 +127,7 @@ def test_both_products_of_a_step(cuda_module: ModuleType, dtype: type, transpose
     A = rng.standard_normal((200, 1100) if transposed else (1100, 200)).astype(dtype)
     x = rng.standard_normal((200, 33)).astype(dtype)
     options = {"transposed": transposed, "f64": dtype is np.float64}
-    both(cuda_module.product, ss.matrix(A)._native, "gram_step", x, **options)
+    both(cuda_module.product, ss.matrix(A).native, "gram_step", x, **options)
 
 
 def test_steps_of_bf16_round_the_matrix_the_block_and_the_image(cuda_module: ModuleType) -> None:
@@ -139,7 +139,7 @@ def test_steps_of_bf16_round_the_matrix_the_block_and_the_image(cuda_module: Mod
     rng = np.random.default_rng(6)
     A, x = rng.standard_normal((300, 100)), rng.standard_normal((100, 20))
     for transposed, stored in ((False, A), (True, A.T.copy())):
-        a = ss.matrix(stored.astype(np.float32))._native
+        a = ss.matrix(stored.astype(np.float32)).native
         run = {"threads": 1, "load_bytes": 0, "progress": None, "panel_rows": 0, "device_bytes": 0}
         result = cuda_module.product(
             a, "steer", x.astype(np.float32), transposed=transposed, f64=False, device=0, **run
@@ -155,7 +155,7 @@ def test_panels_and_memory_change_no_bit(
     cuda_module: ModuleType, panel_rows: int, device_bytes: int
 ) -> None:
     rng = np.random.default_rng(7)
-    a = ss.matrix(rng.standard_normal((1500, 70)).astype(np.float32))._native
+    a = ss.matrix(rng.standard_normal((1500, 70)).astype(np.float32)).native
     x = rng.standard_normal((1500, 5)).astype(np.float32)
     options = {"panel_rows": panel_rows, "device_bytes": device_bytes}
     both(cuda_module.product, a, "multiply_adjoint", x, transposed=False, f64=False, **options)
@@ -172,7 +172,7 @@ def test_no_order_of_threads_or_streams_changes_a_bit(
     for seed in range(2):
         cuda_module.simulator.restart(order=order, timing=timing, seed=seed)
         options = {"transposed": False, "f64": False, "panel_rows": 64}
-        both(cuda_module.product, ss.matrix(A)._native, "gram_step", x, **options)
+        both(cuda_module.product, ss.matrix(A).native, "gram_step", x, **options)
         both(cuda_module.inner, [A, A], A, f64=False)
         assert cuda_module.simulator.violation() == ""
         assert cuda_module.simulator.objects_in_use() == 0
@@ -183,7 +183,7 @@ def test_no_order_of_threads_or_streams_changes_a_bit(
 def test_gram_matrices(cuda_module: ModuleType, shape: tuple[int, int], transposed: bool) -> None:
     A = np.random.default_rng(9).standard_normal(shape)
     run = {"threads": 1, "load_bytes": 0, "progress": None, "panel_rows": 64, "device_bytes": 0}
-    result = cuda_module.gram(ss.matrix(A)._native, transposed=transposed, device=0, **run)
+    result = cuda_module.gram(ss.matrix(A).native, transposed=transposed, device=0, **run)
     op = A.T if transposed else A
     np.testing.assert_allclose(result, op.T @ op, atol=1e-12 * max(shape))
     np.testing.assert_array_equal(result, result.T)

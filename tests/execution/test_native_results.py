@@ -45,11 +45,11 @@ CALLS: list[tuple[type, Callable[[Any], Any]]] = [
 @pytest.mark.parametrize(("kind", "call"), CALLS, ids=lambda x: getattr(x, "__name__", ""))
 def test_keys_are_those_of_the_type(kind: Any, call: Callable[[Any], Any]) -> None:
     a = ss.matrix(np.random.default_rng(0).standard_normal((40, 30)).astype(np.float32))
-    names = set(call(a._native))
+    names = set(call(a.native))
     assert kind.__required_keys__ <= names <= kind.__required_keys__ | kind.__optional_keys__
 
 
 def test_optional_keys_are_those_that_were_asked_for() -> None:
-    a = ss.matrix(np.random.default_rng(0).standard_normal((40, 30)).astype(np.float32))._native
+    a = ss.matrix(np.random.default_rng(0).standard_normal((40, 30)).astype(np.float32)).native
     assert {"u", "vt", "quadrature"} <= set(krylov(a, vectors=True, density=True))
     assert not {"u", "vt", "quadrature"} & set(krylov(a, vectors=False, density=False))

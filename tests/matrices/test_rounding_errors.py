@@ -28,7 +28,7 @@ UNEVEN = {"iq4_nl": (2, 16), "mxfp4": (1, 16), "nvfp4": (4, 8), "iq4_xs": (8, 16
 
 
 def deviations_of(a: ss.Matrix) -> NDArray[np.float64]:
-    native = a._native.deviations()
+    native = a.native.deviations()
     assert native is not None
     return np.asarray(ss.Matrix(native), dtype=np.float64)
 
@@ -97,8 +97,8 @@ def test_uneven_codes_have_cells_of_their_own(tmp_path: Path, layout: str) -> No
 @pytest.mark.parametrize("layout", ["iq1_s", "iq2_xxs", "iq3_s"])
 def test_codebooks_have_no_deviations(tmp_path: Path, layout: str) -> None:
     a = opened(tmp_path, layout, finite_rows(layout, 2, 1))
-    assert a._native.quantised
-    assert a._native.deviations() is None
+    assert a.native.quantised
+    assert a.native.deviations() is None
 
 
 def grouped(path: Path, **more: Any) -> tuple[ss.Matrix, NDArray[np.float64]]:
@@ -137,13 +137,13 @@ def test_slices_transposes_and_joins_have_those_of_their_parts(tmp_path: Path) -
     joined = ss.block([[a[10:], a[:14]], [a[4:18], a[9:23]]])
     wanted = np.block([[whole[10:], whole[:14]], [whole[4:18], whole[9:23]]])
     np.testing.assert_array_equal(deviations_of(joined), wanted)
-    again = pickle.loads(pickle.dumps(ss.Matrix(joined._native.deviations())))
+    again = pickle.loads(pickle.dumps(ss.Matrix(joined.native.deviations())))
     np.testing.assert_array_equal(np.asarray(again), wanted.astype(np.float32))
 
 
 def test_a_block_layout_of_errors_can_be_sent(tmp_path: Path) -> None:
     a = opened(tmp_path, "q4_k", finite_rows("q4_k", 4, 1))
-    native = a._native.deviations()
+    native = a.native.deviations()
     assert native is not None
     again = pickle.loads(pickle.dumps(ss.Matrix(native)))
     np.testing.assert_array_equal(np.asarray(again), np.asarray(ss.Matrix(native)))
@@ -153,9 +153,9 @@ def test_sums_and_other_numbers_have_none(tmp_path: Path) -> None:
     a, _ = grouped(tmp_path)
     dense = ss.matrix(np.ones(a.shape, np.float32))
     for other in (a + a, a + dense, ss.vstack([a, dense]), dense):
-        assert other._native.deviations() is None
-    assert (a + dense)._native.quantised
-    assert not dense._native.quantised
+        assert other.native.deviations() is None
+    assert (a + dense).native.quantised
+    assert not dense.native.quantised
 
 
 def test_even_codes_have_a_twelfth_of_the_square(tmp_path: Path) -> None:

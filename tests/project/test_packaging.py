@@ -194,7 +194,7 @@ def test_stub_names_the_arguments_of_the_native_functions(function: ast.Function
     [(name, missing) for name, call in BY_NAME.items() for missing in (None, *call)],
 )
 def test_native_functions_name_an_argument_that_is_missing(name: str, missing: str | None) -> None:
-    matrix = ss.matrix(np.random.default_rng(0).standard_normal((9, 6)))._native
+    matrix = ss.matrix(np.random.default_rng(0).standard_normal((9, 6))).native
     call = {key: value for key, value in BY_NAME[name].items() if key != missing}
     if missing is None:
         assert getattr(_core, name)(matrix, **call, **SHARED)["converged"]

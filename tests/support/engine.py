@@ -41,7 +41,7 @@ def product(
     wide = x.dtype == np.float64 if double is None else double
     call = _core.product_f64 if wide else _core.product_f32
     run: dict[str, Any] = {"threads": threads, "panel_rows": panel}
-    return call(a._native, x, verb, load_bytes=0, progress=progress, **run)
+    return call(a.native, x, verb, load_bytes=0, progress=progress, **run)
 
 
 def density_of_steps(a: ss.Matrix, **options: Any) -> Any:
@@ -51,17 +51,17 @@ def density_of_steps(a: ss.Matrix, **options: Any) -> Any:
     over each other are added up once; with `separate`, what bfloat16 leaves is kept by itself.
     """
     how = SHARED | {"block": min(16, *a.shape), "steps": 4, "seed": 1, "f64": False}
-    return _core.density(a._native, **(how | options))
+    return _core.density(a.native, **(how | options))
 
 
 def layers(a: ss.Matrix) -> int:
     """Return how many tiles lie over each other at most."""
-    return int(a._native.layers)
+    return int(a.native.layers)
 
 
 def tiles(a: ss.Matrix) -> int:
     """Return the number of tiles of a matrix."""
-    return len(a._native.dtypes)
+    return len(a.native.dtypes)
 
 
 def outer_product(u: Array, v: Array) -> ss.Matrix:

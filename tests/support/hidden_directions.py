@@ -32,7 +32,7 @@ _REDUCED = 8
 def fingerprint(A: NDArray[Any]) -> int:
     """Return the fingerprint of a matrix, which its first pass computes."""
     a = ss.matrix(A)
-    survey = _core.survey(a._native, threads=1, panel_rows=0, load_bytes=1 << 40, progress=None)
+    survey = _core.survey(a.native, threads=1, panel_rows=0, load_bytes=1 << 40, progress=None)
     return int(_core.fingerprint(survey["digest"], survey["largest"], *A.shape))
 
 

@@ -18,7 +18,7 @@ def rule(A: Array, block: int, steps: int, seed: int = 0) -> dict[str, Any]:
     """Return nodes and weights of the Gauss and Gauss-Radau rules, and residuals."""
     return dict(
         _core.density(
-            ss.matrix(A)._native,
+            ss.matrix(A).native,
             block=block,
             steps=steps,
             seed=seed,

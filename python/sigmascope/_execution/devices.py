@@ -182,7 +182,7 @@ def device_for(a: Matrix, name: str | None) -> Device:
             f"device is {name!r}, and the matrix lies on {a.device}; leave device out, or copy the "
             f"arrays to {name} first"
         )
-    sources = a._native.sources_on_device
+    sources = a.native.sources_on_device
     libraries = {library_of(source) for source in sources}
     library = libraries.pop() if len(libraries) == 1 else None
     remarks: tuple[str, ...] = ()

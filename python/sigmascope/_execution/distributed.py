@@ -27,7 +27,7 @@ def operand(a: Matrix, options: CallOptions) -> Any:
     """
     if options.operator is not None:
         return options.operator
-    return a._native if options.executor is None else DistributedOperator(a, options)
+    return a.native if options.executor is None else DistributedOperator(a, options)
 
 
 class DistributedOperator:
@@ -210,7 +210,7 @@ def _surveyed(a: Matrix, workers: Workers) -> tuple[int, float, int, int]:
             f"the matrix holds {nans} NaN and {infinities} infinite entries, "
             f"the first at {min(places)}"
         )
-    exponent = _core.door_exponent(a._native, largest)
+    exponent = _core.door_exponent(a.native, largest)
     fro2 = sum(math.ldexp(x, 2 * (unit - exponent)) for x, unit in squares)
     fingerprint = _core.fingerprint((digest[0], digest[1]), largest, *a.shape)
     return exponent, fro2, 1 + any(unit for _, unit in squares), fingerprint

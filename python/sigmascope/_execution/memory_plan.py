@@ -100,7 +100,7 @@ class CallMemory:
         a, options, several = self.a, self.options, worst is not None
         copy, remainder = copy_nbytes(a, options), remainder_nbytes(a, options)
         on_device = NO_DEVICE if several else self.device_plan(need, what)
-        if a.nbytes <= on_device.stored_nbytes and not a._native.column_major:
+        if a.nbytes <= on_device.stored_nbytes and not a.native.column_major:
             hold = False  # rows of a matrix that is stored by columns would be read twice
         for loaded, layout, needed in self._ways(need, hold):
             if options.has(needed.plus(remainder)):

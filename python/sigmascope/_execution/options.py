@@ -184,7 +184,7 @@ class CallOptions:
         return cls(
             threads=resolve_threads(num_threads),
             memory=resolve_memory(memory_limit),
-            reserved=reserved + a._native.parameter_nbytes + (products.nbytes if products else 0),
+            reserved=reserved + a.native.parameter_nbytes + (products.nbytes if products else 0),
             panel_rows=panel_rows or 0,
             precision=precision,
             progress=counted,

@@ -149,8 +149,8 @@ def measure(threads: int | None = None, file: Path | ByteSource | None = None) -
 def _of_machine(count: int) -> Rates:
     run: dict[str, Any] = {"threads": count, "panel_rows": 0, "load_bytes": 0, "progress": None}
     a = _core.gaussian(_ROWS, _COLUMNS, 0, 0, count)
-    single = matrix(a.astype(np.float32))._native
-    double = matrix(a)._native
+    single = matrix(a.astype(np.float32)).native
+    double = matrix(a).native
     x = _core.gaussian(_COLUMNS, _BLOCK, 1, 0, count)
     narrow = x.astype(np.float32)
     flops = 4.0 * _ROWS * _COLUMNS * _BLOCK

@@ -19,7 +19,7 @@ def layout_of(
     a: Matrix, options: CallOptions, panel_rows: int | None = None, *, held: bool = False
 ) -> PassLayout:
     """Return how `a` is read, if its stored bytes are held or are not."""
-    files, by_columns = options.file_nbytes(a) > 0 and not held, a._native.column_major
+    files, by_columns = options.file_nbytes(a) > 0 and not held, a.native.column_major
     rows = options.panel_rows if panel_rows is None else panel_rows
     wide = (a.shape[0] < a.shape[1]) != by_columns
     threads = useful_threads(options.threads, a.size)
@@ -39,7 +39,7 @@ def copy_nbytes(a: Matrix, options: CallOptions) -> int:
     if options.precision == "mixed":
         width = 2 * (a.storage != "bf16")
     else:
-        layers = a._native.layers
+        layers = a.native.layers
         parts = TILES and options.precision == "split" and 4 * a.size <= _CACHED
         width = 4 * (layers > 1 and (layout_of(a, options).wide or layers > _FEW_LAYERS or parts))
     return width * (a.size + 64 * max(a.shape))
@@ -83,7 +83,7 @@ def panels_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
     assert module is not None
     native = {"panel_rows": options.panel_rows, "columns": columns}
     tensors = columns > 0 and options.precision != "float64"  # they multiply blocks in float32
-    return int(module.panel_bytes(a._native, **native, tensors=tensors))
+    return int(module.panel_bytes(a.native, **native, tensors=tensors))
 
 
 def parts_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:

@@ -120,7 +120,7 @@ class Shares:
         """Choose the largest number of workers whose shares suffice; else one, with everything."""
         kept = kept_nbytes * (len(matrices) - 1)
         alone = call.with_reserved(call.reserved + kept)
-        kinds = {(a.in_memory, a._native.layers, a._native.column_major): a for a in matrices}
+        kinds = {(a.in_memory, a.native.layers, a.native.column_major): a for a in matrices}
 
         def enough(options: CallOptions) -> bool:
             return all(

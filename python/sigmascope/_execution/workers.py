@@ -58,7 +58,7 @@ class Workers:
     def hold(self, blocks: list[Matrix]) -> None:
         """Take these blocks; TypeError if they are in memory, and the workers are elsewhere."""
         here = isinstance(self._executor, ThreadPoolExecutor)
-        self._parts = [b._native if here else pickle.dumps(b._native) for b in blocks]
+        self._parts = [b.native if here else pickle.dumps(b.native) for b in blocks]
         self._sizes = [b.nbytes for b in blocks]
 
     def each(self, verb: str, arguments: Iterable[Any], result_bytes: int) -> Iterator[Any]:

@@ -118,7 +118,7 @@ def _decoded(a: Matrix, threads: int) -> NDArray[Any]:
     numbers = np.empty((max(m, n), min(m, n)), dtype=a.precision)
     height = max(_CHUNK // (8 * n), 1)
     for i in range(0, m, height):
-        part = a[i : i + height]._native
+        part = a[i : i + height].native
         rows = part.decode_f64(threads) if numbers.itemsize == 8 else part.decode_f32(threads)
         if m >= n:
             numbers[i : i + height] = rows

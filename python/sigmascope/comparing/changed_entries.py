@@ -36,7 +36,7 @@ def changed_entries(pair: MatrixPair, norms: PairNorms) -> Row:
     if change2 == 0.0 or floor is None or pairs.above_rounding(change2, floor):
         return {}
     one, two = pair.before, pair.after
-    if one._native.column_major:  # decode along the contiguous direction
+    if one.native.column_major:  # decode along the contiguous direction
         one, two = one.T, two.T
     difference = VectorChange((one.storage, two.storage))
     height = max(CHUNK // one.shape[1], 1)

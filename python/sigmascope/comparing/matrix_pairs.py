@@ -51,7 +51,7 @@ class StoredPair(PairBase):
     @property
     def quantised(self) -> int:
         """Number of the two that are stored as codes: of 8 bits or fewer, or with scales."""
-        return sum(a._native.quantised for a in self.codes or self._stored)
+        return sum(a.native.quantised for a in self.codes or self._stored)
 
     def without(self, decay: float) -> Matrix:
         """Return `delta` - `decay` * `before`, as a list of tiles."""
@@ -79,7 +79,7 @@ class StoredPair(PairBase):
         errors = tuple(expected_errors(a, **options) for a in codes)
         stored = [
             pairs.Rounding(a.storage, norm2, None, units, _errors2(known, seen.unit))
-            if known is not None or not a._native.encoded
+            if known is not None or not a.native.encoded
             else pairs.Rounding("codes", norm2)
             for a, norm2, units, known in zip(codes, norms2, units2, errors, strict=True)
         ]
@@ -89,7 +89,7 @@ class StoredPair(PairBase):
                 of_side = _moments(side, getattr(self, side), **options)
                 stored[i] = stored[i]._replace(histogram=of_side.histogram)
                 passes = 2
-        one = [rounded for a, rounded in zip(codes, stored, strict=True) if a._native.quantised]
+        one = [rounded for a, rounded in zip(codes, stored, strict=True) if a.native.quantised]
         # The numbers that were quantised are those of the other matrix as they are stored.
         floor = pairs.rounding_floor(*(one if len(one) == 1 else stored))
         return PairNorms(

@@ -28,7 +28,7 @@ def expected_errors(stored: Matrix, **options: Any) -> Moments | None:
     Their norms are those expected of the errors: of all, of the rows and of the columns. None if
     the matrix is not quantised, or its format does not tell them. Options as for :func:`moments`.
     """
-    native = stored._native.deviations() if stored._native.quantised else None
+    native = stored.native.deviations() if stored.native.quantised else None
     if native is None:
         return None
     deviations = Matrix(native)
@@ -41,7 +41,7 @@ def profile_of(stored: tuple[Matrix, Matrix], errors: tuple[Moments | None, ...]
 
     None if both are quantised, or neither is.
     """
-    quantised = [a._native.quantised for a in stored]
+    quantised = [a.native.quantised for a in stored]
     if sum(quantised) != 1:
         return None
     known = errors[quantised.index(True)]

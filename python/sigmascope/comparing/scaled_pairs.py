@@ -69,7 +69,7 @@ class ScaledPair(PairBase):
         growth = np.full(weight.shape[0], 2.0) if self.growth is None else self.growth
         B = np.asarray(product.B, dtype=np.float64) * growth[:, None]
         factors = (growth - 1.0 - decay).astype(np.float32)
-        delta = Matrix(weight._native.times_rows(factors)) + LowRank(B, product.A, product.scale)
+        delta = Matrix(weight.native.times_rows(factors)) + LowRank(B, product.A, product.scale)
         return delta.T if self.dora.outputs == 1 else delta
 
     @property

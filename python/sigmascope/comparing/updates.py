@@ -176,7 +176,7 @@ def mask_columns(pair: MatrixPair, before: SVD | None, num_threads: int) -> Row:
     counts = np.zeros((2, 2, _BINS), dtype=np.int64)
     height = max(CHUNK // pair.before.shape[1], 1)
     for i in range(0, pair.before.shape[0], height):
-        w, now = (a[i : i + height]._native.decode_f64(num_threads) for a in pair._stored)
+        w, now = (a[i : i + height].native.decode_f64(num_threads) for a in pair._stored)
         low = multiply(matrix(left[i : i + height]), right, num_threads=num_threads)
         changed = np.abs(now - w) > UNCHANGED * np.maximum(np.abs(w), np.abs(now))
         for of_mask, numbers in zip(counts, (low, scaled(w, -unit)), strict=True):

@@ -89,7 +89,7 @@ def hstack(parts: Sequence[Any], *, _names: tuple[str, int] = ("height", 0)) -> 
             raise ValueError(f"cannot join matrices of {_names[0]} {rows} and {part.shape[0]}")
     ends = list(accumulate(part.shape[1] for part in matrices))
     parts = [
-        (part._native, 0, end - part.shape[1]) for part, end in zip(matrices, ends, strict=True)
+        (part.native, 0, end - part.shape[1]) for part, end in zip(matrices, ends, strict=True)
     ]
     return Matrix(_core.Matrix.joined(rows, ends[-1], parts))
 
@@ -101,7 +101,7 @@ def outer(u: NDArray[np.floating], v: NDArray[np.floating]) -> Matrix:
     has more digits, its rounding error becomes the scales of a second tile.
     """
     check_unmasked((u, v))
-    rows = matrix(np.broadcast_to(v, (len(u), len(v))))._native
+    rows = matrix(np.broadcast_to(v, (len(u), len(v)))).native
     high = u.astype(np.float32)
     parts = [high, low] if (low := (u - high).astype(np.float32)).any() else [high]
     tiles = [Matrix(rows.with_scale(part[:, None], 1, len(v))) for part in parts]
@@ -116,7 +116,7 @@ def partly_loaded(a: Matrix, room: int) -> tuple[Matrix, int]:
     Matrix, int
         The same matrix, and the number of its bytes that are now in memory, at most `room`.
     """
-    by_columns = a._native.column_major
+    by_columns = a.native.column_major
     b = a.T if by_columns else a
     rows = min(b.shape[0] * room // b.nbytes, b.shape[0])
     if rows == 0:

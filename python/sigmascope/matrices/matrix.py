@@ -26,13 +26,18 @@ class Matrix:
     Slices, transposes, sums, differences and multiples are lazy too: they are lists of tiles over
     the same bytes. Overlapping tiles are summed while they are decoded, before any product, so that
     ``A - B`` keeps the accuracy of its entries however small they are.
+
+    Attributes
+    ----------
+    native
+        The tiles as the native engine takes them; the package alone uses them, and they may change.
     """
 
     __array_ufunc__ = None  # arithmetic with an array must not decode the whole matrix
-    __slots__ = ("_native", "_shape")
+    __slots__ = ("_shape", "native")
 
     def __init__(self, native: _core.Matrix) -> None:
-        self._native = native
+        self.native = native
         self._shape = native.rows, native.cols
 
     @property
@@ -48,7 +53,7 @@ class Matrix:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self._native.rows * self._native.cols
+        return self.native.rows * self.native.cols
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -62,7 +67,7 @@ class Matrix:
     @property
     def storage(self) -> str:
         """Storage format: f64, f32, f16, bf16, f8_e4m3, f8_e5m2, f4_e2m1, or "mixed"."""
-        kinds = set(self._native.dtypes)
+        kinds = set(self.native.dtypes)
         return kinds.pop() if len(kinds) == 1 else "mixed"
 
     @property
@@ -73,32 +78,32 @@ class Matrix:
         file, and each takes one byte in memory. Numbers in blocks of GGML take the four bytes of
         float32, to which they are decoded.
         """
-        return self._native.nbytes
+        return self.native.nbytes
 
     @property
     def in_memory(self) -> bool:
         """True if no tile has to be read from a file."""
-        return self._native.in_memory
+        return self.native.in_memory
 
     @property
     def device(self) -> str:
         """Place of its numbers: "cpu", where they may be in files, or a GPU, "cuda:0"."""
-        index = self._native.device
+        index = self.native.device
         return "cpu" if index is None else f"cuda:{index}"
 
     @property
     def precision(self) -> str:
         """Precision for computing with the matrix: float64 if any tile is f64, else float32."""
-        return "float64" if "f64" in self._native.dtypes else "float32"
+        return "float64" if "f64" in self.native.dtypes else "float32"
 
     @property
     def T(self) -> Matrix:
         """Transpose, lazily."""
-        return Matrix(self._native.transposed())
+        return Matrix(self.native.transposed())
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return self._native.rows
+        return self.native.rows
 
     @overload
     def __getitem__(
@@ -124,7 +129,7 @@ class Matrix:
             The index is an array, a list or booleans.
         """
         (i0, i1, row_step, row), (j0, j1, col_step, column) = axes_of(key, self.shape)
-        part = Matrix(self._native.slice(i0, i1, j0, j1, row_step, col_step))
+        part = Matrix(self.native.slice(i0, i1, j0, j1, row_step, col_step))
         if not row and not column:
             return part
         numbers = np.asarray(part)
@@ -136,7 +141,7 @@ class Matrix:
             return NotImplemented
         if not np.isfinite(factor):
             raise ValueError(f"a matrix can be multiplied by a finite number, not {factor}")
-        return Matrix(self._native.scaled(float(factor)))
+        return Matrix(self.native.scaled(float(factor)))
 
     __rmul__ = __mul__
 
@@ -155,7 +160,7 @@ class Matrix:
         """
         if not _may_be_term(other):
             return NotImplemented
-        return Matrix(self._native.added(_term(self, other)._native, 0, 0))
+        return Matrix(self.native.added(_term(self, other).native, 0, 0))
 
     __radd__ = __add__
 
@@ -186,8 +191,8 @@ class Matrix:
         wanted = np.dtype(self.precision if dtype is None else dtype)
         threads = resolve_threads(None)
         if wanted == np.float64:
-            return self._native.decode_f64(threads)
-        return self._native.decode_f32(threads).astype(wanted, copy=False)
+            return self.native.decode_f64(threads)
+        return self.native.decode_f32(threads).astype(wanted, copy=False)
 
     def __dlpack__(self, **options: Any) -> Any:
         """Decode the matrix, as :meth:`__array__`, for a library that takes DLPack."""
@@ -203,7 +208,7 @@ class Matrix:
         Unpickling, possibly in another process, opens those files again; CheckpointError if one was
         written in between. Pickling raises TypeError if a tile is only in memory.
         """
-        return Matrix, (self._native,)
+        return Matrix, (self.native,)
 
     def __copy__(self) -> Matrix:
         return self
@@ -216,7 +221,7 @@ class Matrix:
         DeviceError
             If the matrix lies on a GPU.
         """
-        return Matrix(self._native.copied())
+        return Matrix(self.native.copied())
 
     def load(self) -> Matrix:
         """Read every tile that is in a file into memory, as stored; other tiles are shared.
@@ -224,7 +229,7 @@ class Matrix:
         It may be called from any thread and releases the GIL: one matrix can be read while another
         one is used.
         """
-        return Matrix(self._native.loaded())
+        return Matrix(self.native.loaded())
 
     def __repr__(self) -> str:
         """Return shape, dtype, size and place."""
@@ -291,5 +296,5 @@ def multiply(a: Matrix, x: ArrayLike, *, num_threads: int | None = None) -> NDAr
     double = a.precision == "float64" or right.dtype == np.float64
     product = _core.product_f64 if double else _core.product_f32
     options = {"threads": resolve_threads(num_threads), "panel_rows": 0, "load_bytes": 0}
-    result: NDArray[Any] = product(a._native, wide, "multiply", progress=None, **options)
+    result: NDArray[Any] = product(a.native, wide, "multiply", progress=None, **options)
     return result if right.ndim == 2 else result[:, 0]

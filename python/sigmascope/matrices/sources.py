@@ -274,7 +274,7 @@ def tensor_in_memory(
         packs = (ctypes.c_ubyte * (m * n // packed)).from_address(address)
         pairs = np.frombuffer(memoryview(packs), np.uint8)
         codes = np.stack([pairs & 15, pairs >> 4], axis=-1).reshape(m, n)
-        native = matrix(codes, dtype=dtype)._native
+        native = matrix(codes, dtype=dtype).native
     else:
         size = ITEMSIZE[dtype]
         stride = n * size if row_stride is None else row_stride

@@ -101,7 +101,7 @@ def structure(a: Matrix, moments: Moments) -> Structure:
     rows, columns = _alike(moments.row_norms), _alike(moments.column_norms)
     if not len(rows) and not len(columns):
         return Structure()
-    if a._native.column_major:  # decode along the contiguous direction
+    if a.native.column_major:  # decode along the contiguous direction
         of_columns, of_rows = _copies(a.T, columns, rows)
     else:
         of_rows, of_columns = _copies(a, rows, columns)

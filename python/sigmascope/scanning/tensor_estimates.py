@@ -68,7 +68,7 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
         known,
         held=plan.loaded_nbytes > 0,
         read_bytes=read,
-        peak_bytes=needed.peak + part + a._native.parameter_nbytes,
+        peak_bytes=needed.peak + part + a.native.parameter_nbytes,
         seconds=_seconds(chosen, plan, read, measured),
         **_on_device(chosen, memory),
     )

@@ -106,7 +106,7 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     both = after - before  # for what it takes to read them at once
     plan = plan_change(both, **options)
     call = plan.memory.options
-    fields = call.device.solvers.change(before._native, after._native, **plan.native())
+    fields = call.device.solvers.change(before.native, after.native, **plan.native())
     digests, unchanged = fields.pop("digests"), fields.pop("unchanged")
     sums = {name: float(value) for name, value in fields.items() if value is not None}
     units = None
@@ -146,7 +146,7 @@ def _in_range(square: float) -> bool:
 def _of_any_size(before: Matrix, after: Matrix, sums: Sums, plan: MemoryPlan) -> Sums:
     """Sum again, of matrices times powers of two; zero is zero then, and not underflow."""
     native, on = plan.memory.options.device.solvers, plan.native()
-    seen = [native.survey(a._native, **on) for a in (before, after, after - before)]
+    seen = [native.survey(a.native, **on) for a in (before, after, after - before)]
     if any(one["nan"] or one["inf"] for one in seen):
         return sums
     unit = max(one["unit"] for one in seen[:2])
@@ -162,7 +162,7 @@ def _of_any_size(before: Matrix, after: Matrix, sums: Sums, plan: MemoryPlan) ->
             "multiply one of them by a power of two"
         )
     down = 2.0**-unit
-    product = native.change((before * down)._native, (after * down)._native, **on)
+    product = native.change((before * down).native, (after * down).native, **on)
     known = Change(before2, seen[2]["fro2"], float(product["product"] or 0.0))
     return sums._replace(change=known, after2=after2, unit=unit, delta_unit=seen[2]["unit"])
 
@@ -196,7 +196,7 @@ def _surveyed(a: Matrix, **options: Any) -> SurveyResult:
     what = f"a look at {arguments.of_shape(a.shape)}"
     call = CallOptions.of(a, cuda=True, **options)
     plan = CallMemory(a, call).plan(elementwise_need, what, hold=False)
-    return call.device.solvers.survey(a._native, **plan.native())
+    return call.device.solvers.survey(a.native, **plan.native())
 
 
 def inner(svd: SVD, a: Matrix, **options: Any) -> float:
@@ -242,7 +242,7 @@ def images(a: Matrix, X: NDArray[np.floating], **options: Any) -> NDArray[np.flo
     """
     plan = plan_images(a, X.shape[1], **options)
     product = plan.memory.options.device.solvers.product_f64
-    image: NDArray[np.float64] = product(a._native, X, "multiply", **plan.native())
+    image: NDArray[np.float64] = product(a.native, X, "multiply", **plan.native())
     return image
 
 

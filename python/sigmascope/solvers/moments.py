@@ -81,7 +81,7 @@ def element_moments(
     def look(b: Matrix) -> dict[str, Any]:
         if call.executor is not None:
             return distributed.moments(b, call, histogram=histogram)
-        return call.device.solvers.moments(b._native, histogram=histogram, **plan.native())
+        return call.device.solvers.moments(b.native, histogram=histogram, **plan.native())
 
     return moments_of(a.shape, element_sums(a, look), time.perf_counter() - started)
 
@@ -123,13 +123,13 @@ def element_sums(a: Matrix, look: Callable[[Matrix], dict[str, Any]]) -> dict[st
     """
     raw = look(a)
     largest = max(raw["max"], -raw["min"]) if raw["count"] else 0.0
-    unit = unit_of(math.ldexp(0.5, _core.door_exponent(a._native, largest)))
+    unit = unit_of(math.ldexp(0.5, _core.door_exponent(a.native, largest)))
     seen = raw | {"unit": unit, "passes": 1}
     if unit:
         again = look(a * 2.0**-unit)
         seen |= {name: again[name] for name in ("mean", "m2", "m3", "m4", "sum_squares")}
         raw, seen["passes"] = again, 2
-        if any(dtype != "f64" for dtype in a._native.dtypes):  # whose least numbers are not known
+        if any(dtype != "f64" for dtype in a.native.dtypes):  # whose least numbers are not known
             seen["least"] = min(seen["least"], _LEAST)
     bands = [Band(unit, raw["row_squares"], raw["column_squares"])]
     while seen["least"] < 2.0 ** max(unit - _BAND, -1074) and unit > -1000:

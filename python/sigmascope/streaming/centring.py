@@ -55,7 +55,7 @@ class CentredRows(RowAccumulator):
         if not self.center:
             return {}
         ones = np.ones((a.shape[0], 1))
-        return {"c": calls.module.product_f64(a._native, ones, "adjoint", **calls.options)[:, 0]}
+        return {"c": calls.module.product_f64(a.native, ones, "adjoint", **calls.options)[:, 0]}
 
     def _add(self, terms: dict[str, Array], unit: int, rows: int) -> None:
         """Add the terms of an update: products in units of 4^unit, column sums of 2^unit."""

@@ -98,7 +98,7 @@ class MomentsAccumulator(RowAccumulator):
         calls = native_calls(a, elementwise_need, num_threads=num_threads, device=device)
 
         def look(b: Matrix) -> dict[str, Any]:
-            return calls.module.moments(b._native, histogram=self.histogram, **calls.options)
+            return calls.module.moments(b.native, histogram=self.histogram, **calls.options)
 
         raw = element_sums(a, look)
         with self._changing():

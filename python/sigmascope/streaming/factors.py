@@ -27,7 +27,7 @@ class Factor(NamedTuple):
 
     def product(self, x: Array, verb: str) -> Array:
         """Multiply a block by the factor ("multiply") or by its transpose ("adjoint")."""
-        product = self.calls.module.product_f64(self.numbers._native, x, verb, **self.calls.options)
+        product = self.calls.module.product_f64(self.numbers.native, x, verb, **self.calls.options)
         return np.asarray(product)
 
 

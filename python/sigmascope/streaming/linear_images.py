@@ -89,8 +89,8 @@ class TestMatrices:
         """Return the images of a dense block whose first entry is at (row, column)."""
         rows, columns = slice(row, row + a.shape[0]), slice(column, column + a.shape[1])
         product, on = calls.module.product_f64, calls.options
-        images = product(a._native, self._right[columns], "multiply", **on)
-        adjoints = product(a._native, self._outer[rows], "adjoint", **on)
+        images = product(a.native, self._right[columns], "multiply", **on)
+        adjoints = product(a.native, self._outer[rows], "adjoint", **on)
         core = _inner(self.phi[rows], images[:, self.width :])
         return self._images(images, adjoints, core, row, column)
 

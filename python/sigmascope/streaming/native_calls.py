@@ -70,10 +70,10 @@ def packed_gram(a: Matrix, calls: NativeCalls) -> NDArray[np.float64]:
     The products of every `PART` rows are added up together with what each sum rounds off, so that
     errors do not grow with the number of rows.
     """
-    total = calls.module.packed_gram(a[:PART]._native, **calls.options)
+    total = calls.module.packed_gram(a[:PART].native, **calls.options)
     lost = np.zeros(len(total) if a.shape[0] > PART else 0)
     for first in range(PART, a.shape[0], PART):
-        term = calls.module.packed_gram(a[first : first + PART]._native, **calls.options)
+        term = calls.module.packed_gram(a[first : first + PART].native, **calls.options)
         before, total = total, total + term  # Knuth's sum of two numbers
         added = total - before
         lost += (before - (total - added)) + (term - added)
@@ -108,7 +108,7 @@ def in_own_units(a: Matrix, what: str, calls: NativeCalls, step: int) -> tuple[M
 
 
 def _seen(a: Matrix, what: str, calls: NativeCalls) -> SurveyResult:
-    seen = calls.module.survey(a._native, **calls.options)
+    seen = calls.module.survey(a.native, **calls.options)
     if seen["nan"] or seen["inf"]:
         raise NonFiniteError(
             f"the {what} hold {seen['nan']} NaN and {seen['inf']} infinite entries, "

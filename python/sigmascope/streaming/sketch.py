@@ -125,7 +125,7 @@ class Sketch(CentredRows):
         a, fro2, unit = self._surveyed(a, calls)
         if self._omega is None:
             self._omega = self._test_matrix()
-        z, y = calls.module.product_f64(a._native, self._omega, "gram", **calls.options)
+        z, y = calls.module.product_f64(a.native, self._omega, "gram", **calls.options)
         gram = multiply(matrix(y).T, y, num_threads=num_threads)  # NumPy's bits depend on threads
         terms = {"z": z, "y": gram, "f": np.asarray(fro2), **self._column_sums(a, calls)}
         self._add(terms, unit, a.shape[0])

@@ -88,7 +88,7 @@ def by_entries(a: Matrix, B: Array, C: Array, norm: float, threads: int | None) 
     count = resolve_threads(threads)
     parts = []
     for i in range(0, m, height):
-        rest = a[i : i + height]._native.decode_f64(count) - B[i : i + height] @ C
+        rest = a[i : i + height].native.decode_f64(count) - B[i : i + height] @ C
         parts.append(pairwise_norm(rest))
     value = math.hypot(*parts)
     size = norm + float(np.linalg.norm(B) * np.linalg.norm(C))
