@@ -11,6 +11,7 @@ from sigmascope._host.native import cuda
 from sigmascope.errors import DeviceError
 
 from .memory import NeedOf
+from .memory_plan import CallMemory
 
 EXTRA = "pip install 'sigmascope[cuda]'"
 
@@ -81,30 +82,22 @@ def paths(opened: Libraries | None) -> dict[str, str]:
     )
 
 
-def with_device_gram(
-    need: NeedOf,
-    shape: tuple[int, int],
-    index: int | None,
-    opened: Libraries | None = None,
-    *,
-    eigenvalues: bool = False,
-    eigenvectors: bool = False,
-) -> NeedOf:
+def with_device_gram(need: NeedOf, memory: CallMemory, wanted: str = "") -> NeedOf:
     """Add the memory that forming a Gram matrix on a CUDA device takes in addition to it.
 
-    Without `opened`, the libraries of the call, the most that any of them may take.
-    `eigenvalues`, `eigenvectors`: the device computes those of the matrix too. A need of
+    `wanted`: "eigenvalues" or "eigenvectors", which the device computes with the libraries that
+    there are; by default the most that any of them may take for the Gram matrix alone. A need of
     eigenvectors has room for two more squares already, as they take on the processor.
     """
+    index, (n, m) = memory.options.device.index, sorted(memory.a.shape)
     if index is None:
         return need
-    n, m = sorted(shape)
+    opened = libraries() if wanted else None
     taken = gram_nbytes(m, n, opened)
-    if eigenvalues and opened is not None:
-        taken = max(taken, eigenvalue_nbytes(index, n, opened))
-    if eigenvectors and opened is not None:
-        whole = eigenvalue_nbytes(index, n, opened, vectors=True)
-        taken = max(taken, whole - 16 * n**2)
+    if opened is not None:
+        vectors = wanted == "eigenvectors"
+        whole = eigenvalue_nbytes(index, n, opened, vectors=vectors)
+        taken = max(taken, whole - 16 * n**2 * vectors)
     return lambda layout: need(layout).plus(taken)
 
 

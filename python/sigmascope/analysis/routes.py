@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sigmascope._execution import arguments, costs
-from sigmascope._execution.libraries import libraries_of, with_device_gram
+from sigmascope._execution.libraries import with_device_gram
 from sigmascope._execution.memory import MINIMUM, Need, NeedOf, values_need
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.passes import PassLayout
@@ -150,11 +150,7 @@ class Route:
     def need_of(self, memory: CallMemory, *, grown: bool = False) -> NeedOf:
         """Return :meth:`need` as a function of the layout, for the device of a call."""
         need = partial(self.need, grown=grown)
-        if self.search is not None:
-            return need
-        index = memory.options.device.index
-        opened = libraries_of(index)
-        return with_device_gram(need, memory.a.shape, index, opened, eigenvalues=True)
+        return need if self.search else with_device_gram(need, memory, "eigenvalues")
 
     def _once(self, layout: PassLayout, grown: bool) -> Need:
         def of(search: KrylovSettings) -> Need:

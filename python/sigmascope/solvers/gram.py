@@ -67,15 +67,14 @@ class GramTriplets:
         """
         if complete and min(self.shape) > _core.LARGEST_SVD:
             return False
-        on_host = partial(gram_need, k=self.k, complete=complete)
-        return memory.fits(with_device_gram(on_host, self.shape, memory.options.device.index))
+        return memory.fits(with_device_gram(self._on_host(complete), memory))
 
     def need(self, memory: CallMemory) -> NeedOf:
         """Return the need with the libraries of the device."""
-        index = memory.options.device.index
-        on_host = partial(gram_need, k=self.k, complete=self.complete)
-        opened = libraries_of(index)
-        return with_device_gram(on_host, self.shape, index, opened, eigenvectors=True)
+        return with_device_gram(self._on_host(self.complete), memory, "eigenvectors")
+
+    def _on_host(self, complete: bool) -> NeedOf:
+        return partial(gram_need, k=self.k, complete=complete)
 
     def run(self, plan: MemoryPlan) -> SVD:
         """Compute the triplets."""

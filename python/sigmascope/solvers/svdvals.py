@@ -169,9 +169,7 @@ class EveryValue:
     def need(self, memory: CallMemory) -> NeedOf:
         """Return the need of the Gram matrix and its eigenvalues."""
         need = partial(values_need, fast=self.accuracy == "fast")
-        index = memory.options.device.index
-        opened = libraries_of(index)
-        return with_device_gram(need, memory.a.shape, index, opened, eigenvalues=True)
+        return with_device_gram(need, memory, "eigenvalues")
 
     def suffices(self, a: Matrix, call: CallOptions) -> bool:
         """Tell whether the memory holds all that the call may hold."""
