@@ -29,8 +29,8 @@ from sigmascope._display.html.chance import (
 )
 from sigmascope._display.html.compared import findings as comparison_findings
 from sigmascope._display.html.scanned import findings as scan_findings
-from sigmascope._display.rows import Row
 from sigmascope._display.student import student_quantile, student_tail
+from sigmascope._words.rows import Row
 from sigmascope.spectra.moments import noise_maximum
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigmascope._display.names import short_names, stay_distinct
-from sigmascope._display.text import range_of
+from sigmascope._words.text import range_of
 
 LAYERS = [
     f"model.language_model.layers.{i}.self_attn.{x}_proj.weight" for i in (1, 30) for x in "qv"

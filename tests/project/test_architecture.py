@@ -82,42 +82,43 @@ class Folder(NamedTuple):
 PYTHON_ROOMS = {
     "errors": Folder(),
     "_host": Folder("_core errors"),
-    "_display": Folder(outside="matplotlib"),
-    "spectra": Folder("_display"),
+    "_words": Folder(),
+    "_display": Folder("_words", outside="matplotlib"),
+    "spectra": Folder("_words _display"),
     "matrices": Folder("_host errors", outside="scipy ml_dtypes"),
-    "_execution": Folder("_display _host errors matrices", outside="cuda"),
-    "solvers": Folder("_display _execution _host errors matrices spectra"),
-    "analysis": Folder("_display _execution _host errors matrices solvers spectra"),
-    "streaming": Folder("_display _execution _host errors matrices solvers spectra"),
-    "checkpoint": Folder("_display _host errors matrices", outside="obstore huggingface_hub re2"),
+    "_execution": Folder("_words _host errors matrices", outside="cuda"),
+    "solvers": Folder("_words _execution _host errors matrices spectra"),
+    "analysis": Folder("_words _execution _host errors matrices solvers spectra"),
+    "streaming": Folder("_words _execution _host errors matrices solvers spectra"),
+    "checkpoint": Folder("_words _host errors matrices", outside="obstore huggingface_hub re2"),
     "adapters": Folder("_host analysis checkpoint errors matrices spectra"),
-    "_tables": Folder("_display _host adapters checkpoint errors", outside="pandas pyarrow"),
+    "_tables": Folder("_words _display _host adapters checkpoint errors", outside="pandas pyarrow"),
     "_running": Folder("_execution _host _tables adapters analysis checkpoint errors spectra"),
     "scanning": Folder(
-        "_display _execution _host _running _tables adapters analysis checkpoint errors matrices "
+        "_words _execution _host _running _tables adapters analysis checkpoint errors matrices "
         "solvers spectra",
         outside="pandas",
     ),
     "comparing": Folder(
-        "_display _execution _host _running _tables adapters analysis checkpoint errors matrices "
+        "_words _execution _host _running _tables adapters analysis checkpoint errors matrices "
         "scanning solvers spectra"
     ),
     "series": Folder(
-        "_display _host _tables adapters checkpoint comparing scanning", outside="pandas"
+        "_words _host _tables adapters checkpoint comparing scanning", outside="pandas"
     ),
     "report": Folder(
-        "_display _running _tables adapters checkpoint comparing scanning series",
+        "_words _display _running _tables adapters checkpoint comparing scanning series",
         outside="rich",
         extra=True,
     ),
     "cli": Folder(
-        "_display _host _tables adapters checkpoint comparing errors report scanning series "
+        "_words _display _host _tables adapters checkpoint comparing errors report scanning series "
         "package",
         outside="typer rich",
         extra=True,
     ),
     "extension": Folder(
-        "_display _execution _host _tables checkpoint cli matrices report series spectra"
+        "_words _display _execution _host _tables checkpoint cli matrices report series spectra"
     ),
     # Annexes: nothing imports them, and they import public names alone.
     "sklearn": Folder("errors extension streaming package", outside="scipy sklearn", extra=True),
@@ -144,7 +145,7 @@ ANNEXES = ("bench", "diagnosis", "formats", "sklearn")
 OF_THE_TERMINAL = ("commands.py", "terminal.py")
 """The files of annexes that the command line loads: there typer and rich are installed."""
 
-MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 27, 120, 23
+MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 27, 126, 24
 """Largest numbers for the package. Arrows of its own files and of the extension do not count."""
 
 # ---------------------------------------------------------------------------------------- C++

@@ -19,8 +19,8 @@ from tests.support.screens import screen, shown
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope._display.text import duration, ending, printable, short, size, with_error
 from sigmascope._running.progress import Kind, ScanEvent
+from sigmascope._words.text import duration, ending, printable, short, size, with_error
 from sigmascope.report import summary
 from sigmascope.report.progress import LineProgress, LiveProgress, ProgressEstimate
 from sigmascope.report.tables import UNLIMITED, by_reason, console, show_table

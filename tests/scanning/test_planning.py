@@ -23,8 +23,8 @@ from tests.support.tiers import short
 
 import sigmascope as ss
 from sigmascope import report
-from sigmascope._display.text import amount
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
+from sigmascope._words.text import amount
 from sigmascope.analysis import admission, routes
 from sigmascope.errors import MemoryLimitError
 

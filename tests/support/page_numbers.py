@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display import curves, glossary, rows, text
+from sigmascope._display import curves, glossary
 from sigmascope._display.html import estimates, payload
+from sigmascope._words import rows, text
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]

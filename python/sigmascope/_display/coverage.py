@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from .rows import RowView
-from .text import counted, kinds, size
-from .verdicts import COMPARED, outcome
+from sigmascope._words.rows import RowView
+from sigmascope._words.text import counted, kinds, size
+from sigmascope._words.verdicts import COMPARED, outcome
 
 _LOST = {"failed": "failed", "unpaired": "without a partner"}
 

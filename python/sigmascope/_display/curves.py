@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.rows import Row, full_rank
+from sigmascope._words.rows import Row, full_rank
 
 _TRACY_WIDOM_MEAN = -1.2065335746
 """Mean of the Tracy-Widom distribution for real matrices."""

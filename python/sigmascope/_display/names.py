@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .text import printable
+from sigmascope._words.text import printable
 
 CUT = "…"
 """Mark of the characters that a shortened name lacks."""

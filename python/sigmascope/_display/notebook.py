@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .text import dimensions, number_of, printable, with_error
+from sigmascope._words.text import dimensions, number_of, printable, with_error
 
 MOST_ROWS = 12
 """Rows of a view; a last line has the number of the others."""

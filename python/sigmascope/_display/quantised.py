@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-from .rows import Row
-from .text import bounds, counted, short
+from sigmascope._words.rows import Row
+from sigmascope._words.text import bounds, counted, short
 
 DECIBELS = 20 * math.log10(2)
 """Decibels of the signal-to-noise ratio for each effective bit."""

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sigmascope._display.rows import RowView, largest_first
-from sigmascope._display.text import with_shape
+from sigmascope._words.rows import RowView, largest_first
+from sigmascope._words.text import with_shape
 
 _OF_EDGE = ("mp_", "effective_rank_above_edge")
 """Beginnings of the measures that need a bulk of noise."""

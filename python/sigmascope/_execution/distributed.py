@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.text import amount
 from sigmascope._host.native import _core
+from sigmascope._words.text import amount
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 

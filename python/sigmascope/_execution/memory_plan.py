@@ -10,7 +10,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from sigmascope._display.text import amount
+from sigmascope._words.text import amount
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.array_libraries import users_of_memory
 from sigmascope.matrices.device_arrays import COPIED

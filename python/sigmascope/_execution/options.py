@@ -9,10 +9,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
-from sigmascope._display.text import amount
 from sigmascope._host.memory import resolve_memory
 from sigmascope._host.resources import Resources
 from sigmascope._host.threads import resolve_threads
+from sigmascope._words.text import amount
 from sigmascope.errors import DeviceError
 from sigmascope.matrices.device_arrays import COPIED
 from sigmascope.matrices.matrix import Matrix

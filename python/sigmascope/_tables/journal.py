@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, Self
 from zlib import crc32
 
-from sigmascope._display.text import writable
 from sigmascope._host.files import open_regular
 from sigmascope._host.replacing import naming
+from sigmascope._words.text import writable
 
 from .schema import OtherTableError, Row, Schema, check_header
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sigmascope._display.text import path_text
+from sigmascope._words.text import path_text
 from sigmascope.adapters.adapter import Adapter
 from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint import Checkpoint, FileIdentity

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sigmascope._display.text import writable
 from sigmascope._host.files import open_regular, read_regular
 from sigmascope._host.limits import MAX_TABLE_BYTES
 from sigmascope._host.replacing import naming, replacing
+from sigmascope._words.text import writable
 
 from .journal import Header, Journal, checked_header, parsed
 from .schema import OtherTableError, Row, Schema

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from sigmascope._display.rows import Row as Row  # for the rooms above
+from sigmascope._words.rows import Row as Row  # for the rooms above
 
 Kind = Literal["str", "int", "uint", "float", "bool", "ints", "floats"]
 """The type of a column."""

@@ -11,9 +11,9 @@ from enum import IntEnum
 from operator import itemgetter
 from typing import Any
 
-from sigmascope._display.text import amount
 from sigmascope._execution.memory import Need
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
+from sigmascope._words.text import amount
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 

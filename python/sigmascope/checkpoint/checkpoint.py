@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sigmascope._display.text import path_text
 from sigmascope._host.keywords import similar
+from sigmascope._words.text import path_text
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.byte_source import ByteSource
 

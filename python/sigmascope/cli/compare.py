@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from sigmascope import report
-from sigmascope._display.verdicts import ALONE_INTEGERS
 from sigmascope._tables.scan_options import OPENING, SCAN
+from sigmascope._words.verdicts import ALONE_INTEGERS
 from sigmascope.adapters.scannable import as_scannable
 from sigmascope.comparing import Comparison
 from sigmascope.comparing import compare as compare_checkpoints

@@ -11,7 +11,7 @@ from typing import TextIO
 
 import typer
 
-from sigmascope._display.text import printable
+from sigmascope._words.text import printable
 from sigmascope.errors import SigmascopeError
 
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED, CLOSED_PIPE, TERMINATED = 0, 1, 2, 130, 141, 143

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from sigmascope import report
-from sigmascope._display.text import seed_text
 from sigmascope._tables.journal import json_line
 from sigmascope._tables.scan_options import SCAN
+from sigmascope._words.text import seed_text
 from sigmascope.checkpoint.remote.urls import is_url
 from sigmascope.errors import ScanInterrupted
 from sigmascope.report.tables import console

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sigmascope._display.verdicts import NOT_ADAPTED
+from sigmascope._words.verdicts import NOT_ADAPTED
 from sigmascope.adapters.adapter import Adapter
 from sigmascope.adapters.pairing import Changes, changes
 from sigmascope.checkpoint import Checkpoint

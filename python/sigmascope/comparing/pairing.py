@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sigmascope._display.rows import role_in_tower
-from sigmascope._display.text import dimensions
+from sigmascope._words.rows import role_in_tower
+from sigmascope._words.text import dimensions
 from sigmascope.checkpoint.quantised.layouts import TIED
 
 from .members import ENTRYWISE, Member, Pair, Place

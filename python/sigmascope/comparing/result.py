@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sigmascope._display.verdicts import COMPARED, Verdict, verdict
 from sigmascope._tables.pair_table import PairTable
 from sigmascope._tables.schema import Row, Schema
+from sigmascope._words.verdicts import COMPARED, Verdict, verdict
 
 from .rows import COMPARISON
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sigmascope._display.text import counted, path_text
 from sigmascope._execution.memory import keeping
 from sigmascope._running.ordered import ThreadTasks, submission_order
 from sigmascope._running.selection import Patterns, as_list
@@ -21,6 +20,7 @@ from sigmascope._running.tasks import ByteListener, Options, SourceFiles
 from sigmascope._running.thread_budget import ThreadBudget
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
+from sigmascope._words.text import counted, path_text
 from sigmascope.adapters.adapter import Adapter
 from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint import FileIdentity, Tensors

@@ -12,13 +12,13 @@ it loads what is registered as an entry point (:func:`iter_registered`).
 from __future__ import annotations
 
 from sigmascope._display.student import student_quantile, student_tail
-from sigmascope._display.text import counted, printable, short, writable
 from sigmascope._host.cache import cache_folder
 from sigmascope._host.files import read_regular
 from sigmascope._host.keywords import explaining_keywords, public
 from sigmascope._host.limits import MAX_TABLE_BYTES
 from sigmascope._host.registered import RegistrationError, iter_registered
 from sigmascope._host.replacing import replacing
+from sigmascope._words.text import counted, printable, short, writable
 
 __all__ = [
     "MAX_TABLE_BYTES",

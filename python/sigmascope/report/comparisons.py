@@ -10,9 +10,9 @@ from rich.console import Console
 from sigmascope._display.folding import fold_names
 from sigmascope._display.html import headline
 from sigmascope._display.quantised import hurt, quantised, sentences
-from sigmascope._display.text import counted, duration, number_of, printable, short, size
-from sigmascope._display.verdicts import outcome
 from sigmascope._tables.schema import Row
+from sigmascope._words.text import counted, duration, number_of, printable, short, size
+from sigmascope._words.verdicts import outcome
 from sigmascope.comparing import Comparison
 from sigmascope.comparing.noise import WITHOUT_COUNT
 

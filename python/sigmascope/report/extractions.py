@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from sigmascope._display.text import (
+from sigmascope._tables.schema import Row
+from sigmascope._words.text import (
     at_most,
     counted,
     duration,
@@ -18,7 +19,6 @@ from sigmascope._display.text import (
     size,
     with_error,
 )
-from sigmascope._tables.schema import Row
 from sigmascope.adapters.resizing import Resized
 from sigmascope.comparing.extracting import Extraction
 

@@ -11,8 +11,9 @@ from typing import Any
 from rich.console import Console
 
 from sigmascope._display.html import headline, scanned
-from sigmascope._display.rows import full_rank, role_in_tower
-from sigmascope._display.text import (
+from sigmascope._tables.schema import Row
+from sigmascope._words.rows import full_rank, role_in_tower
+from sigmascope._words.text import (
     counted,
     dimensions,
     duration,
@@ -23,7 +24,6 @@ from sigmascope._display.text import (
     size,
     with_error,
 )
-from sigmascope._tables.schema import Row
 from sigmascope.adapters.adapter import Adapter
 from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint import TensorRecord
@@ -43,7 +43,7 @@ _LABELS = {
 
 BY_ROLE = "By role: median (least to greatest, errors included)"
 NO_ERROR = "Where no ± is given, the error is below the last digit shown."
-"""The rule by which every table writes errors: see :func:`sigmascope._display.text.with_error`."""
+"""The rule by which every table writes errors: see :func:`sigmascope._words.text.with_error`."""
 
 _PRECISE = ("effective_rank", "stable_rank", "spectral_norm")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from sigmascope._display.rows import role_in_tower
-from sigmascope._display.text import (
+from sigmascope._words.rows import role_in_tower
+from sigmascope._words.text import (
     amount,
     counted,
     dimensions,

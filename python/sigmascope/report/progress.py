@@ -9,10 +9,10 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from sigmascope._display.text import dimensions, duration, ending, number_of, printable, size
 from sigmascope._running.progress import Progress as Listener
 from sigmascope._running.progress import ScanEvent
 from sigmascope._tables.schema import Row
+from sigmascope._words.text import dimensions, duration, ending, number_of, printable, size
 
 _FIRST_GUESS = 12.0
 """Assumed number of passes over a matrix until the first matrix is finished."""

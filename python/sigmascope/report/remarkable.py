@@ -9,9 +9,9 @@ from rich.console import Console
 
 from sigmascope._display.coverage import describe_unread_bytes
 from sigmascope._display.specials import omissions, specials
-from sigmascope._display.text import short
-from sigmascope._display.verdicts import outcome
 from sigmascope._tables.schema import Row
+from sigmascope._words.text import short
+from sigmascope._words.verdicts import outcome
 
 from . import summary
 from .tables import print_section, show_table

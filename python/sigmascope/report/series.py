@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 
 from sigmascope._display.html.explanation import of_trajectory
-from sigmascope._display.rows import role_in_tower
-from sigmascope._display.text import bounds, counted, with_error
 from sigmascope._tables.schema import Row
+from sigmascope._words.rows import role_in_tower
+from sigmascope._words.text import bounds, counted, with_error
 from sigmascope.series import Trajectory
 from sigmascope.series.tables import SeriesTable
 

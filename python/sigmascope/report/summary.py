@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sigmascope._display.rows import full_rank, role_in_tower
-from sigmascope._display.text import median_with_error, range_of, with_error
 from sigmascope._tables.schema import Row
 from sigmascope._tables.table import Table
+from sigmascope._words.rows import full_rank, role_in_tower
+from sigmascope._words.text import median_with_error, range_of, with_error
 
 RANKS = ("effective_rank", "stable_rank")
 """Measures for overviews; the first one that the rows have is used."""

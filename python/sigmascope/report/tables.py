@@ -16,7 +16,7 @@ from rich.table import Table
 
 from sigmascope._display.folding import fold_names
 from sigmascope._display.names import short_names, stay_distinct
-from sigmascope._display.text import counted, printable, short
+from sigmascope._words.text import counted, printable, short
 
 UNLIMITED = 1_000_000
 """Width of a console that is not a terminal, in characters."""

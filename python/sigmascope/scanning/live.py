@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple, Self, Unpack
 
-from sigmascope._display.text import amount
 from sigmascope._running.prefetch import Prefetch
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import TENSOR_ERRORS, Options, failed
 from sigmascope._tables.scan_options import SCAN
 from sigmascope._tables.schema import Row
+from sigmascope._words.text import amount
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import REQUESTED
 from sigmascope.checkpoint import Checkpoint, HasStateDict, Tensors, open_checkpoint

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from sigmascope._display.text import amount
 from sigmascope._execution.memory import MINIMUM, OVERHEAD
 from sigmascope._execution.rates import Rates
 from sigmascope._running.device_slots import most_on_device
 from sigmascope._tables.shards import Shard
+from sigmascope._words.text import amount
 
 WITHIN = 2.0
 """Factor within which the time of a matrix is estimated; a benchmark asserts it."""

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sigmascope._display.text import path_text
 from sigmascope._running.device_slots import DeviceSlots
 from sigmascope._running.ordered import ThreadTasks
 from sigmascope._running.prefetch import Prefetch
@@ -18,6 +17,7 @@ from sigmascope._running.table_run import TableRun, select_part
 from sigmascope._running.tasks import ByteListener, Options, SourceFiles
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
+from sigmascope._words.text import path_text
 from sigmascope.adapters.scannable import Scannable
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint import FileIdentity

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.text import counted, short
 from sigmascope._tables.schema import Row
+from sigmascope._words.text import counted, short
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import Moments, Spectrum
 from sigmascope.spectra.statistics.entries import VectorStatistics

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sigmascope._display.verdicts import COMPARED
 from sigmascope._tables.schema import OtherTableError, Row
+from sigmascope._words.verdicts import COMPARED
 from sigmascope.adapters.scannable import Scannable
 from sigmascope.checkpoint import HasStateDict, Tensors
 from sigmascope.checkpoint.remote.urls import is_url, without_secrets

@@ -8,8 +8,8 @@ import warnings
 
 import numpy as np
 
-from sigmascope._display.text import counted
 from sigmascope._host.native import _core
+from sigmascope._words.text import counted
 from sigmascope.errors import ConvergenceWarning
 from sigmascope.spectra import SVD, SVDStack
 from sigmascope.spectra.results import steps_and_reads

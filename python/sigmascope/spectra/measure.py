@@ -8,7 +8,7 @@ import numbers
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from sigmascope._display.text import with_error
+from sigmascope._words.text import with_error
 
 from .estimate import Estimate
 from .units import scaled, scaled_errors

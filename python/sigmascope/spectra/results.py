@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._display.notebook import values_html
-from sigmascope._display.text import at_most, counted, with_error
+from sigmascope._words.text import at_most, counted, with_error
 
 from .array_values import ArrayOfValues
 from .units import beyond, scaled, scaled_errors

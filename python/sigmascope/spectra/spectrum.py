@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sigmascope._display.notebook import measures_html
-from sigmascope._display.text import counted, dimensions, with_error
+from sigmascope._words.text import counted, dimensions, with_error
 
 from . import weightwatcher
 from .density import Density

@@ -11,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.text import at_most
+from sigmascope._words.text import at_most
 
 from .array_values import ArrayOfValues
 from .results import SVD, SingularValues

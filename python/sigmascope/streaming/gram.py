@@ -9,12 +9,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sigmascope._display.text import amount
 from sigmascope._execution.memory import Need
 from sigmascope._host.keywords import public
 from sigmascope._host.memory import resolve_memory
 from sigmascope._host.native import _core
 from sigmascope._host.threads import resolve_threads
+from sigmascope._words.text import amount
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD, SingularValues

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sigmascope._display.rows import Row
+from sigmascope._words.rows import Row
 
 from .entries import MEASURES, Entry
 from .pair_entries import PAIR

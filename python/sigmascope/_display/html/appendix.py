@@ -9,9 +9,9 @@ from html import escape
 from typing import Any
 
 from sigmascope._display.folding import fold_names
-from sigmascope._display.rows import Row
-from sigmascope._display.text import counted, duration, printable, seed_text, size
-from sigmascope._display.verdicts import COMPARED
+from sigmascope._words.rows import Row
+from sigmascope._words.text import counted, duration, printable, seed_text, size
+from sigmascope._words.verdicts import COMPARED
 
 from .estimates import groups
 

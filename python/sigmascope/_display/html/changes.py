@@ -6,8 +6,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sigmascope._display.rows import Row
-from sigmascope._display.verdicts import outcome
+from sigmascope._words.rows import Row
+from sigmascope._words.verdicts import outcome
 
 from . import verdicts
 from .chance import Pair

@@ -10,9 +10,9 @@ from typing import Any
 
 from sigmascope._display.curves import least_random_angle
 from sigmascope._display.folding import fold_names
-from sigmascope._display.rows import Row
-from sigmascope._display.text import counted, duration, number_of, short, with_error
-from sigmascope._display.verdicts import outcome
+from sigmascope._words.rows import Row
+from sigmascope._words.text import counted, duration, number_of, short, with_error
+from sigmascope._words.verdicts import outcome
 
 from . import verdicts
 from .chance import COMPARISON, Pair

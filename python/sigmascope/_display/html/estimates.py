@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from sigmascope._display.rows import Row
-from sigmascope._display.text import bounds, short
+from sigmascope._words.rows import Row
+from sigmascope._words.text import bounds, short
 
 from .chance import LEAST, Pair, cut_off, far_out, holm
 

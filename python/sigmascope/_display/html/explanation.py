@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from sigmascope._display.glossary import entry
 from sigmascope._display.quantised import quantised
-from sigmascope._display.rows import Row, RowView, full_rank
-from sigmascope._display.text import counted, printable, short, with_error
-from sigmascope._display.verdicts import outcome
+from sigmascope._words.rows import Row, RowView, full_rank
+from sigmascope._words.text import counted, printable, short, with_error
+from sigmascope._words.verdicts import outcome
 
 from .changes import is_changed, total_change
 from .estimates import groups, middle, of_column

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sigmascope._display.glossary import entry
-from sigmascope._display.rows import Row, full_rank
-from sigmascope._display.text import bounds, counted, number_of, short, with_error, with_shape
+from sigmascope._words.rows import Row, full_rank
+from sigmascope._words.text import bounds, counted, number_of, short, with_error, with_shape
 
 from .chance import COMPARISON, LEAST
 from .estimates import FEWEST, Middle, groups, middle, outliers

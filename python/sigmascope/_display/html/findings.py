@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sigmascope._display.rows import Row, largest_first, role_in_tower
-from sigmascope._display.text import counted
+from sigmascope._words.rows import Row, largest_first, role_in_tower
+from sigmascope._words.text import counted
 
 Kind = Literal["plain", "notice", "problem"]
 

@@ -9,9 +9,9 @@ from datetime import date
 from typing import Any
 
 from sigmascope._display.quantised import headline as quantised
-from sigmascope._display.rows import Row
-from sigmascope._display.text import counted, short, with_error
-from sigmascope._display.verdicts import outcome
+from sigmascope._words.rows import Row
+from sigmascope._words.text import counted, short, with_error
+from sigmascope._words.verdicts import outcome
 
 from .changes import is_changed, role_extremes, total_change
 from .estimates import middle, of_column

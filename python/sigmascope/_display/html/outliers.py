@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sigmascope._display.glossary import entry
-from sigmascope._display.rows import Row
-from sigmascope._display.text import counted, number_of, with_error
+from sigmascope._words.rows import Row
+from sigmascope._words.text import counted, number_of, with_error
 
 from .estimates import FEWEST, Middle, Outlier, groups, outliers
 from .findings import Finding, listing, more, role_name, several_towers

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from sigmascope._display.coverage import describe_unread_bytes
-from sigmascope._display.rows import Row
-from sigmascope._display.text import counted, printable, writable
+from sigmascope._words.rows import Row
+from sigmascope._words.text import counted, printable, writable
 
 from . import compared, explanation, headline, scanned
 from .appendix import not_analysed, provenance, shown

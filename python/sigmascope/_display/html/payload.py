@@ -17,8 +17,8 @@ from typing import Any
 
 from sigmascope._display import glossary
 from sigmascope._display.curves import Curve, curve_of, density_of, thinned
-from sigmascope._display.rows import Row
-from sigmascope._display.text import digits_of
+from sigmascope._words.rows import Row
+from sigmascope._words.text import digits_of
 
 BUDGET = 4_400_000
 """Largest number of characters of all numbers; the rest of the page has about 100,000."""

@@ -12,10 +12,10 @@ from typing import Any
 
 from sigmascope._display.glossary import entry
 from sigmascope._display.quantised import hurt, quantised, sentences
-from sigmascope._display.rows import Row
 from sigmascope._display.specials import omissions, specials
-from sigmascope._display.text import counted, number_of, printable, short
-from sigmascope._display.verdicts import outcome, verdict
+from sigmascope._words.rows import Row
+from sigmascope._words.text import counted, number_of, printable, short
+from sigmascope._words.verdicts import outcome, verdict
 
 from .findings import Finding, Kind, listing, more
 

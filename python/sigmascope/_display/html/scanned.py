@@ -10,8 +10,8 @@ from typing import Any
 
 from sigmascope._display.curves import noise_rank
 from sigmascope._display.glossary import entry
-from sigmascope._display.rows import Row, full_rank, largest_first
-from sigmascope._display.text import counted, duration, kinds, number_of, short, size, with_shape
+from sigmascope._words.rows import Row, full_rank, largest_first
+from sigmascope._words.text import counted, duration, kinds, number_of, short, size, with_shape
 
 from .chance import LEAST, SCAN, Pair, by_layer, paired_by_layer, welch
 from .estimates import groups, middle

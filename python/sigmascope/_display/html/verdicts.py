@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import median
 
-from sigmascope._display.rows import Row
-from sigmascope._display.text import bounds, short
+from sigmascope._words.rows import Row
+from sigmascope._words.text import bounds, short
 
 from .chance import (
     COMPARISON,

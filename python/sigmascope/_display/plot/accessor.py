@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sigmascope._display.rows import Row
+from sigmascope._words.rows import Row
 
 from .overviews import draw_depth, draw_heatmap
 from .spectra import draw_angles, draw_density, draw_spectrum

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope._display.glossary import entry, role_rank
-from sigmascope._display.rows import Row, role_in_tower
+from sigmascope._words.rows import Row, role_in_tower
 
 from .axes import COLOURS, STYLES, drawn_on, is_log, styled, words
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sigmascope._display.curves import curve_of, density_of, least_random_angle, marchenko_pastur
-from sigmascope._display.rows import Row
-from sigmascope._display.text import with_error
+from sigmascope._words.rows import Row
+from sigmascope._words.text import with_error
 
 from .axes import COLOURS, NOISE, SIDES, drawn_on, styled
 

@@ -7,12 +7,12 @@ import time
 import warnings
 from typing import Any, Unpack
 
-from sigmascope._display.text import counted
 from sigmascope._execution import arguments
 from sigmascope._execution.keywords import ComputeOptions
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import SEARCHES
 from sigmascope._host.keywords import public
+from sigmascope._words.text import counted
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.errors import ConvergenceWarning
 from sigmascope.matrices.sources import matrix

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.text import at_most, counted, with_error
+from sigmascope._words.text import at_most, counted, with_error
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.spectra import Measure

@@ -13,9 +13,9 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.text import amount
 from sigmascope._host.keywords import public
 from sigmascope._host.memory import resolve_memory
+from sigmascope._words.text import amount
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.joins import hstack, outer, vstack
 from sigmascope.matrices.matrix import Matrix

@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypedDict
 
-from sigmascope._display.text import path_text
 from sigmascope._host.files import open_regular
 from sigmascope._host.limits import MAX_JSON_BYTES
+from sigmascope._words.text import path_text
 from sigmascope.errors import CheckpointError
 
 _PIECES = 8

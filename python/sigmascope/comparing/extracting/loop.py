@@ -6,7 +6,6 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from pathlib import Path
 
-from sigmascope._display.text import path_text
 from sigmascope._execution import arguments
 from sigmascope._execution.several_devices import devices_of
 from sigmascope._host.keywords import public
@@ -19,6 +18,7 @@ from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import check_files
 from sigmascope._tables.outputs import PathLike
 from sigmascope._tables.provenance import identities
+from sigmascope._words.text import path_text
 from sigmascope.adapters.folders import is_adapter
 from sigmascope.adapters.targets import check_dtype
 from sigmascope.adapters.writing import AdapterFolder

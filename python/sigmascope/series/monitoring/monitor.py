@@ -9,9 +9,9 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from sigmascope._display.verdicts import COMPARED
 from sigmascope._host.keywords import public_with_options_of
 from sigmascope._tables.schema import Row
+from sigmascope._words.verdicts import COMPARED
 from sigmascope.scanning import scan
 from sigmascope.scanning.keywords import LiveOptions
 from sigmascope.scanning.live import LiveItem, LiveRows

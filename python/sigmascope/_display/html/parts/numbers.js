@@ -1,4 +1,4 @@
-// Numbers with the digits that their errors allow, by the same rules as _display/text.py.
+// Numbers with the digits that their errors allow, by the same rules as _words/text.py.
 
 const orderOf = (value, digits = 4) => Number(Math.abs(value).toExponential(digits - 1).split('e')[1]);
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sigmascope._display.rows import RowView
+from sigmascope._words.rows import RowView
 
 from .text import counted
 
