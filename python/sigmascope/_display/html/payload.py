@@ -165,7 +165,7 @@ def compact(
     size: float | None = None,
     spare: int = _SPARE,
 ) -> float | int | None:
-    """Shorten a number so that the page writes it as ``_display.text.with_error`` does.
+    """Shorten a number so that the page writes it as ``_words.text.with_error`` does.
 
     The number is rounded to odd: its last digit is 0 or 5 only if nothing was cut off. Rounding the
     result once more then gives the same as rounding the original (Boldo & Melquiond 2008).
