@@ -43,8 +43,8 @@ class ComputeOptions(TypedDict, total=False):
         each, with the bytes of the blocks that were multiplied and returned.
     executor
         An executor whose workers multiply with blocks of rows: threads, or processes for a matrix
-        in files. A lost worker's block is given to another. No bit depends on the number of workers;
-        the bits, and the method, may differ from those of a call without an executor.
+        in files. A lost worker's block is given to another. No bit depends on the workers, but the
+        bits, and the method, may differ from those of a call without an executor.
     """
 
     resources: Resources | None
