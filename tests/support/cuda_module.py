@@ -45,6 +45,7 @@ def built() -> Path:
     FOLDER.mkdir(parents=True, exist_ok=True)
     options = {
         "CMAKE_BUILD_TYPE": "Release",
+        "CMAKE_CXX_COMPILER": compiler(),
         "CMAKE_MAKE_PROGRAM": f"{ninja.BIN_DIR}/ninja",
         "Python_EXECUTABLE": sys.executable,
         "SIGMASCOPE_CUDA": "SIMULATED",
