@@ -6,7 +6,8 @@ from __future__ import annotations
 from sigmascope._host.files import check_reading
 from sigmascope._host.keywords import public
 from sigmascope.checkpoint.naming.table import Source, read_table
-from sigmascope.checkpoint.opening import Location, place_of, shown_path
+from sigmascope.checkpoint.opening import place_of
+from sigmascope.checkpoint.remote.paths import Location, shown_path
 
 from .adapter import Adapter, AdapterOrigin
 

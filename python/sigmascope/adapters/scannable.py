@@ -12,7 +12,8 @@ from sigmascope.checkpoint import Checkpoint, HasStateDict, Tensors, open_checkp
 from sigmascope.checkpoint import reopened as reopened_checkpoint
 from sigmascope.checkpoint.assembly import Origin
 from sigmascope.checkpoint.naming.table import Source
-from sigmascope.checkpoint.opening import Location, check_location
+from sigmascope.checkpoint.opening import check_location
+from sigmascope.checkpoint.remote.paths import Location
 from sigmascope.checkpoint.remote.urls import is_url, path_of_url
 from sigmascope.matrices.byte_source import ByteSource
 

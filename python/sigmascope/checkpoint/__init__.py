@@ -6,13 +6,13 @@ For packages that register a format of their own (:mod:`sigmascope.checkpoint.fo
 """
 
 from .assembly import Origin
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, reopened
 from .formats.entries import Header, TensorEntry, opened
 from .formats.identity import FileIdentity, file_identity
 from .formats.readers import Reader
 from .formats.usage import Usage
 from .naming.roles import Role, role_of
-from .opening import open_checkpoint, reopened
+from .opening import open_checkpoint
 from .record import TensorRecord
 from .tensors import HasStateDict, Tensors
 

@@ -15,7 +15,7 @@ from sigmascope.matrices.byte_source import ByteSource
 from .assembly import Origin, assembled
 from .configuration import Configuration, stored_configuration
 from .elements import Elements, is_decoded
-from .formats.files import Files
+from .formats.files import Files, read_files, read_ranks
 from .formats.identity import FileIdentity
 from .formats.memory import StoredArrays
 from .formats.stored import Stored, StoredSource
@@ -24,7 +24,7 @@ from .quantised.layouts import TIED
 from .quantised.scales import HEADERS
 from .ranks import check_ranks
 from .record import TensorRecord
-from .remote.paths import Place
+from .remote.paths import Place, shown_path
 from .views import Located, View
 
 if TYPE_CHECKING:
@@ -127,8 +127,6 @@ class Checkpoint(Mapping[str, "Matrix"]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.in_memory:
             raise TypeError(f"{self.path} is in no file that another process could open")
-        from .opening import reopened
-
         return reopened, (self.origin,)
 
     @property
@@ -227,3 +225,10 @@ def _identity(stored: Stored, path: Place | None) -> FileIdentity:
         return stored.identity()
     except CheckpointError:  # the rows of its tensors will have the error
         return FileIdentity(name=path_text("" if path is None else path.name), size=0, digest="")
+
+
+def reopened(origin: Origin) -> Checkpoint:
+    """Open a checkpoint again with the same paths and options, possibly in another process."""
+    paths = origin.paths
+    files = read_ranks(paths) if len(paths) > 1 else read_files(paths[0], origin.variant)
+    return Checkpoint(shown_path(paths[0], paths[0]), files, origin)

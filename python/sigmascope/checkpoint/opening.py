@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import cast
 
 from sigmascope._host.files import check_reading
@@ -16,12 +15,9 @@ from .checkpoint import Checkpoint
 from .formats.files import read_files, read_ranks
 from .naming.table import Source, read_table
 from .remote.objects import FileObject, is_file_object, path_of_object
-from .remote.paths import Place, RemotePath
+from .remote.paths import Location, RemotePath, shown_path
 from .remote.urls import is_url, path_of_url
 from .tensors import HasStateDict, Tensors, configuration_of, label_of, read_tensors
-
-Location = str | os.PathLike[str] | RemotePath
-"""The path or the URL of a checkpoint."""
 
 Paths = Location | Sequence[Location]
 
@@ -144,20 +140,6 @@ def _listed(path: Paths | FileObject) -> tuple[Location, ...]:
     if isinstance(path, str | os.PathLike | RemotePath):
         return (path,)
     return tuple(cast(Sequence[Location], path))
-
-
-def reopened(origin: Origin) -> Checkpoint:
-    """Open a checkpoint again with the same paths and options, possibly in another process."""
-    paths = origin.paths
-    files = read_ranks(paths) if len(paths) > 1 else read_files(paths[0], origin.variant)
-    return Checkpoint(shown_path(paths[0], paths[0]), files, origin)
-
-
-def shown_path(given: Location, path: str | RemotePath) -> Place:
-    """Return a path as the caller wrote it, or a URL without its secrets."""
-    if isinstance(path, RemotePath):
-        return path
-    return given if isinstance(given, RemotePath) else Path(given)
 
 
 def place_of(path: Location) -> str | RemotePath:

@@ -88,7 +88,7 @@ class Header:
 
     def __post_init__(self) -> None:
         if isinstance(self.stored, StoredSource):  # so that its errors can name tensors
-            self.stored.name_tensors(self.entries)
+            self.stored.name_tensors((entry.offset, entry.name) for entry in self.entries)
 
     def check_unchanged(self) -> None:
         """Raise CheckpointError if the file has changed since it was opened."""

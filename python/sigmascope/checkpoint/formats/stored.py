@@ -8,7 +8,7 @@ classes alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -27,8 +27,6 @@ from .identity import FileIdentity, file_identity
 if TYPE_CHECKING:
     from sigmascope.matrices.groups import GroupCodes
     from sigmascope.matrices.matrix import Matrix
-
-    from .entries import TensorEntry
 
 _SMALL, _KEPT = 1 << 16, 256
 """Reads of at most so many bytes from a source are kept, the last so many of them.
@@ -146,9 +144,9 @@ class StoredSource:
         """Number of bytes."""
         return self.source.size
 
-    def name_tensors(self, entries: Sequence[TensorEntry]) -> None:
-        """Tell the source which tensors it holds, in the order of their offsets, for messages."""
-        self.source.parts = tuple((entry.offset, entry.name) for entry in entries)
+    def name_tensors(self, offsets: Iterable[tuple[int, str]]) -> None:
+        """Give the source the offset and name of each tensor that it holds, for messages."""
+        self.source.parts = tuple(offsets)
 
     def check_unchanged(self) -> None:
         """Do nothing: every read finds out whether the file has changed."""

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 
 from sigmascope.errors import CheckpointError
 
+from .hub_login import hub_package
 from .paths import RemotePath
 from .store import UrlStore
 
@@ -45,7 +46,7 @@ def hub_path(url: str) -> RemotePath:
     repo, revision = match["repo"], unquote(match["revision"] or "main")
     info = _info(repo, revision)
     names = frozenset(file.rfilename for file in info.siblings or ())
-    endpoint = _package().constants.ENDPOINT if not _endpoint() else _endpoint()
+    endpoint = hub_package().constants.ENDPOINT if not _endpoint() else _endpoint()
     store = UrlStore(
         root=f"hf://{repo}@{info.sha}",
         url=f"{endpoint}/{repo}/resolve/{quote(info.sha or revision, safe='')}",
@@ -54,21 +55,12 @@ def hub_path(url: str) -> RemotePath:
     return RemotePath(store, unquote(match["key"] or ""))
 
 
-def login() -> dict[str, str]:
-    """Return the header with the token of the environment or of the hub's login, if there is one.
-
-    Redirects to other servers do not get it.
-    """
-    token = _package().get_token()
-    return {"Authorization": f"Bearer {token}"} if token else {}
-
-
 def _endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/")
 
 
 def _info(repo: str, revision: str) -> Any:
-    package = _package()
+    package = hub_package()
     errors = package.errors
     where = f"hf://{repo}@{revision}"
     try:
@@ -93,15 +85,3 @@ def _info(repo: str, revision: str) -> Any:
             f"the hub cannot be reached ({type(error).__name__}): check the network, or HF_ENDPOINT"
         )
     raise CheckpointError(f"{where}: {why}") from None
-
-
-def _package() -> Any:
-    try:
-        import huggingface_hub
-        import huggingface_hub.constants
-        import huggingface_hub.errors
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "models on the hub are found by huggingface_hub: pip install 'sigmascope[hub]'"
-        ) from error
-    return huggingface_hub

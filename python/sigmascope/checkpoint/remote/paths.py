@@ -8,6 +8,7 @@ signature, is in the store that the path belongs to.
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -200,3 +201,14 @@ class FilePart(PositionedFile):
         data = self._file.read(count) or b""
         self._position += len(data)
         return data
+
+
+Location = str | os.PathLike[str] | RemotePath
+"""The path or the URL of a checkpoint."""
+
+
+def shown_path(given: Location, path: str | RemotePath) -> Place:
+    """Return a path as the caller wrote it, or a URL without its secrets."""
+    if isinstance(path, RemotePath):
+        return path
+    return given if isinstance(given, RemotePath) else Path(given)

@@ -246,7 +246,7 @@ def client(store: UrlStore) -> Any:
         options["allow_http"] = store.url.startswith("http:")
         url, headers = _without_user(store.url)
         if store.scheme == "hf":
-            from .hub import login
+            from .hub_login import login
 
             headers |= login()
         options["default_headers"] = headers

@@ -24,7 +24,7 @@ from sigmascope.adapters.targets import check_dtype
 from sigmascope.adapters.writing import AdapterFolder
 from sigmascope.analysis.approximation.criteria import Criterion
 from sigmascope.checkpoint import Checkpoint, Tensors, open_checkpoint
-from sigmascope.checkpoint.opening import Location
+from sigmascope.checkpoint.remote.paths import Location
 
 from .items import list_items
 from .layers import Request
