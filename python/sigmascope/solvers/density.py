@@ -92,28 +92,27 @@ def spectral_density(
     A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
         As for :func:`sigmascope.svds`.
     passes : int
-        Krylov steps: nodes of the quadrature per probe. One read more looks at the norm.
+        Krylov steps; each gives one node of the quadrature per probe. One more read takes the norm.
     probes : int
-        Random start vectors, at least 2; the standard error falls with their square root.
+        Random start vectors, at least 2. The standard error falls with the root of their number.
     precision, seed, **options
         As for :func:`sigmascope.svds`.
 
     Returns
     -------
     Density
-        Quadrature nodes and weights; moments, effective ranks, quantiles, each with a standard
-        error and a quadrature error.
+        Quadrature nodes and weights. Its methods give moments, effective ranks and quantiles, each
+        with a standard error and a quadrature error.
     Stack
-        Of a stack: ``found[i]`` is the Density of matrix i, with the bits of the call on that
-        matrix alone, and `failures` has the exceptions of matrices that failed. It is computed as
-        by :func:`sigmascope.svds`.
+        For a stack, computed as by :func:`sigmascope.svds`: ``found[i]`` is the Density of matrix
+        i, with the bits of a separate call. `failures` has the exceptions of failed matrices.
 
     Raises
     ------
     ValueError
         If passes < 1 or probes < 2.
     NonFiniteError
-        If A holds NaN or infinity; of a stack, if all matrices do.
+        If A, or every matrix of a stack, contains NaN or infinity.
 
     Warns
     -----
@@ -127,9 +126,9 @@ def spectral_density(
 
     Notes
     -----
-    Memory: min(m, n) * passes * probes numbers. Stochastic Lanczos quadrature (Ubaru, Chen & Saad
-    2017) from one block run, converged part deflated (Chen & Hallman 2023), the known n and
-    ||A||_F^2 as control variates, Gauss paired with Gauss-Radau.
+    Memory: min(m, n) * passes * probes numbers. The method is stochastic Lanczos quadrature (Ubaru,
+    Chen & Saad 2017) from one block run. It deflates the converged part (Chen & Hallman 2023), uses
+    the known n and ||A||_F^2 as control variates, and pairs the Gauss with the Gauss-Radau rule.
 
     Examples
     --------
@@ -205,12 +204,13 @@ _AT_HAND = 144
 def _resolution(shape: tuple[int, int], fro2: float, largest: float, precision: str) -> float:
     """Return the effect of rounding on a node, in units of the largest one, beyond 1e-6 of itself.
 
-    Rows that repeat are sums whose roundings have one sign. The constants have room for those of
-    65,536 rows (constant columns were off by 42 roundings, and the largest node may move by 21
-    resolutions, which are 70), and every addition of a longer sum adds one: 10^7 rows have 8.
+    The sums of repeated rows have roundings of one sign. The constants suffice for 65,536 rows:
+    constant columns were off by 42 roundings, and the largest node may move by 21 resolutions,
+    which are 70 roundings. Every addition of a longer sum adds one rounding: 10^7 rows add 8.
 
-    A block and its image rounded to 2^-18 err by that times ||A||_F / sqrt(n), and the image has
-    the size of sigma_1 where it holds what is largest; seen was 0.6 of their product.
+    A block and its image are rounded to 2^-18, and err by that times ||A||_F / sqrt(n). The image
+    has the size of sigma_1 if it holds the largest direction. The largest effect seen was 0.6 of
+    their product.
     """
     longer = max(_core.product_additions(max(shape)) - _AT_HAND, 0) / (1 + SAME_SIGN)
     if precision == "float64":

@@ -41,21 +41,22 @@ def moments(A: Any, *, histogram: bool = True, **options: Unpack[ComputeOptions]
     Returns
     -------
     Moments
-        NaN and infinity are counted and located, and left out of everything else.
+        NaN and infinity are counted, and the first is located. All other statistics omit them.
 
     See Also
     --------
-    MomentsAccumulator : The same of a stream of rows.
+    MomentsAccumulator : The same statistics for a stream of rows.
     spectrum : Measures of the singular values.
 
     Notes
     -----
-    One read of A, and others where squares of float64 entries would leave its range: those of the
-    matrix times a power of two. float64 sums in an order fixed by the matrix, so that no bit
-    depends on how it is stored. Per 4096 elements of a row, sums of powers, taken again about the
-    mean where that holds more than 7/8 of the squares, so that a large mean costs no digits; merged
-    by Pebay's formulas (2008). Norms, mean and deviation are good to about 1e-13, skewness and
-    kurtosis to 1e-11, of what is stored, times mean / deviation where the mean is the larger.
+    One read of A. If squares of float64 entries would leave the range, further reads take the
+    matrix times a power of two. Sums are in float64, in an order that only the matrix decides: no
+    bit depends on how it is stored. Each 4096 elements of a row give sums of powers, which Pebay's
+    formulas (2008) merge. If the mean holds more than 7/8 of the squares, the sums are taken again
+    about the mean, and a large mean costs no digits. For the stored numbers, norms, mean and
+    deviation are good to about 1e-13, skewness and kurtosis to 1e-11; if the mean is larger than
+    the deviation, these errors grow by mean / deviation.
 
     Examples
     --------
@@ -72,7 +73,7 @@ def moments(A: Any, *, histogram: bool = True, **options: Unpack[ComputeOptions]
 def element_moments(
     a: Matrix, call: CallOptions, *, histogram: bool = True, plan: MemoryPlan | None = None
 ) -> Moments:
-    """Compute :func:`moments`, of options that are resolved; `plan`: that of a larger call."""
+    """Compute :func:`moments` with resolved options, by `plan` if a larger call has one."""
     if plan is None:
         what = f"a look at every element of {arguments.of_shape(a.shape)}"
         plan = CallMemory(a, call).plan(elementwise_need, what, hold=False)
@@ -87,14 +88,14 @@ def element_moments(
 
 
 _POWERS = 144
-"""Exponents of a largest entry up to which fourth powers and their errors stay in range."""
+"""Largest exponent (in magnitude) of an entry whose fourth power and its error stay in range."""
 
 _BAND = 448
-"""Exponents below that of the sums within which squares do."""
+"""Number of exponents, below that of the sums, within which squares stay in range."""
 
 
 _LEAST = 2.0**-149
-"""Least positive number of every format but f64."""
+"""Lower bound for the positive numbers of all formats except f64."""
 
 
 class Band(NamedTuple):
@@ -106,19 +107,19 @@ class Band(NamedTuple):
 
 
 def element_sums(a: Matrix, look: Callable[[Matrix], dict[str, Any]]) -> dict[str, Any]:
-    """Sum powers of the entries of a matrix wherever in float64's range they lie.
+    """Sum powers of the entries of a matrix, wherever in the range of float64 they lie.
 
     Parameters
     ----------
     look
-        The native look at every element, one read. It is repeated on the matrix times a power of
-        two, which is exact, where fourth powers would leave the range, and where squares of the
-        least entries would: of rows and columns that have no others.
+        The native function that reads every element once. If fourth powers would leave the range,
+        it is called again on the matrix times a power of two, which is exact. So it is for rows and
+        columns whose entries are all so small that their squares would leave the range.
 
     Returns
     -------
     dict
-        As `look` has it, with powers in units of 2^`unit` (0 mostly, and a multiple of 8); the
+        The result of `look`, with powers in units of 2^`unit` (a multiple of 8, mostly 0); the
         squares of rows and columns as `bands`, and their norms; and `passes`.
     """
     raw = look(a)
@@ -145,13 +146,13 @@ def element_sums(a: Matrix, look: Callable[[Matrix], dict[str, Any]]) -> dict[st
 
 
 def unit_of(largest: float) -> int:
-    """Return the exponent of the unit for powers of entries, of which this is the largest."""
+    """Return the exponent of the unit for powers of entries whose largest magnitude is given."""
     exponent = math.frexp(largest)[1]
     return 0 if abs(exponent) <= _POWERS else min(max(exponent // 8 * 8, -1000), 1000)
 
 
 def norms_of(bands: Iterable[tuple[int, NDArray[np.float64]]]) -> NDArray[np.float64]:
-    """Return the norms of rows or columns, each of whose squares is in one band."""
+    """Return the norms of rows or columns; the squares of each are in one band."""
     return reduce(np.add, (scaled(np.sqrt(squares), unit) for unit, squares in bands))
 
 
@@ -167,7 +168,7 @@ def _with_lower(bands: list[Band], unit: int, raw: dict[str, Any]) -> list[Band]
 
 
 def moments_of(shape: tuple[int, int], raw: dict[str, Any], seconds: float) -> Moments:
-    """Build the Moments of :func:`element_sums`."""
+    """Build the Moments from the sums of :func:`element_sums`."""
     count, unit = int(raw["count"]), raw["unit"]
     variance = max(raw["m2"] / count, 0.0) if count else 0.0
     return Moments(

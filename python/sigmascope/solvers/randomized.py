@@ -33,10 +33,10 @@ from .stacked import run_stack, svd_stack
 from .tensors import as_callers_arrays
 
 _PASSES, _PASSES_OF_MANY = 5, 3
-"""Default number of passes, and where k is at least a tenth of min(m, n), as scikit-learn has it.
+"""Default number of passes, and the one for k of at least a tenth of min(m, n), as in scikit-learn.
 
-On slowly decaying, Gaussian and sparse matrices of order 500 the worst value is then 0.2 to 0.6
-times as far off as scikit-learn's of as many reads; with 4, up to ten times as far."""
+On slowly decaying, Gaussian and sparse matrices of order 500, the error of the worst value is then
+0.2 to 0.6 times scikit-learn's with the same number of reads; with 4 passes, up to ten times."""
 
 _CONTRADICTED = (
     "||A||_F contradicts the random vectors, which missed a direction: the errors follow from it "
@@ -107,48 +107,48 @@ def randomized_svd(
     seed: int | None = 0,
     **options: Unpack[ComputeOptions],
 ) -> SVD | SVDStack:
-    """Compute the best rank-k approximation that a fixed number of passes affords.
+    """Compute a rank-k approximation in a fixed number of passes, and measure it.
 
     Parameters
     ----------
     A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
-        As for :func:`sigmascope.svds`, sparse matrices and linear operators included.
+        As for :func:`sigmascope.svds`, including sparse matrices and linear operators.
     k : int
-        Rank; at most min(m, n).
+        Rank, at most min(m, n).
     passes : int, optional
-        Products A^T (A X), each one read of A, all of whose blocks are kept: by default 5, or 3
-        where k is at least a tenth of min(m, n). The result has them as `steps`. One read before
-        looks at the norm and for NaN, and one after, of k + oversampling + 10 columns, measures the
-        answer; `passes` of the result counts these two as well. Where all this costs more than a
-        decomposition of A itself, the exact methods of :func:`sigmascope.svds` take its place.
+        Number of products A^T (A X); all of their blocks are kept, and each reads A once. By
+        default 5, or 3 if k is at least a tenth of min(m, n). The result has it as `steps`. A read
+        before them takes the norm and looks for NaN, and a read after them multiplies k +
+        oversampling + 10 columns to measure the answer. `passes` of the result counts these two as
+        well. If all this costs more than a decomposition of A itself, the exact methods of
+        :func:`sigmascope.svds` replace it.
     oversampling : int, optional
-        The block has k + oversampling columns; 10 by default, and at most min(m, n) in all.
+        The block has k + oversampling columns, at most min(m, n). By default 10.
     precision, seed, **options
         As for :func:`sigmascope.svds`.
 
     Returns
     -------
     SVD
-        U, s and Vt as :func:`sigmascope.svds` returns them. `residuals` are measured by that last
-        product, and so are the values, which are never above those of A by more than rounding (96
-        units of roundoff of float32, 192 of float64, times sigma_1). `errors` is the least of
-        several bounds, see the notes: rounding for values that are separated from the rest, 4 to
-        20 % of a value of slowly decaying spectra. `converged` is true only if the approximation is
-        exact to rounding: residuals within 256 units of roundoff of ||A||_F, and errors within the
-        root of 128, since what rounding hides in ||A||_F^2 may be one value (1.2e-7 ||A||_F in
-        float64, 2.8e-3 in float32). A fixed budget promises nothing more. For values with errors of
-        a tolerance use :func:`sigmascope.svds`, whose methods "Gram matrix" and "full
-        decomposition" `method` may name too.
+        U, s and Vt as from :func:`sigmascope.svds`. The last read measures `residuals` and values.
+        A value exceeds the one of A by at most rounding (96 units of roundoff of float32, 192 of
+        float64, times sigma_1). `errors` is the least of several bounds (see Notes): rounding for
+        values that are separated from the rest, 4 to 20 % of a value in slowly decaying spectra.
+        `converged` is true only if the approximation is exact to rounding: residuals within 256 u
+        ||A||_F and errors within sqrt(128 u) ||A||_F, u the unit roundoff. This root (1.2e-7 in
+        float64, 2.8e-3 in float32) is large since the rounding of ||A||_F^2 may hide one value. A
+        fixed budget does not promise more: for errors within a tolerance use
+        :func:`sigmascope.svds`. `method` may also name its "Gram matrix" or "full decomposition".
     SVDStack
-        Of a stack, as :func:`sigmascope.svds` returns it; each result has the bits of the call on
-        its matrix alone.
+        For a stack, as from :func:`sigmascope.svds`. The result of each matrix has the bits of a
+        separate call.
 
     Raises
     ------
     ValueError
         If k, passes or oversampling is out of range.
     NonFiniteError
-        If A holds NaN or infinity; of a stack, if all matrices do.
+        If A, or every matrix of a stack, contains NaN or infinity.
 
     Warns
     -----
@@ -157,23 +157,24 @@ def randomized_svd(
 
     See Also
     --------
-    svds : Values and vectors to a tolerance; what to use where errors matter.
-    Sketch : The same of a stream of rows.
+    svds : Values and vectors to a tolerance; use it if errors matter.
+    Sketch : The same for a stream of rows.
 
     Notes
     -----
-    Memory: (m + n) * passes * (k + oversampling) numbers. Halko, Martinsson & Tropp 2011 with all
-    blocks kept (Musco & Musco 2015) and projected from the left, so that one read does what their
-    two-pass method does (Yu, Gu, Li & Li 2017); their section 4.3 for the random vectors. With the
-    defaults the values are at least as close as those of scikit-learn's function at its own, which
-    multiplies 16 times (10 from a tenth of min(m, n) on) by A or its transpose, as 8 (5) reads:
-    here there are 7 (5) reads. For data seen only once: :class:`Sketch`.
+    Memory: (m + n) * passes * (k + oversampling) numbers. The method is Halko, Martinsson & Tropp
+    2011 (section 4.3 for the ten random vectors below) with all blocks kept (Musco & Musco 2015).
+    It projects from the left, so one read replaces their two passes (Yu, Gu, Li & Li 2017). With
+    the defaults, values are at least as close as scikit-learn's with its defaults. Its function
+    multiplies 16 times by A or its transpose (10 times for k from a tenth of min(m, n) on), which
+    would be 8 (5) reads; here there are 7 (5). For data seen only once use :class:`Sketch`.
 
-    Bounds on a value: Weyl's, sqrt(sigma^2 + ||A - A P||_F^2) - sigma, with that norm from what is
-    left of ||A||_F^2, or from ten random vectors; one from the Gaussian start, which has a part of
-    known size in every direction (Chen & Dongarra 2005), whatever A is; and Lehmann's, from the
-    residuals, for values above the bound on the next one. Those of random vectors fail in one case
-    of a million each. Where ||A||_F contradicts them, its bound counts alone, and a note says so.
+    Four bounds on the error of a value. Two are Weyl's, sqrt(sigma^2 + ||A - A P||_F^2) - sigma,
+    with the norm from the remainder of ||A||_F^2, or from ten random vectors. One uses that the
+    Gaussian start has a part of known size in every direction (Chen & Dongarra 2005), whatever A
+    is. Lehmann's uses the residuals, for values above the bound on the next one. Each bound from
+    random vectors fails in one case of a million. If ||A||_F contradicts them, only its own bound
+    counts, and a note says so.
 
     Examples
     --------
@@ -223,7 +224,7 @@ class _Request:
         return self.exact(memory) is not None or memory.fits_held(self.need(call))
 
     def exact(self, memory: CallMemory) -> GramTriplets | None:
-        """Return an exact method if that costs less and fits; an operator has products alone."""
+        """Return an exact method if one costs less and fits; there is none for an operator."""
         a, call = memory.a, memory.options
         if call.operator is not None:
             return None

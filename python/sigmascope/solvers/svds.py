@@ -119,57 +119,57 @@ def svds(
     Parameters
     ----------
     A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
-        Also a sparse matrix of SciPy or a linear operator (an object with shape, matvec or matmat,
-        and rmatvec or rmatmat), which are used through their products alone. A stack is an array,
-        or a sequence of matrices of one shape and dtype.
+        Also a SciPy sparse matrix or a linear operator (an object with shape, matvec or matmat, and
+        rmatvec or rmatmat). Only the products of such an object are used. A stack is an array, or a
+        sequence of matrices of one shape and dtype.
     k : int
-        Number of values; at most min(m, n).
+        Number of values, from 1 to min(m, n).
     tol : float
-        In units of sigma_1. With vectors: every residual <= tol * sigma_1. Without: every value's
-        error bound <= tol * sigma_1, which takes fewer passes. Below the floor of the precision it
-        acts as the floor, and a note says so.
+        Tolerance relative to sigma_1, for every residual; without vectors, for every error bound,
+        which takes fewer passes. Below the floor of the precision it acts as the floor, and a note
+        says so.
     vectors : bool
-        Whether U and Vt are computed.
+        Whether to compute U and Vt.
     method : {"auto", "krylov", "gram"}
-        Block Krylov, or the eigenvectors of the whole Gram matrix (exact, costs m n^2), or the
-        cheaper of the two.
+        "krylov" is a block Krylov search. "gram" takes the eigenvectors of the whole Gram matrix
+        (exact, costs m n^2). "auto" chooses the cheaper of the two.
     max_passes : int
-        Most Krylov steps, each of which reads A once. Where a search becomes too dear, the Gram
-        matrix takes its place, and a note says so.
+        Maximum number of Krylov steps, each of which reads A once. If a search becomes too
+        expensive, the Gram matrix replaces it, and a note says so.
     block : int, optional
-        Columns per Krylov step; by default those of least cost.
+        Columns per Krylov step. By default, the number with the lowest cost.
     precision : {"mixed", "split", "float32", "float64"}, optional
-        "float64", the default where a tile of A is f64, for more than six digits. "mixed" and
-        "split" search with rounded products; the answer is as exact as that of "float32".
+        Use "float64" for more than six digits; it is the default if any tile of A is f64. "mixed"
+        and "split" search with rounded products. Their answer is as exact as with "float32".
     seed : int or None
         Seed of the random start. The same A, order of storage (by rows or by columns), precision
-        and seed give the same bits, whatever the shards and the threads. For a matrix from a
-        stranger pass None, which draws a seed; `seed` of the result has it.
+        and seed give the same bits, whatever the shards and the threads. For an untrusted matrix
+        pass None: sigmascope then draws a seed and reports it as `seed` of the result.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
-        :class:`sigmascope._execution.keywords.ComputeOptions`. A stack takes no executor.
+        :class:`sigmascope._execution.keywords.ComputeOptions`. A stack does not take an executor.
 
     Returns
     -------
     SVD
         U (m, k), s (k,) descending, Vt (k, n), residuals and error bounds (sigma), passes and
-        `converged`. For arrays of torch, or on a GPU, they are arrays of that kind.
+        `converged`. If A is a torch tensor or lies on a GPU, the arrays are of the same kind.
     SVDStack
-        Of a stack: U (..., m, k), s (..., k), Vt (..., k, n), and the evidence of each matrix, with
-        the bits of a call on it alone; NaN for one that fails, with its exception in `failures`.
+        For a stack: U (..., m, k), s (..., k), Vt (..., k, n), and evidence of each matrix, with
+        the bits of a separate call. A failed matrix has NaN, and its exception is in `failures`.
 
     Raises
     ------
     ValueError
         If k < 1, k > min(m, n), or another argument is out of range.
     NonFiniteError, MemoryLimitError
-        If A (of a stack, every matrix) holds NaN or infinity, or if not even a restarted basis fits
-        into memory_limit.
+        If A, or every matrix of a stack, contains NaN or infinity; or if not even a restarted basis
+        fits into memory_limit.
 
     Warns
     -----
     ConvergenceWarning
-        If the tolerance was not reached; the error bounds hold nevertheless.
+        If the search did not reach the tolerance. The error bounds remain valid.
     FailedMatrixWarning
         If some matrices of a stack failed.
 
@@ -181,9 +181,9 @@ def svds(
 
     Notes
     -----
-    Residuals are measured by products that the search had no part in. A result whose vectors are
+    Residuals are measured with new products, independent of the search. A result whose vectors are
     not orthonormal, or whose values exceed ||A||_F, is reported as not converged.
-    docs/how-svds-works.md has methods with their sources, passes, memory, and why bounds hold.
+    docs/how-svds-works.md describes methods and sources, passes, memory, and why bounds hold.
     """
     stack = stack_of(A, products=True)
     a = stack.pattern

@@ -71,11 +71,11 @@ def svdvals(
     A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
         As for :func:`sigmascope.svds`.
     accuracy : {"reference", "fast"}
-        The products of the Gram matrix: in float64; or in bfloat16 where every element of 512
-        rows is such a number (and the processor has dot products for them), in float32 where
-        they are those, summed in float64 every 128 rows. That depends on the values, not on how
-        they are stored. "fast" takes about three quarters of the time from order 4096 on and where
-        one side is fifteen times the other, and 1.1 to 1.4 times as long below.
+        "reference" forms the Gram matrix in float64. "fast" multiplies 512 rows in bfloat16 if
+        each of their elements is a bfloat16 number and the processor has dot products for them, in
+        float32 if each is a float32 number, and sums in float64 every 128 rows. The values decide,
+        not the dtype that stores them. "fast" takes about three quarters of the time from order
+        4096 on and if one side is fifteen times the other, and 1.1 to 1.4 times as long below.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
         :class:`sigmascope._execution.keywords.ComputeOptions`.
@@ -84,24 +84,23 @@ def svdvals(
     -------
     SingularValues
         (min(m, n),) values (sigma), descending, with the error bound of each, about
-        min(d / 2 sigma, sqrt(d)), and the floor below which none can be told from zero.
-        "reference": d = 2e-14 * sigma_1^2, so that the floor is 1.4e-7 * sigma_1, and above order
-        n = 2048 sqrt(n / 2048) times that. "fast": d is
-        estimated from the matrix, typically 1e-9 to 1e-7 * sigma_1^2, more where values are
-        equal, and the floor 3e-5 to 3e-4 * sigma_1. `precision` is that of the products, so
-        "float64" where fast fell back to the reference: below order 512, and where its estimate
-        would not hold (a note says so).
+        min(d / 2 sigma, sqrt(d)), and the floor below which a value may be zero.
+        "reference": d = 2e-14 * sigma_1^2, which gives a floor of 1.4e-7 * sigma_1; above order
+        n = 2048, sqrt(n / 2048) times that d. "fast": d is estimated from the matrix, typically
+        1e-9 to 1e-7 * sigma_1^2, more if values are equal, and the floor is 3e-5 to 3e-4 * sigma_1.
+        `precision` names the format of the products. It is "float64" if "fast" fell back to the
+        reference: below order 512, or if its estimate would not hold (a note says so).
     SingularValuesStack
-        Of a stack: values and errors (..., min(m, n)), and the evidence of each matrix. It is
-        computed as by :func:`sigmascope.svds`; each result has the bits of the call on its matrix
-        alone. A matrix that fails leaves NaN, and its exception in `failures`.
+        For a stack: values and errors (..., min(m, n)), and the evidence of each matrix, computed
+        as by :func:`sigmascope.svds`. The result of each matrix has the bits of a separate call. A
+        failed matrix has NaN, and its exception is in `failures`.
 
     Raises
     ------
     ValueError
-        If `accuracy` is neither.
+        If `accuracy` has another value.
     NonFiniteError
-        If A holds NaN or infinity; of a stack, if all matrices do.
+        If A, or every matrix of a stack, contains NaN or infinity.
     MemoryLimitError
         If the Gram matrix does not fit into memory_limit, or into the memory of a CUDA device.
     DeviceError
@@ -126,12 +125,12 @@ def svdvals(
     cuBLAS forms the Gram matrix, and cuSOLVER computes eigenvalues from order 1024 on, where the
     extra `cuda` is installed; notes of the result name what was used.
 
-    In "fast" the reduction to tridiagonal form has float32 products too, summed in float64, where
-    that adds little to the error, as when one value is far above the others (a note says so).
-    The bounds of "fast" are statistical, with a margin over the errors of many spectra: rounding
-    errors are taken for independent, except those of equal rows. One read multiplies A^T A by
-    vectors in float64, which shows what the Gram matrix errs by: errors that are larger than
-    estimated, or alike (of Toeplitz matrices, of few distinct values), are charged as measured.
+    "fast" also reduces to tridiagonal form with float32 products, summed in float64, if that adds
+    little to the error, as when one value is far above the others (a note says so). The bounds of
+    "fast" are statistical, with a margin over the errors of many spectra. They assume that rounding
+    errors are independent, except the errors of equal rows. One read multiplies A^T A by vectors in
+    float64 and so measures the error of the Gram matrix. The measured error counts if it is larger
+    than the estimate, or if errors are alike (Toeplitz matrices, few distinct values).
 
     Examples
     --------
@@ -179,7 +178,7 @@ class EveryValue:
     def compute(
         self, a: Matrix, call: CallOptions, plan: MemoryPlan | None = None
     ) -> tuple[SingularValues, int]:
-        """Compute the values of one matrix; `plan`: that of a larger call, by which it is read."""
+        """Compute the values of one matrix; it is read by `plan`, if a larger call has one."""
         memory = CallMemory(a, call)
         if plan is None:
             what = f"svdvals of {arguments.of_shape(a.shape)}"
