@@ -40,7 +40,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def unchanged(method: F) -> F:
-    """Decorate a method that reads the sums: other threads change them before it or after it."""
+    """Decorate a method that reads the sums, so that no other thread changes them meanwhile."""
 
     @wraps(method)
     def locked(self: Accumulator, *args: Any, **keywords: Any) -> Any:
@@ -51,10 +51,10 @@ def unchanged(method: F) -> F:
 
 
 class Accumulator(ABC):
-    """Exact sums over parts of the data, each of which is added once.
+    """Exact sums over parts of the data; every part is added once.
 
-    Any number of threads may use one accumulator. They compute terms at the same time and add them
-    one after another, and the sums do not depend on the order.
+    Several threads may update one accumulator. They compute terms at the same time and add them one
+    after another. The sums do not depend on the order.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ class Accumulator(ABC):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read an accumulator that :meth:`save` wrote; CheckpointError if the file holds none."""
+        """Read an accumulator that :meth:`save` wrote; CheckpointError if the file has no such."""
         try:
             with open_regular(path) as raw, np.load(raw, allow_pickle=False) as stored:
                 return cls._of({name: stored[name] for name in stored.files})

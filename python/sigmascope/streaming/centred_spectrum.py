@@ -17,11 +17,11 @@ from .principal_components import PrincipalComponents
 Array = NDArray[np.float64]
 
 _LARGE_MEAN = 1e4
-"""Ratio of the squares of means and deviations above which a note tells how to keep digits."""
+"""Ratio of squared means to squared deviations above which a note advises how to keep digits."""
 
 
 class Centred(NamedTuple):
-    """Sums over rows less a shift, in units of 2^unit, and the rounding errors of centring."""
+    """Sums over rows minus a shift, in units of 2^unit, and the rounding errors of centring."""
 
     sums: Array
     """Column sums, (n,)."""
@@ -81,11 +81,11 @@ class CentredSpectrum:
     Attributes
     ----------
     values
-        (k or more,) descending. Those after the k-th show how far it is from the others.
+        (k or more,) descending. Values after the k-th show its distance from the others.
     vectors
         (n, k)
     error
-        Bound on the norm of the error of the centred A^T A, and so on that of every value.
+        Bound on the norm of the error of the centred A^T A, and so on the error of every value.
     """
 
     sums: Centred

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows whose column means are removed after they were read: the sums that this takes."""
+"""Sums over rows from which the column means can be removed after all rows were read."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CentredRows(RowAccumulator):
         return surveyed(a, "rows", calls, step=16 if self.center else 8)
 
     def _column_sums(self, a: Matrix, calls: NativeCalls) -> dict[str, Array]:
-        """Return the column sums under the name of their total; nothing without centring."""
+        """Return the column sums by the name of their total; empty without centring."""
         if not self.center:
             return {}
         ones = np.ones((a.shape[0], 1))
@@ -100,7 +100,7 @@ class CentredRows(RowAccumulator):
                 raise ValueError(f"an update of {self._tallest} rows, among {self.rows}")
 
     def _options(self) -> dict[str, Any]:
-        """Return the options; a file of rows that are not centred is one of earlier versions."""
+        """Return the options. Without centring, they are those of files of earlier versions."""
         if not self.center:
             return {"n_cols": self.n_cols}
         return {

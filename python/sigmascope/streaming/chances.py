@@ -15,7 +15,7 @@ LEAST_COLUMNS = 6
 """Least number of columns of a sketch from which its error is estimated."""
 
 _SPLITS = 4
-"""Number of choices of columns that are left out; the least of their bounds counts."""
+"""Number of ways in which columns are left out; the smallest of their bounds counts."""
 
 
 def chi_square_mean(degrees: int, deviations: float) -> float:
@@ -28,9 +28,10 @@ def chi_square_mean(degrees: int, deviations: float) -> float:
 
 
 def least_mean_square(degrees: int, chance: float = UNLIKELY) -> float:
-    """Return the level that the mean square of Gaussian numbers is below with probability `chance`.
+    """Return the level below which the mean square of Gaussian numbers is with this probability.
 
-    Their number must be even. P(chi^2_2h < 2 x) = exp(-x) sum_{j >= h} x^j / j!, by bisection.
+    The number of numbers, `degrees`, must be even. The level solves P(chi^2_2h < 2 x) =
+    exp(-x) sum_{j >= h} x^j / j! = `chance`, by bisection.
     """
     half = degrees // 2
 
@@ -63,15 +64,15 @@ def missed_by_sketch(
 
     Notes
     -----
-    Leave out h columns J. The Q of the other columns has the error E_J >= E, which does not depend
-    on Omega_J. Let v be the first eigenvector of E_J: x = Omega_J^T v is Gaussian, and
+    Leave out h columns J. The Q of the other columns K has the error E_J >= E, which does not
+    depend on Omega_J. Let v be the first eigenvector of E_J. Then x = Omega_J^T v is Gaussian, and
     v^T E_J Omega_J = ||E_J|| x^T. So ||E_J Omega_J|| >= ||E_J|| ||x||, and ||x||^2 is below a
     quantile of chi^2_h with the probability of that quantile. Four choices of J share `chance`.
-    E_J Omega_J = z_J - z_K Y_KK^-1 Y_KJ, where K are the other columns and Y = y2.
+    With Y = y2, E_J Omega_J = z_J - z_K Y_KK^-1 Y_KJ.
 
     Leaving columns out follows Epperly & Tropp 2024, "Efficient error and variance estimation for
     randomized matrix computations". The bound follows Halko, Martinsson & Tropp 2011, section 4.3,
-    but uses the norm of a block, where they use the largest norm of its columns.
+    with the norm of a block instead of the largest norm of its columns.
     """
     width = len(y2)
     if width < LEAST_COLUMNS:

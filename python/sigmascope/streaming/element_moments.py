@@ -26,7 +26,7 @@ from .row_accumulator import RowAccumulator
 _COUNTED = ("zeros", "nan", "inf")
 
 _BAND = 800
-"""Width in binary orders of the band of squares that is converted to float64 at a time."""
+"""Width, in powers of two, of the band of squares that is converted to float64 at a time."""
 
 
 class MomentsAccumulator(RowAccumulator):
@@ -35,24 +35,24 @@ class MomentsAccumulator(RowAccumulator):
     Parameters
     ----------
     n_cols : int
-        Columns n of the matrix; its rows may be any number.
+        Columns n of the matrix. The number of rows is not limited.
     row_norms : bool
         Keep the norm of every row, 8 bytes each, in the order of arrival. If False, the result has
         no row norms.
     histogram : bool
-        Count the stored codes, while all rows are of one 8- or 16-bit dtype.
+        Count the stored codes, as long as all rows have one 8- or 16-bit dtype.
 
     See Also
     --------
-    moments : Of a matrix that can be read again.
+    moments : For a matrix that can be read again.
 
     Notes
     -----
-    Memory: 16 bytes for each column, two or three times as much where their norms differ by many
-    powers of ten; 512 KiB for the histogram. The moments of an update are converted to sums of
-    powers in rational arithmetic, and column sums are exact too: the order of merges changes no
-    bit, except in `row_norms` and `first_nonfinite`, which depend on it by definition. The result
-    for a single update has the bits of :func:`moments`.
+    Memory: 16 bytes for each column, two or three times as much if their norms differ by many
+    powers of ten; 512 KiB for the histogram. The moments of an update become sums of powers in
+    rational arithmetic, and column sums are exact too. The order of merges therefore changes bits
+    only in `row_norms` and `first_nonfinite`, which depend on it by definition. The result for a
+    single update has the bits of :func:`moments`.
 
     Examples
     --------
@@ -79,18 +79,18 @@ class MomentsAccumulator(RowAccumulator):
     def update(
         self, rows: Any, *, num_threads: int | None = None, device: str | None = None
     ) -> Self:
-        """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
+        """Add rows (any, n_cols), each of them once: anything that :func:`matrix` takes.
 
-        NaN and infinity are counted, and left out of all other statistics. `device`: "cpu", or
-        "cuda" or "cuda:1" for a CUDA device, which looks at the elements, with the same bits; by
-        default where the rows lie.
+        NaN and infinity are counted, and all other statistics omit them. `device` reads the
+        elements: "cpu", or "cuda" or "cuda:1" for a CUDA device, with the same bits. By default it
+        is the one on which the rows lie.
 
         Raises
         ------
         ValueError
-            If the width differs.
+            If the rows do not have n_cols columns.
         DeviceError, MemoryLimitError
-            If there is no such device, or it has no memory for the look.
+            If there is no such device, or it has no memory for this.
         """
         a = self._of_width(matrix(rows))
         if a.shape[0] == 0:
@@ -154,7 +154,7 @@ class MomentsAccumulator(RowAccumulator):
 
     @unchanged
     def result(self) -> Moments:
-        """Return the statistics of all added rows; `row_norms` are None unless they are kept.
+        """Return the statistics of all added rows; `row_norms` is None unless they were kept.
 
         Raises
         ------
@@ -179,7 +179,7 @@ class MomentsAccumulator(RowAccumulator):
         return moments_of((self.rows, self.n_cols), raw, time.perf_counter() - started)
 
     def _column_norms(self) -> NDArray[np.float64]:
-        """Compute each norm from its highest grids, in units in which its square is in range."""
+        """Compute each norm from its highest grids, in units that keep its square in range."""
         sums, norms = self._sums["c"], np.zeros(self.n_cols)
         for unit in range(sums.highest, -2160, -_BAND):
             squares = sums.value(unit)

@@ -14,18 +14,18 @@ _STEP = 16
 _CHUNK = 2**16
 
 MOST_TERMS = 2**22
-"""Largest number of terms of a sum, so that sums of 40-bit words fit into 63 bits."""
+"""Largest number of terms of a sum. The sums of their 40-bit words then fit into 63 bits."""
 
 
 class ExactSum:
-    """A sum of arrays, stored as integers, so that addition is associative.
+    """A sum of arrays, stored as integers, which makes addition associative.
 
-    Each term is rounded once to a grid at least 65 bits below its own largest entry (in steps of 16
-    bits) and added as two words of 40 bits: units[0] * 2^(e - 40) + units[1] * 2^(e - 80) for the
-    grid of exponent e. With `keep_remainder`, the rounding error of a term is added to a finer
-    grid, so that nothing above 2^-1000 of the largest entry is lost.
+    Each term is rounded once, to a grid at least 65 bits below its own largest entry (in steps of
+    16 bits). It is added as two words of 40 bits: units[0] * 2^(e - 40) + units[1] * 2^(e - 80) for
+    the grid of exponent e. With `keep_remainder`, the rounding error of a term goes to a finer
+    grid, and nothing above 2^-1000 of the largest entry is lost.
 
-    Terms and sums may be in units of a power of two, so that every number of float64 is in range.
+    Terms and sums may be in units of a power of two: then every float64 number is in range.
 
     Memory: 16 bytes for every element and grid. The caller must add at most `MOST_TERMS` terms.
     """
@@ -72,7 +72,7 @@ class ExactSum:
 
     @property
     def highest(self) -> int:
-        """Exponent of the highest grid, a multiple of 16: terms are below 2^highest."""
+        """Exponent of the highest grid, a multiple of 16. Terms are smaller than 2^highest."""
         return max(self.grids, default=0)
 
     def value(self, unit: int = 0) -> NDArray[np.float64]:

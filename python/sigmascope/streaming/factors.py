@@ -40,7 +40,7 @@ class Outer(NamedTuple):
 
 
 def outer(u: Any, v: Any, shape: tuple[int, int]) -> tuple[Matrix, Matrix]:
-    """Return vectors, or matrices, as factors of an update of this shape; ValueError unless fit.
+    """Return vectors or matrices as factors of an update; ValueError if they do not fit `shape`.
 
     Arrays on the host are read in float64.
     """
@@ -57,7 +57,8 @@ def in_factors(
 ) -> Outer:
     """Return an update by U V^T in units whose exponent is a multiple of `step`.
 
-    `need`: bytes that a product with a factor takes on a device, by default that of U or V.
+    `need`: bytes that a product with a factor takes on a device. `device`: by default, the one on
+    which U or V lies.
 
     Raises
     ------

@@ -15,16 +15,16 @@ Array = NDArray[np.float64]
 class GaussianModel:
     """The distribution N(mean, V^T diag(variances) V + noise (I - V^T V)).
 
-    Tipping & Bishop 1999, "Probabilistic principal component analysis": these are the parameters
-    of greatest likelihood if `noise` is the mean of the n - k variances that are left out, but for
-    the divisor rows - 1 of the variances, where theirs is rows.
+    These parameters have the greatest likelihood if `noise` is the mean of the n - k variances that
+    are left out (Tipping & Bishop 1999, "Probabilistic principal component analysis"), except that
+    the variances have the divisor rows - 1; theirs is rows.
 
     Attributes
     ----------
     components
         V, (k, n) orthonormal rows.
     variances
-        (k,) along the components.
+        (k,) variances along the components.
     noise
         Variance along every direction orthogonal to them; it has no effect if k = n.
     mean
@@ -48,8 +48,8 @@ class GaussianModel:
     def log_likelihood(self, rows: Array) -> Array:
         """Return ln p(x) for each row x; noise and variances are not zero.
 
-        The part of a row outside the components is formed before it is squared: the difference of
-        two squares would lose its digits.
+        The part of a row outside the components is computed before it is squared, since the
+        difference of two squares would lose digits.
         """
         k, n = self.components.shape
         centred = rows - self.mean

@@ -28,18 +28,18 @@ from .principal_components import PrincipalComponents
 
 
 class GramAccumulator(CentredRows):
-    """A^T A of rows that are read once, in float64: neither sketched nor random.
+    """The Gram matrix A^T A of rows that are read once, in float64, without random numbers.
 
     Parameters
     ----------
     n_cols : int
-        Columns n of the matrix; its rows may be any number.
+        Columns n of the matrix. The number of rows is not limited.
     center : bool or (n_cols,) array-like
-        True: accumulate the column sums too, for :meth:`pca`. An array: subtract it from every row
-        first. Rough means of the columns, those of the first rows for example, keep the digits
-        that are lost where the means are much larger than the deviations; :meth:`pca` removes the
-        exact means in any case. Accumulators merge only if their arrays are equal. It cannot be
-        subtracted from rows that lie on a device: a DeviceError.
+        True also accumulates the column sums, for :meth:`pca`. An array is in addition subtracted
+        from every row first. Pass rough means of the columns, such as the means of the first rows,
+        if the means are much larger than the deviations: that keeps digits that would be lost.
+        :meth:`pca` removes the exact means in any case. Accumulators merge only if their arrays are
+        equal. An array cannot be subtracted from rows that lie on a device: a DeviceError.
     memory_limit : int or str, optional
         Bytes, as for :func:`svdvals`. Updates, values or vectors that need more are refused before
         they begin, with both numbers. It is not saved.
@@ -47,20 +47,21 @@ class GramAccumulator(CentredRows):
     See Also
     --------
     Sketch : The k largest values in less memory.
-    svdvals : Of a matrix that can be read again.
+    svdvals : For a matrix that can be read again.
 
     Notes
     -----
     Memory: 8 n^2 bytes (half of the matrix, as integers of 128 bits), and as much again for every
-    factor of 2^16 between the largest entries of the Gram matrices of its updates; 12 n^2 bytes
-    more during an update or for the values, 38 n^2 for vectors. An update of h rows takes h n^2
-    flops and about n^2 / 2 integer sums, so that updates of fewer than a few hundred rows are
-    inefficient (:meth:`extend` collects them).
+    factor of 2^16 between the largest entries of the Gram matrices of its updates. An update or the
+    values take 12 n^2 bytes more, vectors 38 n^2. An update of h rows takes h n^2 flops and about
+    n^2 / 2 integer sums. Updates of fewer than a few hundred rows are therefore inefficient;
+    :meth:`extend` collects rows.
 
-    Terms are summed as integers of 80 bits: the order of merges changes no bit. An update is one
-    term, so dividing the rows into other updates changes the last bits.
+    Terms are summed as integers of 80 bits: the order of merges does not change any bit. An update
+    is one term, so other divisions of the rows into updates change the last bits.
 
-    :meth:`svdvals` and :meth:`svd` are of the rows without an array `center`; they remove no means.
+    :meth:`svdvals` and :meth:`svd` are of the rows less an array `center`, if one was given. They
+    do not remove means.
 
     Examples
     --------
@@ -91,20 +92,20 @@ class GramAccumulator(CentredRows):
     def update(
         self, rows: Any, *, num_threads: int | None = None, device: str | None = None
     ) -> Self:
-        """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
+        """Add rows (any, n_cols), each of them once: anything that :func:`matrix` takes.
 
-        `device`: "cpu", or "cuda" or "cuda:1" for a CUDA device, which forms the Gram matrix of the
-        rows, by default where they lie; the sums stay on the host.
+        `device` forms the Gram matrix of the rows: "cpu", or "cuda" or "cuda:1" for a CUDA device.
+        By default it is the one on which the rows lie. The sums stay on the host.
 
         Raises
         ------
         ValueError
-            If the width differs.
+            If the rows do not have n_cols columns.
         NonFiniteError
-            A row holds NaN or infinity; the accumulator is then unchanged.
+            If a row contains NaN or infinity; the accumulator is then unchanged.
         MemoryLimitError
-            Entries of other magnitudes than before would need more memory than the limit, or the
-            device has no memory for the Gram matrix; the accumulator is then unchanged.
+            If entries of new magnitudes would need more memory than the limit, or the device has
+            no memory for the Gram matrix; the accumulator is then unchanged.
         DeviceError
             If there is no such device.
         """
@@ -137,7 +138,7 @@ class GramAccumulator(CentredRows):
 
     @unchanged
     def svdvals(self, *, num_threads: int | None = None) -> SingularValues:
-        """Compute all min(rows, n_cols) singular values, with errors and floor as `svdvals`.
+        """Compute all min(rows, n_cols) singular values, with error bounds and a floor.
 
         Raises
         ------
@@ -148,7 +149,7 @@ class GramAccumulator(CentredRows):
 
         Notes
         -----
-        (4/3) n^3 flops; see :func:`svdvals`.
+        (4/3) n^3 flops. Errors and floor are those of :func:`svdvals`.
         """
         self._require_memory(21, "svdvals of")
         started = time.perf_counter()
@@ -171,11 +172,11 @@ class GramAccumulator(CentredRows):
 
     @unchanged
     def svd(self, k: int) -> SVD:
-        """Compute the k largest singular values and right vectors; U (rows, k) is not kept: None.
+        """Compute the k largest singular values and right vectors; U is None.
 
-        `residuals` bounds the residuals of v, s and the best u, which is along A v where A v is
-        resolved; it follows from ||A^T A v - sigma^2 v||, measured on the Gram matrix. `errors` are
-        the bounds of :func:`svdvals`: nothing below 1.4e-7 sigma_1 is resolved.
+        `residuals` bounds the residuals of v, s and the best u, which is parallel to A v if A v is
+        resolved. It follows from ||A^T A v - sigma^2 v||, measured on the Gram matrix. `errors` are
+        the bounds of :func:`svdvals`; values below 1.4e-7 sigma_1 are not resolved.
 
         Raises
         ------
@@ -211,17 +212,17 @@ class GramAccumulator(CentredRows):
 
     @unchanged
     def pca(self, k: int | None = None) -> PrincipalComponents:
-        """Compute the k first principal components, by default all min(rows, n_cols).
+        """Compute the first k principal components, by default all min(rows, n_cols).
 
-        The centred A^T A is G - N mean mean^T, from the sums of N rows. Its eigenvalues have
-        errors of 4e-14 times their largest, and of 6e-14 N ||mean||^2 (a little more if single
-        updates had more than 100,000 rows); the latter is reduced by an array `center`.
+        The centred A^T A is G - N mean mean^T, from the sums of N rows. Its eigenvalues have errors
+        of 4e-14 times the largest of them, plus 6e-14 N ||mean||^2 (a little more if a single
+        update had more than 100,000 rows). An array `center` reduces the second term.
 
         Raises
         ------
         ValueError
-            The accumulator was made without `center`, k is not between 1 and min(rows, n_cols), or
-            there are fewer than two rows.
+            If the accumulator was made without `center`, k is not between 1 and min(rows, n_cols),
+            or there are fewer than two rows.
         MemoryLimitError
             As :meth:`svdvals`.
 
@@ -255,7 +256,7 @@ class GramAccumulator(CentredRows):
         return spectrum.components(root_mean_squares)
 
     def _count(self, k: int) -> int:
-        """Return k; ValueError unless there are so many components."""
+        """Return k; ValueError unless it is between 1 and min(rows, n_cols)."""
         if not 1 <= k <= min(self.rows, self.n_cols):
             shape = self.rows, self.n_cols
             raise ValueError(f"k = {k} must be between 1 and min(rows, n_cols) of {shape}")

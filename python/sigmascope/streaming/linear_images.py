@@ -28,7 +28,7 @@ _ENTRIES = 2**14
 
 
 class Images(NamedTuple):
-    """Images of an update H; rows that are zero, since H has no entries there, are left out."""
+    """Images of an update H, without the rows that are zero since H has no entries there."""
 
     corange: Array
     """(Upsilon H)^T, rows from `column` on, width columns."""
@@ -45,8 +45,8 @@ class Images(NamedTuple):
 class TestMatrices:
     """Gaussian Upsilon, Phi and Theta (from the left, on m), Omega and Psi (from the right, on n).
 
-    Every entry is a function of the seed and its place. The order of summation does not depend on
-    the number of threads.
+    The seed and the position decide every entry. The order of summation does not depend on the
+    number of threads.
     """
 
     def __init__(
@@ -124,9 +124,9 @@ class TestMatrices:
 def entries(
     i: Any, j: Any, values: Any, shape: tuple[int, int]
 ) -> tuple[NDArray[Any], NDArray[Any], Array]:
-    """Return places and values of entries as arrays, which must lie in a matrix of this shape.
+    """Return indices and values as arrays; ValueError if an index is outside `shape`.
 
-    Those on a GPU are copied to the host.
+    Arrays on a GPU are copied to the host.
     """
     i, j, values = (on_host(x) for x in (i, j, values))
     check_unmasked((i, j))

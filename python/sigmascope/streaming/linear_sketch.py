@@ -30,19 +30,19 @@ _RARE = 3.090
 
 
 class LinearSketch(Accumulator):
-    """The linear sketches of an m x n matrix A that is given by additive updates.
+    """A sketch of an m x n matrix A that arrives as additive updates.
 
-    Each is a linear function of A, so that the sketch of A + H is the sum of their sketches: the
-    range A Omega^T and the co-range Upsilon A, the core Phi A Psi^T, and Theta A for the error.
+    It holds four linear functions of A: the range A Omega^T, the co-range Upsilon A, the core
+    Phi A Psi^T, and Theta A for the error. The sketch of A + H is the sum of their sketches.
 
-    **For rows that come once, use** :class:`Sketch`. On slowly decaying spectra, such as those of
-    trained weights, the values of this sketch have errors of 100 % and more, as its `errors` state
-    (docs/streaming.md has the table); it is for data that cannot come as rows.
+    **For rows that arrive once, use** :class:`Sketch`. Use this one only for data that cannot
+    arrive as rows. On slowly decaying spectra, such as those of trained weights, its values are off
+    by 100 % and more, as its `errors` state (docs/streaming.md has the table).
 
     Parameters
     ----------
     shape : (int, int)
-        m and n.
+        Shape (m, n) of A.
     k : int
         Number of singular values.
     width : int, optional
@@ -52,14 +52,14 @@ class LinearSketch(Accumulator):
     probes : int
         Rows of Theta, at least 4.
     seed : int or None
-        Seed of the random matrices, as for `Sketch`; sketches merge only if all but k agree.
+        Seed of the random matrices, as for `Sketch`. Sketches merge only if all but k agree.
 
     Notes
     -----
-    Memory: (m + n) (width + core) + m probes numbers of 8 bytes for the random matrices, and twice
-    (m + n) width + core^2 + n probes for the sums, as much again for every factor of 2^16 between
-    the largest entries of its updates. Terms are summed as integers of 80 bits: no bit depends on
-    their order, and a term that is added and subtracted again leaves nothing.
+    Memory, in numbers of 8 bytes: (m + n) (width + core) + m probes for the random matrices, and
+    twice (m + n) width + core^2 + n probes for the sums, as much again for every factor of 2^16
+    between the largest entries of its updates. Terms are summed as integers of 80 bits. No bit
+    depends on their order, and a term that is added and then subtracted leaves no trace.
 
     Tropp, Yurtsever, Udell & Cevher 2019, "Streaming low-rank matrix approximation with an
     application to scientific simulation", with Gaussian matrices and the sizes for flat spectra.
@@ -113,17 +113,17 @@ class LinearSketch(Accumulator):
         Parameters
         ----------
         delta : anything that :func:`matrix` takes
-            m x n; smaller if `row` or `column` gives its place (the other is then 0).
+            m x n; or smaller, with its first entry at `row` and `column` (by default both 0).
         row, column, num_threads : int, optional
         device : str, optional
-            "cpu", or "cuda" or "cuda:1", which multiplies; by default where `delta` lies.
+            The device that multiplies: "cpu", "cuda" or "cuda:1"; by default the one of `delta`.
 
         Raises
         ------
         ValueError
-            If it does not fit.
+            If `delta` does not fit.
         NonFiniteError
-            If it holds NaN or infinity; the sketch is then unchanged.
+            If `delta` contains NaN or infinity; the sketch is then unchanged.
         DeviceError, MemoryLimitError
             If there is no such device, or it has no memory for the products.
         """
@@ -153,14 +153,14 @@ class LinearSketch(Accumulator):
             On the host, or on a GPU in a format that :func:`matrix` takes.
         num_threads : int, optional
         device : str, optional
-            "cpu", or "cuda" or "cuda:1", which multiplies; by default where `u` or `v` lies.
+            The device that multiplies: "cpu", "cuda" or "cuda:1"; by default that of `u` or `v`.
 
         Raises
         ------
         ValueError
             If the shapes do not fit.
         NonFiniteError
-            If they hold NaN or infinity; the sketch is then unchanged.
+            If `u` or `v` contains NaN or infinity; the sketch is then unchanged.
         DeviceError, MemoryLimitError
             If there is no such device, or it has no memory for the products.
         """
@@ -172,16 +172,16 @@ class LinearSketch(Accumulator):
         return self._add(self._test.of_outer(update.left, update.right), update.unit)
 
     def add_entries(self, i: Any, j: Any, values: Any) -> Self:
-        """Add values[t] to entry (i[t], j[t]) for every t; places may repeat.
+        """Add values[t] to entry (i[t], j[t]) for every t; indices may repeat.
 
-        Arrays of CuPy and torch on a GPU are copied to the host.
+        CuPy and torch arrays on a GPU are copied to the host.
 
         Raises
         ------
         ValueError
-            If the lengths differ or a place is outside.
+            If the lengths differ or an index is out of range.
         TypeError
-            If the places are not integers.
+            If the indices are not integers.
         NonFiniteError
             If a value is NaN or infinite; the sketch is then unchanged.
         """
@@ -216,7 +216,7 @@ class LinearSketch(Accumulator):
         Raises
         ------
         ValueError
-            k exceeds that of the sketch, or nothing was added.
+            If k exceeds the k of the sketch, or nothing was added.
         """
         k = self.k if k is None else k
         if not 1 <= k <= self.k:
@@ -246,14 +246,14 @@ class LinearSketch(Accumulator):
 
     @unchanged
     def residual_norm(self, k: int | None = None) -> tuple[float, float, float]:
-        """Estimate ||A - A_hat_k||_F, A_hat truncated to rank k; k = 0: ||A||_F; None: all of it.
+        """Estimate ||A - A_hat_k||_F, A_hat truncated to rank k (0: ||A||_F; None: not truncated).
 
         Returns
         -------
         (float, float, float)
-            The estimate, whose square has the square of the norm as its mean, and an interval that
-            holds the norm with a probability of at least 99.8 %: at worst (rank one), the square
-            has a chi^2 distribution with `probes` degrees of freedom.
+            The estimate, and the ends of an interval that contains the norm with a probability of
+            at least 99.8 %. The square of the estimate has the square of the norm as its mean; at
+            worst (rank one) its distribution is chi^2 with `probes` degrees of freedom.
         """
         U, s, V = self._factors()
         k = len(s) if k is None else k
@@ -266,7 +266,7 @@ class LinearSketch(Accumulator):
 
     @property
     def _unit(self) -> int:
-        """Exponent of the units 2^unit in which the sums are read, so that no square overflows."""
+        """Exponent of the units 2^unit of the sums, which keeps squares from overflowing."""
         return max(total.highest for total in self._sums.values())
 
     def _factors(self) -> tuple[Array, Array, Array]:

@@ -34,14 +34,14 @@ class NativeCalls(NamedTuple):
 def native_calls(
     a: Matrix, need: NeedOf, *, num_threads: int | None = None, device: str | None = None
 ) -> NativeCalls:
-    """Return the native functions for an update by `a`, which every call of them reads once.
+    """Return the native functions for an update by `a`. Every call of one reads `a` once.
 
     Parameters
     ----------
     need
         Bytes that the update takes on a CUDA device, in addition to panels of the matrix.
     device
-        By default that of the matrix.
+        By default the device of the matrix.
 
     Raises
     ------
@@ -67,8 +67,8 @@ def native_calls(
 def packed_gram(a: Matrix, calls: NativeCalls) -> NDArray[np.float64]:
     """Return the lower triangle of A^T A, in the order of its columns.
 
-    The products of every `PART` rows are added up together with what each sum rounds off, so that
-    errors do not grow with the number of rows.
+    Each `PART` rows give one product. Their sum keeps track of its own rounding errors, which
+    therefore do not grow with the number of rows.
     """
     total = calls.module.packed_gram(a[:PART].native, **calls.options)
     lost = np.zeros(len(total) if a.shape[0] > PART else 0)
@@ -88,9 +88,10 @@ def require_finite(*arrays: NDArray[np.float64]) -> None:
 
 
 def surveyed(a: Matrix, what: str, calls: NativeCalls, step: int = 8) -> tuple[Matrix, float, int]:
-    """Return a 2^-unit, its ||.||_F^2, and unit; NonFiniteError if an entry is not finite.
+    """Return a 2^-unit, the square of its Frobenius norm, and unit.
 
-    The unit is a multiple of `step`, and 0 unless squares would leave the range of float64.
+    The unit is a multiple of `step`, and 0 unless squares would leave the range of float64. Raises
+    NonFiniteError if an entry is not finite.
     """
     seen = _seen(a, what, calls)
     unit = int(seen["unit"]) // step * step
@@ -99,9 +100,9 @@ def surveyed(a: Matrix, what: str, calls: NativeCalls, step: int = 8) -> tuple[M
 
 
 def in_own_units(a: Matrix, what: str, calls: NativeCalls, step: int) -> tuple[Matrix, int]:
-    """Return a 2^-unit, whose largest entry is of the order of 1, and unit, a multiple of `step`.
+    """Return a 2^-unit and unit, a multiple of `step`; the largest entry is then of the order of 1.
 
-    NonFiniteError if an entry is not finite.
+    Raises NonFiniteError if an entry is not finite.
     """
     unit = exponent_of(float(_seen(a, what, calls)["largest"])) // step * step
     return (a * 2.0**-unit if unit else a), unit

@@ -19,31 +19,31 @@ from .gaussian_model import GaussianModel
 Array = NDArray[np.float64]
 
 _LOOSE = 1e-6
-"""Relative error of the least variance of a model above which a warning tells it."""
+"""Relative error of the least variance of a model above which there is a warning."""
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class PrincipalComponents:
-    """The k first principal components of rows x: eigenvectors of their sample covariance.
+    """The first k principal components of rows x: eigenvectors of their sample covariance.
 
     Attributes
     ----------
     components
-        (k, n) orthonormal rows, by descending variance; the entry of largest magnitude of each is
-        positive.
+        (k, n) orthonormal rows, by descending variance. In each row the entry of largest magnitude
+        is positive.
     components_errors
-        (k,) bound on the sine of the angle between a component and the exact one. It is 1 where
-        the variance is not separated from its neighbours by more than its error.
+        (k,) bound on the sine of the angle between a component and the exact one. It is 1 if the
+        gap between a variance and its neighbours does not exceed its error.
     explained_variance, explained_variance_errors
         (k,) eigenvalues of the covariance, with the divisor rows - 1, and their error bounds.
     explained_variance_ratio, explained_variance_ratio_errors
-        (k,) shares of the total variance; NaN, with infinite errors, if that is not resolved.
+        (k,) shares of the total variance; NaN with infinite errors if the total is not resolved.
     singular_values, singular_values_errors
-        (k,) of the centred rows.
+        (k,) singular values of the centred rows, and their error bounds.
     total_variance, total_variance_error
         Sum of the variances of all columns.
     noise_variance, noise_variance_error
-        Mean of the min(rows, n) - k variances that are left; 0 if there are none.
+        Mean of the remaining min(rows, n) - k variances; 0 if nothing remains.
     mean, mean_errors
         (n,) column means, and bounds on their errors.
     rows
@@ -53,12 +53,12 @@ class PrincipalComponents:
 
     See Also
     --------
-    GramAccumulator.pca, Sketch.pca : Make them.
+    GramAccumulator.pca, Sketch.pca : The methods that return this.
 
     Notes
     -----
-    Errors are bounds on rounding and, for a `Sketch`, on what it has missed: the exact result is
-    that of the rows as they were given. They say nothing on how well the rows sample a population.
+    Errors are relative to the exact result for the given rows. They bound rounding and, for a
+    `Sketch`, what it has missed. They do not say how well the rows sample a population.
     """
 
     components: Array
@@ -98,9 +98,9 @@ class PrincipalComponents:
 
     @public
     def inverse_transform(self, scores: ArrayLike, *, whiten: bool = False) -> Array:
-        """Return the rows (any, n) with these scores (any, k), within the span of the components.
+        """Return the rows (any, n) in the span of the components with these scores (any, k).
 
-        `whiten` tells whether the scores are whitened.
+        Pass `whiten=True` if the scores are whitened.
         """
         T = self._of_width(scores, len(self.components))
         if whiten:
@@ -113,7 +113,7 @@ class PrincipalComponents:
         Raises
         ------
         ValueError
-            A variance is not above its error, so that its reciprocal is not known.
+            If a variance does not exceed its error. Its reciprocal is then unknown.
         """
         return np.asarray(self.components / self._deviations()[:, None])
 
@@ -131,33 +131,36 @@ class PrincipalComponents:
     def covariance(self) -> Array:
         """Return the covariance (n, n) of the model of probabilistic PCA (Tipping & Bishop 1999).
 
-        The variances are those of the components along these, and `noise_variance` along every
-        direction orthogonal to them. The error is not bounded as a whole, but that of each of
-        these numbers is.
+        Along each component the variance is `explained_variance`; in every direction orthogonal to
+        the components it is `noise_variance`. Each of these numbers has an error bound; the matrix
+        as a whole does not.
         """
         return self._model().covariance()
 
     def precision(self) -> Array:
-        """Return the inverse (n, n) of :meth:`covariance`; errors as of :meth:`log_likelihood`."""
+        """Return the inverse (n, n) of :meth:`covariance`.
+
+        Raises and warns as :meth:`log_likelihood`.
+        """
         self._require_definite()
         return self._model().precision()
 
     @public
     def log_likelihood(self, rows: ArrayLike) -> Array:
-        """Return ln p(x) of each row x of (any, n) by the model of :meth:`covariance`: (any,).
+        """Return ln p(x) (any,) of each row x of (any, n), by the model of :meth:`covariance`.
 
         Raises
         ------
         ValueError
-            The noise variance, or the last variance if there are n components, is not above its
-            error: the covariance may be singular. So it is if k >= rows, and where a `Sketch` has
-            missed too much.
+            If the noise variance, or the last variance if there are n components, does not exceed
+            its error: the covariance may be singular. This happens if k >= rows, or if a `Sketch`
+            has missed too much.
 
         Warns
         -----
         ConvergenceWarning
-            The error of that variance is above 1e-6 of it. Its logarithm is in ln p(x) n - k times,
-            and it divides the squared distance from the components.
+            If the error of that variance exceeds 1e-6 of it. ln p(x) contains its logarithm n - k
+            times, and the squared distance from the components divided by it.
 
         Notes
         -----
@@ -176,7 +179,7 @@ class PrincipalComponents:
         return self._model().log_likelihood(self._of_width(rows, len(self.mean)))
 
     def _model(self) -> GaussianModel:
-        """Return the model; errors of variances may have put one below the mean of the others."""
+        """Return the model. Errors may put a variance below the noise; it is then raised to it."""
         variances = np.maximum(self.explained_variance, self.noise_variance)
         return GaussianModel(self.components, variances, self.noise_variance, self.mean)
 

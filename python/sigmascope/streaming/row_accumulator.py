@@ -50,14 +50,14 @@ class RowAccumulator(Accumulator):
         """Add the items of an iterable: rows (n_cols,) or blocks of rows (any, n_cols).
 
         Each item is copied before the next is requested. Items are collected into panels of up to
-        1024 rows, each of which is one update, as is each array on a GPU. If the iterable or an
-        update fails, the preceding items are added, and `rows` is their number; but no row of a
-        panel with a refused row is added.
+        1024 rows, and each panel is one update. Each array on a GPU is an update of its own. If the
+        iterable or an update fails, the preceding items are added, and `rows` is their number. A
+        panel with a refused row is refused as a whole.
 
         Parameters
         ----------
         parts : iterable
-            Items are rows, or anything that :func:`matrix` takes; a generator, for example.
+            For example a generator. Items are rows, or anything that :func:`matrix` takes.
         num_threads : int, optional
         device : str, optional
             As for :meth:`update`.

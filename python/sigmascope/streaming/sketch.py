@@ -29,38 +29,38 @@ from .principal_components import PrincipalComponents
 
 
 class Sketch(CentredRows):
-    """A one-read sketch: A^T A Omega, (A Omega)^T (A Omega) and ||A||_F^2, by rows.
+    """A sketch of rows that are read once: A^T A Omega, (A Omega)^T (A Omega), ||A||_F^2.
 
-    Each row panel A_i adds A_i^T (A_i Omega), so that one read replaces the two passes of the
-    classical randomized SVD. Sketches of parts add up, and the order of merges changes no bit.
+    A panel of rows A_i adds A_i^T (A_i Omega). The classical randomized SVD needs two passes for
+    the same product. Sketches of parts add up, and the order of merges does not change any bit.
 
     Parameters
     ----------
     n_cols : int
-        Columns n of the matrix; its rows may be any number.
+        Columns n of the matrix. The number of rows is not limited.
     k : int
         Number of singular values.
     width : int, optional
-        Columns of Omega, at least k; 2 k + 10 by default, at most n_cols. Errors fall with it.
+        Columns of Omega, at least k; 2 k + 10 by default, at most n_cols. More give smaller errors.
     seed : int or None
-        Seed of Omega; sketches merge only if n_cols, width and seed agree. Whoever knows the seed
-        can make rows that the sketch misses: for data from strangers pass None, which draws one.
+        Seed of Omega. Sketches merge only if n_cols, width and seed agree. An attacker who knows
+        the seed can make rows that the sketch misses: for untrusted data pass None to draw a seed.
     center : bool or (n_cols,) array-like
         For :meth:`pca`, as in :class:`GramAccumulator`.
 
     See Also
     --------
-    randomized_svd : The same of a matrix that can be read again.
+    randomized_svd : For a matrix that can be read again.
     GramAccumulator : Without an error of sketching, in n^2 memory.
-    LinearSketch : Data that come as additive updates.
+    LinearSketch : For data that arrive as additive updates.
 
     Notes
     -----
     Memory: 24 n_cols * width bytes, and 16 n_cols * width more for every factor of 2^16 between the
     largest entries of its updates. Terms are summed as integers of 80 bits, so the sums are as
-    exact as their terms. An update of m rows takes 4 m n_cols * width flops, the end about 25
-    n_cols * width^2: where width is near n_cols, a GramAccumulator costs a quarter. Halko,
-    Martinsson & Tropp 2011; Yu, Gu, Li & Li 2017. For additive updates: :class:`LinearSketch`.
+    exact as their terms. An update of m rows takes 4 m n_cols * width flops, the result about 25
+    n_cols * width^2. If width is near n_cols, a GramAccumulator costs a quarter. The method is that
+    of Halko, Martinsson & Tropp 2011 and Yu, Gu, Li & Li 2017.
 
     Examples
     --------
@@ -103,15 +103,15 @@ class Sketch(CentredRows):
     def update(
         self, rows: Any, *, num_threads: int | None = None, device: str | None = None
     ) -> Self:
-        """Add rows, each of them once: anything that :func:`matrix` takes, of shape (any, n_cols).
+        """Add rows (any, n_cols), each of them once: anything that :func:`matrix` takes.
 
-        `device`: "cpu", or "cuda" or "cuda:1" for a CUDA device, which multiplies, by default where
-        the rows lie; the sums stay on the host.
+        `device` multiplies: "cpu", or "cuda" or "cuda:1" for a CUDA device. By default it is the
+        one on which the rows lie. The sums stay on the host.
 
         Raises
         ------
         ValueError
-            If the width differs.
+            If the rows do not have n_cols columns.
         NonFiniteError
             If a row holds NaN or infinity; the sketch is then unchanged.
         DeviceError, MemoryLimitError
@@ -138,18 +138,18 @@ class Sketch(CentredRows):
     def svd(self, k: int | None = None) -> SVD:
         """Return the k largest singular values and right vectors, from one read of the data.
 
-        The left vectors are not kept (U is None); if the rank of the data is below k, the last rows
-        of Vt are zero. Let E = A^T A - V s^2 V^T with all triplets of the sketch, its error. Then
-        `errors` is Weyl's bound sqrt(s^2 + ||E||) - s, and `residuals` is sqrt(||E||), a bound on
-        every ||A v - sigma u||. ||E|| has two bounds: its trace, which is known exactly, and an
-        estimate that leaves out columns of the sketch, which fails for at most one seed in 20,000.
-        The lesser one is used, and `notes` say which. On slowly decaying spectra the second is a
-        fifth to a half of the trace, once the width is 30.
+        A sketch does not keep left vectors: U is None. If the rank of the data is below k, the last
+        rows of Vt are zero. Let E = A^T A - V s^2 V^T be the error of all triplets of the sketch.
+        Then `errors` is Weyl's bound sqrt(s^2 + ||E||) - s, and `residuals` is sqrt(||E||), a bound
+        on every ||A v - sigma u||. Two numbers bound ||E||: its trace, which is known exactly, and
+        an estimate that leaves columns of the sketch out and fails for at most one seed in 20,000.
+        The smaller bound counts, and `notes` say which one it is. On slowly decaying spectra the
+        estimate is a fifth to a half of the trace, from a width of 30 on.
 
         Raises
         ------
         ValueError
-            k exceeds that of the sketch, or no rows were added.
+            If k exceeds the k of the sketch, or no rows were added.
         """
         k = self._count(k)
         started = time.perf_counter()
@@ -190,16 +190,15 @@ class Sketch(CentredRows):
     def pca(self, k: int | None = None) -> PrincipalComponents:
         """Compute the k first principal components, from one read of the data.
 
-        With mean^T the row of column means of N rows, centring subtracts N mean mean^T from A^T A
-        and its products with Omega, which is exact but for rounding. `explained_variance_errors`
-        are ||E|| / (N - 1) for the centred rows, where E is what the sketch has missed, as in
-        :meth:`svd`; roundings of the means are added. If k exceeds the rank, the last variances
-        are zero.
+        Let mean^T be the row of column means of N rows. Centring subtracts N mean mean^T from A^T A
+        and from its products with Omega, exactly up to rounding. `explained_variance_errors` are
+        ||E|| / (N - 1) plus the rounding of the means, where E is the error of the sketch of the
+        centred rows, as in :meth:`svd`. If k exceeds the rank, the last variances are zero.
 
         Raises
         ------
         ValueError
-            The sketch was made without `center`, k exceeds that of the sketch or the number of
+            If the sketch was made without `center`, k exceeds the k of the sketch or the number of
             rows, or there are fewer than two rows.
 
         Examples
@@ -233,7 +232,7 @@ class Sketch(CentredRows):
 
     @staticmethod
     def _completed(V: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-        """Return k orthonormal columns, the first of which are those of V."""
+        """Return k orthonormal columns that begin with the columns of V."""
         count = V.shape[1]
         if count >= k:
             return V[:, :k]
@@ -241,7 +240,7 @@ class Sketch(CentredRows):
         return np.hstack([V, Q[:, count:k]])
 
     def _count(self, k: int | None) -> int:
-        """Return k, by default that of the sketch; ValueError if it exceeds that."""
+        """Return k, or the k of the sketch if not given; ValueError if it exceeds the latter."""
         k = self.k if k is None else k
         if not 1 <= k <= self.k:
             raise ValueError(f"k = {k} must be between 1 and the sketch's k = {self.k}")
@@ -278,9 +277,9 @@ def _factors(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
     """Compute values and right vectors, and two bounds on the norm of A^T A - V s^2 V^T.
 
-    Y = A Omega = Q R with R^T R = Y^T Y, so B^T = A^T Q = Z R^-1, by eigenvectors of Y^T Y. The
-    relative error of an eigenvector of a small eigenvalue lambda, and of the corresponding part of
-    B, is epsilon lambda_1 / lambda. `largest`: lambda_1 before the means were removed.
+    Y = A Omega = Q R with R^T R = Y^T Y, so B^T = A^T Q = Z R^-1, by eigenvectors of Y^T Y. If an
+    eigenvalue lambda is small, its eigenvector and the corresponding part of B have the relative
+    error epsilon lambda_1 / lambda. `largest` is lambda_1 before the means were removed.
     """
     lam, W = np.linalg.eigh(y2)
     first = max(float(lam[-1]), largest)
@@ -294,7 +293,8 @@ def _factors(
     likely = np.inf
     if resolved.all() and len(y2) < len(z):  # else nothing is missed
         likely = missed_by_sketch(z, y2) + rounded
-    # The error has no more eigenvalues than A^T A has beside the sketch, and the trace `missed`.
+    # E has at most len(z) - len(s) eigenvalues, and their sum is `missed`: a norm below their mean
+    # contradicts that.
     if likely < (missed - rounded - 1e-12 * fro2) / max(len(z) - len(s), 1):
         likely = np.inf
     return s, V, certain, likely
