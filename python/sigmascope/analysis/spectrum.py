@@ -120,49 +120,49 @@ def spectrum(
     Parameters
     ----------
     A : Matrix, LowRank, or anything that :func:`matrix` takes, shape (m, n); or a stack
-        A stack has the shape (..., m, n), as for :func:`svds`. Of a LowRank the spectrum is exact,
-        and no other option than k counts.
+        A stack has the shape (..., m, n), as for :func:`svds`. The spectrum of a LowRank is always
+        exact; of the options, only k and memory_limit apply to it.
     effort : {"top", "density", "exact"}
         "top" finds the k largest values, which give norms and the concentration of energy.
         "density" also estimates the distribution of all values, with errors, from a few random
         vectors: ranks, entropies and noise edges follow from it. "exact" computes every value, in
-        a time that grows with the cube of the smaller side; power laws need it. Where every value
-        costs less than what was asked, it is computed instead, and `method` says so.
+        a time that grows with the cube of the smaller side; power laws need it. If every value
+        costs less than the request, all are computed instead, and `method` says so.
     k : int
-        Largest values wanted; min(m, n) if that is less.
+        Number of largest values; min(m, n) if that is less.
     tol : float
         Error bound of the k values, in units of sigma_1.
     accuracy : {"reference", "fast"}
-        Of every value: see :func:`svdvals`.
+        Accuracy if every value is computed: see :func:`svdvals`.
     measures : str or sequence of str
         Further measures, which take reads of their own: "alpha_farms", "randomized_distance",
         "correlation_traps" (:mod:`sigmascope.analysis.requested`).
     vectors : bool
-        Whether the vectors of the k largest values are wanted as well, as `svd`: they come from the
-        same steps, and are as good as their residuals say (with a density those of the recurrence).
+        Whether to return the vectors of the k largest values too, as `svd`. They come from the same
+        steps, and are as good as their residuals say (with a density, those of the recurrence).
     elements : bool
-        Whether the statistics of the elements are wanted; without, one pass less.
+        Whether to compute the statistics of the elements, which take one pass.
     max_passes, seed, **options
         As for :func:`svds`.
 
     Returns
     -------
     Spectrum
-        A measure that this effort cannot give is absent.
+        The measures. Measures that this effort cannot give are absent.
     Stack
-        Of a stack: item i is the Spectrum of matrix i, with the bits of the call on that matrix
-        alone; `failures` has the exceptions of matrices that failed.
+        For a stack: item i is the Spectrum of matrix i, with the bits of a separate call.
+        `failures` has the exceptions of failed matrices.
 
     Raises
     ------
     ValueError
         If an argument is out of range.
     NonFiniteError
-        If A holds NaN or infinity: how many, and where the first is; of a stack, if all
-        matrices do.
+        If A, or every matrix of a stack, contains NaN or infinity. The message says how many, and
+        where the first one is.
     MemoryLimitError, DeviceError
-        If the effort, or a measure on request, does not fit into memory_limit, or into the free
-        memory of the device; or if there is no such device.
+        If the effort or a further measure does not fit into memory_limit, or into the free memory
+        of the device; or if there is no such device.
 
     Warns
     -----
@@ -176,14 +176,14 @@ def spectrum(
 
     Notes
     -----
-    Passes: one for the moments, one for the range, then those of :func:`svds` or :func:`svdvals`;
-    one more for randomized_distance or correlation_traps, which take three times as long in all.
-    A matrix in files that fits into memory_limit together with what the call needs
-    (:mod:`sigmascope._execution.memory`) is read from disk once. Of a larger matrix, the part that
-    fits is read once.
+    Passes: one for the moments, one for the range, then the passes of :func:`svds` or
+    :func:`svdvals`; one more for randomized_distance or correlation_traps, with which the call
+    takes three times as long. A matrix in files is read from disk once if it fits into memory_limit
+    together with what the call needs (:mod:`sigmascope._execution.memory`). Of a larger matrix, the
+    part that fits is read once.
 
     With ``device="cuda"`` the device computes the statistics of the elements, the products, the
-    basis and the Gram matrices, of the matrix and of its permutations. The CPU computes
+    basis and the Gram matrices, for the matrix and for its permutations. The CPU computes
     "alpha_farms", the spectrum of a LowRank, small eigenproblems and the measures themselves.
     `Spectrum.device` names the device that found the singular values.
     """
@@ -203,7 +203,7 @@ def analysed(
 ) -> Spectrum | Any:
     """Compute :func:`spectrum`, with all options of `CallOptions.of` in `query`.
 
-    `extremes`: of the matrix, where they are known without the statistics of its elements.
+    `extremes`: those of the matrix, if they are known without the statistics of its elements.
     """
     if isinstance(A, LowRank):
         return A.spectrum(query.k, memory_limit=query.options.get("memory_limit"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Results that NumPy takes as the array of their values."""
+"""Results that behave like the array of their values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import DTypeLike, NDArray
 
 
 class ArrayOfValues(NDArrayOperatorsMixin):
-    """Arithmetic, comparisons, ufuncs and the attributes of an array, on `values`.
+    """A result that behaves like its array `values` in arithmetic, comparisons and ufuncs.
 
-    Their results are arrays, which have no evidence: ``found / found[0]``, ``np.log(found)``,
-    ``found.sum()``, ``found.shape``, ``found == other``.
+    It has the attributes of the array, too. Results of all these are arrays without evidence:
+    ``found / found[0]``, ``np.log(found)``, ``found.sum()``, ``found.shape``, ``found == other``.
     """
 
     __slots__ = ()

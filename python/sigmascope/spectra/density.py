@@ -34,7 +34,7 @@ class Density:
     n
         Number of singular values, min(m, n) of the matrix.
     fro_norm
-        The exactly known Frobenius norm (sigma units).
+        The Frobenius norm, known exactly (sigma units).
     exponent
         The quadrature belongs to the matrix times 2^-exponent; 0 except for matrices whose squares
         would leave the range of float64 (:mod:`sigmascope.spectra.units`). Arguments and results of
@@ -44,13 +44,13 @@ class Density:
 
     Notes
     -----
-    Coverage, on the matrices that the estimator's constants were set on (the tests use others),
-    measured against LAPACK over 100 seeds each on 256 x 256 and 512 x 256 Gaussians with
-    40 spikes (the square one has a hard edge at 0), polynomial and exponential decay, a cluster
-    wider than the block, and 'llm', with blocks of 8, 16 and 32 and 4 to 12 steps. In the worst
-    of these 49 settings value +- 2 error was correct in 94 % of runs for nuclear norm, effective
-    ranks and participation ratio, in 92 % for energy ranks, 97 % for counts and 98 % for the
-    median; value +- 4 error in all. On a hard edge errors are two to four times too large.
+    Coverage was measured against LAPACK on the matrices that set the estimator's constants (tests
+    use others), with 100 seeds each: 256 x 256 and 512 x 256 Gaussians with 40 spikes (the square
+    one has a hard edge at 0), polynomial and exponential decay, a cluster wider than the block, and
+    'llm', with blocks of 8, 16 and 32 and 4 to 12 steps. In the worst of these 49 settings, value
+    +- 2 error was correct in 94 % of runs for nuclear norm, effective ranks and participation
+    ratio, in 92 % for energy ranks, 97 % for counts and 98 % for the median; value +- 4 error was
+    correct in all runs. On a hard edge, errors are two to four times too large.
 
     For clustered spectra (few distinct values, nearly flat, or about as many copies as probes;
     order 20 to 313, 2 to 32 probes, both precisions) value +- 2 error was correct in 99 % for
@@ -145,7 +145,7 @@ class Density:
         return math.sqrt(self.quadrature.fro2) if self.exponent else self.fro_norm
 
     def of_near(self, fro_norm: float, distance: Difference) -> Density:
-        """Return the density of a nearby B with this exact ||B||_F; errors include B - A."""
+        """Return the density of a nearby matrix B with this ||B||_F; errors include B - A."""
         norm = scaled(fro_norm, -self.exponent)
         distance = Difference(*(scaled(x, -self.exponent) for x in distance))
         near = self.quadrature.scaled_to(norm**2, distance)
@@ -174,24 +174,24 @@ class Density:
 
     @property
     def nodes(self) -> Array:
-        """Nodes (d,) descending, in lambda: the converged ones, then those of the Gauss rule.
+        """Nodes (d,) in lambda, descending: converged ones, then the nodes of the Gauss rule.
 
-        A lambda outside the range of float64 is given as 0 or infinity.
+        A lambda outside the range of float64 becomes 0 or infinity.
         """
         nodes = np.concatenate([self.quadrature.converged, self.quadrature.gauss.nodes])
         return scaled(nodes, 2 * self.exponent)
 
     @property
     def weights(self) -> Array:
-        """Number of values that each node stands for, (d,), non-negative, about n in all."""
+        """Number of values that each node stands for, (d,), non-negative; the sum is about n."""
         singles = np.ones(len(self.quadrature.converged))
         return np.concatenate([singles, np.maximum(self.quadrature.gauss.calibrated, 0.0)])
 
     def moment(self, f: Function, unit: Literal["lambda", "sigma"] = "lambda") -> Measure:
         """Estimate sum_i f(lambda_i) or sum_i f(sigma_i) over all n singular values.
 
-        ``f`` maps an array to an array of its shape and is finite on [0, largest], 0 included;
-        else ValueError. The smoother f, the smaller the error; for a step use :meth:`cdf`.
+        ``f`` maps an array to an array of its shape and must be finite on [0, largest], including
+        0; else ValueError. A smoother f has a smaller error; for a step use :meth:`cdf`.
         """
         if unit not in ("lambda", "sigma"):
             raise ValueError(f"unit must be 'lambda' or 'sigma', not {unit!r}")
@@ -218,12 +218,12 @@ class Density:
         return shares.schatten(self._measure, self._norm, p).scaled(self.exponent)
 
     def effective_rank(self) -> Measure:
-        """Estimate exp of the entropy of sigma / sum sigma, in [1, n] (Roy & Vetterli 2007)."""
+        """Estimate exp(entropy of sigma / sum sigma), in [1, n] (Roy & Vetterli 2007)."""
         self._require_nonzero()
         return shares.rank(self._measure, self._norm, np.ones_like)
 
     def effective_rank_above(self, x: float) -> Measure:
-        """Estimate the effective rank of the values that exceed x (sigma units); 0 if none does."""
+        """Estimate the effective rank of the values above x (sigma units); 0 if there are none."""
         self._require_nonzero()
         count = self.count_above(x)
         if count.value < 0.5:
@@ -232,7 +232,7 @@ class Density:
         return shares.rank_above(self.quadrature, self._measure, self._norm, cut, count)
 
     def effective_rank_energy(self) -> Measure:
-        """Estimate exp of the entropy of lambda / sum lambda, in [1, n]."""
+        """Estimate exp(entropy of lambda / sum lambda), in [1, n]."""
         self._require_nonzero()
         total = self._norm**2
         return self._measure(
@@ -246,7 +246,7 @@ class Density:
         return self._measure(lambda t: 1 / t, lambda t: (-1 / t**2,), lambda x: (x / total) ** 2)
 
     def energy_rank(self, q: float) -> Measure:
-        """Estimate the least k whose k largest lambda hold the share q of their sum, 0 < q < 1."""
+        """Estimate the least k whose k largest lambda have the share q of the sum, 0 < q < 1."""
         if not 0 < q < 1:
             raise ValueError(f"q must be in (0, 1), not {q}")
         self._require_nonzero()
@@ -269,7 +269,7 @@ class Density:
             sigma, errors = quantiles.quantiles_of_all(self.quadrature, q)
         else:
             sigma, errors = quantiles.quantiles(self.quadrature, (1.0 - q) * self.n)
-        # The square of a sigma is known to the resolution at best.
+        # The resolution is the least possible error of the square of a sigma.
         return sigma, np.maximum(errors, np.sqrt(sigma**2 + self.quadrature.resolution) - sigma)
 
     def count_above(self, x: float) -> Measure:
@@ -278,11 +278,11 @@ class Density:
         return Measure(float(value[0]), float(error[0]), "density")
 
     def counts_above(self, x: Array) -> tuple[Array, Array]:
-        """Estimate how many singular values exceed each x (f,), sigma, and the errors."""
+        """Estimate how many singular values exceed each x (f,) (sigma units), with errors."""
         return staircase.counts_above(self.quadrature, scaled(x, -self.exponent))
 
     def cdf(self, x: float) -> tuple[float, float]:
-        """Estimate the fraction of singular values <= x (sigma units); return it and its error."""
+        """Estimate the fraction of singular values <= x (sigma units), and its error."""
         above = self.count_above(x)
         return 1.0 - above.value / self.n, above.error / self.n
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An estimate of a function of traces, with the parts of its error, and differences of two."""
+"""Estimates of functions of traces with the parts of their errors, and their differences."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from .rule import Array
 from .units import in_units, scaled
 
-# With fewer probes their sample variance is erratic.
+# With fewer probes, their sample variance is erratic.
 MANY_PROBES = 16
-# Fraction of the bias of a rule that similar matrices need not have in common.
+# Fraction of the bias of a rule that may differ between similar matrices.
 BIAS_SHARE = 0.1
 
 
@@ -28,9 +28,9 @@ class Estimate:
     sampling, bias, convergence, rounding
         Standard error over the probes; a quarter of Gauss - Radau; the effect of the distance
         between converged nodes and their eigenvalues, and of values that such nodes may hide; the
-        effect of rounding, and of the distance to the matrix that the rules were computed from.
+        effect of rounding, and of the distance to the matrix from which the rules were computed.
     probes
-        (b,) deviation that each probe alone would cause, to first order; their mean is 0.
+        (b,) deviation that each probe causes, to first order; their mean is 0.
     """
 
     value: float
@@ -59,8 +59,8 @@ class Estimate:
     def minus(self, other: Estimate) -> tuple[float, float]:
         """Return the difference of two estimates that share their probes, and its error.
 
-        Errors that both have in common cancel: the noise of the probes, and the bias of the rules
-        as far as the matrices are similar. The error is at most the sum of both errors.
+        Common errors cancel: the noise of the probes and, for similar matrices, the bias of the
+        rules. The error is at most the sum of both errors.
         """
         deviations, unit = in_units(self.probes - other.probes, 1)
         b = len(deviations)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Known singular values of a matrix: all n, or the largest and a density."""
+"""Known singular values of a matrix: all n, or the largest ones and a density of all."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ class Known:
         Returns
         -------
         sigma, errors
-            (f,) each. The value at q has the place (1 - q)(n - 1) in descending order, counted from
-            0, and lies on a straight line between its neighbours, as in ``numpy.quantile``. Errors
-            are bounds where the values are known, else the standard errors of the density.
+            (f,) each. The value at q has the index (1 - q)(n - 1) in descending order, counted from
+            0, and is interpolated linearly between its neighbours, as in ``numpy.quantile``. Errors
+            are bounds if the values are known, else the standard errors of the density.
 
         Raises
         ------
         ValueError
-            A fraction outside [0, 1], or one that needs a density where there is none.
+            If a fraction is outside [0, 1], or needs a density and there is none.
         """
         q = np.asarray(fractions, dtype=np.float64)
         if q.ndim != 1 or np.any((q < 0) | (q > 1)):
@@ -83,7 +83,7 @@ class Known:
             if self.density is None:
                 which = f"the quantile {q[rest][0]:g} of {self.n} values"
                 raise ValueError(f"{which} needs a density, or all of them")
-            # In the density half of a value lies on each side of its place.
+            # In the density, half of a value lies on each side of its index.
             middle = q[rest] if self.density.exact else 1.0 - (place[rest] + 0.5) / self.n
             quantiles, errors[rest] = self.density.quantiles(middle)
             sigma[rest] = np.minimum(quantiles, self.values[-1])
@@ -102,7 +102,7 @@ class Known:
         return Measure(float(sigma[0]), float(errors[0]), self.basis)
 
     def _place(self, fraction: float) -> float:
-        """Return the place in descending order of the value below which a fraction lies."""
+        """Return the index, in descending order, of the value below which a fraction lies."""
         place = (1.0 - fraction) * (self.n - 1)
-        nearest = float(round(place))  # undo the rounding of places that are integers
+        nearest = float(round(place))  # an integer index may have been rounded
         return nearest if abs(place - nearest) < 1e-15 * self.n else place

@@ -18,27 +18,27 @@ Basis = Literal["exact", "top", "density", "spectrum", "sub-matrices", "combined
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measure:
-    """A number with its error; it can be used as its value.
+    """A number with its error; it can replace its value in arithmetic and comparisons.
 
     ``float(m)`` and ``f"{m:.3f}"`` give the value, ``f"{m}"`` writes it with its error.
-    Comparisons are those of the value, and two measures are equal if error and basis are, too.
-    Sums, differences, products and quotients with numbers and measures are measures. Their error is
-    the largest that the errors of both allow, since two measures of one matrix are not independent.
+    Comparisons use the value. Two measures are equal if value, error and basis are equal. Sums,
+    differences, products and quotients with numbers and measures are measures. Their error is the
+    largest that both errors allow, since two measures of one matrix are not independent.
 
     Attributes
     ----------
     value
-        The measure, in the unit that its definition gives it.
+        The measure, in the unit of its definition.
     error
-        One standard error plus the bounds on everything else, never negative; value +- 2 error is
+        One standard error plus the bounds on everything else, never negative. value +- 2 error is
         meant to contain the true value in about 95 % of cases, value +- 4 error always.
     basis
-        Data that it was computed from: ``"exact"`` (one pass), ``"top"`` (the top k values),
+        The data behind the measure: ``"exact"`` (one pass), ``"top"`` (the top k values),
         ``"density"`` (quadrature), ``"spectrum"`` (every singular value) or ``"sub-matrices"``
-        (every value of some parts of the matrix); ``"combined"`` after arithmetic with a measure of
-        another basis.
+        (every value of some parts of the matrix). Arithmetic with a measure of another basis gives
+        ``"combined"``.
     estimate
-        Its evaluation by quadrature, for differences of two measures; else None.
+        The quadrature behind the value, for differences of two measures; else None.
     """
 
     value: float
@@ -132,7 +132,7 @@ class Measure:
         return self._operand(other) / self
 
     def _operand(self, other: Measure | float) -> Measure:
-        """Return a number as a measure without an error."""
+        """Return a measure as it is, and a number as a measure without an error."""
         if isinstance(other, Measure):
             return other
         if not isinstance(other, numbers.Real):
@@ -147,5 +147,5 @@ class Measure:
 
 
 def _is_array(other: object) -> bool:
-    """Tell whether a class combines its elements with measures itself."""
+    """Return whether an object is an array, which combines its elements with measures itself."""
     return hasattr(other, "__array__") and not isinstance(other, numbers.Real)

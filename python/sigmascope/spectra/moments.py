@@ -15,12 +15,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Moments:
-    """Elementwise, row and column statistics from one pass.
+    """Statistics of the entries, rows and columns of a matrix, from one pass.
 
     Attributes
     ----------
     shape, count, zeros, nan, inf
-        (m, n); numbers of entries, exact zeros, NaNs and infinities.
+        (m, n), and the numbers of entries, exact zeros, NaNs and infinities.
     first_nonfinite
         (row, column) of the first NaN or infinity in row order, or None.
     min, max, mean, std, skewness, kurtosis
@@ -28,7 +28,7 @@ class Moments:
     fro_norm, abs_max
         Frobenius norm and largest magnitude, over the finite entries.
     row_norms, column_norms
-        Euclidean norms, (m,) and (n,); row norms are None where a stream did not keep them.
+        Euclidean norms, (m,) and (n,). `row_norms` is None if a stream did not keep them.
     histogram
         Number of occurrences of each code: 65536 or 256 counts for 16- and 8-bit dtypes, else None.
     passes, seconds
@@ -62,9 +62,10 @@ class Moments:
         ----------
         threshold
             A row is an outlier if its norm exceeds the median by this number of robust standard
-            deviations (1.4826 MAD). By default it must exceed the median by 6 of them, and be at
-            least twice the median; and, without the largest entry of the matrix, it must exceed
-            what noise with as many rows and the same kurtosis reaches in one matrix of a million.
+            deviations (1.4826 MAD). By default three conditions replace this: the norm exceeds the
+            median by 6 deviations; it is at least twice the median; and, with the largest entry of
+            the matrix left out, it exceeds the level that noise of the same number of rows and the
+            same kurtosis exceeds in one matrix of a million.
 
         Returns
         -------
@@ -74,7 +75,7 @@ class Moments:
         Raises
         ------
         ValueError
-            The row norms were not kept.
+            If the row norms were not kept.
         """
         if self.row_norms is None:
             raise ValueError("the row norms were not kept; see MomentsAccumulator")
@@ -121,8 +122,8 @@ def noise_maximum(lines: int, entries: int, kurtosis: float) -> float:
     """Return the level that the largest squared norm of noise exceeds once in a million matrices.
 
     The level is in units of the mean squared norm. The sum of n squares of independent entries has
-    the relative variance (kurtosis - 1) / n and approximately a chi-squared distribution of that
-    variance (exactly, for Gaussian entries), whose quantiles follow Wilson & Hilferty 1931.
+    the relative variance (kurtosis - 1) / n. Its distribution is approximately chi-squared with
+    that variance (exactly, for Gaussian entries); the quantiles follow Wilson & Hilferty 1931.
 
     Parameters
     ----------

@@ -24,9 +24,9 @@ Array = NDArray[np.float64]
 
 
 def _few(values: Array, errors: Array, count: int = 3) -> str:
-    """Show the first values in brackets, with dots where there are more.
+    """Show the first values in brackets, with dots if there are more.
 
-    Six digits where the error is below the last of them, else the value with its error.
+    A value has six digits if its error is below the last of them; else its error follows it.
     """
     shown = ", ".join(
         f"{v:.6g}" if e < 5e-7 * abs(v) else with_error(v, e)
@@ -46,7 +46,7 @@ def state(converged: bool) -> str:
 
 
 def steps_and_reads(steps: int, reads: int) -> str:
-    """Return "2 steps, 4 reads", or the reads alone of a method without steps."""
+    """Return "2 steps, 4 reads", or only the reads if the method has no steps."""
     return (
         f"{counted(steps, 'step')}, {counted(reads, 'read')}" if steps else counted(reads, "read")
     )
@@ -54,40 +54,39 @@ def steps_and_reads(steps: int, reads: int) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class SVD:
-    """The top k singular triplets; a sequence ``U, s, Vt``, as of ``numpy.linalg.svd``.
+    """The top k singular triplets; a sequence ``U, s, Vt``, as ``numpy.linalg.svd`` returns.
 
     Attributes
     ----------
     U, s, Vt
         Left vectors (m, k) or None, values (k,) descending (sigma), right vectors (k, n) or None.
-        Vectors of an array on a GPU are arrays of its library there, and all three of a tensor of
-        torch on the host are tensors (:func:`sigmascope.svds`); else they are NumPy's, and
-        everything else is.
+        For an array on a GPU, U and Vt are arrays of its library on that GPU. For a torch tensor on
+        the host, all three are tensors (:func:`sigmascope.svds`). All other arrays are NumPy's.
     residuals
         (k,) max(||A v - sigma u||, ||A^T u - sigma v||), sigma units.
     errors
         (k,) bound on |s_i - sigma_i|, sigma units.
     converged
         True if the residuals (with vectors) or the errors (without) are within the tolerance,
-        before they are rounded to subnormal numbers (a note says so). An error bound may be larger
-        than a residual: it also covers values that may be missing above one that is not yet
-        separated from the rest.
+        before they are rounded to subnormal numbers (a note says so). An error bound may exceed the
+        residual: as long as a value is not separated from the rest, it also covers values that the
+        search may have missed above it.
     passes
-        Reads of A in all: one for each step, those before the steps, and those of the answer.
+        Total number of reads of A: before the steps, one for each step, and for the answer.
     steps
-        Krylov steps, which `max_passes` limits, and `passes` of :func:`sigmascope.randomized_svd`;
-        0 of a method without them.
+        Number of Krylov steps, which `max_passes` limits, or `passes` of
+        :func:`sigmascope.randomized_svd`; 0 for a method without steps.
     block, columns
-        Width of the Krylov block; columns of the basis at the end.
+        Width of the Krylov block, and number of columns of the basis at the end.
     precision, method, seed, seconds, num_threads, notes
         How the result was computed, and remarks on it.
     fro_norm
-        ||A||_F, exact to rounding; NaN from a LinearSketch, and of a linear operator of more than
-        256 rows and columns, where it can only be estimated.
+        ||A||_F, exact to rounding. NaN from a LinearSketch, and for a linear operator of more than
+        256 rows and columns, for which it can only be estimated.
     """
 
-    # Arrays of the caller's library, or None: to type checkers Any, since no type has all of these.
-    # Unpacked, they are NumPy's to them: a call with arrays of another library has the type Any.
+    # Arrays of the caller's library, or None. Type checkers see Any, since no type covers all of
+    # these. Unpacked, they see NumPy arrays: calls with other arrays have the type Any as a whole.
     U: Any
     s: Array
     Vt: Any
@@ -143,17 +142,17 @@ class SVD:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class SingularValues(ArrayOfValues):
-    """Every singular value of a matrix; behaves as the array of its values.
+    """Every singular value of a matrix; behaves like the array of its values.
 
-    Comparisons and arithmetic are those of the array, and so are its attributes, like ``shape`` and
-    ``sum``; their results have no errors.
+    Comparisons, arithmetic and attributes such as ``shape`` and ``sum`` act on the array; their
+    results have no errors.
 
     Attributes
     ----------
     values, errors
         (p,) descending, and a bound on the error of each, p = min(m, n); sigma units.
     floor
-        Rounding floor: below this sigma the method cannot tell a value from zero.
+        Rounding floor: the method cannot distinguish a value below this sigma from zero.
     method, precision, passes, seconds, num_threads, fro_norm, notes
         As for :class:`SVD`.
     """

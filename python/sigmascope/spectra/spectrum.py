@@ -29,10 +29,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Spectrum:
-    """The spectrum of one matrix by one of the efforts "top", "density", "exact".
+    """The spectrum of one matrix, with one of the efforts "top", "density", "exact".
 
-    It is used as a dictionary of its measures: ``found["stable_rank"]``, ``list(found)``,
-    ``found.items()``, ``dict(found)``; ``found.stable_rank`` is the same measure.
+    It behaves like a dictionary of its measures: ``found["stable_rank"]``, ``list(found)``,
+    ``found.items()``, ``dict(found)``. ``found.stable_rank`` is the same measure.
 
     Attributes
     ----------
@@ -47,9 +47,10 @@ class Spectrum:
     moments
         One-pass statistics, or None.
     svd
-        The k largest values with their vectors, each with its residual, if requested.
+        If requested, the k largest values with their vectors, each with its residual; else None.
     measures
-        Measures by name, each with its error and basis; any that the effort cannot give is absent.
+        Measures by name, each with its error and basis. Measures that the effort cannot give are
+        absent.
     method, precision, passes, block, columns, seed, seconds, num_threads, converged, notes
         As for :class:`SVD`.
     device
@@ -110,7 +111,7 @@ class Spectrum:
         return self.measures.get(name, default)
 
     def __getattr__(self, name: str) -> Measure:
-        """Return a measure; AttributeError if there is none of that name."""
+        """Return a measure; AttributeError if no measure has this name."""
         if not name.startswith("_"):
             try:
                 return self[name]
@@ -123,12 +124,12 @@ class Spectrum:
 
     @property
     def singular_values(self) -> Array:
-        """Singular values that are known, descending (sigma): all of them, or the k largest."""
+        """The known singular values, descending (sigma): all of them, or the k largest."""
         return self.top if self.values is None else self.values
 
     @property
     def known(self) -> Known:
-        """Known singular values: all min(m, n), or the largest and the density if there is one."""
+        """All min(m, n) singular values, or the largest ones and the density if there is one."""
         n = min(self.shape)
         if self.values is not None and self.value_errors is not None:
             return Known(n, self.values, self.value_errors)
@@ -145,8 +146,8 @@ class Spectrum:
         Returns
         -------
         (sigma, errors) or None
-            (f,) each, from all values or from the density as in :meth:`Known.quantiles`; None at
-            an effort that has neither.
+            (f,) each, from all values or from the density as in :meth:`Known.quantiles`. None if
+            this effort gives neither.
         """
         known = self.known
         several = known.complete or known.density is not None
@@ -160,15 +161,16 @@ class Spectrum:
         Parameters
         ----------
         kind : {"spectrum", "density"}
-            Singular values by rank on logarithmic axes, with bands of two errors; or the density of
-            all values and that of noise, which needs effort "density" or "exact".
+            "spectrum" draws singular values by rank on logarithmic axes, with bands of two errors.
+            "density" draws the density of all values, and the density of noise; it needs effort
+            "density" or "exact".
         ax : matplotlib Axes, optional
-            By default those of a new figure.
+            By default the axes of a new figure.
 
         Raises
         ------
         ImportError
-            Without the extra ``plot``.
+            If the extra ``plot`` is not installed.
         ValueError
             If there is no such plot, or this effort has no density.
         """
@@ -181,7 +183,7 @@ class Spectrum:
         raise ValueError(f"kind is 'spectrum' or 'density', not {kind!r}")
 
     def _row(self) -> dict[str, Any]:
-        """Return the columns of a row of a table that are drawn."""
+        """Return the columns of a table's row that the plots use."""
         edge = self.measures.get("mp_edge")
         row: dict[str, Any] = {
             "name": f"{dimensions(self.shape)}, {self.effort}",
@@ -197,11 +199,11 @@ class Spectrum:
         return row
 
     def to_weightwatcher(self) -> dict[str, Any]:
-        """Return the columns that weightwatcher 0.7.7 would print of this matrix.
+        """Return the columns that weightwatcher 0.7.7 would print for this matrix.
 
-        Names and units are its own (``spectral_norm`` is lambda_1), and so is the power law, which
-        needs effort "exact": see :mod:`sigmascope.spectra.weightwatcher`. Columns that this effort
-        cannot give are None. O(p^2) time for p = min(m, n) values.
+        Names and units follow weightwatcher (``spectral_norm`` is lambda_1). So does the power law,
+        which needs effort "exact": see :mod:`sigmascope.spectra.weightwatcher`. Columns that this
+        effort cannot give are None. It takes O(p^2) time for p = min(m, n) values.
         """
         least = self.quantiles([0.0])
         return weightwatcher.details(
@@ -210,9 +212,9 @@ class Spectrum:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Return a flat record that JSON can hold: evidence, each measure and ``<name>_error``.
+        """Return a flat record for JSON: evidence, and each measure with its ``<name>_error``.
 
-        Numbers that are not finite become None.
+        NaN and infinity become None.
         """
         record: dict[str, object] = {
             "rows": self.shape[0],

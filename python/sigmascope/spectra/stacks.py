@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Results of a stack of matrices: arrays with the axes of the stack, and the result of each."""
+"""Results of a stack of matrices: arrays with its axes, and the result of each matrix."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class StackedResults(Generic[R]):
     Attributes
     ----------
     shape
-        Axes of the stack, (...) of (..., m, n).
+        Axes of the stack: the (...) in (..., m, n).
     outcomes
         The result of each matrix in row order, or the exception that its computation raised.
     seconds
@@ -44,27 +44,27 @@ class StackedResults(Generic[R]):
 
     @property
     def failures(self) -> dict[Index, Exception]:
-        """Exceptions of the matrices that have no result, by their index in the stack."""
+        """Exceptions of the failed matrices, by their index in the stack."""
         return {i: each for i, each in self._indexed() if isinstance(each, Exception)}
 
     def items(self) -> Iterator[tuple[Index, R]]:
-        """Iterate over index and result of each matrix that has one."""
+        """Iterate over index and result of each matrix that did not fail."""
         for index, each in self._indexed():
             if not isinstance(each, Exception):
                 yield index, each
 
     def each(self, get: Callable[[R], float]) -> Array:
-        """Return a number of each result.
+        """Compute one number from each result, as an array with the axes of the stack.
 
         Parameters
         ----------
         get
-            Function of the result of one matrix.
+            Function that maps the result of one matrix to a number.
 
         Returns
         -------
         (...) float64
-            NaN for the matrices that have no result.
+            NaN for failed matrices.
 
         Examples
         --------
@@ -83,14 +83,14 @@ class StackedResults(Generic[R]):
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> R | Any:
-        """Return the result of one matrix, or those of a part of the stack.
+        """Return the result of one matrix, or the results of a part of the stack.
 
         Raises
         ------
         Exception
-            The one that the computation of this matrix raised.
+            If the matrix failed: the exception of its computation.
         IndexError
-            There is no such matrix.
+            If there is no such matrix.
         """
         explicit = _without_ellipsis(index, len(self.shape))
         places = np.arange(len(self.outcomes)).reshape(self.shape)[explicit]
@@ -126,10 +126,10 @@ class StackedResults(Generic[R]):
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Stack(StackedResults[R]):
-    """Densities or spectra of a stack of matrices: ``found[i]`` is that of matrix i.
+    """Densities or spectra of a stack of matrices: ``found[i]`` is the result of matrix i.
 
-    Iteration gives the results of the first axis. As ``found[i]``, it raises the exception of a
-    matrix that failed; :meth:`items` leaves these out.
+    Iteration runs over the first axis. Like ``found[i]``, it raises the exception of a failed
+    matrix; :meth:`items` leaves failed matrices out.
 
     Attributes
     ----------
@@ -149,19 +149,19 @@ class Stack(StackedResults[R]):
 class SVDStack(StackedResults[SVD]):
     """The top k singular triplets of each matrix of a stack; unpacks as ``U, s, Vt``.
 
-    ``found[i]`` is the :class:`SVD` of matrix i, with its own evidence, or raises the exception of
-    a matrix that failed. In the arrays a failed matrix has NaN, and infinite errors and residuals.
+    ``found[i]`` is the :class:`SVD` of matrix i, with its own evidence. It raises the exception of
+    a failed matrix. In the arrays a failed matrix has NaN, and infinite errors and residuals.
 
     Attributes
     ----------
     U, s, Vt
-        (..., m, k) or None, (..., k), (..., k, n) or None, as those of :class:`SVD`, tensors of
-        torch included. If some have vectors in float64 and others in float32, all are in float64
-        here, and as they were computed in ``found[i]``.
+        (..., m, k) or None, (..., k), (..., k, n) or None. As in :class:`SVD`, they may be torch
+        tensors. If some vectors are in float64 and others in float32, all are in float64 here;
+        ``found[i]`` has them as they were computed.
     residuals, errors
         (..., k) sigma units.
     converged, passes, fro_norm
-        (...) of each matrix; False, 0 and NaN if it failed.
+        (...) one for each matrix; False, 0 and NaN if it failed.
     shape, outcomes, seconds, failures
         Axes of the stack; results or exceptions in row order; wall time; exceptions by index.
     """
@@ -189,17 +189,17 @@ class SVDStack(StackedResults[SVD]):
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class SingularValuesStack(ArrayOfValues, StackedResults[SingularValues]):
-    """Every singular value of each matrix of a stack; behaves as the array of its values.
+    """Every singular value of each matrix of a stack; behaves like the array of its values.
 
-    ``found[i]`` is the :class:`SingularValues` of matrix i, or raises the exception of a matrix
-    that failed. In the arrays a failed matrix has NaN, and infinite errors and floor.
+    ``found[i]`` is the :class:`SingularValues` of matrix i. It raises the exception of a failed
+    matrix. In the arrays a failed matrix has NaN, and infinite errors and floor.
 
     Attributes
     ----------
     values, errors
         (..., p) descending along the last axis, and a bound on the error of each; sigma units.
     floor, passes, fro_norm
-        (...) of each matrix, as for :class:`SingularValues`; passes are 0 if it failed.
+        (...) one for each matrix, as in :class:`SingularValues`; `passes` is 0 if it failed.
     shape, outcomes, seconds, failures
         Axes of the stack; results or exceptions in row order; wall time; exceptions by index.
     """
@@ -219,7 +219,7 @@ class SingularValuesStack(ArrayOfValues, StackedResults[SingularValues]):
 
 
 def _largest(s: Array, errors: Array) -> str:
-    """Return the range of the largest values, and the largest error of matrices without failure."""
+    """Return the range of the largest values, and the largest error, over matrices that worked."""
     first = s[..., 0][np.isfinite(s[..., 0])]
     if first.size == 0:
         return "no values"
@@ -232,7 +232,7 @@ def _place(index: Index) -> str:
 
 
 def _without_ellipsis(index: Any, axes: int) -> tuple[Any, ...]:
-    """Return an index of the axes of a stack, which reaches no axis of a result."""
+    """Return an index of the axes of a stack only; it leaves the axes of results alone."""
     parts = index if isinstance(index, tuple) else (index,)
     for place, part in enumerate(parts):
         if isinstance(part, EllipsisType):

@@ -58,24 +58,24 @@ def low_rank(
     ----------
     A : Matrix, LowRank, or anything that :func:`matrix` takes, shape (m, n)
         Also a lazy sum, difference or multiple of matrices. A LowRank is truncated exactly, through
-        matrices of order r, and no other option than the criterion and memory_limit counts.
+        matrices of order r; of the options, only the criterion and memory_limit apply to it.
     rank : int or "edge"
-        At most min(m, n). "edge": the number of singular values above what noise of the observed
-        bulk reaches in one matrix of a hundred; 0, with a warning, where the values spread too far
-        for that; without noise, the number of values above rounding.
+        At most min(m, n). "edge" takes the number of singular values above the level that noise of
+        the observed bulk reaches in one matrix of a hundred. If the values spread too far for that,
+        it is 0, with a warning. Without noise, it is the number of values above rounding.
     energy : float
-        Share of ||A||_F^2 that the approximation has at least; between 0 and 1.
+        Least share of ||A||_F^2 that the approximation has, between 0 and 1.
     error : float
-        Largest ||A - L||_F / ||A||_F; between 0 and 1. The rank is the least one that certainly
-        satisfies `energy` or `error`, as far as the search resolves the values.
+        Largest ||A - L||_F / ||A||_F, between 0 and 1. The rank is the smallest one that certainly
+        satisfies `energy` or `error`, up to the resolution of the search.
     part : {"largest", "smallest"}
-        Singular triplets of which L consists; the smallest take min(m, n) (m + n) float64 numbers.
-        An adapter starts from the largest in PiSSA (arXiv 2404.02948), from the smallest in MiLoRA
-        (arXiv 2406.09044): `balanced` has its factors, `residual` what takes the place of A.
+        Singular triplets in L. The smallest take min(m, n) (m + n) float64 numbers. An adapter
+        starts from the largest in PiSSA (arXiv 2404.02948), from the smallest in MiLoRA (arXiv
+        2406.09044): `balanced` gives its factors, and `residual` the matrix that replaces A.
     weight : GramAccumulator or array, shape (n, n), optional
-        S = X^T X of activations X (any, n) that A is multiplied with: L is the product of this rank
-        for which ||(A - L) S^(1/2)||_F = ||X (A - L)^T||_F is least, and `energy` and `error` are
-        of this norm. S may be singular; eigenvalues below rounding count as an error.
+        S = X^T X of activations X (any, n) that A is multiplied with. L then minimises
+        ||(A - L) S^(1/2)||_F = ||X (A - L)^T||_F among products of its rank, and `energy` and
+        `error` refer to this norm. S may be singular; eigenvalues below rounding count as an error.
     tol, max_passes, precision, seed, **options
         As for :func:`svds`, for the search for singular vectors. `progress` counts the bytes of
         each search and of each product anew.
@@ -83,43 +83,43 @@ def low_rank(
     Returns
     -------
     LowRankApproximation
-        The factors, float64, and ||A - L||_F of these very factors with a bound on its error, which
-        holds also where the search stopped early.
+        The factors in float64, and ||A - L||_F of exactly these factors with a bound on its error.
+        The bound is valid even if the search stopped early.
 
     Raises
     ------
     TypeError
-        None or more than one of `rank`, `energy` and `error` is given.
+        Unless exactly one of `rank`, `energy` and `error` is given.
     ValueError
-        `rank` is below 1 or above min(m, n), or another argument is out of range.
+        If `rank` is below 1 or above min(m, n), or another argument is out of range.
     NonFiniteError, MemoryLimitError
-        A holds NaN or infinity, or the search does not fit into memory_limit.
+        If A contains NaN or infinity, or the search does not fit into memory_limit.
 
     Warns
     -----
     ConvergenceWarning
-        The tolerance or the criterion was not reached, or "edge" does not apply.
+        If the tolerance or the criterion was not reached, or "edge" does not apply.
 
     See Also
     --------
-    svds : The triplets alone.
+    svds : Only the triplets.
     spectrum : The noise edge, and other measures of the rank.
 
     Notes
     -----
     L = A V V^T for the right vectors V of the search, truncated. ||A - L||_F^2 is
-    ||A||_F^2 - ||A V||_F^2 plus the squares of the truncated values; products and sums are in
-    float64, and its error includes them all with their worst signs. Where that cancels to fewer
-    than six digits, the entries of A - L are summed in one more read, with 2 m n k operations.
+    ||A||_F^2 - ||A V||_F^2 plus the squares of the truncated values. Products and sums are in
+    float64, and the error includes all of their roundings with their worst signs. If cancellation
+    leaves fewer than six digits, one more read sums the entries of A - L, with 2 m n k operations.
 
-    With a weight, S = C C^T by its eigenvectors, and U are the left singular vectors of A C: then
+    With a weight, let S = C C^T by its eigenvectors, and U the left singular vectors of A C. Then
     L = U U^T A, which needs no inverse of S (as in ASVD, SVD-LLM). The error is summed over the
     entries of (A - L) C. It takes max(m, n) n more float64 numbers.
 
-    Passes: those of :func:`svds` for k + 1 triplets, and one or two. For "edge" also those of
-    :func:`spectrum`. For `energy` and `error` the search is repeated for 16, 32, ... triplets;
-    where all values cost less (:mod:`sigmascope._execution.costs`), :func:`svdvals` gives the rank.
-    Memory: that of :func:`svds`, then 4 (m + n) (k + 1) float64 numbers.
+    Passes: as :func:`svds` for k + 1 triplets, and one or two more. "edge" adds the passes of
+    :func:`spectrum`. `energy` and `error` repeat the search for 16, 32, ... triplets; if all values
+    cost less (:mod:`sigmascope._execution.costs`), :func:`svdvals` gives the rank.
+    Memory: as :func:`svds`, then 4 (m + n) (k + 1) float64 numbers.
     """
     criterion = Criterion.of(rank, energy, error)
     approx = approximated(
@@ -148,7 +148,7 @@ def approximated(
     weight: Any = None,
     **options: Any,
 ) -> LowRankApproximation:
-    """:func:`low_rank` of a criterion, without a warning."""
+    """Compute :func:`low_rank` for a criterion, without a warning."""
     started = time.perf_counter()
     criterion.check_part(part, weighted=weight is not None)
     if isinstance(A, LowRank):

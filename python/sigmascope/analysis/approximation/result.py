@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An approximation of low rank with the error that remains."""
+"""The result of low_rank: an approximation with the error that remains."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ class LowRankApproximation:
     Attributes
     ----------
     factors : LowRank
-        L, as the product of B = U diag(s), shape (m, rank), and A = V^T, shape (rank, n), whose
-        rows are orthonormal; float64. Of rank 0 it is a column and a row of zeros.
+        L, as the product of B = U diag(s), shape (m, rank), and A = V^T, shape (rank, n), in
+        float64. The rows of A are orthonormal. If the rank is 0, a column and a row of zeros.
     rank : int
         Number of singular triplets in L.
     s, errors : array, shape (rank,)
         Singular values of L, descending (sigma), and a bound on the distance of each from the
-        singular value of M that it approximates; with a weight, from the one in its place.
+        singular value of M that it approximates; with a weight, from the one of the same index.
     remaining : Measure
         ||M - L||_F of these factors (sigma), with a bound on its error.
     least : float
-        Lower bound of ||M - X||_F over all X of this rank (sigma), as certain as `errors` are.
+        Lower bound on ||M - X||_F over all X of this rank (sigma), as certain as `errors`.
     spectral_bound : float
-        Upper bound of ||M - L||_2 (sigma).
+        Upper bound on ||M - L||_2 (sigma).
     spectral_evidence : str
-        The numbers that the bound follows from.
+        The numbers from which the bound follows.
     fro_norm : float
         ||M||_F (sigma).
     criterion : str
@@ -46,17 +46,17 @@ class LowRankApproximation:
     met : bool
         True if `remaining`, with its error, satisfies the criterion.
     converged : bool
-        True if the search for the triplets converged. `remaining` and `spectral_bound` are true
-        in any case; L may then be further from M than another product of this rank.
+        True if the search for the triplets converged. If it did not, another product of this rank
+        may be nearer to M; `remaining` and `spectral_bound` are valid in any case.
     weighted : Measure or None
         With a weight S: ||(M - L) S^(1/2)||_F, with a bound on its error.
     weighted_norm : float or None
         With a weight: ||M S^(1/2)||_F.
     edge, outliers : Measure or None
-        With the criterion "edge": the noise edge (sigma), and the number of values above it; the
-        rank is that of the values that are clearly above it.
+        With the criterion "edge": the noise edge (sigma), and the number of values above it. The
+        rank counts only the values that are clearly above it.
     passes, method, precision, seed, seconds, num_threads, notes
-        How the result was computed, and remarks on it. `precision` is that of the search.
+        How the result was computed, and remarks on it. `precision` refers to the search.
     """
 
     factors: LowRank
@@ -85,18 +85,18 @@ class LowRankApproximation:
 
     @property
     def relative_error(self) -> Measure:
-        """||M - L||_F / ||M||_F; 0 for a matrix of zeros."""
+        """Relative error ||M - L||_F / ||M||_F; 0 for a matrix of zeros."""
         return self.remaining / self.fro_norm if self.fro_norm else self.remaining
 
     @property
     def energy(self) -> Measure:
-        """Share of ||M||_F^2 that L has: 1 - relative_error^2."""
+        """Share of ||M||_F^2 in L: 1 - relative_error^2."""
         relative = self.relative_error
         return 1.0 - relative * relative
 
     @property
     def balanced(self) -> LowRank:
-        """The same product as U diag(sqrt(s)) and diag(sqrt(s)) V^T, to rounding."""
+        """The same product, to rounding, with factors U diag(sqrt(s)) and diag(sqrt(s)) V^T."""
         roots = np.sqrt(self.s) if self.rank else np.ones(1)
         safe = np.where(roots > 0.0, roots, 1.0)
         B, A = (np.asarray(x, dtype=np.float64) for x in (self.factors.B, self.factors.A))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A product s B A of two thin matrices: its spectrum exactly, through matrices of order r."""
+"""Products s B A of two thin matrices, with exact spectra from matrices of order r."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The matrix s B A as a value: its shape, its parts, sums of such, and what its spectrum means.
+"""The product s B A of thin matrices: its shape, slices, sums, values and measures.
 
 An adapter (LoRA; Hu et al. 2021) changes an m x n weight by such a product of rank r.
 """
@@ -26,24 +26,24 @@ from .exact import needed_bytes, svd_of, values_of
 
 Array = NDArray[np.float64]
 
-# Where all but r of the values are 0 there is no bulk, no tail and no least value to speak of.
+# If all values but r are 0, measures of a bulk, a tail or the least value mean nothing.
 _OF_A_BULK = ("mp_", "alpha", "log_alpha", "shoulder_", "effective_rank_above", "condition")
 
 
 class LowRank:
-    """The matrix s B A, which is never formed unless it is asked for.
+    """The matrix s B A, kept as its factors; :meth:`matrix` gives a Matrix of the product.
 
     Parameters
     ----------
     B : Matrix or anything that :func:`matrix` takes, shape (m, r)
-    A : likewise, shape (r, n)
+    A : Matrix or anything that :func:`matrix` takes, shape (r, n)
     scale : float
-        s.
+        The factor s.
 
     Raises
     ------
     ValueError
-        The shapes do not fit, one is empty, or the scale is not finite.
+        If the shapes do not fit, one is empty, or the scale is not finite.
     """
 
     __array_ufunc__ = None  # so that a NumPy number times it is a product again
@@ -59,12 +59,12 @@ class LowRank:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(m, n)."""
+        """Numbers of rows and columns, (m, n)."""
         return self.B.shape[0], self.A.shape[1]
 
     @property
     def rank(self) -> int:
-        """r, the most that its rank can be."""
+        """Inner dimension r, the largest rank that the product can have."""
         return self.A.shape[0]
 
     @property
@@ -84,12 +84,12 @@ class LowRank:
 
     @property
     def in_memory(self) -> bool:
-        """True if neither has to be read from a file."""
+        """True if neither B nor A has to be read from a file."""
         return self.B.in_memory and self.A.in_memory
 
     @property
     def working_bytes(self) -> int:
-        """Memory that its spectrum takes: both in float64, and their QR, or then their slices."""
+        """Bytes that its spectrum takes: B and A in float64, and their QR, or later their slices."""
         return needed_bytes(*self.shape, self.rank)
 
     @property
@@ -98,18 +98,18 @@ class LowRank:
         return LowRank(self.A.T, self.B.T, self.scale)
 
     def __getitem__(self, key: Any) -> LowRank:
-        """Rows and columns by slices, as of a Matrix."""
+        """Slice rows and columns, as of a Matrix."""
         rows, columns = (*(key if isinstance(key, tuple) else (key,)), slice(None))[:2]
         return LowRank(self.B[rows], self.A[:, columns], self.scale)
 
     def __mul__(self, factor: float) -> LowRank:
-        """A multiple."""
+        """Multiply by a number."""
         return LowRank(self.B, self.A, self.scale * factor)
 
     __rmul__ = __mul__
 
     def __neg__(self) -> LowRank:
-        """-s B A."""
+        """Return -s B A."""
         return self * -1.0
 
     @overload
@@ -117,7 +117,7 @@ class LowRank:
     @overload
     def __add__(self, other: Matrix) -> Matrix: ...
     def __add__(self, other: LowRank | Matrix) -> LowRank | Matrix:
-        """A product of rank r + r', or the matrix with this added to it, lazily."""
+        """Add a product, which gives one of rank r + r', or a Matrix; both lazily."""
         if isinstance(other, Matrix):
             return self.matrix() + other  # small terms first
         if not isinstance(other, LowRank):
@@ -128,7 +128,7 @@ class LowRank:
         return LowRank(B, vstack([self.A, other.A]))
 
     def __radd__(self, other: Matrix) -> Matrix:
-        """A matrix with this added to it, lazily."""
+        """Add to a Matrix, lazily."""
         return self + other if isinstance(other, Matrix) else NotImplemented
 
     @overload
@@ -136,7 +136,7 @@ class LowRank:
     @overload
     def __sub__(self, other: Matrix) -> Matrix: ...
     def __sub__(self, other: LowRank | Matrix) -> LowRank | Matrix:
-        """A difference, as a sum."""
+        """Subtract a product or a Matrix, as a sum."""
         return self + (-other) if isinstance(other, LowRank | Matrix) else NotImplemented
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -147,23 +147,23 @@ class LowRank:
         return f"LowRank({m} x {n}, rank {self.rank}, {self.storage}, scale {self.scale:.6g})"
 
     def load(self) -> LowRank:
-        """Read both into memory, as stored."""
+        """Read B and A into memory, as stored."""
         return LowRank(self.B.load(), self.A.load(), self.scale)
 
     def svd(self, k: int | None = None) -> SVD:
-        """Compute the k largest singular triplets, or all min(m, n, r) that may not be 0.
+        """Compute the k largest singular triplets, by default all min(m, n, r) that may be nonzero.
 
         Raises
         ------
         ValueError
-            k is below 1 or above min(m, n).
+            If k is below 1 or above min(m, n).
         NonFiniteError
-            B or A holds NaN or infinity.
+            If B or A contains NaN or infinity.
 
         Notes
         -----
         One read of B and A; O((m + n) r^2) time, everything in float64. Values beyond the r-th are
-        0, and their vectors are not made: k is cut down to min(m, n, r).
+        0, and their vectors are not computed: a larger k is reduced to min(m, n, r).
         """
         if k is not None and not 1 <= k <= min(self.shape):
             raise ValueError(f"k = {k} must be between 1 and min(m, n) = {min(self.shape)}")
@@ -175,7 +175,7 @@ class LowRank:
         Raises
         ------
         NonFiniteError
-            B or A holds NaN or infinity.
+            If B or A contains NaN or infinity.
         """
         singular_values, unit = values_of(*self._factors(), self.scale)
         return singular_values.scaled(unit)
@@ -183,7 +183,7 @@ class LowRank:
     def check_memory(
         self, memory_limit: int | str | None = None, reserved: int = 0, *, vectors: bool = False
     ) -> None:
-        """MemoryLimitError, with both numbers, if its spectrum does not fit into the limit."""
+        """Raise MemoryLimitError, with both numbers, if the spectrum exceeds the limit."""
         needed = needed_bytes(*self.shape, self.rank, vectors=vectors) + reserved
         limit = resolve_memory(memory_limit)
         if needed > limit:
@@ -201,29 +201,30 @@ class LowRank:
         memory_limit: int | str | None = None,
         reserved: int = 0,
     ) -> Spectrum:
-        """Compute every measure that means something for a matrix of rank r, all of them exact.
+        """Compute every measure that is meaningful for a matrix of rank r, all of them exact.
 
         Parameters
         ----------
         k : int
-            Largest values wanted; min(m, n) if that is less.
+            Number of largest values; min(m, n) if that is less.
         vectors, memory_limit, reserved
             As for :func:`spectrum`.
 
         Returns
         -------
         Spectrum
-            With effort "exact". Measures of a bulk, of a tail or of the least value are absent
-            where r < min(m, n), and so are the statistics of the elements, which are never made.
+            With effort "exact". If r < min(m, n), measures of a bulk, of a tail or of the least
+            value are absent. Statistics of the elements are always absent, since the elements are
+            never computed.
 
         Raises
         ------
         ValueError
-            k is below 1.
+            If k is below 1.
         NonFiniteError
-            B or A holds NaN or infinity.
+            If B or A contains NaN or infinity.
         MemoryLimitError
-            What it takes is above the limit: `working_bytes`, and more with vectors.
+            If it needs more than the limit: `working_bytes`, and more with vectors.
         """
         if k < 1:
             raise ValueError(f"k = {k} must be at least 1")
@@ -256,10 +257,11 @@ class LowRank:
         )
 
     def matrix(self) -> Matrix:
-        """Make it a list of tiles, one for each of r: its elements are summed as they are decoded.
+        """Return the product as a lazy Matrix: r outer products, summed as they are decoded.
 
-        No m x n numbers are held: B and A are, A in float32 or, if B or A is, in float64. What is
-        decoded to float64 is exact to its rounding; to float32, to about r roundings of a term.
+        The Matrix does not hold m x n numbers. It holds B and A, with A in float32, or in float64
+        if B or A is. Elements decoded to float64 are exact to rounding; elements decoded to
+        float32, to about r roundings of a term.
         """
         B, A = self._factors()
         double = "float64" in (self.B.precision, self.A.precision)
@@ -267,7 +269,7 @@ class LowRank:
         return self.scale * reduce(add, map(outer, B.T, rows))
 
     def _factors(self) -> tuple[Array, Array]:
-        """B (m, r) and A (r, n) in float64."""
+        """Return B (m, r) and A (r, n) in float64."""
         factors = []
         for name, factor in (("B", self.B), ("A", self.A)):
             array = np.asarray(factor, dtype=np.float64)
