@@ -25,18 +25,18 @@ def block(parts: Sequence[Sequence[Any]]) -> Matrix:
     Parameters
     ----------
     parts : list of lists
-        Rows of matrices (anything that :func:`matrix` takes), of equal heights within a row and
-        equal total widths; dtypes may differ.
+        Rows of matrices (anything that :func:`matrix` takes). Matrices in a row need equal heights,
+        and all rows equal total widths. Dtypes may differ.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit; both are named.
+        If the shapes do not fit. The message names both.
 
     See Also
     --------
     vstack, hstack : Joins along one axis.
-    matrix : What a part may be.
+    matrix : Sources of a part.
 
     Examples
     --------
@@ -97,8 +97,8 @@ def hstack(parts: Sequence[Any], *, _names: tuple[str, int] = ("height", 0)) -> 
 def outer(u: NDArray[np.floating], v: NDArray[np.floating]) -> Matrix:
     """Make the outer product u v^T of two vectors, lazily, in O(m + n) memory.
 
-    It is a tile whose rows are all v (stride 0), with one scale per row. Scales are float32; if u
-    has more digits, its rounding error becomes the scales of a second tile.
+    All rows of its tile are v (stride 0), and each row has a scale. Scales are float32; if u has
+    more digits, a second tile has its rounding errors as scales.
     """
     check_unmasked((u, v))
     rows = matrix(np.broadcast_to(v, (len(u), len(v)))).native
@@ -109,7 +109,7 @@ def outer(u: NDArray[np.floating], v: NDArray[np.floating]) -> Matrix:
 
 
 def partly_loaded(a: Matrix, room: int) -> tuple[Matrix, int]:
-    """Read as many leading rows as fit into memory; columns, if the matrix is stored by columns.
+    """Read the leading rows that fit into memory, or columns if the matrix is stored by columns.
 
     Returns
     -------

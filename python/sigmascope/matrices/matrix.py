@@ -21,16 +21,16 @@ from .indexing import Slice, axes_of
 class Matrix:
     """A lazy m x n matrix.
 
-    It is made by :func:`sigmascope.matrix`, :func:`sigmascope.block` or a checkpoint.
+    :func:`sigmascope.matrix`, :func:`sigmascope.block` and checkpoints make it.
 
-    Slices, transposes, sums, differences and multiples are lazy too: they are lists of tiles over
-    the same bytes. Overlapping tiles are summed while they are decoded, before any product, so that
-    ``A - B`` keeps the accuracy of its entries however small they are.
+    Slices, transposes, sums, differences and multiples are lazy too: lists of tiles over the same
+    bytes. Overlapping tiles are summed while they are decoded, before any product. ``A - B``
+    therefore keeps the accuracy of its entries, however small they are.
 
     Attributes
     ----------
     native
-        The tiles as the native engine takes them; the package alone uses them, and they may change.
+        The tiles in the form of the native engine. Only this package uses them; they may change.
     """
 
     __array_ufunc__ = None  # arithmetic with an array must not decode the whole matrix
@@ -57,10 +57,10 @@ class Matrix:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The stored numbers' dtype, of NumPy or, where it is installed, of ml_dtypes.
+        """Dtype of the stored numbers, a NumPy or ml_dtypes one.
 
-        Of several storage formats, or without ml_dtypes, it is that of decoded numbers:
-        float64 if any tile is f64, else float32.
+        If the storage formats differ, or a format needs ml_dtypes and it is not installed, this is
+        the dtype of decoded numbers: float64 if any tile is f64, else float32.
         """
         return numpy_dtype(self.storage, self.precision)
 
@@ -72,11 +72,11 @@ class Matrix:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tiles in memory, not decoded.
+        """Bytes that all tiles take in memory before they are decoded.
 
-        These are the stored bytes, with two exceptions. Two numbers of f4_e2m1 share a byte in a
-        file, and each takes one byte in memory. Numbers in blocks of GGML take the four bytes of
-        float32, to which they are decoded.
+        These are the stored bytes, with two exceptions. A number in f4_e2m1 takes half a byte in a
+        file and one byte in memory. A number in a GGML block takes the four bytes of float32, to
+        which it is decoded.
         """
         return self.native.nbytes
 
@@ -87,7 +87,7 @@ class Matrix:
 
     @property
     def device(self) -> str:
-        """Place of its numbers: "cpu", where they may be in files, or a GPU, "cuda:0"."""
+        """Location of the numbers: "cpu" (in memory or in files), or a GPU such as "cuda:0"."""
         index = self.native.device
         return "cpu" if index is None else f"cuda:{index}"
 
@@ -98,7 +98,7 @@ class Matrix:
 
     @property
     def T(self) -> Matrix:
-        """Transpose, lazily."""
+        """The transpose, a lazy matrix."""
         return Matrix(self.native.transposed())
 
     def __len__(self) -> int:
@@ -116,17 +116,17 @@ class Matrix:
     @overload
     def __getitem__(self, key: tuple[SupportsIndex, SupportsIndex]) -> np.floating[Any]: ...
     def __getitem__(self, key: Any) -> Matrix | NDArray[Any] | np.floating[Any]:
-        """Take a part of the matrix.
+        """Return a slice of the matrix, lazily, or a decoded row, column or element.
 
         Slices are lazy: ``A[10:20]``, ``A[:, :64]``, ``A[::2]``. A row ``A[0]``, a column
-        ``A[:, 0]`` and an element ``A[0, 0]`` are decoded numbers, in :attr:`precision`.
+        ``A[:, 0]`` and an element ``A[0, 0]`` are decoded, in :attr:`precision`.
 
         Raises
         ------
         IndexError
-            There is no such row or column.
+            If there is no such row or column.
         TypeError
-            The index is an array, a list or booleans.
+            If the index is an array, a list or booleans.
         """
         (i0, i1, row_step, row), (j0, j1, col_step, column) = axes_of(key, self.shape)
         part = Matrix(self.native.slice(i0, i1, j0, j1, row_step, col_step))
@@ -146,7 +146,7 @@ class Matrix:
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float) -> Matrix:
-        """Divide by a number, lazily: multiplies by 1 / divisor."""
+        """Divide by a number, lazily, as a multiplication by 1 / divisor."""
         return self * (1.0 / divisor)
 
     def __neg__(self) -> Matrix:
@@ -156,7 +156,7 @@ class Matrix:
     def __add__(self, other: Any) -> Matrix:
         """Add a matrix or an array, lazily.
 
-        It is exact in fp32 for bf16, f16 and fp8 terms of similar exponents.
+        The sum is exact in fp32 for bf16, f16 and fp8 terms of similar exponents.
         """
         if not _may_be_term(other):
             return NotImplemented
@@ -203,10 +203,10 @@ class Matrix:
         return np.empty(0).__dlpack_device__()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle paths, offsets and places of the tiles, but no numbers; all must be in files.
+        """Pickle paths, offsets and positions of the tiles, but no numbers; all must be in files.
 
-        Unpickling, possibly in another process, opens those files again; CheckpointError if one was
-        written in between. Pickling raises TypeError if a tile is only in memory.
+        Unpickling, possibly in another process, opens the files again. It raises CheckpointError if
+        one was written in between. Pickling raises TypeError if a tile is only in memory.
         """
         return Matrix, (self.native,)
 
@@ -224,15 +224,15 @@ class Matrix:
         return Matrix(self.native.copied())
 
     def load(self) -> Matrix:
-        """Read every tile that is in a file into memory, as stored; other tiles are shared.
+        """Return this matrix in memory: tiles in files are read, as stored; others are shared.
 
-        It may be called from any thread and releases the GIL: one matrix can be read while another
-        one is used.
+        Any thread may call it. It releases the GIL, so one matrix can be read while another is
+        used.
         """
         return Matrix(self.native.loaded())
 
     def __repr__(self) -> str:
-        """Return shape, dtype, size and place."""
+        """Return shape, dtype, size and location."""
         device = self.device
         place = f", on {device}" if device != "cpu" else "" if self.in_memory else ", in files"
         m, n = self.shape
@@ -240,14 +240,14 @@ class Matrix:
 
 
 def _may_be_term(other: Any) -> bool:
-    """Tell whether this class adds something; other classes may add a matrix themselves."""
+    """Return whether this class adds `other`; other classes may add a matrix themselves."""
     if isinstance(other, (Matrix, np.ndarray, np.generic, list, tuple, numbers.Number)):
         return True
     return hasattr(other, "__dlpack__") or hasattr(other, "__cuda_array_interface__")
 
 
 def _term(a: Matrix, other: Any) -> Matrix:
-    """Return what is added to a matrix, or subtracted, as a matrix of its shape."""
+    """Return an operand of a sum or difference as a matrix of the shape of `a`."""
     if np.ndim(other) == 0 and not isinstance(other, Matrix):
         raise TypeError(
             f"a matrix is added to a matrix or an array of its shape, not to {other!r}; "

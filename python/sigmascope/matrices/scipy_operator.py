@@ -24,11 +24,11 @@ def aslinearoperator(a: Any) -> LinearOperator:
     Raises
     ------
     ImportError
-        SciPy is not installed.
+        If SciPy is not installed.
 
     See Also
     --------
-    matrix : What an operator is made of.
+    matrix : Sources of a matrix.
 
     Examples
     --------

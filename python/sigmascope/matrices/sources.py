@@ -37,15 +37,15 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
     ----------
     source : Matrix, array, tensor or path
         A 2-D NumPy array or memmap (float64, float32, float16, ml_dtypes' bfloat16, float8_e4m3fn,
-        float8_e5m2 and float4_e2m1fn; any strides), an object with ``__dlpack__`` (a tensor of
-        torch, an array of CuPy; bfloat16 too) or with ``__cuda_array_interface__``, or the path of
-        a ``.npy`` file, which stays on disk. An array on a GPU stays there, and what can compute
-        on a GPU computes on that one. An array that is read by slices (of zarr, h5py, tensorstore,
-        dask, netCDF) stays where it is, too, and is read by rows.
+        float8_e5m2 and float4_e2m1fn; any strides); an object with ``__dlpack__`` (a torch tensor,
+        a CuPy array; bfloat16 too) or with ``__cuda_array_interface__``; or the path of a ``.npy``
+        file, which stays on disk. An array on a GPU stays there, and functions that can compute on
+        a GPU use that one. An array that is read by slices (zarr, h5py, tensorstore, dask, netCDF)
+        stays where it is, too, and is read by rows.
 
-        Copied, exactly, are integers and booleans, which become float64; floats whose bytes are in
-        the other order; sequences of numbers and DataFrames of pandas (float64, unless all columns
-        have one floating dtype).
+        Some sources are copied, exactly: integers and booleans (to float64), floats in the other
+        byte order, sequences of numbers, and pandas DataFrames (to float64, unless all columns have
+        one floating dtype).
     dtype : str, optional
         Read a uint8 or uint16 array as codes of this dtype: "bf16", "f16", "f8_e4m3", "f8_e5m2" or
         "f4_e2m1" (a code in the low half of each byte). A ``.npy`` file with a dtype of ml_dtypes
@@ -54,26 +54,25 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
     Returns
     -------
     Matrix
-        It keeps `source` alive; later changes of its numbers change the matrix, also those of the
-        file of a memmap. A ``.npy`` file is checked at every read. Numbers on a GPU
-        count if they were asked for, on the current stream of the library of `source`, before a
-        call that uses the matrix.
+        It keeps `source` alive. Later changes of the numbers change the matrix; so do changes of
+        the file of a memmap. A ``.npy`` file is checked at every read. For an array on a GPU, a
+        call sees the writes that were enqueued before it on the current stream of its library.
 
     Raises
     ------
     TypeError
-        If `source` is not one of these or has another dtype, as complex or sparse matrices, masked
-        elements, objects and text; the message says what makes a matrix of it.
+        If `source` is of another kind or dtype: for example complex or sparse matrices, masked
+        elements, objects and text. The message says how to make a matrix of it.
     ValueError
-        If it does not have 2 dimensions, or an integer is not exact in float64.
+        If `source` does not have 2 dimensions, or an integer is not exact in float64.
     CheckpointError
-        If the file is not a .npy file, or is cut short.
+        If the file is not a .npy file, or is truncated.
     DeviceError
         If `source` lies on a GPU that this build or machine cannot use.
 
     See Also
     --------
-    tensor : A matrix in a file without a header of its own.
+    tensor : A matrix from bytes at an offset of a file.
     block : Shards joined to one matrix.
     open_checkpoint : The matrices of a checkpoint.
 
@@ -177,30 +176,30 @@ def tensor(
     scale_block: tuple[int, int] | None = None,
     reading: str = "buffered",
 ) -> Matrix:
-    """Make a matrix from bytes in a file, row after row; they are read when they are used.
+    """Make a lazy matrix from bytes at an offset of a file, which hold it row by row.
 
     Parameters
     ----------
     path : path
         The file; it is kept open.
     offset : int
-        Position of element (0, 0) in bytes; any alignment.
+        Position of element (0, 0) in bytes, with any alignment.
     shape : (int, int)
         Rows and columns.
     dtype : str
-        "f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2", or "f4_e2m1": two numbers to a byte, the
-        first in its low half. Or a block layout of GGML, as GGUF files have them: "q4_0", "q4_1",
-        "q5_0", "q5_1", "q8_0", "q2_k" to "q6_k", "q8_k", "iq4_nl", "iq4_xs", "iq3_s", "iq3_xxs",
-        "iq2_s", "iq2_xs", "iq2_xxs", "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4", "nvfp4"; these
-        are decoded to float32 when they are read, and their rows follow each other.
+        "f64", "f32", "f16", "bf16", "f8_e4m3", "f8_e5m2", or "f4_e2m1" (two numbers to a byte, the
+        first in its low half). Or a GGML block layout, as in GGUF files: "q4_0", "q4_1", "q5_0",
+        "q5_1", "q8_0", "q2_k" to "q6_k", "q8_k", "iq4_nl", "iq4_xs", "iq3_s", "iq3_xxs", "iq2_s",
+        "iq2_xs", "iq2_xxs", "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4", "nvfp4". Blocks are
+        decoded to float32 when they are read, and their rows have no gaps.
     row_stride : int, optional
-        Bytes from one row to the next. By default rows follow each other without a gap; a row of
-        "f4_e2m1" may then begin within a byte.
+        Bytes from one row to the next. By default rows have no gaps; a row of "f4_e2m1" may then
+        begin within a byte.
     scale : array (ceil(m / bh), ceil(n / bw)), optional
         Element (i, j) is multiplied by ``scale[i // bh, j // bw]`` (float32).
     scale_block : (int, int), optional
-        (bh, bw), the part of the matrix that shares a scale: (m, n) for one scale, (1, n) for one
-        per row.
+        Shape (bh, bw) of the blocks that share a scale: (m, n) for one scale, (1, n) for one per
+        row.
     reading : str
         "buffered", "uncached" or "mapped"; see :mod:`sigmascope._host.files`. A mapped file must
         not be truncated while the matrix is used: the system would end the process. "f4_e2m1" and
@@ -211,11 +210,11 @@ def tensor(
     CheckpointError
         If the file is too short.
     OSError
-        If it cannot be opened.
+        If the file cannot be opened.
 
     See Also
     --------
-    matrix : A matrix in memory, or in a file that says what it holds.
+    matrix : A matrix in memory, or in a file with a header.
     open_checkpoint : Tensors by their names.
 
     Examples
@@ -265,9 +264,9 @@ def tensor_in_memory(
     scale: NDArray[np.floating[Any]] | None = None,
     scale_block: tuple[int, int] | None = None,
 ) -> Matrix:
-    """Make a matrix from bytes in memory, as :func:`tensor` does from those in a file.
+    """Make a matrix from bytes in memory, as :func:`tensor` does from bytes in a file.
 
-    `owner` is kept alive. Two numbers of "f4_e2m1" to a byte are unpacked into a copy.
+    The matrix keeps `owner` alive. "f4_e2m1", two numbers to a byte, is unpacked into a copy.
     """
     m, n = shape
     if packed := PACKED.get(dtype):

@@ -89,7 +89,7 @@ class LowRank:
 
     @property
     def working_bytes(self) -> int:
-        """Bytes that its spectrum takes: B and A in float64, and their QR, or later their slices."""
+        """Bytes that its spectrum takes: B and A in float64, and their QR, later their slices."""
         return needed_bytes(*self.shape, self.rank)
 
     @property
