@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""CuPy and torch, whose arrays lie on CUDA devices: all that is asked of these libraries.
+"""Calls to CuPy and torch, whose arrays lie on CUDA devices.
 
-Neither is imported here: who passes one of their arrays has imported it.
+Neither is imported here: a caller who passes one of their arrays has imported it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PLAIN_TENSORS = ("Tensor", "Parameter", "Buffer")
 
 
 class ArrayLibrary(Protocol):
-    """A library that makes arrays on CUDA devices, and keeps memory there that it does not use."""
+    """A library that makes arrays on CUDA devices, and caches unused memory there."""
 
     @property
     def name(self) -> str:
@@ -40,19 +40,19 @@ class ArrayLibrary(Protocol):
         """Make a row-major array of float32 or float64 on a device; its content is undefined."""
 
     def address(self, array: Any) -> int:
-        """Return the place of an array of its own in the memory of the device."""
+        """Return the address of one of its arrays in the memory of the device."""
 
     def on_host(self, array: Any) -> NDArray[Any]:
-        """Return a copy of an array of its own in memory of the host."""
+        """Return a copy of one of its arrays in the memory of the host."""
 
     def bytes_of(self, array: Any) -> Any:
         """Return the bytes of an array in C order, as a vector of uint8 on its device."""
 
     def reserved(self, index: int) -> int:
-        """Return the bytes of a device that it keeps, for its arrays and for later ones."""
+        """Return the bytes of a device that it holds, for its arrays and in its cache."""
 
     def release(self, index: int) -> None:
-        """Give back memory of a device that it keeps for later arrays."""
+        """Free the memory of a device that it caches for later arrays."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,12 @@ _LIBRARIES = (_CuPy, _Torch)
 
 
 def root_module(source: Any) -> str:
-    """Return the name of the library that the type of an array is of."""
+    """Return the name of the library that defines the type of an array."""
     return type(source).__module__.partition(".")[0]
 
 
 def library_of(source: Any) -> ArrayLibrary | None:
-    """Return the library of an array, or of a type that its own is derived from; else None."""
+    """Return the library of an array's type or of one of its bases; None if it has no such."""
     roots = {base.__module__.partition(".")[0] for base in type(source).__mro__}
     for library in _LIBRARIES:
         if library.name in roots and library.name in sys.modules:
@@ -144,7 +144,7 @@ def library_of(source: Any) -> ArrayLibrary | None:
 
 
 def release_memory(index: int) -> bool:
-    """Ask all that are imported for memory that they keep on a device; tell if one gave any."""
+    """Free the device memory cached by every imported library; return whether any was freed."""
     gave = False
     for library in _imported():
         before = library.reserved(index)
@@ -154,7 +154,7 @@ def release_memory(index: int) -> bool:
 
 
 def users_of_memory(index: int) -> str:
-    """Return a clause that names those that have memory of a device; empty if none has."""
+    """Return a clause that names the libraries that hold memory of a device; it may be empty."""
     names = [library.name for library in _imported() if library.reserved(index) > 0]
     return f"; memory of {' and '.join(names)} remains in use there" if names else ""
 

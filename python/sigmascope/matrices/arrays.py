@@ -38,7 +38,7 @@ def check_unmasked(x: Any, nested: int = _NESTED) -> None:
 
 
 def not_two(shape: tuple[int, ...]) -> str:
-    """Return why an array is not a matrix, as a clause of a message, with what takes a stack."""
+    """Return the clause of a message that says why an array is not a matrix, with advice."""
     clause = f"this array has shape {shape}"
     if not shape:
         return clause
@@ -51,13 +51,13 @@ def not_two(shape: tuple[int, ...]) -> str:
 
 
 def check_real(dtype: np.dtype[Any]) -> None:
-    """Raise TypeError for a dtype whose numbers are complex: half of each would be dropped."""
+    """Raise TypeError for a complex dtype, since half of each number would be dropped."""
     if dtype.kind == "c":
         raise TypeError(f"a matrix of {dtype} {_COMPLEX}")
 
 
 def complex_refusal() -> str:
-    """Return the clause of a message on complex numbers, with what has their singular values."""
+    """Return the clause of a message on complex numbers, with the real matrix to pass instead."""
     return _COMPLEX
 
 

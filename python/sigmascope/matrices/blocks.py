@@ -19,14 +19,14 @@ def from_blocks(
     row_stride: int | None,
     reading: str,
 ) -> _core.Matrix:
-    """Make the native matrix of rows of blocks, which follow each other.
+    """Make the native matrix of rows of blocks without gaps.
 
     Raises
     ------
     ValueError
-        The rows are not whole blocks, or have gaps, or the file is to be mapped.
+        If the rows are not whole blocks, or have gaps, or the file is to be mapped.
     CheckpointError
-        No file can hold them.
+        If they cannot be in any file.
     """
     check_blocks(offset, shape, layout, row_stride, os.fspath(path))
     return _core.Matrix.from_blocks(path, offset, *shape, layout, reading)
@@ -35,7 +35,7 @@ def from_blocks(
 def blocks_in_source(
     source: ByteSource, offset: int, shape: tuple[int, int], layout: str, row_stride: int | None
 ) -> _core.Matrix:
-    """Make the same of bytes that a Python object reads."""
+    """Make the native matrix of blocks that a Python object reads."""
     check_blocks(offset, shape, layout, row_stride, source.name)
     return _core.Matrix.from_blocks_of_source(source, offset, *shape, layout)
 
@@ -43,7 +43,7 @@ def blocks_in_source(
 def check_blocks(
     offset: int, shape: tuple[int, int], layout: str, row_stride: int | None, where: str
 ) -> None:
-    """Raise ValueError or CheckpointError unless rows of blocks can be at a place of a file."""
+    """Raise ValueError or CheckpointError unless rows of blocks can be at this offset of a file."""
     m, n = shape
     elements, nbytes = _core.block_layouts()[layout]
     row = n // elements * nbytes

@@ -20,10 +20,10 @@ from operator import itemgetter
 from sigmascope.errors import CheckpointError
 
 LEAST, MOST = 8 << 20, 64 << 20
-"""Fewest and most bytes of one request among those into which a long read is divided."""
+"""Smallest and largest number of bytes of a request; a long read is divided into several."""
 
 CONNECTIONS = 8
-"""Number of requests that are made at the same time, by all sources together."""
+"""Maximum number of simultaneous requests, over all sources."""
 
 
 class ByteSource(ABC):
@@ -51,14 +51,14 @@ class ByteSource(ABC):
 
     @abstractmethod
     def fill(self, offset: int, memory: memoryview) -> None:
-        """Read as many bytes as `memory` has, from `offset` on; an error if there are fewer."""
+        """Fill `memory` with the bytes from `offset` on; an error if there are fewer."""
 
     @abstractmethod
     def identity(self) -> str:
-        """Return a text that is another one if the bytes are others, as far as is known."""
+        """Return a text that changes when the bytes are known to have changed."""
 
     def read_into(self, offset: int, memory: memoryview) -> None:
-        """Read as many bytes as `memory` has, in pieces."""
+        """Fill `memory` with the bytes from `offset` on, in pieces."""
         began, pieces = time.monotonic(), list(_pieces(offset, memory.cast("B")))
 
         def piece(at: int, part: memoryview) -> None:
@@ -85,7 +85,7 @@ class ByteSource(ABC):
                 read.result()
 
     def described(self, offset: int, count: int) -> str:
-        """Name some bytes in a message, and the part that they belong to."""
+        """Return the words that name some bytes, and their part, in a message."""
         span = f"bytes {offset} to {offset + count - 1}"
         place = bisect_right(self.parts, offset, key=itemgetter(0))
         return f"tensor {self.parts[place - 1][1]!r}, {span}" if place else span
@@ -112,7 +112,7 @@ _CHECKS: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("checks of read
 
 @contextmanager
 def checking(check: Callable[[], None]) -> Iterator[None]:
-    """Let :func:`check_all_going` call a function, in this thread, which raises to end a read."""
+    """Let :func:`check_all_going` call a function in this thread; it raises to end a read."""
     token = _CHECKS.set((*_CHECKS.get(), check))
     try:
         yield
@@ -121,9 +121,9 @@ def checking(check: Callable[[], None]) -> Iterator[None]:
 
 
 def check_all_going() -> None:
-    """Raise CheckpointError if the read of this thread, or one that it is a part of, was stopped.
+    """Raise CheckpointError if the read of this thread, or a read around it, was stopped.
 
-    Whoever waits within a read calls this several times a second.
+    Code that waits within a read calls this several times a second.
     """
     for check in _CHECKS.get():
         check()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Arrays of other libraries that lie on a CUDA device, by DLPack or the CUDA array interface.
 
-Libraries write to their arrays on streams, and say so when an array is passed on: the stream that
-takes the array is made to wait for them. Here that is a stream of its own for each import, which
-the host then waits for, so that every stream may read what was written.
+Libraries write to their arrays on streams. When an array is passed on, its library makes the stream
+that takes it wait for these writes. Here each import takes the array on a stream of its own, and
+the host waits for that stream. Every stream may then read the array.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from .arrays import MASKED, not_two
 from .dtypes import array_dtype
 
 COPIED = "copy it to the host first (x.cpu() of torch, x.get() of CuPy)"
-"""Remedy, in messages, where an array is of no use on its device."""
+"""Advice, in messages, for an array that cannot be used on its device."""
 
 _CUDA, _MANAGED = 2, 13
-"""Types of devices, as DLPack numbers them, whose memory stays where it is."""
+"""DLPack's numbers of the types of devices whose arrays are not copied."""
 
 _DLPACK = (1, 0)
-"""Version of the capsules that are asked for; older ones are taken too."""
+"""Version of the requested capsules; older ones are accepted too."""
 
 
 def lies_on_device(source: Any) -> bool:
-    """Tell whether an array is in memory of a CUDA device; pinned memory is that of the host."""
+    """Return whether an array is in the memory of a CUDA device; pinned memory is on the host."""
     if hasattr(source, "__dlpack_device__"):
         return source.__dlpack_device__()[0] in (_CUDA, _MANAGED)
     return hasattr(source, "__cuda_array_interface__")
 
 
 def on_host(source: Any) -> Any:
-    """Return a copy of an array on a CUDA device in memory of the host; any other as it is.
+    """Copy an array on a CUDA device to the host; return any other array as it is.
 
     Raises
     ------
     TypeError
-        If the array on a device is of another library than CuPy and torch.
+        If the array on a device is neither CuPy's nor torch's.
     """
     if not lies_on_device(source):
         return source
@@ -57,7 +57,7 @@ def on_host(source: Any) -> Any:
 
 
 def detached(source: Any) -> Any:
-    """Return a tensor without what DLPack leaves out: gradients, and a minus that is pending.
+    """Return a tensor without gradients and with a pending minus applied; DLPack drops both.
 
     torch marks views like ``x.conj().imag`` as negated, and exports them without the minus.
     """
@@ -75,7 +75,7 @@ def exported(source: Any, **options: Any) -> Any:
 
 
 def from_device(source: Any, codes: str | None = None) -> _core.Matrix:
-    """Make a matrix of an array on a CUDA device, once all that was to be written there is.
+    """Make a matrix of an array on a CUDA device, after all pending writes to it.
 
     Parameters
     ----------
@@ -87,9 +87,9 @@ def from_device(source: Any, codes: str | None = None) -> _core.Matrix:
     Raises
     ------
     DeviceError
-        There is no such device, or the memory of the array is not the device's.
+        If there is no such device, or the memory of the array is not on it.
     TypeError, ValueError
-        It has a mask, a dtype that a matrix cannot have, or not 2 dimensions.
+        If the array has a mask, a dtype that a matrix cannot have, or not 2 dimensions.
     """
     source = detached(source)
     if len(shape := tuple(getattr(source, "shape", ()))) > 2:
@@ -110,7 +110,7 @@ def from_device(source: Any, codes: str | None = None) -> _core.Matrix:
 
 
 def await_writers(native: _core.Matrix) -> None:
-    """Wait for all that was to be written by now to the arrays of a matrix on a device."""
+    """Wait for all pending writes to the arrays of a matrix on a device."""
     index = native.device
     if index is None:
         return
@@ -126,12 +126,12 @@ def await_writers(native: _core.Matrix) -> None:
 def new_array(
     library: ArrayLibrary, index: int, rows: int, cols: int, f64: bool
 ) -> tuple[Any, int]:
-    """Return a row-major array of a library on a device, free to be written, and its address.
+    """Return a row-major array of a library on a device, ready for writes, and its address.
 
     Raises
     ------
     DeviceMemoryError
-        There is no memory for it.
+        If there is no memory for it.
     """
     try:
         array = library.empty((rows, cols), "float64" if f64 else "float32", index)

@@ -23,7 +23,7 @@ class DeviceBytes:
     shape : tuple of int
     nbytes : int
     address : int
-        Place in the memory of the device, by which shared arrays are found.
+        Address in the memory of the device; it identifies shared arrays.
     """
 
     def __init__(self, array: Any, library: ArrayLibrary) -> None:
@@ -32,7 +32,7 @@ class DeviceBytes:
         self.nbytes, self.address = int(array.nbytes), library.address(array)
 
     def read(self, first: int, count: int) -> NDArray[np.uint8]:
-        """Copy some bytes to the host; the order is that of C.
+        """Copy some bytes to the host, in C order.
 
         An array that is not contiguous is first copied on its device.
         """

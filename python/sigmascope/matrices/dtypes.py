@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The dtypes of stored numbers, and those of NumPy that they are."""
+"""The dtypes of stored numbers, and the NumPy dtypes that correspond to them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ PACKED = {"f4_e2m1": 2}
 
 
 def numpy_dtype(stored: str, decoded: str) -> np.dtype[Any]:
-    """Return the dtype of NumPy or ml_dtypes of a storage format.
+    """Return the NumPy or ml_dtypes dtype of a storage format.
 
-    Without ml_dtypes, or for "mixed", it is that of decoded numbers.
+    Without ml_dtypes, or for "mixed", it is the dtype of decoded numbers.
     """
     name = _NAMES.get(stored, decoded)
     if hasattr(np, name):
@@ -48,12 +48,12 @@ def numpy_dtype(stored: str, decoded: str) -> np.dtype[Any]:
 
 
 def array_dtype(dtype: np.dtype[Any], requested: str | None) -> str:
-    """Return the dtype of an array; `requested` names that of codes.
+    """Return the storage format of an array; `requested` names the format of codes.
 
     Raises
     ------
     TypeError
-        If the array has no dtype of a matrix.
+        If a matrix cannot have the dtype of the array.
     """
     if requested is not None:
         if requested not in ITEMSIZE:
@@ -84,7 +84,7 @@ def stride_of_rows(
     if dtype not in ITEMSIZE:
         known = ", ".join([*ITEMSIZE, *_core.block_layouts()])
         raise ValueError(f"unknown dtype {dtype!r}; known: {known}")
-    least = n * ITEMSIZE[dtype]  # for a packed dtype in numbers, as its stride
+    least = n * ITEMSIZE[dtype]  # in numbers, like the stride, for a packed dtype
     stride = least if row_stride is None else row_stride * PACKED.get(dtype, 1)
     if offset < 0 or m < 0 or n < 0 or stride < least:
         raise ValueError(f"offset {offset}, shape {shape}, row_stride {stride} (at least {least})")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Places of the codes of a stored matrix in its bytes.
+    """Positions of the codes of a stored matrix in its bytes.
 
     Attributes
     ----------
@@ -35,14 +35,14 @@ class Packing:
     bits : int
         Bits of a code, 1 to 8.
     order : tuple of int
-        The place within a pack of each of its codes, counted in codes.
+        Position of each code within its pack, counted in codes.
     word : int
-        Bytes of a word; a pack is the fewest words that hold its codes.
+        Bytes of a word; a pack is the smallest number of words that holds its codes.
     down : bool
-        Packs lie along columns; by default along rows.
+        Whether packs lie along columns; by default they lie along rows.
     block : int
-        Elements of a group, if the codes of all rows are one sequence, so that a word may hold
-        those of two rows. By default 0: each row or column begins at a word of its own.
+        Elements of a group, if the codes of all rows form one sequence; a word may then hold codes
+        of two rows. By default 0: each row or column begins at a word of its own.
     """
 
     shape: tuple[int, int]
@@ -53,7 +53,7 @@ class Packing:
     block: int = 0
 
     def words(self, count: int) -> int:
-        """Return the number of words of so many codes that follow each other."""
+        """Return the number of words that hold this many successive codes."""
         packed, width = len(self.order), 8 * self.word
         whole, rest = divmod(count, packed)
         return whole * -(-packed * self.bits // width) + -(-rest * self.bits // width)
@@ -78,14 +78,15 @@ class GroupCodes:
     table : array (2 ** bits,)
         Number of each code.
     groups : (array (rows,), array (cols,))
-        The row and the column of the grid of scales to which each row and column belongs. Empty
-        if `packing.block` says where groups end; the grid then has one row.
+        The row of the grid of scales for each row of the matrix, and the column of the grid for
+        each column. Empty if `packing.block` says where groups end; the grid then has one row.
     scales : array (grid rows, grid cols)
         Scales of the groups, float32.
     zeros, biases : array, optional
-        Numbers that are subtracted from that of a code, or added to the scaled one; as `scales`.
+        `zeros` are subtracted from the number of a code, `biases` are added to the scaled number;
+        shaped as `scales`.
     factor : float
-        A factor of all numbers, by which the results in float32 are multiplied last.
+        Factor of all numbers; the float32 results are multiplied by it last.
     """
 
     packing: Packing
@@ -97,7 +98,7 @@ class GroupCodes:
     factor: float = 1.0
 
     def state(self) -> dict[str, Any]:
-        """Return the parameters by the names that the native module gives them."""
+        """Return the parameters, with their names in the native module."""
         packing = self.packing
         return {
             "rows": packing.shape[0],
@@ -136,7 +137,7 @@ def grouped_in_file(
 
 
 def grouped_in_source(source: ByteSource, offset: int, codes: GroupCodes) -> Matrix:
-    """Make the same of codes that a Python object reads."""
+    """Make the matrix of :func:`grouped_in_file` from codes that a Python object reads."""
     from sigmascope._host.native import _core
 
     native = _core.Matrix.from_groups_of_source(source, offset, codes.state())
@@ -150,7 +151,7 @@ def _times(factor: float, native: _core.Matrix) -> Matrix:
 
 
 def grouped_in_memory(stored: memoryview, owner: object, codes: GroupCodes) -> Matrix:
-    """Make the same of codes in memory; `owner` is kept alive."""
+    """Make the matrix of :func:`grouped_in_file` from codes in memory; it keeps `owner` alive."""
     return grouped_in_source(_Memory(stored, owner), 0, codes)
 
 

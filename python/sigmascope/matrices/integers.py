@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Integers as float64, none of them rounded in silence."""
+"""Integers as float64, without silent rounding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def exact_float64(x: NDArray[Any]) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If float64 does not have one of the integers.
+        If an integer is not exact in float64.
     """
     if x.dtype.itemsize == 8 and x.size and (x.min() < -_EXACT or x.max() > _EXACT):
         magnitude = np.where(x < 0, ~x.astype(np.uint64) + np.uint64(1), x.astype(np.uint64))
@@ -31,7 +31,7 @@ def exact_float64(x: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def check_exact(x: Any, index: tuple[int, ...] = ()) -> None:
-    """Raise ValueError if nested sequences, or an array of objects, have an int that is rounded."""
+    """Raise ValueError if an int in nested sequences or an object array would be rounded."""
     if isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.dtype.kind == "O"):
         for i, each in enumerate(x):
             check_exact(each, (*index, i))

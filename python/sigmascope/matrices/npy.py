@@ -33,7 +33,7 @@ class NpyHeader(NamedTuple):
 
 
 def check_npy_name(path: str) -> None:
-    """Raise TypeError, with the call to use, if the name is that of a file of many arrays."""
+    """Raise TypeError, with the call to use, if the name belongs to a file of many arrays."""
     what = f"{path} is not a .npy file of one array"
     if path.endswith(_CHECKPOINTS) or os.path.isdir(path):
         raise TypeError(
@@ -57,7 +57,7 @@ def read_npy_header(file: io.RawIOBase, path: str | os.PathLike[str]) -> NpyHead
     Raises
     ------
     CheckpointError
-        It is not a .npy file, or one of records; the message names its format if it is recognised.
+        If it is not a .npy file, or holds records. The message names the format if it is known.
     """
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Objects that are not matrices: messages that name what makes a matrix of them."""
+"""Objects that are not matrices: messages that say how to make a matrix of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def holds_integers(source: Any) -> bool:
 
 
 def check_kind(source: Any) -> None:
-    """Raise TypeError for an object that has a better way to become a matrix, which is named."""
+    """Raise TypeError for an object that has a better way to become a matrix; name that way."""
     if refused := refusal(source):
         raise TypeError(refused)
     if dtype_name(source).startswith("complex"):
@@ -33,7 +33,7 @@ def check_kind(source: Any) -> None:
 def refusal(source: Any) -> str | None:
     """Return why an object is not an array of numbers in memory, with advice; None if it may be.
 
-    Complex numbers are not looked for.
+    It does not look for complex numbers.
     """
     kind = type(source).__name__
     if hasattr(source, "nnz") and hasattr(source, "toarray"):

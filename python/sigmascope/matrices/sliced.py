@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Arrays that are read by slices: of zarr, h5py, tensorstore, dask, netCDF, xarray.
+"""Arrays that are read by slices: zarr, h5py, tensorstore, dask, netCDF, xarray.
 
-Such an array has a shape and a dtype, and gives its numbers for rows that are asked for, as arrays
-of NumPy or as what becomes one. It is a source of bytes, row after row, so that a matrix of it need
-not fit in memory.
+Such an array has a shape and a dtype, and returns requested rows as NumPy arrays or as objects that
+NumPy converts. It serves as a source of bytes, row after row. Its matrix need not fit in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from .dtypes import array_dtype
 from .matrix import Matrix
 
 _AT_ONCE = 8 << 20
-"""Bytes of the rows that are asked for at a time, unless a chunk has more."""
+"""Bytes of the rows of one request, unless a chunk has more."""
 
 _ARRAYS = ("__array_interface__", "__array_struct__", "__dlpack__", "__cuda_array_interface__")
 
@@ -37,14 +36,14 @@ def is_sliced(source: object) -> bool:
 
 
 def of_slices(source: Any, codes: str | None) -> Matrix:
-    """Make a matrix of an array that is read by slices, which is kept.
+    """Make a matrix of an array that is read by slices; the matrix keeps the array.
 
     Raises
     ------
     ValueError
-        The array does not have two dimensions.
+        If the array does not have two dimensions.
     TypeError
-        A matrix cannot have its dtype.
+        If a matrix cannot have its dtype.
     """
     if len(source.shape) != 2:
         raise ValueError(f"a matrix has 2 dimensions, {not_two(tuple(source.shape))}")
@@ -75,11 +74,11 @@ class SlicedRows(ByteSource):
         self.__init__(*state)  # type: ignore[misc]
 
     def identity(self) -> str:
-        """Return nothing: an array does not tell whether it has changed."""
+        """Return an empty text: an array does not tell whether it has changed."""
         return ""
 
     def read_into(self, offset: int, memory: memoryview) -> None:
-        """Read bytes by slices of whole rows, which begin where chunks do."""
+        """Read bytes by slices of whole rows; slices begin where chunks begin."""
         row = self._shape[1] * self.dtype.itemsize
         step = self._rows_at_once(row)
         into, end = memory.cast("B"), offset + memory.nbytes
@@ -112,13 +111,13 @@ class SlicedRows(ByteSource):
         return numbers
 
     def _rows_at_once(self, row: int) -> int:
-        """Return a number of rows that are whole chunks, as far as chunks are known."""
+        """Return the number of rows of a request, a multiple of the rows of a chunk if known."""
         chunk = max(_rows_of_chunks(self._array), 1)
         return max(_AT_ONCE // max(row * chunk, 1), 1) * chunk
 
 
 def _rows_of_chunks(array: Any) -> int:
-    """Return the rows of a chunk as an array's library tells them; 1 where it does not."""
+    """Return the rows of a chunk, or 1 if the library of the array does not tell them."""
     chunks = getattr(array, "chunks", None)  # zarr, h5py, dask, h5netcdf
     if chunks is None and hasattr(array, "chunk_layout"):  # tensorstore
         chunks = array.chunk_layout.read_chunk.shape

@@ -18,8 +18,8 @@ from .sources import array_of, matrix
 ArrayOfAnyShape = np.ndarray[tuple[Never, Never], np.dtype[Any]]
 """An array whose type does not say how many axes it has, as NDArray: a matrix or a stack.
 
-An axis never has the type Never, so that this matches an unknown shape alone. It comes before the
-others, since a checker takes an unknown shape for any shape.
+No axis has the type Never, so this matches only an unknown shape. Its overload comes first, since a
+type checker accepts an unknown shape as any shape.
 """
 
 Array2D = np.ndarray[tuple[int, int], np.dtype[Any]]
@@ -32,7 +32,7 @@ ManyMatrices = (
     | Sequence[Array2D]
     | np.ndarray[tuple[int, int, int, *tuple[int, ...]], np.dtype[Any]]
 )
-"""Type checkers take these for a stack: a list of NDArray too, whose arrays may be rows."""
+"""Type checkers take these for a stack, including a list of NDArray, whose arrays may be rows."""
 
 
 class SparseMatrix(Protocol):
@@ -50,7 +50,7 @@ class HasProducts(Protocol):
 
 
 ByProducts = SparseMatrix | HasProducts
-"""One matrix that is known by its products."""
+"""One matrix that is used only through its products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ class MatrixStack:
     matrices : tuple of Matrix
         The matrices in row order. They have one shape, one dtype and one device.
     pattern : Matrix
-        A matrix of that shape, dtype and device, by which options are checked; the first one if
-        there is any.
+        A matrix of that shape, dtype and device, for checks of options: the first one, unless the
+        stack is empty.
     products : Products or None
-        Those of a single matrix that is known by them; `pattern` then has its shape and dtype.
+        Products of a single sparse matrix or operator; `pattern` then has its shape and dtype.
     """
 
     shape: tuple[int, ...]
@@ -77,7 +77,7 @@ class MatrixStack:
 
     @property
     def is_single(self) -> bool:
-        """True for one matrix, False for a stack, of whatever length."""
+        """True for one matrix, False for a stack of any length."""
         return self.shape == ()
 
 
@@ -87,18 +87,17 @@ def stack_of(source: Any, *, products: bool = False) -> MatrixStack:
     Parameters
     ----------
     source : anything that :func:`sigmascope.matrix` takes, stack, or sequence
-        An array or a tensor with three dimensions or more is a stack, wherever its numbers are, and
-        so is a sequence of matrices, or of stacks, of one shape, one dtype and one device.
+        An array or a tensor with three dimensions or more is a stack, wherever its numbers are. So
+        is a sequence of matrices, or of stacks, of one shape, one dtype and one device.
     products : bool
-        Whether a sparse matrix and a linear operator are taken too, as single matrices.
+        Whether to accept a sparse matrix or a linear operator too, as a single matrix.
 
     Raises
     ------
     ValueError
         If the parts of a sequence differ in shape, dtype or device.
     TypeError
-        If the matrices of a stack cannot be taken out of it by indexing; for the rest see
-        :func:`sigmascope.matrix`.
+        If indexing does not give the matrices of a stack, or as in :func:`sigmascope.matrix`.
     """
     if isinstance(source, Matrix):
         return MatrixStack((), (source,), source)
@@ -147,9 +146,9 @@ def _described(stack: MatrixStack) -> str:
 
 
 def _without_numbers(source: Any) -> Matrix:
-    """Make a matrix of zeros of the shape and dtype of a stack of no matrices; it has one number.
+    """Make a matrix of zeros with the shape and dtype of an empty stack.
 
-    Its numbers are in the memory of the host.
+    It stores one number, in the memory of the host.
     """
     dtype = source.dtype
     if not isinstance(dtype, np.dtype):  # of torch

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tables of pandas and of polars as arrays; neither package is imported."""
+"""pandas and polars tables as arrays; neither package is imported."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def _names_in(package: str, source: Any) -> set[str]:
 
 
 def table_array(table: Any) -> NDArray[Any]:
-    """Return the numbers of a DataFrame, without a copy where all columns have one float dtype.
+    """Return the numbers of a DataFrame, without a copy if all columns have one float dtype.
 
     Raises
     ------
     TypeError
-        If a column holds no real numbers, or misses some.
+        If a column does not hold real numbers, or has missing values.
     ValueError
-        If float64 does not have an integer of a column.
+        If an integer of a column is not exact in float64.
     """
     if "DataFrame" in _names_in("polars", table):
         return _polars_array(table)
@@ -72,7 +72,7 @@ def _column(column: Any, name: object) -> NDArray[np.float64]:
 
 
 def _polars_array(table: Any) -> NDArray[Any]:
-    """Return the numbers of a DataFrame of polars, in float32 if all columns are of that."""
+    """Return the numbers of a polars DataFrame, in float32 if all columns are float32."""
     columns = []
     for column in table.get_columns():
         kind = column.dtype
@@ -85,7 +85,7 @@ def _polars_array(table: Any) -> NDArray[Any]:
 
 
 def _check_column(package: str, name: object, dtype: object, real: bool, missing: bool) -> None:
-    """Raise TypeError, with the cure, for a column without real numbers or with gaps."""
+    """Raise TypeError, with advice, for a column without real numbers or with missing values."""
     if not real:
         raise TypeError(
             f"column {name!r} of the DataFrame has dtype {dtype}, no real numbers; "
