@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One module for each computation on a matrix that the engine does."""
+"""The computations of the engine on a matrix, one module for each."""

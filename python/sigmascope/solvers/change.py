@@ -22,8 +22,8 @@ from sigmascope.spectra import SVD
 from sigmascope.spectra.units import scaled
 
 UNCHANGED: float = _core.UNCHANGED_PART
-"""Change of an entry, relative to the larger of both, up to which it counts as unchanged: about
-what bfloat16 hides (arXiv 2511.08567)."""
+"""Largest change of an unchanged entry, relative to the larger of both values: about the changes
+that bfloat16 hides (arXiv 2511.08567)."""
 
 
 class Change(NamedTuple):
@@ -36,7 +36,7 @@ class Change(NamedTuple):
     product
         <dW, W>, the sum of d w.
     rounding
-        Bound on the error of ||dW|| where dW is not the difference of stored numbers.
+        Bound on the error of ||dW|| if dW is not the difference of stored numbers.
     """
 
     before2: float
@@ -56,9 +56,9 @@ class Sums(NamedTuple):
         ||W'||_F^2, in units of 4^unit.
     units2
         For each of the two, the sum of 2^(2 e) over the exponents e of its entries, which is
-        proportional to the expected squared error of rounding to 16 bits. Subnormal numbers have
-        the least exponent of the others; powers of two count three quarters, because the next
-        smaller number is half as far away. None unless both are of 16 bits, and not multiplied.
+        proportional to the expected squared error of rounding to 16 bits. Subnormal numbers count
+        with the least normal exponent. Powers of two count three quarters, because the next smaller
+        number is half as far away. None unless both are in 16 bits, and not multiplied.
     fingerprint
         A hash of the numbers of both: see :class:`sigmascope._execution.options.CallOptions`.
     unchanged
@@ -87,10 +87,10 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     Returns
     -------
     Sums
-        In float64; NaN or infinite where an entry is. Entries of formats up to float32 are
-        subtracted as good as exactly, so that the sums err by about 1e-14 of ||W||^2, ||dW||^2 and
-        ||W|| ||dW||, however small dW is: by polarisation
-        <dW, W> = (||W'||^2 - ||W||^2 - ||dW||^2) / 2 would err by 1e-14 of ||W||^2.
+        In float64; NaN or infinite if an entry is. Entries of formats up to float32 are subtracted
+        practically without rounding. The sums therefore err by about 1e-14 of ||W||^2, ||dW||^2 and
+        ||W|| ||dW||, however small dW is. Polarisation,
+        <dW, W> = (||W'||^2 - ||W||^2 - ||dW||^2) / 2, would err by 1e-14 of ||W||^2.
 
     Raises
     ------
@@ -135,16 +135,16 @@ def plan_change(both: Matrix, **options: Any) -> MemoryPlan:
 
 
 _LEAST2 = 2.0**-1000
-"""Least squared norm in units of the larger of two matrices; smaller ones lose digits, or are 0."""
+"""Least squared norm, in units of the larger matrix; smaller ones lose digits or become 0."""
 
 
 def _in_range(square: float) -> bool:
-    """Tell whether no part that counts of a sum of squares can have left float64's range."""
+    """Return whether every part of a sum of squares that matters is in the range of float64."""
     return 2.0**-800 < square < 2.0**800
 
 
 def _of_any_size(before: Matrix, after: Matrix, sums: Sums, plan: MemoryPlan) -> Sums:
-    """Sum again, of matrices times powers of two; zero is zero then, and not underflow."""
+    """Sum again, with the matrices times powers of two; a zero is then exact, not an underflow."""
     native, on = plan.memory.options.device.solvers, plan.native()
     seen = [native.survey(a.native, **on) for a in (before, after, after - before)]
     if any(one["nan"] or one["inf"] for one in seen):
@@ -182,11 +182,11 @@ def fingerprint(*matrices: Matrix, **options: Any) -> int:
 
 
 def content_key(a: Matrix, **options: Any) -> tuple[Any, ...]:
-    """Return a key of the numbers of a matrix, in one pass, which tells whether they have changed.
+    """Return a key that tells whether the numbers of a matrix have changed, in one pass.
 
     Options as for :func:`change`. Unlike a fingerprint it differs between a matrix and its
-    multiples by powers of two. Different numbers have one key with a chance of about 2^-32, unless
-    they were made for that.
+    multiples by powers of two. Different numbers share a key with a probability of about 2^-32,
+    unless somebody constructed them to do so.
     """
     seen = _surveyed(a, **options)
     return (a.shape, a.dtype, seen["digest"], seen["largest"], seen["nan"], seen["inf"])
@@ -212,7 +212,7 @@ def inner(svd: SVD, a: Matrix, **options: Any) -> float:
     Returns
     -------
     float
-        The sum of s_k u_k^T (A v_k), products and sums in float64: it errs by about 1e-14 of
+        The sum of s_k u_k^T (A v_k), with products and sums in float64. It errs by about 1e-14 of
         ||S|| ||A||, however small S is.
 
     Raises
@@ -247,14 +247,14 @@ def images(a: Matrix, X: NDArray[np.floating], **options: Any) -> NDArray[np.flo
 
 
 def plan_images(a: Matrix, columns: int, **options: Any) -> MemoryPlan:
-    """Plan the pass of :func:`images` with so many columns; options and errors as there."""
+    """Plan the pass of :func:`images` for this number of columns; options and errors as there."""
     call = CallOptions.of(a, cuda=True, **options)
     what = f"a product of {arguments.of_shape(a.shape)} with {columns} columns"
     return CallMemory(a, call).plan(partial(product_need, columns=columns), what, hold=False)
 
 
 def inner_need(a: Matrix, rank: int, **options: Any) -> Need:
-    """Return the need of :func:`inner` with so many triplets, for a matrix that is in memory."""
+    """Return the need of :func:`inner` for this number of triplets and a matrix in memory."""
     call = CallOptions.of(a, cuda=True, **options)
     need = partial(product_need, columns=rank)
     return CallMemory(a, call).host_need(need)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Resolutions of precisions, and warnings of searches that did not reach their tolerance."""
+"""The resolution of each precision, and warnings if a search did not reach its tolerance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def floor_of(precision: str) -> float:
 def exact_to(precision: str) -> float:
     """Return the largest error, in units of ||A||_F, of a value that is exact to rounding.
 
-    It may be the root of what rounding hides in ||A||_F^2 (`randomized_svd.hpp`).
+    It may be the root of the part of ||A||_F^2 that rounding hides (`randomized_svd.hpp`).
     """
     return math.sqrt(128 * _roundoff(precision))
 
@@ -35,7 +35,7 @@ def _roundoff(precision: str) -> float:
 
 
 def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:
-    """Return a note where a tolerance is below the resolution of blocks of a precision."""
+    """Return a note if a tolerance is below the resolution of blocks of a precision."""
     floor = floor_of(precision)
     if tol >= floor:
         return ()
@@ -61,7 +61,7 @@ def warn_if_not_converged(top: SVD, tol: float, max_passes: int) -> SVD:
 
 
 def _course(top: SVD, max_passes: int) -> str:
-    """Return the steps and the reads of a search; the limit is named if the search ended by it."""
+    """Return the steps and the reads of a search, with the limit if it ended the search."""
     if top.steps < max_passes:
         return steps_and_reads(top.steps, top.passes) + " of A"
     steps, reads = counted(top.steps, "step"), counted(top.passes, "read")

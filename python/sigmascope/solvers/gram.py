@@ -25,7 +25,7 @@ _SMALL = 256
 
 @dataclass(frozen=True, slots=True)
 class GramTriplets:
-    """Triplets by the eigenvectors of the Gram matrix, or of A itself where that resolves more.
+    """Triplets from the eigenvectors of the Gram matrix, or from A itself if that resolves more.
 
     Attributes
     ----------
@@ -33,11 +33,11 @@ class GramTriplets:
     k, tol, seed, vectors
         As for :func:`sigmascope.svds`.
     value_tol : float, optional
-        Where an error exceeds `value_tol` sigma_1, by default `tol`, A itself is decomposed, if
-        there is memory for that.
+        If an error exceeds `value_tol` sigma_1, by default `tol`, A itself is decomposed, if there
+        is memory for that.
     estimates : array, optional
-        Estimates of the values, from a search that was given up. Where they show that the Gram
-        matrix does not resolve them to the tolerance, A itself is decomposed at once.
+        Estimates of the values, from an abandoned search. If they show that the Gram matrix does
+        not resolve them to the tolerance, A itself is decomposed at once.
     complete : bool
         Whether there is memory for the whole decomposition as well.
     """
@@ -53,17 +53,17 @@ class GramTriplets:
 
     @property
     def what(self) -> str:
-        """The call, as a refusal names it."""
+        """Description of the call, for a refusal."""
         return f"the Gram matrix of {arguments.of_shape(self.shape)}"
 
     def within(self, memory: CallMemory) -> GramTriplets:
-        """Return the same, with the whole decomposition if that fits as well."""
+        """Return the same request, with the whole decomposition if that fits as well."""
         return replace(self, complete=self.fits(memory, complete=True))
 
     def fits(self, memory: CallMemory, *, complete: bool = False) -> bool:
-        """Tell whether there is memory for it, or for the whole decomposition as well.
+        """Return whether there is memory for it, or for the whole decomposition as well.
 
-        That has a largest order, since LAPACK counts its workspace in 32 bits.
+        The decomposition has a largest order, since LAPACK counts its workspace in 32 bits.
         """
         if complete and min(self.shape) > _core.LARGEST_SVD:
             return False
@@ -125,7 +125,7 @@ class GramTriplets:
         ).scaled(result["unit"])
 
     def _resolves(self, error: float) -> bool:
-        """Tell whether the Gram matrix resolves the estimates, if there are all of them."""
+        """Return whether the Gram matrix resolves the estimates, if all of them are given."""
         s = self.estimates
         if s is None or len(s) != self.k:
             return True
@@ -133,9 +133,9 @@ class GramTriplets:
 
 
 def _costs_less(n: int, k: int) -> bool:
-    """Tell whether to decompose A at once, before its Gram matrix is found not to resolve it.
+    """Return whether to decompose A at once, instead of trying its Gram matrix first.
 
-    That costs less than many eigenvectors and their check: below order 256 than those that inverse
-    iteration does not find (`small_eigen.cpp`).
+    That costs less than many eigenvectors and their check; below order 256, less than eigenvectors
+    that inverse iteration does not find (`small_eigen.cpp`).
     """
     return 4 * k > n if n < _SMALL else 3 * k >= n

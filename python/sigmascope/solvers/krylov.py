@@ -20,7 +20,7 @@ from sigmascope.spectra import SVD
 from .convergence import tolerance_note
 
 GIVEN_UP = "the search took too much work: the Gram matrix took its place"
-"""Note of a result for which a search was begun."""
+"""Note of a result after an abandoned search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class KrylovSettings:
     k, tol, block, vectors
         As for :func:`sigmascope.svds`.
     precision : {"mixed", "split", "float32", "float64"}
-        Of the blocks.
+        Precision of the blocks.
     density : bool
-        Whether the quadrature of the basis is wanted as well: it is not restarted early then.
+        Whether to return the quadrature of the basis as well, which is then not restarted early.
     of_values : bool
-        With vectors, whether the tolerance is of the values all the same, not of the residuals:
-        the vectors are those that come with the values, as good as their residuals say.
+        With vectors: whether the tolerance still applies to the values instead of the residuals.
+        The vectors come with the values, and are as good as their residuals say.
     """
 
     shape: tuple[int, int]
@@ -52,7 +52,7 @@ class KrylovSettings:
 
     @property
     def columns(self) -> int:
-        """Columns of the basis at which it is restarted at the latest: twice those expected."""
+        """Largest number of columns of the basis before a restart: twice the expected number."""
         return basis_columns(min(self.shape), self.k, self.block, self.tol)
 
     @property
@@ -61,7 +61,7 @@ class KrylovSettings:
         return 8 if self.precision == "float64" else 4
 
     def need(self, columns: int | None = None) -> NeedOf:
-        """Return the need with a basis of so many columns (default: `self.columns`)."""
+        """Return the need with a basis of `columns` columns (default: `self.columns`)."""
         return partial(self.basis_need, columns=columns or self.columns)
 
     @property
@@ -71,11 +71,11 @@ class KrylovSettings:
 
     @property
     def graded_need(self) -> Callable[..., Need]:
-        """The same where the k-th value is so small that all of the basis is read out."""
+        """The need if the k-th value is so small that all of the basis is read out."""
         return partial(graded_need, k=self.k, block=self.block, width=self.width)
 
     def grown_need(self, planned: int, grown: int) -> NeedOf:
-        """Return the need of a basis that has grown to so many columns, all of them read out."""
+        """Return the need of a basis that has grown to `columns` columns, all of them read out."""
         return partial(
             grown_need,
             k=self.k,
@@ -105,17 +105,17 @@ class KrylovSearch:
     ----------
     settings : KrylovSettings
     what : str
-        The call, as a refusal names it.
+        Description of the call, for a refusal.
     max_steps, seed : int
     strict : bool
-        No bit may depend on the memory: the search is refused if its basis of `settings.columns`
-        columns does not fit, or grows beyond the memory. Else a shorter basis is taken, and
-        restarted where it has to be. Where a restart would do harm (values that span much,
-        clusters), the basis grows in both cases as long as there is memory.
+        If True, no bit may depend on the memory: the search is refused if its basis of
+        `settings.columns` columns does not fit, or grows beyond the memory. If False, a shorter
+        basis is used, and restarted if necessary. If a restart would do harm (a wide range of
+        values, clusters), the basis grows in both cases as long as there is memory.
     bounded : bool
-        The search is given up ("costly") where its work would pass that of every value.
+        Whether to abandon the search ("costly") if its work would exceed the work of all values.
     columns : int
-        Planned columns of the basis; 0: those of the settings.
+        Planned columns of the basis; 0 takes the number from the settings.
     """
 
     settings: KrylovSettings
@@ -129,7 +129,7 @@ class KrylovSearch:
     def within(self, memory: CallMemory) -> KrylovSearch:
         """Return the search with a basis that fits; ValueError if the steps cannot hold k vectors.
 
-        A strict one has the columns that are expected.
+        A strict search keeps the expected number of columns.
         """
         settings, k, block = self.settings, self.settings.k, self.settings.block
         if not settings.density and block * self.max_steps < k:
@@ -143,12 +143,12 @@ class KrylovSearch:
         return self.settings.need(self.columns)
 
     def run(self, plan: MemoryPlan) -> KrylovResult:
-        """Search by a plan, and by others where the basis has to grow.
+        """Search by a plan, and by further plans if the basis has to grow.
 
         Raises
         ------
         MemoryLimitError
-            If the basis grows too long, or its read-out.
+            If the basis or its read-out grows beyond the memory.
         """
         memory = plan.memory
         while True:
@@ -158,11 +158,11 @@ class KrylovSearch:
                 return result
             need = self.settings.grown_need(self.columns, grown)
             more = "" if grown == result["columns"] else " or more"
-            # A held matrix, or higher panels, took the room.
+            # A matrix in memory, or higher panels, took the memory.
             plan = memory.leanest_plan(need, self.what, more=f", which took {grown} columns{more},")
 
     def _attempt(self, plan: MemoryPlan) -> KrylovResult:
-        """Search once; "required_columns" is the length of a basis that memory refuses."""
+        """Search once; "required_columns" is the number of basis columns that did not fit."""
         a, call = plan.memory.a, plan.memory.options
         settings, columns, n = self.settings, self.columns, min(a.shape)
         most = plan.largest(columns, n, settings.basis_need)
@@ -233,19 +233,19 @@ def krylov_notes(result: KrylovResult) -> tuple[str, ...]:
 
 
 def basis_columns(n: int, k: int, block: int, tol: float) -> int:
-    """Columns of the basis at which it is restarted at the latest: twice those expected.
+    """Return the largest number of basis columns before a restart: twice the expected number.
 
-    At least as many as it has where a restart costs nothing. It follows from the matrix and the
-    tolerance alone: a smaller memory refuses, and changes no bit.
+    It is at least the number at which a restart costs nothing. Only the matrix and the tolerance
+    decide it: a smaller memory limit refuses the search, but does not change any bit.
     """
     columns = max(2 * costs.basis_columns(k, block, tol), _restart_columns(n, k, block))
     return int(min(columns + 2 * block, n))
 
 
 def _restart_columns(n: int, k: int, block: int) -> int:
-    """Basis columns at which a restart costs no step; 0: never.
+    """Return the number of basis columns at which a restart costs no step; 0: never.
 
-    A shorter basis is cheaper to keep orthogonal and to look at.
+    A shorter basis is cheaper to orthogonalise and to examine.
     """
     columns = max(3 * k + 2 * block, 3 * k // 2 + 5 * block, 128)
     return columns if 2 * columns < n else 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Evidence of triplets of a matrix that is known by its products."""
+"""Evidence for triplets of a sparse matrix or operator, which is used through products."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .convergence import exact_to, floor_of
 
 
 def with_evidence(svd: SVD, call: CallOptions, tol: float = 0.0) -> SVD:
-    """Return triplets with the errors of the products, and with what is not known of the matrix.
+    """Add the errors of the products, and the unknowns of the matrix, to its triplets.
 
-    Those of a stored matrix are returned as they are. Triplets whose residuals, or errors without
-    vectors, exceed `tol` because of the products have not converged; a `tol` of 0 is one of
-    triplets that are exact to rounding.
+    Triplets of a stored matrix are returned as they are. Triplets whose residuals (without vectors:
+    errors) exceed `tol` because of the products have not converged. A `tol` of 0 is for triplets
+    that are exact to rounding.
     """
     if call.operator is None:
         return svd

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Results of the matrices of a stack, collected in arrays; a warning names those that failed."""
+"""Results of the matrices of a stack, collected in arrays; a warning names failed matrices."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def run_stack(
 ) -> Stack[R]:
     """Compute a result of each matrix of a stack.
 
-    `name` is that of the public function, which calls this one itself: the warning names its
-    caller. For the rest see :func:`sigmascope._execution.stacks.run_each`.
+    `name` is the name of the public function, which must call this one directly: the warning points
+    to its caller. For the rest see :func:`sigmascope._execution.stacks.run_each`.
 
     Raises
     ------
     Exception
-        That of the first matrix, if all of them failed.
+        If all matrices failed: the exception of the first one.
 
     Warns
     -----
@@ -133,7 +133,7 @@ def values_stack(results: Stack[SingularValues], p: int) -> SingularValuesStack:
 
 
 def _empty_vectors(parts: Sequence[Any], rows: int, columns: int, call: CallOptions) -> Any:
-    """Return an array for the vectors of all matrices, in the library of theirs."""
+    """Return an array for the vectors of all matrices, in the library of their vectors."""
     precisions = [str(part.dtype) for part in parts if part is not None] or [call.precision]
     precision = "float64" if any("float64" in name for name in precisions) else "float32"
     library, index = call.device.library, call.device.index
@@ -144,9 +144,9 @@ def _empty_vectors(parts: Sequence[Any], rows: int, columns: int, call: CallOpti
 
 
 def _with_views(one: One | Exception, places: dict[str, Any]) -> One | Exception:
-    """Copy the arrays of a result to their places in the stack; return it with these views.
+    """Copy the arrays of a result into the arrays of the stack; return it with these views.
 
-    An array of another dtype than its place stays as it is. A failed matrix has NaN for vectors.
+    An array of another dtype stays as it is. A failed matrix has NaN for vectors.
     """
     if isinstance(one, Exception):
         for name in ("U", "Vt"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Singular triplets as tensors of torch, for callers whose matrices are such tensors.
+"""Singular triplets as torch tensors, for callers whose matrices are torch tensors.
 
-torch is not imported here: who passes a tensor has imported it.
+torch is not imported here: a caller who passes a tensor has imported it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Found = TypeVar("Found", SVD, SVDStack)
 
 
 def as_callers_arrays(source: Any, triplets: Found) -> Found:
-    """Return U, s and Vt as tensors of torch if `source` is made of tensors on the host.
+    """Return U, s and Vt as torch tensors if `source` consists of tensors on the host.
 
-    They share the memory of the arrays. Triplets of all other sources are returned as they are.
+    The tensors share the memory of the arrays. Triplets of other sources are returned as they are.
     """
     tensor = _tensor_maker(source)
     if tensor is None:
@@ -37,7 +37,7 @@ def as_callers_arrays(source: Any, triplets: Found) -> Found:
 
 
 def _tensor_maker(source: Any) -> Callable[[Any], Any] | None:
-    """Return the function of torch that takes an array without a copy; None for other sources."""
+    """Return torch's function for an array without a copy; None for other sources."""
     if isinstance(source, list | tuple):
         makers = [_tensor_maker(part) for part in source]
         return makers[0] if makers and all(makers) else None

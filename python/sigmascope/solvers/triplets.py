@@ -23,7 +23,7 @@ from .krylov import GIVEN_UP, KrylovSearch, KrylovSettings, krylov_notes, triple
 class TripletsRequest:
     """The arguments of one call of :func:`sigmascope.svds`, checked.
 
-    `estimates`: of the values, from a search that was given up.
+    `estimates`: estimates of the values, from an abandoned search.
     """
 
     k: int
@@ -84,9 +84,9 @@ class TripletsRequest:
         )
 
     def _block(self, a: Matrix, call: CallOptions) -> int:
-        """Return the columns of a Krylov step: those requested, else those of least cost.
+        """Return the number of columns of a Krylov step: as requested, else with the lowest cost.
 
-        At least so many that `max_passes` steps can hold k vectors.
+        It is large enough for `max_passes` steps to hold k vectors.
         """
         k, block = self.k, self.block
         if call.operator is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Matrices that are known by their products: sparse matrices of SciPy and linear operators."""
+"""Matrices that are used only through products: SciPy sparse matrices and linear operators."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def products_of(source: Any) -> Products | None:
     Raises
     ------
     TypeError
-        Its numbers are complex or of another dtype that is not read, it lies on a GPU, or it has
-        no product with its transpose.
+        If it is complex or has another unsupported dtype, lies on a GPU, or has no product with its
+        transpose.
     ValueError
-        It does not have 2 dimensions.
+        If it does not have 2 dimensions.
     """
     if is_sparse(source):
         if root_module(source) == "cupyx":

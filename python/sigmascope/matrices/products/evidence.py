@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The interface of a matrix that is known by its products, and facts on it."""
+"""The interface of a matrix that is used through products, and facts about it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _COLUMNS = 33
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Facts on a matrix that are found before it is decomposed.
+    """Facts about a matrix that are measured before it is decomposed.
 
     Attributes
     ----------
     exponent : int
-        Products are those of the matrix times 2^-exponent, "scaled" below.
+        Products multiply by the matrix times 2^-exponent, the "scaled" matrix below.
     fro2 : float
         ||A||_F^2 of the scaled matrix, or an upper bound that fails in three cases of a million.
     norm_is_bound : bool
-        Whether `fro2` is a bound, and not exact to rounding.
+        Whether `fro2` is a bound instead of exact to rounding.
     fro_norm : float
         ||A||_F of the matrix itself, to the error of products; NaN if it is not known.
     absolute_error : float
@@ -41,7 +41,7 @@ class Evidence:
     fingerprint : int
         64 bits, a hash of the numbers.
     looks : int
-        Products with the matrix and its transpose that this took.
+        Number of products with the matrix and its transpose that this took.
     notes : tuple of str
         Remarks for the result.
     defects : callable, optional
@@ -62,7 +62,7 @@ class Evidence:
 
 
 class Products(Protocol):
-    """A matrix of which products are computed by Python code."""
+    """A matrix whose products are computed by Python code."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,15 +74,15 @@ class Products(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of copies that are made of it, and of blocks for its products."""
+        """Bytes of copies of the matrix, and of blocks for its products."""
 
     def evidence(self, precision: str) -> Evidence:
-        """Examine the matrix for products with blocks of a precision; products follow this call.
+        """Examine the matrix for products with blocks of a precision; call it before products.
 
         Raises
         ------
         NonFiniteError
-            It holds NaN or infinity, or its products do.
+            If the matrix or its products contain NaN or infinity.
         """
 
     def multiply(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -98,7 +98,7 @@ def working_nbytes(shape: tuple[int, int], columns: int = 0) -> int:
 
 
 def checked_shape(source: Any) -> tuple[int, int]:
-    """Return the shape of a matrix; ValueError if it has not two dimensions."""
+    """Return the shape of a matrix; ValueError unless it has two dimensions."""
     shape = tuple(int(extent) for extent in source.shape)
     if len(shape) != 2:
         raise ValueError(f"a matrix has 2 dimensions, {not_two(shape)}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Products of linear operators, which are examined by products with random vectors.
 
-Operators are those of SciPy, and all objects with a shape, ``matvec`` or ``matmat``, and
+An operator is a SciPy operator, or any object with a shape, ``matvec`` or ``matmat``, and
 ``rmatvec`` or ``rmatmat``.
 """
 
@@ -23,12 +23,12 @@ from .evidence import Evidence, checked_shape, door_exponent, hash_of, working_n
 _Product = Callable[[NDArray[Any]], NDArray[Any]]
 
 _EXACT_ORDER = 256
-"""Order up to which the matrix is multiplied by the identity, so that ||A||_F is known."""
+"""Largest order at which the matrix is multiplied by the identity, which gives ||A||_F."""
 
 _PROBES = 32
 _CHANCE = 1e-6
 _WRONG = 1e-3
-"""Relative error of products that the rounding of a linear operator does not explain."""
+"""Relative error of products that rounding of a linear operator cannot explain."""
 
 _NOTICED = 64
 """Units of roundoff from which errors of products count in addition to those of blocks."""
@@ -44,7 +44,7 @@ _FLOOR = 96
 
 
 def is_operator(source: object) -> bool:
-    """Tell whether an object is known by its products alone."""
+    """Return whether an object is a linear operator, known only by its products."""
     multiplies = hasattr(source, "matvec") or hasattr(source, "matmat")
     return multiplies and hasattr(source, "shape") and not hasattr(source, "__array__")
 
@@ -72,7 +72,7 @@ class OperatorProducts:
         return working_nbytes(self.shape, (n if n <= _EXACT_ORDER else _PROBES) + 1)
 
     def evidence(self, precision: str) -> Evidence:
-        """Multiply by random vectors, or by the identity where its order is small."""
+        """Multiply by random vectors, or by the identity if the order is small."""
         self._exponent, dtype = 0, np.dtype(precision)
         m, n = self.shape
         exact = min(m, n) <= _EXACT_ORDER
@@ -109,11 +109,11 @@ class OperatorProducts:
     def _defects(
         self, x: NDArray[Any], y: NDArray[Any], u: NDArray[Any], s: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return bounds on |B u - A^T u| for left vectors u, where B is the transpose it has.
+        """Return bounds on |B u - A^T u| for left vectors u; B is the operator's own transpose.
 
-        x^T B u - (A x)^T u, for Gaussian x, is Gaussian, too, and its variance is that norm
-        squared, in whatever direction B u is wrong. The mean of so many squares is above the
-        share `_least_mean_square` of it in all but one case of a million. 0 is rounding.
+        For Gaussian x, x^T B u - (A x)^T u is Gaussian too. Its variance is the square of this
+        norm, in whatever direction B u is wrong. The mean of the squares exceeds the share
+        `_least_mean_square` of it in all but one case of a million. 0 means rounding.
         """
         unit = np.finfo(u.dtype).eps / 2
         image = self.adjoint(u).astype(np.float64)
@@ -137,7 +137,7 @@ class OperatorProducts:
             raise
 
     def _lacks_adjoint(self, y: NDArray[Any]) -> bool:
-        """Tell whether SciPy says that rmatvec is missing, which its rmatmat does not say."""
+        """Return whether rmatvec is missing according to SciPy; its rmatmat does not say so."""
         try:
             getattr(self._source, "rmatvec", np.conj)(y)
         except NotImplementedError:
@@ -181,10 +181,10 @@ def _no_adjoint(name: str) -> str:
 def _with_sum(
     columns: NDArray[Any], dtype: np.dtype[Any]
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return columns to multiply by and a last one, a sum of them, and the weights of that sum.
+    """Return columns to multiply by, the last a weighted sum of the others, and the weights.
 
-    Columns of the identity and integers are exact in every precision: weights of many digits show
-    that products are in float32.
+    The identity and integers are exact in every precision. Weights of many digits show whether
+    products are in float32.
     """
     rng = np.random.default_rng(len(columns))
     size = math.sqrt(np.square(columns).sum() / len(columns))  # a sum has entries of size 1
@@ -194,7 +194,7 @@ def _with_sum(
 
 
 def _inner(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return X^T Y, added up strip by strip: one long sum of a library has a larger error."""
+    """Return X^T Y, summed strip by strip, since one long sum of a library has a larger error."""
     strips = range(0, len(x), _STRIP)
     total: NDArray[np.float64] = np.sum(
         [x[i : i + _STRIP].T @ y[i : i + _STRIP] for i in strips], axis=0
@@ -203,7 +203,7 @@ def _inner(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _root_mean_square(image: NDArray[Any], probes: int, n: int) -> float:
-    """Return that of the singular values, from the image of probes, whose size may be extreme."""
+    """Return the root mean square of the singular values, from images of probes of any size."""
     size = float(np.abs(image).max(initial=0.0))
     if size == 0:
         return 0.0
@@ -220,8 +220,9 @@ def _error(
 ) -> float:
     """Return the relative error of products Y = A X and Z = A^T Y, a power of two.
 
-    The last column of X is a weighted sum of the others, and so is that of Y up to rounding; and
-    X^T Z is Y^T Y. A power of two does not depend on the order in which a library adds.
+    The last column of X is a weighted sum of the others. Up to rounding, the last column of Y is
+    the same sum, and X^T Z is Y^T Y. A power of two does not depend on the order in which a library
+    adds.
     """
     size = float(np.linalg.norm(y[:, :-1]))
     if size == 0:
@@ -239,9 +240,9 @@ def _error(
 
 
 def _least_mean_square(count: int) -> float:
-    """Return the share of its expectation below which a mean of so many squares rarely is.
+    """Return the share of its expectation that a mean of squares falls below once in a million.
 
-    Squares are of Gaussian numbers; that is one case of a million.
+    The squares are of Gaussian numbers.
     """
     half = count / 2
     return math.exp((math.log(_CHANCE) + math.lgamma(half + 1)) / half) / half
@@ -250,8 +251,9 @@ def _least_mean_square(count: int) -> float:
 def _norm_bound(squares: float, fourth: float) -> float:
     """Return an upper bound on ||A||_F^2 from ||A X||_F^2 and ||A^T A X||_F^2, X Gaussian.
 
-    The mean of squares is below the share `least` of its expectation in one case of a million, and
-    below it by 2 sqrt(log(1e6) tr (A^T A)^2 / probes) in another (Laurent & Massart 2000).
+    In one case of a million, the mean of squares is below the share `least` of its expectation. In
+    another, it is below the expectation by 2 sqrt(log(1e6) tr (A^T A)^2 / probes) (Laurent &
+    Massart 2000).
     """
     least = _least_mean_square(_PROBES)
     mean, trace = squares / _PROBES, fourth / _PROBES / least

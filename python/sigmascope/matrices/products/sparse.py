@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Products of sparse matrices of SciPy, in float64 and in the order of the rows and columns."""
+"""Products of SciPy sparse matrices, in float64 and in the order of the rows and columns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_sparse(source: object) -> bool:
 class SparseProducts:
     """A sparse matrix; products do not depend on its format, on duplicates, or on stored zeros.
 
-    A copy in float64 is multiplied, so that products in float32 are rounded once.
+    Products use a copy in float64, so float32 products are rounded only once.
     """
 
     def __init__(self, source: Any) -> None:
@@ -51,7 +51,7 @@ class SparseProducts:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the copy, with its indices unless they are the caller's, and of blocks."""
+        """Bytes of the blocks and of the copy, including indices unless the caller's are used."""
         compressed = getattr(self._source, "format", "") == "csr"
         return int(self._source.nnz) * (8 if compressed else 24) + working_nbytes(self.shape)
 
@@ -118,8 +118,8 @@ def _rounding(scaled: Any) -> float:
     """Return a bound on the spectral norm of the rounding error of products.
 
     The error of a sum of d products is at most d units of roundoff of |A| |x| (Jeannerod & Rump
-    2013), and terms of one sign and size come near it. || |A| ||_2 is at most the root of the
-    largest sums of rows and of columns (Schur's test).
+    2013). Terms of one sign and size come near this bound. || |A| ||_2 is at most the root of the
+    product of the largest row sum and the largest column sum (Schur's test).
     """
     if scaled.nnz == 0:
         return 0.0
