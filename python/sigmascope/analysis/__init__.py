@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The spectrum of one matrix: which solver, which measures, within which memory."""
+"""The spectrum of one matrix: choice of solver and measures within the memory."""

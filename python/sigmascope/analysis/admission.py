@@ -25,7 +25,7 @@ from .routes import EFFORTS, Route
 class SpectrumRequest:
     """Arguments of one call.
 
-    `options` are those of :meth:`sigmascope._execution.options.CallOptions.of`.
+    `options` are the arguments of :meth:`sigmascope._execution.options.CallOptions.of`.
     """
 
     effort: str
@@ -48,7 +48,7 @@ class SpectrumRequest:
         vectors: bool = False,
         **options: Any,
     ) -> SpectrumRequest:
-        """Take the arguments of :func:`sigmascope.spectrum` that decide what it holds."""
+        """Make a request of the arguments of :func:`sigmascope.spectrum` that decide its memory."""
         return cls(effort, k, tol, accuracy, measures, vectors, options)
 
     def chosen(self, a: Matrix) -> tuple[Route, CallMemory]:
@@ -58,12 +58,13 @@ class SpectrumRequest:
         return route(memory, *how), memory
 
     def plan(self, chosen: Route, memory: CallMemory) -> MemoryPlan:
-        """Choose what is held of a matrix, in addition to what was chosen for it.
+        """Choose which parts of a matrix stay in memory, after the choice of its route.
 
         Raises
         ------
         MemoryLimitError
-            It says the least limit that allows the call, and what of less is within this one.
+            If the call does not fit. The message names the least limit that allows it, and smaller
+            calls that fit into this limit.
         """
         try:
             return chosen.plan(memory)
@@ -74,22 +75,23 @@ class SpectrumRequest:
     def refused(
         self, chosen: Route, memory: CallMemory, error: MemoryLimitError
     ) -> MemoryLimitError:
-        """Add to what a call met whose basis grew too long what surely is within the memory."""
+        """Extend the error of a search whose basis outgrew the memory with calls sure to fit."""
         advice = _advice(memory.a, self._resolved(memory), chosen, surely=True)
         return MemoryLimitError(f"{error}; {advice}")
 
     def _resolved(self, memory: CallMemory) -> SpectrumRequest:
-        """Return the same arguments with the memory that the call was given, requested once."""
+        """Return the same arguments with the memory of the call, which is resolved once."""
         resolved = {"memory_limit": memory.options.memory, "device": memory.options.device}
         return replace(self, options={**self.options, **resolved})
 
 
 def memory_left(a: Matrix, **how: Any) -> int:
-    """Bytes of the limit that :func:`sigmascope.spectrum` of `a` leaves, for the next matrix.
+    """Return the bytes of the limit that :func:`sigmascope.spectrum` of `a` leaves unused.
 
-    0 if the call would be refused, or reads the file again at each pass, and so holds as much of
-    it as it can. If `a` is in memory, its own bytes are taken off as well, as if they had been
-    read for this call. `how`: the arguments, as :meth:`SpectrumRequest.of` takes them.
+    They are for the next matrix: 0 if the call would be refused, or reads the file again at each
+    pass, since it then keeps as much of the file as it can. If `a` is in memory, its own bytes are
+    subtracted as well, as if they had been read for this call. `how`: the arguments, as
+    :meth:`SpectrumRequest.of` takes them.
     """
     chosen, memory = SpectrumRequest.of(**how).chosen(a)
     try:
@@ -103,16 +105,16 @@ def memory_left(a: Matrix, **how: Any) -> int:
 
 
 def in_memory(a: Matrix, **how: Any) -> tuple[Route, Need]:
-    """Return the route of `a`, and its need without the bytes of `a` once these are read."""
+    """Return the route of `a`, and its need without the bytes of `a`, for `a` in memory."""
     chosen, memory = SpectrumRequest.of(**how).chosen(a)
     return chosen, memory.host_need(chosen.need_of(memory))
 
 
 def fits_share(a: Matrix, share: Mapping[str, Any], full: Mapping[str, Any]) -> bool:
-    """Tell whether a share of the memory allows the same method for `a` as all of it.
+    """Return whether a share of the memory allows the same method for `a` as all of it.
 
-    The share of a CUDA device has to have room for the stored numbers, too. `share`, `full`: the
-    arguments of :meth:`SpectrumRequest.of`, with a share of the memory and with all of it.
+    On a CUDA device the stored numbers must fit into the share too. `share`, `full`: the arguments
+    of :meth:`SpectrumRequest.of`, with a share of the memory and with all of it.
     """
     part, memory = SpectrumRequest.of(**share).chosen(a)
     whole, full_memory = SpectrumRequest.of(**full).chosen(a)
@@ -123,7 +125,7 @@ def fits_share(a: Matrix, share: Mapping[str, Any], full: Mapping[str, Any]) -> 
     return same and memory.planned_on_device(part.need_of(memory))[1]
 
 
-# ------------------------------------------------------------------------------- what of less fits
+# ------------------------------------------------------------------------------- smaller calls
 
 
 class _Fits(IntEnum):
@@ -135,7 +137,7 @@ class _Fits(IntEnum):
 
 
 def _advice(a: Matrix, query: SpectrumRequest, refused: Route, *, surely: bool = False) -> str:
-    """Say what of less is within the memory; if nothing is, what the least would need."""
+    """Name smaller calls that fit into the memory; without any, the need of the smallest."""
     single = [(words, _fits(a, less)) for words, less in _changes(a, query, refused)]
     sure = [words for words, fits in single if fits == _Fits.SURELY]
     hoped = [words for words, fits in single if fits == _Fits.EXPECTED]
@@ -151,7 +153,7 @@ def _advice(a: Matrix, query: SpectrumRequest, refused: Route, *, surely: bool =
 def _changes(
     a: Matrix, query: SpectrumRequest, refused: Route
 ) -> Iterator[tuple[str, SpectrumRequest]]:
-    """Give the calls that differ in one thing, nearest to the request first."""
+    """Yield calls that differ from the request in one thing, the nearest first."""
     options = dict(query.options)
     if options.pop("panel_rows", None) is not None:
         yield "the same with panel_rows left to the default", replace(query, options=options)
@@ -170,7 +172,7 @@ def _changes(
 
 
 def _combined(a: Matrix, query: SpectrumRequest, refused: Route, fits: _Fits) -> list[str]:
-    """Return the first effort that fits with nothing on request, and the largest k that does."""
+    """Return the first effort that fits without further measures, and the largest k that fits."""
     without = f", without {' and '.join(query.measures)}" if query.measures else ""
     for effort in reversed(EFFORTS):
         k = _largest_rank(a, replace(_bare(query), effort=effort), refused.k, fits)
@@ -193,7 +195,7 @@ def _least_of_all(a: Matrix, query: SpectrumRequest) -> str:
 
 
 def _bare(query: SpectrumRequest) -> SpectrumRequest:
-    """Ask for the same without measures on request, panels as high as they may be."""
+    """Return the same request without further measures, and with panels of default height."""
     options = {name: value for name, value in query.options.items() if name != "panel_rows"}
     return replace(query, measures=(), options=options)
 
@@ -208,7 +210,7 @@ def _largest_rank(a: Matrix, query: SpectrumRequest, most: int, fits: _Fits) -> 
 
 
 def _fits(a: Matrix, query: SpectrumRequest, wanted: _Fits = _Fits.SURELY) -> _Fits:
-    """Return the degree to which a call fits the memory, up to the one that is wanted."""
+    """Return the degree to which a call fits the memory, at most the requested degree."""
     for chosen, memory in _valid(a, query):
         if chosen.fits(memory):
             surely = wanted == _Fits.SURELY and chosen.fits(memory, grown=True)
@@ -217,6 +219,6 @@ def _fits(a: Matrix, query: SpectrumRequest, wanted: _Fits = _Fits.SURELY) -> _F
 
 
 def _valid(a: Matrix, query: SpectrumRequest) -> Iterator[tuple[Route, CallMemory]]:
-    """Give the route of a call; nothing if its effort lacks the requested precision."""
+    """Yield the route of a call, unless its effort lacks the requested precision."""
     with suppress(ValueError):
         yield query.chosen(a)

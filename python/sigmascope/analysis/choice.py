@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Choice of the route of a call of :func:`sigmascope.spectrum`: what costs the least."""
+"""Choice of the cheapest route for a call of :func:`sigmascope.spectrum`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .routes import EFFORTS, Route
 
 
 def options_for(a: Matrix, effort: str, **options: Any) -> CallOptions:
-    """Resolve the options of :func:`sigmascope.spectrum`, whose effort says what may be rounded."""
+    """Resolve the options of :func:`sigmascope.spectrum`; the effort decides allowed precisions."""
     precisions = SEARCHES if effort == "top" else DENSITIES
     return CallOptions.of(a, precisions=precisions, cuda=True, **options)
 
@@ -72,7 +72,7 @@ def route(
     search_route = replace(every, effort=effort, search=search)
     if not cheaper:
         return search_route
-    # If neither fits, what is refused is the one that takes less.
+    # If neither fits, the refusal is about the one that takes less.
     needs = (alone.least(each.need_of(alone)) for each in (every, search_route))
     return every if next(needs) < next(needs) else search_route
 
@@ -93,7 +93,7 @@ def _search(
 
 
 def _vector_search(a: Matrix, k: int, tol: float, call: CallOptions) -> KrylovSettings:
-    """Return the search of the leading vectors, where every value is found without them."""
+    """Return the search for the leading vectors, if every value is computed without vectors."""
     precision = call.precision
     if precision != "float64":
         precision = coarsest(SEARCHES, a, on_cuda=call.device.is_cuda)

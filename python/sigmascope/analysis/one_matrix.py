@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The analysis of one matrix by :func:`sigmascope.spectrum`, of arguments that are checked."""
+"""The analysis of one matrix by :func:`sigmascope.spectrum`, for checked arguments."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Analysis:
 
 
 def result_nbytes(route: Route) -> int:
-    """Return about the bytes of the arrays of a result."""
+    """Estimate the bytes of the arrays of a result."""
     nbytes = route.statistics_nbytes + 32 * min(route.shape)
     if route.vectors:
         nbytes += 8 * sum(route.shape) * route.k
@@ -113,8 +113,8 @@ def result_nbytes(route: Route) -> int:
 class Request:
     """One call of :func:`sigmascope.spectrum` on a matrix: route, options, and start time.
 
-    `call`: its options, with the memory of the statistics of the elements reserved. `plan`: the way
-    in which every part of the call reads the matrix; None if each part chooses its own. `extremes`:
+    `call`: its options, with the memory of the statistics of the elements reserved. `plan`: how
+    every part of the call reads the matrix; None if each part makes its own plan. `extremes`: those
     of the matrix, if they are known already.
     """
 
@@ -129,11 +129,11 @@ class Request:
     extremes: statistics.Extremes | None = None
 
     def reserving(self, nbytes: int) -> Request:
-        """Return the same request, with so many more bytes of the memory taken."""
+        """Return the same request, with further bytes of the memory reserved."""
         return replace(self, call=self.call.with_reserved(self.call.reserved + nbytes))
 
     def extremes_of(self, a: Matrix, seen: Moments | None, unit: int) -> statistics.Extremes | None:
-        """Return the largest row, column and entry in units of 2^unit, where they are known."""
+        """Return the largest row, column and entry in units of 2^unit, or None if not known."""
         extremes = statistics.Extremes.of(seen) or self.extremes
         if extremes is None and seen is not None and unit > 0:  # a norm is beyond float64
             call = self.call.with_precision("float64")
@@ -148,7 +148,7 @@ class Request:
 
 
 def _with_statistics(a: Matrix, request: Request) -> Spectrum:
-    """Look at every element once, then compute the spectrum and the measures on request."""
+    """Compute the statistics of the elements, then the spectrum and the measures on request."""
     seen = None
     if request.elements:
         call = request.call.with_precision(a.precision)
@@ -273,7 +273,7 @@ def _searched(
 
 
 def _with_requested(spectrum: Spectrum, a: Matrix, request: Request) -> Spectrum:
-    """Add the measures on request; what is cut out or put in random order stays in this process."""
+    """Add the measures on request; sub-matrices and permutations are computed in this process."""
     route, seed = request.route, request.seed
     if not route.measures:
         return spectrum

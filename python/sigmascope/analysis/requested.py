@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measures that read the matrix once more, or compute its spectrum again: made on request.
+"""Measures on request, which read the matrix once more or compute its spectrum again.
 
 alpha_farms
     The Hill exponent over sub-matrices of one aspect ratio
-    (:func:`sigmascope.spectra.statistics.alpha_farms`), at any effort: at most 8 square ones, of
-    side min(m, n, 1024). They lie along the diagonal of the matrix, one in each eighth of the way
-    at a place that the seed chooses, so that the transpose has the same ones transposed. Every
-    singular value of each.
+    (:func:`sigmascope.spectra.statistics.alpha_farms`), at any effort. There are at most 8 square
+    sub-matrices, of side min(m, n, 1024), and every singular value of each is computed. They lie
+    along the diagonal of the matrix, one in each eighth of the way; the seed chooses the position.
+    The transpose has the same sub-matrices, transposed.
 randomized_distance
     The Wasserstein-1 distance to the spectrum of the matrix with its entries in random order
-    (:func:`sigmascope.spectra.statistics.randomized_distance`), at efforts "density" and "exact":
-    two permutations, each analysed as the matrix itself was. The decoded entries are held for it,
-    4 bytes each (8 of float64), and read once more.
+    (:func:`sigmascope.spectra.statistics.randomized_distance`), at efforts "density" and "exact".
+    It takes two permutations, each analysed like the matrix itself. The decoded entries are kept in
+    memory for it, 4 bytes each (8 in float64), and read once more.
 correlation_traps
     The number of values above the noise edge in the same two permutations
-    (:func:`sigmascope.spectra.statistics.correlation_traps`), which have no correlations: what is
-    left there comes of single large entries.
+    (:func:`sigmascope.spectra.statistics.correlation_traps`). Permutations have no correlations, so
+    these values come from single large entries.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ REQUESTED = ("alpha_farms", "randomized_distance", "correlation_traps")
 """Their names."""
 
 PERMUTING = ("randomized_distance", "correlation_traps")
-"""Those of them that need the spectra of permuted matrices."""
+"""The requested measures that need the spectra of permuted matrices."""
 
 SIDE, PARTS, PERMUTATIONS = 1024, 8, 2
 
@@ -52,7 +52,7 @@ _CHUNK = 8 * MIB
 def check_measures(
     measures: str | Sequence[str] | None, known: Sequence[str] = REQUESTED
 ) -> tuple[str, ...]:
-    """Return the names of what is requested, each once and in one order; ValueError if unknown."""
+    """Return the requested names, each once and in a fixed order; ValueError for another name."""
     requested = (measures,) if isinstance(measures, str) else tuple(measures or ())
     if not requested:  # most calls
         return requested
@@ -75,7 +75,7 @@ def windows(shape: tuple[int, int], seed: int) -> list[tuple[slice, slice]]:
 
 
 def farms(a: Matrix, seed: int, call: CallOptions) -> tuple[list[NDArray[np.float64]], float]:
-    """Compute every singular value of the sub-matrices, and the floor below which none is told.
+    """Compute every singular value of the sub-matrices, and the floor of their resolution.
 
     The CPU does it, whatever the device of the call: the parts are small.
     """
@@ -93,9 +93,9 @@ def farms_need(layout: PassLayout) -> Need:
 
 
 def permutations(a: Matrix, seed: int, threads: int) -> Iterator[Matrix]:
-    """Give the matrix with its entries in one random order after another, in the same memory.
+    """Yield the matrix with its entries in one random order after another, in the same memory.
 
-    The order is that of the longer side, so that it does not matter which of the two is first.
+    Entries are ordered along the longer side: a matrix and its transpose give the same.
     """
     numbers = _decoded(a, threads)
     # The legacy generator, since its streams are frozen; a seed of 64 bits through SeedSequence.

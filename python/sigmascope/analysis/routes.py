@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Routes of :func:`sigmascope.spectrum`: its method for a matrix, by shape, options and memory.
 
-The memory decides whether an effort is possible, what is held and how often files are read, and
-whether the whole spectrum may take the place of a part of it; never a bit of what is computed.
+The memory decides whether an effort is possible, what stays in memory, how often files are read,
+and whether the whole spectrum may replace a part of it. It never decides a bit of a result.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .requested import GENERATORS, PERMUTING, farms_need, permutation_need
 EFFORTS = ("top", "density", "exact")
 
 SMALL = 256
-"""Rows and columns of a matrix of which every effort takes less than MINIMUM."""
+"""Rows and columns of a matrix for which every effort takes less memory than MINIMUM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +33,22 @@ class Route:
     Attributes
     ----------
     requested_effort, effort : str
-        The effort that was asked for, and the one that runs: "exact" where that costs less.
+        The requested effort, and the one that runs: "exact" if that costs less.
     shape : (m, n)
     k : int
-        min(m, n) if that is less than was asked for.
+        The requested number of values, or min(m, n) if that is less.
     accuracy : str
         Accuracy of every value, as for :func:`svdvals`.
     search : KrylovSettings or None
         None at effort "exact".
     width : int
-        Bytes of an element that is decoded.
+        Bytes of a decoded element.
     measures : tuple of str
         Measures on request (:mod:`sigmascope.analysis.requested`).
     vectors : bool
-        If the vectors of the k largest values are wanted as well.
+        Whether the vectors of the k largest values are requested as well.
     vector_search : KrylovSettings or None
-        The search that finds them, if every value is found without.
+        The search for these vectors, if every value is computed without vectors.
     """
 
     requested_effort: str
@@ -64,25 +64,25 @@ class Route:
 
     @property
     def all_values(self) -> Route:
-        """The route of every value that takes the place of a search."""
+        """The route that computes every value and replaces a search."""
         return replace(self, effort="exact", search=None)
 
     def may_find_all(self, memory: CallMemory) -> bool:
-        """Tell whether there is memory for :attr:`all_values`.
+        """Return whether there is memory for :attr:`all_values`.
 
-        What others have taken of the limit meanwhile does not count: no bit depends on neighbours.
+        Memory that other calls use meanwhile does not count: no bit depends on them.
         """
         if memory.options.executor is not None:  # every worker would have to send a Gram matrix
             return False
         return self.all_values.fits(memory.alone)
 
     def fits(self, memory: CallMemory, *, grown: bool = False) -> bool:
-        """Tell whether there is memory for it, on the host and on the device of the call."""
+        """Return whether there is memory for it, on the host and on the device of the call."""
         return self._is_small(memory) or memory.fits(self.need_of(memory, grown=grown))
 
     @property
     def what(self) -> str:
-        """Its name in a refusal."""
+        """Description of the route, for a refusal."""
         call = (
             "svdvals" if self.requested_effort == "exact" else f"effort {self.requested_effort!r}"
         )
@@ -111,7 +111,7 @@ class Route:
 
     @property
     def steps(self) -> int:
-        """Krylov steps expected, on spectra that decay slowly."""
+        """Expected number of Krylov steps, on slowly decaying spectra."""
         if self.search is None:
             return 0
         s = self.search
@@ -125,7 +125,7 @@ class Route:
 
     @property
     def passes(self) -> int:
-        """Reads expected: statistics, range, steps, values; steered, a sharper step."""
+        """Expected number of reads: statistics, range, steps, values; steered, a sharper step."""
         if self.search is None:
             reads = 6 if self.vectors else 3
         else:
@@ -135,8 +135,8 @@ class Route:
     def need(self, layout: PassLayout, *, grown: bool = False) -> Need:
         """Return the need of the call, with the statistics of the elements.
 
-        `grown`: the most that it can come to, with bases of min(m, n) columns, all of them read
-        out; else what is expected.
+        With `grown`, this is the largest possible need, with bases of min(m, n) columns that are
+        all read out; else the expected need.
         """
         needed = self._once(layout, grown)
         if "alpha_farms" in self.measures:
@@ -168,7 +168,7 @@ class Route:
         return needed.plus(self.statistics_nbytes).plus_working(counts_of_codes)
 
     def plan(self, memory: CallMemory) -> MemoryPlan:
-        """Choose what is held; MemoryLimitError says the least limit that would allow it."""
+        """Choose what stays in memory; MemoryLimitError names the least limit that suffices."""
         a, call = memory.a, memory.options
         if self._is_small(memory):
             loaded = call.file_nbytes(a)
@@ -178,7 +178,7 @@ class Route:
         return memory.plan(self.need_of(memory), self.what, worst=worst)
 
     def _is_small(self, memory: CallMemory) -> bool:
-        """Tell whether the matrix is so small that the call surely fits: no formula is needed."""
+        """Return whether the matrix is so small that the call certainly fits, without a formula."""
         a, call = memory.a, memory.options
         if max(self.shape) > SMALL or a.nbytes > 8 * SMALL**2:
             return False
@@ -187,9 +187,9 @@ class Route:
         return call.memory - call.reserved >= MINIMUM
 
     def spare(self, plan: MemoryPlan) -> int:
-        """Return the bytes of the limit that are left for a part of a matrix that is read again.
+        """Return the bytes of the limit that remain for a part of a matrix that is read again.
 
-        0 if that is less than an eighth of the matrix; a sixteenth of the limit stays free, since
+        0 if they are less than an eighth of the matrix. A sixteenth of the limit stays free, since
         the formulas do not know how an allocator rounds.
         """
         a, call = plan.memory.a, plan.memory.options

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Search of one effort: the largest values, and the density of the same basis."""
+"""The search of an effort: the largest values, and the density from the same basis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def search_of(
     seed: int,
     started: float,
 ) -> tuple[KrylovResult, Density | None]:
-    """Search for the k largest values; at effort "density" with the quadrature of the basis."""
+    """Search for the k largest values; at effort "density", add the quadrature of the basis."""
     memory = CallMemory(a, call)
     bounded = route.may_find_all(memory)
     method = KrylovSearch(search, route.what, max_passes, seed, strict=True, bounded=bounded)
@@ -42,7 +42,7 @@ def search_of(
 
 
 def known_of(a: Matrix, route: Route, call: CallOptions, max_passes: int, seed: int) -> Known:
-    """Find by the same route what is known of another matrix of the same shape."""
+    """Find the values, or the density, of another matrix of the same shape by the same route."""
     n = min(a.shape)
     if route.search is not None:
         started = time.perf_counter()

@@ -113,7 +113,7 @@ class KrylovSearch:
         basis is used, and restarted if necessary. If a restart would do harm (a wide range of
         values, clusters), the basis grows in both cases as long as there is memory.
     bounded : bool
-        Whether to abandon the search ("costly") if its work would exceed the work of all values.
+        Whether to abandon the search ("costly") when it would cost more than every value.
     columns : int
         Planned columns of the basis; 0 takes the number from the settings.
     """

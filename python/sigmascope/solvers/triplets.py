@@ -86,7 +86,7 @@ class TripletsRequest:
     def _block(self, a: Matrix, call: CallOptions) -> int:
         """Return the number of columns of a Krylov step: as requested, else with the lowest cost.
 
-        It is large enough for `max_passes` steps to hold k vectors.
+        The latter is large enough for `max_passes` steps to hold k vectors.
         """
         k, block = self.k, self.block
         if call.operator is not None:

@@ -21,7 +21,7 @@ class Criterion(NamedTuple):
     Attributes
     ----------
     rank
-        The rank that was asked for; None if the other attributes decide it.
+        The requested rank; None if the other attributes decide it.
     edge
         True if the rank is the number of values clearly above the noise edge.
     relative2
@@ -42,9 +42,9 @@ class Criterion(NamedTuple):
         Raises
         ------
         TypeError
-            None or more than one of them is given.
+            Unless exactly one of them is given.
         ValueError
-            One is out of its range.
+            If it is out of range.
         """
         given = {"rank": rank, "energy": energy, "error": error}
         criteria = {name: value for name, value in given.items() if value is not None}
@@ -69,12 +69,12 @@ class Criterion(NamedTuple):
         return cls(None, False, relative2, f"{name} = {share:g}")
 
     def check(self, shape: tuple[int, int]) -> None:
-        """ValueError if a fixed rank is below 1 or above min(m, n)."""
+        """Raise ValueError if a fixed rank is below 1 or above min(m, n)."""
         if self.rank is not None:
             arguments.check_rank(self.rank, shape)
 
     def check_part(self, part: str, *, weighted: bool) -> None:
-        """ValueError if the criterion has no meaning for a part of the triplets, or a weight."""
+        """Raise ValueError if the criterion means nothing for this part, or with a weight."""
         if part not in ("largest", "smallest"):
             raise ValueError(f"part is 'largest' or 'smallest', not {part!r}")
         if part == "smallest" and (self.rank is None or weighted):
@@ -83,10 +83,10 @@ class Criterion(NamedTuple):
             raise ValueError("a weighted matrix has no noise edge: give a rank, energy or error")
 
     def least_rank(self, s: NDArray[np.float64], rest: float, norm: float) -> int | None:
-        """Return the least number of leading values that leaves no more than may remain.
+        """Return the least number of leading values whose remainder satisfies the criterion.
 
-        None if all of them do not suffice. `rest` is the norm of what is in none of the values s,
-        and `norm` is ||A||_F, by which all are divided before squares may overflow.
+        None if all values do not suffice. `rest` is the norm of the part of A outside the values s.
+        `norm` is ||A||_F; all are divided by it before squares may overflow.
         """
         assert self.relative2 is not None
         norm = norm or 1.0

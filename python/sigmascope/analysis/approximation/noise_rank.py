@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The number of singular values that are more than noise, whatever the decades between the two.
+"""The number of singular values above noise, even if they are many decades above it.
 
-A matrix of which every value above the noise is far above it, as the change of weights by a product
-that was added in float32, has a noise that one search does not resolve. Its leading triplets are
+If all values above the noise are far above it, one search does not resolve the noise. An example is
+a change of weights by a product that was added in float32. The leading triplets are then
 subtracted, in float64, and the remainder is analysed in its own units.
 """
 
@@ -33,17 +33,17 @@ _EDGE_VALUES = 64
 """Largest values of the spectrum that locates the noise edge."""
 
 _STEP = 2.0**-10
-"""Values above this part of the largest one are subtracted: far above what is not resolved."""
+"""Values above this part of the largest one are subtracted: far above the resolution."""
 
 _ROUNDS = 8
-"""Largest number of remainders: each is smaller than the one before by `_STEP` at least."""
+"""Largest number of remainders; each is at least `_STEP` times smaller than the one before."""
 
 _SMALLEST = 2.0**-43
 """A remainder of this size, relative to the matrix, may be rounding of float64."""
 
 
 class NoiseRank(NamedTuple):
-    """The number of values clearly above noise, and what it follows from.
+    """The number of values clearly above noise, and the evidence for it.
 
     Attributes
     ----------
@@ -54,9 +54,9 @@ class NoiseRank(NamedTuple):
     passes
         Reads of the matrix.
     edge, outliers
-        The edge of even noise, and the number of values above it; None where it is not known.
+        The edge of even noise, and the number of values above it; None if not known.
     applies
-        False if the values are not those of noise and of directions that stand clearly above it.
+        True if the values consist of noise and of directions clearly above it.
     """
 
     rank: int
@@ -87,7 +87,7 @@ def noise_rank(
 def rank_of(spectrum: Spectrum, left: Extremes | None = None) -> NoiseRank | None:
     """Return the number of values clearly above a bulk; None if the median is not resolved.
 
-    `left`: the largest row, column and entry without the values that are known to be clear.
+    `left`: the largest row, column and entry after the values known to be clear are removed.
     """
     measures, passes = spectrum.measures, spectrum.passes
     if "mp_outliers" not in measures:
@@ -116,10 +116,10 @@ def _deflated(
     seed: int,
     max_passes: int,
 ) -> NoiseRank:
-    """Count again with the rows and entries of the matrix without the directions that are clear.
+    """Count again, with the rows and entries of the matrix without its clear directions.
 
-    As long as that finds more, and other values are above the edge of even noise. Clear directions
-    make rows and entries large, which may then be taken for those of an uneven noise.
+    Clear directions make rows and entries large, which may look like uneven noise. The count is
+    repeated as long as it grows, and other values are above the edge of even noise.
     """
     passes = known.passes
     for _ in range(_ROUNDS):
@@ -138,7 +138,7 @@ def _deflated(
 def _without(
     a: Matrix, k: int, call: CallOptions, query: SpectrumRequest, *, seed: int, max_passes: int
 ) -> tuple[Matrix, int]:
-    """Return a matrix minus its k leading triplets, in float64, and the reads that these took."""
+    """Return a matrix minus its k leading triplets, in float64, and the reads they took."""
     precise = call.with_precision("float64")
     svd = TripletsRequest(k, _SMALLEST, seed, max_passes=max_passes).compute(a, precise)
     near = projected(a, svd, **query.options)
@@ -156,9 +156,10 @@ def far_above(
     seed: int,
     max_passes: int,
 ) -> NoiseRank | None:
-    """Subtract the leading triplets of a matrix until what remains has a median that is resolved.
+    """Subtract the leading triplets of a matrix until the median of the remainder is resolved.
 
-    `spectrum`: that of the matrix, whose median is not. None if nearly all values are subtracted.
+    `spectrum`: the spectrum of the matrix, whose median is not resolved. Returns None if nearly all
+    values are subtracted.
     """
     size, passes, k, rest = spectrum.measures["fro_norm"].value, spectrum.passes, 0, spectrum
     for _ in range(_ROUNDS):
@@ -178,7 +179,7 @@ def far_above(
 
 
 def _plus(k: int, of_rest: NoiseRank, rest: Spectrum, passes: int) -> NoiseRank:
-    """Return the number of values of a matrix from those that were subtracted, and the rest."""
+    """Return the number of values of a matrix: those subtracted, plus those of the remainder."""
     largest, rank = float(rest.top[0]), k + of_rest.rank
     edge, outliers, basis = of_rest.edge, of_rest.outliers, rest.known.basis
     if edge is None or outliers is None:
@@ -197,7 +198,7 @@ def _count(spectrum: Spectrum, least: float) -> int:
 
 
 def _above_rounding(a: Matrix, call: CallOptions, passes: int) -> NoiseRank:
-    """Return the number of values above rounding, where there is no bulk at all."""
+    """Return the number of values above rounding, for a matrix without a bulk."""
     every, unit = EveryValue("reference").compute(a, call.with_precision("float64"))
     k = int(np.sum(every.values > every.floor))
     floor = every.scaled(unit).floor

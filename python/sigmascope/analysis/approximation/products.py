@@ -19,9 +19,9 @@ def find_in_product(product: LowRank, criterion: Criterion) -> Found:
     Raises
     ------
     ValueError
-        The criterion is the noise edge: a product has no bulk of noise.
+        If the criterion is the noise edge: a product has no bulk of noise.
     NonFiniteError
-        A factor holds NaN or infinity.
+        If a factor contains NaN or infinity.
     """
     if criterion.edge:
         raise ValueError(

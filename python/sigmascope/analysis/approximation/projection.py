@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The projection of a matrix on the right singular vectors of a search, and its truncations.
 
-With V (n, K), orthonormal, A V V^T is the best approximation of A whose rows are in the span of V,
-and ||A||_F^2 - ||A V||_F^2 is its squared error, whether or not the search converged. One product
-Y = A V in float64 gives both. The K singular values of Y are those of the projection, so that the
-approximation of rank k < K misses the squares of the K - k others as well.
+For an orthonormal V (n, K), A V V^T is the best approximation of A whose rows are in the span of V.
+Its squared error is ||A||_F^2 - ||A V||_F^2, whether or not the search converged. One product
+Y = A V in float64 gives both. The K singular values of Y are those of the projection. An
+approximation of rank k < K therefore also misses the squares of the K - k others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 
 
 class Bound(NamedTuple):
-    """An upper bound of a 2-norm, and the numbers that it follows from."""
+    """An upper bound on a 2-norm, and the numbers from which it follows."""
 
     value: float
     evidence: str
@@ -44,19 +44,19 @@ class Projection:
     U, s, Vt
         (m, K), (K,) and (K, n), float64.
     errors
-        (K,) bound on the distance of each value from the singular value of A in its place.
+        (K,) bound on the distance of each value from the singular value of A of the same index.
     rest
         ||A - U S V^T||_F.
     norm
         ||A||_F.
     residual
-        ||A^T U - V S||_F and ||A V - U S||_F of the search, the larger of their bounds.
+        The larger of the bounds on ||A^T U - V S||_F and ||A V - U S||_F of the search.
     defect
-        Bound on ||A V - U S||_F + (||U^T U - I|| + ||V^T V - I||) ||S||_F, rounding alone.
+        Bound on ||A V - U S||_F + (||U^T U - I|| + ||V^T V - I||) ||S||_F, from rounding only.
     passes
         Reads of A for the projection.
     complete
-        True if no other value of A is above 0, but for rounding.
+        True if all other values of A are 0, up to rounding.
     """
 
     U: Array
@@ -72,7 +72,7 @@ class Projection:
     complete: bool
 
     def kept(self, k: int, *, smallest: bool = False) -> slice:
-        """Return the places of the k largest, or of the k smallest, triplets."""
+        """Return the indices of the k largest, or the k smallest, triplets."""
         return slice(len(self.s) - k, None) if smallest else slice(0, k)
 
     def remaining(self, kept: slice) -> Measure:
@@ -91,11 +91,11 @@ class Projection:
         return math.sqrt(max(self.norm**2 * (1 - 4 * ROUNDING) - top2, 0.0))
 
     def spectral_bound(self, kept: slice) -> Bound:
-        """Bound ||A - L||_2 for some of the triplets L; all but the largest need all triplets.
+        """Bound ||A - L||_2 for some of the triplets L; unless they lead, all are needed.
 
-        In the bases of U and V and their complements, A - L is S_2 of the other values, a block of
-        at most the residual, and the rest, whose norm exceeds sigma_(K+1) by the residual at most
-        (Weyl) if no value was missed. It is no more than ||A - L||_F.
+        In the bases of U and V and their complements, A - L has three parts: S_2 of the other
+        values, a block of at most the residual, and the rest. If no value was missed, the norm of
+        the rest exceeds sigma_(K+1) by at most the residual (Weyl). ||A - L||_F is a bound, too.
         """
         left = self.remaining(kept)
         frobenius = left.value + left.error
@@ -118,9 +118,9 @@ def projected(a: Matrix, svd: SVD, **options: Any) -> Projection:
     Raises
     ------
     ValueError
-        ||A||_F is beyond the range of float64.
+        If ||A||_F is beyond the range of float64.
     MemoryLimitError
-        A V does not fit into memory_limit.
+        If A V does not fit into memory_limit.
     """
     if not math.isfinite(svd.fro_norm):
         raise ValueError("||A||_F is beyond the range of float64; scale the matrix first")
@@ -155,7 +155,7 @@ def projected(a: Matrix, svd: SVD, **options: Any) -> Projection:
 
 
 def _defect(Y: Array, U: Array, s: Array, Vt: Array, norm: float) -> float:
-    """Bound what rounding adds to A V - U S, with the loss of orthonormality of U and V."""
+    """Bound the effect of rounding on A V - U S, and on the orthonormality of U and V."""
     identity = np.eye(len(s))
     lost = np.linalg.norm(U.T @ U - identity) + np.linalg.norm(Vt @ Vt.T - identity)
     product = product_error(Vt.shape[1]) * norm * math.sqrt(len(s))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The norm of A - B C for thin factors B (m, k) and C (k, n), with a bound on its error.
 
-||A - B C||_F^2 = ||A||_F^2 - 2 <A C^T, B> + <B^T B, C C^T>. All terms are sums in float64. Where
-the difference is small compared with ||A||_F^2 most digits cancel, and the entries of A - B C are
-summed instead, panel by panel.
+||A - B C||_F^2 = ||A||_F^2 - 2 <A C^T, B> + <B^T B, C C^T>. All terms are sums in float64. If the
+difference is small compared with ||A||_F^2, most digits cancel. The squares of the entries of
+A - B C are then summed instead, panel by panel.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def finite_norm(a: Matrix, call: CallOptions, what: str) -> float:
 
 
 def product_error(columns: int) -> float:
-    """Bound the error of A X in float64, relative to ||A||_F ||X||_F, by the additions of a sum."""
+    """Bound the error of A X in float64, relative to ||A||_F ||X||_F, by the additions per sum."""
     return (_core.product_additions(columns) + 4) * _UNIT
 
 
@@ -74,7 +74,7 @@ def squared(norm: float, Y: Array, B: Array, C: Array) -> tuple[float, float]:
 
 
 def pairwise_norm(x: Array) -> float:
-    """Return the Frobenius norm by pairwise sums, right to :data:`ROUNDING` for any number of rows.
+    """Return the Frobenius norm by pairwise sums, to within :data:`ROUNDING` for any row count.
 
     A library's norm of 10^6 equal numbers is off by 6000 roundings.
     """
@@ -109,7 +109,7 @@ def remaining(
 ) -> tuple[Measure, int]:
     """Compute ||A - B C||_F of factors (B, C), with Y = A C^T and the known ||A||_F.
 
-    Also return the number of reads of A that it took, 0 or 1.
+    Also return the number of further reads of A, 0 or 1.
     """
     B, C = factors
     measure = root(*squared(norm, Y, B, C))
@@ -120,16 +120,15 @@ def remaining(
 
 
 def remaining_of(a: Matrix, norm: float, product: LowRank, **options: Any) -> tuple[Measure, int]:
-    """Compute ||A - s B C||_F of any product, in one or two passes over A, of known ||A||_F.
+    """Compute ||A - s B C||_F of any product, from a known ||A||_F, in one or two passes over A.
 
-    Also return the number of passes. Rows of C are multiplied to norm 1 and columns of B likewise,
-    so that nothing but A - s B C itself cancels. Options as for
-    :func:`sigmascope.solvers.change.change`.
+    Also return the number of passes. Rows of C are scaled to norm 1, and columns of B likewise.
+    Then only A - s B C itself cancels. Options as for :func:`sigmascope.solvers.change.change`.
 
     Raises
     ------
     MemoryLimitError
-        A C^T does not fit into memory_limit.
+        If A C^T does not fit into memory_limit.
     """
     B, C = (np.asarray(factor, dtype=np.float64) for factor in (product.B, product.A))
     unit = exponent_of(norm)

@@ -24,7 +24,7 @@ from .noise_rank import noise_rank
 from .projection import Projection, projected
 
 _FIRST = 16
-"""Triplets of the first search for a criterion that does not tell the rank."""
+"""Triplets of the first search for a criterion that does not fix the rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The rank of a criterion, and a projection that has at least as many triplets."""
+    """The rank that a criterion needs, and a projection with at least this many triplets."""
 
     rank: int
     svd: SVD
@@ -66,14 +66,14 @@ class Found:
 
 
 def find(a: Matrix, criterion: Criterion, how: Settings) -> Found:
-    """Find the rank and the triplets that a criterion asks for."""
+    """Find the rank and the triplets that a criterion needs."""
     if criterion.rank is not None:
         return _of_rank(a, criterion.rank, how)
     return _above_edge(a, how) if criterion.edge else _within(a, criterion, how)
 
 
 def find_smallest(a: Matrix, k: int, how: Settings) -> Found:
-    """Find all triplets, of which the k smallest are wanted, by the Gram matrix or LAPACK."""
+    """Find all triplets, for the k smallest of them, by the Gram matrix or LAPACK."""
     p = min(a.shape)
     svd = how.request(p, method="gram").compute(a, how.call)
     projection = how.project(a, svd)
@@ -107,8 +107,8 @@ def _within(a: Matrix, criterion: Criterion, how: Settings) -> Found:
     """Search for more and more triplets until the criterion certainly holds.
 
     If the Gram matrix is the cheaper route, or a quarter of the values did not suffice, the next
-    rank follows from all values. All ranks after that grow by a quarter. Where a search shows that
-    a quarter of the triplets will not suffice, and of small matrices at once, all are computed.
+    rank follows from all values. Later ranks grow by a quarter. If a search shows that a quarter of
+    the triplets will not suffice, all are computed; for small matrices, at once.
     """
     p, K, passes, counted = min(a.shape), min(_FIRST, *a.shape), 0, False
     gram = GramTriplets(a.shape, p, how.tol, how.seed)
@@ -173,7 +173,7 @@ def certain_rank(projection: Projection, criterion: Criterion) -> int | None:
 
 
 def _missing(svd: SVD, criterion: Criterion) -> int:
-    """Count the further triplets that the criterion needs at least: 0 if these may suffice."""
+    """Return the least number of further triplets that the criterion needs; 0 if it may hold."""
     assert criterion.relative2 is not None
     most2 = ((svd.s + svd.errors) / (svd.fro_norm or 1.0)) ** 2
     lacking = 1.0 - float(np.sum(most2)) - criterion.relative2
@@ -181,7 +181,7 @@ def _missing(svd: SVD, criterion: Criterion) -> int:
 
 
 def _prefers_values(a: Matrix, k: int, how: Settings) -> bool:
-    """Tell whether all values by the Gram matrix cost less than a search for k triplets."""
+    """Return whether all values by the Gram matrix cost less than a search for k triplets."""
     call = how.call
     reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
     block = costs.best_block(a.shape, k, how.tol, call.precision, reread, on_cuda=on_cuda)
@@ -192,7 +192,7 @@ def _prefers_values(a: Matrix, k: int, how: Settings) -> bool:
 
 
 def _rank_by_values(a: Matrix, criterion: Criterion, how: Settings) -> tuple[int, int]:
-    """Return the rank that all singular values suggest, and the reads that it took."""
+    """Return the rank that all singular values suggest, and the number of reads for it."""
     every, _ = EveryValue("reference").compute(a, how.call.with_precision("float64"))
     rank = criterion.least_rank(every.values, 0.0, every.fro_norm)
     return len(every.values) if rank is None else rank, every.passes

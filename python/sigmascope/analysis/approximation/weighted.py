@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Approximations that are best for given activations: the least ||(A - L) S^(1/2)||_F.
 
-With S = C C^T, and U the k leading left singular vectors of A C, L = U U^T A satisfies
-(A - L) C = A C - U U^T (A C), which is the least for a product of rank k (Eckart & Young 1936). No
-inverse of S, and no Cholesky factor, is needed, so that S may be singular: activations of fewer
-samples than columns, or dead inputs.
+Let S = C C^T, and U the k leading left singular vectors of A C. Then L = U U^T A satisfies
+(A - L) C = A C - U U^T (A C), which is the least for a product of rank k (Eckart & Young 1936).
+This needs neither an inverse of S nor a Cholesky factor. S may therefore be singular, with fewer
+samples of activations than columns, or with dead inputs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Array = NDArray[np.float64]
 _UNIT = 2.0**-53
 
 _NEGATIVE = 1e-6
-"""Largest eigenvalue below 0, relative to the largest one, that rounding may have left."""
+"""Largest magnitude, relative to the largest eigenvalue, of a negative one due to rounding."""
 
 _GRAM_ERROR = 4e-14
 """Error of eigenvalues of an accumulated Gram matrix, relative to the largest, up to n = 2048."""
@@ -53,7 +53,7 @@ class Accumulated(Protocol):
 
 
 class Root(NamedTuple):
-    """C with S = C C^T but for a part of 2-norm `lost` at most; shape (n, rank of S)."""
+    """A matrix C (n, rank of S) with S = C C^T, except a part of 2-norm at most `lost`."""
 
     C: Array
     lost: float
@@ -65,9 +65,9 @@ def root_of(weight: Any, n: int) -> Root:
     Raises
     ------
     ValueError
-        It is not n x n, not symmetric, has an eigenvalue below zero, or is zero.
+        If it is not n x n, not symmetric, has an eigenvalue below zero, or is zero.
     NonFiniteError
-        It holds NaN or infinity.
+        If it contains NaN or infinity.
     """
     if isinstance(weight, Accumulated):
         _check_order(weight.n_cols, weight.n_cols, n)
@@ -90,7 +90,7 @@ def _check_order(rows: int, columns: int, n: int) -> None:
 
 
 def _eigenpairs(S: Array) -> tuple[Array, Array, float]:
-    """Return eigenvalues, eigenvectors, and the bound below which a value is rounding."""
+    """Return eigenvalues, eigenvectors, and the bound below which a value may be rounding."""
     if not np.isfinite(S).all():
         raise NonFiniteError("the weight holds NaN or infinity")
     size = float(np.abs(S).max(initial=0.0))
@@ -152,7 +152,7 @@ def weighted(
 def _weighted_error(
     AC: Array, C: Array, factors: LowRank, norm: float, lost: float, remaining: Measure
 ) -> Measure:
-    """Sum the squares of (A - L) C, and bound what rounding and the lost part of S add."""
+    """Sum the squares of (A - L) C, and bound the effect of rounding and of the lost part of S."""
     B, D = (np.asarray(x, dtype=np.float64) for x in (factors.B, factors.A))
     value = pairwise_norm(AC - B @ (D @ C))
     size_c, size_l = float(np.linalg.norm(C)), float(np.linalg.norm(B))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Products of thin matrices whose terms cancel: without rounding, or to 30 digits.
 
-A matrix is cut into slices of so few bits that BLAS multiplies two of them without rounding
+A matrix is cut into slices with few bits each. BLAS then multiplies two slices without rounding
 (Ozaki, Ogita, Oishi and Rump 2012).
 """
 
@@ -30,8 +30,8 @@ _DOUBLED = 6
 def fro_norm(B: Array, A: Array, scale: float) -> float:
     """Compute ||s B A||_F = |s| sqrt(tr(B^T B A A^T)), with sums of integers, without rounding.
 
-    The factors are cut to `_ALL` slices where the norm is 2^64 times what this can change: work
-    grows with the square of the parts, of which elements of float64 can have seven.
+    The factors are cut to `_ALL` slices if the norm is 2^64 times the largest effect of this cut.
+    Work grows with the square of the number of parts; a float64 element can have seven.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def fro_norm(B: Array, A: Array, scale: float) -> float:
 def _sum_of_squares(B: Array, A: Array, p: int, q: int) -> int:
     """Compute ||B A||_F^2 of factors cut to p and q parts, in squares of the unit of `_integers`.
 
-    It is tr(B^T B A A^T), which takes fewer operations than B A if r is small.
+    The sum is tr(B^T B A A^T), which takes fewer operations than B A if r is small.
     """
     m, r, n = *B.shape, A.shape[1]
     total, b, a = 0, _exponent(B), _exponent(A)
@@ -75,7 +75,7 @@ def _sum_of_squares(B: Array, A: Array, p: int, q: int) -> int:
 def defects(B: Array, A: Array, scale: float, v: Array, u: Array, s: Array) -> Array:
     """Compute the norms of s_B B A v - s u, column by column, in twice the digits of float64.
 
-    What those digits hide, 2^-100 |s_B| ||B||_F ||A||_F, is added.
+    A bound on the remaining error, 2^-100 |s_B| ||B||_F ||A||_F, is added.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def _integers(
 
 
 def _parts(X: Array) -> int:
-    """Return how many parts of `_ALL` slices hold every bit of X."""
+    """Return the number of parts, of `_ALL` slices each, that hold every bit of X."""
     least = float(np.abs(X).min(where=X != 0, initial=np.inf))
     if not math.isfinite(least):
         return 1
@@ -160,7 +160,7 @@ def _cut(X: Array, exponent: int, parts: int) -> Iterator[Array]:
 
 
 def _levels(X: Array, Y: Array, x: int, y: int, count: int) -> Iterator[tuple[int, Array]]:
-    """The sums X_i Y_j of i + j = level <= count + 1, each of them integers, and exact."""
+    """Yield the sums of X_i Y_j with i + j = level <= count + 1, all exact integers."""
     length = X.shape[1]
     rows, columns = _slices(X, x, count), _slices(Y.T, y, count)
     p, q = (part.shape[1] // length for part in (rows, columns))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Singular values and vectors of s B A, in float64, from matrices of order r.
 
-With B = Q_B R_B and A^T = Q_A R_A the product is Q_B (s R_B R_A^T) Q_A^T, so that the singular
-values of the r x r core are all of its values but zeros, and m x n numbers are never made.
+With B = Q_B R_B and A^T = Q_A R_A, the product is Q_B (s R_B R_A^T) Q_A^T. Its singular values are
+those of the r x r core, and zeros. The m x n entries are never computed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ METHOD = "low-rank product, exact"
 
 
 def needed_bytes(m: int, n: int, r: int, *, vectors: bool = False) -> int:
-    """Count what `values_of`, or `svd_of`, takes: both factors, and their QR or their slices."""
+    """Return the bytes of `values_of` or `svd_of`: both factors, and their QR or their slices."""
     factors, slices = (m + n) * r, (2**13 + 24 * r) * r
     both = 5 * factors + slices if vectors else factors + max(2 * factors, slices)
     return 8 * (both + 4 * min(m, n))
@@ -41,13 +41,13 @@ def _in_units(B: Array, A: Array, scale: float) -> tuple[Array, Array, float, in
 
 
 def svd_of(B: Array, A: Array, scale: float, k: int | None) -> SVD:
-    """Compute the k largest singular triplets, or all min(m, n, r) that may not be 0.
+    """Compute the k largest singular triplets, by default all min(m, n, r) that may be nonzero.
 
     Parameters
     ----------
     B, A : (m, r), (r, n)
     scale : s
-    k : at most min(m, n, r) are given
+    k : at most min(m, n, r) are returned
     """
     began = time.perf_counter()
     B, A, scale, unit = _in_units(B, A, scale)
@@ -83,7 +83,7 @@ def svd_of(B: Array, A: Array, scale: float, k: int | None) -> SVD:
 def values_of(B: Array, A: Array, scale: float) -> tuple[SingularValues, int]:
     """Compute all min(m, n) singular values in units of 2^unit, and that exponent.
 
-    Those beyond the r-th are exactly 0.
+    Values beyond the r-th are exactly 0.
     """
     began = time.perf_counter()
     B, A, scale, unit = _in_units(B, A, scale)
@@ -109,19 +109,19 @@ def values_of(B: Array, A: Array, scale: float) -> tuple[SingularValues, int]:
 
 
 def _cancels(R_B: Array, R_A: Array, scale: float, s: Array) -> bool:
-    """Tell whether the product is so much smaller than its terms that float64 cannot measure it.
+    """Return whether the product is too small, compared with its terms, to measure in float64.
 
-    Of random factors ||B||_F ||A||_F / ||B A||_F is sqrt(r), and of parallel ones it is 1.
+    ||B||_F ||A||_F / ||B A||_F is sqrt(r) for random factors, and 1 for parallel ones.
     """
     size = abs(scale) * float(np.linalg.norm(R_B) * np.linalg.norm(R_A))
     return size > 2 * math.sqrt(R_B.shape[1]) * _norm(s)
 
 
 def _with_norm(B: Array, A: Array, scale: float, s: Array, cancels: bool) -> tuple[Array, float]:
-    """Return the values and ||s B A||_F; where they are larger than it, they are shrunk to it.
+    """Return the values and ||s B A||_F; values with a larger norm are shrunk to this norm.
 
-    The true values lie in that ball, and no projection to it moves values away from them: what
-    bounds the 2-norm of the errors bounds it still.
+    The true values lie in the ball of this norm, and a projection to it does not move values away
+    from them. A bound on the 2-norm of the errors therefore remains valid.
     """
     norm_of_s = _norm(s)
     if not cancels:
@@ -142,7 +142,7 @@ def _defects(B: Array, A: Array, scale: float, v: Array, u: Array, s: Array) -> 
 
 
 def _rounding(R_B: Array, R_A: Array, scale: float, extent: int) -> float:
-    """Bound what float64 adds: gamma_(mr) of each factorisation (Higham 2002, theorem 19.4)."""
+    """Bound the rounding: gamma_(mr) of each factorisation (Higham 2002, theorem 19.4)."""
     rank = R_B.shape[1]
     steps = rank * (extent + 12 * rank)
     size = abs(scale) * float(np.linalg.norm(R_B) * np.linalg.norm(R_A))

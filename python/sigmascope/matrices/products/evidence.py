@@ -93,7 +93,7 @@ class Products(Protocol):
 
 
 def working_nbytes(shape: tuple[int, int], columns: int = 0) -> int:
-    """Return the bytes of blocks in float64 that products with so many columns take and give."""
+    """Return the bytes of the float64 blocks before and after a product with these columns."""
     return 16 * sum(shape) * max(columns, _COLUMNS)
 
 
