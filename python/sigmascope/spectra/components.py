@@ -21,7 +21,7 @@ def sine_bounds(values: Array, errors: Array, perturbations: Array) -> Array:
     Parameters
     ----------
     values : (k or more,)
-        Computed values, descending. Those after the k-th show how far it is from the others.
+        Computed values, descending. Values after the k-th show its distance from the others.
     errors : as values
         Bounds on the errors of the values.
     perturbations : (k,)
@@ -31,7 +31,7 @@ def sine_bounds(values: Array, errors: Array, perturbations: Array) -> Array:
     -------
     (k,) array
         By Davis & Kahan 1970: the perturbation over the distance of the computed value from the
-        exact values of the others. It is 1 where that is no larger.
+        exact values of the others. It is 1 if that distance does not exceed the perturbation.
     """
     k = len(perturbations)
     drops = values[:-1] - values[1:]
@@ -47,7 +47,7 @@ def shares(
 ) -> tuple[Array, Array]:
     """Return the shares of parts in a total, and bounds on their errors.
 
-    Shares are NaN, with infinite errors, where the total is not above its error.
+    Shares are NaN, with infinite errors, if the total does not exceed its error.
     """
     if total <= total_error:
         return np.full(len(parts), np.nan), np.full(len(parts), np.inf)

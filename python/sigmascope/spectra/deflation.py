@@ -23,22 +23,22 @@ ROUNDED = 10.0
 def converged_run(nodes: Array, weights: Array, rho: Array, resolution: float) -> int:
     """Count the leading nodes that are converged singular values, one each.
 
-    A block of b columns holds at most b copies of a multiple value, and it represents values that
-    are closer together than their residuals by b nodes. Where b nodes form such a cluster, only
-    their weights tell how many values they stand for, and the run ends. The run also ends where the
-    weights indicate more than one value per node: the weights of c single values sum to chi^2 with
-    c b degrees of freedom over b (Wilson & Hilferty 1931).
+    A block of b columns holds at most b copies of a multiple value. It represents values that are
+    closer together than their residuals by b nodes. If b nodes form such a cluster, only their
+    weights tell how many values they stand for, and the run ends. The run also ends at weights that
+    indicate more than one value per node: the weights of c single values sum to chi^2 with c b
+    degrees of freedom over b (Wilson & Hilferty 1931).
     """
     d, b = weights.shape
     good = (
         (rho < CONVERGED * nodes) & (nodes > 0) & ~_clustered(nodes, rho, b, ROUNDED * resolution)
     )
     run = d if good.all() else int(np.argmin(good))
-    # The copies of a value that converge first are those that the probes contain most of. While
-    # other copies have not converged, only the weights count all of them.
+    # The first copies of a value to converge are the strongest in the probes. Until the others have
+    # converged, only the weights count all copies.
     unsure = float(np.max(nodes[run:] + rho[run:], initial=0.0))
     run = int(np.searchsorted(-nodes[:run], -unsure))
-    # With fewer nodes than values some nodes stand for several: at least those of the last block.
+    # With fewer nodes than values, some nodes stand for several: at least those of the last block.
     run = max(min(run, d - b), 0)
     degrees = b * np.arange(1, run + 1)
     ratio = np.cumsum(weights[:run].sum(axis=1)) / degrees
@@ -51,7 +51,7 @@ def convergence_bounds(nodes: Array, rho: Array, run: int, b: int) -> Array:
     """Bound how far each node of a converged run may be below its eigenvalue (lambda).
 
     To first order the distance is R^2 / gap. R^2 is the sum of the squared residuals of the node
-    and of its nearest nodes, fewer than b - 1 of them; gap is the distance to the other nodes, less
+    and of its nearest nodes, fewer than b - 1 of them. gap is the distance to the other nodes, less
     their residuals. The bound is twice the least R^2 / gap over all numbers of nearest nodes, and
     at most the node's own residual.
     """
@@ -70,17 +70,17 @@ def convergence_bounds(nodes: Array, rho: Array, run: int, b: int) -> Array:
 
 
 def reach(rho: Array, b: int) -> Array:
-    """Return how far from nodes a value may be that shares their Ritz vectors, of b probes."""
+    """Return the largest distance from nodes, of b probes, of a value in their Ritz vectors."""
     return 2.0 * math.sqrt(b) * rho
 
 
 def hidden_chances(nodes: Array, rho: Array, run: int, b: int) -> Array:
-    """Estimate for each converged node the chance that one more value shares its Ritz vector.
+    """Estimate for each converged node the probability that another value shares its Ritz vector.
 
     A block of b columns finds the second of two close values as soon as the first, unless the start
-    has little of its vector, in all columns but those that made the m nodes nearby. While the first
-    has the residual rho and the next node is a gap away, little means a share of rho / gap; a
-    Gaussian start has so little with the chance (rho / gap)^(b - m).
+    has little of its vector in all columns except those that made the m nodes nearby. If the first
+    has the residual rho and the next node is a gap away, little means a share of rho / gap. The
+    probability that a Gaussian start has so little is (rho / gap)^(b - m).
     """
     chances = np.zeros(run)
     for i in range(run):
@@ -93,9 +93,10 @@ def hidden_chances(nodes: Array, rho: Array, run: int, b: int) -> Array:
 
 
 def errors_of_one(chances: Array) -> Array:
-    """Return standard errors for which to be off by one is as rare as each chance.
+    """Return standard errors for which an error of one is as rare as each probability.
 
-    A chance above 0.3 may be an expected number: its root is the error. Below 1e-15 there is none.
+    A value above 0.3 may be an expected number; the error is then its root. Below 1e-15 the error
+    is 0.
     """
     rare = np.clip(chances, 1e-15, 0.3)
     deviates = np.array([NormalDist().inv_cdf(1.0 - chance / 2.0) for chance in rare.ravel()])

@@ -5,8 +5,8 @@ The two rules come from one randomized block Lanczos run on A^T A; b Gaussian pr
 nodes. Four things make the estimate and its error good:
 
 - deflation: a leading run of converged nodes outside clusters counts as singular values, each with
-  weight exactly 1 (Persson, Cortinovis & Kressner 2022; Chen & Hallman 2023). Where a value has
-  more copies than the block can hold, or values are too close, the weights give their number;
+  weight exactly 1 (Persson, Cortinovis & Kressner 2022; Chen & Hallman 2023). If a value has more
+  copies than the block can hold, or values are too close, the weights give their number;
 - control variates: the part of f that 1 and lambda explain is replaced by its exact trace, known
   from n and ||A||_F^2; together with deflation this cuts the variance 100 to 200 times;
 - Gauss with Radau at 0: on square matrices sigma reaches down to 0, where sqrt(lambda) is not
@@ -45,10 +45,10 @@ class Trace:
     """tr f by both rules, and the residual of f on the nodes of each; (...,) for several f.
 
     When a node moves as far as its uncertainty allows, ``drift`` (..., c + d) is the change of its
-    own term, and ``pull`` the change of the others' terms, whose weights then share a different
+    own term. ``pull`` is the change of the others' terms, whose weights then share a different
     energy. ``convergence`` (..., c) is the sum of both when a converged node moves as far as its
     eigenvalue may be. ``hidden`` (..., c) is the error of a value that a converged node may hide:
-    the others' terms then hold what the control variates explain of its own.
+    the others' terms then contain the part of its own that the control variates explain.
     """
 
     gauss: Array
@@ -75,15 +75,16 @@ SAME = Difference(0.0, 0.0)
 class Quadrature:
     """The converged lambdas (c,) and the two rules for the n - c others.
 
-    ``residuals`` belong to the nodes of the Gauss rule. ``convergence_bounds`` (c,) bounds how far
-    the converged nodes may be below their eigenvalues, ``reach`` (c,) how far from them a value may
-    be that no node stands for yet, and ``resolution`` how far rounding may have moved any node; all
-    in lambda. ``hidden`` (c,) is the chance that there is such a value, for each converged node.
+    ``residuals`` belong to the nodes of the Gauss rule. The next three are in lambda.
+    ``convergence_bounds`` (c,) bounds the distance of converged nodes below their eigenvalues,
+    ``reach`` (c,) the distance from them of a value without a node so far, and ``resolution`` the
+    distance by which rounding may have moved any node. ``hidden`` (c,) is the probability that a
+    converged node hides such a value.
 
-    ``distance`` is the difference between the matrix that the quadrature describes and the one that
-    its rules were computed from. By Weyl's inequality it moves no sigma by more than its spectral
-    norm; the root mean square of all movements is at most its Frobenius norm over sqrt(n) (Hoffman
-    & Wielandt 1953), which is assumed for every sigma that has not converged.
+    ``distance`` is the difference between the matrix that the quadrature describes and the matrix
+    of its rules. By Weyl's inequality, no sigma moves by more than its spectral norm. The root mean
+    square of all movements is at most its Frobenius norm over sqrt(n) (Hoffman & Wielandt 1953);
+    this is assumed for every sigma that has not converged.
     """
 
     n: int
@@ -121,7 +122,7 @@ class Quadrature:
 
     @property
     def exhausted(self) -> bool:
-        """True if the Krylov space was the whole space, so that nothing is estimated."""
+        """True if the Krylov space was the whole space; then nothing is estimated."""
         return len(self.converged) == self.n
 
     def trace(self, f: Function) -> Trace:
@@ -145,7 +146,7 @@ class Quadrature:
         )
 
     def _unexplained(self, f: Function, y: Array) -> Array:
-        """Return what the control variates, fitted to f on the Gauss nodes, leave of f."""
+        """Return the part of f that the control variates, fitted on the Gauss nodes, leave."""
         if not self.hidden.any():
             return np.zeros((*y.shape[:-1], len(self.converged)))
         line = (y - self.gauss.residual(y))[..., :1]
@@ -156,8 +157,8 @@ class Quadrature:
     def moved(self, nodes: Array, sign: float) -> Array:
         """Move nodes, the converged ones first, up or down as far as their uncertainty allows.
 
-        Rounding errors of sums whose terms have one sign add up, and move a node by a fraction of
-        itself: 12 times the resolution was observed, for the largest node.
+        In sums of terms with one sign, rounding errors add up and move a node by a fraction of
+        itself. The largest observed movement was 12 times the resolution, for the largest node.
         """
         if self.distance.frobenius > 0:
             most = np.full(nodes.shape, self.distance.spectral)
@@ -222,7 +223,7 @@ def _rounding(value: Array, drift: Array, pull: Array) -> Array:
 
 
 def finite(f: Function, nodes: Array) -> Array:
-    """Return f at the nodes, or ValueError where it is infinite or NaN."""
+    """Return f at the nodes; ValueError if it is infinite or NaN at one of them."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         y = np.asarray(f(nodes), dtype=np.float64)
     if y.shape[-1:] != nodes.shape or not np.isfinite(y).all():

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 Estimator = Callable[..., Measure]
 """Estimator of a function of traces: `Density._measure`.
 
-Arguments are the function, its gradient, and the functions of lambda to take the traces of.
+Arguments are the function, its gradient, and the functions of lambda whose traces it takes.
 """
 
 
@@ -38,9 +38,9 @@ def schatten(measure: Estimator, scale: float, p: float) -> Measure:
 
 
 def rank(measure: Estimator, scale: float, share: Function) -> Measure:
-    """Estimate exp of the entropy of sigma / sum sigma, each value weighted by share(lambda).
+    """Estimate exp(entropy of sigma / sum sigma), with each value weighted by share(lambda).
 
-    `scale` is any sigma of the order of magnitude of the largest.
+    `scale` is any sigma of the order of magnitude of the largest one.
     """
 
     def of_traces(s: float, e: float) -> float:
@@ -63,7 +63,7 @@ def rank(measure: Estimator, scale: float, share: Function) -> Measure:
 def rank_above(
     q: Quadrature, measure: Estimator, scale: float, x: float, count: Measure
 ) -> Measure:
-    """Estimate the effective rank of the values that exceed x (sigma); `count` is their number."""
+    """Estimate the effective rank of the values above x (sigma); `count` is their number."""
     cut = np.asarray(x)
 
     def step(y: Array) -> Array:

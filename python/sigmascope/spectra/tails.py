@@ -11,10 +11,10 @@ Array = NDArray[np.float64]
 _POINTS = np.linspace(0.0, 1.0, 48)
 _CHUNK = 1024
 _FIRST, _MOST = 2**10, 2**15
-"""Entries of the arrays by which distances are computed: few until the least is known."""
+"""Sizes of the arrays for distances: few entries until the least distance is known."""
 
 _FEW = 2**13
-"""Entries of all tails for which every distance is computed, since that costs the least."""
+"""Entries of all tails up to which computing every distance costs the least."""
 
 
 def least_distances(
@@ -36,8 +36,8 @@ def least_distances(
     Returns
     -------
     array (t,)
-        inf, or the distance, where that at 48 points of the tail already exceeds the factor. O(p t)
-        time at worst, mostly O(48 t), and O(p) memory.
+        The distance of each tail; inf if the distance at 48 points of the tail already exceeds the
+        factor. O(p t) time at worst, mostly O(48 t), and O(p) memory.
     """
     if len(counts) * counts.max() <= _FEW:
         return _distances(log, counts, alphas, both=both, every=True)
@@ -62,7 +62,7 @@ def least_distances(
 def _distances(
     log: Array, counts: NDArray[np.intp], alphas: Array, *, both: bool, every: bool = False
 ) -> Array:
-    """Return the largest distance of each tail from its law, at 48 places or at every value."""
+    """Return the largest distance of each tail from its law, at 48 points or at every value."""
     n = counts[:, None]
     if every:
         places = np.minimum(np.arange(counts.max()), n - 1)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Numbers in units of a power of two, so that no square leaves the range of float64.
+"""Numbers in units of a power of two, which keep squares in the range of float64.
 
 A matrix whose largest entry is beyond 2^200 or below 2^-200 is multiplied by a power of two, which
-is exact, before anything is squared. Results are multiplied back at the end, which is exact too
-unless they leave the range of normal numbers: then they are rounded to subnormal numbers, and their
-errors include that rounding, or they are infinite, with infinite errors.
+is exact, before anything is squared. Results are multiplied back at the end. This is exact too,
+unless they leave the range of normal numbers. Results below it are rounded to subnormal numbers,
+and their errors include that rounding; results beyond it are infinite, with infinite errors.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ USUAL = 200
 """Largest magnitude of an exponent for which no unit is needed: squares are well in range."""
 
 LEAST = -1008
-"""Least exponent of a unit: 2^1008 is a number of float64, by which a matrix can be multiplied."""
+"""Least exponent of a unit: a matrix can be multiplied by 2^1008, a float64 number."""
 
 
 def scaled(x: Number, exponent: int) -> Number:
-    """Return x 2^exponent, rounded once; infinite where that is beyond float64."""
+    """Return x 2^exponent, rounded once; infinite if that is beyond float64."""
     if exponent == 0:
         return x
     with np.errstate(over="ignore", under="ignore"):
@@ -60,13 +60,13 @@ def exponent_of(x: float) -> int:
 
 
 def in_units(x: Array, step: int) -> tuple[Array, int]:
-    """Return x in units of 2^unit, in which squares are in range, and unit, a multiple of step."""
+    """Return x in units of 2^unit, and unit, a multiple of step; squares are then in range."""
     unit = exponent_of(float(np.abs(x).max(initial=0.0))) // step * step
     return scaled(x, -unit), unit
 
 
 def beyond(exponent: int, *values: float) -> tuple[str, ...]:
-    """Return notes if one of these times 2^exponent is beyond float64, or all are subnormal."""
+    """Return notes if a value times 2^exponent is beyond float64, or all are subnormal."""
     if any(math.isfinite(x) and math.isinf(scaled(x, exponent)) for x in values):
         return (
             "values beyond float64's range are given as infinite; of the matrix times 2**-64 they "

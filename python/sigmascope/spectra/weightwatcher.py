@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The columns of weightwatcher 0.7.7, computed from a spectrum.
 
-Names and units are those of its table ``details``: spectral_norm and xmin are eigenvalues lambda =
-sigma^2, norm is their sum. Its rules are kept where they differ from those of this package: its
+Names and units follow its table ``details``: spectral_norm and xmin are eigenvalues lambda =
+sigma^2, norm is their sum. If its rules differ from those of this package, its rules apply: its
 power law leaves out eigenvalues at or below 1e-5, whatever the scale of the matrix, and takes the
-distance D on one side of each step. A column is None where weightwatcher would print a placeholder
-(an alpha of -1, which its thresholds then call over-trained), and where the effort cannot give it.
-The one column that is estimated in another way is named in :func:`details`.
+distance D on one side of each step. A column is None if weightwatcher would print a placeholder
+(an alpha of -1, which its thresholds then call over-trained), or if the effort cannot give it.
+:func:`details` names the one column that is estimated in another way.
 
-Checked in the tests against its published formulas (Martin & Mahoney 2021) and, where it is
-installed, against weightwatcher itself.
+The tests check it against the published formulas (Martin & Mahoney 2021) and, if it is installed,
+against weightwatcher itself.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def power_law(sigma: ArrayLike | None) -> dict[str, float | None]:
     dict
         The columns `FIT`: alpha = 1 + n / sum ln(lambda / xmin) over the n values from xmin up;
         D, the largest |F(lambda_j) - (j - 1)/n| of these in ascending order; xmin (lambda), the
-        value of the least D; the number of values from there up; log10 sum lambda^alpha. With fewer
-        than 20 values alpha has n - 1 in place of n, and tails have at least 8 values. All None
-        where there is nothing to fit. O(p^2) time at worst, O(p) memory.
+        value with the least D; the number of values from there up; log10 sum lambda^alpha. With
+        fewer than 20 values, n - 1 replaces n in alpha, and tails have at least 8 values. All are
+        None if nothing can be fitted. O(p^2) time at worst, O(p) memory.
     """
     nothing: dict[str, float | None] = dict.fromkeys(FIT)
     if sigma is None:
@@ -82,15 +82,15 @@ def details(record: Mapping[str, Any], least: Measure | None) -> dict[str, Any]:
     record
         ``rows``, ``columns``, ``effort``, measures and their errors by our names, and `FIT`.
     least
-        The least singular value (sigma), if it is known or estimated.
+        The smallest singular value (sigma), if it is known or estimated.
 
     Notes
     -----
-    ``entropy`` is -sum p ln p / ln rank of p = lambda / sum lambda, without the 1e-10 that
-    weightwatcher adds to each p. ``mp_softrank``, the edge of the bulk / lambda_max, takes the
-    scale of the noise from the median singular value, not from a fit to a smoothed histogram,
-    which a few large values would distort. ``rank_loss``, ``weak_rank_loss``, ``matrix_rank`` and
-    ``entropy`` are given only where the rank is certainly full.
+    ``entropy`` is -sum p ln p / ln rank for p = lambda / sum lambda, without the 1e-10 that
+    weightwatcher adds to each p. ``mp_softrank``, the edge of the bulk over lambda_max, takes the
+    scale of the noise from the median singular value. weightwatcher fits a smoothed histogram,
+    which a few large values distort. ``rank_loss``, ``weak_rank_loss``, ``matrix_rank`` and
+    ``entropy`` are given only if the rank is certainly full.
     """
     M, N = sorted((int(record["rows"]), int(record["columns"])))
     norm, top = _square(record.get("fro_norm")), _square(record.get("spectral_norm"))
