@@ -25,8 +25,8 @@ Array = NDArray[np.float64]
 CUT = 0.5
 # Largest ratio of local to mean slope of a staircase whose values are evenly spaced.
 UNEVEN = 1.5
-# Ratio of the slopes of neighbouring stairs beyond which one of them is a crowd of equal values; at
-# twice that, nothing is known of a quantile within them.
+# Ratio of the slopes of neighbouring stairs beyond which one of them is a crowd of equal values. At
+# twice that ratio, nothing is known about a quantile within them.
 STEEP = 10.0
 # Multiples of the error of a position for which the error of the quantile must cover the change.
 TIMES = np.array([1.0, 2.0, 4.0])
@@ -35,7 +35,7 @@ TIMES = np.array([1.0, 2.0, 4.0])
 def _gap(stairs: tuple[Staircase, Staircase], q: Quadrature, above: Array) -> Array:
     """Return the excess width (sigma) of the stair at a position over both of its neighbours.
 
-    Infinity where a neighbour is missing.
+    It is infinite if a neighbour is missing.
     """
     half = mean_of(s.half_stair(above, 1.0) for s in stairs)
     ends = np.clip(above + np.array([[-3.0], [-1.0], [1.0], [3.0]]) * half, 0.0, float(q.n))
@@ -61,8 +61,8 @@ def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
     )
     value = seen[1].mean(axis=0)
     raw = mean_of(s.node_sigma(above) for s in stairs)
-    # The error of interpolation from node to node is up to half a stair. The difference to the
-    # windowed mean matters at the side of a gap, since the window averages over the gap.
+    # Interpolation from node to node errs by up to half a stair. The difference to the windowed
+    # mean matters beside a gap, since the window averages over the gap.
     missed = np.minimum(0.75 * np.abs(value - raw), _gap(stairs, q, above))
     smoothing = np.maximum(np.ptp(seen, axis=(0, 1)) / 4.0, missed)
     low, high, half = neighbours(stairs, above)
@@ -70,19 +70,20 @@ def quantiles(q: Quadrature, above: Array) -> tuple[Array, Array]:
     steep = high > low
     top = np.where(steep, high, 2.0 * low + 1.0)  # any number above low; its result is unused
     count_error = np.where(steep, q.traces(lambda x: ramp(x, low, top))[1], 0.0)
-    # Near an end the window is cut off, and nothing is known of the values inside the last stair.
+    # Near an end the window is cut off, and the values inside the last stair are unknown.
     cut = mean_of(s.half_stair(above, 1.0) - s.half_window(above, 1.0) for s in stairs)
-    # Half a count either way: a quantile of a finite set is determined only to its neighbours.
+    # Half a count in each direction, since a quantile of a finite set is fixed only up to its
+    # neighbours.
     place = count_error + CUT * np.maximum(cut, 0.0) + 0.5
     moved = slope * place
-    # The slope varies from node to node; a change far beyond that variation is a gap.
+    # The slope varies from node to node. A change far beyond that variation is a gap.
     gaps = np.maximum(_across(stairs, above, place) - UNEVEN * moved, 0.0)
     error = np.maximum(moved + gaps + smoothing, _among_crowded(q, above, value))
     return _outside_gaps(q, above, value, error)
 
 
 def _among_crowded(q: Quadrature, above: Array, value: Array) -> Array:
-    """Return the error of quantiles beside a crowd of values: half the way to the ends of stairs.
+    """Return the error of quantiles beside a crowd of values: half the distance to stair ends.
 
     The position lies between the nodes b places before and after it; see `staircase.bracket`.
     """
@@ -99,8 +100,8 @@ def _among_crowded(q: Quadrature, above: Array, value: Array) -> Array:
 def _outside_gaps(q: Quadrature, above: Array, value: Array, error: Array) -> tuple[Array, Array]:
     """Move each quantile (f,) inside the widest gap of its window to the correct side.
 
-    The count at the middle of the gap decides. Where it cannot, within its error and half a count,
-    the error is enlarged to reach both sides.
+    The count at the middle of the gap decides. If its error and half a count leave both sides
+    possible, the error is enlarged to reach both.
     """
     stairs = staircases(q)
     half = mean_of(s.half_window(above, 1.0) for s in stairs)
@@ -131,9 +132,9 @@ def _outside_gaps(q: Quadrature, above: Array, value: Array, error: Array) -> tu
 def _across(stairs: tuple[Staircase, Staircase], above: Array, place: Array) -> Array:
     """Return the error of sigma if its position has the error ``place``, gaps included.
 
-    For each multiple in `TIMES`, that multiple of the result covers the change of sigma over the
-    same multiple of ``place``. A gap counts only if both rules have it: the Radau rule has one of
-    its own between the least value and its node at 0.
+    Each multiple in `TIMES` of the result covers the change of sigma over the same multiple of
+    ``place``. A gap counts only if both rules have it, since the Radau rule has a gap of its own
+    between the least value and its node at 0.
     """
     reach = TIMES[:, None] * np.array([[[1.0]], [[-1.0]]]) * place
     ends = np.clip(above + reach, 0.0, stairs[0].count[-1])

@@ -29,8 +29,8 @@ WIDTHS = (0.75, 1.0, 1.5)
 SAG = 0.4
 # Fraction of the uncertainty within the first and the last stair that counts as error of a count.
 END = 0.25
-# Ratio of the slopes of stairs up to which values count as even, and its excess over that at which
-# nothing is known of their places.
+# Ratio of the slopes of stairs up to which values count as even, and the excess over that ratio at
+# which nothing is known about their positions.
 EVEN, UNEVEN = 2.0, 6.0
 
 
@@ -107,7 +107,7 @@ def resolves(q: Quadrature, x: Array) -> NDArray[np.bool_]:
 
 
 def ramp(lambdas: Array, low: Array, high: Array) -> Array:
-    """Return 0 where sigma <= low, 1 where it is >= high, and a straight line between.
+    """Return 0 for sigma <= low, 1 for sigma >= high, and a straight line between them.
 
     The result is (..., d) for lambdas (d,) and ends (...,).
     """
@@ -118,8 +118,8 @@ def ramp(lambdas: Array, low: Array, high: Array) -> Array:
 def stair_around(q: Quadrature, x: Array, width: float = 1.0) -> tuple[Array, Array]:
     """Return the ends (sigma) of a ramp about x with a width in stairs.
 
-    On each side it reaches at most twice as far as the end of the window around x, so that at the
-    edge of a gap, which one stair spans, it does not extend far into the values there.
+    On each side it reaches at most twice as far as the end of the window around x. One stair spans
+    a gap; at the edge of the gap the ramp therefore does not extend far into the values there.
     """
     stairs = staircases(q)
     low, high, _ = neighbours(stairs, mean_of(s.raw_count(x) for s in stairs))
@@ -144,11 +144,11 @@ def neighbours(stairs: tuple[Staircase, Staircase], above: Array) -> tuple[Array
 
 
 def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
-    """Estimate how many values exceed each x (f,), sigma; with the errors of the counts.
+    """Estimate the number of values above each x (f,) (sigma), with errors.
 
-    Where all values above x have converged, the nodes are counted; each one that reaches x is an
-    error of one. Of two values closer than that reach, one node may stand for both for some steps.
-    The error is enlarged by the chance of that (`errors_of_one`).
+    If all values above x have converged, the nodes are counted; each node that reaches x is an
+    error of one. One node may stand, for some steps, for two values that are closer than this
+    reach. The error is enlarged by the probability of that (`errors_of_one`).
     """
     singles = np.sqrt(q.converged)
     exact = np.sum(singles > x[:, None], axis=1)
@@ -171,7 +171,7 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
 
 
 def steps_at(q: Quadrature, x: Array) -> NDArray[np.bool_]:
-    """Return whether a step is more accurate than a ramp at x (sigma), as in a gap of the nodes."""
+    """Return whether a step is more accurate than a ramp at x (sigma), as in a gap of nodes."""
     return np.asarray(_through_steps(q, x)[1] < _through_ramps(q, x)[1])
 
 
@@ -218,12 +218,12 @@ def _through_steps(q: Quadrature, x: Array) -> tuple[Array, Array]:
 
 
 def bracket(q: Quadrature, x: Array) -> tuple[Array, Array, Array]:
-    """Bound the number of values above each x (f,), sigma, whatever their places are.
+    """Bound the number of values above each x (f,) (sigma), whatever their positions.
 
     The measure of a vector between two nodes of its Gauss rule of q steps is known up to the weight
-    of one node on each side (Chebyshev, Markov, Stieltjes). A block of b probes shares its nodes,
-    so that each side has b of them. A node whose uncertainty reaches x may be on both sides: the
-    third result is how many values such nodes stand for.
+    of one node on each side (Chebyshev, Markov, Stieltjes). A block of b probes shares its nodes:
+    b of them are on each side. A node whose uncertainty reaches x may be on both sides. The third
+    result is the number of values that such nodes stand for.
     """
     stairs = staircases(q)
     counts, nodes = stairs[0].count, stairs[0].lambdas
@@ -240,9 +240,9 @@ def slope_ratios(q: Quadrature, places: NDArray[np.int64]) -> Array:
     """Return the ratio of the steepest to the flattest stair about each node of the Gauss rule.
 
     It compares the slopes (sigma per value) of all stairs, each of b nodes, that begin at most two
-    stairs before the node and end at most two after it. Where values are even, b nodes in a row
-    have one width, also if the nodes of a step lie close together. It is NaN where fewer than b / 2
-    stairs can be compared.
+    stairs before the node and end at most two after it. If values are even, b nodes in a row have
+    one width, even if the nodes of a step lie close together. It is NaN if fewer than b / 2 stairs
+    can be compared.
     """
     stair = staircases(q)[0]
     b, end = stair.probes, len(stair.roots)
@@ -259,10 +259,10 @@ def slope_ratios(q: Quadrature, places: NDArray[np.int64]) -> Array:
 
 
 def energy_rank(q: Quadrature, share: float) -> tuple[float, float]:
-    """Estimate the least k whose k largest lambdas hold ``share`` of ||A||_F^2, and its error.
+    """Estimate the least k whose k largest lambdas have ``share`` of ||A||_F^2, and its error.
 
-    The sum of the k largest is the minimum over x of k x + tr (lambda - x)_+, so k is a maximum
-    over x of a hinge trace; at that x the error of k is the error of the trace, divided by x.
+    The sum of the k largest is the minimum over x of k x + tr (lambda - x)_+. So k is a maximum
+    over x of a hinge trace; at that x the error of k is the error of the trace divided by x.
     """
     target = share * q.fro2
     energy = np.cumsum(q.converged)

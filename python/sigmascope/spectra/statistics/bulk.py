@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The bulk of a spectrum and the values above it: the noise edge, outliers, the shoulder.
 
-Thresholds are multiples of the median singular value, so that a few strong directions do not move
-them. A count uses the :class:`Known` values if they reach below the threshold, else the density.
-Its error is the number of values that the error of the threshold, and noise, leave undecided.
+Thresholds are multiples of the median singular value, which a few strong directions do not move. A
+count uses the :class:`Known` values if they reach below the threshold, else the density. Its error
+is the number of values that are undecided because of noise, or of the error of the threshold.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ The best threshold for noise of unknown scale is 2.86 (Gavish & Donoho 2014, squ
 
 
 _CLEAR = 4.0
-"""Margins of noise by which its lower edge must be above zero, so that values below it count."""
+"""Margins of noise above zero that its lower edge needs for values below it to count."""
 
 TIMES = (1.0, 2.0, 4.0)
 """Multiples of the error of a threshold for which the error of a count must cover the change."""
@@ -54,8 +54,8 @@ class Cut:
     def windows(self, known: Known) -> list[tuple[float, float, float]]:
         """Return multiples of the error, each with the least and the largest threshold within it.
 
-        The error of the threshold is a bound where every value is known: its window alone counts.
-        Else it is a standard error, and since a count has steps, its error must also cover the
+        If every value is known, the error of the threshold is a bound, and only its window counts.
+        Else it is a standard error. Since a count has steps, its error must then also cover the
         changes within two and within four errors, in proportion.
         """
         return [(t, *self.ends(t)) for t in (TIMES[:1] if known.complete else TIMES)]
@@ -88,7 +88,7 @@ def bulk_measures(
     """Compute the measures that need the median: shoulder counts, and the edge of a noise bulk.
 
     `middle` and `top` are the median and the largest singular value; `extremes` as for
-    :func:`noise_edge`. The measures of the edge are absent where the bulk is not one of noise.
+    :func:`noise_edge`. The measures of the edge are absent if the bulk is not noise.
 
     shoulder_t
         #{sigma > t median}, t = 2, 2.86 and 4. Range 0 .. p / 2, no unit.
@@ -97,16 +97,16 @@ def bulk_measures(
     mp_outliers
         #{sigma > edge}. Range 0 .. p / 2, no unit.
     effective_rank_above_edge
-        exp of the entropy of sigma / sum sigma over these. Range [1, mp_outliers], or 0.
+        exp(entropy of sigma / sum sigma) over these. Range [1, mp_outliers], or 0.
     mp_lower_outliers
-        #{sigma < lower edge of that noise}. Range 0 .. p / 2, no unit. Of all values only, and
-        absent where noise itself comes near zero, as in square matrices.
+        #{sigma < lower edge of that noise}. Range 0 .. p / 2, no unit. It needs all values, and is
+        absent if noise itself comes near zero, as in square matrices.
 
-    The error of the edge follows from that of the median. The error of a count, and of the rank, is
-    the largest possible change: by values whose errors reach over the threshold; above the edge, by
-    values that noise of this bulk reaches in one matrix of a hundred (:func:`noise_edge`); below,
-    by values that exceed the edge computed without the outliers, which raise the median. O(p) in
-    addition to the median.
+    The error of the edge follows from the error of the median. The error of a count, and of the
+    rank, is the largest possible change. Three kinds of values may cause it: values whose errors
+    reach over the threshold; values above the edge that noise of this bulk reaches in one matrix of
+    a hundred (:func:`noise_edge`); and values below the edge that exceed an edge computed without
+    the outliers, which raise the median. O(p) in addition to the median.
     """
     measures = {
         f"shoulder_{name}": count(known, Cut(t * middle.value, t * middle.error))
@@ -154,12 +154,12 @@ def bulk_measures(
 
 
 def is_unresolved(stats: Measures) -> bool:
-    """Tell whether the median of all values of a matrix, which is not zero, is not resolved."""
+    """Return whether the median of all values of a nonzero matrix is unresolved."""
     return "effective_rank" in stats and "shoulder_200" not in stats
 
 
 def notes_on_bulk(stats: Measures, shape: tuple[int, int]) -> tuple[str, ...]:
-    """Return the note that the measures of the edge are absent since the bulk is not of noise."""
+    """Return the note that the bulk is not noise and the measures of the edge are absent."""
     absent = "shoulder_200" in stats and "mp_edge" not in stats and min(shape) >= mp.MIN_VALUES
     return (NO_BULK,) if absent else ()
 
@@ -185,10 +185,10 @@ def correlation_traps(permuted: Sequence[Known], shape: tuple[int, int]) -> Meas
     """Count the values above the noise edge in a matrix whose entries are in random order.
 
     The mean over two or more permutations; range 0 .. p / 2, no unit. Random order destroys every
-    correlation, so that what exceeds the edge comes of single large entries (the correlation traps
-    of Martin & Mahoney 2021): many entries of a heavy tail, which the kurtosis shows, or a few. Its
-    error is the mean of the errors plus the standard deviation over permutations. Empty where a
-    median is not resolved, or p < 10.
+    correlation. Values above the edge therefore come from single large entries (the correlation
+    traps of Martin & Mahoney 2021): many entries of a heavy tail, which the kurtosis shows, or a
+    few. The error is the mean of the errors plus the standard deviation over permutations. The
+    result is empty if a median is not resolved, or p < 10.
     """
     counts = []
     for known in permuted:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Sums over the elements of a vector, and over the differences of two vectors, chunk by chunk.
 
-Sums are stored as numbers of moderate size times powers of two, so that elements whose squares
-underflow or overflow are not lost. Summation is pairwise within a chunk and exact over the chunks:
-the error is about 1e-15 of the sum of the magnitudes.
+Sums are stored as numbers of moderate size times powers of two. Elements whose squares underflow or
+overflow are therefore not lost. Summation is pairwise within a chunk and exact over the chunks: the
+error is about 1e-15 of the sum of the magnitudes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Total:
         return math.fsum(math.ldexp(s, max(e - top, -1000)) for s, e in self._parts), top
 
     def root(self) -> float | None:
-        """Return the square root of a sum of squares; None where it is beyond float64."""
+        """Return the square root of a sum of squares; None if it is beyond float64."""
         number, exponent = self.split()
         return _power(math.sqrt(number), exponent // 2)
 
@@ -77,9 +77,9 @@ class VectorStatistics:
     count, zeros, nan, inf, masked
         Numbers of elements, exact zeros, NaNs, infinities, and those of these that are negative.
     first
-        Place of the first NaN or infinity in C order, or None.
+        Index of the first NaN or infinity in C order, or None.
     least, greatest
-        Least and greatest finite number; None if no number is finite.
+        Smallest and largest finite number; None if no number is finite.
     """
 
     count: int = 0
@@ -122,9 +122,9 @@ class VectorStatistics:
 
     @property
     def is_mask(self) -> bool:
-        """True if every number is 0 or -inf, and there are both, as in a mask of attention.
+        """True if all numbers are 0 or -inf and both occur, as in an attention mask.
 
-        A tensor of nothing but -inf may be a weight that has diverged.
+        If all are -inf, the tensor may be a weight that has diverged.
         """
         return 0 < self.masked == self.inf == self.count - self.zeros < self.count
 
@@ -152,12 +152,13 @@ class VectorChange:
     before, after
         Statistics of each vector.
     changed
-        Number of elements that are not exactly the same; NaN is the same as NaN.
+        Number of elements that are not exactly the same; NaN equals NaN.
     beyond
-        Number of these that differ by more than a unit in the last place of the coarser format,
-        the largest difference that rounding both makes of one number; integers are not rounded.
+        Number of these that differ by more than a unit in the last place of the coarser format.
+        That is the largest difference between two roundings of one number; integers are not
+        rounded.
     largest
-        Largest magnitude of a difference of finite numbers; None where it is beyond float64.
+        Largest magnitude of a difference of finite numbers; None if it is beyond float64.
     """
 
     formats: tuple[str, str]
@@ -172,7 +173,7 @@ class VectorChange:
     rounding: Total = field(default_factory=Total)
 
     def add(self, one: Numbers, two: Numbers) -> None:
-        """Add the numbers at the same places of both vectors."""
+        """Add the numbers at the same positions of both vectors."""
         differ = _differ(one, two)
         self.changed += int(differ.sum())
         x, y = self.before.add(one), self.after.add(two)
@@ -215,7 +216,7 @@ class VectorChange:
 
     @property
     def decay_coefficient(self) -> Measure | None:
-        """Coefficient c of the projection c before of the change; None if before is zero."""
+        """Coefficient c of the projection c * before of the change; None if before is zero."""
         (product, e), (before, f) = self.product.split(), self.before.squares.split()
         change = self.relative_change
         if before == 0.0 or change is None:
@@ -225,13 +226,13 @@ class VectorChange:
 
     @property
     def floor(self) -> float | None:
-        """Expected ||after - before|| of rounding alone; None if a format is not known."""
+        """Expected ||after - before|| from rounding only; None if a format is not known."""
         known = all(is_rounded(kind) or _is_integer(kind) for kind in self.formats)
         return self.rounding.root() if known else None
 
     @property
     def above_rounding(self) -> bool | None:
-        """True if rounding cannot explain half of the squared change, or that of one element."""
+        """True if rounding cannot explain half of the squared change, or one element's change."""
         if self.floor is None:
             return None
         (change, e), (rounding, f) = self.change.split(), self.rounding.split()

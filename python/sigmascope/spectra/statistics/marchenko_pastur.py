@@ -4,7 +4,7 @@
 For an M x N matrix (M <= N) of independent entries of variance s^2, lambda / (N s^2) follows the
 law with beta = M / N on [(1 - sqrt(beta))^2, (1 + sqrt(beta))^2]. The median of the law gives s
 from the median singular value, which a few strong directions do not change (Gavish & Donoho 2014).
-Every value above the edge s (sqrt(N) + sqrt(M)) is then more than noise.
+Every value above the edge s (sqrt(N) + sqrt(M)) then exceeds noise.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 def _fraction_above(theta: float, beta: float) -> float:
     """Return the mass of the law above 1 + beta + 2 sqrt(beta) cos(theta).
 
-    In theta the density is (2/pi) sin^2 / (1 + beta + 2 sqrt(beta) cos), without the square-root
-    ends that make quadrature in lambda slow; 64 Gauss points reach rounding.
+    In theta the density is (2/pi) sin^2 / (1 + beta + 2 sqrt(beta) cos). It lacks the square-root
+    ends that make quadrature in lambda slow, and 64 Gauss points reach rounding.
     """
     t = theta * (_NODES + 1.0) / 2.0
     density = np.sin(t) ** 2 / (1.0 + beta + 2.0 * math.sqrt(beta) * np.cos(t))
@@ -79,8 +79,8 @@ def mp_lower_edge(median_sigma: float, shape: tuple[int, int]) -> float:
 def lower_edge_width(median_sigma: float, shape: tuple[int, int]) -> float:
     """Return the scale of the fluctuation of noise's least sigma about its edge. Unit sigma.
 
-    As :func:`tracy_widom_width`, mirrored (Feldheim & Sodin 2010); 0 for square shapes, whose least
-    values do not end at an edge.
+    It mirrors :func:`tracy_widom_width` (Feldheim & Sodin 2010). It is 0 for square shapes, whose
+    least values do not end at an edge.
     """
     M, N = min(shape), max(shape)
     return noise_scale(median_sigma, shape) * math.cbrt(1 / math.sqrt(M) - 1 / math.sqrt(N)) / 2.0

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Dictionaries of all measures with their errors, from all values, a density, or the top k values.
 
-A measure is in the result only if the input determines it: the effective rank of the twenty values
-of a sketch is not the effective rank of the matrix. Undefined measures (a ratio of a zero matrix,
-an entropy of one value, a condition number below the floor) are absent too. Errors of the values
-are propagated as bounds, to first order and all with their worst signs.
+A measure is in the result only if the input determines it: the effective rank of twenty values of a
+sketch is not the effective rank of the matrix. Undefined measures (a ratio of a zero matrix, an
+entropy of one value, a condition number below the floor) are absent too. Errors of the values are
+propagated as bounds, to first order and all with their worst signs.
 """
 
 from __future__ import annotations
@@ -59,18 +59,18 @@ def measures_from_values(
     shape, fro_norm
         (m, n), and the exact ||A||_F.
     floor
-        Rounding floor: below this sigma the method cannot tell a value from zero.
+        Rounding floor: the method cannot distinguish a value below this sigma from zero.
     k
         Number of values of ``concentration_k``; min(64, min(m, n)) if None.
     unit
         Values, errors, fro_norm and floor are in units of 2^unit; the measures are not.
     extremes
-        Largest norms of rows, columns and entries, in units of 2^unit, where they are known.
+        Largest norms of rows, columns and entries, in units of 2^unit, if they are known.
 
     Raises
     ------
     ValueError
-        Values that are not min(m, n) finite, non-negative, descending numbers.
+        Unless the values are min(m, n) finite, non-negative, descending numbers.
     """
     s, e = _checked(values, errors, shape, fro_norm)
     if len(s) != min(shape):
@@ -111,7 +111,7 @@ def measures_from_density(
     unit: int = 0,
     extremes: Extremes | None = None,
 ) -> Measures:
-    """Compute the measures of a density and the top k values: all but condition and power laws.
+    """Compute the measures of a density and the top k values: all except condition, power laws.
 
     ``numerical_rank`` is present only if it is certain: the energy outside the resolved values is
     at most (1e-6 sigma_1)^2, so that no other value can exceed the threshold. ``top``,
@@ -161,7 +161,7 @@ def measures_from_top(
     """Compute the measures that follow from the top k values and the exact ||A||_F.
 
     These are norms, stable rank, concentrations, and the energy ranks that the k values reach. With
-    k = min(m, n) the values are the whole spectrum, and the result is that of
+    k = min(m, n) the values are the whole spectrum, and the result equals
     :func:`measures_from_values`. ``top``, ``top_errors``, ``fro_norm`` and ``extremes`` are in
     units of 2^unit.
     """
@@ -175,9 +175,9 @@ def measures_from_top(
 
 
 def _finished(measures: Measures, unit: int) -> Measures:
-    """Return measures with the rounding of their own sums, of the matrix times 2^unit.
+    """Return the measures of the matrix times 2^unit, with the rounding of their own sums.
 
-    Errors of values that nearly cancel in a measure may be far below a unit of its last place.
+    Errors of values that nearly cancel in a measure may be far below a unit in its last place.
     """
     return {
         name: _rounded(name, measure).scaled(_SIGMAS.get(name, 0) * unit)
@@ -227,9 +227,9 @@ def _from_top(s: Array, e: Array, fro: float, k: int, basis: Basis) -> Measures:
 
 
 def _energy_ranks(energy: Array, slack: Array, basis: Basis) -> Measures:
-    """Return the least k whose cumulative energies (k,) reach the shares, where any does.
+    """Return the least k whose cumulative energies (k,) reach each share that is reached.
 
-    The error covers every k that is the least for energies within `slack` (k,).
+    The error covers the least k of all energies within `slack` (k,).
     """
     certain = np.maximum.accumulate(energy - slack)
     places = (x.searchsorted(_TARGETS).tolist() for x in (energy, energy + slack, certain))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The largest singular value that noise of the observed bulk reaches in 99 of 100 matrices.
 
-The edge of Marchenko and Pastur is that of independent entries of one variance. Noise whose rows,
-columns or entries have unlike sizes, or depend on their neighbours, spreads further, and its bulk
-shows it: the logarithms of the upper half of the values, over those of even noise, grow along a
-straight line in sigma^2, whose end is the edge. A row, a column or an entry that is far larger than
-the others makes a singular value of its own above that edge, which no bulk shows: its norm does.
+The edge of Marchenko and Pastur applies to independent entries of one variance. Noise spreads
+further if its rows, columns or entries have different sizes, or depend on their neighbours. Its
+bulk shows it: the logarithms of the upper half of the values, minus those of even noise, grow along
+a straight line in sigma^2, and the end of the line is the edge. A row, column or entry far larger
+than the others makes a singular value above that edge, which its norm shows, but not the bulk.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from . import marchenko_pastur as mp
 Array = NDArray[np.float64]
 
 FRACTIONS = np.linspace(0.5, 0.95, 10)
-"""Fractions of the bulk, from its median on, at which it is compared with even noise."""
+"""Fractions of the bulk, from its median upwards, at which it is compared with even noise."""
 
 STEEPEST = math.log(2.0)
-"""Largest ratio of the edge of a bulk to that of even noise with its median, as a logarithm."""
+"""Logarithm of the largest ratio of the edge of a bulk to that of even noise of its median."""
 
 UNEVEN, UNEVEN_SMALL = 6.5, 100.0
-"""Widths of Tracy and Widom by which that logarithm exceeds 0 if a bulk is not even: 6.5 + 100 / M.
+"""Tracy-Widom widths by which that logarithm exceeds 0 if a bulk is not even: 6.5 + 100 / M.
 
-In one of a thousand matrices of even noise it is 11.8 widths of M = 10 values, 8.4 of 24, 5.3 of
-96, 3.4 of 160.
+In one of a thousand matrices of even noise it is 11.8 widths for M = 10 values, 8.4 for 24, 5.3 for
+96, 3.4 for 160.
 """
 
 _MARGIN, _MARGIN_SMALL = 3.0, 30.0
 """Widths between the edge and the threshold: 3 + 30 / M for M values.
 
 2.02 is the 99 % quantile of even noise whose edge is known. The rest allows for the deviation of
-the edge that a bulk shows: 1.3 widths of 160 values, 2.5 of 24, 3 of 12.
+the edge that a bulk shows: 1.3 widths for 160 values, 2.5 for 24, 3 for 12.
 """
 
 _SLACK, _SLACK_ALONE = 0.5, 1.5
-"""Share of the logarithm that is added once more, with and without norms of rows and columns."""
+"""Share of the logarithm that is added again, with and without norms of rows and columns."""
 
 _ROUNDS = 64
 """Largest number of rounds in which the number of values above the bulk is found."""
@@ -65,7 +65,7 @@ class Extremes(NamedTuple):
 
     @classmethod
     def of(cls, moments: Moments | None) -> Self | None:
-        """Return those of the statistics of the elements; None if they do not have them."""
+        """Return the extremes in the statistics of the elements; None if these lack them."""
         if moments is None or moments.row_norms is None:
             return None
         row, column = (float(x.max()) for x in (moments.row_norms, moments.column_norms))
@@ -73,11 +73,11 @@ class Extremes(NamedTuple):
         return extremes if math.isfinite(sum(extremes)) else None
 
     def scaled(self, exponent: int) -> Extremes:
-        """Return those of the matrix times 2^exponent."""
+        """Return the extremes of the matrix times 2^exponent."""
         return Extremes(*(scaled(x, exponent) for x in self))
 
     def plus(self, other: Extremes, factor: float) -> Extremes:
-        """Bound those of a matrix plus a multiple of another one."""
+        """Bound the extremes of a matrix plus a multiple of another one."""
         return Extremes(*(a + abs(factor) * b for a, b in zip(self, other, strict=True)))
 
 
@@ -93,7 +93,7 @@ class NoiseEdge(NamedTuple):
     clear
         Number of values above the threshold.
     uneven
-        True if the bulk, without all values above `edge`, is not that of even noise.
+        True if the bulk, without all values above `edge`, is not even noise.
     """
 
     threshold: float
@@ -125,20 +125,20 @@ def noise_edge(
     edge
         The edge of even noise with the median of all of them.
     shape, fro_norm
-        Of the matrix; the norm in units of sigma.
+        Shape and norm of the matrix; the norm in units of sigma.
     extremes
-        Largest norms of rows, columns and entries. Without them a large row or entry cannot be told
-        from a direction, and the threshold is higher where the bulk is not even.
+        Largest norms of rows, columns and entries. Without them, a large row or entry looks like a
+        direction, and the threshold is higher if the bulk is not even.
     deflated
-        True if they are those of the matrix without its clear directions.
+        True if the extremes belong to the matrix without its clear directions.
 
     Notes
     -----
     The values above the threshold are not part of the bulk, and the threshold depends on the bulk.
-    It is found by rounds: with all values above `edge` left out, then with those alone that the
-    threshold has left, until none is taken back. The mean that the values that are then clear
-    contribute to a row, a column and an entry is subtracted from the largest, which may make
-    further values clear. O(M) for each round.
+    Rounds solve this. The first leaves out all values above `edge`; each later round leaves out
+    only values above the last threshold, until no value returns to the bulk. The mean contribution
+    of the clear values to a row, a column and an entry is then subtracted from the largest row,
+    column and entry, which may make further values clear. O(M) for each round.
     """
     roots = math.sqrt(shape[0]), math.sqrt(shape[1])
     width = math.cbrt(1.0 / roots[0] + 1.0 / roots[1]) / 2.0 / sum(roots)
@@ -165,7 +165,7 @@ def noise_edge(
 
 
 class _Threshold(NamedTuple):
-    """A threshold, the growth of the edge, and if one row, column or entry decides it."""
+    """A threshold, the growth of the edge, and whether one row, column or entry decides it."""
 
     threshold: float
     growth: float
@@ -191,8 +191,8 @@ class _Bulk(NamedTuple):
     def threshold(self, outside: int, clear: int) -> _Threshold:
         """Return the threshold of the bulk of the values after the first few.
 
-        `outside`: the number of values that are not of the bulk; `clear`: of those whose part in
-        the largest row, column and entry is known.
+        `outside`: the number of values outside the bulk. `clear`: the number of values whose part
+        in the largest row, column and entry is known.
         """
         M, N = sorted(self.shape)
         reference = _reference(M - outside, N - outside)
@@ -214,7 +214,7 @@ class _Bulk(NamedTuple):
     def _upper_half(self, outside: int, reference: _Reference) -> tuple[Array, float]:
         """Return the values of the bulk at `FRACTIONS`, and the error of the logarithm of its edge.
 
-        Of values that are all known, the relative error is largest at the median.
+        If all values are known, the relative error is largest at the median.
         """
         known = self.known
         if known.complete:
@@ -233,10 +233,10 @@ class _Bulk(NamedTuple):
     def _single(self, outside: int, clear: int, unit: float) -> float:
         """Return the logarithm of the largest value, over `unit`, of one row, column or entry.
 
-        In noise of variance s^2 a row of norm R^2 = a n s^2 makes the squared singular value
-        R^2 (1 + m / n / (a - 1)) where a > 1 + sqrt(m / n) (Baik & Silverstein 2006); an entry x
-        makes (x^2 + m s^2) (x^2 + n s^2) / x^2 where x^2 > s^2 sqrt(m n). Of clear directions, the
-        mean that they contribute to a row, a column and an entry is subtracted.
+        In noise of variance s^2, a row of norm R^2 = a n s^2 makes the squared singular value
+        R^2 (1 + m / n / (a - 1)) if a > 1 + sqrt(m / n) (Baik & Silverstein 2006). An entry x
+        makes (x^2 + m s^2) (x^2 + n s^2) / x^2 if x^2 > s^2 sqrt(m n). The mean contribution of
+        clear directions to a row, a column and an entry is subtracted.
         """
         if self.extremes is None:
             return -math.inf
@@ -268,9 +268,9 @@ class _Bulk(NamedTuple):
 class _Reference(NamedTuple):
     """Even noise of variance 1: logarithms of values at `FRACTIONS`, and of the edge.
 
-    `weights` (10,) times logarithms of ratios to these values is the logarithm of the ratio at the
-    edge, on the straight line of least squares in sigma^2; `spread` is the sum of their magnitudes.
-    The fractions lie at `places`, in descending order, plus `shares` of the way to the next one.
+    `weights` (10,) times logarithms of ratios to these values gives the logarithm of the ratio at
+    the edge, on the straight line of least squares in sigma^2; `spread` is the sum of magnitudes of
+    `weights`. Fractions lie at `places`, in descending order, plus `shares` of the way to the next.
     """
 
     log_values: Array

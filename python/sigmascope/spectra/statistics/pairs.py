@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measures of a pair of matrices, before (W) and after (W'), and of their difference dW = W' - W.
 
-Sizes and directions follow from three sums over the entries, the rounding floor from the formats in
-which both are stored, and angles between singular subspaces from vectors and their residuals.
+Three sums over the entries give sizes and directions. The formats in which both are stored give the
+rounding floor. Vectors and their residuals give angles between singular subspaces.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _WIDE = {"f32": 24, "f64": 53}
 """Binary digits of the formats whose codes are not counted."""
 
 ABOVE = 2.0
-"""Ratio of the squared norm of a change to that expected of rounding, beyond which it is real."""
+"""Ratio of a change's squared norm to that expected from rounding, above which it is real."""
 
 
 def relative_change(before2: float, change2: float, rounding: float = 0.0) -> Measure | None:
@@ -61,7 +61,7 @@ def relative_change(before2: float, change2: float, rounding: float = 0.0) -> Me
 def cosine(before2: float, change2: float, product: float, rounding: float = 0.0) -> Measure | None:
     """Return <W, W'> / ||W|| ||W'||, in [-1, 1]; None if one is zero, or W' 2^500 times as large.
 
-    `product` is <dW, W>. The error is that of three sums; 1 - cosine has the same absolute error.
+    `product` is <dW, W>. The error comes from three sums; 1 - cosine has the same absolute error.
     """
     if before2 == 0:
         return None
@@ -92,9 +92,10 @@ def decay_coefficient(
 class Rounding(NamedTuple):
     """The data of a stored matrix that determine its rounding error: format, norm, and codes.
 
-    `histogram` counts its codes. For a format of 16 bits `units2` suffices, the sum of 2^(2 e) over
-    the exponents of its entries (:mod:`sigmascope.solvers.change`); wider formats need neither. The
-    codes of a quantised matrix give `errors2`, the expected square of the norm of their rounding.
+    `histogram` counts its codes. For a format of 16 bits, `units2` suffices: the sum of 2^(2 e)
+    over the exponents of its entries (:mod:`sigmascope.solvers.change`). Wider formats need neither
+    of these. The codes of a quantised matrix give `errors2`, the expected square of the norm of
+    their rounding.
     """
 
     dtype: str
@@ -123,8 +124,9 @@ class Codes(NamedTuple):
 def codes_of(dtype: str) -> Codes:
     """Return all codes of an 8- or 16-bit format, from 0 on.
 
-    Values that round to a number are taken to lie evenly within half a unit of it, with the mean
-    square unit^2 / 12. The number below a power of two is half as far, which gives unit^2 / 16.
+    This assumes that the values that round to a number lie evenly within half a unit of it, which
+    gives the mean square unit^2 / 12. The number below a power of two is half as far away, which
+    gives unit^2 / 16.
     """
     exponent_bits, mantissa_bits, bias = _FORMATS[dtype]
     size = 1 << 16 if exponent_bits + mantissa_bits == 15 else 1 << 8
@@ -138,12 +140,12 @@ def codes_of(dtype: str) -> Codes:
 
 
 def rounding_variance(stored: Rounding) -> float | None:
-    """Return the squared Frobenius norm expected of the rounding of one matrix to its format.
+    """Return the expected squared Frobenius norm of the rounding of one matrix to its format.
 
     It is the sum over the entries of ulp(w)^2 / 12, less at powers of two (:func:`codes_of`). It is
-    exact if it comes from counts of codes or sums of units; where stored codes are multiplied by
-    scales, the distribution of codes is taken to be the same under every scale. Mantissas of f32
-    and f64 are taken to be uniform in the logarithm. None for an unknown format.
+    exact if it comes from counts of codes or sums of units. If stored codes are multiplied by
+    scales, it assumes the same distribution of codes under every scale. For f32 and f64 it assumes
+    mantissas uniform in the logarithm. None for an unknown format.
     """
     if stored.errors2 is not None:
         return stored.errors2
@@ -163,9 +165,9 @@ def rounding_variance(stored: Rounding) -> float | None:
 
 
 def rounding_floor(*rounded: Rounding) -> float | None:
-    """Return the expected Frobenius norm of a difference due to rounding of matrices alone.
+    """Return the expected Frobenius norm of a difference that rounding of matrices alone causes.
 
-    Each matrix is taken to have been rounded once, independently. If one was not rounded, because
+    This assumes that each matrix was rounded once, independently. If one was not rounded, because
     training began with the stored numbers, the result is too large by a factor of up to sqrt(2).
     """
     variances = [rounding_variance(one) for one in rounded]
@@ -176,7 +178,7 @@ def rounding_floor(*rounded: Rounding) -> float | None:
 def product_floor(scale: float, B: Array, A: Array, dtypes: tuple[str, str]) -> float | None:
     """Return the expected Frobenius norm of the error of s B A due to rounding of its factors.
 
-    Every number b of B and a of A is taken to have been rounded once, independently, with the
+    This assumes that every number b of B and a of A was rounded once, independently, with the
     variances e(b) and e(a) = ulp^2 / 12 of :func:`codes_of`. With E and F for the rounding errors,
     (B + E)(A + F) - B A = E A + B F + E F has the expected square
 
@@ -234,7 +236,7 @@ def above_rounding(change2: float, floor: float) -> bool:
 def noise_effective_rank(shape: tuple[int, int]) -> float:
     """Return the effective rank of pure noise of a shape, such as rounding errors.
 
-    exp of the entropy of sigma / sum sigma under the Marchenko-Pastur law, for large matrices.
+    It is exp(entropy of sigma / sum sigma) under the Marchenko-Pastur law, for large matrices.
     """
     sigma, weight = angles_of_noise(min(shape) / max(shape))
     mean = float(weight @ sigma)
@@ -274,7 +276,7 @@ def principal_angles(X: Vectors, Y: Vectors, product: Product = _by_numpy) -> Ar
     """Return the angles between the spans of the columns of X and of Y, ascending, in radians.
 
     There are min(p, q) angles for X (m, p) and Y (m, q) with nearly orthonormal columns. Small
-    angles come from sines and large ones from cosines, so that both are accurate (Bjoerck & Golub
+    angles come from sines and large ones from cosines. Both are therefore accurate (Bjoerck & Golub
     1973), to about 1e-8. `product` computes A^T B in float64.
     """
     if X.shape[1] < Y.shape[1]:

@@ -64,7 +64,7 @@ def fit_power_law(sigma: ArrayLike, floor: float = 0.0) -> PowerLawFit:
     Raises
     ------
     ValueError
-        All values zero, fewer than 10 of them left, or all of them equal.
+        If all values are zero or equal, or fewer than 10 values remain.
 
     Notes
     -----
@@ -116,8 +116,8 @@ def log_alpha_norm(fit: PowerLawFit, sigma: ArrayLike) -> float:
 def alpha_hill(sigma: ArrayLike, floor: float = 0.0) -> float:
     """Return 1 + k / sum_{i <= k} ln(lambda_i / lambda_k) for k = p // 2 (Hill 1975).
 
-    Range (1, inf). Biased by the aspect ratio: compare only matrices of one shape. ValueError where
-    k < 2, where sigma_k is not above ``floor`` and 1e-5 sigma_1, or where the k values are equal.
+    Range (1, inf). The aspect ratio biases it: compare only matrices of one shape. ValueError if
+    k < 2, if sigma_k is not above ``floor`` and 1e-5 sigma_1, or if the k values are equal.
     """
     s = checked(sigma)
     return _hill(relative(s), float(s[0]), floor)
@@ -135,7 +135,7 @@ def _hill(s: Array, top: float, floor: float) -> float:
 
 
 def tail_measures(sigma: Array, errors: Array, floor: float, unit: int = 0) -> dict[str, Measure]:
-    """Compute the power laws of all p singular values; each is absent where it cannot be fitted.
+    """Compute the power laws of all p singular values; laws that cannot be fitted are absent.
 
     alpha, alpha_low, alpha_high
         See :class:`PowerLawFit`. Range (1, inf), no unit. The error of alpha is its standard error
@@ -183,8 +183,8 @@ def alpha_farms(parts: Sequence[ArrayLike], floor: float = 0.0) -> Measure:
     Parameters
     ----------
     parts
-        Every singular value of each sub-matrix, (p,) descending. They have one shape, so that
-        the aspect ratio, which biases :func:`alpha_hill`, is the same whatever matrix they are of.
+        Every singular value of each sub-matrix, (p,) descending. All sub-matrices have one shape.
+        The aspect ratio, which biases :func:`alpha_hill`, is therefore the same for every matrix.
     floor
         Rounding floor: values at or below this sigma are not resolved.
 
@@ -193,7 +193,7 @@ def alpha_farms(parts: Sequence[ArrayLike], floor: float = 0.0) -> Measure:
     Measure
         1 + k / sum_{i <= k} ln(lambda_i / lambda_k) over the k largest of all values, k half of
         their number. Range (1, inf), no unit. The standard error is the larger of
-        (alpha - 1) / sqrt(k) and the standard error of the mean over the parts, which overlap; with
+        (alpha - 1) / sqrt(k) and the standard error of the mean over the parts, which overlap. With
         one part it is the former.
 
     Raises

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measures of the error E = W' - W of a quantised matrix W', against noise of the same size.
 
-The noise has independent entries of mean 0. Its profile, the norms that its rows and columns are
-expected to have, follows from the steps of the format; it is even where they are not known.
+The noise has independent entries of mean 0. Its profile consists of the expected norms of its rows
+and columns. It follows from the steps of the format, and is even if these are not known.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sigmascope.spectra import Measure
 Array = NDArray[np.float64]
 
 LEAST_FACTOR = 1.25
-"""Least ratio of the error along a direction to that of noise, for a direction that is hurt."""
+"""Least ratio of the error to that of noise, along a direction, for the direction to be hurt."""
 
 DEVIATIONS = 5.0
-"""Standard deviations of noise beyond which an error along a direction is not chance."""
+"""Standard deviations of noise above which an error along a direction is not chance."""
 
 
 class Profile(NamedTuple):
@@ -44,11 +44,11 @@ class Profile(NamedTuple):
 
 
 def effective_bits(relative_error: Measure) -> Measure:
-    """Return log2(||W||_F / ||E||_F) of a relative error ||E||_F / ||W||_F that is not 0.
+    """Return log2(||W||_F / ||E||_F) for a relative error ||E||_F / ||W||_F that is not 0.
 
-    It is the least number of bits for each weight with which independent Gaussian weights can be
-    stored with this error, R(D) = log2(sigma^2 / D) / 2 (Shannon 1959; Cover & Thomas 2006, theorem
-    10.3.2), and the signal-to-quantisation-noise ratio in dB over 6.02.
+    Independent Gaussian weights need at least this number of bits each for this error,
+    R(D) = log2(sigma^2 / D) / 2 (Shannon 1959; Cover & Thomas 2006, theorem 10.3.2). It is also the
+    signal-to-quantisation-noise ratio in dB over 6.02.
     """
     value, error = relative_error.value, relative_error.error
     return Measure(-math.log2(value), error / value / math.log(2), relative_error.basis)
@@ -57,11 +57,11 @@ def effective_bits(relative_error: Measure) -> Measure:
 def error_edge(profile: Profile, size: float) -> float:
     """Return the largest singular value that large noise of Frobenius norm `size` would have.
 
-    Variances are taken to be products a_i b_j, with the sums over rows and columns that the profile
-    has. Squared singular values are then within an interval that ends at the least value over
+    This assumes that variances are products a_i b_j, with the sums over rows and columns of the
+    profile. Squared singular values are then within an interval that ends at the least value over
     w > 0 of w / (x y), where w = sum of a_i x / (1 - a_i x) = sum of b_j y / (1 - b_j y) (Couillet
-    & Hachem 2014, the separable covariance model). Of an even profile that is the edge of Marchenko
-    and Pastur, deviation * (sqrt(m) + sqrt(n)).
+    & Hachem 2014, the separable covariance model). For an even profile that is the edge of
+    Marchenko and Pastur, deviation * (sqrt(m) + sqrt(n)).
     """
     norm = profile.norm
     if norm == 0 or size == 0:
@@ -107,7 +107,7 @@ def _least(f: Callable[[float], float], low: float, high: float) -> float:
 
 
 def direction_noise(profile: Profile, size: float, V: NDArray[np.floating]) -> Array:
-    """Return the norm expected of E v for each column v of V (n, k) and noise of a size.
+    """Return the expected norm of E v for each column v of V (n, k) and noise E of this size.
 
     E|E v|^2 is the sum of column_j^2 v_j^2.
     """
@@ -118,10 +118,10 @@ def direction_noise(profile: Profile, size: float, V: NDArray[np.floating]) -> A
 
 
 def hurt_directions(errors: Array, noise: Array, profile: Profile) -> list[int]:
-    """Return the directions, from 1 on, whose errors are beyond noise in size and beyond chance.
+    """Return the directions, counted from 1, whose errors exceed noise in size and exceed chance.
 
-    |E v|^2 of noise is a sum of m squares whose variances are as those of the rows. The ratio of
-    |E v| to its expected norm has the deviation 1 / sqrt(2 m'), m' the effective number of rows.
+    For noise, |E v|^2 is a sum of m squares with the variances of the rows. The ratio of |E v| to
+    its expected norm has the deviation 1 / sqrt(2 m'), where m' is the effective number of rows.
     """
     squares = profile.rows**2
     fourth = float(squares @ squares)

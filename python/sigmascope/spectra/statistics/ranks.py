@@ -2,9 +2,9 @@
 """Measures of one matrix as plain functions of its singular values.
 
 ``sigma`` is always the array of singular values (p,), descending; lambda = sigma^2. Unless it says
-otherwise a function needs all p = min(m, n) of them, returns a float, and raises ValueError where
-the measure is undefined (mostly: all values are zero). Ratios are computed from sigma / sigma_1, so
-that multiplying the matrix by c > 0 changes no scale-free measure, not even by overflow.
+otherwise, a function needs all p = min(m, n) values, returns a float, and raises ValueError if the
+measure is undefined (mostly: all values are zero). Ratios are computed from sigma / sigma_1. A
+factor c > 0 of the matrix therefore does not change scale-free measures, not even by overflow.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def checked(sigma: ArrayLike) -> Array:
 
 
 def relative(sigma: ArrayLike) -> Array:
-    """Return sigma / sigma_1; ValueError where sigma_1 = 0."""
+    """Return sigma / sigma_1; ValueError if sigma_1 = 0."""
     s = checked(sigma)
     if s[0] == 0:
         raise ValueError("a zero matrix has no scale-free measures")
@@ -50,7 +50,7 @@ def entropy(p: Array) -> float:
 
 
 def entropy_rank(weights: Array) -> float:
-    """Return exp of the entropy of weights (p,), whose sum is not 0, divided by their sum."""
+    """Return exp(entropy of weights / sum of weights) for weights (p,) whose sum is not 0."""
     return math.exp(entropy(weights / weights.sum()))
 
 
@@ -73,7 +73,7 @@ def fro_norm(sigma: ArrayLike) -> float:
 
 
 def spectral_norm(sigma: ArrayLike) -> float:
-    """Return sigma_1, which needs the top value only. Unit sigma.
+    """Return sigma_1, which needs only the top value. Unit sigma.
 
     WeightWatcher's column of this name is lambda_1.
     """
@@ -98,7 +98,7 @@ def effective_rank(sigma: ArrayLike) -> float:
 def effective_rank_energy(sigma: ArrayLike) -> float:
     """Return exp of the entropy of lambda / sum lambda. Range [1, p].
 
-    Far below :func:`effective_rank` on most spectra; the two are never interchangeable.
+    It is far below :func:`effective_rank` on most spectra; the two are never interchangeable.
     """
     return entropy_rank(relative(sigma) ** 2)
 
@@ -157,6 +157,6 @@ def numerical_rank(sigma: ArrayLike, rtol: float = RANK_RTOL, floor: float = 0.0
 
 
 def condition(sigma: ArrayLike, floor: float = 0.0) -> float:
-    """Return sigma_1 / sigma_p. Range [1, inf]; inf where sigma_p does not exceed ``floor``."""
+    """Return sigma_1 / sigma_p. Range [1, inf]; inf if sigma_p does not exceed ``floor``."""
     s = checked(sigma)
     return float(s[0] / s[-1]) if s[-1] > floor else math.inf

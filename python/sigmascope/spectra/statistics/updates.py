@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measures of an update dW = W' - W by which published work tells regimes of fine-tuning apart.
+"""Measures of an update dW = W' - W by which published work distinguishes regimes of fine-tuning.
 
-How the spectrum moved (all singular values of both), how the directions moved (leading vectors of
-both), and how the update is spread over rows and columns. Errors of values and of vectors are
-propagated as bounds with their worst signs.
+They show the movement of the spectrum (all singular values of both), the movement of the directions
+(leading vectors of both), and the spread of the update over rows and columns. Errors of values and
+of vectors are propagated as bounds with their worst signs.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sigmascope.spectra import Measure
 Array = NDArray[np.float64]
 
 INTRUDER = 0.5
-"""Cosine below which a direction of W' is like no direction of W (Shuttleworth et al. 2024)."""
+"""Cosine below which two directions of W' and W are unlike (Shuttleworth et al. 2024)."""
 
 LEADING = 10
-"""Leading directions of W' that are looked at (Shuttleworth et al. 2024)."""
+"""Number of leading directions of W' that are examined (Shuttleworth et al. 2024)."""
 
 
 class Values(NamedTuple):
@@ -59,7 +59,8 @@ def spectral_shift(before: Values, after: Values) -> Measure | None:
 def spectral_share(before: Values, after: Values, change_norm: float) -> Measure | None:
     """Return ||sigma' - sigma|| / ||dW||_F, in [0, 1]; None if dW is zero.
 
-    1 if dW changes singular values alone; 0 if it turns singular vectors alone (Mirsky 1960).
+    It is 1 if dW changes only singular values, and 0 if it only turns singular vectors (Mirsky
+    1960).
     """
     if change_norm <= 0:
         return None
@@ -98,8 +99,8 @@ def spectral_scale(before: Values, after: Values) -> dict[str, Measure]:
 def evenness(norms: Array) -> float | None:
     """Return the share of rows (or columns) that hold the energy: 1 / (m sum p^2), in [1/m, 1].
 
-    p_i is the share of row i in ||dW||_F^2. It is 1 if all rows have one norm and 1 / m if one row
-    has all: the participation ratio over m. None if all norms are zero.
+    p_i is the share of row i in ||dW||_F^2. The result is the participation ratio over m: 1 if all
+    rows have one norm, and 1 / m if one row has all of the energy. None if all norms are zero.
 
     Parameters
     ----------
@@ -123,8 +124,8 @@ class Directions(NamedTuple):
     values
         (k,) their singular values.
     errors
-        (k,) bound on the sine of the angle between each vector and the true one; inf where the
-        values are too close to tell vectors apart.
+        (k,) bound on the sine of the angle between each vector and the true one; inf if the values
+        are too close to separate their vectors.
     span
         Bound on the sine of the error angle of their span.
     """
@@ -136,17 +137,17 @@ class Directions(NamedTuple):
 
 
 class Intruders(NamedTuple):
-    """Leading directions of W' that are like no direction of W.
+    """Leading directions of W' that are unlike all directions of W.
 
     Attributes
     ----------
     new, undecided
-        Directions of which every cosine with a direction of W is below :data:`INTRUDER`, and those
-        for which the leading vectors of W do not tell.
+        Directions whose cosines with all directions of W are below :data:`INTRUDER`, and directions
+        for which the leading vectors of W do not decide this.
     looked_at
-        Number of directions of W'.
+        Number of examined directions of W'.
     energy, undecided_energy
-        Share of these in the energy of the directions that were looked at.
+        Shares of these in the energy of the examined directions.
     """
 
     new: int
@@ -159,7 +160,7 @@ class Intruders(NamedTuple):
 def intruders(
     before: Directions, after: Directions, cosines: Array, *, threshold: float = INTRUDER
 ) -> Intruders:
-    """Count the leading directions of W' that are like no direction of W.
+    """Count the leading directions of W' that are unlike all directions of W.
 
     Shuttleworth et al. 2024 (arXiv 2410.21228) call them intruder dimensions and compare with all
     directions of W. Here k leading ones are known. A direction u of W' has the cosines c with them;
@@ -202,8 +203,8 @@ def intruders(
 def vector_errors(values: Array, errors: Array, residuals: Array, rounding: float) -> Array:
     """Bound the sine of the error angle of each singular vector but the last; inf without gap.
 
-    Wedin 1972: sqrt(2) residual / gap, where the gap is the least distance to any other true value:
-    the one above, and the one below, of which s_{j+1} + error is an upper bound.
+    Wedin 1972: sqrt(2) residual / gap. The gap is the least distance to any other true value: the
+    one above, and the one below, for which s_{j+1} + error is an upper bound.
 
     Parameters
     ----------
@@ -225,12 +226,12 @@ def vector_errors(values: Array, errors: Array, residuals: Array, rounding: floa
 
 
 class Shares(NamedTuple):
-    """Shares of ||dW||_F^2 in leading singular subspaces of W, and what chance gives.
+    """Shares of ||dW||_F^2 in leading singular subspaces of W, and the shares by chance.
 
     Attributes
     ----------
     left, right, both
-        ||P dW||^2, ||dW Q||^2 and ||P dW Q||^2 over ||dW||^2, of the projectors P and Q on the
+        ||P dW||^2, ||dW Q||^2 and ||P dW Q||^2 over ||dW||^2, for the projectors P and Q on the
         leading left and right vectors.
     chance
         The expected shares of an update without any preference: k/m, k/n and k^2/(m n).
@@ -253,7 +254,7 @@ def shares_in_subspaces(
     Parameters
     ----------
     images
-        dW^T U (n, k), dW V (m, k) and U^T dW V (k, k), of the leading left and right vectors.
+        dW^T U (n, k), dW V (m, k) and U^T dW V (k, k), for the leading left and right vectors.
     change_norm
         ||dW||_F.
     shape

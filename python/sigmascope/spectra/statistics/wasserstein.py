@@ -17,15 +17,15 @@ def wasserstein(a: Known, b: Known) -> Measure:
     """Compute the Wasserstein-1 distance of two spectra of n values each.
 
     It is mean_i |sigma_i - sigma'_i| over pairs of i-th largest values: the least mean distance by
-    which the values of one must be moved to become those of the other. Range [0, inf), unit sigma.
-    If all values are known it is exact up to their errors. Else the largest values are compared
-    directly, and the others at 63 quantiles of the densities; the error then is the sum of the
-    errors of the quantiles and of the difference to a third of the quantiles. O(n).
+    which the values of one spectrum must move to become the values of the other. Range [0, inf),
+    unit sigma. If all values are known, it is exact up to their errors. Else the largest values are
+    compared directly, and the others at 63 quantiles of the densities. The error is then the sum of
+    the errors of the quantiles and of the difference to a third of the quantiles. O(n).
 
     Raises
     ------
     ValueError
-        Two spectra of different length, or a quantile that needs a missing density.
+        If the spectra differ in length, or a quantile needs a missing density.
     """
     if a.n != b.n:
         raise ValueError(f"spectra of {a.n} and {b.n} values; only equal numbers are compared")
@@ -52,9 +52,9 @@ def randomized_distance(spectrum: Known, randomized: Sequence[Known]) -> Measure
     """Compare a spectrum with those of its matrix after random permutations of the entries.
 
     The result is the mean of :func:`wasserstein` over two or more permutations. Range [0, inf),
-    unit sigma; near 0 for a matrix of independent entries, whatever their distribution. Its error
-    is the mean of the errors plus the distance between the first two randomized spectra, which
-    estimates the effect of another permutation.
+    unit sigma. It is near 0 for a matrix of independent entries, whatever their distribution. Its
+    error is the mean of the errors plus the distance between the first two randomized spectra,
+    which estimates the effect of another permutation.
 
     weightwatcher's rand_distance differs: it is a divergence of sorted singular values, taken as
     probabilities.
