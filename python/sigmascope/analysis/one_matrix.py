@@ -76,7 +76,7 @@ class Analysis:
         return part.compute(*part.request.chosen(a))
 
     def suffices(self, a: Matrix, share: CallOptions) -> bool:
-        """Tell whether a share allows every method, and bases of min(m, n) columns."""
+        """Return whether a share allows every method, and bases of min(m, n) columns."""
         chosen, memory = self._within(share).chosen(a)
         if not chosen.may_find_all(memory):
             return False

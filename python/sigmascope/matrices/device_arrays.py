@@ -138,7 +138,7 @@ def new_array(
     except library.out_of_memory as error:
         what = f"{library.name} has no memory on cuda:{index} for {rows} x {cols} numbers"
         raise DeviceMemoryError(f"{what}: {error}") from error
-    from_device(array)  # what used its memory before may still be under way
+    from_device(array)  # earlier work on its memory may still be running
     return array, library.address(array)
 
 

@@ -57,7 +57,7 @@ class Matrix:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Dtype of the stored numbers, a NumPy or ml_dtypes one.
+        """Dtype of the stored numbers, from NumPy or ml_dtypes.
 
         If the storage formats differ, or a format needs ml_dtypes and it is not installed, this is
         the dtype of decoded numbers: float64 if any tile is f64, else float32.

@@ -27,7 +27,7 @@ _ARRAYS = ("__array_interface__", "__array_struct__", "__dlpack__", "__cuda_arra
 
 
 def is_sliced(source: object) -> bool:
-    """Tell whether an object is an array of two dimensions or more that is read by slices."""
+    """Return whether an object is an array of two or more dimensions that is read by slices."""
     if any(hasattr(type(source), name) for name in _ARRAYS) or not hasattr(source, "dtype"):
         return False
     shape = getattr(source, "shape", None)

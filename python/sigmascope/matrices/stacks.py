@@ -43,7 +43,7 @@ class SparseMatrix(Protocol):
 
 
 class HasProducts(Protocol):
-    """A linear operator, as those of SciPy."""
+    """A linear operator, like SciPy's."""
 
     def matvec(self, x: Any, /) -> Any:
         """Return the product with a vector."""

@@ -21,12 +21,12 @@ _FILLS = {
 
 
 def is_frame(source: Any) -> bool:
-    """Tell whether an object is a DataFrame of pandas or polars, or of a class derived from it."""
+    """Return whether an object is a pandas or polars DataFrame, or of a derived class."""
     return any("DataFrame" in _names_in(package, source) for package in _ADVICE)
 
 
 def is_table(source: Any) -> bool:
-    """Tell whether an object is a DataFrame; TypeError for a Series, which is a column."""
+    """Return whether an object is a DataFrame; TypeError for a Series, which is a column."""
     for package in _ADVICE:
         names, kind = _names_in(package, source), type(source).__name__
         if names & {"Series", "Index"}:

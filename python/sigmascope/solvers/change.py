@@ -103,7 +103,7 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
     """
     if before.shape != after.shape:
         raise ValueError(f"two shapes: {before.shape} and {after.shape}")
-    both = after - before  # for what it takes to read them at once
+    both = after - before  # its plan is that of reading both at once
     plan = plan_change(both, **options)
     call = plan.memory.options
     fields = call.device.solvers.change(before.native, after.native, **plan.native())

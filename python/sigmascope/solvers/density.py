@@ -172,7 +172,7 @@ class DensityRequest:
         return partial(density_need, probes=self.probes, passes=self.passes, width=width)
 
     def suffices(self, a: Matrix, call: CallOptions) -> bool:
-        """Tell whether the memory holds the basis and the matrix."""
+        """Return whether the basis and the matrix fit into the memory."""
         return CallMemory(a, call).fits_held(self.need(call))
 
     def compute(self, a: Matrix, call: CallOptions) -> Density:

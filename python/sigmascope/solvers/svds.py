@@ -194,7 +194,7 @@ def svds(
     if method not in ("auto", "krylov", "gram"):
         raise ValueError(f"method is 'auto', 'krylov' or 'gram', not {method!r}")
     if method == "gram" and call.operator is not None:
-        call = call.with_precision("float64")  # of the identity, and so of what is examined
+        call = call.with_precision("float64")  # for the identity, and so for its examination
     if block is not None and block < 1:
         raise ValueError(f"block must be at least 1, not {block}")
     seed = arguments.resolve_seed(seed)

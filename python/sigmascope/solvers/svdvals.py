@@ -171,7 +171,7 @@ class EveryValue:
         return with_device_gram(need, memory, "eigenvalues")
 
     def suffices(self, a: Matrix, call: CallOptions) -> bool:
-        """Tell whether the memory holds all that the call may hold."""
+        """Return whether the memory suffices for everything that the call may keep in it."""
         memory = CallMemory(a, call)
         return memory.fits_held(self.need(memory))
 

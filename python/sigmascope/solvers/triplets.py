@@ -54,7 +54,7 @@ class TripletsRequest:
         return replace(every, passes=passes, steps=result["steps"], notes=notes, seconds=seconds)
 
     def suffices(self, a: Matrix, call: CallOptions) -> bool:
-        """Tell whether the memory allows every method, and a basis of min(m, n) columns."""
+        """Return whether the memory allows every method, and a basis of min(m, n) columns."""
         memory = CallMemory(a, call)
         if not self._gram(a).fits(memory, complete=True):
             return False
@@ -96,7 +96,7 @@ class TripletsRequest:
         return min(block or max(cheapest, -(-k // self.max_passes)), *a.shape)
 
     def _prefers_gram(self, memory: CallMemory, gram: GramTriplets, block: int) -> bool:
-        """Tell whether the Gram matrix is requested, or is cheaper and fits."""
+        """Return whether the Gram matrix is requested, or is cheaper and fits."""
         a, call = memory.a, memory.options
         if self.method != "auto" or not call.forms_gram:
             return self.method == "gram"

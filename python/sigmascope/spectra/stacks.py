@@ -232,7 +232,7 @@ def _place(index: Index) -> str:
 
 
 def _without_ellipsis(index: Any, axes: int) -> tuple[Any, ...]:
-    """Return an index of the axes of a stack only; it leaves the axes of results alone."""
+    """Return an index with explicit axes of the stack; it never reaches an axis of a result."""
     parts = index if isinstance(index, tuple) else (index,)
     for place, part in enumerate(parts):
         if isinstance(part, EllipsisType):

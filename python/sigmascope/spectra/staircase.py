@@ -194,7 +194,7 @@ def _through_ramps(q: Quadrature, x: Array) -> tuple[Array, Array]:
     apart = np.maximum(most - value, value - least)
     places = np.searchsorted(-stairs[0].roots, -x)
     uneven = np.nan_to_num(np.clip((slope_ratios(q, places) - EVEN) / UNEVEN, 0.0, 1.0), nan=1.0)
-    # A step has b nodes, so that nothing shows whether those of the first one are a cluster.
+    # A step has b nodes. Nothing shows whether the nodes of the first step are a cluster.
     first = places < stairs[0].singles + stairs[0].probes
     beyond = places <= stairs[0].singles
     uneven = np.maximum(uneven, END * first + END * beyond)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Streaming: accumulators and sketches of data that are read once, which merge in any order."""
+"""Streaming: accumulators and sketches of data that are read once; they merge in any order."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def packed_gram(a: Matrix, calls: NativeCalls) -> NDArray[np.float64]:
 
 
 def require_finite(*arrays: NDArray[np.float64]) -> None:
-    """Raise NonFiniteError if an array of an update holds NaN or infinity."""
+    """Raise NonFiniteError if an array of an update contains NaN or infinity."""
     for array in arrays:
         if bad := int(np.sum(~np.isfinite(array))):
             raise NonFiniteError(f"the numbers of the update hold {bad} NaN or infinite entries")

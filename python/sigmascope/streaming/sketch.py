@@ -113,7 +113,7 @@ class Sketch(CentredRows):
         ValueError
             If the rows do not have n_cols columns.
         NonFiniteError
-            If a row holds NaN or infinity; the sketch is then unchanged.
+            If a row contains NaN or infinity; the sketch is then unchanged.
         DeviceError, MemoryLimitError
             If there is no such device, or it has no memory for the products.
         """

@@ -95,5 +95,5 @@ class Criterion(NamedTuple):
         return int(enough[0]) if len(enough) else None
 
     def allows(self, remaining: float, norm: float) -> bool:
-        """Tell whether a remaining error is certainly within the criterion."""
+        """Return whether a remaining error certainly satisfies the criterion."""
         return self.relative2 is None or remaining <= math.sqrt(self.relative2) * norm

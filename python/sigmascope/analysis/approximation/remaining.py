@@ -39,7 +39,7 @@ _ENTRIES = 1 << 20
 
 
 def finite_norm(a: Matrix, call: CallOptions, what: str) -> float:
-    """Compute ||A||_F in one pass; NonFiniteError, naming `what`, if A holds NaN or infinity."""
+    """Compute ||A||_F in one pass; NonFiniteError, which names `what`, unless A is finite."""
     seen = element_moments(a, call, histogram=False)
     if seen.nan or seen.inf:
         raise NonFiniteError(
@@ -59,7 +59,7 @@ def squared(norm: float, Y: Array, B: Array, C: Array) -> tuple[float, float]:
 
     The bound covers the rounding of `norm`, of Y and of the sums here, with their worst signs.
     """
-    gram = C @ C.T - np.eye(len(C))  # k x k, of rounding alone if the rows are orthonormal
+    gram = C @ C.T - np.eye(len(C))  # k x k, only rounding if the rows are orthonormal
     b2 = float(np.linalg.norm(B)) ** 2
     cross = float(np.sum((B - 2.0 * Y) * B))
     value = norm**2 + cross + float(np.sum((B.T @ B) * gram))

@@ -147,7 +147,7 @@ class OperatorProducts:
         return False
 
     def _product(self, many: str, single: str, x: NDArray[Any], rows: int) -> NDArray[Any]:
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is an error below
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity raise an error below
             product = self._returned(many, single, x)
         if product.dtype.kind == "c":
             raise TypeError(f"a product by {self._name} of {product.dtype} {complex_refusal()}")

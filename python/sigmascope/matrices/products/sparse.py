@@ -26,7 +26,7 @@ _WAYS_OUT = (
 
 
 def is_sparse(source: object) -> bool:
-    """Tell whether an object is a sparse matrix that becomes one of compressed rows."""
+    """Return whether an object is a sparse matrix that converts to compressed rows."""
     return all(hasattr(source, name) for name in ("shape", "dtype", "nnz", "tocsr"))
 
 

@@ -75,7 +75,7 @@ class VectorStatistics:
     Attributes
     ----------
     count, zeros, nan, inf, masked
-        Numbers of elements, exact zeros, NaNs, infinities, and those of these that are negative.
+        Numbers of elements, exact zeros, NaNs, infinities, and negative infinities.
     first
         Index of the first NaN or infinity in C order, or None.
     least, greatest

@@ -28,7 +28,7 @@ FRACTIONS = np.linspace(0.5, 0.95, 10)
 """Fractions of the bulk, from its median upwards, at which it is compared with even noise."""
 
 STEEPEST = math.log(2.0)
-"""Logarithm of the largest ratio of the edge of a bulk to that of even noise of its median."""
+"""Logarithm of the largest ratio of a bulk's edge to the edge of even noise of its median."""
 
 UNEVEN, UNEVEN_SMALL = 6.5, 100.0
 """Tracy-Widom widths by which that logarithm exceeds 0 if a bulk is not even: 6.5 + 100 / M.
@@ -89,7 +89,7 @@ class NoiseEdge(NamedTuple):
     threshold
         In units of sigma.
     growth
-        Logarithm of the edge of the bulk over that of even noise with its median; at least 0.
+        Logarithm of the edge of the bulk over the edge of even noise with its median; at least 0.
     clear
         Number of values above the threshold.
     uneven

@@ -19,7 +19,7 @@ from sigmascope.spectra import Measure
 Array = NDArray[np.float64]
 
 LEAST_FACTOR = 1.25
-"""Least ratio of the error to that of noise, along a direction, for the direction to be hurt."""
+"""Least ratio of error to noise along a direction that counts as hurt."""
 
 DEVIATIONS = 5.0
 """Standard deviations of noise above which an error along a direction is not chance."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Wasserstein-1 distances between spectra, and from a spectrum to those of randomized matrices."""
+"""Wasserstein-1 distances between spectra, including spectra of randomized matrices."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _between(a: Known, b: Known, k: int, nodes: int) -> tuple[float, float]:
 
 
 def randomized_distance(spectrum: Known, randomized: Sequence[Known]) -> Measure:
-    """Compare a spectrum with those of its matrix after random permutations of the entries.
+    """Compare a spectrum with the spectra of its matrix after random permutations of the entries.
 
     The result is the mean of :func:`wasserstein` over two or more permutations. Range [0, inf),
     unit sigma. It is near 0 for a matrix of independent entries, whatever their distribution. Its
