@@ -116,11 +116,11 @@ def randomized_svd(
     k : int
         Rank, at most min(m, n).
     passes : int, optional
-        Number of products A^T (A X); all of their blocks are kept, and each reads A once. By
+        Number of products A^T (A X). Each reads A once, and all of their blocks are kept. By
         default 5, or 3 if k is at least a tenth of min(m, n). The result has it as `steps`. A read
-        before them takes the norm and looks for NaN, and a read after them multiplies k +
-        oversampling + 10 columns to measure the answer. `passes` of the result counts these two as
-        well. If all this costs more than a decomposition of A itself, the exact methods of
+        before them takes the norm and looks for NaN. A read after them multiplies k + oversampling
+        + 10 columns to measure the answer. `passes` of the result counts these two as well. If all
+        this costs more than a decomposition of A itself, the exact methods of
         :func:`sigmascope.svds` replace it.
     oversampling : int, optional
         The block has k + oversampling columns, at most min(m, n). By default 10.
@@ -131,13 +131,13 @@ def randomized_svd(
     -------
     SVD
         U, s and Vt as from :func:`sigmascope.svds`. The last read measures `residuals` and values.
-        A value exceeds the one of A by at most rounding (96 units of roundoff of float32, 192 of
+        A value exceeds that of A by at most rounding (96 units of roundoff of float32, 192 of
         float64, times sigma_1). `errors` is the least of several bounds (see Notes): rounding for
         values that are separated from the rest, 4 to 20 % of a value in slowly decaying spectra.
-        `converged` is true only if the approximation is exact to rounding: residuals within 256 u
-        ||A||_F and errors within sqrt(128 u) ||A||_F, u the unit roundoff. This root (1.2e-7 in
-        float64, 2.8e-3 in float32) is large since the rounding of ||A||_F^2 may hide one value. A
-        fixed budget does not promise more: for errors within a tolerance use
+        `converged` is true only if the approximation is exact to rounding: residuals within
+        256 u ||A||_F and errors within sqrt(128 u) ||A||_F for the unit roundoff u. The root
+        (1.2e-7 in float64, 2.8e-3 in float32) allows for one value that the rounding of ||A||_F^2
+        may hide. A fixed budget does not promise more: for errors within a tolerance use
         :func:`sigmascope.svds`. `method` may also name its "Gram matrix" or "full decomposition".
     SVDStack
         For a stack, as from :func:`sigmascope.svds`. The result of each matrix has the bits of a

@@ -71,11 +71,12 @@ def svdvals(
     A : Matrix or anything that :func:`matrix` takes, shape (m, n); or a stack, shape (..., m, n)
         As for :func:`sigmascope.svds`.
     accuracy : {"reference", "fast"}
-        "reference" forms the Gram matrix in float64. "fast" multiplies 512 rows in bfloat16 if
-        each of their elements is a bfloat16 number and the processor has dot products for them, in
-        float32 if each is a float32 number, and sums in float64 every 128 rows. The values decide,
-        not the dtype that stores them. "fast" takes about three quarters of the time from order
-        4096 on and if one side is fifteen times the other, and 1.1 to 1.4 times as long below.
+        "reference" forms the Gram matrix in float64. "fast" multiplies panels of 512 rows: in
+        bfloat16 if every element is a bfloat16 number (and the processor has dot products for
+        them), in float32 if every element is a float32 number, else in float64. It sums in float64
+        every 128 rows. The values decide, not the dtype that stores them. "fast" takes about three
+        quarters of the time from order 4096 on and if one side is fifteen times the other, and 1.1
+        to 1.4 times as long below.
     **options
         device, num_threads, memory_limit, panel_rows, progress, executor: see
         :class:`sigmascope._execution.keywords.ComputeOptions`.

@@ -35,7 +35,7 @@ class MomentsAccumulator(RowAccumulator):
     Parameters
     ----------
     n_cols : int
-        Columns n of the matrix. The number of rows is not limited.
+        Columns n of the matrix, which may have any number of rows.
     row_norms : bool
         Keep the norm of every row, 8 bytes each, in the order of arrival. If False, the result has
         no row norms.

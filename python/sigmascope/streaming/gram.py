@@ -33,7 +33,7 @@ class GramAccumulator(CentredRows):
     Parameters
     ----------
     n_cols : int
-        Columns n of the matrix. The number of rows is not limited.
+        Columns n of the matrix, which may have any number of rows.
     center : bool or (n_cols,) array-like
         True also accumulates the column sums, for :meth:`pca`. An array is in addition subtracted
         from every row first. Pass rough means of the columns, such as the means of the first rows,

@@ -37,7 +37,7 @@ class Sketch(CentredRows):
     Parameters
     ----------
     n_cols : int
-        Columns n of the matrix. The number of rows is not limited.
+        Columns n of the matrix, which may have any number of rows.
     k : int
         Number of singular values.
     width : int, optional
