@@ -113,7 +113,7 @@ class LinearSketch(Accumulator):
         Parameters
         ----------
         delta : anything that :func:`matrix` takes
-            m x n; or smaller, with its first entry at `row` and `column` (by default both 0).
+            m x n. It may be smaller if `row` or `column` gives its place; the other is then 0.
         row, column, num_threads : int, optional
         device : str, optional
             The device that multiplies: "cpu", "cuda" or "cuda:1"; by default the one of `delta`.

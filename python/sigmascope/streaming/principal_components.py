@@ -57,7 +57,7 @@ class PrincipalComponents:
 
     Notes
     -----
-    Errors are relative to the exact result for the given rows. They bound rounding and, for a
+    Errors bound the distance from the exact result for the given rows: rounding and, for a
     `Sketch`, what it has missed. They do not say how well the rows sample a population.
     """
 
