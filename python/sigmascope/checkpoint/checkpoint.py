@@ -34,24 +34,26 @@ if TYPE_CHECKING:
 class Checkpoint(Mapping[str, "Matrix"]):
     """The matrices of a checkpoint by name, in file order.
 
-    Slices of a stacked tensor are named `name[0]`, `name[1]` and so on, parts of a fused one
-    `name[q]`, `name[k]`, `name[v]`, `name[gate]` and `name[up]`, heads `name[head 0]` and so on.
-    Opening reads headers only; a matrix reads its data when it is used, and its scales when it is
-    looked up. It is made by `open_checkpoint`; a pickle holds the paths, which are opened again.
+    A name is that of a tensor, with a suffix if a tensor holds several matrices: `name[0]`,
+    `name[1]` and so on are slices of a stack; `name[q]`, `name[k]`, `name[v]`, `name[gate]` and
+    `name[up]` are parts of a fused weight; `name[head 0]` and so on are attention heads.
+
+    :func:`open_checkpoint` makes it and reads headers only. Looking up a matrix reads its scales;
+    using the matrix reads its data. A pickle holds the paths, and unpickling opens them again.
 
     Attributes
     ----------
     path : Path or RemotePath
         The path that was opened.
     files : tuple of Path or RemotePath
-        Files, in the order of their names, rank after rank; none of tensors in memory.
+        Files in the order of their names, rank after rank; empty for tensors in memory.
     architecture : str or None
-        The model's class or type as config.json names it: "LlamaForCausalLM".
+        The model's class or type from config.json: "LlamaForCausalLM".
     roles : mapping of str to Role
         The role of every matrix and of every stored tensor.
     unreadable : mapping of str to str
-        Weights that cannot be analysed, with the reason. Vectors, scalars, integers and parts
-        of quantised weights are not among them: see `info()`.
+        Weights that cannot be analysed, with the reason. `info()` lists the other tensors without
+        a spectrum: vectors, scalars, integers, and parts of quantised weights.
     notes : tuple of str
         Remarks on the files: a wrong total size in the index, ignored files, weights that are not
         split.
@@ -85,12 +87,12 @@ class Checkpoint(Mapping[str, "Matrix"]):
         self.unreadable: Mapping[str, str] = MappingProxyType(assembly.unreadable)
 
     def __getitem__(self, name: str) -> Matrix:
-        """Return the matrix of that name, its scales read, its file checked to be unchanged.
+        """Read the scales of a matrix, check that its file is unchanged, and return the matrix.
 
         Raises
         ------
         KeyError
-            There is no such tensor, or it is not a matrix: the message gives the reason.
+            There is no such tensor, or it is not a matrix. The message gives the reason.
         CheckpointError
             The file changed since the checkpoint was opened, or a scale is not finite.
         """
@@ -102,10 +104,10 @@ class Checkpoint(Mapping[str, "Matrix"]):
         return self._views[name].matrix(self.reading)
 
     def outline(self, name: str) -> Matrix:
-        """Return a matrix with ones for its scales, of which none is read, for plans and checks.
+        """Return a stand-in for a matrix, for plans and checks: all its scales are 1.
 
-        Its shape, storage and memory are those of the matrix of that name, and nothing else is.
-        CheckpointError if the file changed since the checkpoint was opened.
+        No scales are read. Only its shape, storage and memory are those of the matrix of that
+        name. CheckpointError if the file changed since the checkpoint was opened.
         """
         return self._views[name].matrix(HEADERS)
 
@@ -131,23 +133,23 @@ class Checkpoint(Mapping[str, "Matrix"]):
 
     @property
     def in_memory(self) -> bool:
-        """True if the tensors are in memory, and in no file."""
+        """True if the tensors are in memory instead of files."""
         return any(isinstance(each, StoredArrays) for each in self._stored)
 
     def identities(self) -> tuple[FileIdentity, ...]:
-        """Return name, size and digest of every file, or of the tensors in memory.
+        """Return the name, size and digest of every file, or of the tensors in memory.
 
-        A file that cannot be read any more has size 0 and no digest.
+        A file that can no longer be read has size 0 and no digest.
         """
         return tuple(map(_identity, self._stored, self.files or (None,)))
 
     @property
     def sources(self) -> tuple[ByteSource, ...]:
-        """The sources of files elsewhere, and of virtual files, in the order of `files`."""
+        """The sources of remote and virtual files, in the order of `files`."""
         return tuple(each.source for each in self._stored if isinstance(each, StoredSource))
 
     def stop_reading(self) -> None:
-        """Make reads from other machines that are under way in other threads end with an error."""
+        """End the remote reads of other threads with an error."""
         for source in self.sources:
             source.stop()
 
@@ -165,10 +167,11 @@ class Checkpoint(Mapping[str, "Matrix"]):
         return self._views[name]
 
     def elements(self, name: str) -> Elements | None:
-        """Return the elements of a stored tensor; its file is checked while they are read.
+        """Return the elements of a stored tensor; reading them checks that its file is unchanged.
 
-        None for an entry that is empty, not a tensor, a second name of another tensor, or not
-        decoded, as fp8 codes with scales, which are numbers only together with them.
+        Return None for an entry that is empty, is not a tensor, is a second name of another
+        tensor, or is not decoded. Codes of fp8 with scales are not decoded: they are numbers
+        only together with their scales.
         """
         reading, pieces = self._readings[name], self._pieces[name]
         if reading.status in ("unreadable", "other", "empty", "tied"):
@@ -179,13 +182,13 @@ class Checkpoint(Mapping[str, "Matrix"]):
         return Elements(pieces, self.reading, reading.order)
 
     def original_of(self, name: str) -> str | None:
-        """Return the other tensor that a name shares its bytes with; None if they are its own."""
+        """Return the tensor whose bytes a name shares; None if the bytes are its own."""
         reading = self._readings[name]
         tied = reading.status == "tied"
         return (reading.reason or "").removeprefix(TIED) if tied else None
 
     def record_of(self, name: str) -> TensorRecord:
-        """Return the record of the tensor of a matrix, with role and bytes of the matrix."""
+        """Return the record of a matrix's tensor, with the role and the bytes of the matrix."""
         view = self._views[name]
         record, role = self._record(view.tensor), self.roles[name]
         record["nbytes"], record["matrices"] = view.nbytes, (name,)

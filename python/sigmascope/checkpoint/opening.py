@@ -32,56 +32,56 @@ def open_checkpoint(
     reading: str = "buffered",
     variant: str | None = None,
 ) -> Checkpoint:
-    """Open a checkpoint; reads and validates headers, never tensor data.
+    """Open a checkpoint: read and validate its headers, and never tensor data.
 
     Parameters
     ----------
     path : path-like, URL, file object, sequence of paths, mapping, or module of torch
-        A `.safetensors` file, a file that PyTorch saved (`.bin`, `.pt`, `.pth`, `.ckpt`; its pickle
-        is parsed, never run), a `.gguf` file (a shard stands for all), an `.onnx` file (with its
-        files of external data; weights have the orientation of their operators, but for those that
-        only a node names), a `.distcp` file of torch.distributed.checkpoint (it stands for its
-        folder), the `_METADATA` of orbax (it stands for its folder; extra `tensorstore`), a
-        `.npy` file, a `.msgpack` file of flax, an HDF5 file (`.h5`, `.hdf5`, or `.keras`, extra
-        `hdf5`), an index of shards, or a folder
-        with any of these: the first format that is present, in this order. A single file on this
-        machine may have any name (`.pth.tar`, `.jit`, none): its first bytes tell the format.
-        Without an index a folder is read as its `model.safetensors`, `pytorch_model.bin`,
-        `model.onnx` or `flax_model.msgpack`, or else as all files of its kind. Other packages may
-        register further formats (:mod:`sigmascope.checkpoint.formats.readers`). The folder of a
-        model in the cache of the Hub stands for the revision that refs/main names.
+        A file may be a `.safetensors` file; a file that PyTorch saved (`.bin`, `.pt`, `.pth`,
+        `.ckpt`; its pickle is parsed, never run); a `.gguf` file (a shard stands for all); an
+        `.onnx` file (with its files of external data; weights have the orientation of their
+        operators, except weights that only a node names); a `.distcp` file of
+        torch.distributed.checkpoint or the `_METADATA` of orbax (extra `tensorstore`), which both
+        stand for their folder; a `.npy` file; a `.msgpack` file of flax; an HDF5 file (`.h5`,
+        `.hdf5`, or `.keras`, extra `hdf5`); or an index of shards. A file on this machine may have
+        any name (`.pth.tar`, `.jit`, or no suffix): its first bytes tell the format. Other
+        packages may register further formats (:mod:`sigmascope.checkpoint.formats.readers`).
 
-        A URL stands for a file, or a folder, on another machine: `hf://org/model@revision` (extra
-        `hub`), `https://…`, `s3://…`, `gs://…`, `az://…` (extra `remote`). Headers and tensors are
-        read by ranges when they are used, and nothing is stored on this machine; logins come from
-        the environment. A server that lists no files is asked for those of the usual names.
+        A folder is read in the first of these formats that it contains. Without an index that is
+        its `model.safetensors`, `pytorch_model.bin`, `model.onnx` or `flax_model.msgpack`, or else
+        all files of the format. The folder of a model in the cache of the Hub stands for the
+        revision that refs/main names.
 
-        A file of fsspec (`fsspec.open(…)`) is read by its file system, as are its neighbours; any
-        other object with `read` and `seek` is one file, of the format that its `name` ends with.
+        A URL names a file or folder on another machine: `hf://org/model@revision` (extra `hub`),
+        `https://…`, `s3://…`, `gs://…`, `az://…` (extra `remote`). Headers and tensors are read by
+        ranges when they are used, and nothing is stored on this machine. Logins come from the
+        environment. If a server lists no files, the usual names are tried.
 
-        A sequence gives the ranks of tensor parallelism in their order, each a path that holds a
-        piece of every matrix; files `consolidated.00.pth` and so on in a folder are recognised as
-        ranks. The role of a tensor decides along which axis its pieces are joined.
+        A file of fsspec (`fsspec.open(…)`), and its neighbours, are read by its file system. Any
+        other object with `read` and `seek` is a single file; its `name` ends with its format.
 
-        A mapping holds arrays or tensors in memory by name, as a state dict does; they are used
-        where they are. A module stands for its state dict, with the settings of its `config`.
+        A sequence holds the ranks of tensor parallelism in order. Each is a path with a piece of
+        every matrix, and the role of a tensor decides along which axis its pieces are joined. In a
+        folder, files `consolidated.00.pth` and so on are recognised as ranks.
+
+        A mapping holds arrays or tensors in memory by name, like a state dict. They are read in
+        place. A module stands for its state dict, with the settings of its `config`.
     split_fused : bool
-        Read q, k and v, or gate and up, out of one fused weight, where config.json names a model
-        whose layout is known; a note names those that are not split, and the reason. If False, no
-        weight is split.
+        Split fused weights into q, k and v, or gate and up, if config.json names a model whose
+        layout is known. A note names the weights that are not split, and the reason.
     heads : bool
-        Cut q, k, v and o into their attention heads, each a matrix: rows of q, k and v, columns of
-        o. Their number and width come from config.json; a note names the weights that are not cut,
-        and the reason.
+        Cut q, k, v and o into attention heads, each a matrix: rows of q, k and v, columns of o.
+        config.json gives the number and width of the heads. A note names the weights that are not
+        cut, and the reason.
     rules : path-like or mapping, optional
-        Rules for roles, tried before those of this package: a `.toml` or `.json` file, or its
-        contents; see docs/roles.md.
+        Rules for roles, which are tried before the built-in rules: a `.toml` or `.json` file, or
+        its contents; see docs/roles.md.
     reading : str
         File mode: "buffered", "uncached" (no data stay in the page cache) or "mapped"; see
         :mod:`sigmascope._host.files`. No result depends on it.
     variant : str, optional
-        Variant of the weights in a folder that has several: "fp16" for `name.fp16.safetensors` next
-        to `name.safetensors`. Default: the files without a variant.
+        Variant to read from a folder with several: "fp16" for `name.fp16.safetensors` next to
+        `name.safetensors`. Default: the files without a variant.
 
     Returns
     -------
@@ -91,12 +91,12 @@ def open_checkpoint(
     Raises
     ------
     CheckpointError
-        A file, the index, the rules or the folder is not what it claims to be. One bad shard makes
-        the call fail; the message names file and tensor, and the values that disagree.
+        A file, the index, the rules or the folder is invalid. One bad shard makes the call fail;
+        the message names the file, the tensor, and the values that disagree.
     ImportError
-        A URL, a folder of orbax or an HDF5 file is given, and its extra is not installed.
+        The extra that a URL, a folder of orbax or an HDF5 file needs is not installed.
     ValueError
-        There is no such `reading`.
+        `reading` is not a file mode.
 
     See Also
     --------

@@ -9,13 +9,15 @@ from typing import TypedDict
 class TensorRecord(TypedDict):
     """Properties of one stored tensor that are known without reading its data.
 
-    `status` is "matrix", "stack" or "kernel" for tensors that can be analysed; `matrices` then
-    names their matrices in the checkpoint, and `view` describes how they are read if that is not
-    obvious. Otherwise `reason` says why there is no spectrum, and `status` is "scalar", "vector",
-    "empty", "integer", "scale" or "part" for tensors that have none, "tied" for a second name of
-    another tensor, "other" for an entry that is not a tensor, and "unreadable" for a weight
-    that cannot be analysed. For a tensor in pieces on several ranks `shape` is that of the joined
-    tensor, `nbytes` the sum, and `file` and `offset` are those of the first piece.
+    A tensor that can be analysed has the `status` "matrix", "stack" or "kernel". `matrices` names
+    its matrices in the checkpoint; `view` describes how they are read if that is not obvious.
+
+    Any other tensor has a `reason` why it has no spectrum. Its `status` is "scalar", "vector",
+    "empty", "integer", "scale" or "part"; "tied" for a second name of another tensor; "other" for
+    an entry that is not a tensor; and "unreadable" for a weight that cannot be analysed.
+
+    If several ranks hold pieces of a tensor, `shape` describes the joined tensor, `nbytes` is the
+    sum over all pieces, and `file` and `offset` locate the first piece.
     """
 
     name: str

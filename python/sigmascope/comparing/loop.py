@@ -79,22 +79,23 @@ def compare(
     Parameters
     ----------
     before, after : Checkpoint, Adapter, path, mapping of names to arrays, or module of torch
-        As for :func:`open_checkpoint`; `after` may be a LoRA adapter of `before`, or both adapters.
+        As for :func:`open_checkpoint`. `after` may be a LoRA adapter of `before`, or both may be
+        adapters.
     effort, k, tol, accuracy, measures, seed
         Options of each of the four spectra of a pair, as for :func:`spectrum`. All four start from
-        the same random block. Measures on request are those of a spectrum, "update_shares" and
+        the same random block. `measures` takes what :func:`spectrum` takes, "update_shares" and
         "update_masks" (:mod:`sigmascope.comparing.rows`).
     device : str
-        As for :func:`scan`: the four spectra of a pair are computed on one device.
+        As for :func:`scan`. One device computes all four spectra of a pair.
     num_threads, memory_limit
         Threads and memory of all spectra that are computed at once. If no limit is given, a resumed
-        comparison uses the limit of its journal, if this machine has as much.
+        comparison uses the limit of its journal, if this machine has that much memory.
     reading : str, optional
         As for :func:`open_checkpoint`; an open checkpoint has its own.
     include, exclude : str or sequence of str, optional
         As for :func:`scan`; a pattern matches a pair if it matches the name of either tensor.
     vectors
-        As for :func:`scan`: those of W, W' and dW.
+        As for :func:`scan`: a folder for the vectors of W, W' and dW.
     out, resume, shard, resources, executor, workers, progress, plan
         As for :func:`scan`.
 
@@ -103,10 +104,11 @@ def compare(
     Comparison
         One row per pair in the order of `before`, then the tensors that only `after` has; see
         :mod:`sigmascope.comparing.rows`. Tensors are paired by name, or by their place in the model
-        (:mod:`sigmascope.comparing.pairing`). A tensor without a partner has status "unpaired" and
-        a reason, as do two tensors of different shapes. Embeddings of vocabularies of two sizes are
-        an exception: their common rows are compared. Tensors without a spectrum are compared number
-        by number, with status "entrywise". :attr:`Comparison.verdict` counts them all.
+        (:mod:`sigmascope.comparing.pairing`). A tensor without a partner has the status "unpaired"
+        and a reason, and so do two tensors of different shapes, with one exception: embeddings of
+        different vocabulary sizes are compared on their common rows. Tensors without a spectrum
+        are compared entry by entry, with status "entrywise". :attr:`Comparison.verdict` counts
+        all tensors.
     ComparisonPlan
         With `plan`: effort, passes, memory and time of every pair whose row is not in the journal
         to resume.
@@ -115,33 +117,36 @@ def compare(
     ------
     CheckpointError, DeviceError, ValueError, ImportError, OSError, OutputError, ScanInterrupted
         As for :func:`scan`; the attribute `scan` of the last two has the Comparison so far.
-        ValueError also if `before` is an adapter and `after` is not.
+        ValueError also if `before` is an adapter and `after` is not an adapter.
 
     See Also
     --------
     scan : The spectra of one checkpoint.
-    diagnose : What a comparison tells of the data of a training run.
+    diagnose : What a comparison tells about the data of a training run.
     trajectory : Several checkpoints of one run.
 
     Notes
     -----
-    Both matrices W and W' of a pair are read once, if they fit into memory together with one
-    spectrum. The next pair is computed at the same time, on threads that would be idle, if it fits
-    as well.
+    Both matrices W and W' of a pair are read from their files once if they fit into memory together
+    with one spectrum. If the next pair fits as well, idle threads compute it at the same time.
 
-    Passes: one over both matrices for their norms, the norm of dW = W' - W, <dW, W> and the
-    expected rounding error (a second one over numbers of 8 bits, or with scales); one over each for
-    special structure (a constant matrix, copies of rows; a second one where norms of rows agree);
-    one over both for single entries, if the change is not above rounding; one over dW for its
-    entries, rows and columns; two more for "update_shares", one for "update_masks"; then those of
-    :func:`spectrum` for W, W', dW and dW - c W, where c = <dW, W> / <W, W>. A pair of identical
-    matrices has one spectrum. dW is summed entry by entry while it is decoded.
+    Passes of a pair:
 
-    Memory is that of :func:`spectrum`. As many of the four spectra are computed at once as it
-    allows, each on a part of the threads and of the device's memory; no number depends on that.
-    On a CUDA device the passes for sums, the spectra, and products with vectors ("update_shares",
-    <dW, W> of an adapter) run there. The CPU computes the change that an adapter makes, special
-    structure, single entries, other measures on request, and angles.
+    - one over both for their norms, the norm of dW = W' - W, <dW, W> and the expected rounding
+      error; a second one over numbers of 8 bits, or with scales;
+    - one over each for special structure (a constant matrix, copies of rows); a second one where
+      norms of rows agree;
+    - one over both for single entries, if the change is not above rounding;
+    - one over dW for its entries, rows and columns; two more for "update_shares", one for
+      "update_masks";
+    - those of :func:`spectrum` for W, W', dW and dW - c W, where c = <dW, W> / <W, W>. A pair of
+      identical matrices has one spectrum. dW is summed entry by entry while it is decoded.
+
+    A pair takes the memory of :func:`spectrum`. Within the memory limit, several of the four
+    spectra are computed at once, each on a part of the threads and of the device's memory; no
+    number depends on that. A CUDA device runs the passes for sums, the spectra, and products with
+    vectors ("update_shares", <dW, W> of an adapter). The CPU computes the change that an adapter
+    makes, special structure, single entries, other measures on request, and angles.
 
     Examples
     --------

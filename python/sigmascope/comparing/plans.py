@@ -18,8 +18,8 @@ class ComparisonPlan(Plan):
     before, after
         Paths of the two checkpoints.
     options, tensors, unreadable, kept, shard, workers, processes, rates, notes, next_bytes
-        As for :class:`sigmascope.scanning.plans.Plan`. Without processes, `workers` is 1: a pair
-        has all threads. No pair is in `alone`.
+        As for :class:`sigmascope.scanning.plans.Plan`. Without processes, `workers` is 1, and each
+        pair has all threads. `alone` is empty.
     """
 
     one: ClassVar[str] = "pair"

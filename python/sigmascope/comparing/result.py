@@ -15,7 +15,7 @@ from .rows import COMPARISON
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
 class Comparison(PairTable):
-    """The result of a comparison: a row per pair, in the order of `before`, then rows of `after`.
+    """The result of a comparison: pairs in the order of `before`, then rows of only `after`.
 
     Attributes
     ----------
@@ -42,10 +42,10 @@ class Comparison(PairTable):
 
     @property
     def compared(self) -> list[Row]:
-        """Rows whose numbers were compared, with and without spectra."""
+        """Rows whose tensors were compared, with or without spectra."""
         return [row for row in self.rows if row["status"] in COMPARED]
 
     @property
     def verdict(self) -> Verdict:
-        """Groups that count every tensor, and a sentence that sums up the comparison."""
+        """A sentence that sums up the comparison, and groups that count every tensor once."""
         return verdict(self.rows, self.expected)

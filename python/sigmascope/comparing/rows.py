@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The columns of a comparison's rows: one for every pair, and for every tensor without a partner.
+"""The columns of a comparison's rows: a row for every pair and every tensor without a partner.
 
-Every row has every column of `COLUMNS`, in this order; None if a column does not apply. Rows are in
-the order of `before`, then those of tensors that only `after` has.
+Every row has every column of `COLUMNS`, in this order. A column that does not apply is None. Rows
+follow the order of `before`; tensors that only `after` has come last.
 
 ===================  ============================================================================
-pair                 `name` (unique: the name in `before`, or in `after` if there is none there),
-                     `before`, `after`, and of each `..._file`, `..._dtype`, `..._shape` as stored;
-                     `nbytes` of both, `kind` (as in the rows of a scan; "unreadable" if either is),
-                     `layer`, `role`, `tower`, `expert`
-outcome              `status`: "analysed", "entrywise" (no spectrum: vectors, scalars, integers,
-                     scales, whose numbers were compared one by one), "not analysed", "unpaired",
+pair                 `name` (unique: the name in `before`, or in `after` if `before` lacks the
+                     tensor), `before`, `after`, and for each `..._file`, `..._dtype`, `..._shape`
+                     as stored; `nbytes` of both, `kind` (as in the rows of a scan; "unreadable" if
+                     either is), `layer`, `role`, `tower`, `expert`
+outcome              `status`: "analysed", "entrywise" (vectors, scalars, integers and scales, which
+                     have no spectrum and were compared entry by entry), "not analysed", "unpaired",
                      "failed" or "excluded"; `reason`; `failure`: "data", or "environment", which
                      may not occur again
 evidence             `rows` and `columns` that were compared, `effort`, `k`, `method`, `precision`,
-                     `passes` (over all spectra), `seed`, `seconds` (of all threads: those of all
-                     rows add up), `num_threads`, `device` (which found the values), `converged`,
-                     `notes`
+                     `passes` (over all spectra), `seed`, `seconds` (of all threads; the seconds of
+                     all rows add up), `num_threads`, `device` (which computed the values),
+                     `converged`, `notes`
 measures X           for every measure X of a scan: `before_X`, `after_X`; `change_X`, after minus
                      before; `delta_X` of dW = after - before; `projected_X` of dW - c before, the
                      part of dW that is orthogonal to `before`; each with `..._error`
@@ -28,35 +28,37 @@ update               see :mod:`sigmascope.spectra.statistics.updates`: `update_s
                      number of rows that are not zero, `delta_kurtosis` (3 for a Gaussian),
                      `delta_row_evenness`, `delta_column_evenness`; at effort "exact"
                      `spectral_shift`, `spectral_share`, `spectral_scale`, `spectral_scale_spread`,
-                     with errors; of the `intruders_looked_at` leading left directions of W', those
-                     that are like no direction of W: `intruders`, `intruders_undecided`, and their
-                     shares of the energy, `intruder_energy`, `intruder_energy_undecided`
+                     with errors. Of the `intruders_looked_at` leading left directions of W',
+                     `intruders` and `intruders_undecided` count those that resemble no direction of
+                     W; `intruder_energy`, `intruder_energy_undecided` are their shares of the
+                     energy
 on request           "update_shares": the shares of dW in the `share_dimension` leading singular
                      subspaces of W, `share_left`, `share_right`, `share_both`, each with `_error`,
-                     and `_chance`, that of an update without preference. "update_masks":
+                     and `_chance`, the share of an update without preference. "update_masks":
                      `principal_overlap`, the share of the changed entries that are among the
                      largest tenth of the rank-k approximation of W; `low_overlap`, among the
                      smallest tenth of W; each with `_chance`, the share of all entries
-quantisation         if one of both is quantised
+quantisation         if exactly one matrix is quantised
                      (:mod:`sigmascope.spectra.statistics.quantisation`): `effective_bits`,
                      log2(||W|| / ||dW||), with its error; `error_edge`, the largest singular value
-                     of independent errors of the size of dW; for the leading right singular
-                     vectors v of W `direction_errors`, |dW v| / sigma, and `direction_noise`, those
-                     of independent errors; `hurt_directions`, the numbers, from 1 on, of those with
-                     more
+                     of independent errors of the size of dW; for the leading right singular vectors
+                     v of W, `direction_errors`, |dW v| / sigma, and `direction_noise`, the same for
+                     independent errors; `hurt_directions` lists the directions, numbered from 1,
+                     whose error is clearly above that
 entries              for rows with status "entrywise", and for matrices whose change is not above
                      the rounding floor: `changed_entries`, the number of entries that differ;
                      `beyond_rounding`, the number that differ by more than a unit in the last place
                      of the coarser format; `before_abs_max`, `after_abs_max`, `delta_abs_max`, the
                      largest magnitudes; `before_nan`, `before_inf`, `before_first_nonfinite`, and
-                     the same of `after`
-structure            `before_structure`, `after_structure`: words for a special structure, as in the
+                     the same for `after`
+structure            `before_structure`, `after_structure` describe a special structure, as in the
                      rows of a scan: "all zero", "constant" and so on
-lists                of each of the four matrices, as in the rows of a scan: `before_top` and so on
+lists                for each of the four matrices, as in the rows of a scan: `before_top` and so on
 angles               in radians, ascending: `angles_left`, `angles_right` between the leading
-                     singular subspaces of before and after, `delta_angles_left` and
-                     `delta_angles_right` between those of dW and of before; of the largest
-                     dimension, at most k, that the errors resolve, with one `..._error` per list
+                     singular subspaces of before and after; `delta_angles_left`,
+                     `delta_angles_right` between the leading subspaces of dW and of before. The
+                     dimension is the largest, at most k, that the errors resolve; each list has one
+                     `..._error`
 ===================  ============================================================================
 
 In a comparison with an adapter, `after` is the name of the change, and `name` ends with the

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A direction of the residual stream that the updates of many layers share.
 
-Matrices that read the residual stream (q, k, v, gate, up) have it on their right side, those that
-write to it (o, down) on their left. The leading singular vectors of each update on that side span a
-subspace; P is the mean of the projectors on these subspaces. Its largest eigenvalue is 1 if all of
-them have one direction in common, and near 1 over their number if they have none.
+Matrices that read the residual stream (q, k, v, gate, up) have it on their right side. Matrices
+that write to it (o, down) have it on their left. On that side, the leading singular vectors of each
+update span a subspace; P is the mean of the projectors onto these subspaces. The largest eigenvalue
+of P is 1 if all subspaces share a direction, and near 1 over their number if they share none.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEADING = 4
 
 @dataclass(frozen=True, slots=True)
 class SharedDirection:
-    """The direction that the updates of one tower have most in common.
+    """The direction of one tower that its updates share most.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class SharedDirection:
     width : int
         Dimension of the residual stream.
     matrices, leading : int
-        Number of updates, and of leading directions of each.
+        Number of updates, and number of leading directions of each.
     value : float
         Largest eigenvalue of the mean projector, in [1 / matrices, 1].
     chance : float
@@ -80,12 +80,12 @@ def shared_directions(
     folder : path
         The folder with the vectors.
     leading : int
-        Leading directions of each update.
+        Number of leading directions of each update.
 
     Returns
     -------
     list of SharedDirection
-        One for each tower that has two or more updates of one width.
+        One for each tower with at least two updates of one width.
 
     Raises
     ------
@@ -96,11 +96,11 @@ def shared_directions(
 
     See Also
     --------
-    compare : Makes the vectors that are read, with its option `vectors`.
+    compare : Writes the vectors, with its option `vectors`.
 
     Notes
     -----
-    Memory: the vectors of one tower, and a Gram matrix of order `matrices` times `leading`.
+    Memory holds the vectors of one tower, and a Gram matrix of order `matrices` times `leading`.
 
     Examples
     --------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The options of a scan, for type checkers, where another function passes them on."""
+"""The options of a scan as types, for functions that pass them on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sigmascope._tables.outputs import PathLike, Paths
 
 
 class LiveOptions(TypedDict, total=False):
-    """The keywords of :func:`sigmascope.scan` for tensors that change, with its defaults."""
+    """The keywords of :func:`sigmascope.scan` that apply to changing tensors, with its defaults."""
 
     effort: str
     k: int

@@ -81,51 +81,51 @@ def scan(
     Parameters
     ----------
     checkpoint : Checkpoint, path, URL, mapping of names to arrays, or module of torch
-        As for :func:`open_checkpoint`. Tensors of a state dict, or a module, are used where they
-        are in memory; they must not change meanwhile.
+        As for :func:`open_checkpoint`. The tensors of a state dict or a module are read in place,
+        so they must not change during the scan.
     effort, k, tol, accuracy, measures, seed
-        For each matrix, as for :func:`spectrum`. For files from strangers pass ``seed=None``: one
-        seed is drawn for all matrices, that of the journal where the scan resumes one.
+        For each matrix, as for :func:`spectrum`. For untrusted files pass ``seed=None``: one random
+        seed is drawn for all matrices. A resumed scan takes the seed of its journal instead.
     device : str
-        As for :func:`spectrum`; or "cuda:all", all CUDA devices of this machine, of one kind.
+        As for :func:`spectrum`, or "cuda:all" for all CUDA devices of this machine, of one kind.
     num_threads, memory_limit, resources
-        Of all matrices that are analysed at once, as for :func:`spectrum`.
+        As for :func:`spectrum`, for all matrices that are analysed at once.
     reading : str, optional
         As for :func:`open_checkpoint`; an open checkpoint has its own.
     include, exclude : str or sequence of str, optional
-        Shell patterns of the names of tensors, or of slices ("experts[3]"), to analyse and to leave
-        out. `*` also matches dots, and so does "…", with which tables shorten names.
+        Shell patterns for the names of tensors, or of slices ("experts[3]"), to analyse and to
+        leave out. `*` also matches dots. So does "…", with which tables shorten names.
     vectors : path, optional
-        A folder for the singular vectors of the k largest values, in a file for each matrix.
+        Folder for the singular vectors of the k largest values, one file per matrix.
     out : path or sequence of paths, optional
-        Files to write, which are replaced. A `.jsonl` is written row by row; `.csv`, `.parquet`
-        (extra `table`) and `.html`, a page to read, at the end, also after Ctrl-C.
+        Files to write or replace. A `.jsonl` file grows row by row. A `.csv`, `.parquet` (extra
+        `table`) or `.html` file (a page to read) is written at the end, also after Ctrl-C.
     resume : path, optional
-        A `.jsonl` to continue, or to create. Its rows are kept, but for those that may succeed now.
+        A `.jsonl` to continue, or to create. Its rows are kept, except those that may succeed now.
     shard : (int, int), optional
         ``(i, n)``, i from 0: make only the rows of the i-th of n parts, which :func:`merge` joins.
     executor : concurrent.futures.Executor, optional
-        What analyses matrices in files: a ProcessPoolExecutor (of the start method "spawn"), the
-        result of a Dask client's ``get_executor()``, an MPIPoolExecutor.
+        Executor that analyses matrices in files: a ProcessPoolExecutor (start method "spawn"), a
+        Dask client's ``get_executor()``, or an MPIPoolExecutor.
     workers : int, optional
         Number of tasks that `executor` runs at once; each gets an equal part of num_threads and
         memory_limit. Default: the number of cores of this machine.
     progress : callable, optional
         Function that is called with a :class:`ScanEvent`; an exception in it ends the scan.
     plan : bool
-        If True, nothing is computed or written: the result is the plan of the same scan, from the
-        headers alone. `workers` may then be given without an executor.
+        If True, return the plan of the same scan, made from headers only. Nothing is computed or
+        written, and `workers` may be given without an executor.
 
     Returns
     -------
     Scan
         One row per tensor in file order, one per slice of a stack; see
-        :mod:`sigmascope.scanning.rows`. An error in one tensor (NaN or infinity, a file that cannot
-        be read, a memory limit that is too small) is the reason in its row, with status "failed".
-        Tensors without a spectrum are read number by number, and have status "entrywise".
+        :mod:`sigmascope.scanning.rows`. An error in one tensor (NaN or infinity, an unreadable
+        file, a memory limit that is too small) becomes the reason in its row, with status "failed".
+        Tensors without a spectrum are read entry by entry, and have status "entrywise".
     ScanPlan
         With `plan`: effort, passes, memory and time of every matrix whose row is not in the journal
-        to resume. A matrix that will be refused has the reason that its row would have.
+        to resume. If a matrix will be refused, the plan has the reason that its row would have.
 
     Raises
     ------
@@ -138,8 +138,8 @@ def scan(
     OSError, ImportError
         If `out` cannot be written, or Parquet needs pyarrow; before any matrix is analysed.
     OutputError, ScanInterrupted
-        If an output fails later, and on Ctrl-C after the outputs are saved; both have the rows made
-        so far as `scan`.
+        If an output fails later; on Ctrl-C, after the outputs are saved. The attribute `scan` of
+        both has the rows made so far.
 
     See Also
     --------
@@ -148,8 +148,8 @@ def scan(
 
     Notes
     -----
-    Passes over each matrix, and memory, are those of :func:`spectrum`; one more pass counts copies
-    of rows or columns where some of their norms are the same bits. No number depends on threads,
+    Each matrix takes the passes and the memory of :func:`spectrum`. If some rows or columns have
+    bitwise equal norms, one more pass counts their copies. Numbers do not depend on threads,
     executor, shards or resuming. docs/scanning.md says how matrices share a machine.
     """
     limits = num_threads, memory_limit

@@ -14,12 +14,12 @@ from .tensor_estimates import estimated
 
 
 def plan_scan(run: ScanRun, out: Paths, resume: PathLike | None, workers: int | None) -> ScanPlan:
-    """Plan a scan; `workers` is None for one without executor.
+    """Plan a scan; `workers` is None for a scan without an executor.
 
-    The code that a scan runs decides here, too, what fits into memory and how it is read. Times
-    come from a model and from a measurement of a third of a second, for which 16 MiB of the largest
-    file are read, wherever it is. Of the tensors, only the scales of quantised ones are read. The
-    speed of a CUDA device is not measured: times are 0 then. No file is made or changed.
+    The plan runs the scan's own code to decide what fits into memory and how it is read. Times come
+    from a model and from a measurement of a third of a second, which reads 16 MiB of the largest
+    file, even on another machine. Otherwise the plan reads only the scales of quantised tensors.
+    The speed of a CUDA device is not measured: its times are 0. The plan does not write files.
     """
     run, builder = run.prepare_plan(out, resume)
     checkpoint, items, options = run.checkpoint, run.items, run.options

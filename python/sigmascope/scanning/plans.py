@@ -25,28 +25,28 @@ class TensorPlan:
     Attributes
     ----------
     name, tensor, role, tower
-        As in the row of the scan or the comparison; of a pair, `tensor` is the first one.
+        As in the row of the scan or the comparison. For a pair, `tensor` is the first one.
     rows, columns, dtype, nbytes
-        Shape, stored format and stored bytes; of a pair, the formats of both, if they differ, and
+        Shape, stored format and stored bytes. For a pair, the formats of both, if they differ, and
         the bytes of both.
     requested_effort, effort
-        The effort that was asked for, and the one that will run: "exact" where that costs less.
+        The requested effort, and the effort that will run: "exact" where that costs less.
     block, basis_columns
         Columns of a Krylov step, and number of columns at which the basis is restarted; 0 at effort
-        "exact". Of a pair, those of W.
+        "exact". For a pair, the numbers of W.
     precision
-        Precision of products: "float64", "float32", or "mixed"; of a pair, that of W.
+        Precision of products: "float64", "float32", or "mixed". For a pair, the precision of W.
     held
         True if the stored bytes are read from their file once and stay in memory; if False, every
         pass reads them.
     passes
-        Reads of the matrix: known at effort "exact", else expected for a spectrum that decays
-        slowly. Of a pair, over all spectra, of which the one without decay is not counted.
+        Reads of the matrix: exact at effort "exact", otherwise expected for a spectrum that decays
+        slowly. For a pair, the sum over its spectra except the one without decay.
     read_bytes
-        Bytes read from files, here or on another machine.
+        Bytes read from files, on this machine or another.
     peak_bytes
-        Largest memory above that of the imported package. It can be larger, up to the limit, if the
-        k-th value is below 0.006 of the first.
+        Largest memory in addition to the imported package. It can be larger, up to the limit, if
+        the k-th value is below 0.006 of the first.
     seconds
         Expected time, to within a factor of 2; 0 on a CUDA device, whose speed is not measured.
     device_bytes
@@ -54,8 +54,8 @@ class TensorPlan:
     stays_on_device
         True if the stored bytes stay on a CUDA device; if False, every pass copies them to it.
     refused
-        Reason why the matrix cannot be analysed, as in the row of the scan; None if it can.
-        `peak_bytes` is then the least limit that allows it, or 0 if none does.
+        Reason why the matrix cannot be analysed, as in the row of the scan; None if it can be. For
+        a refused matrix, `peak_bytes` is the least limit that allows it, or 0 if no limit does.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Plan(ABC):
     unreadable
         Weights that cannot be read, with the reason.
     kept
-        Number of matrices or pairs whose rows are taken from the journal that is resumed.
+        Number of matrices or pairs whose rows come from the resumed journal.
     shard
         The part that is planned; None for the whole.
     workers
@@ -102,13 +102,13 @@ class Plan(ABC):
     processes
         True if each worker is a process of an executor, with memory of its own.
     alone
-        Names of the matrices that are analysed alone, as they need all the memory.
+        Names of the matrices that need all the memory, and are analysed one at a time.
     rates
         Measured speed of this machine.
     notes
         Remarks on the files.
     next_bytes
-        Most memory in addition, for the next pair of a comparison, which may be read meanwhile.
+        Most memory that the next pair of a comparison takes while the current one is computed.
     """
 
     one: ClassVar[str]
@@ -155,34 +155,34 @@ class Plan(ABC):
 
     @property
     def accepted(self) -> list[TensorPlan]:
-        """Plans of what will be analysed."""
+        """Plans of the matrices or pairs that will be analysed."""
         return [tensor for tensor in self.tensors if tensor.refused is None]
 
     @property
     def refused(self) -> list[TensorPlan]:
-        """Plans of what cannot be analysed."""
+        """Plans of the matrices or pairs that cannot be analysed."""
         return [tensor for tensor in self.tensors if tensor.refused is not None]
 
     @property
     def refused_for_memory(self) -> list[TensorPlan]:
-        """Plans of what a larger memory limit would allow."""
+        """Plans that are refused, and that a larger memory limit would allow."""
         return [tensor for tensor in self.refused if tensor.peak_bytes]
 
     @property
     def nbytes(self) -> int:
-        """Stored bytes of what will be analysed."""
+        """Stored bytes of all accepted plans."""
         return sum(tensor.nbytes for tensor in self.accepted)
 
     @property
     def read_bytes(self) -> int:
-        """Bytes read from files for what will be analysed."""
+        """Bytes that the accepted plans read from files."""
         return sum(tensor.read_bytes for tensor in self.accepted)
 
     @property
     def peak_bytes(self) -> int:
-        """Largest memory of the run above that of the imported package.
+        """Largest memory of the run in addition to the imported package.
 
-        For processes, the sum over all, each above its own imported package.
+        For processes, the sum over all, each in addition to its own imported package.
         """
         alone = [tensor.peak_bytes for tensor in self.accepted if tensor.name in self.alone]
         others = [tensor.peak_bytes for tensor in self.accepted if tensor.name not in self.alone]
@@ -198,7 +198,7 @@ class Plan(ABC):
 
     @property
     def device_memory(self) -> int:
-        """Bytes of each CUDA device that the run may take in all."""
+        """Bytes that the whole run may take on each CUDA device."""
         return int(self.options.get("device_memory", 0))
 
     @property
@@ -212,13 +212,13 @@ class Plan(ABC):
 
     @property
     def memory_limit(self) -> int:
-        """Memory limit in bytes, for all that is analysed at once."""
+        """Memory limit in bytes, for all matrices or pairs that are analysed at once."""
         limit: int = self.options["memory_limit"]
         return limit
 
     @property
     def floor_bytes(self) -> int:
-        """Bytes that the run may take whatever the limit; a smaller limit bounds arrays only."""
+        """Bytes that the run may take despite a smaller limit, which then bounds only arrays."""
         return MINIMUM * (self.workers if self.processes else 1)
 
     @property

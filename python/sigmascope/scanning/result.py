@@ -47,9 +47,10 @@ class Scan(Table):
     def to_weightwatcher(self) -> pd.DataFrame:
         """Return the columns of weightwatcher 0.7.7's details, one line per analysed matrix.
 
-        Names, units and rules are those of weightwatcher; :mod:`sigmascope.spectra.weightwatcher`
-        lists the exceptions. Values that the effort of a row does not give are missing; the power
-        law needs effort "exact". ``layer_id`` counts the analysed matrices from 0.
+        The table follows weightwatcher's names, units and rules, with the exceptions that
+        :mod:`sigmascope.spectra.weightwatcher` lists. Values that the effort of a row does not give
+        are missing; the power law needs effort "exact". ``layer_id`` counts the analysed matrices
+        from 0.
 
         Raises
         ------

@@ -1,42 +1,43 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The columns of a scan's rows: plain records that have the same columns for every tensor.
+"""The columns of a scan's rows.
 
-Every row has every column of `COLUMNS`, in this order; None if a column does not apply.
+A row is a plain record with every column of `COLUMNS`, in this order. A column that does not apply
+is None.
 
 ===================  ============================================================================
 tensor               `name` (unique; a slice is "tensor[3]", or "tensor[q]"), `tensor`, `file`,
                      `dtype`, `shape` as stored, `nbytes` (of this matrix), `kind` (as the
                      checkpoint says: "matrix", "stack", "kernel", "vector", "unreadable" and so
-                     on), `view` (the way in which the matrix is cut out of its tensor, if it is not
-                     the tensor itself), `layer`, `role`, `tower`, `expert`
-outcome              `status`: "analysed", "entrywise" (a tensor without a spectrum, whose numbers
-                     were read one by one), "not analysed", "failed" or "excluded"; `reason`;
-                     `failure`: "data", or "environment", which may not occur again
+                     on), `view` (how the matrix is cut out of its tensor, if it is not the whole
+                     tensor), `layer`, `role`, `tower`, `expert`
+outcome              `status`: "analysed", "entrywise" (a tensor without a spectrum, read entry by
+                     entry), "not analysed", "failed" or "excluded"; `reason`; `failure`: "data", or
+                     "environment", which may not occur again
 evidence             `rows` and `columns` of the matrix, `effort`, `k`, `method`, `precision`,
                      `passes` (reads of the matrix), `block`, `basis_columns`, `seed`, `seconds`,
-                     `num_threads`, `device` (which found the values), `converged`, `notes`;
+                     `num_threads`, `device` (which computed the values), `converged`, `notes`;
                      `product_rank`: the rank r of a change B A that an adapter makes, else None
 moments              of the finite elements, `abs_max` the largest magnitude; `nan`, `inf` and the
-                     place `first_nonfinite`; `outlier_rows` and `outlier_columns` count norms far
-                     above the median, as :meth:`sigmascope.results.Moments.outlier_rows` does;
-                     `outlier_row_indices` and `outlier_column_indices` are the farthest eight, the
-                     farthest first, and `outlier_row_factors` and `outlier_column_factors` the
-                     ratios of their norms to the median one, unless that is 0. Entrywise: `min`,
-                     `max`, `abs_max`, `mean`, `zeros`, and the norm as `fro_norm`
-structure            `structure`: words for a matrix with a special structure: "all zero",
-                     "constant", "rank 1", "rank 40 of 64", rows or columns that are the same;
-                     None for most. `copied_rows` and `copied_columns` count rows and columns that
-                     are equal to an earlier one, entry by entry; 0 if the entries have so few
-                     distinct values that coincidences explain the copies
+                     position `first_nonfinite`; `outlier_rows` and `outlier_columns` count norms
+                     far above the median, as :meth:`sigmascope.results.Moments.outlier_rows` does;
+                     `outlier_row_indices` and `outlier_column_indices` are the eight farthest from
+                     the median, farthest first; `outlier_row_factors` and `outlier_column_factors`
+                     are the ratios of their norms to the median norm, unless it is 0. Entrywise:
+                     `min`, `max`, `abs_max`, `mean`, `zeros`, and the norm as `fro_norm`
+structure            `structure` describes a special structure: "all zero", "constant", "rank 1",
+                     "rank 40 of 64", equal rows or columns; None for most matrices. `copied_rows`
+                     and `copied_columns` count rows and columns that equal an earlier one, entry by
+                     entry; 0 if the entries have so few distinct values that coincidences explain
+                     the copies
 measures             value and `<name>_error`, see :mod:`sigmascope.spectra.statistics`;
                      `alpha_farms`, `randomized_distance` and `correlation_traps` on request only
                      (:mod:`sigmascope.analysis.requested`)
 top                  the k largest singular values and their error bounds (`top`, `top_errors`)
-quantiles            sigma below which 0, 1/32, ..., 1 of all values lie, and their errors
+quantiles            each sigma below which 0, 1/32, ..., 1 of all values lie, and its error
                      (`quantiles`, `quantile_errors`); None at effort "top"
 weightwatcher        `ww_alpha`, `ww_D`, `ww_xmin`, `ww_num_pl_spikes`, `ww_log_alpha_norm`: a power
-                     law by weightwatcher's rules, for :meth:`Scan.to_weightwatcher`; at effort
-                     "exact" only
+                     law by weightwatcher's rules, for :meth:`Scan.to_weightwatcher`; only at effort
+                     "exact"
 ===================  ============================================================================
 """
 

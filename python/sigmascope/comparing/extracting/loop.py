@@ -74,55 +74,55 @@ def extract(
     base, tuned : Checkpoint, path, mapping of names to arrays, or module of torch
         As for :func:`compare`; fused weights are not split. An open checkpoint has its own options.
     out : path
-        Folder of the adapter, which is made if it is not there. The journal `extraction.jsonl` in
-        it has a row for every tensor. If a run ends early, the same call continues it.
+        Folder of the adapter; created if it does not exist. Its journal `extraction.jsonl` has a
+        row for every tensor. If a run ends early, the same call continues it.
     rank, energy, error
-        As for :func:`low_rank`, of the change of each matrix; a rank above min(m, n) is cut down.
+        As for :func:`low_rank`, for the change of each matrix. A rank above min(m, n) is reduced.
     dtype : {"float32", "float16", "bfloat16"}
-        Format of the stored factors. What remains is measured of the factors after this rounding.
+        Format of the stored factors. `remaining` is measured after this rounding.
     fan_in_fan_out : bool, optional
-        True if the weights are stored with inputs as rows, as GPT-2 stores them; by default True if
+        Whether the weights are stored with inputs as rows, like those of GPT-2. Default: True if
         the configuration names GPT-2.
     whole : bool
-        If True, the adapter also has changed norms and biases, in full: `modules_to_save` and
-        `bias` of PEFT, which not every program takes that runs adapters.
+        Whether the adapter also stores changed norms and biases in full (`modules_to_save` and
+        `bias` of PEFT). Not every program that runs adapters accepts these.
     overwrite : bool
-        Whether an adapter in `out` is replaced, once the new one is complete. Until then that is
-        written in a folder beside it, whose name ends with ".new".
+        Whether to replace an adapter in `out` once the new one is complete. Until then, the new one
+        is written in a folder beside it, whose name ends with ".new".
     tol, max_passes, precision, seed, num_threads
         As for :func:`low_rank`.
     memory_limit : int or str, optional
-        Bytes for all that is computed of one matrix, or with `executor` of all that are computed at
-        once; both matrices are kept where they take no more than a third of their share, else they
-        are read at every pass.
+        Bytes for the computations of one matrix; with `executor`, of all matrices that are computed
+        at once. Both matrices stay in memory if they take at most a third of their share; otherwise
+        every pass reads them.
     device : str
-        As for :func:`scan`; what :func:`low_rank` computes on a CUDA device is computed there.
+        As for :func:`scan`. A CUDA device computes the parts that it computes for :func:`low_rank`.
     reading, include, exclude, resources, executor, workers, progress
         As for :func:`compare`. The workers of an executor return factors; this process writes them.
 
     Returns
     -------
     Extraction
-        A row for every tensor (:mod:`sigmascope.comparing.extracting.result`), with what remains of
-        its change. The adapter has the changes of linear layers, embeddings, kernels of
-        convolutions, stacked experts and routers. Others are listed with their change and the
-        reason why the adapter has it not. If a tensor failed, `Extraction.written` is False, and
-        there is no adapter.
+        A row for every tensor (:mod:`sigmascope.comparing.extracting.result`), with the part of its
+        change that the adapter lacks. The adapter holds the changes of linear layers, embeddings,
+        kernels of convolutions, stacked experts and routers. The row of any other tensor states its
+        change, and the reason why the adapter does not hold it. If a tensor failed,
+        `Extraction.written` is False, and there is no adapter.
 
     Raises
     ------
     CheckpointError
-        A file is not what it claims to be.
+        A file is invalid.
     DeviceError
         The device is not available.
     TypeError
-        None or more than one of `rank`, `energy` and `error` is given.
+        Not exactly one of `rank`, `energy` and `error` is given.
     ValueError
         An argument is out of range, a source is an adapter, the folder holds an adapter and
-        `overwrite` is False, or its journal is that of another extraction; the message lists the
+        `overwrite` is False, or its journal belongs to another extraction; the message lists the
         differences.
     OSError
-        Factors cannot be written, as on a full disk. Rows and factors so far are saved.
+        Factors cannot be written, for example on a full disk. Rows and factors so far are saved.
     OutputError, ScanInterrupted
         As for :func:`compare`: rows and factors so far are saved.
 
@@ -134,12 +134,12 @@ def extract(
 
     Notes
     -----
-    One matrix at a time, or one on each device or worker: a pass over both for the norm of the
-    change, those of :func:`low_rank`, and one or two for the stored factors. The change is summed
-    entry by entry while it is decoded. No bit depends on workers, threads or an interruption.
-    The product B A is the change itself: its scale alpha / r is 1. The factors of each matrix are a
-    file in `out/parts` until the last is there; then they are joined, those of one stack in memory
-    at a time, and adapter_config.json is written last.
+    One matrix is extracted at a time, or one on each device or worker. It takes a pass over both
+    matrices for the norm of the change, the passes of :func:`low_rank`, and one or two for the
+    stored factors. The change is summed entry by entry while it is decoded. No bit depends on
+    workers, threads or an interruption. The product B A is the change itself: its scale alpha / r
+    is 1. The factors of each matrix stay in a file in `out/parts` until all are there. Then they
+    are joined, those of one stack at a time, and adapter_config.json is written last.
 
     Examples
     --------

@@ -4,7 +4,7 @@
 name, tuned
     Names of the tensor in the base and in the tuned model.
 module
-    Module that is adapted, if the tensor is its weight; of stacked experts their parameter.
+    Module that is adapted, if the tensor is its weight; for stacked experts their parameter.
 status
     "extracted": the adapter has the change. "saved whole": it has the tuned tensor. "unchanged":
     both are equal. "below the edge": no value of the change is clearly above its noise edge,
@@ -14,18 +14,18 @@ status
 rank
     Rank of the factors.
 delta_fro_norm, relative_change
-    ||dW||_F, and as a part of ||W||_F for tensors that were compared number by number.
+    ||dW||_F; for tensors that were compared entry by entry, also ||dW||_F / ||W||_F.
 remaining, remaining_error
-    ||dW - B A||_F of the factors as they are stored, and a bound on its error.
+    ||dW - B A||_F for the factors as stored, and a bound on its error.
 relative_error, relative_error_error
-    The same as a part of ||dW||_F.
+    Both divided by ||dW||_F.
 spectral_bound
     Upper bound of ||dW - B A||_2.
 mp_edge, mp_outliers, mp_outliers_error
-    With the criterion "edge": the noise edge of dW, and the number of values above it, of which
-    `rank` counts those that are clearly above.
+    With the criterion "edge": the noise edge of dW, and the number of values above it. `rank`
+    counts only values that are clearly above.
 device
-    Device that found the singular vectors: "cpu", or "cuda:0".
+    Device that computed the singular vectors: "cpu", or "cuda:0".
 """
 
 from __future__ import annotations
@@ -113,22 +113,22 @@ class Extraction(PairTable):
 
     @property
     def analysed(self) -> list[Row]:
-        """Rows whose change the adapter has."""
+        """Rows whose change is in the adapter."""
         return [row for row in self.rows if row["status"] == EXTRACTED]
 
     @property
     def saved(self) -> list[Row]:
-        """Rows of changed tensors that the adapter has in full."""
+        """Rows of changed tensors that the adapter stores in full."""
         return [row for row in self.rows if row["status"] == SAVED]
 
     @property
     def not_carried(self) -> list[Row]:
-        """Rows of changed tensors whose change no adapter can have."""
+        """Rows of changed tensors whose change an adapter cannot have."""
         return [row for row in self.rows if row["status"] == NOT_CARRIED]
 
     @property
     def below_edge(self) -> list[Row]:
-        """Rows of changed matrices without a value that is clearly above noise."""
+        """Rows of changed matrices without a singular value clearly above the noise edge."""
         return [row for row in self.rows if row["status"] == BELOW_EDGE]
 
     @property
