@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""LoRA adapters as PEFT saves them: changes of weights as products of two thin matrices."""
+"""LoRA adapters in PEFT's layout: changes of weights as products of two thin matrices."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class AdapterOrigin(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """Rank r, alpha and scale s of a change s B A; s is alpha / r, or alpha / sqrt(r)."""
+    """Rank r, alpha and scale s of a change s B A: s is alpha / r, or alpha / sqrt(r)."""
 
     rank: int
     alpha: float
@@ -52,10 +52,11 @@ class Terms(NamedTuple):
 class Adapter(Mapping[str, LowRank]):
     """The changes of one or several LoRA adapters: products B A by the names of the weights.
 
-    A name is that of the weight in the base model, `model.layers.0.self_attn.q_proj.weight`; with
-    several adapters, that of the adapter follows in brackets, `…q_proj.weight[second]`. Matrices of
-    a stack that is adapted as one parameter have their numbers, `…experts.down_proj[0]`. A pickle
-    holds the path, which is opened again. :func:`sigmascope.scan` takes an adapter as a checkpoint.
+    The name of a change is the name of the weight in the base model,
+    `model.layers.0.self_attn.q_proj.weight`. If there are several adapters, the name of the adapter
+    follows in brackets: `…q_proj.weight[second]`. The matrices of a stack that is adapted as one
+    parameter are numbered: `…experts.down_proj[0]`. :func:`sigmascope.scan` takes an adapter like a
+    checkpoint. A pickle holds the path, and unpickling opens it again.
 
     Attributes
     ----------
@@ -64,9 +65,9 @@ class Adapter(Mapping[str, LowRank]):
     files : tuple of Path or RemotePath
         Weights and settings of each adapter.
     roles : mapping of str to Role
-        The role of every weight that is changed.
+        The role of every changed weight.
     unreadable : mapping of str to str
-        Changes that are incomplete or no plain product (DoRA), and the reason.
+        Changes that are incomplete, or not a plain product (DoRA), with the reason.
     notes, bases : tuple of str
         Remarks on the adapters; paths or names of the base models, from the settings.
     reading, origin
@@ -121,12 +122,12 @@ class Adapter(Mapping[str, LowRank]):
         }
 
     def __getitem__(self, name: str) -> LowRank:
-        """Return the change with that name, after checking that its file is unchanged.
+        """Return the change of that name, after checking that its file is unchanged.
 
         Raises
         ------
         KeyError
-            There is no such change, or it is not a product; the message gives the reason.
+            There is no such change, or it is not a product. The message gives the reason.
         CheckpointError
             The file changed since the adapter was opened.
         """
@@ -150,13 +151,13 @@ class Adapter(Mapping[str, LowRank]):
         return product.T if module.transposed else product
 
     def outline(self, name: str) -> LowRank:
-        """Return the change itself, which has no scales."""
+        """Return the change itself, since it has no scales that a stand-in could omit."""
         return self[name]
 
     def with_magnitudes(self, name: str) -> tuple[LowRank, NDArray[np.float64], int] | None:
-        """Return the product of a change by DoRA, its magnitudes, and the axis of the outputs.
+        """Return the product of a DoRA change, its magnitudes, and the axis of the outputs.
 
-        None if it is another change, or no known one. Raises as a lookup.
+        Return None for any other change. Raises the errors of a lookup.
         """
         module = self._modules[name]
         if not module.magnitude:
@@ -167,11 +168,11 @@ class Adapter(Mapping[str, LowRank]):
         return self._product(module), magnitudes, self.output_axis(name)
 
     def needs_base(self, name: str) -> bool:
-        """Return whether a change is known only together with its base: DoRA."""
+        """Return whether a change depends on its base: DoRA."""
         return bool(self._modules[name].magnitude)
 
     def output_axis(self, name: str) -> int:
-        """Return the axis of a change along which the outputs of the layer lie."""
+        """Return the axis of a change that holds the outputs of the layer."""
         return int(self._modules[name].transposed)
 
     def __iter__(self) -> Iterator[str]:
@@ -191,11 +192,11 @@ class Adapter(Mapping[str, LowRank]):
 
     @property
     def sources(self) -> tuple[ByteSource, ...]:
-        """The sources of weights that are not on this machine."""
+        """The sources of remote weights."""
         return tuple(source for each in self._checkpoints for source in each.sources)
 
     def stop_reading(self) -> None:
-        """Make reads from other machines that are under way in other threads end with an error."""
+        """End the remote reads of other threads with an error."""
         for each in self._checkpoints:
             each.stop_reading()
 
@@ -214,21 +215,21 @@ class Adapter(Mapping[str, LowRank]):
         return f"LoRA adapter{of_rank}" + (f" for {', '.join(self.bases)}" if self.bases else "")
 
     def elements(self, name: str) -> Elements | None:
-        """Return the elements of a tensor saved in full; None for a product, or if not decoded."""
+        """Return the elements of a tensor saved in full; None for products and undecoded types."""
         module = self._modules[name]
         return self._weights[name].elements(module.stored) if module.stored else None
 
     def weight_of(self, name: str) -> str:
-        """Return the name of the weight in the base model that a change belongs to."""
+        """Return the name of the base model's weight that a change belongs to."""
         return self._modules[name].weight
 
     def label_of(self, name: str) -> str:
-        """Return the label of the adapter in the name of a change: "[second]", or nothing."""
+        """Return the adapter's label in the name of a change: "[second]", or an empty string."""
         label = self._modules[name].label
         return "" if label is None else f"[{label}]"
 
     def place_of(self, name: str) -> tuple[Role, str]:
-        """Return the role of the weight that a change belongs to, and the label of the adapter."""
+        """Return the role of the changed weight, and the label of the adapter."""
         role = self.roles[name]
         if self._modules[name].index is not None:
             role = replace(role, expert=None)
@@ -239,7 +240,7 @@ class Adapter(Mapping[str, LowRank]):
         return self._modules[name]
 
     def stored_shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape in which the factor A of a product is stored; a kernel has more axes."""
+        """Return the stored shape of a product's factor A, which has more axes for a kernel."""
         return self._weights[name].record_of(self._modules[name].A)["shape"]
 
     def shape_of(self, name: str) -> tuple[int, ...]:
@@ -259,7 +260,7 @@ class Adapter(Mapping[str, LowRank]):
         """Return one record for every weight that is changed or replaced, in file order.
 
         `status` is "product", "whole" (a tensor saved in full: `modules_to_save`, biases) or
-        "unreadable". `shape` belongs to the change, `nbytes` to the stored tensors.
+        "unreadable". `shape` is the shape of the change; `nbytes` counts the stored tensors.
         """
         return [self.record_of(name) for name in self._modules]
 

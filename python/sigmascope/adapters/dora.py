@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Changes by DoRA: a product, and magnitudes to which the outputs of W + s B A are scaled."""
+"""DoRA changes: a product s B A, and the magnitudes that the outputs of W + s B A are scaled to."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .pairing import taken
 
 
 class Dora(NamedTuple):
-    """A change by DoRA, in the orientation of a matrix of the base.
+    """A DoRA change, in the orientation of a matrix of the base.
 
-    `product` is s B A, `magnitudes` the norm of each output of the changed weight, and `outputs`
-    the axis of the outputs.
+    `product` is s B A, `magnitudes` holds the norm of each output of the changed weight, and
+    `outputs` is the axis of the outputs.
     """
 
     product: LowRank
@@ -28,7 +28,7 @@ class Dora(NamedTuple):
 
 
 def dora_of(base: Checkpoint, name: str, adapter: Adapter, change: str) -> Dora | None:
-    """Return the change by DoRA of a matrix of the base; None if it is another change."""
+    """Return the DoRA change of a matrix of the base; None if it is another kind of change."""
     parts = adapter.with_magnitudes(change)
     if parts is None:
         return None

@@ -33,15 +33,15 @@ class Module:
     stored : str
         Name of the tensor that is saved in full.
     magnitude : str
-        Name of the magnitudes of DoRA, whose change is known with a base; its status is
+        Name of the magnitudes of DoRA. The change depends on the base, so its status is
         "unreadable".
     parameter : bool
         True if PEFT adapts the weight by its own name (`target_parameters`).
     index, count : int or None, int
-        Place of the matrix in a stack, and number of matrices; None and 1 if there is no stack. The
+        Index of the matrix in a stack, and number of matrices; None and 1 without a stack. The
         factors of matrix i are rows i r, ..., i r + r - 1 of A, and columns i, i + count, ... of B.
     version : tuple of int or None
-        Version of PEFT that wrote a stack, on which the orientation of its products depends.
+        Version of PEFT that wrote a stack. It decides the orientation of the products.
     """
 
     name: str
@@ -70,5 +70,5 @@ class Module:
 
 
 def name_of(weight: str, label: str | None) -> str:
-    """Return the name of a change: that of the weight, and of the adapter if there are several."""
+    """Return the name of a change: the weight's, and the adapter's if there are several."""
     return weight if label is None else f"{weight}[{label}]"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The changes in a file of adapter weights: A and B of every module, and tensors saved in full."""
+"""The changes in a file of adapter weights: A and B of each module, and tensors saved in full."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class _Pair:
 
 
 def heeds_fan_in_fan_out(weight: str) -> bool:
-    """Return whether fan_in_fan_out counts for the weight of a layer: for all but heads.
+    """Return whether fan_in_fan_out applies to the weight of a layer: to all except heads.
 
-    PEFT finds a torch.nn.Linear there, and does not transpose. Kernels are never transposed.
+    A head is a torch.nn.Linear, which PEFT does not transpose. Kernels are never transposed.
     """
     module = weight.removesuffix(".weight").rpartition(".")[2]
     return role_of(weight).role not in ("unembed", "classifier") and module not in _HEADS
@@ -185,7 +185,7 @@ def _product(
 
 
 def _scaled(module: Module, pair: _Pair, outputs: int) -> Module:
-    """Return the change of DoRA, which is known only together with the weight of a base."""
+    """Return the change of DoRA, which depends on the weight of a base."""
     magnitude, lost = pair.magnitude, replace(module, status="unreadable")
     if magnitude is None:
         return replace(lost, reason="DoRA: lora_magnitude_vector is not there")
@@ -203,5 +203,5 @@ def _scaled(module: Module, pair: _Pair, outputs: int) -> Module:
 
 
 def _flat(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return rows and columns of a factor; all axes but the first of a convolution are columns."""
+    """Return a factor's rows and columns; in a convolution, all axes but the first are columns."""
     return shape[0], prod(shape[1:])

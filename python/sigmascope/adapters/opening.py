@@ -16,7 +16,7 @@ from .adapter import Adapter, AdapterOrigin
 def open_adapter(
     path: Location, *, rules: Source | None = None, reading: str = "buffered"
 ) -> Adapter:
-    """Open a LoRA adapter in PEFT's layout; reads and validates settings and headers only.
+    """Open a LoRA adapter in PEFT's layout: read and validate only settings and headers.
 
     Parameters
     ----------
@@ -33,14 +33,14 @@ def open_adapter(
     Adapter
         A mapping from names of weights to :class:`LowRank`: s B A with s = alpha / r, or
         alpha / sqrt(r) with rsLoRA; `rank_pattern` and `alpha_pattern` are applied. Each matrix of
-        a stacked parameter is one, `…experts.down_proj[0]`.
+        a stacked parameter is an entry, `…experts.down_proj[0]`.
 
     Raises
     ------
     CheckpointError
-        A file is not what it claims to be, or another kind of adapter than LoRA.
+        A file is invalid, or the adapter is not a LoRA adapter.
     ValueError
-        There is no such `reading`.
+        `reading` is not a file mode.
 
     See Also
     --------

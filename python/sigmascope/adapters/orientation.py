@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether products change the matrices of a stack, or the transposes of these.
+"""Whether products change the matrices of a stack, or their transposes.
 
-PEFT takes a stack for experts x outputs x inputs, or for experts x inputs x outputs if the class of
-its module has `is_transposed`, so that B A is the change of a matrix, or its transpose. Earlier
-versions did otherwise. Shapes tell the two apart where a matrix is not square.
+PEFT reads a stack as experts x outputs x inputs, or as experts x inputs x outputs if the class of
+its module has `is_transposed`. B A is then the change of a matrix, or its transpose. Earlier
+versions of PEFT did not do this. If a matrix is not square, its shape tells which of the two it is.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _LOADED_AS_OUTPUTS = ("qwen3vlmoe", "qwen3_vl_moe")
 """Models whose stacks transformers 5 loads as experts x outputs x inputs, stored in either way."""
 
 _SWAPPED, _HEEDED = (0, 19, 1), (0, 19, 0)
-"""Versions of PEFT since which the factors are those of experts x outputs x inputs by default, and
-since which `is_transposed` counts."""
+"""The first version of PEFT whose factors belong to experts x outputs x inputs by default, and the
+first version in which `is_transposed` counts."""
 
 
 def has_transposed_products(base: Checkpoint) -> bool:
-    """Tell whether products are the transposes of the changes of stored stacks, in PEFT 0.20."""
+    """Return whether products of PEFT 0.20 are transposes of the changes of stored stacks."""
     return _class_is_transposed(base) or _is_stored_transposed(base)
 
 
 def unknown_orientation(base: Checkpoint, version: Version | None) -> str | None:
-    """Return why it is not known whether products of square matrices are transposed, or None."""
+    """Return why the orientation of products of square matrices is unknown; None if it is known."""
     lost = (
         "the matrices of the stack are square: whether the change is B A or its transpose depends"
     )
@@ -41,12 +41,12 @@ def unknown_orientation(base: Checkpoint, version: Version | None) -> str | None
 
 
 def is_transposed(base: Checkpoint, version: Version, *, stored_as_codes: bool) -> bool:
-    """Tell whether a product is the transpose of the change of a matrix of a stack.
+    """Return whether a product is the transpose of the change of a stacked matrix.
 
     Parameters
     ----------
     version
-        That of PEFT, by which the adapter was written.
+        Version of PEFT that wrote the adapter.
     stored_as_codes
         True if the base has codes in blocks (MXFP4). These are stored with outputs as rows, and
         transposed when transformers decodes them.
@@ -62,16 +62,16 @@ def _class_is_transposed(base: Checkpoint) -> bool:
 
 
 def _is_stored_transposed(base: Checkpoint) -> bool:
-    """Tell whether stacks are transposed when they are loaded."""
+    """Return whether stacks are transposed when they are loaded."""
     model = (base.architecture or "").lower()
     return model.startswith(_LOADED_AS_OUTPUTS) and _has_inputs_as_rows(base)
 
 
 def _has_inputs_as_rows(base: Checkpoint) -> bool:
-    """Tell whether stacks are experts x inputs x outputs, by those of the first layer.
+    """Return whether the stacks of the first layer are experts x inputs x outputs.
 
-    The columns of an expert's second matrix are then the rows of its first one, and not half of
-    these.
+    In that case the columns of an expert's second matrix are as many as the rows of its first one,
+    not half as many.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for record in base.info():

@@ -25,15 +25,16 @@ class Change:
     Attributes
     ----------
     name : str
-        Name of the matrix in the base; "…[q]" or "…[head 0]" if the base is split into these.
+        Name of the matrix in the base; "…[q]" or "…[head 0]" if the base is split into parts or
+        heads.
     change : str
         Name of the change in the adapter.
     how : str
-        Criterion by which they were paired: "name" or "role".
+        The criterion that paired them: "name" or "role".
     before : Matrix
         W.
     delta : LowRank
-        The change, of the shape of W.
+        The change, with the shape of W.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Changes:
-    """Pairs of matrices of a base and changes of an adapter; iterating makes them one by one.
+    """Pairs of a base's matrices and an adapter's changes; iterating makes them one by one.
 
     Attributes
     ----------
@@ -59,9 +60,9 @@ class Changes:
         The changes without a weight in the base, with another shape, or without factors
         (weights saved in full), each with the reason.
     tensors : mapping of str to str
-        For every change, unpaired ones included, the tensor of the base, if there is one.
+        The tensor of the base for every change that has one, also for unpaired changes.
     scaled : tuple
-        As `pairs`, the changes by DoRA, which have no `delta` of low rank.
+        Pairs as in `pairs` for changes by DoRA, which have no `delta` of low rank.
     """
 
     base: Checkpoint
@@ -102,10 +103,10 @@ def taken(delta: LowRank, cut: Cut) -> LowRank:
 def changes(base: Checkpoint, adapter: Adapter) -> Changes:
     """Find the weight of the base for each change of an adapter.
 
-    Weights are found by name; else by role, if the role is known and occurs once in the base and
-    once in the adapter (the base may have been saved with other prefixes). All other changes are
-    in `unpaired`. If the base was opened with fused weights split, or by heads, there is a change
-    for every part.
+    A change is paired with the weight of its name. If there is no such weight, it is paired by
+    role, if the role is known and occurs once in the base and once in the adapter (the base may
+    have been saved with other prefixes). All other changes are in `unpaired`. If the base was
+    opened with fused weights split, or by heads, there is a change for every part.
 
     Parameters
     ----------
@@ -172,7 +173,7 @@ def _cut_within_outputs(
 
 
 class _Parts:
-    """The matrices of tensors: those of each weight in a stack, or those of one weight."""
+    """The matrices of tensors: those of each weight in a stack, or of a single weight."""
 
     def __init__(self, base: Checkpoint, records: Mapping[str, TensorRecord]) -> None:
         self._base, self._records = base, records
@@ -212,7 +213,7 @@ def _misfit(
 
 
 def _is_transposed(base: Checkpoint, name: str, change: Module) -> bool:
-    """Tell whether the product of a square matrix of a stack is the transpose of its change."""
+    """Return whether the product of a square stacked matrix is the transpose of its change."""
     view = base.view_of(name)
     if change.index is None or view.full_shape[0] != view.full_shape[1]:
         return False

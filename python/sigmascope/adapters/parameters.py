@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Parameters that PEFT adapts by their own names (`target_parameters`), and how it wraps them.
 
-PEFT wraps the module of a parameter in a layer that holds the factors. Of several parameters of one
-module each wrapper is the `base_layer` of the next one, in the order in which the module has its
-parameters. The names of factors count the wrappers, and do not name the parameter.
+PEFT wraps the module of a parameter in a layer that holds the factors. If it adapts several
+parameters of one module, each wrapper is the `base_layer` of the next one, in the module's order of
+parameters. The names of factors count the wrappers instead of naming the parameter.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Key = tuple[str, str | None]
 
 
 class Parameter(NamedTuple):
-    """Name of a parameter that is adapted by it, or the reason why it is not known."""
+    """Name of an adapted parameter, or the reason why the name is not known."""
 
     name: str
     reason: str | None = None
 
 
 def wrapped(parameters: Sequence[str]) -> dict[str, str]:
-    """Return the names of the modules by which PEFT wraps stacked parameters.
+    """Return the names of the modules with which PEFT wraps stacked parameters.
 
-    Of several parameters of one module each wrapper is the `base_layer` of the next one.
+    If one module has several such parameters, each wrapper is the `base_layer` of the next one.
     """
     modules: dict[str, list[str]] = {}
     for parameter in parameters:
@@ -45,7 +45,7 @@ def wrapped(parameters: Sequence[str]) -> dict[str, str]:
 
 
 def has_known_order(names: Collection[str]) -> bool:
-    """Tell whether it is known in which order PEFT wraps these parameters of one module."""
+    """Return whether the order in which PEFT wraps these parameters of a module is known."""
     return len(names) < 2 or set(names) <= {*_NESTED}
 
 
@@ -56,14 +56,14 @@ def _ordered(names: Iterable[str]) -> list[str]:
 def parameters_of(
     rows: Mapping[Key, int | None], ranks: Mapping[Key, int], targets: Collection[str]
 ) -> dict[Key, Parameter]:
-    """Return the parameters whose factors these modules hold; modules without any are left out.
+    """Return the parameters whose factors these modules hold, without modules that hold none.
 
     Parameters
     ----------
     rows
-        Rows of the factor A of every module, None without A.
+        Rows of the factor A of every module; None for a module without A.
     ranks
-        Rank of every module by the settings.
+        Rank of every module from the settings.
     targets
         `target_parameters`: names, or ends of names that follow a dot.
     """

@@ -33,15 +33,15 @@ class Resized:
     Attributes
     ----------
     name
-        Name of the weight that it changes.
+        Name of the changed weight.
     before, rank
-        Rank of the old product, and of the new one.
+        Ranks of the old product and of the new one.
     fro_norm
         ||s B A||_F of the old product.
     remaining
-        ||s B A - B' A'||_F of the factors as they are stored, with a bound on its error.
+        ||s B A - B' A'||_F for the factors as stored, with a bound on its error.
     relative_error
-        The same as a part of `fro_norm`; 0 for a product of zeros.
+        `remaining` / `fro_norm`; 0 for a product of zeros.
     spectral_bound
         Upper bound of ||s B A - B' A'||_2.
     """
@@ -67,7 +67,7 @@ def resize(
     overwrite: bool = False,
     memory_limit: int | str | None = None,
 ) -> list[Resized]:
-    """Write a LoRA adapter of smaller rank, each of whose products is truncated exactly.
+    """Write a LoRA adapter of smaller rank by truncating each product exactly.
 
     Exactly one of `rank`, `energy` and `error` decides the rank of each product.
 
@@ -76,27 +76,27 @@ def resize(
     adapter : Adapter or path
         One adapter, in PEFT's layout.
     out : path
-        Folder of the new adapter, which is made if it is not there.
+        Folder of the new adapter; created if it does not exist.
     rank, energy, error
-        As for :func:`low_rank`, of each product s B A; products of a smaller rank keep theirs.
+        As for :func:`low_rank`, for each product s B A. Products of smaller rank keep their rank.
     dtype : {"float32", "float16", "bfloat16"}
         Format of the stored factors.
     overwrite : bool
-        Whether an adapter in `out` is replaced, once the new one is complete.
+        Whether to replace an adapter in `out` once the new one is complete.
     memory_limit : int or str, optional
         Bytes for the truncation of one product.
 
     Returns
     -------
     list of Resized
-        One for each product, in the order of the file, with what remains of it.
+        One for each product, in the order of the file, with the error of its truncation.
 
     Raises
     ------
     CheckpointError
-        The adapter is not what it claims to be.
+        The adapter is invalid.
     TypeError
-        None or more than one of `rank`, `energy` and `error` is given.
+        Not exactly one of `rank`, `energy` and `error` is given.
     ValueError
         An argument is out of range, the folder holds an adapter and `overwrite` is False, or a
         change is not a plain product of two factors: DoRA, tensors saved whole.
@@ -111,9 +111,9 @@ def resize(
 
     Notes
     -----
-    One read of each factor; O((m + n) r^2) time in float64 for each product. The scale of the old
-    product is in the new factors, so that alpha is the rank. The other settings are copied. Each
-    matrix of a stack is truncated by itself; the stack has the largest of their ranks.
+    Each factor is read once, and each product takes O((m + n) r^2) time in float64. The new factors
+    include the scale of the old product, so alpha equals the rank. The other settings are copied.
+    Each matrix of a stack is truncated separately; the stack has the largest of their ranks.
 
     Examples
     --------

@@ -33,9 +33,9 @@ def as_scannable(
     rules: Source | None = None,
     variant: str | None = None,
 ) -> Scannable:
-    """Open the checkpoint or adapter of a path or URL, or tensors in memory.
+    """Open a checkpoint or adapter from a path or URL, or tensors in memory.
 
-    An open one is returned as it is.
+    An open checkpoint or adapter is returned unchanged.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def as_scannable(
     CheckpointError
         As for `open_checkpoint` and `open_adapter`.
     ValueError
-        There is no such `reading`, the source was opened with another one, or heads or a variant
-        of an adapter are requested.
+        `reading` is not a file mode, the source was opened with another mode, or heads or a
+        variant are requested for an adapter.
     """
     if isinstance(source, Checkpoint | Adapter):
         if reading is not None and check_reading(reading) != source.reading:
@@ -76,7 +76,7 @@ def as_scannable(
 
 
 def largest_file(*checkpoints: Scannable) -> Path | ByteSource | None:
-    """Return the largest file, or source, by which the speed of reading is measured; or None."""
+    """Return the largest file or source, which measures the speed of reading; None without one."""
     sources = [source for each in checkpoints for source in each.sources]
     if sources:  # reading from another machine takes longest
         return max(sources, key=lambda source: source.size)

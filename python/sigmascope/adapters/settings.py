@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The settings of an adapter, adapter_config.json: scales, ranks and orientation of products."""
+"""The settings of an adapter from adapter_config.json: scales, ranks, orientation of products."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Settings:
     notes: tuple[str, ...]
 
     def rank_of(self, module: str) -> int:
-        """Return the rank of a module by the settings."""
+        """Return the rank that the settings give a module."""
         return int(_matched(self.ranks, module, self.r))
 
     def scale_of(self, module: str, rank: int) -> float:
@@ -77,7 +77,7 @@ class Settings:
         return _matched(self.alphas, module, self.alpha)
 
     def check_work(self, modules: Iterable[str]) -> None:
-        """Raise CheckpointError if matching all patterns may take more steps than the limit."""
+        """Raise CheckpointError if matching all patterns could exceed the limit of steps."""
         patterns = [pattern for pattern, _ in (*self.ranks, *self.alphas)]
         count, letters = 0, 0
         for module in modules:
@@ -102,8 +102,8 @@ def read_settings(path: Place) -> Settings:
     Raises
     ------
     CheckpointError
-        It cannot be read, belongs to another kind of adapter, or has an invalid value, which the
-        message names.
+        The file cannot be read, belongs to another kind of adapter, or has an invalid value, which
+        the message names.
     """
     members = read_json(path)
     kind = members.get("peft_type")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reads of the factor B of a stack from another machine, once for all matrices of the stack.
+"""Read the factor B of a remote stack once for all matrices of the stack.
 
-The columns of one matrix lie apart in B, so that each matrix reads all of it. In a file on this
-machine that costs little, since its pages stay in memory; from another machine it would be a
-download for each matrix.
+The columns of one matrix are scattered over B, so each matrix reads all of B. For a file on this
+machine that is cheap, since its pages stay in memory. A remote file would be downloaded again for
+each matrix.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Place = tuple[ByteSource, int, int]
 
 
 class LastRead:
-    """The bytes of the tensor that was read last, which all threads share."""
+    """The bytes of the most recently read tensor, which all threads share."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last: tuple[Place, bytes] | None = None
 
     def bytes_of(self, place: Place) -> bytes:
-        """Return bytes, which are read unless they are those of the last call."""
+        """Return the bytes of a tensor, and read them only if the last call did not."""
         with self._lock:
             if self._last is None or self._last[0] != place:
                 self._last = None  # its memory is free before the next read
@@ -46,7 +46,7 @@ class LastRead:
 
 
 class SharedBytes(ByteSource):
-    """The bytes of one tensor, all of which are read at the first use of any."""
+    """The bytes of one tensor; the first use of any byte reads all of them."""
 
     def __init__(self, place: Place, last: LastRead) -> None:
         self._place, self._last = place, last
@@ -57,7 +57,7 @@ class SharedBytes(ByteSource):
         memory[:] = self._last.bytes_of(self._place)[offset : offset + memory.nbytes]
 
     def identity(self) -> str:
-        """Return that of the file, with the place of the tensor in it."""
+        """Return the identity of the file, with the position of the tensor in it."""
         source, start, count = self._place
         return f"{source.identity()} {start} {count}"
 
@@ -70,7 +70,7 @@ def _again(place: Place) -> SharedBytes:
 
 
 def shared_matrix(weights: Checkpoint, name: str, last: LastRead) -> Matrix:
-    """Return a matrix of a checkpoint, of which one from another machine is read whole."""
+    """Return a matrix of a checkpoint; a remote matrix reads its whole tensor at once."""
     view = weights.view_of(name)
     extent = view.grid[0][0]
     stored = extent.header.stored

@@ -18,7 +18,7 @@ from .settings import Settings
 
 
 def misfit(A: TensorRecord, B: TensorRecord, settings: Settings, parameter: str) -> str | None:
-    """Return the reason why two tensors are not factors of a parameter, or None."""
+    """Return why two tensors are not the factors of a parameter; None if they are."""
     for record in (A, B):
         if len(record["shape"]) != 2:
             return f"{_shown(record)}: factors of {parameter} have two axes"
@@ -42,7 +42,7 @@ def misfit(A: TensorRecord, B: TensorRecord, settings: Settings, parameter: str)
 def matrices_of_stack(
     stack: Module, A: TensorRecord, B: TensorRecord, settings: Settings
 ) -> Iterator[Module]:
-    """List the changes of the matrices of a stack, whose factors fit together."""
+    """List the changes of the matrices of a stack; its factors must fit together."""
     rank = settings.rank_of(stack.weight)
     count = A["shape"][0] // rank
     for index in range(count):

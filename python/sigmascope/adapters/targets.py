@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Weights as PEFT adapts them: shape, orientation and names of the factors of each kind of layer.
+"""Weights that PEFT adapts: shape, orientation and names of the factors for each kind of layer.
 
 ======== =================== ==================== ========================================
 form     A                   B                    change of the weight
@@ -11,7 +11,7 @@ stack    (count r, inputs)   (outputs, r count)   B_e A_e of every matrix e, or 
 ======== =================== ==================== ========================================
 
 A stack is a parameter that PEFT adapts by its name (`target_parameters`, in the layout of PEFT 0.20
-and later), of three axes, or of two with count = 1. The rows of A are those of A_0, A_1, ...;
+and later). It has three axes, or two with count = 1. The rows of A are the rows of A_0, A_1, ...;
 column j count + e of B is column j of B_e.
 """
 
@@ -46,7 +46,7 @@ class Target:
     Attributes
     ----------
     module
-        Name of the module whose weight it is; of a stack that of the parameter.
+        Name of the module of the weight; for a stack, name of the parameter.
     form
         Kind of the layer, as in the table above.
     transposed
@@ -54,7 +54,7 @@ class Target:
     kernel
         Extents of a kernel without its outputs: (inputs, h, w).
     index, count
-        Place of a matrix in its stack, and number of matrices; 0 and 1 if there is none.
+        Index of a matrix in its stack, and number of matrices; 0 and 1 without a stack.
     """
 
     module: str
@@ -66,7 +66,7 @@ class Target:
 
     @property
     def part(self) -> str:
-        """Name of its factors while the adapter is being written."""
+        """Name of the factors while the adapter is being written."""
         return f"{self.module}[{self.index}]" if self.form == STACK else self.module
 
     def stored(self, product: LowRank, dtype: str) -> LowRank:
@@ -82,11 +82,11 @@ class Target:
         return LowRank(_rounded(B, dtype), _rounded(A, dtype), transposed.scale)
 
     def change(self, stored: LowRank) -> LowRank:
-        """Return the change that stored factors make, in the orientation of the weight."""
+        """Return the change s B A of stored factors, in the orientation of the weight."""
         return stored.T if self.transposed else stored
 
     def tensors(self, stored: LowRank) -> Tensors:
-        """Return the tensors of stored factors, by their names in the file of the part."""
+        """Return the tensors of stored factors by their names in the part's file."""
         (dtype, A), (_, B) = _codes(stored.A), _codes(stored.B)
         if self.form == KERNEL:
             A = A.reshape(len(A), *self.kernel)
@@ -111,13 +111,13 @@ def factor_name(module: str, side: str, form: str = LINEAR) -> str:
 def stacked(
     factors: Sequence[tuple[int, NDArray[Any], NDArray[Any]]], count: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Join the factors of the matrices of a stack to A (count r, inputs) and B (outputs, r count).
+    """Join the factors of a stack's matrices to A (count r, inputs) and B (outputs, r count).
 
     Parameters
     ----------
     factors
-        Place in the stack, A and B of each matrix that has factors; their numbers or codes. All
-        have the rank r of the largest one, with zeros in place of what is missing.
+        Index, A and B of each matrix that has factors, as numbers or codes. Zeros extend all of
+        them to the largest rank r.
     count
         Number of matrices.
     """

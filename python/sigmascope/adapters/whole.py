@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tensors that an adapter has in full, because PEFT has no product for them: norms and biases.
+"""Tensors that an adapter stores in full, because PEFT has no product for them: norms and biases.
 
-PEFT replaces them by those of the adapter. It has two settings: `bias` for every tensor with "bias"
-in its name, and `modules_to_save` for modules, all of whose tensors are then in the file.
+PEFT replaces the model's tensors with them. It has two settings: `bias` covers every tensor with
+"bias" in its name; `modules_to_save` names modules, and stores all their tensors.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A tensor that an adapter has in full.
+    """A tensor that an adapter stores in full.
 
     Attributes
     ----------
     module, own
-        Name of its module, and its own name in it.
+        Name of its module, and its own name within the module.
     """
 
     module: str
@@ -42,18 +42,18 @@ class Whole:
 
     @property
     def bias(self) -> bool:
-        """True if it is saved as a bias, False if its module is saved."""
+        """True if PEFT saves the tensor as a bias, False if it saves the whole module."""
         return is_bias(self.own)
 
 
 def is_bias(own: str) -> bool:
-    """Tell whether PEFT saves a tensor as a bias, by its name in its module."""
+    """Return whether PEFT saves a tensor of this name as a bias."""
     return "bias" in own
 
 
 @dataclass(frozen=True, slots=True)
 class SavedTensors:
-    """The tensors that an adapter has in full.
+    """The tensors that an adapter stores in full.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class SavedTensors:
     def named(self, depths: Mapping[str, int]) -> Tensors:
         """Return the tensors by their names in the file.
 
-        `depths` are the numbers of layers of PEFT around modules, each with a `base_layer`.
+        `depths` counts the layers that PEFT wraps around each module, each with a `base_layer`.
         """
         return {
             f"{PREFIX}{each.module}{'.base_layer' * depths.get(each.module, 0)}.{each.own}": tensor
@@ -81,7 +81,7 @@ class SavedTensors:
         }
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings of the adapter that make PEFT take the tensors."""
+        """Return the adapter's settings that make PEFT load these tensors."""
         biases = any(whole.bias and whole.module not in self.modules for whole in self.tensors)
         settings: dict[str, Any] = {"bias": "all"} if biases else {}
         return settings | ({"modules_to_save": self.modules} if self.modules else {})

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Folders of LoRA adapters in PEFT's layout, written module by module.
 
-The factors of each change are a file of their own in the folder `parts` until all are there. Then
-they are joined into adapter_model.safetensors, and the settings are written last, so that no
-folder is an adapter before it is complete.
+The factors of each change are a separate file in the folder `parts` until all are there. Then they
+are joined into adapter_model.safetensors. The settings are written last, so an incomplete folder is
+never an adapter.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class AdapterFolder:
     ----------
     path : Path
     settings : mapping
-        Settings in addition to, or in place of, those that follow from the ranks, as
+        Settings that extend or replace the settings that follow from the ranks, for example
         `base_model_name_or_path` and `fan_in_fan_out`.
     replaced : Path or None
         The folder of an adapter that this one replaces when it is complete.
@@ -68,12 +68,12 @@ class AdapterFolder:
     replaced: Path | None = None
 
     def start(self, overwrite: bool) -> AdapterFolder:
-        """Make the folder, or one beside it if it holds a complete adapter that is to be replaced.
+        """Make the folder, or a folder beside it if a complete adapter is to be replaced.
 
         Raises
         ------
         ValueError
-            It holds a complete adapter, and `overwrite` is False.
+            The folder holds a complete adapter, and `overwrite` is False.
         """
         folder = self
         if (self.path / NAME).exists():
@@ -102,7 +102,7 @@ class AdapterFolder:
         write_safetensors(self._part(target.part), tensors)
 
     def rank_of(self, target: Target) -> int | None:
-        """Return the rank of a change that was put; None if its part is not there, or broken."""
+        """Return the rank of a stored change; None if its part is missing or broken."""
         try:
             header = read_header(self._part(target.part))
             return int(header[factor_name(target.part, "A", target.form)]["shape"][0])
@@ -115,10 +115,10 @@ class AdapterFolder:
         saved: SavedTensors | None = None,
         seeds: Iterable[int] = (),
     ) -> None:
-        """Join the parts of all changes and the tensors that are saved, and write the settings.
+        """Join the parts of all changes and the saved tensors, and write the settings.
 
-        The factors of one stack are in memory at a time. The weights have the seeds of the searches
-        in their metadata.
+        The factors of only one stack are in memory at a time. The metadata of the weights has the
+        seeds of the searches.
 
         Raises
         ------
@@ -146,10 +146,10 @@ class AdapterFolder:
         shutil.rmtree(self._parts, ignore_errors=True)
 
     def move(self) -> None:
-        """Put the files of a complete adapter in the place of those of the replaced one, if any.
+        """Replace the files of the old adapter, if there is one, with those of the complete one.
 
-        Its settings are removed first and moved last: at no time are there weights of one adapter
-        with settings of the other. Other files of the folder stay.
+        The old settings are removed first, and the new ones are moved last. The folder therefore
+        never has the weights of one adapter with the settings of the other. Other files stay.
         """
         if self.replaced is None:
             return
@@ -159,7 +159,7 @@ class AdapterFolder:
         self.path.rmdir()
 
     def _stack(self, parameter: str, wrapper: str, targets: Sequence[Target]) -> None:
-        """Write the part of a stack, from the parts of its matrices."""
+        """Write the part of a stack from the parts of its matrices."""
         factors, dtype = [], ""
         for target in targets:
             part = read_safetensors(self._part(target.part))
@@ -170,7 +170,7 @@ class AdapterFolder:
         write_safetensors(self._part(parameter), tensors)
 
     def _settings(self, carried: Sequence[Carried]) -> dict[str, Any]:
-        """Return adapter_config.json; alpha is the rank of every module, so that the scale is 1."""
+        """Return adapter_config.json; alpha is the rank of every module, so the scale is 1."""
         ranks: dict[str, int] = {}
         for target, rank in carried:
             ranks[target.module] = max(rank, ranks.get(target.module, 1))
