@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Diagnoses: how narrow was the data, told from the update of a model and runs of known data."""
+"""Diagnoses: how narrow was the training data? The update of a model and reference runs answer."""
 
 from __future__ import annotations
 

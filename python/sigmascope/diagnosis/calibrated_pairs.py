@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Two models of one base, compared by the score of a calibration.
 
-The level of the base is the same for both models and cancels. What remains is how much two runs of
-one class and one base differ, which the calibration's own runs tell: the pooled variance within
-class and base of scores that were fitted without that base. The difference of two runs, over the
-square root of twice that variance, follows Student's distribution if scores are normally
-distributed.
+Both models have the same base, so its level cancels. Two runs of one class and one base still
+differ, and the calibration's own runs show by how much: the pooled variance, within class and base,
+of scores that were fitted without that base. The difference of two runs, over the square root of
+twice that variance, follows Student's distribution if scores are normally distributed.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ from .verdicts import Scored
 
 @dataclass(frozen=True, slots=True)
 class PairRates:
-    """Answers on the calibration's own pairs of one group, with the group left out.
+    """Answers for the calibration's own pairs of one group, with the group left out.
 
     Attributes
     ----------
     right, wrong, undecided : int
-        Pairs of a narrow and a broad run whose difference is significant and has the right sign;
-        significant with the wrong sign; not significant.
+        Pairs of a narrow and a broad run whose difference is significant with the right sign,
+        significant with the wrong sign, or not significant.
     alike, called_different : int
-        Pairs of two runs of one class; those of them with a significant difference.
+        Pairs of two runs of one class, and how many of them differ significantly.
     """
 
     right: int
@@ -62,18 +61,18 @@ class CalibratedDifference:
     Attributes
     ----------
     difference : float or None
-        Score of the second model less that of the first: positive if the first is the narrower.
+        Score of the second model minus the score of the first: positive if the first is narrower.
         None if the models lack all places of the calibration.
     interval : tuple of float or None
         Interval of the difference at 1 - alpha, by Student's distribution.
     p : float or None
-        Probability of a difference as large for two runs of one class; None if a guard refuses.
+        Probability that two runs of one class differ at least this much; None if a guard refuses.
     deviation : float
         Standard deviation of the score of a run within its class and group.
     freedom : int
         Degrees of freedom of the deviation.
     distance : float
-        Mean score of broad runs less that of narrow ones.
+        Mean score of broad runs minus the mean score of narrow runs.
     rates : PairRates
     guards : tuple of Guard
         Conditions, with their numbers.
@@ -93,7 +92,7 @@ class CalibratedDifference:
 
     @property
     def refusals(self) -> tuple[Guard, ...]:
-        """Guards for which the calibration does not apply."""
+        """Guards that refuse an answer: the calibration does not apply to the models."""
         return tuple(guard for guard in self.guards if guard.outcome == "refused")
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,7 +159,7 @@ def _left_out_scores(calibration: Calibration, alpha: float) -> list[Scored]:
 
 
 def within(scores: Sequence[Scored]) -> tuple[float, int]:
-    """Return the standard deviation within class and group, and its degrees of freedom."""
+    """Compute the standard deviation within class and group, and its degrees of freedom."""
     cells: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for run in scores:
         cells[run.side, run.group].append(run.score)
@@ -172,14 +171,14 @@ def within(scores: Sequence[Scored]) -> tuple[float, int]:
 
 
 def p_of(difference: float, deviation: float, freedom: int) -> float:
-    """Return the probability of a difference as large for two runs of one class and group."""
+    """Return the probability that two runs of one class and group differ at least this much."""
     if deviation == 0:
         return float(difference == 0)
     return student_tail(difference / (math.sqrt(2) * deviation), freedom)
 
 
 def pair_rates(scores: Sequence[Scored], alpha: float) -> PairRates:
-    """Compare all pairs of one group, with the deviation of the other groups; of one, its own."""
+    """Compare all pairs of each group by the deviation of the other groups, or of a sole group."""
     counts = {"right": 0, "wrong": 0, "undecided": 0, "alike": 0, "called_different": 0}
     for one, two, deviation, freedom in _pairs(scores):
         significant = bool(freedom) and p_of(two.score - one.score, deviation, freedom) <= alpha
@@ -209,7 +208,7 @@ def _guards(
     recipe: Mapping[str, Any] | None,
     alpha: float,
 ) -> Iterator[Guard]:
-    """Give the conditions of both models, each once, except the rate of single verdicts."""
+    """Return the conditions of both models once each, without the rate of single verdicts."""
     known = [run.update for run in calibration.runs]
     scored, rate = calibration.scored(), calibration.error_rate(alpha)
     recipes = calibration.recipe, recipe

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs of known data: the reference of a diagnosis, fitted, saved and loaded."""
+"""Calibrations, the reference of a diagnosis: fit, save and load runs of known data."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ EXAMPLE_ONLY = (
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Calibration:
-    """Runs of known data of one recipe, and the score that tells narrow data from broad data.
+    """Runs of known data with one recipe, and a score that separates narrow from broad data.
 
     Attributes
     ----------
     runs : tuple of CalibrationRun
     recipe : dict
-        What the runs had in common, as declared: optimizer, learning rate, steps and so on. A level
-        carries over to no other recipe.
+        The declared settings that all runs share: optimizer, learning rate, steps and so on. A
+        level does not carry over to another recipe.
     score : Score
         Fitted to all runs with a class, or the mean over places.
     narrow_at_most, broad_at_least : float
-        Breadths at which a run with a number as its label belongs to a class.
+        Thresholds on breadth that assign a run with a numeric label to a class.
     engine : dict
         Version, kernels and BLAS of the package that fitted the score.
     example : bool
         True for the calibration that the package ships to show what an answer looks like. Its runs
-        are not of the user's kind, and every result made with it says so.
+        do not resemble the user's, and every result made with it says so.
     """
 
     runs: tuple[CalibrationRun, ...]
@@ -85,14 +85,14 @@ class Calibration:
         Parameters
         ----------
         runs : iterable of (comparison, label, group)
-            Each comparison of a base with what was trained from it, or the file of one. Label:
-            "narrow", "broad", a breadth (a number of 1 or more, such as the number of tasks), or
-            None. Group: the base, or whatever runs share.
+            The comparison of a base with a model that was trained from it, or the path of a saved
+            one. The label: "narrow", "broad", a breadth (a number of 1 or more, such as the number
+            of tasks), or None. The group: the base, or anything else that runs share.
         recipe : mapping, optional
-            What all runs share: optimizer, learning rate, steps, batch, decay.
+            Settings that all runs share: optimizer, learning rate, steps, batch, decay.
         score : str
             "spread", the mean over places; "fitted", a ridge regression; or "auto", which fits
-            where there are 16 labelled runs of 2 groups.
+            if there are 16 labelled runs of 2 groups.
         narrow_at_most, broad_at_least : float
             Breadths that count as narrow and as broad.
 
@@ -103,14 +103,14 @@ class Calibration:
         Raises
         ------
         ValueError
-            If a label is not one of these, a class has no run, or the runs have no place in common.
+            If a label is invalid, a class has no run, or the runs have no place in common.
         TypeError, CheckpointError, OSError
             As for reading a comparison.
 
         Notes
         -----
-        Memory: a few hundred numbers per run. Time: that of reading the rows, and milliseconds.
-        Hoerl & Kennard 1970 (ridge regression).
+        Each run takes memory for a few hundred numbers. Fitting takes milliseconds in addition to
+        reading the rows. Hoerl & Kennard 1970 (ridge regression).
 
         Examples
         --------
@@ -163,11 +163,11 @@ class Calibration:
         return tuple(dict.fromkeys(run.group for run in self.runs))
 
     def labelled(self) -> list[Labelled]:
-        """Return the runs as the score takes them."""
+        """Return the runs in the form that a score is fitted to."""
         return labelled_runs(self.runs, self.narrow_at_most, self.broad_at_least)
 
     def scored(self) -> list[Scored]:
-        """Return the scores of the runs that have a class, by the calibration's own score."""
+        """Return the calibration's own score of each run that has a class."""
         return [
             Scored(self.score.of(run.values), run.side, run.group)
             for run in self.labelled()
@@ -214,15 +214,15 @@ class Calibration:
         ----------
         path : path
             A file, or "example" for the calibration that the package ships: runs of small models
-            (docs/regimes.md), which show what an answer looks like. A file of that name comes
-            first.
+            (docs/regimes.md), which show what an answer looks like. A file named "example" takes
+            precedence.
 
         Raises
         ------
         ValueError
-            If the file is not a calibration, or of a later version.
+            If the file is not a calibration, or was written by a later version.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
         """
         where = os.fspath(path)
         if where == EXAMPLE and not Path(where).exists():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Answers to how narrow the data of a model was, from a calibration or without one."""
+"""The function diagnose: how narrow was the data of a model, with or without a calibration."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def diagnose(
     group: str | None = None,
     alpha: float = 0.05,
 ) -> Diagnosis | PairedDiagnosis:
-    """Say how narrow the data was, as far as the update of a model tells.
+    """Estimate from the update of a model how narrow its training data was.
 
     Parameters
     ----------
@@ -62,16 +62,18 @@ def diagnose(
         Comparison of a base with the model that was trained from it. It needs the columns of
         effort "exact" or "density".
     calibration : Calibration, optional
-        Runs of known data. Without one, the answer is what can be told without.
+        Reference runs whose training data is known. If omitted, only statistics that need no
+        reference are returned.
     against : Comparison or path, optional
         Comparison of the same base with another model of the same recipe. With a calibration, the
-        difference of the two is judged by how much its runs of one class and group differ.
+        difference of the two models is judged against the differences between the calibration's
+        runs of one class and group.
     recipe : mapping, optional
-        Recipe of the model, or of both: what differs from that of the calibration refuses the
-        answer.
+        Recipe of the model, or of both models. If an entry differs from the recipe of the
+        calibration, the answer is refused.
     group : str, optional
-        Group of the calibration that the model belongs to: runs of its own base. None: its base is
-        not in the calibration.
+        Group of the calibration that the model belongs to: runs of its own base. None if its base
+        is not in the calibration.
     alpha : float
         Level of the verdict, 0 < alpha < 1/2.
 
@@ -83,19 +85,19 @@ def diagnose(
     Raises
     ------
     ValueError
-        If no matrix changed, the group is not in the calibration, a group is given with `against`
-        or without a calibration, a recipe without one, or alpha is out of range.
+        If no matrix changed; the group is not in the calibration; a group is given with `against`
+        or without a calibration; a recipe is given without a calibration; or alpha is out of range.
     TypeError, CheckpointError, OSError
         As for reading a comparison.
 
     See Also
     --------
-    compare : Makes what is diagnosed.
+    compare : Makes the comparison that is diagnosed.
     diagnose_increments : The parts of one run.
 
     Notes
     -----
-    Reads rows, never weights. Time: milliseconds for hundreds of rows and runs.
+    Only rows are read, never weights. Hundreds of rows and runs take milliseconds.
 
     Examples
     --------
@@ -238,7 +240,7 @@ def _levels(narrow: Class, broad: Class) -> str:
 
 
 def _percent(p: float) -> str:
-    """Return a probability with two digits, and never as 0 or 100 %."""
+    """Format a probability as a percentage with two digits, and never as 0 or 100 %."""
     if p < 1e-4:
         return "less than 0.01 %"
     return f"{100 * p:.2g} %" if p < 0.095 else f"{min(100 * p, 99):.0f} %"
@@ -247,7 +249,7 @@ def _percent(p: float) -> str:
 def _positions(
     calibration: Calibration, rate: ErrorRate, narrow: Class, broad: Class
 ) -> dict[str, tuple[float, ...]]:
-    """Return where the runs lie between the levels that the model is compared with."""
+    """Return the positions of the runs between the levels that the model is compared with."""
     low, high = narrow.level.mean, broad.level.mean
     sides = [run.side for run in calibration.labelled()]
     return {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Three sentences on a diagnosis: what was examined, what it means, what it cannot tell."""
+"""Three sentences about a diagnosis: what was examined, what it means, what it cannot show."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LIMITS_OF_DATA = (
 
 
 def explain(record: Mapping[str, Any]) -> Explanation:
-    """Explain a diagnosis by its record as plain JSON."""
+    """Explain a diagnosis, given as its record in plain JSON."""
     sizes = f"{counted(record['matrices'], 'matrix', 'matrices')}" if "matrices" in record else ""
     if record["kind"] == "increments":
         names = record["names"]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Conditions of a diagnosis: where a calibration does not apply to a model, and where it does so
-only under a condition that cannot be seen in the weights.
+"""Conditions of a diagnosis: a calibration may not apply to a model, or may apply only under a
+condition that the weights do not show.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ def guards_of(
     update
         The update of the model.
     known
-        Updates of the runs of the calibration.
+        Updates of the calibration's runs.
     places
         Places of the score.
     recipe
-        Recipe of the calibration, and the one that is declared for the model, if any.
+        Recipe of the calibration, and the recipe that is declared for the model, if any.
     scored
-        Scores of the runs of the calibration that have a class.
+        Scores of the calibration's runs that have a class.
     rate, alpha
         Error rate of the calibration, and the level of the verdict.
     """
@@ -229,7 +229,7 @@ def _adapter(update: Update, known: Sequence[Update]) -> Guard:
 
 
 def _order(scored: Sequence[Scored]) -> Guard:
-    """Refuse a calibration whose broad runs do not lie above its narrow ones."""
+    """Refuse a calibration whose broad runs do not score above its narrow runs."""
     narrow, broad = (
         fmean(run.score for run in scored if run.side == side) for side in ("narrow", "broad")
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The increments of one training run: did their spread change, and from which one on?"""
+"""The increments of one training run: did their spread change, and where?"""
 
 from __future__ import annotations
 
@@ -40,27 +40,28 @@ _PART = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class RunDiagnosis:
-    """The spread of each increment of a run, and the split after which it differs most.
+    """The spread of each increment of a run, and the split with the largest difference.
 
     Attributes
     ----------
     names : tuple of str
         Names of the increments, in order.
     spreads : tuple of float
-        Mean over matrices of ln(effective rank / min(m, n)) of each.
+        Mean over matrices of ln(effective rank / min(m, n)), for each increment.
     left_out : int
         Increments at the beginning that the test leaves out.
     split : int
-        Number of the increment from which on the spread differs most from that before.
+        Number of the first increment after the split where the spread differs most.
     before, after : float
-        Mean spread of the increments on both sides of the split.
+        Mean spread of the increments before and after the split.
     p : float or None
-        The larger of two probabilities of a split as clear, each over all splits: with the
+        Probability of a split at least as clear, over all splits. It is the larger of two: with the
         increments in any order, and with any signs of the blocks. None for fewer than 6 blocks.
     least_p : float
-        Least p that so many increments and blocks allow.
+        Least p that this number of increments and blocks allows.
     matrices, blocks : int
-        Matrices that every increment has; their blocks: attention or MLP of a layer.
+        Numbers of matrices that every increment has, and of their blocks (attention or MLP of a
+        layer).
     alpha : float
     seeds : tuple of tuple of int
         Seeds of the rows of each comparison.
@@ -144,7 +145,7 @@ class RunDiagnosis:
 def diagnose_increments(
     comparisons: Sequence[Source], *, names: Sequence[str] | None = None, alpha: float = 0.05
 ) -> RunDiagnosis:
-    """Say whether the increments of one run changed their spread, and from which one on.
+    """Test whether the increments of one run changed their spread, and find where.
 
     Parameters
     ----------
@@ -172,19 +173,20 @@ def diagnose_increments(
 
     Notes
     -----
-    The first quarter of the increments is left out. For each split of the n others into s earlier
-    ones and n - s later ones, the difference of both means is summed over all matrices and
-    multiplied by sqrt(s (n - s) / n), which makes splits comparable (Hawkins 1977). The largest of
-    these is compared with the largest under two kinds of chance, so that both p-values hold for the
-    choice of the split too (Westfall & Young 1993); `p` is the larger one (Berger 1982):
+    The first quarter of the increments is left out. A split divides the n others into s earlier and
+    n - s later ones. Its statistic is the difference of both means, summed over all matrices and
+    multiplied by sqrt(s (n - s) / n), which makes splits comparable (Hawkins 1977). The largest
+    statistic is compared with the largest under two kinds of chance, so both p-values account for
+    the choice of the split (Westfall & Young 1993); `p` is the larger one (Berger 1982):
 
     - the increments in any order, which allows for chance that all matrices of an increment share;
     - random signs of the blocks (attention or MLP of a layer), the same sign for all splits of a
       block, which allows for chance that a block carries from one increment to the next.
 
-    Chance that all blocks share and carry over is not told from a change, nor is a schedule of the
-    learning rate: docs/probabilities.md has the rates. The least p of n increments is
-    2 / C(n, n // 2), so that 5 % needs 8 of them after the first quarter, 10 in all.
+    The test cannot distinguish a change from chance that all blocks share and carry over, or from a
+    schedule of the learning rate; docs/probabilities.md has the rates. The least p of n increments
+    is 2 / C(n, n // 2). A level of 5 % therefore needs 8 increments after the first quarter, or 10
+    in all.
 
     Examples
     --------
@@ -203,7 +205,7 @@ def diagnose_increments(
 def increments(
     updates: Sequence[Update], names: tuple[str, ...], alpha: float, seed: int = 0
 ) -> RunDiagnosis:
-    """Find the split of a series of updates, in order, after which their spread differs most."""
+    """Find the split of an ordered series of updates where their spread differs most."""
     first = int(WARM_UP * len(updates))
     if len(updates) - first < LEAST_INCREMENTS:
         least = next(n for n in count_from(1) if n - int(WARM_UP * n) >= LEAST_INCREMENTS)
@@ -239,7 +241,7 @@ def increments(
 
 
 def clearest_split(sums: Array, seed: int) -> tuple[int, float]:
-    """Return the clearest split of the series (blocks, n), and the p-value of one as clear."""
+    """Return the clearest split of the series (blocks, n), and its p-value."""
     by_split = _weighted(sums)  # blocks x splits
     clear = np.abs(by_split.sum(axis=0))
     best = int(np.argmax(clear))
@@ -249,7 +251,7 @@ def clearest_split(sums: Array, seed: int) -> tuple[int, float]:
 
 
 def _any_order(series: Array, seed: int) -> float:
-    """Return the share of orders of a series (n,) whose clearest split is as clear as the given."""
+    """Return the share of orders of a series (n,) with a split as clear as the given one."""
     count = len(series)
     observed = float(_clearest(series[None])[0]) * (1 - 1e-9)
     if count <= ALL_ORDERS:
@@ -273,7 +275,7 @@ def _clearest(series: Array) -> Array:
 def _weighted(series: Array) -> Array:
     """Return sqrt(s (n - s) / n) times the difference of means at each split s of series (..., n).
 
-    The sum of the first s, less s times the mean of all, is s (n - s) / n times that difference.
+    The sum of the first s minus s times the mean of all is s (n - s) / n times that difference.
     """
     count = series.shape[-1]
     before = np.arange(1, count)

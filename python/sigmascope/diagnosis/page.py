@@ -26,7 +26,7 @@ _LEAST = 1e-3
 
 
 class Axis(NamedTuple):
-    """The axis of strips: its label for readers, its numbers and their unit."""
+    """The axis of strips: its label, its numbers and their unit."""
 
     label: str
     number: Callable[[float], float]
@@ -95,7 +95,7 @@ def section(record: Mapping[str, Any]) -> Section:
 
 
 def _part(name: str) -> str:
-    """Return a part of the page that diagnoses alone have."""
+    """Return a part of the page that only diagnoses have."""
     return resources.files(__package__).joinpath("parts", name).read_text(encoding="utf-8")
 
 
@@ -261,7 +261,7 @@ def _strips(places: Sequence[Mapping[str, Any]], axis: Axis) -> str:
 
 
 def _ticks(low: float, high: float) -> Iterator[float]:
-    """Give about six round numbers within the range."""
+    """Return about six round numbers within the range."""
     step = 10.0 ** math.floor(math.log10(high - low))
     while (high - low) / step < 4:
         step /= 2

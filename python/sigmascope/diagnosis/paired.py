@@ -44,16 +44,17 @@ class PairedDiagnosis:
     Attributes
     ----------
     difference : float
-        Mean over matrices of ln(effective rank of the second update / that of the first).
+        Mean over matrices of ln(effective rank of the second update / effective rank of the first).
     interval : tuple of float
         Interval of the difference at 1 - alpha if blocks are independent: the differences that
-        random signs of the blocks do not reject; for fewer than 6 blocks, that of Student.
+        random signs of the blocks do not reject. For fewer than 6 blocks, Student's interval.
     p : float or None
-        Probability of a difference as large under random signs of the blocks, which holds if blocks
-        are independent; None for fewer than 6 blocks. Two runs cannot show whether they are: chance
-        that all blocks of a run share makes it too small.
+        Probability of a difference at least as large under random signs of the blocks; None for
+        fewer than 6 blocks. It is valid if blocks are independent, which two runs cannot show:
+        chance that all blocks of a run share makes it too small.
     matrices, blocks : int
-        Matrices that both updates have; their blocks: attention or MLP of a layer.
+        Numbers of matrices that both updates have, and of their blocks (attention or MLP of a
+        layer).
     alpha : float
     names : tuple of str
         Names of the two models.
@@ -75,9 +76,9 @@ class PairedDiagnosis:
 
     @property
     def narrower(self) -> str | None:
-        """The model with the narrower data, if the difference is significant by a calibration.
+        """The model with the narrower data, if a calibration finds the difference significant.
 
-        None without a calibration that applies: only more runs show how much a seed moves.
+        None without a calibration that applies, since only more runs show the effect of a seed.
         """
         score = self.calibrated
         if score is None or score.difference is None or score.p is None or score.p > self.alpha:
@@ -242,7 +243,8 @@ def _inverted(
 ) -> tuple[float, float]:
     """Return the interval of the differences that random signs do not reject at alpha.
 
-    At `reach` from the mean all blocks differ in one direction, and random signs reject.
+    At the distance `reach` from the mean all blocks differ in one direction, so random signs
+    reject the difference.
     """
     difference = float(sums.sum() / counts.sum())
     reach = float(np.max(np.abs(sums / counts - difference))) + 1e-12
@@ -270,12 +272,12 @@ def _sign_flip(sums: np.ndarray, signs: NDArray[np.float64]) -> float:
 
 
 def block_of(spread: Spread) -> tuple[str, int, bool]:
-    """Return the block of a matrix: its tower, its layer, and whether it is of the MLP."""
+    """Return the block of a matrix: its tower, its layer, and whether it belongs to the MLP."""
     return spread.place.tower, spread.layer, spread.place.group.startswith(MLP)
 
 
 def signs_of(blocks: int, seed: int) -> NDArray[np.float64]:
-    """Return every assignment of signs to the blocks, or many random ones; the first is all +1."""
+    """Return all assignments of signs to the blocks, or many random ones; the first is all +1."""
     if blocks <= ALL_SIGNS:
         return np.array(list(product((1.0, -1.0), repeat=blocks)))
     drawn = np.random.default_rng(seed).choice((-1.0, 1.0), size=(DRAWS - 1, blocks))

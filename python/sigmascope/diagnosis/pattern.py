@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Condition on the pattern over places: a model with the score of a class must look like its runs.
 
-A score is one number, and other patterns have the same one. Narrow data that uses the whole
-vocabulary, for example, moves the first layers as broad data does, and the later ones as no broad
-data: a fitted score can take it for broad.
+A score is a single number, and different patterns can have the same score. For example, narrow data
+that uses the whole vocabulary moves the first layers like broad data, but the later layers unlike
+any broad data. A fitted score can mistake it for broad data.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def pattern_guard(
     runs
         Runs of the calibration.
     side
-        The class; None if the score belongs to neither, and nothing is compared.
+        The class; None if the score belongs to neither class. Then nothing is compared.
     """
     if side is None:
         return Guard("pattern", "passed", "The score is of no class whose pattern it could miss.")
@@ -72,7 +72,7 @@ def pattern_guard(
 
 
 def distance(x: NDArray[np.float64], runs: NDArray[np.float64]) -> float:
-    """Return the root mean square, over places, of deviations in standard deviations of runs.
+    """Return the root mean square over places of x's deviations, in standard deviations of runs.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def distance(x: NDArray[np.float64], runs: NDArray[np.float64]) -> float:
 
 
 def _left_out_distances(X: NDArray[np.float64], groups: Sequence[str]) -> list[float]:
-    """Return the distance of every run from those of other groups; of one group, other runs."""
+    """Return the distance of every run from other groups; from other runs if there is one group."""
     names = np.asarray(groups)
     if len(set(groups)) < 2:
         names = np.arange(len(groups)).astype(str)

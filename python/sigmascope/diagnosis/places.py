@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The digest of one comparison: the spread of its update at each place of the model.
 
-The statistic of a matrix is x = ln(effective rank / min(m, n)) of the projected update, that is of
-dW without its component along W. A place is a tower, a group of roles and a band of relative depth.
+The statistic of a matrix is x = ln(effective rank / min(m, n)) of its projected update: dW without
+the component along W. A place is a tower, a group of roles and a band of relative depth.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Place(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """The statistic of one matrix, with its layer and what it belongs to."""
+    """The statistic of one matrix, with its place, layer and role."""
 
     place: Place
     layer: int
@@ -82,21 +82,21 @@ class Update:
     Attributes
     ----------
     spreads : tuple of Spread
-        The statistic of every matrix that is counted; experts and heads of one role in one layer
-        are averaged.
+        The statistic of every counted matrix; experts and heads of one role in one layer are
+        averaged.
     matrices, unchanged : int
-        Number of matrices that are counted; of those that are left out since dW = 0.
+        Numbers of counted matrices, and of matrices that are left out because dW = 0.
     size : float
         Mean of ln(||dW|| / ||W||).
     decay : float
         Mean of the coefficient c of the component c W of dW.
     profile : tuple of float
-        Mean of ln(quantile / median) of the projected update, at the places in `PROFILE`; NaN where
-        the rows have no quantiles.
+        Mean of ln(quantile / median) of the projected update, at the positions in `PROFILE`; NaN
+        where the rows have no quantiles.
     rounded : float
-        Share of the matrices whose rounding floor is above `ROUNDED` of ||dW||.
+        Share of the matrices whose rounding floor exceeds `ROUNDED` times ||dW||.
     formats : tuple of str
-        Storage formats before and after, each once: "F32 F32".
+        Distinct pairs of storage formats before and after: "F32 F32".
     layers : dict of str to int
         Number of layers of each tower.
     shapes : dict of str to tuple
@@ -104,11 +104,11 @@ class Update:
     above_rounding : float or None
         Median of ||dW|| over its rounding floor; None where the rows have no floor, or it is 0.
     tokens : tuple of int or None
-        Changed rows of the input embedding, and all of its rows; None where they are not known.
+        Numbers of changed rows and of all rows of the input embedding; None if they are not known.
     adapter : bool
-        Whether the update is that of an adapter.
+        Whether an adapter makes the update.
     seeds : tuple of int
-        Seeds of the rows of the matrices that are counted, each once.
+        Distinct seeds of the rows of the counted matrices.
     """
 
     spreads: tuple[Spread, ...]
@@ -135,12 +135,12 @@ class Update:
         return {place: fmean(numbers) for place, numbers in values.items()}
 
     def bands(self, tower: str) -> int:
-        """Return the number of bands of depth of a tower."""
+        """Return the number of depth bands of a tower."""
         return bands_of(self.layers[tower])
 
 
 def bands_of(layers: int) -> int:
-    """Return the number of bands of depth of a tower with so many layers."""
+    """Return the number of depth bands of a tower with this number of layers."""
     return FEW_BANDS if layers < FEW_LAYERS else BANDS
 
 
@@ -150,13 +150,13 @@ def update_of(rows: Iterable[Mapping[str, Any]]) -> Update:
     Parameters
     ----------
     rows : iterable of mapping
-        Rows with the columns of :mod:`sigmascope.comparing.rows`. Rows that were not analysed,
-        without a layer, or with a role that is not in `GROUPS`, are left out.
+        Rows with the columns of :mod:`sigmascope.comparing.rows`. A row is left out if it was not
+        analysed, has no layer, or has a role that is not in `GROUPS`.
 
     Raises
     ------
     ValueError
-        If the rows are not those of a comparison, none of them is counted, the comparison has no
+        If the rows do not come from a comparison, no row is counted, the comparison has no
         effective ranks (effort "top"), or no counted matrix changed.
     """
     rows = list(rows)
@@ -235,7 +235,7 @@ def _above_rounding(rows: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def _tokens(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
-    """Return the changed and all rows of the input embedding, if there is one and it is known."""
+    """Count the changed rows and all rows of the input embedding, if it exists and is known."""
     embeddings = [row for row in rows if row.get("role") == EMBEDDING and row.get("changed_rows")]
     if len(embeddings) != 1:
         return None
@@ -243,7 +243,7 @@ def _tokens(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
 
 
 def _profile(rows: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
-    """Return the mean log-quantiles over the median; the median of a low-rank update may be 0."""
+    """Return the mean of ln(quantile / median); the median of a low-rank update may be 0."""
     lists = [row.get("projected_quantiles") or [] for row in rows]
     known = [q for q in lists if len(q) > max(PROFILE) and q[MEDIAN] > 0]
     if not known:

@@ -32,7 +32,7 @@ def draw_diagnosis(
         The places of a diagnosis as plain JSON, each with `text`, `value`, `narrow`, `broad` and
         `others`; values are ln(effective rank / min(m, n)).
     example : bool
-        Whether the runs are those of the example calibration, which the title then says.
+        Whether the runs belong to the example calibration. If so, the title says it.
     """
     ax = drawn_on(ax, (8.0, 1.2 + 0.34 * len(places)))
     for key, label, colour, shift in _SIDES:

@@ -18,7 +18,7 @@ def save_record(
 ) -> None:
     """Write a record; the file is replaced as a whole.
 
-    With a comparison, a page is that of the comparison, with the diagnosis as a section.
+    If a comparison is given, a page shows the comparison, with the diagnosis as a section.
 
     Raises
     ------

@@ -46,7 +46,7 @@ class PlaceValue:
     value : float
         Mean of ln(effective rank / min(m, n)) of the update.
     narrow, broad, others : tuple of float
-        The same of the runs of each class, and of the other runs.
+        The same mean for the runs of each class, and for the other runs.
     """
 
     place: Place
@@ -59,7 +59,7 @@ class PlaceValue:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The answer of a calibration for one model.
+    """The answer about one model.
 
     Attributes
     ----------
@@ -69,26 +69,26 @@ class Diagnosis:
         "narrow", "broad", "not distinguishable" (as likely in both classes), "unlike both",
         "refused" (a guard says why) or "no calibration".
     judgement : Judgement or None
-        The numbers: class p-values, ranks, position and interval. None where there is no
-        calibration, or the model lacks all of its places.
+        The numbers: class p-values, ranks, position and interval. None without a calibration, or if
+        the model lacks all of its places.
     score : float or None
         Score of the model.
     sources : tuple of str
-        Where the levels of narrow and of broad runs come from.
+        The runs that determine the levels of narrow and of broad runs.
     error_rate : ErrorRate or None
-        Verdicts on the runs of the calibration, each with its group left out.
+        Verdicts on the calibration's runs, each with its group left out.
     guards : tuple of Guard
         Conditions, with their numbers.
     places : tuple of PlaceValue
     positions : dict of str to tuple of float
-        Positions of the narrow and of the broad runs of the calibration, each by the score that is
-        fitted without its group.
+        Positions of the calibration's narrow and broad runs, each by the score that is fitted
+        without its group.
     reasons : tuple of str
         Sentences: the verdict first.
     alpha : float
     update : Update
     example : bool
-        True if the calibration is the example that the package ships: the verdict then means
+        True if the calibration is the example that the package ships. The verdict then means
         nothing for the model.
     """
 
@@ -113,7 +113,7 @@ class Diagnosis:
 
     @property
     def position(self) -> float | None:
-        """Place of the score between the levels of narrow (0) and broad runs (1)."""
+        """Position of the score between the levels of narrow runs (0) and broad runs (1)."""
         return None if self.judgement is None else self.judgement.position
 
     @property
@@ -123,27 +123,27 @@ class Diagnosis:
 
     @property
     def p_narrow(self) -> float | None:
-        """Probability that a narrow run is as high."""
+        """Probability that a narrow run scores at least as high."""
         return None if self.judgement is None else self.judgement.p_narrow
 
     @property
     def p_broad(self) -> float | None:
-        """Probability that a broad run is as low."""
+        """Probability that a broad run scores at least as low."""
         return None if self.judgement is None else self.judgement.p_broad
 
     @property
     def rank_p_narrow(self) -> float | None:
-        """The same as p_narrow, by ranks."""
+        """p_narrow computed from ranks, which assume no distribution."""
         return None if self.judgement is None else self.judgement.rank_p_narrow
 
     @property
     def rank_p_broad(self) -> float | None:
-        """The same as p_broad, by ranks."""
+        """p_broad computed from ranks, which assume no distribution."""
         return None if self.judgement is None else self.judgement.rank_p_broad
 
     @property
     def refusals(self) -> tuple[Guard, ...]:
-        """Guards for which the calibration does not apply."""
+        """Guards that refuse an answer: the calibration does not apply to the model."""
         return tuple(guard for guard in self.guards if guard.outcome == "refused")
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
@@ -161,8 +161,7 @@ class Diagnosis:
     def save(self, path: str | os.PathLike[str], *, comparison: Comparison | None = None) -> None:
         """Write the result as JSON, or as a page if the path ends with .html.
 
-        With the comparison that was diagnosed, the page is that of the comparison, with this
-        diagnosis as a section.
+        If the diagnosed comparison is given, its page is written, with this diagnosis as a section.
         """
         save_record(self.to_dict(), Path(path), comparison)
 

@@ -26,7 +26,7 @@ class CalibrationRun:
     Attributes
     ----------
     label : str, float or None
-        "narrow", "broad", a breadth, or None for a run that is only in the ranges of the guards.
+        "narrow", "broad", a breadth, or None for a run that only extends the ranges of the guards.
     group : str
         Group of the run: its base model.
     update : Update
@@ -55,7 +55,7 @@ def check_label(label: Label, source: str) -> None:
 def labelled_runs(
     runs: Sequence[CalibrationRun], narrow_at_most: float, broad_at_least: float
 ) -> list[Labelled]:
-    """Return numbers and classes; breadths count in octaves if every label is one."""
+    """Return numbers and classes; breadths count in octaves if every label is a breadth."""
     words = any(isinstance(run.label, str) for run in runs)
     labelled = []
     for run in runs:

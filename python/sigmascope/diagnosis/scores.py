@@ -2,8 +2,8 @@
 """Scores of an update: a number that is low for narrow data and high for broad data.
 
 The spread score is the mean of the statistic over the places. Its sign is known beforehand, and
-nothing is fitted. The fitted score is a ridge regression of the labels on the standardised places;
-means, deviations and the penalty come from the runs that it is fitted to alone.
+nothing is fitted. The fitted score is a ridge regression of the labels on the standardised places.
+Its means, deviations and penalty come only from the runs that it is fitted to.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Score:
     kind : str
         "spread" or "fitted".
     places : tuple of Place
-        The places that enter.
+        The places that the score uses.
     weights : tuple of float
         Weight of each place.
     constant : float
@@ -81,12 +81,12 @@ def fitted_score(
     Parameters
     ----------
     values
-        The places of each run; those that all runs have enter.
+        The places of each run. The score uses the places that all runs have.
     labels
         Number of each run, higher for broader data.
     groups
-        Group of each run, such as its base model. The penalty is the one that predicts the runs of
-        a group best from the other groups; with one group, a run from the others.
+        Group of each run, such as its base model. The chosen penalty predicts the runs of a group
+        best from the other groups; with one group, each run from the other runs.
     """
     places = common_places(values)
     X = np.array([[each[place] for place in places] for each in values])
@@ -103,7 +103,7 @@ def fitted_score(
 def average_values(
     values: Sequence[Mapping[Place, float]], places: Sequence[Place]
 ) -> tuple[float, ...]:
-    """Return the average of each place over runs that have it."""
+    """Return the average of each place over the runs that have it."""
     return tuple(float(np.mean([each[place] for each in values])) for place in places)
 
 

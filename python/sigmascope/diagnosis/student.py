@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Chances of one more value, from a sample: Student's t prediction, ranks, binomial bounds.
+"""Probabilities of one more value, given a sample: Student's t, ranks, binomial bounds.
 
-A prediction by Student's distribution assumes that values are normally distributed; its chance is
-then exact for samples of any size. A rank assumes only that all values are exchangeable; its chance
-is at least 1 / (n + 1) (Vovk, Gammerman & Shafer 2005, "Algorithmic Learning in a Random World").
+A prediction by Student's distribution assumes that values are normally distributed. Its probability
+is then exact for samples of any size. A rank assumes only that all values are exchangeable. Its
+probability is at least 1 / (n + 1) (Vovk, Gammerman & Shafer 2005, "Algorithmic Learning in a
+Random World").
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ class Level:
     freedom: int
 
     def below(self, x: float) -> float:
-        """Return the probability that one more run is as low as x."""
+        """Return the probability that one more run is at least as low as x."""
         return lower_tail(self._t(x), self.freedom)
 
     def above(self, x: float) -> float:
-        """Return the probability that one more run is as high as x."""
+        """Return the probability that one more run is at least as high as x."""
         return lower_tail(-self._t(x), self.freedom)
 
     def half_width(self, alpha: float) -> float:
-        """Return half of the width of the interval that holds one more run at 1 - alpha."""
+        """Return half the width of the interval that contains one more run at 1 - alpha."""
         return student_quantile(alpha, self.freedom) * self.deviation
 
     def _t(self, x: float) -> float:
@@ -68,7 +69,7 @@ def level_of(values: Sequence[float]) -> Level:
 
 
 def pooled_level(own: Sequence[float], groups: Sequence[Sequence[float]]) -> Level:
-    """Return the level of one or two own values, with the deviation within all groups.
+    """Return the level of one or two values of a group, with the deviation within all groups.
 
     Raises
     ------
@@ -83,10 +84,10 @@ def pooled_level(own: Sequence[float], groups: Sequence[Sequence[float]]) -> Lev
 
 
 def grouped_level(groups: Sequence[Sequence[float]]) -> Level:
-    """Return the level of a run of a group that has no runs, from two other groups at least.
+    """Return the level for a group without runs, from at least two other groups.
 
-    One run varies more than the mean of a group: by the variance within groups, less the share of
-    it that the means hold. The degrees of freedom are those of the groups.
+    A run varies more than the mean of a group does, by the variance within groups minus the share
+    of that variance that the means already contain. The groups give the degrees of freedom.
     """
     means = [fmean(group) for group in groups]
     n = len(means)
@@ -99,13 +100,13 @@ def grouped_level(groups: Sequence[Sequence[float]]) -> Level:
 
 
 def rank_chance(x: float, values: Sequence[float], *, low: bool) -> float:
-    """Return the share of a sample, with x in it, that is as low (or as high) as x."""
+    """Return the share of a sample, including x, that is at least as low (or as high) as x."""
     as_far = sum(value <= x if low else value >= x for value in values)
     return (1 + as_far) / (len(values) + 1)
 
 
 def upper_bound(count: int, trials: int, confidence: float = 0.95) -> float:
-    """Return the upper bound of Clopper & Pearson 1934 on a rate: one-sided, at the confidence."""
+    """Return the one-sided upper bound of Clopper & Pearson (1934) on a rate, at a confidence."""
     if count >= trials:
         return 1.0
     low, high = count / trials, 1.0
@@ -118,7 +119,7 @@ def upper_bound(count: int, trials: int, confidence: float = 0.95) -> float:
 
 
 def _at_most(count: int, trials: int, rate: float) -> float:
-    """Return the probability of at most so many successes."""
+    """Return the binomial probability of at most this number of successes."""
     return math.fsum(
         math.comb(trials, i) * rate**i * (1 - rate) ** (trials - i) for i in range(count + 1)
     )

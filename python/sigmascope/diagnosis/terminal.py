@@ -57,7 +57,7 @@ def _model(out: Console, record: Mapping[str, Any]) -> None:
 
 
 def _show_guards(out: Console, guards: Sequence[Mapping[str, Any]]) -> None:
-    """Print the names of the conditions that hold; the finding has the sentences of the others."""
+    """Print the names of the conditions that hold; the finding describes the other conditions."""
     other = {guard["name"] for guard in guards if guard["outcome"] != "passed"}
     passed = list(dict.fromkeys(guard["name"] for guard in guards if guard["name"] not in other))
     if passed:

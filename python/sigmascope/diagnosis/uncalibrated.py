@@ -11,7 +11,7 @@ from .result import Diagnosis, PlaceValue
 
 
 def without_calibration(name: str, update: Update, alpha: float) -> Diagnosis:
-    """Return what the update of a model tells alone."""
+    """Diagnose one model from its update only."""
     mean = math.exp(sum(spread.value for spread in update.spreads) / len(update.spreads))
     reasons = (
         f"The update of {name} has a relative size of {math.exp(update.size):.2g}, and an "
@@ -53,7 +53,7 @@ def _precision(update: Update) -> Iterator[str]:
 
 
 def _tokens(update: Update) -> Iterator[str]:
-    """Say how many tokens the data had at least; if all rows changed, decay can be the reason."""
+    """Say how many tokens the data had at least; if every row changed, decay can be the reason."""
     if update.tokens is not None and update.tokens[0] < update.tokens[1]:
         changed, rows = update.tokens
         yield (

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The error rate of verdicts: every run is diagnosed as if its group were not in the calibration.
 
-Nothing of a group enters the score with which its runs are diagnosed: neither the weights nor the
-penalty. The levels of the classes come from the group's other runs, where it has some, as they do
+The score that diagnoses the runs of a group is fitted without them: neither its weights nor its
+penalty depend on the group. If the group has other runs, they give the levels of the classes, as
 for a model whose own group is in the calibration.
 """
 
@@ -30,9 +30,9 @@ class Labelled:
     values : dict of Place to float
     label : float
         Number for the regression: 0 for narrow and 1 for broad, or log2 of a breadth; NaN if the
-        run does not enter it.
+        regression does not use the run.
     side : str or None
-        Class of the run; None if it is in neither.
+        Class of the run; None if it belongs to neither class.
     group : str
     """
 
@@ -59,14 +59,14 @@ class ErrorRate:
     ----------
     narrow, broad : ClassErrors
     groups : int
-        Number of groups, which are independent of each other; runs of one group are not.
+        Number of groups. Groups are independent of each other; runs of one group are not.
     left_out : str
-        "group", or "run" if there is one group only.
+        "group", or "run" if there is only one group.
     most : float
         Upper bound on the rate of wrong verdicts at 95 % (Clopper & Pearson 1934), if runs were
         independent.
     scores : dict of int to float
-        Score of each run, by its place in the calibration, when its group was left out.
+        Score of each run without its group, by the run's index in the calibration.
     """
 
     narrow: ClassErrors
@@ -84,12 +84,12 @@ class ErrorRate:
 
     @property
     def wrong(self) -> int:
-        """Number of runs that were called the other class."""
+        """Number of runs whose verdict was the other class."""
         return self.narrow.wrong + self.broad.wrong
 
     @property
     def undecided(self) -> int:
-        """Number of runs that were called neither."""
+        """Number of runs whose verdict was neither class."""
         return self.narrow.undecided + self.broad.undecided
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,14 +112,14 @@ class ErrorRate:
 
 
 def runs_with_label(runs: Sequence[Labelled]) -> list[Labelled]:
-    """Return the runs that enter the regression."""
+    """Return the runs that the regression uses."""
     return [run for run in runs if not math.isnan(run.label)]
 
 
 def score_of(runs: Sequence[Labelled], kind: str) -> Score:
     """Return the score of a kind, "spread", "fitted" or "auto", for these runs.
 
-    "auto" is the fitted score where there are enough runs and groups, else the spread score.
+    "auto" is the fitted score if there are enough runs and groups, otherwise the spread score.
     """
     places = common_places([run.values for run in runs])
     if not places:
@@ -155,11 +155,11 @@ def error_rate(
         The runs of a calibration; those without a class are not diagnosed.
     kind
         Kind of the score of the whole calibration, "spread" or "fitted". A fold with too few runs
-        or groups for a fitted score has the spread score.
+        or groups for a fitted score uses the spread score.
     alpha
         Level of the verdicts.
     callback
-        Called with the place of each run and the verdict on it.
+        Called with the index of each run and the verdict on it.
     """
     groups = list(dict.fromkeys(run.group for run in runs))
     counts = {side: {"right": 0, "wrong": 0, "undecided": 0} for side in ("narrow", "broad")}

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Verdicts by the two classes of runs: how far a score is from narrow runs and from broad ones.
 
-A class p-value is the probability that one more run of the class is as far on the other side. It
-is small where the class is unlikely. The runs from which the level of a class comes depend on what
-the calibration has:
+A class p-value is the probability that one more run of the class lies at least as far towards the
+other class. It is small where the class is unlikely. The level of a class depends on how many runs
+of the model's own group the calibration has:
 
-- three or more runs of the model's own group: they alone;
+- three or more: the level comes only from these runs;
 - one or two: their mean, and the spread within all groups;
-- none: the means of the other groups are the sample, so that the spread between groups counts,
-  and with it the spread within groups.
+- zero: the means of the other groups are the sample, so the spread between groups counts, and with
+  it the spread within groups.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """One class of runs, as it is compared with.
+    """One class of runs, in the form that a model is compared with.
 
     Attributes
     ----------
     level : Level
-        Its level, and the distribution of one more run.
+        Level of the class, and the distribution of one more run.
     source : str
-        Where the level comes from: "own runs", "own runs, spread of all groups", "groups", "runs".
+        Source of the level: "own runs", "own runs, spread of all groups", "groups", "runs".
     count : int
-        Number of runs, or of groups, that the level comes from.
+        Number of runs, or of groups, that determine the level.
     near : tuple of float
-        Scores for ranks: the runs of all groups, moved by the difference of their group's mean and
-        the level where the model's own group has runs.
+        Scores for ranks: the runs of all groups. If the model's own group has runs, each score is
+        shifted by the difference between the mean of its group and the level.
     """
 
     level: Level
@@ -68,11 +68,11 @@ class Judgement:
     word : str
         "narrow", "broad", "not distinguishable" (as likely in both) or "unlike both".
     p_narrow, p_broad : float
-        Probability that a narrow run is as high, and that a broad run is as low.
+        Probabilities that a narrow run scores at least as high, and a broad run at least as low.
     rank_p_narrow, rank_p_broad : float
         The same by ranks, which assume no distribution; at least 1 / (runs + 1).
     position : float
-        Place of the score between the levels of narrow (0) and broad runs (1).
+        Position of the score between the levels of narrow runs (0) and broad runs (1).
     interval : tuple of float
         Interval of the position for one more run with this data, at 1 - alpha.
     """
@@ -87,7 +87,7 @@ class Judgement:
 
 
 def class_of(side: Side, runs: Sequence[Scored], group: str | None) -> Class:
-    """Return a class as a model of a group is compared with it.
+    """Return a class in the form that a model of a group is compared with.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Several tables as one: parts, the steps of a training run, and the models of a family."""
+"""Tables that combine several others: parts of a scan, steps of a run, models of a family."""
 
 from __future__ import annotations
 

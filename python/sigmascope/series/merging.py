@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The function merge: the parts of a scan, or of a comparison, joined to one table."""
+"""The function merge, which joins the parts of a scan or a comparison to one table."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def merge(parts: Iterable[str | os.PathLike[str] | Parts], *, partial: bool = Fa
     parts : paths, Scans or Comparisons
         `.jsonl` or `.parquet` files, in any order.
     partial : bool
-        Allow parts that are missing or unfinished; the result is then not complete.
+        Whether to allow missing and unfinished parts. The result is then incomplete.
 
     Returns
     -------
     Scan or Comparison
-        The same rows as one scan of the whole checkpoint, or one comparison of both, in the same
-        order. If parts drew seeds of their own, each row has the seed of its part, and a note says
-        so. If parts were computed with different instruction sets, or a different BLAS, their
-        numbers agree within their errors but not to the bit, and a note says so.
+        The same rows, in the same order, as one scan of the whole checkpoint or one comparison of
+        both. If the parts drew different seeds, each row has the seed of its part. If the parts ran
+        on different instruction sets or with a different BLAS, their numbers agree within their
+        errors but not to the bit. A note reports either case.
 
     Raises
     ------
     ValueError
-        If there is no part, one is not a part or is given twice, parts are of different checkpoints
-        or options, or, unless `partial`, one is missing or unfinished.
+        If there is no part, a table is not a part or is given twice, or parts have different
+        checkpoints or options. Unless `partial`, also if a part is missing or unfinished.
     OSError
         If a file cannot be read.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Distributions of measures over the models of a family, and the place of one model in them."""
+"""Distributions of measures over the models of a family, and where one model lies in them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ Place = tuple[str, str, Band, str]
 
 
 class Value(NamedTuple):
-    """A model's value in a place, its error, and the seeds of the rows that it is made of."""
+    """A model's value at a place, its error, and the seeds of its rows."""
 
     value: float
     error: float
@@ -79,9 +79,9 @@ class Reference(SeriesTable):
     `depth_from`, `depth_to`    its band of relative depth, 0 for the first layer and 1 for the
                                 last; None for matrices without a layer
     `measure`                   name of a column of a scan
-    `count`                     number of models with such matrices
+    `count`                     number of models with matrices at this place
     `least` … `greatest`        quartiles over the models; the value of a model is the median of its
-                                matrices there
+                                matrices at this place
     `error`                     largest error of these values
     `seed`                      seed of all their rows; None if they differ, or have no random start
     ==========================  ==================================================================
@@ -126,7 +126,7 @@ class Reference(SeriesTable):
         Parameters
         ----------
         model : Scan, file of one, or checkpoint
-            The model. If its files are those of a model of the reference, that one is left out.
+            The model. If the reference contains a model with the same files, it is left out.
         confidence : float
             Confidence level of the intervals.
         **options
@@ -135,13 +135,13 @@ class Reference(SeriesTable):
         Returns
         -------
         SeriesTable
-            A row for each place and measure that both have. `value` and `error` are those of the
-            model. `quantile` is the fraction of the reference below it; ties count half.
-            `quantile_low` and `quantile_high` bound this fraction in the family of which the
-            reference is a sample; they are Clopper-Pearson bounds in which every value is as far
-            off as its error allows. `count` is the number of models of the reference; the fewer
-            they are, the wider are the intervals. `seed` is that of the model's rows, and
-            `reference_seed` that of the others; None where rows differ, or have no random start.
+            A row for each place and measure that the model and the reference share. `value` and
+            `error` belong to the model. `quantile` is the fraction of the reference below it; ties
+            count half. The reference is a sample of a family, and `quantile_low` and
+            `quantile_high` bound this fraction in the family. They are Clopper-Pearson bounds in
+            which every value is as far off as its error allows. `count` is the number of models of
+            the reference; fewer models give wider intervals. `seed` is the seed of the model's
+            rows, `reference_seed` of the others; None where rows differ, or have no random start.
 
         Raises
         ------
@@ -171,7 +171,7 @@ def reference(
     bands: int = 4,
     **options: Unpack[ScanOptions],
 ) -> Reference:
-    """Gather models of one family into a distribution per role and relative depth.
+    """Collect the models of a family into distributions by role and relative depth.
 
     Parameters
     ----------
@@ -289,7 +289,7 @@ def _at_least(k: int, n: int, p: float) -> float:
 
 
 def _solve(chance: Callable[[float], float], tail: float, rising: bool = True) -> float:
-    """Find p where chance(p), which rises or falls with p, is `tail`, by bisection."""
+    """Solve chance(p) = `tail` by bisection; `rising` says whether chance(p) increases."""
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2

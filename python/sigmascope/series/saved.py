@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Saved tables of series, which are told by their columns: the files have no header record."""
+"""Saved tables of series. Their columns identify them, since the files have no header record."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _INTEGERS = ("layer", "count", *SEEDS)
 
 
 def load_series(path: Path) -> SeriesTable | None:
-    """Read a saved series; None if the columns of the file are those of no series.
+    """Read a saved series; return None if the columns of the file do not belong to a series.
 
-    A trajectory is read without the list of matrices that some steps lack, which is not saved.
+    Files do not have the list of matrices that some steps lack, so a loaded trajectory lacks it.
 
     Raises
     ------
@@ -53,18 +53,18 @@ def load_series(path: Path) -> SeriesTable | None:
 
 
 def kind_of(stored: Iterable[str]) -> tuple[str, ...] | None:
-    """Return all columns of the series whose saved rows have these; None for any other table."""
+    """Return all columns of the series with these saved columns; None for any other table."""
     names = set(stored)
     return next((kind for kind in _KINDS if set(kind) - SEEDS <= names <= set(kind)), None)
 
 
 def saved_trajectory(path: Path, measures: Sequence[str] | None = None) -> Trajectory | None:
-    """Read some measures, by default all, of a saved trajectory; None for another file.
+    """Read some or (by default) all measures of a saved trajectory; None for any other file.
 
     Raises
     ------
     ValueError, OSError
-        As for :func:`load_series`; ValueError also for a measure that it does not have.
+        As for :func:`load_series`; ValueError also for a measure that the trajectory lacks.
     """
     table = load_series(path) if path.is_file() else None
     if not isinstance(table, Trajectory):

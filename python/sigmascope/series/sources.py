@@ -45,7 +45,7 @@ class Cell:
     name : str
         Name of the row.
     tower, role : str
-        Of a matrix whose role is not known: an empty text, and its name.
+        For a matrix whose role is not known, an empty string and the name of the matrix.
     layer : int or None
     depth : float or None
         Relative depth of the layer, from 0 for the first of its tower to 1 for the last; None
@@ -76,9 +76,9 @@ class SourceRows:
     label : str
         Label of the source: its path, or its number.
     identity : frozenset of str
-        Digests of the files that were scanned; empty if they are not known.
+        Digests of the scanned files; empty if they are not known.
     seed : int or None
-        Seed of the scan that was made for it; None if it needed no scan.
+        Seed of the scan that was run for the source; None if it needed no scan.
     """
 
     rows: list[Row]
@@ -88,7 +88,7 @@ class SourceRows:
 
 
 def seed_of(sources: Iterable[SourceRows]) -> int | None:
-    """Return the seed of the scans that were made for the sources; None without such scans."""
+    """Return the seed of the scans that were run for the sources; None without such scans."""
     return next((source.seed for source in sources if source.seed is not None), None)
 
 
@@ -138,7 +138,7 @@ def read_sources(sources: Iterable[Source], options: ScanOptions) -> list[Source
 
 
 def load(path: Path) -> Scan | Comparison:
-    """Load a saved scan or comparison, as the header of the file says."""
+    """Load a saved scan or comparison; the header of the file says which of them it is."""
     try:
         return Scan.load(path)
     except OtherTableError as error:
@@ -148,7 +148,7 @@ def load(path: Path) -> Scan | Comparison:
 
 
 def path_of(source: object) -> str:
-    """Return the path or URL of a source, or of its checkpoint; an empty text if it has none."""
+    """Return the path or URL of a source or its checkpoint; an empty string without one."""
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
         return without_secrets(path) if is_url(path) else path
@@ -160,8 +160,8 @@ def path_of(source: object) -> str:
 def cells_of(rows: Sequence[Row], measure: str, *, by_name: bool = False) -> Iterator[Cell]:
     """List the values of one measure, without rows that lack it.
 
-    A row whose role is not known is left out, or `by_name` has its name for a role: a place of its
-    own, without tower and layer.
+    A row whose role is not known is left out. With `by_name` it is kept instead, and its name
+    replaces the role: a separate place without tower and layer.
     """
     last: dict[str, int] = {}
     for row in rows:

@@ -19,7 +19,7 @@ SEEDS = frozenset({"seed", "reference_seed"})
 
 
 class SeriesTable(Sequence[Row]):
-    """Rows that have every column of `columns` in their order; None if a column does not apply.
+    """Rows with the same columns, in the order of `columns`; None if a column does not apply.
 
     Attributes
     ----------
@@ -28,8 +28,8 @@ class SeriesTable(Sequence[Row]):
     rows : list of dict
         Rows as plain JSON.
     seed : int or None
-        Seed of the scans that were made for it; None if every source was a saved table. The column
-        `seed` has that of each row, and saved files keep it.
+        Seed of the scans that were run for the table; None if every source was a saved table. The
+        column `seed` has the seed of each row, and saved files keep it.
     """
 
     def __init__(self, columns: Sequence[str], rows: list[Row], seed: int | None = None) -> None:
@@ -73,7 +73,7 @@ class SeriesTable(Sequence[Row]):
         Raises
         ------
         ValueError
-            If the suffix is another.
+            If the path has another suffix.
         OSError
             If the file cannot be written; the message has the path.
         """

@@ -55,9 +55,9 @@ class Trajectory(SeriesTable):
     ===================  =========================================================================
     `step`               step of the run
     `tower` … `layer`    the place; `layer` is None for matrices without a layer. A matrix whose
-                         role is not known is a place of its own: `role` is its name
+                         role is not known is a separate place: `role` is its name
     `measure`            name of a column of a scan or a comparison
-    `count`              number of matrices in that place (experts, heads); 1 for most
+    `count`              number of matrices at that place (experts, heads); 1 for most
     `value`, `error`     mean of their values, and mean of their errors; a bound if these are bounds
     `least`, `greatest`  least and greatest of their values
     `change`             change of the value since the first step; `change_error` is the sum of both
@@ -65,7 +65,7 @@ class Trajectory(SeriesTable):
     `seed`               seed of all their rows; None if they differ, or have no random start
     ===================  =========================================================================
 
-    That of a :class:`Monitor` has at each step the places that were analysed then.
+    The trajectory of a :class:`Monitor` has only the analysed places at each step.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Trajectory(SeriesTable):
         Measures of the rows.
     missing : dict of (str, str) to tuple of float
         Matrices and measures that some steps lack, with these steps. They are left out at every
-        step, so that each mean is over the same matrices.
+        step, so all steps average the same matrices.
     """
 
     def __init__(
@@ -116,8 +116,7 @@ def trajectory(
         Step of each source of a sequence. Default: the last number in the name of its path
         ("checkpoint-500").
     measures : str or sequence of str
-        Names of columns, like "effective_rank", and for comparisons also like
-        "delta_effective_rank".
+        Names of columns, such as "effective_rank" or, for comparisons, "delta_effective_rank".
     **options
         Options for the scan of a checkpoint, as for :func:`scan`.
 
@@ -129,8 +128,8 @@ def trajectory(
     Raises
     ------
     ValueError
-        If there is no source, if the steps are not as many as the sources, not distinct or not in
-        the names, or if no row has one of the measures.
+        If there is no source; if there are more or fewer steps than sources; if steps are equal, or
+        missing from the names; or if no row has one of the measures.
     TypeError
         If a source is something else.
 
@@ -196,7 +195,7 @@ def _step_of(source: Source) -> float:
 
 
 def _rows(measure: str, cells: Mapping[float, Sequence[Cell]]) -> list[Row]:
-    """Return the rows of one measure; every step has the same matrices in the same order."""
+    """Return the rows of one measure, for steps with the same matrices in the same order."""
     rows: list[Row] = []
     first: dict[Place, Row] = {}
     for step, at_step in cells.items():
@@ -210,7 +209,7 @@ def _rows(measure: str, cells: Mapping[float, Sequence[Cell]]) -> list[Row]:
 
 
 def row_of(step: float, measure: str, cells: Sequence[Cell], first: Row | None) -> Row:
-    """Return the row of one place, whose matrices are `cells`; `first` is its first row, if any."""
+    """Return the row of a place with the matrices `cells`; `first` is its first row, if any."""
     value = sum(cell.value for cell in cells) / len(cells)
     error = sum(cell.error for cell in cells) / len(cells)
     return {

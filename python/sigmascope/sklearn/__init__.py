@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Estimators of scikit-learn's kind, whose attributes come with errors (extra ``sklearn``)."""
+"""Estimators for scikit-learn, whose attributes come with errors (extra ``sklearn``)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The part that estimators of components have in common: rows in, names of components out."""
+"""The common base of component estimators: it checks rows and names components."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class Components(
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
 ):
-    """A transformer by orthonormal rows `components_` (n_components_, n_features)."""
+    """A transformer with orthonormal rows `components_` (n_components_, n_features)."""
 
     components_: NDArray[np.float64]
 
     @property
     def _n_features_out(self) -> int:
-        """Return the number of components, which names of features are made for."""
+        """Return the number of components, for which feature names are generated."""
         return len(self.components_)
 
     def _rows(self, X: Any, *, reset: bool = False, sparse: bool = False) -> Any:
-        """Return rows that are checked: float32 or float64, and of the width of earlier ones.
+        """Return checked rows: float32 or float64, with the width of earlier rows.
 
-        With `reset`, their width and the names of their features become those of the estimator.
+        With `reset`, the estimator adopts their width and the names of their features.
         """
         accepted = ["csr", "csc"] if sparse else False
         dtypes = [np.float64, np.float32]

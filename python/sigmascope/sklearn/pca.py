@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Principal component analysis as an estimator of scikit-learn's kind."""
+"""Principal component analysis as an estimator for scikit-learn."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ _FINE = 1e-9
 class PCA(Components):
     """Principal components of rows that come in batches, with the error of every number.
 
-    The rows are accumulated by :class:`sigmascope.streaming.GramAccumulator`: exact but for
-    rounding, whatever the number of batches, and merged between workers without a change of bits.
+    :class:`sigmascope.streaming.GramAccumulator` accumulates the rows. The result is exact except
+    for rounding, for any number of batches. Merging workers does not change a bit.
 
     Parameters
     ----------
     n_components : int, float or None
-        Components to keep: all min(n_samples, n_features) for None; for a float between 0 and 1,
-        as many as reach that share of the variance.
+        Components to keep. None keeps all min(n_samples, n_features). A float between 0 and 1 keeps
+        the components that reach that share of the variance.
     whiten : bool
-        Divide scores by their standard deviations. A component whose variance is not above its
-        error is then refused.
+        Whether to divide scores by their standard deviations. If True, a component whose variance
+        is not above its error is refused.
     shift : (n_features,) array-like, optional
-        Rough means, which keep digits where means are much larger than deviations; estimators
-        merge only if theirs are equal. The exact means are removed in any case. :meth:`fit` needs
-        none: where digits are lost, it reads the rows again, less their means.
+        Rough means. They preserve digits where means are much larger than deviations. Estimators
+        merge only if their shifts are equal. The exact means are removed in any case. :meth:`fit`
+        does not need it: where digits are lost, it reads the rows again and subtracts their means.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ class PCA(Components):
     components_error_
         (n_components_,) bound on the sine of the angle to the exact component.
     explained_variance_error_, explained_variance_ratio_error_, singular_values_error_, mean_error_
-        Bounds on the errors of the attributes of that name.
+        Bounds on the errors of the attributes with these names.
     noise_variance_, noise_variance_error_
-        Mean of the variances that are left out, and its error.
+        Mean of the omitted variances, and its error.
     n_components_, n_samples_seen_, n_features_in_, feature_names_in_
         As in scikit-learn.
     accumulator_ : GramAccumulator
@@ -69,8 +69,8 @@ class PCA(Components):
     Warns
     -----
     ConvergenceWarning
-        An error of a variance exceeds 1e-6 of the largest variance: `shift` reduces it. After
-        :meth:`partial_fit` and :meth:`merge`, since :meth:`fit` removes the means first.
+        The error of a variance exceeds 1e-6 of the largest variance; `shift` reduces it. Only
+        :meth:`partial_fit` and :meth:`merge` warn, since :meth:`fit` removes the means first.
 
     Examples
     --------
@@ -98,10 +98,10 @@ class PCA(Components):
         self.shift = shift
 
     def fit(self, X: Any, y: None = None) -> Self:
-        """Compute the components of the rows of X (n_samples, n_features), and forget others.
+        """Compute the components of the rows of X (n_samples, n_features), and forget other rows.
 
-        Two passes where means are more than some hundred times the deviations. `accumulator_` holds
-        the rows as they are, so that estimators still merge.
+        Takes two passes if means exceed a few hundred times the deviations. `accumulator_` still
+        holds the unchanged rows, so estimators can be merged.
         """
         self._check_n_components()
         rows = self._add(X, reset=True)
@@ -113,9 +113,9 @@ class PCA(Components):
         return self._published(result)
 
     def partial_fit(self, X: Any, y: None = None) -> Self:
-        """Add rows to those of earlier calls.
+        """Add rows to the rows of earlier calls.
 
-        The components follow as soon as there are n_components rows, and two at least.
+        The components are computed as soon as there are n_components rows, and at least two.
         """
         self._check_n_components()
         self._add(X, reset=not hasattr(self, "accumulator_"))
@@ -125,7 +125,7 @@ class PCA(Components):
         return self._published(self._components_of(self.accumulator_))
 
     def merge(self, other: PCA) -> Self:
-        """Add the rows of another estimator, which is not changed; ValueError if shifts differ.
+        """Add the rows of another estimator without changing it; ValueError if shifts differ.
 
         No bit depends on the order of merges.
         """
@@ -148,7 +148,7 @@ class PCA(Components):
     def get_covariance(self) -> Array:
         """Return the covariance of the model: `PrincipalComponents.covariance`.
 
-        It is that of the rows, whatever `whiten` is.
+        It is the covariance of the rows, with and without `whiten`.
         """
         check_is_fitted(self, "components_")
         return self.result_.covariance()
@@ -161,8 +161,8 @@ class PCA(Components):
     def score_samples(self, X: Any) -> Array:
         """Return ln p(x) of each row: `PrincipalComponents.log_likelihood`.
 
-        ValueError where the least variance of the model is not above its error: with as many
-        components as rows, for example.
+        ValueError if the least variance of the model is not above its error, for example with as
+        many components as rows.
         """
         check_is_fitted(self, "components_")
         return self.result_.log_likelihood(self._rows(X))
@@ -182,7 +182,7 @@ class PCA(Components):
             )
 
     def _add(self, X: Any, reset: bool) -> Any:
-        """Add rows to the sums, and return them as they were added."""
+        """Add rows to the sums, and return the added rows."""
         X = self._rows(X, reset=reset)
         if reset:
             center = True if self.shift is None else np.asarray(self.shift, dtype=np.float64)
@@ -192,7 +192,7 @@ class PCA(Components):
         return X
 
     def _components_of(self, sums: GramAccumulator) -> PrincipalComponents:
-        """Return as many components as `n_components` asks for."""
+        """Return the components that `n_components` requests."""
         wanted = self.n_components
         if isinstance(wanted, Integral):
             return sums.pca(int(wanted))
@@ -204,7 +204,7 @@ class PCA(Components):
         return sums.pca(min(1 + int(np.sum(below)), most))
 
     def _published(self, pca: PrincipalComponents) -> Self:
-        """Set the attributes of scikit-learn, and warn of errors."""
+        """Set the attributes of scikit-learn, and warn about large errors."""
         self._publish(pca)
         if pca.explained_variance_errors[0] > _WARNED * pca.explained_variance[0] > 0:
             warnings.warn(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Variances of scores on singular vectors of rows that are not centred, and their errors."""
+"""Variances of scores on singular vectors of uncentred rows, with errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ColumnStatistics(NamedTuple):
 
     @property
     def total_error(self) -> float:
-        """Bound the rounding of `total`: that of sums, of differences and of the means."""
+        """Bound the rounding error of `total`, from sums, differences and means."""
         sums = 2 * self.rows * _ROUNDOFF
         differences = 4 * _ROUNDOFF * float(np.sqrt(self.total * self.mean_square))
         return sums * self.total + differences + sums**2 * self.mean_square
@@ -50,7 +50,7 @@ def column_statistics(X: Any) -> ColumnStatistics:
 def score_variances(
     scores: Array, columns: ColumnStatistics, s: Array, errors: Array, sines: Array
 ) -> tuple[Array, Array]:
-    """Return the variances of k scores (rows, k), and bounds on their distances from exact ones.
+    """Return the variances of k scores (rows, k), and bounds on their errors.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Truncated singular value decomposition as an estimator of scikit-learn's kind."""
+"""Truncated singular value decomposition as an estimator for scikit-learn."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ Array = NDArray[np.float64]
 
 
 class TruncatedSVD(Components):
-    """The first right singular vectors of rows, which are not centred; with errors.
+    """The leading right singular vectors of uncentred rows, with errors.
 
-    The rows are dense or sparse, and are multiplied as they are: sparse ones remain sparse. They
-    are searched to a tolerance by :func:`sigmascope.svds`, not for a fixed number of iterations.
+    The rows are dense or sparse; sparse rows remain sparse. :func:`sigmascope.svds` searches to a
+    tolerance instead of running a fixed number of iterations.
 
     Parameters
     ----------
     n_components : int
         Components to keep: at most min(n_samples, n_features).
     tol : float
-        Largest residual, in units of the largest singular value; as for :func:`sigmascope.svds`.
+        Largest residual, relative to the largest singular value, as for :func:`sigmascope.svds`.
         The floor for rows in float32 is 96 units of roundoff.
     random_state : int, RandomState or None
-        Seed of the search; 0 for None, so that fits agree to the bit. An instance of RandomState
-        gives another seed at every fit. For rows from strangers pass ``secrets.randbits(53)``.
+        Seed of the search. None means 0, so fits agree to the bit. An instance of RandomState gives
+        a new seed at every fit. For untrusted rows pass ``secrets.randbits(53)``.
 
     Attributes
     ----------
     components_, singular_values_, explained_variance_, explained_variance_ratio_
         As in scikit-learn: right singular vectors and values, the variances of the scores (with
-        the divisor n_samples), and their shares in the sum of the variances of all columns.
-        The entry of largest magnitude of each component is positive.
+        the divisor n_samples), and their shares of the total variance of all columns. The entry of
+        largest magnitude in each component is positive.
     components_error_
         (n_components_,) bound on the sine of the angle to the exact component. It is 1 where a
         singular value is not separated from its neighbours by more than the residual.
@@ -53,9 +53,9 @@ class TruncatedSVD(Components):
     n_components_, n_features_in_, feature_names_in_
         As in scikit-learn.
     result_ : SVD
-        Triplets, one more than n_components if there is one, which tells how far the last
-        component is from the next. Its residuals are the evidence for all errors. The left
-        vectors, as many as rows, are not kept.
+        The triplets, and one more than n_components if it exists, which gives the gap after the
+        last component. The residuals are the evidence for all errors. The left vectors, which have
+        n_samples entries, are not kept.
 
     See Also
     --------
@@ -65,13 +65,13 @@ class TruncatedSVD(Components):
 
     Notes
     -----
-    There is no `partial_fit`: a search reads the rows once per step. Of rows that are read once,
-    `svd` of an accumulator has singular values and right vectors, with errors.
+    There is no `partial_fit`, since a search reads the rows once per step. For rows that can be
+    read only once, `svd` of an accumulator gives singular values and right vectors with errors.
 
-    Memory: that of :func:`sigmascope.svds`; a copy of X in float64 for the variances.
+    Memory is that of :func:`sigmascope.svds`, and a copy of X in float64 for the variances.
 
     The errors rest on residuals and on the certificate of :func:`sigmascope.svds`, which fails in
-    one case of a million.
+    one case in a million.
 
     Warns
     -----
@@ -134,7 +134,7 @@ class TruncatedSVD(Components):
         return np.asarray(T @ self.components_)
 
     def __sklearn_tags__(self) -> Any:
-        """Return the tags of scikit-learn: sparse rows are taken."""
+        """Return the tags of scikit-learn: sparse rows are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
@@ -177,10 +177,11 @@ class TruncatedSVD(Components):
 def _sines(s: Array, errors: Array, residuals: Array) -> Array:
     """Bound the sines of the angles of right vectors, by residuals of both sides.
 
-    (u, v) / sqrt(2) is nearly an eigenvector of [0 A; A^T 0] with the residual r. Let c be the
-    cosine of its angle, c_u and c_v those of u and v. Then c = (c_u + c_v) / 2, so that
-    1 - c_v^2 <= 4 c (1 - c) <= 2 (1 - c^2): the sine of v is at most sqrt(2) times the other. If
-    there is no further value, 0 is the next one, since [0 A; A^T 0] has it where A is not square.
+    (u, v) / sqrt(2) is nearly an eigenvector of [0 A; A^T 0] with the residual r. Let c, c_u and
+    c_v be the cosines of the angles of (u, v) / sqrt(2), of u and of v. Then c = (c_u + c_v) / 2,
+    so 1 - c_v^2 <= 4 c (1 - c) <= 2 (1 - c^2): the sine of v is at most sqrt(2) times the sine of
+    the pair. If there is no further value, the next one is 0, since [0 A; A^T 0] has the eigenvalue
+    0 where A is not square.
     """
     last = [0.0] if len(s) == len(residuals) else []
     values, errors = np.concatenate([s, last]), np.concatenate([errors, last])

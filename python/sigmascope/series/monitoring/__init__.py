@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Spectra of a model during training, at a bounded share of its time."""
+"""Spectra of a model during training, within a bounded share of the training time."""
 
 from __future__ import annotations
 

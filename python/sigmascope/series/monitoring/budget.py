@@ -11,7 +11,7 @@ Clock = Callable[[], float]
 
 
 class Budget:
-    """The time that was spent, and the time that may be.
+    """The time that was spent, and the time that may be spent.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Budget:
         return self._clock() - self._start
 
     def spent(self) -> float:
-        """Return the seconds that were spent, with those of what is being timed."""
+        """Return the seconds that were spent, including a block that is being timed."""
         running = 0.0 if self._since is None else self._clock() - self._since
         return self._spent + running
 
@@ -53,7 +53,7 @@ class Budget:
         return None if self.share is None else self.share * self.elapsed()
 
     def affords(self, seconds: float) -> bool:
-        """Return True if so many more seconds would be within the share of the time by now."""
+        """Return True if this many more seconds are within the share of the time by now."""
         allowed = self.allowed()
         return allowed is None or self.spent() + seconds <= allowed
 
@@ -61,7 +61,7 @@ class Budget:
 def share_of(budget: str | float | None) -> float | None:
     """Return a budget as a fraction; ValueError unless it is above 0 and at most 1.
 
-    1 and "1" are refused: one reader takes them for a percent, another one for all the time.
+    1 and "1" are refused, since they could mean one percent or all the time.
     """
     if budget is None:
         return None

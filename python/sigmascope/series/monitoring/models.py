@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tensors of a model that is being trained: a module, a mapping, or a function of none."""
+"""The tensors of a model in training: a module, a mapping, or a function without arguments."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def tensors_of(model: Model) -> Tensors:
     TypeError
         If the model is something else.
     ValueError
-        If its parameters are shards of which only a part is in this process, and which do not say
-        so by themselves: FullyShardedDataParallel, ZeRO stage 3.
+        If this process has only a part of the parameters, and the parameters do not say so
+        themselves: FullyShardedDataParallel, ZeRO stage 3.
     """
     source: Any = model
     if not isinstance(model, Mapping | HasStateDict) and callable(model):
@@ -39,7 +39,7 @@ def tensors_of(model: Model) -> Tensors:
 
 
 def _check_whole(model: Tensors) -> None:
-    """Refuse modules that hold flat or empty parameters in place of shards."""
+    """Refuse modules that hold flat or empty parameters instead of shards."""
     if callable(modules := getattr(model, "modules", None)):
         for module in modules():
             kinds = {base.__name__ for base in type(module).__mro__}

@@ -28,28 +28,28 @@ Log = Callable[[str, float, int], object]
 
 
 class Monitor:
-    """Spectra of a model during training, within a share of the time that the training takes.
+    """Spectra of a model during training, within a share of the training time.
 
     Parameters
     ----------
     model : module of torch, mapping of names to arrays, or callable
-        The model whose parameters are analysed, or a function that returns a module or a mapping;
-        it is asked at every step at which something can be analysed. Arrays may lie on a GPU: each
-        matrix is copied to the host when it is analysed.
+        The model whose parameters are analysed, or a function that returns a module or a mapping.
+        The function is called at every step at which something can be analysed. Arrays may be on a
+        GPU: each matrix is copied to the host when it is analysed.
     every : int
-        Steps between two analyses: those that are multiples of it.
+        Analyses run at steps that are multiples of this number.
     budget : str, float or None
-        Largest share of the time since the monitor was made that its analyses take: "1%" or 0.01;
+        Largest share of the time since the monitor was made that analyses may take: "1%" or 0.01;
         None for no limit.
     measures : str or sequence of str
-        Columns of a scan that are followed in the trajectory. Those that :func:`spectrum` computes
-        on request only are requested.
+        Columns of a scan that the trajectory follows. Measures that :func:`spectrum` computes only
+        on request are requested.
     out : path, optional
-        A `.jsonl` to which the trajectory is appended after each step. If it exists, it must be a
-        trajectory of the same measures, and is continued.
+        A `.jsonl` file to which each step appends its part of the trajectory. An existing file is
+        continued; it must be a trajectory of the same measures.
     log : callable, optional
         Function of a name, a value and a step, such as `SummaryWriter().add_scalar`. It is called
-        for each of `measures` of each tensor that is visited, with names like
+        for each measure of each visited tensor, with names like
         "stable_rank/layers.0.mlp.up_proj.weight".
     clock : callable
         Function that returns seconds.
@@ -60,19 +60,18 @@ class Monitor:
     Attributes
     ----------
     decision : dict
-        What the last step with an analysis did, as plain JSON: `step`; `elapsed`, `allowed` and
-        `spent` seconds when it ended; names of tensors that were `analysed`, that are `unchanged`
-        since their last analysis, that are `waiting` for time, that `appeared` or `vanished`, or
-        that were `left_out` of the trajectory: none of `measures` has a value, or other matrices
-        of their place failed;
-        `replaced` steps of the file; and `reason`, why others wait.
+        Record of the last step with an analysis, as plain JSON: `step`; the seconds `elapsed`,
+        `allowed` and `spent` when it ended; the names of tensors that were `analysed`, are
+        `unchanged` since their last analysis, are `waiting` for time, `appeared`, `vanished`, or
+        were `left_out` of the trajectory (because no measure has a value, or other matrices of
+        their place failed); the `replaced` steps of the file; and the `reason` why tensors wait.
 
     Raises
     ------
     ValueError
-        If an option is out of range, a pattern matches nothing, the model is sharded in a way in
-        which its tensors are not seen (FullyShardedDataParallel, ZeRO stage 3), or `out` is not
-        a trajectory of these measures.
+        If an option is out of range, a pattern matches nothing, the sharding of the model hides its
+        tensors (FullyShardedDataParallel, ZeRO stage 3), or `out` is not a trajectory of these
+        measures.
     TypeError
         If the model is something else.
     DeviceError
@@ -80,20 +79,20 @@ class Monitor:
 
     See Also
     --------
-    trajectory : The same of checkpoints.
+    trajectory : The same for checkpoints.
     scan : All tensors of a model at once.
 
     Notes
     -----
-    The tensors of one role and layer are visited together, those first that were not visited for
-    the longest time. A visit reads each tensor once, and computes the rows of those whose numbers
-    have changed. It begins only if the time that it took the last time, or that tensors of the same
-    shapes took, is within the budget. The first visit of new shapes, whose time is not known,
-    begins if the time spent so far is within it, and the very first one always: the budget may be
-    exceeded by one visit, and nothing is done until the share is reached again. Seeds are fixed:
-    the same numbers have the same row.
+    A visit covers the tensors of one role and layer; the least recently visited come first. It
+    reads each tensor once, and computes the rows of tensors whose numbers have changed. A visit
+    begins only if the budget allows the time of the last such visit, or of tensors with the same
+    shapes. For new shapes that time is not known, and the visit begins if the time spent so far is
+    within the budget. The very first visit always begins. One visit may therefore exceed the
+    budget; the monitor then waits until its share is within the budget again. Seeds are fixed, so
+    equal numbers give equal rows.
 
-    Memory is that of :func:`scan`, and the last row of each tensor.
+    A monitor needs the memory of :func:`scan`, and keeps the last row of each tensor.
 
     Examples
     --------
@@ -144,7 +143,7 @@ class Monitor:
 
     @property
     def trajectory(self) -> Trajectory:
-        """Measures of the places that were analysed, step by step."""
+        """Measures of the analysed places, step by step."""
         return self._record.trajectory()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -161,21 +160,21 @@ class Monitor:
         Parameters
         ----------
         step : int
-            Number of the step, larger than those before; the same one again does nothing.
+            Number of the step, larger than at earlier calls; repeating the last one does nothing.
 
         Returns
         -------
         list of dict, or None
-            None if the step is not due. Else a row for each tensor that was visited, with the
-            columns of a scan (:mod:`sigmascope.scanning.rows`) and `step`; one whose numbers have
-            not changed has its last row. An error in one tensor, such as NaN, is the reason in its
-            row. The second names of tied weights, and tensors without numbers to read, have rows
-            with the reason, these once.
+            None if the step is not due. Otherwise a row for each visited tensor, with the columns
+            of a scan (:mod:`sigmascope.scanning.rows`) and `step`. A tensor whose numbers have not
+            changed has its last row again. An error in one tensor, such as NaN, is the reason in
+            its row. Second names of tied weights have rows with the reason; so do tensors without
+            numbers to read, but only once.
 
         Raises
         ------
         ValueError
-            If the step is less than an earlier one, or the model is sharded by now.
+            If the step is less than an earlier one, or the model has been sharded meanwhile.
         OSError
             If the file `out` cannot be written.
         """
@@ -236,7 +235,7 @@ class Monitor:
         return self._budget.affords((self._rotation.seconds(group) or 0.0) + more)
 
     def _report_waiting(self, order: Sequence[PlaceGroup]) -> None:
-        """Report the groups that are not visited, and why."""
+        """Record the groups that are not visited, and why."""
         self.decision["waiting"] = [name for group in order for name in group.names]
         if order:
             seconds = self._rotation.seconds(order[0])
@@ -247,7 +246,7 @@ class Monitor:
             )
 
     def _list_again(self) -> list[Row]:
-        """List the tensors as they are now; return new rows of those without numbers to read."""
+        """List the current tensors; return new rows of tensors without numbers to read."""
         began = self._budget.spent()
         items = {each.item.name: each for each in self._listed()}
         self.decision["appeared"] = [name for name in items if name not in self._items]
@@ -263,7 +262,7 @@ class Monitor:
         return [item.row() for item in new]
 
     def _visit(self, group: PlaceGroup) -> list[Row]:
-        """Make the rows of the tensors of one place, or take the last ones if nothing changed."""
+        """Make the rows of the tensors of one place, or reuse the last ones if nothing changed."""
         began = self._budget.spent()
         rows = []
         for item, _ in group.members:

@@ -28,8 +28,8 @@ class Record:
     measures : tuple of str
         Columns that are followed.
     out : Path or None
-        A `.jsonl` to which the rows of each step are appended. The rows of an existing file stay:
-        they are the beginning of the run.
+        A `.jsonl` file to which each step appends its rows. An existing file is the beginning of
+        the run, and keeps its rows.
 
     Raises
     ------
@@ -80,7 +80,7 @@ class Record:
     def drop_from(self, step: float) -> list[float]:
         """Remove the rows of `step` and of later ones; return their steps.
 
-        A run that goes on from an earlier checkpoint makes them again.
+        A run that resumes from an earlier checkpoint makes these rows again.
         """
         dropped = sorted({row["step"] for row in self.rows if row["step"] >= step})
         if dropped:
@@ -91,15 +91,15 @@ class Record:
         return dropped
 
     def add(self, step: float, places: Sequence[Sequence[Row]]) -> list[str]:
-        """Add the rows of places, given the rows of a scan for all matrices of each.
+        """Add rows of places; each place is given as the scan rows of all its matrices.
 
-        A place with another number of values than at first is left out: its mean would be over
-        other matrices. So is one without a value of any measure.
+        A place whose number of values has changed since its first row is left out: its mean would
+        be over other matrices. A place without a value of any measure is left out too.
 
         Returns
         -------
         list of str
-            Names of the matrices of places that were left out.
+            Names of the matrices of the omitted places.
         """
         new: list[Row] = []
         left_out: dict[str, None] = {}
@@ -135,7 +135,7 @@ class Record:
 
 
 def _columns_of(text: bytes) -> tuple[str, ...]:
-    """Return the names in the first line of JSON lines; none if it is not a row."""
+    """Return the names in the first line of JSON lines; an empty tuple if it is not a row."""
     try:
         row = json.loads(text.partition(b"\n")[0])
     except ValueError:

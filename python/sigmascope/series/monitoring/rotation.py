@@ -17,7 +17,7 @@ Shapes = tuple[tuple[tuple[int, ...], str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class PlaceGroup:
-    """The tensors of one place, which are visited together: a mean is then over all of them.
+    """The tensors of one place. They are visited together, so that a mean covers all of them.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class PlaceGroup:
 
 
 def grouped(items: Sequence[LiveItem]) -> tuple[list[PlaceGroup], list[LiveItem]]:
-    """Group the tensors by place, in the order of their names; the second list has no numbers."""
+    """Group the tensors by place, in the order of names; list those without numbers separately."""
     groups: dict[Key, PlaceGroup] = {}
     by_tensor: dict[str, PlaceGroup] = {}
     for each in items:
@@ -80,13 +80,13 @@ class Rotation:
         self._count = 0
 
     def order(self, groups: Sequence[PlaceGroup]) -> list[PlaceGroup]:
-        """Return the groups, those that were never visited first, then from the earliest visit."""
+        """Return the groups: first the unvisited ones, then by their last visit, oldest first."""
         return sorted(groups, key=lambda group: self._visits.get(group.key, (0, 0.0))[0])
 
     def seconds(self, group: PlaceGroup) -> float | None:
-        """Return the seconds of the last visit of a group, or else of one with the same shapes.
+        """Return the seconds of the last visit of a group, or of a group with the same shapes.
 
-        None before the first such visit.
+        Return None before the first such visit.
         """
         if group.key in self._visits:
             return self._visits[group.key][1]
@@ -100,8 +100,8 @@ class Rotation:
     def visited(self, group: PlaceGroup, seconds: float) -> None:
         """Record a visit.
 
-        The first of all is cold: it takes twice the processor time of the next, and on a busy
-        machine took 0.45 s in place of 10 ms. It tells nothing about others of the same shapes.
+        The very first visit is cold: it takes twice the processor time of the next, and on a busy
+        machine took 0.45 s instead of 10 ms. Its time does not predict visits of the same shapes.
         """
         if group.key not in self._visits and self._count:
             self._by_shapes[group.shapes] = seconds
