@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Interpretation of stored tensors: as a matrix, a stack of matrices, a kernel, or none."""
+"""Interpretation of stored tensors: a matrix, a stack of matrices, a kernel, or none of these."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_as(
     tensors : mapping
         All tensors of the checkpoint, which may include its scales.
     parts : mapping
-        Tensors that belong to quantised weights, or are second names of others.
+        Tensors that belong to quantised weights, or are second names of other tensors.
     block : tuple of int or None
         Block size of fp8 scales from the model's configuration.
 
@@ -54,7 +54,7 @@ def read_as(
     -------
     Reading
         status "matrix", "stack" or "kernel" with views; else "scalar", "vector", "empty",
-        "integer", "scale", "part", "tied" or "other" (none of which has a spectrum), or
+        "integer", "scale", "part", "tied" or "other", which do not have a spectrum, or
         "unreadable".
     """
     entry = tensor.entry
@@ -167,7 +167,7 @@ def _views(
 
 
 def _strided(tensor: Located, scale: Located | None) -> Reading:
-    """Interpret a matrix with strides: rows with gaps between them, or the transpose of such."""
+    """Interpret a matrix with strides: rows with gaps between them, or its transpose."""
     entry = tensor.entry
     strides = entry.strides or ()
     if len(entry.shape) != 2 or min(strides) != 1 or scale is not None:

@@ -16,7 +16,7 @@ from .remote.paths import Place
 
 @runtime_checkable
 class HasStateDict(Protocol):
-    """A module of torch, or what has a state dict like one."""
+    """A module of torch, or any object with such a state dict."""
 
     def state_dict(self) -> Mapping[str, Any]:
         """Return the tensors by name."""
@@ -40,7 +40,7 @@ def read_tensors(source: Tensors) -> Files:
 
 
 def configuration_of(source: Tensors) -> Configuration:
-    """Return the configuration of a module of transformers; an empty one of all else."""
+    """Return the configuration of a module of transformers; an empty one for anything else."""
     to_dict = getattr(getattr(source, "config", None), "to_dict", None)
     if not callable(to_dict):
         return Configuration()
@@ -53,5 +53,5 @@ def configuration_of(source: Tensors) -> Configuration:
 
 
 def label_of(files: Files) -> Place:
-    """Return the words by which tensors in memory are called."""
+    """Return the label of tensors in memory."""
     return files.ranks[0][0].path

@@ -34,8 +34,8 @@ class Located:
 class Extent:
     """Rows of numbers in a file; if `transposed`, they are the columns of the matrix.
 
-    Codes in groups have a function `groups` that reads their scales. Those in whole blocks may
-    have more columns than the matrix; the last ones are padding.
+    For codes in groups, the function `groups` reads the scales. Codes in whole blocks may have more
+    columns than the matrix; the last ones are padding.
     """
 
     header: Header
@@ -50,7 +50,7 @@ class Extent:
 
     @property
     def scaled(self) -> bool:
-        """True if the stored codes are numbers only together with scales."""
+        """True if the stored codes need scales to be numbers."""
         return self.scale is not None or self.groups is not None
 
     @property
@@ -62,7 +62,7 @@ class Extent:
     def matrix(self, reading: str) -> Matrix:
         """Read the scales, check that the file is unchanged, and make the matrix.
 
-        `reading` is a file mode, or `HEADERS`: no scales are read.
+        `reading` is a file mode, or `HEADERS` to read no scales.
         """
         self.header.check_unchanged()
         scale = None if self.scale is None else self.scale.load(reading)
@@ -105,9 +105,9 @@ class Cut:
 class View:
     """One matrix: extents joined as by `block`, and a cut of the joined matrix.
 
-    `tensor` is the stored tensor that it belongs to, `index` its place in a stack, `part` the name
-    of the part that is cut out ("q", "gate"), `head` the number of the attention head, `layer` that
-    of the layer in an array of all layers.
+    `tensor` is the stored tensor that it belongs to, `index` its index in a stack, `part` the name
+    of the part that is cut out ("q", "gate"), `head` the number of the attention head, and `layer`
+    the number of the layer in an array of all layers.
     """
 
     name: str
@@ -165,8 +165,8 @@ def _taken(full: Matrix, cut: Cut) -> Matrix:
 class Reading:
     """Interpretation of one stored tensor; `reason` is None exactly where there are views.
 
-    `shape` is that of a tensor joined from several ranks, `order` the order of the elements of a
-    vector if it is not that of the file.
+    `shape` is the shape of a tensor that is joined from several ranks. `order` is the order of a
+    vector's elements, if it differs from the order in the file.
     """
 
     status: str

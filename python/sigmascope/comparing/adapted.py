@@ -2,7 +2,7 @@
 """Pairs of a checkpoint and an adapter: one for every change, and for every unchanged tensor.
 
 :func:`~sigmascope.adapters.pairing.changes` pairs changes with weights. If several adapters change
-one weight, there is a row for each of them, named after the weight with the adapter in brackets.
+one weight, each has a row, named after the weight with the adapter in brackets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Place = tuple[str | None, int | None]
 
 
 def adapted_pairs(base: Checkpoint, adapter: Adapter) -> Iterator[Pair]:
-    """List the pairs in the order of the base, then changes of tensors that the base lacks."""
+    """List pairs in the order of the base, then changes of tensors that the base lacks."""
     links = changes(base, adapter)
     paired: dict[str, list[str]] = {}
     listed: set[_Place] = set()
@@ -45,7 +45,7 @@ def adapted_pairs(base: Checkpoint, adapter: Adapter) -> Iterator[Pair]:
 
 
 def _index(base: Checkpoint, member: Member) -> int | None:
-    """Return the place of a matrix in its stack."""
+    """Return the index of a matrix in its stack."""
     return base.view_of(member.name).index if member.matrix else None
 
 

@@ -2,11 +2,12 @@
 """The computations for one pair: norms, special structure, changed entries and four spectra.
 
 The four matrices are `before`, `after`, dW = after - before and the projected dW - c before. Each
-is a list of tiles over the same stored bytes, which are read once if they fit into memory. An entry
-of dW is summed while it is decoded, in float64 if either matrix is f64 and else in float32. The sum
-is exact unless the exponents of the two entries are far apart. Adding -c w rounds by at most 2^-24
-of |c w| and of the sum. The change that an adapter makes is a product of thin matrices, whose
-spectrum is exact; it becomes a list of tiles where it is added to another matrix.
+is a list of tiles over the same stored bytes, which are read once if they fit into memory.
+
+An entry of dW is summed while it is decoded: in float64 if either matrix is f64, else in float32.
+The sum is exact unless the exponents of the two entries differ greatly. Adding -c w rounds by at
+most 2^-24 of |c w| and of the sum. The change of an adapter is a product of thin matrices with an
+exact spectrum; it becomes a list of tiles where it is added to another matrix.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ class Findings:
     structures
         Special structure of the stored matrices.
     entries
-        Columns that count changed entries, if the change may be rounding alone; else empty.
+        Columns that count changed entries, if the change may be only rounding; else empty.
     update, update_passes
-        Columns that describe the update (:mod:`sigmascope.comparing.updates`), of its entries, and
+        Columns that describe the entries of the update (:mod:`sigmascope.comparing.updates`), and
         the passes that they took.
     """
 
@@ -125,12 +126,12 @@ def findings(
 
 
 def _moments(a: Matrix, **options: Any) -> Moments:
-    """Compute the statistics of the elements that tell of a special structure."""
+    """Compute the element statistics that reveal a special structure."""
     return element_moments(a, CallOptions.of(a, cuda=True, **options), histogram=False)
 
 
 def _extremes(moments: Mapping[str, Moments], decay: float) -> dict[str, Extremes | None]:
-    """Return the largest row, column and entry of each matrix, or a bound, where one is known."""
+    """Return each matrix's largest row, column and entry, or a bound, where one is known."""
     extremes = {group: Extremes.of(seen) for group, seen in moments.items()}
     before, delta = extremes.get("before"), extremes.get("delta")
     if before is not None and delta is not None:
@@ -143,7 +144,7 @@ def _extremes(moments: Mapping[str, Moments], decay: float) -> dict[str, Extreme
 def _of_requested(
     pair: MatrixPair, spectra: Mapping[str, Spectrum], options: Options, **how: Any
 ) -> Row:
-    """Return the columns of an update that read the matrices once more, if they are wanted."""
+    """Return the requested columns of an update, which read the matrices once more."""
     before, row = spectra["before"].svd, Row()
     if "update_shares" in options.measures:
         size = spectra["delta"].measures["fro_norm"].value
@@ -156,7 +157,7 @@ def _of_requested(
 def _jobs(
     pair: MatrixPair, norms: PairNorms, k: int, extremes: Mapping[str, Extremes | None]
 ) -> tuple[dict[str, Job], dict[str, Spectrum]]:
-    """Return the spectra to compute, and those that are known since their matrix is zero."""
+    """Return the spectra to compute, and the known spectra of zero matrices."""
     zero, change = _zero_spectrum(pair.before.shape, k), norms.change
     jobs: dict[str, Job] = {}
     known = {}

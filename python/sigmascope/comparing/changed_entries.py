@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Entry by entry comparison of matrices whose total change is not larger than rounding errors.
+"""Entry-by-entry comparison of matrices whose total change is not larger than rounding errors.
 
-In a large matrix, one entry that changes by half its value changes the norm by less than the
-rounding of all entries does. Only a comparison of single entries shows it.
+If one entry of a large matrix changes by half its value, the norm changes by less than the rounding
+of all entries. Only a comparison of single entries shows it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _PLAIN = {"f64", "f32", "f16", "bf16"}
 
 
 def changed_entries(pair: MatrixPair, norms: PairNorms) -> Row:
-    """Count the entries that changed, and those that changed by more than rounding can.
+    """Count the entries that changed, and the entries that changed by more than rounding.
 
-    Return no columns if the change is zero, or if its norm is above the rounding floor. Otherwise
-    both matrices are read once more, a megabyte at a time. One entry beyond rounding is a change,
-    even if the spectrum of the difference looks like rounding noise.
+    If the change is zero, or its norm is above the rounding floor, return an empty dict. Otherwise
+    both matrices are read once more, a megabyte at a time. A single entry beyond rounding is a
+    change, even if the spectrum of the difference looks like rounding noise.
     """
     if not isinstance(pair, StoredPair) or pair.quantised:
         return {}

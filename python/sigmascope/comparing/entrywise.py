@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows of pairs without a spectrum (vectors, scalars, integers, scales), compared by entries."""
+"""Rows of pairs without a spectrum (vectors, scalars, integers, scales), compared entrywise."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
 
 
 def _elements(both: tuple[Scannable, Scannable], pair: Pair) -> tuple[Elements, Elements]:
-    """Return the numbers of both; of copies on several ranks one, unless both have equally many."""
+    """Return the numbers of both; one of several ranks' copies, unless both have equally many."""
     assert pair.before is not None
     assert pair.after is not None
     one, two = both[0].elements(pair.before.key), both[1].elements(pair.after.key)
@@ -80,7 +80,7 @@ def _elements(both: tuple[Scannable, Scannable], pair: Pair) -> tuple[Elements, 
 
 
 def compared_masks(before: Matrix, after: Matrix) -> Row | None:
-    """Compare two matrices that are masks of attention; return None for all others."""
+    """Compare two attention masks; return None for any other pair of matrices."""
     began = time.perf_counter()
     one, two = mask_statistics(before), mask_statistics(after)
     if one is None or two is None:

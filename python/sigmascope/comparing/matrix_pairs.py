@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pairs of matrices: two stored ones, a weight and an adapter's change of it, or two such changes.
 
-Each pair has `before`, `after` and their difference `delta`. For stored matrices `delta` is a list
-of tiles, and each entry is subtracted while it is decoded. For an adapter `delta` is the exact
-product s B A, and `after` is the list of tiles that adds it to `before`.
+Each pair has `before`, `after` and their difference `delta`. For stored matrices, `delta` is a list
+of tiles, and each entry is subtracted while it is decoded. For an adapter, `delta` is the exact
+product s B A, and `after` is a list of tiles that adds it to `before`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .scaled_pairs import ScaledPair
 
 @dataclass(frozen=True, slots=True)
 class StoredPair(PairBase):
-    """Two stored matrices of one shape; `codes` are both as stored, if they were loaded since."""
+    """Two stored matrices of one shape; if they were loaded, `codes` holds both as stored."""
 
     before: Matrix
     after: Matrix
@@ -50,7 +50,7 @@ class StoredPair(PairBase):
 
     @property
     def quantised(self) -> int:
-        """Number of the two that are stored as codes: of 8 bits or fewer, or with scales."""
+        """How many of the two are stored as codes: of 8 bits or fewer, or with scales."""
         return sum(a.native.quantised for a in self.codes or self._stored)
 
     def without(self, decay: float) -> Matrix:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tensors of a checkpoint as members of pairs, and the pairs as rows before the analysis."""
+"""Members of pairs (the tensors of a checkpoint), and pairs as rows before the analysis."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Member:
     name, record, shape
         Name, record and shape of the matrix or tensor.
     elements
-        True if its numbers can be read one by one.
+        True if it can be read entry by entry.
     source
-        Name of the tensor of which this is a second name; None if it is not a second name.
+        For a second name, the name of the original tensor; otherwise None.
     looked_up
-        True if the numbers are those of `source`.
+        True if the numbers come from `source`.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Member:
 
     @property
     def key(self) -> str:
-        """Name by which its numbers are looked up in the checkpoint."""
+        """Name that looks up its numbers in the checkpoint."""
         return self.source if self.looked_up and self.source is not None else self.name
 
     @property
@@ -72,7 +72,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A row that the comparison is to make: two tensors, or one without a partner.
+    """A row of the comparison to make: two tensors, or one without a partner.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Pair:
 
     @property
     def names(self) -> set[str]:
-        """Names that patterns are compared with."""
+        """Names that patterns can match."""
         members = [member for member in (self.before, self.after) if member]
         return {name for member in members for name in (member.name, member.record["name"])}
 
@@ -117,7 +117,7 @@ class Pair:
 
     @property
     def entrywise(self) -> bool:
-        """True if the numbers are to be compared one by one."""
+        """True if the tensors are to be compared entry by entry."""
         return self.status == ENTRYWISE
 
     @property
@@ -155,14 +155,14 @@ class Pair:
         return row
 
     def without_prefixes(self, prefixes: tuple[str, str]) -> Pair:
-        """Return the pair with a note that its names agree only without these prefixes."""
+        """Return the pair with a note that its names match only without these prefixes."""
         paired = f"paired by name without {prefixes_text(prefixes)}"
         note = "; ".join(filter(None, (paired, self.note)))
         return replace(self, prefixes=prefixes, note=note)
 
 
 def prefixes_text(prefixes: tuple[str, str]) -> str:
-    """Write the prefixes that were taken off: "the prefix 'module.' of after"."""
+    """Describe the removed prefixes: "the prefix 'module.' of after"."""
     sides = zip(prefixes, ("before", "after"), strict=True)
     return " and ".join(f"the prefix {prefix!r} of {side}" for prefix, side in sides if prefix)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The values of a change that are more than noise, where its bulk alone does not tell them."""
+"""The values of a change that exceed noise, if its bulk alone cannot show them."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def with_noise(
     options: Options,
     **how: Any,
 ) -> dict[str, Spectrum]:
-    """Return the spectra of a pair with what the change has above the noise.
+    """Return the spectra of a pair, with the values of the change above the noise.
 
-    A change of which all but a few values are far below what a search resolves, as of a product
-    that was merged in float32, is searched again without its leading triplets. A change within
-    rounding, of which nothing is clearly above its bulk, has no edge.
+    If all but a few values of a change are far below the resolution of a search, the change is
+    searched again without its leading triplets. An example is a product that was merged in float32.
+    A change within rounding has no edge if no value is clearly above its bulk.
     """
     by_group, far, change = dict(spectra), None, norms.change
     decay = change.product / change.before2 if change.before2 > 0 else 0.0
@@ -78,7 +78,7 @@ def _far_above(delta: Any, spectrum: Spectrum, options: Options, **how: Any) -> 
 
 
 def _with_rank(spectrum: Spectrum, far: NoiseRank) -> Spectrum:
-    """Return a spectrum with the number of values that stand far above its noise."""
+    """Return a spectrum with the number of values far above its noise."""
     known = spectrum.known
     count = far.outliers or Measure(float(far.rank), 0.0, known.basis)
     measures = spectrum.measures | {"mp_outliers": count}
@@ -92,7 +92,7 @@ def _with_rank(spectrum: Spectrum, far: NoiseRank) -> Spectrum:
 
 
 def _is_rounding(spectrum: Spectrum, norms: PairNorms) -> bool:
-    """Tell whether a change is within rounding, and none of its values is clearly above a bulk."""
+    """Return whether a change is within rounding, without a value clearly above a bulk."""
     count = spectrum.measures.get("mp_outliers")
     if norms.floor is None or count is None or count.value - count.error >= 1:
         return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Stored bytes of a pair of matrices, which all kinds of pairs have."""
+"""The stored bytes of a pair of matrices, which all kinds of pairs share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PairBase(ABC):
     @property
     @abstractmethod
     def _stored(self) -> tuple[Matrix | LowRank, Matrix | LowRank]:
-        """The two matrices or products that are stored; the third is made of them."""
+        """The two stored matrices or products, which determine the third."""
 
     @property
     def nbytes(self) -> int:
@@ -31,12 +31,12 @@ class PairBase(ABC):
 
     @property
     def in_memory(self) -> bool:
-        """True if nothing has to be read from a file."""
+        """True if the pair does not read files."""
         return all(part.in_memory for part in self._stored)
 
 
 def loaded(one: One, two: Two) -> tuple[One, Two]:
-    """Read both into memory at once, since making the pages of memory takes longer than reading."""
+    """Read both into memory at once, since allocating pages takes longer than reading."""
     with ThreadPoolExecutor(1, thread_name_prefix="sigmascope-load") as pool:
         second = pool.submit(two.load)
         return one.load(), second.result()

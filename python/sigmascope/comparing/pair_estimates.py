@@ -42,7 +42,7 @@ _CALL = 0.004
 
 
 class _Spectrum(NamedTuple):
-    """The work of one spectrum, and the memory of one that reads the files."""
+    """The work of one spectrum, and the memory that it takes when it reads the files."""
 
     passes: int
     seconds: float
@@ -51,14 +51,14 @@ class _Spectrum(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PairEstimate:
-    """The plan of one pair as others see it, and its memory; None if it is refused."""
+    """The plan of one pair for callers, and its memory, which is None if the pair is refused."""
 
     plan: TensorPlan
     memory: PairPlan | None
 
     @staticmethod
     def threads(options: Options) -> int:
-        """Return the threads of each spectrum, where as many as possible are computed at once."""
+        """Return the threads per spectrum if as many spectra as possible run at once."""
         return options.num_threads // _at_once(options)
 
     @classmethod
@@ -95,7 +95,7 @@ def _at_once(options: Options) -> int:
 
 
 def _initial(pair: Pair, options: Options) -> TensorPlan:
-    """Return a plan with the entries that the records of two tensors give."""
+    """Return a plan with the entries from the records of two tensors."""
     assert pair.before is not None
     assert pair.after is not None
     before, after = pair.before, pair.after
@@ -151,9 +151,9 @@ def _check_passes(pair: MatrixPair, memory: PairPlan, options: Options) -> None:
 def _spectra(
     pair: MatrixPair, memory: PairPlan, options: Options, measured: Rates
 ) -> list[_Spectrum]:
-    """Plan the spectra of dW, W and W', in the order in which they are computed.
+    """Plan the spectra of dW, W and W', in the order of computation.
 
-    MemoryLimitError if one of them does not fit, or a pass before them.
+    MemoryLimitError if a spectrum, or a pass before them, does not fit.
     """
     _check_passes(pair, memory, options)
     how = spectrum_options(options, memory.workers) | {
@@ -203,7 +203,7 @@ def _seconds(
 
 
 def _on_device(pair: MatrixPair, memory: PairPlan, options: Options) -> dict[str, Any]:
-    """Return the entries of a plan that are about the memory of a CUDA device."""
+    """Return a plan's entries about the memory of a CUDA device."""
     if options.device.index is None:
         return {}
     how = spectrum_options(options, memory.workers) | {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sums over the entries of a pair of matrices, and the same from the decomposition of a change."""
+"""Sums over the entries of a pair of matrices, computed directly or from a change's triplets."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class PairNorms(NamedTuple):
         Expected ||dW|| if rounding made all of dW, in units of 2^unit, or None; see
         :mod:`sigmascope.spectra.statistics.pairs`.
     floor_rank
-        Effective rank of such a dW, or None. It is None for an adapter, where rounding errors have
-        the low rank of the change.
+        Effective rank of such a dW. None for an adapter, where rounding errors have the low rank of
+        the change.
     passes
         Passes over each matrix.
     unit, delta_unit
         Binary exponents of the units above.
     fingerprint
-        Hash of the numbers of both, from which the random numbers of all their spectra follow.
+        Hash of the numbers of both. It determines the random numbers of all their spectra.
     unchanged
         Share of the entries that hardly changed (:data:`sigmascope.solvers.change.UNCHANGED`), or
         None where no two entries are stored.
     profile
-        Profile of the error of the one matrix that is quantised; None if both are, or neither is.
+        Profile of the quantised matrix's error, if exactly one of both is quantised; else None.
     """
 
     change: Change

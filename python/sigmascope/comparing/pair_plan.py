@@ -23,16 +23,16 @@ from .updates import ON_REQUEST, mask_need, share_need
 
 
 def device_share(options: Options, workers: int) -> Device:
-    """Return the device of a pair, with the memory of one of `workers` computations at once.
+    """Return the device of a pair with the memory share of one of `workers` computations.
 
-    That is the same share of the memory as a computation has of the threads. All that run at once,
-    also those of another pair, then take no more than there is.
+    A computation has the same share of the memory as of the threads. All computations that run at
+    once, including those of another pair, therefore fit into the memory of the device.
     """
     return options.device.share(options.device.nbytes // workers)
 
 
 def spectrum_options(options: Options, workers: int = 1) -> dict[str, Any]:
-    """Return the options of each spectrum of a pair, of which `workers` are computed at once."""
+    """Return the options of each spectrum of a pair, if `workers` spectra run at once."""
     how = {name: getattr(options, name) for name in ("effort", "k", "tol", "accuracy")}
     how["device"] = device_share(options, workers)
     return how | {"measures": tuple(name for name in options.measures if name not in ON_REQUEST)}
@@ -40,7 +40,7 @@ def spectrum_options(options: Options, workers: int = 1) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class PairPlan:
-    """The memory and the threads of a pair; they follow from the pair and the options alone.
+    """The memory and the threads of a pair; only the pair and the options determine them.
 
     Attributes
     ----------
@@ -54,9 +54,9 @@ class PairPlan:
     spectrum_bytes
         Largest memory of each further spectrum.
     free_bytes
-        Memory that is left for the next pair.
+        Memory that remains for the next pair.
     peak_bytes
-        Largest memory of this pair; 0 if its matrices do not fit, so that spectra read the files.
+        Largest memory of this pair; 0 if its matrices do not fit and spectra read the files.
     """
 
     matrix_bytes: int
@@ -69,9 +69,9 @@ class PairPlan:
 
     @classmethod
     def of(cls, pair: MatrixPair, options: Options) -> Self:
-        """Plan as many spectra at once as fit into the memory limit with the matrices in memory.
+        """Plan as many spectra at once as the memory limit allows next to the matrices.
 
-        On a CUDA device their stored numbers have to fit into the memory of the device, too.
+        On a CUDA device, the stored numbers must also fit into the memory of the device.
         """
         how = spectrum_options(options) | {"vectors": True, "memory_limit": options.memory_limit}
         matrices = pair.before, pair.after, pair.delta
@@ -102,17 +102,17 @@ class PairPlan:
         return cls(0, vectors, 1, options.num_threads, 0, 0, 0)
 
     def from_files(self, options: Options) -> Self:
-        """Return the plan of the same pair whose spectra read the files, one at a time."""
+        """Return the plan of the same pair with spectra that read the files, one at a time."""
         return replace(self, matrix_bytes=0, workers=1, threads=options.num_threads, peak_bytes=0)
 
     @property
     def reserved(self) -> int:
-        """Bytes that a spectrum of this pair may not use, if it is the only one that runs."""
+        """Bytes that the only running spectrum of this pair may not use."""
         return self.matrix_bytes + self.vector_bytes + self.free_bytes
 
     @property
     def reserved_with_others(self) -> int:
-        """Bytes that a spectrum of this pair may not use while all workers compute one."""
+        """Bytes that a spectrum of this pair may not use while every worker computes one."""
         return self.reserved + (self.workers - 1) * self.spectrum_bytes
 
     def leaves_room(self, other: PairPlan) -> bool:
@@ -123,7 +123,7 @@ class PairPlan:
 def _copies(pair: MatrixPair, options: Options, workers: int) -> tuple[int, int]:
     """Return the most and the least bytes of copies of `after` and `delta` that exist at once.
 
-    The most are those of added-up tiles, the least those of the sparse remainders of bf16 alone.
+    The most are copies of added-up tiles; the least are only the sparse remainders of bf16.
     """
     if options.effort == "exact":
         return 0, 0
@@ -138,7 +138,7 @@ def _copies(pair: MatrixPair, options: Options, workers: int) -> tuple[int, int]
 
 
 def _share_device(pair: MatrixPair, options: Options, workers: int) -> bool:
-    """Tell whether shares of the device's memory allow the methods that all of it does."""
+    """Return whether shares of the device's memory allow the same methods as all of it."""
     share, full = (
         spectrum_options(options, parts)
         | {"vectors": True, "num_threads": 1, "memory_limit": options.memory_limit}
@@ -149,7 +149,7 @@ def _share_device(pair: MatrixPair, options: Options, workers: int) -> bool:
 
 
 def _update_need(pair: MatrixPair, options: Options) -> Need:
-    """Return the need of what is computed of the update when its spectra are known."""
+    """Return the memory need of the update's columns that are computed after its spectra."""
     need = Need(0, 0)
     how: dict[str, Any] = {"num_threads": options.num_threads, "device": options.device}
     if "update_shares" in options.measures and isinstance(pair.delta, Matrix):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The spectra of one pair, as many at once as threads and memory allow; no number depends on it."""
+"""The spectra of one pair, several at once if threads and memory allow; numbers do not change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STEPS = 6
 
 
 class ByteCounter:
-    """The sum of the bytes that several native calls, which run at once, have used."""
+    """The sum of the bytes that several concurrent native calls have used."""
 
     def __init__(self, read: ByteListener | None) -> None:
         self._read = read
@@ -37,7 +37,7 @@ class ByteCounter:
         self._lock = Lock()
 
     def listener(self) -> ByteListener:
-        """Return a listener for native calls that follow one another."""
+        """Return a listener for consecutive native calls."""
         last = 0
 
         def listen(nbytes: int) -> None:
@@ -84,7 +84,7 @@ class PairSpectra:
         self._futures: dict[str, Future[Spectrum | None]] = {}
 
     def run(self) -> dict[str, Spectrum]:
-        """Compute all spectra; those that exceed the memory at the same time are repeated alone."""
+        """Compute all spectra; repeat one by one those that together exceed the memory."""
         order = [
             group for group in ("delta", "before", "after", "projected") if group in self._jobs
         ]
@@ -105,7 +105,7 @@ class PairSpectra:
         return spectra
 
     def _try(self, group: str) -> Spectrum | None:
-        """Compute a spectrum while others are computed; None if the memory does not suffice."""
+        """Compute a spectrum next to others; None if the memory does not suffice."""
         known: dict[str, Spectrum] = {}
         if group == "projected":  # these were submitted before it
             for other in ("delta", "before"):
@@ -154,11 +154,11 @@ def projected(
 ) -> Spectrum | None:
     """Compute the spectrum of P = dW - c W from those of W and dW; None if c W is too large.
 
-    By Weyl's theorem no singular value of P differs from that of dW by more than ||c W||_2. The
-    largest values are therefore those of dW, with this distance added to their errors. The density
-    is that of dW, too, if ||c W||_F moves the nuclear norm by no more than its error
-    (:class:`sigmascope.spectra.quadrature.Quadrature`); else P has a density of its own, of a few
-    steps. ||P||_F^2 = ||dW||_F^2 - ||c W||_F^2, since P and W are orthogonal.
+    By Weyl's theorem, no singular value of P differs from the corresponding value of dW by more
+    than ||c W||_2. P therefore takes the largest values of dW, with this distance added to their
+    errors. It also takes the density of dW if ||c W||_F moves the nuclear norm by no more than its
+    error (:class:`sigmascope.spectra.quadrature.Quadrature`); otherwise a few steps compute a
+    separate density. ||P||_F^2 = ||dW||_F^2 - ||c W||_F^2, since P and W are orthogonal.
     """
     distance = Difference(
         abs(decay) * float(before.top[0] + before.top_errors[0]),

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pairs of tensors of two checkpoints, and reasons for tensors without a partner.
 
-Two tensors are a pair if they have the same name. Otherwise they are a pair if each is the only
-tensor of its checkpoint in the same place: tower, layer, role, expert, and label of the slice.
-Prefixes, dtypes and shards do not matter. The tensors that remain are pairs if all of their names
-agree after one prefix of each checkpoint is taken off. Nothing is guessed: if several tensors are
-in one place, the reason lists them.
+Two tensors with the same name are a pair. The remaining tensors are paired by place: tower, layer,
+role, expert, and label of the slice, if each is the only tensor of its checkpoint there. Prefixes,
+dtypes and shards do not matter. The rest are pairs if all of their names agree after one prefix of
+each checkpoint is removed. Nothing is guessed: if several tensors share a place, the reason lists
+them.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _alone(
     others: dict[Place, list[Member]],
     where: str,
 ) -> tuple[str, str | None]:
-    """Return status and reason of a tensor without a partner; parts of a weight need none."""
+    """Return the status and reason of an unpaired tensor; parts of a weight need no partner."""
     if not _is_whole(member):
         return "not analysed", member.record["reason"]
     return "unpaired", _no_partner(member, own, others, where)
@@ -119,7 +119,7 @@ def _untied(
     partners: dict[str, Member],
     originals: tuple[dict[str, Member], dict[str, Member]],
 ) -> tuple[Member, Member]:
-    """Replace second names by the tensors that they name, unless those are a pair, too."""
+    """Replace second names with their original tensors, unless those are a pair as well."""
     known = partners.get(before.source or "")
     if known is not None and after.source == known.name:
         return before, after
@@ -127,7 +127,7 @@ def _untied(
 
 
 def _original(member: Member, members: dict[str, Member]) -> Member:
-    """Return a second name with the matrices and numbers of the tensor that it names."""
+    """Return a second name with the matrices and numbers of its original tensor."""
     original = members.get(member.source or "")
     if original is None:
         return member
@@ -137,7 +137,7 @@ def _original(member: Member, members: dict[str, Member]) -> Member:
 
 
 def _comparable(before: Member, after: Member) -> Pair:
-    """Decide whether two tensors of a pair are compared by spectra, by entries, or not."""
+    """Decide whether two paired tensors are compared by spectra, by entries, or not at all."""
     members = (("before", before), ("after", after))
     notes = [f"{side}: {TIED}{one.source}" for side, one in members if one.looked_up]
     note = "; ".join(notes) or None

@@ -18,13 +18,13 @@ from .tasks import Link, MatrixPairs
 def plan_comparison(
     run: ComparisonRun, out: Paths, resume: PathLike | None, workers: int | None
 ) -> ComparisonPlan:
-    """Plan a comparison; `workers` is None for one without executor.
+    """Plan a comparison; `workers` is None for a comparison without an executor.
 
-    The code that a comparison runs decides here, too, what fits into memory and how it is read.
-    Times are those of four spectra, of W, W', dW and dW without its part along W, of the passes
-    over both matrices, and of angles. Two matrices that are equal take less, which headers do not
-    tell. Times come from the model and the measurement of a scan's plan, and from comparisons that
-    were timed; on a CUDA device they are 0. No file is made or changed.
+    The plan runs the comparison's own code to decide what fits into memory and how it is read.
+    Times cover four spectra (of W, W', dW and dW without its part along W), the passes over both
+    matrices, and angles. Equal matrices take less, but headers do not show that they are equal.
+    Times come from the model and the measurement of a scan's plan, and from timed comparisons; on a
+    CUDA device they are 0. The plan does not write files.
     """
     run, builder = run.prepare_plan(out, resume)
     both, pairs, options, table = run.both, run.items, run.options, builder.table
@@ -51,9 +51,9 @@ def plan_comparison(
 
 
 def _next_bytes(estimates: Sequence[PairEstimate]) -> int:
-    """Return by how much a pair and the next one, which is read meanwhile, exceed one pair.
+    """Return how much more memory a pair and the next one take than one pair.
 
-    Any two pairs that leave room for one another may meet.
+    The next pair is read meanwhile. Any two pairs that leave room for each other may coincide.
     """
     memory = {estimate.memory for estimate in estimates if estimate.memory is not None}
     most = max((one.peak_bytes for one in memory), default=0)

@@ -2,8 +2,8 @@
 """Pairs of tensors whose names differ by one prefix of the whole checkpoint.
 
 Wrappers put a prefix before every name: "module." of DistributedDataParallel, "_orig_mod." of
-torch.compile, "model." of Lightning, the name of a subgraph in ONNX. Names that a role explains
-are paired by their place (:mod:`sigmascope.comparing.pairing`); this is for all others.
+torch.compile, "model." of Lightning, the name of a subgraph in ONNX. Names with a known role are
+paired by their place (:mod:`sigmascope.comparing.pairing`); this module pairs the others.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Prefixes = tuple[str, str]
 def pair_by_prefixes(
     before: Sequence[Member], after: Sequence[Member]
 ) -> tuple[dict[str, Member], Prefixes | None]:
-    """Pair tensors that have the same names after one prefix of each checkpoint is taken off.
+    """Pair tensors that have the same names after one prefix of each checkpoint is removed.
 
-    A pair of prefixes holds only if it explains every name of the checkpoint that has fewer
-    tensors, with equal shapes, and if it is the only such pair. A single tensor has a partner only
-    if it is the only one of both checkpoints.
+    A pair of prefixes is accepted only if it explains every name of the checkpoint with fewer
+    tensors, with equal shapes, and if it is the only such pair. A single tensor is paired only if
+    it is the only one of both checkpoints.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def pair_by_prefixes(
     Returns
     -------
     partners : dict
-        Tensors of `after` by the names of their partners; empty if no prefixes hold.
+        Tensors of `after` by the names of their partners; empty if no prefixes are accepted.
     prefixes : tuple of str, or None
-        What was taken off the names of `before` and of `after`.
+        The prefixes that were removed from the names of `before` and of `after`.
     """
     if not before or not after or min(len(before), len(after)) == 1 < max(len(before), len(after)):
         return {}, None
@@ -60,9 +60,9 @@ def pair_by_prefixes(
 
 
 def _prefixes(members: Sequence[Member]) -> list[str]:
-    """Return what may be taken off: the longest common prefix that ends between two words.
+    """Return the removable prefix: the longest common prefix that ends between two words.
 
-    A single name has no prefix of its own: it may only be the end of the other name.
+    A single name has no prefix: it can only be the end of the other name.
     """
     if len(members) == 1:
         return [""]
@@ -73,7 +73,7 @@ def _prefixes(members: Sequence[Member]) -> list[str]:
 
 
 def _counterparts(rest: str, members: Sequence[Member]) -> list[str]:
-    """Return the prefixes, up to the end of a word, after which a name is `rest`."""
+    """Return the prefixes, each up to the end of a word, that are followed by `rest` in a name."""
     prefixes = [m.name[: -len(rest)] for m in members if rest and m.name.endswith(rest)]
     return [prefix for prefix in prefixes if not prefix or not prefix[-1].isalnum()]
 
@@ -81,7 +81,7 @@ def _counterparts(rest: str, members: Sequence[Member]) -> list[str]:
 def _match(
     few: Sequence[Member], many: Sequence[Member], prefix: str, other: str
 ) -> dict[str, Member] | None:
-    """Return the partner of every tensor of `few`; None if one lacks it, or differs."""
+    """Return the partner of every tensor of `few`; None if a partner is missing or differs."""
     named = {member.name: member for member in many}
     partners: dict[str, Member] = {}
     for member in few:
@@ -93,6 +93,6 @@ def _match(
 
 
 def _is_elsewhere(member: Member, partner: Member) -> bool:
-    """Return True if the roles of both tensors are known and put them in unlike places."""
+    """Return True if the roles of both tensors are known and give them different places."""
     ours, theirs = member.place, partner.place
     return ours is not None and theirs is not None and ours[1:4] != theirs[1:4]

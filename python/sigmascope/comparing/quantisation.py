@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The error of a quantised matrix: what its format makes, and the directions of W that it hurts."""
+"""The error of a quantised matrix: the error of its format, and the directions of W it hurts."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from .pair_norms import PairNorms
 
 
 def expected_errors(stored: Matrix, **options: Any) -> Moments | None:
-    """Return the moments of the deviations of the rounding errors of a matrix, from one pass.
+    """Return the moments of the deviations of a matrix's rounding errors, from one pass.
 
-    Their norms are those expected of the errors: of all, of the rows and of the columns. None if
-    the matrix is not quantised, or its format does not tell them. Options as for :func:`moments`.
+    Their norms are the expected norms of the errors: of all, of the rows and of the columns. None
+    if the matrix is not quantised, or its format does not determine them. Options as for
+    :func:`moments`.
     """
     native = stored.native.deviations() if stored.native.quantised else None
     if native is None:
@@ -37,9 +38,9 @@ def expected_errors(stored: Matrix, **options: Any) -> Moments | None:
 
 
 def profile_of(stored: tuple[Matrix, Matrix], errors: tuple[Moments | None, ...]) -> Profile | None:
-    """Return the profile of the error of the one matrix of a pair that is quantised.
+    """Return the error profile of the quantised matrix of a pair.
 
-    None if both are quantised, or neither is.
+    None unless exactly one matrix is quantised.
     """
     quantised = [a.native.quantised for a in stored]
     if sum(quantised) != 1:
@@ -51,7 +52,7 @@ def profile_of(stored: tuple[Matrix, Matrix], errors: tuple[Moments | None, ...]
 
 
 def error_columns(norms: PairNorms, row: Row, size: float) -> Row:
-    """Return the columns of the size of the error; none unless one matrix is quantised.
+    """Return the columns of the error's size; empty unless exactly one matrix is quantised.
 
     `row` has the columns of the relative change, and `size` is the norm of dW.
     """
@@ -69,7 +70,7 @@ def error_columns(norms: PairNorms, row: Row, size: float) -> Row:
 def direction_columns(
     delta: Matrix, norms: PairNorms, spectra: Mapping[str, Spectrum], **options: Any
 ) -> Row:
-    """Return the errors along the leading right singular vectors of W; none without a profile.
+    """Return the errors along the leading right singular vectors of W; empty without a profile.
 
     One pass over dW, products in float64.
     """

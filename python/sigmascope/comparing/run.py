@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The run of a comparison: its pairs, the table before its first row, and who compares matrices."""
+"""The run of a comparison: its pairs, the empty table, and the workers that compare matrices."""
 
 from __future__ import annotations
 
@@ -132,10 +132,10 @@ def facts_of(both: Both, files: Files, pairs: Iterable[Pair]) -> dict[str, Any]:
 
 
 def _architecture(before: Scannable, after: Scannable) -> str | None:
-    """Name the model, or both if they differ; None if a configuration names neither.
+    """Name the model, or both models if they differ; None if the configurations do not name one.
 
-    A model without `architectures` is named by its model_type, "bert" instead of "BertModel": the
-    class name then stands for both.
+    The model_type names a model without `architectures`: "bert" instead of "BertModel". If the
+    other model has a class name, the class name stands for both.
     """
     names = list(filter(None, (before.architecture, after.architecture)))
     short, long = (names[0], names[-1]) if names else ("", "")
@@ -147,7 +147,7 @@ def _architecture(before: Scannable, after: Scannable) -> str | None:
 
 
 def _notes(both: Both, pairs: Iterable[Pair]) -> tuple[str, ...]:
-    """Return the remarks on both checkpoints, each with its side, and on names that differ."""
+    """Return the remarks on both checkpoints, each with its side, and on differing names."""
     sides = zip(("before", "after"), both, strict=True)
     notes = [f"{side}: {note}" for side, checkpoint in sides for note in checkpoint.notes]
     renamed = Counter(pair.prefixes for pair in pairs if pair.prefixes is not None)

@@ -38,7 +38,7 @@ class ScaledPair(PairBase):
         The product in the same orientation, and the magnitudes.
     growth
         The factor g of each output. Until it is measured, tiles have the factor 2, since plans
-        depend on their form alone.
+        depend only on the form of the tiles.
     """
 
     before: Matrix
@@ -115,7 +115,7 @@ class ScaledPair(PairBase):
         return replace(self, before=before, dora=self.dora._replace(product=product))
 
     def norms(self, **options: Any) -> PairNorms:
-        """Compute the sums, in a second pass; rounding is that of no one format."""
+        """Compute the sums in a second pass; no single format explains the rounding."""
         seen = change(self.before, self.after, **options)
         units = seen.unit, seen.delta_unit
         digest, unchanged = seen.fingerprint, seen.unchanged / self.before.size

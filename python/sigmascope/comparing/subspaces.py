@@ -25,7 +25,7 @@ products may compute its last residuals from 16 bits of every number; see `block
 
 
 def span_bounds(svd: SVD) -> Array:
-    """Bound the sine of the error angle of the span of the first j vectors, for each j."""
+    """Bound the sine of the error angle of the first j vectors' span, for each j."""
     return pairs.subspace_errors(*_known(svd))
 
 
@@ -44,7 +44,7 @@ def _known(svd: SVD) -> tuple[Array, Array, Array, float]:
 
 
 def inner_products(num_threads: int) -> pairs.Product:
-    """Return the function that computes X^T Y by the engine, with the threads of this call."""
+    """Return a function that computes X^T Y in the engine, with the threads of this call."""
 
     def product(X: pairs.Vectors, Y: pairs.Vectors) -> Array:
         return multiply(matrix(X).T, Y.astype(np.float64), num_threads=num_threads)
@@ -58,7 +58,7 @@ def angle_columns(
     """Return the principal angles between the leading singular subspaces of two matrices.
 
     Each subspace is the largest that the errors of its vectors resolve. With `together`, both have
-    the same dimension, the largest that both resolve.
+    the same dimension: the largest that is resolved in both.
     """
     if one is None or two is None:
         return {}

@@ -34,7 +34,7 @@ from .scaled_pairs import ScaledPair
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The names of two matrices to compare, and the number of rows to compare, if not all."""
+    """The names of two matrices to compare, and the number of rows if not all are compared."""
 
     name: str
     before: str
@@ -71,7 +71,7 @@ class MatrixPairs(Mapping[str, MatrixPair]):
         return self._stored(link, one[link.before], two[link.after])
 
     def outline(self, name: str) -> MatrixPair:
-        """Return a pair without scales, of which none is read; see :meth:`Checkpoint.outline`."""
+        """Return a pair without reading scales; see :meth:`Checkpoint.outline`."""
         link, one, two = self._links[name], self._before, self._after
         if isinstance(one, Adapter) or isinstance(two, Adapter):
             return self[name]
@@ -88,7 +88,7 @@ class MatrixPairs(Mapping[str, MatrixPair]):
         self.outline(name)  # which checks the files
 
     def stop_reading(self) -> None:
-        """End reads from other machines that are under way in other threads with an error."""
+        """End the remote reads of other threads with an error."""
         for each in (self._before, self._after):
             each.stop_reading()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Columns that describe the update of a pair, by which published work tells regimes apart."""
+"""Columns that describe the update of a pair; published work uses them to distinguish regimes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _BYTES_OF_ENTRY = 64
 
 
 def update_passes(pair: MatrixPair, measures: Sequence[str]) -> int:
-    """Return how many passes the columns of an update take; those of an adapter take none."""
+    """Return the number of passes for the columns of an update; an adapter does not need passes."""
     if not isinstance(pair, StoredPair):
         return 0
     requested = 2 * ("update_shares" in measures) + ("update_masks" in measures)
@@ -46,10 +46,10 @@ def update_passes(pair: MatrixPair, measures: Sequence[str]) -> int:
 
 
 def spread_columns(delta: Matrix | LowRank, seen: Moments | None) -> Row:
-    """Return how an update that is not zero is spread over its entries, rows and columns.
+    """Return how a nonzero update is spread over its entries, rows and columns.
 
-    `seen`: the statistics of the elements of a matrix; the rows of the change of an adapter follow
-    from its triplets.
+    `seen`: the statistics of the elements of a matrix. For the change of an adapter, the triplets
+    give the rows.
     """
     if isinstance(delta, LowRank):
         svd = delta.svd()
@@ -72,7 +72,7 @@ def spread_columns(delta: Matrix | LowRank, seen: Moments | None) -> Row:
 
 
 def spectral_columns(spectra: Mapping[str, Spectrum]) -> Row:
-    """Return how the singular values moved, where all of both matrices are known."""
+    """Return how the singular values moved, if all values of both matrices are known."""
     size = spectra["delta"].measures["fro_norm"].value
     norms = (spectra[side].measures["fro_norm"].value for side in ("before", "after"))
     unit = exponent_of(max(norms))
@@ -93,7 +93,7 @@ def spectral_columns(spectra: Mapping[str, Spectrum]) -> Row:
 
 
 def _values(spectrum: Spectrum, unit: int) -> updates.Values | None:
-    """Return all singular values in units of 2^unit; None where some are not known."""
+    """Return all singular values in units of 2^unit; None if some are not known."""
     s, errors = spectrum.values, spectrum.value_errors
     if s is None or errors is None:
         return None
@@ -101,7 +101,7 @@ def _values(spectrum: Spectrum, unit: int) -> updates.Values | None:
 
 
 def intruder_columns(before: SVD | None, after: SVD | None, num_threads: int) -> Row:
-    """Return how many leading left directions of W' are like no direction of W."""
+    """Count the leading left directions of W' that resemble no direction of W."""
     if before is None or after is None:
         return {}
     was, now = left_directions(before, len(before.s)), left_directions(after, updates.LEADING)
@@ -121,7 +121,8 @@ def intruder_columns(before: SVD | None, after: SVD | None, num_threads: int) ->
 def share_columns(delta: Matrix | LowRank, size: float, before: SVD | None, **options: Any) -> Row:
     """Return the shares of an update in leading singular subspaces of W, and those of chance.
 
-    Two passes over dW, products in float64; of an adapter's change, its triplets alone.
+    Takes two passes over dW, with products in float64. For an adapter's change, the triplets
+    suffice.
     """
     if before is None or before.U is None or before.Vt is None:
         return {}
@@ -161,10 +162,11 @@ def share_need(delta: Matrix, k: int, **options: Any) -> Need:
 def mask_columns(pair: MatrixPair, before: SVD | None, num_threads: int) -> Row:
     """Return the shares of the changed entries that lie in two masks, and those of chance.
 
-    The principal mask has the entries of largest magnitude in the rank-k approximation of W by its
-    leading triplets; the low-magnitude mask has the smallest entries of W (arXiv 2511.08567). Each
-    has about :data:`MASK_SHARE` of all entries: as many as magnitudes that are told apart by the
-    upper 16 bits of float32 allow. An entry changed as for `update_sparsity`. One pass over both.
+    The principal mask has the largest entries of the rank-k approximation of W by its leading
+    triplets; the low-magnitude mask has the smallest entries of W (arXiv 2511.08567). Each mask has
+    about :data:`MASK_SHARE` of all entries; the share is not exact, since magnitudes are compared
+    by the upper 16 bits of float32. `update_sparsity` defines which entries changed. Takes one pass
+    over both matrices.
     """
     if not isinstance(pair, StoredPair) or before is None or before.U is None:
         return {}
@@ -202,7 +204,7 @@ def _bins(numbers: NDArray[np.floating]) -> NDArray[np.uint32]:
 
 
 def _overlap(name: str, counts: NDArray[np.int64]) -> Row:
-    """Return the share of the changed entries in the first bins that have enough of all entries."""
+    """Return the share of changed entries in the first bins that together hold enough entries."""
     every, changed = (int(x) for x in counts.sum(axis=1))
     if changed == 0:
         return {}

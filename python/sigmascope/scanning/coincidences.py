@@ -2,7 +2,7 @@
 """Decide whether the equal rows or columns of a matrix of few numbers are coincidences.
 
 Two columns of two 4-bit codes are equal by coincidence in one of about a hundred pairs, and 384
-columns form 73,536 pairs. Copies are reported only where there are more than coincidences explain.
+columns form 73,536 pairs. Copies are reported only if coincidences do not explain their number.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ _READ_BYTES = 1 << 20
 
 
 def are_coincidences(a: Matrix, copies: NDArray[np.intp]) -> bool:
-    """Return True if coincidences explain that so many columns equal an earlier one.
+    """Return True if coincidences explain the number of columns that equal an earlier one.
 
     Parameters
     ----------
     a : Matrix, shape (m, n)
     copies : array of indices
-        The columns that are equal to an earlier one.
+        The columns that equal an earlier one.
 
     Notes
     -----
-    Rows are taken to be independent. The expected number of pairs of equal columns is then the
-    number of pairs, times the product over the rows of the share of pairs with equal entries. Only
-    distinct columns give these shares, so that copies do not explain themselves. Blocks with a
-    scale of their own have hardly a number in common, so pairs within a block and all others are
-    counted separately, for blocks of several sizes, and the largest expectation counts. It is at
-    least the expected number of copies, and the tail of a Poisson distribution (Chernoff's bound)
-    decides. Equal entries of a single row are always coincidences.
+    Rows are assumed to be independent. The expected number of pairs of equal columns is then the
+    number of pairs, times the product over the rows of the share of pairs with equal entries. The
+    shares come only from distinct columns, so copies do not explain themselves. Blocks with
+    separate scales have hardly any number in common. Pairs within a block and all other pairs are
+    therefore counted separately, for several sizes of blocks, and the largest expectation counts.
+    It is at least the expected number of copies. The tail of a Poisson distribution (Chernoff's
+    bound) decides. Equal entries of a single row are always coincidences.
     """
     m, n = a.shape
     if m == 1 or not len(copies):
@@ -65,7 +65,7 @@ def are_coincidences(a: Matrix, copies: NDArray[np.intp]) -> bool:
 
 
 def _explains(expected: float, copies: int) -> bool:
-    """Return True if a Poisson variable of this mean reaches `copies` with more than LEVEL."""
+    """Return True if a Poisson variable of this mean reaches `copies` with probability > LEVEL."""
     if copies <= expected:
         return True
     if expected <= 0.0:
@@ -82,7 +82,7 @@ def _lines(a: Matrix) -> Iterator[NDArray[np.float64]]:
 
 
 class _Expectation:
-    """Expected pairs of equal columns, for blocks of `group` columns that share their numbers."""
+    """Expected pairs of equal columns, if blocks of `group` columns share their numbers."""
 
     def __init__(self, distinct: NDArray[np.bool_], group: int) -> None:
         n = len(distinct)
@@ -115,7 +115,7 @@ class _Expectation:
 
 
 def _pairs(count: Any) -> Any:
-    """Return the number of pairs of so many things."""
+    """Return the number of pairs among `count` things."""
     return count * (count - 1) / 2
 
 

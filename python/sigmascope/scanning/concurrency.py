@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Threads and memory divided among matrices that are analysed at the same time in one process.
+"""Division of threads and memory among matrices that one process analyses at the same time.
 
-The memory is that of the host and, for CUDA devices, that of each device.
+Memory means host memory and, for CUDA devices, also the memory of each device.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ LEAST_SHARE = 0.9
 class ConcurrencyPlan:
     """The number of matrices that are analysed at once, and the options of each.
 
-    Two matrices take less time on one core each than one after the other on both, since parts of
-    each are serial, and its threads wait for one another.
+    Two matrices on one core each take less time than one after the other on both cores, since parts
+    of each are serial, and its threads wait for one another.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class ConcurrencyPlan:
     each
         Options of a matrix that is analysed together with others.
     full
-        Options of a matrix that is analysed alone, with all threads and all the memory.
+        Options of a matrix that is analysed alone, with all threads and all memory.
     alone
         Names of the matrices that are analysed alone.
     """
@@ -54,8 +54,8 @@ class ConcurrencyPlan:
     def of(cls, checkpoint: Scannable, items: Sequence[Item], options: Options) -> Self:
         """Choose the largest number of workers for which most matrices fit into their share.
 
-        A matrix fits if its share of the memory allows the same method as all the memory, with the
-        stored bytes in memory: in that of the host, and in that of its device if it has one.
+        A matrix fits if its share holds the stored bytes and allows the same method as all memory.
+        That applies to the memory of the host, and of the device if there is one.
         """
         total = sum(item.stored_bytes for item in items)
         workers = min(options.num_threads, options.memory_limit // MINIMUM)
@@ -74,9 +74,9 @@ class ConcurrencyPlan:
 
 
 def _fits(checkpoint: Scannable, name: str, share: Options, full: Options) -> bool:
-    """Return True if a share holds the stored bytes of a matrix and allows the same method as all.
+    """Return True if a matrix fits into a share of the memory, with the method of all memory.
 
-    True also for a matrix that cannot be read; its row will have the error.
+    Also True for a matrix that cannot be read; its row will have the error.
     """
     with suppress(*TENSOR_ERRORS):
         a = checkpoint.outline(name)
@@ -89,7 +89,7 @@ def _fits(checkpoint: Scannable, name: str, share: Options, full: Options) -> bo
 
 
 class ExclusiveQueue:
-    """A queue that admits several threads at once, or one alone, in the order of their requests."""
+    """A queue that admits several threads at once, or one exclusively, in order of request."""
 
     def __init__(self) -> None:
         self._waiting: deque[object] = deque()
@@ -99,7 +99,7 @@ class ExclusiveQueue:
 
     @contextmanager
     def turn(self, *, alone: bool) -> Iterator[None]:
-        """Wait until this thread is admitted; with `alone`, until no other thread is."""
+        """Wait until this thread is admitted; with `alone`, until it is the only one."""
         ticket = object()
         with self._changed:
             self._waiting.append(ticket)

@@ -21,7 +21,7 @@ def entrywise(checkpoint: Scannable, name: str, kind: str) -> Row:
     Parameters
     ----------
     checkpoint, name
-        The tensor; :meth:`Checkpoint.elements` must have its numbers.
+        The tensor; :meth:`Checkpoint.elements` must return its numbers.
     kind
         The status of the tensor: "vector", "scalar", "integer" and so on.
 
@@ -75,19 +75,19 @@ def mask(seen: VectorStatistics) -> str:
 
 
 def nonfinite_counts(seen: VectorStatistics, elements: Elements) -> str:
-    """Say how many entries of a tensor are not finite, and where the first of them is."""
+    """Say how many entries of a tensor are not finite, and where the first one is."""
     assert seen.first is not None
     place = elements.place(seen.first)
     return f"{seen.nan} NaN and {seen.inf} infinite entries, the first at {place}"
 
 
 def nonfinite(reason: str) -> Row:
-    """Return the columns of a row that fails because of entries that are not finite."""
+    """Return the columns of a row that fails because some entries are not finite."""
     return {"status": "failed", "reason": reason, "failure": "data", "converged": False}
 
 
 def evidence(began: float) -> Row:
-    """Return the columns that say how such a row was computed."""
+    """Return the columns that state how an entrywise row was computed."""
     return {
         "method": METHOD,
         "precision": "float64",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rows of a scan before the analysis: tensors to analyse, and reasons to leave others out."""
+"""The rows of a scan before the analysis: tensors to analyse, and reasons to omit others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Item:
     status, reason
         Status of the row and reason for it, if there is no spectrum.
     entrywise
-        True if the tensor has no spectrum and its numbers are read one by one.
+        True if the tensor has no spectrum and is read entry by entry.
     """
 
     record: TensorRecord
@@ -41,7 +41,7 @@ class Item:
 
     @property
     def stored_bytes(self) -> int:
-        """Stored bytes of the matrix that is to be analysed; 0 if there is none."""
+        """Stored bytes of the matrix to analyse; 0 without one."""
         return self.record["nbytes"] // len(self.record["matrices"]) if self.matrix else 0
 
     def row(self) -> Row:
@@ -54,7 +54,7 @@ def list_items(
 ) -> Iterator[Item]:
     """List the rows to make, in file order.
 
-    If `strict`, every pattern of `include` must match something: else ValueError at the end.
+    If `strict` and a pattern of `include` matches nothing, a ValueError is raised at the end.
     """
     wanted = Selection(include, exclude)
     for tensor in checkpoint.info():

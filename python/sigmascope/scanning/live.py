@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows of a scan for tensors in memory that change, each made when it is asked for."""
+"""Rows of a scan for changing tensors in memory, each made on request."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from .tasks import analyse
 
 
 class LiveItem(NamedTuple):
-    """A row that can be made, and the name of the tensor whose bytes it shares, if there is one."""
+    """A row that can be made, and the name of the tensor whose bytes it shares, if any."""
 
     item: Item
     original: str | None
 
 
 class Visit(NamedTuple):
-    """A look at one tensor: the key of its numbers, and its row.
+    """The result of visiting one tensor: the key of its numbers, and its row.
 
-    The key is None where it is not known, and the row is None where the key has not changed.
+    The key is None if it is not known. The row is None if the key has not changed.
     """
 
     key: Hashable
@@ -49,7 +49,7 @@ class Visit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StateDict:
-    """A state dict with the settings of the module that it is of."""
+    """A state dict with the settings of its module."""
 
     config: Any
     tensors: Mapping[str, Any] = field(repr=False)
@@ -61,7 +61,7 @@ class StateDict:
 
 @dataclass(frozen=True, slots=True)
 class _Single:
-    """One matrix that is already made, as a checkpoint of which it is the only one."""
+    """A checkpoint whose only matrix has been made already."""
 
     a: Matrix
 
@@ -69,7 +69,7 @@ class _Single:
         return self.a
 
     def outline(self, name: str) -> Matrix | LowRank:
-        """Return the same."""
+        """Return the matrix."""
         return self.a
 
 
@@ -95,9 +95,9 @@ class LiveRows:
 
     @classmethod
     def of(cls, followed: Sequence[str], **options: Unpack[LiveOptions]) -> Self:
-        """Check the options; ValueError also for a measure to follow that no row has as a number.
+        """Check the options; ValueError also for a followed measure that no row has as a number.
 
-        Those of `followed` that are computed on request only are requested.
+        Measures of `followed` that are computed only on request are requested.
         """
         for name in followed:
             if COLUMNS.get(name) not in ("int", "float"):
@@ -109,10 +109,9 @@ class LiveRows:
         return cls(Options.of(measures=requested, **given), *patterns)
 
     def take(self, tensors: Tensors, *, strict: bool) -> list[LiveItem]:
-        """Take the tensors of which rows are made next, and list the rows.
+        """Take the tensors whose rows are made next, and list the rows without reading numbers.
 
-        If `strict`, a pattern of `include` that matches nothing is a ValueError. No numbers are
-        read.
+        If `strict`, a pattern of `include` that matches nothing is a ValueError.
         """
         named = tensors.state_dict() if isinstance(tensors, HasStateDict) else tensors
         wrapped = {name: on_demand(value) for name, value in named.items()}
@@ -126,7 +125,7 @@ class LiveRows:
         ]
 
     def close(self) -> None:
-        """Let go of the tensors."""
+        """Release the tensors."""
         self._checkpoint, self._on_device = None, {}
 
     def visit(self, item: Item, known: Hashable) -> Visit:

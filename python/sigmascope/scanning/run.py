@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The run of a scan: its rows, the table before its first row, and who analyses matrices."""
+"""The run of a scan: its rows, the empty table, and the workers that analyse matrices."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ScanRun(TableRun[Scan, Item, Options]):
         *,
         keep_memory: bool,
     ) -> Self:
-        """List the rows to make: all, or those of the part that `shard` names."""
+        """List the rows to make: all rows, or the rows of the part that `shard` names."""
         patterns = {"include": as_list(include), "exclude": as_list(exclude)}
         items, part = select_part(list(list_items(checkpoint, *patterns.values())), shard)
         return cls(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A plan as a file: a row for each matrix or pair, in the formats of a table but a page."""
+"""A plan as a file with a row for each matrix or pair, in any format of a table except a page."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SCHEMA = Schema(
 
 
 def check_paths(paths: Sequence[Path]) -> None:
-    """Check that a plan can be saved at each path; it replaces no file, which may hold results.
+    """Check that a plan can be saved at each path; an existing file may hold results, and stays.
 
     Raises
     ------
     ValueError, ImportError
-        The suffix is another than .jsonl, .csv and .parquet; Parquet has no pyarrow.
+        The suffix is not .jsonl, .csv or .parquet; Parquet has no pyarrow.
     OSError
-        There is a file already, or none can be made there.
+        A file exists already, or cannot be made there.
     """
     for path in paths:
         if path.suffix not in _SUFFIXES:

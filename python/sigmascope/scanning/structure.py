@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Matrices with a special structure: zero, constant, rank deficient, or with copies of rows.
 
-Most measures of such a matrix mean nothing, or do not exist. Summaries therefore name it before
-their medians.
+Most measures of such a matrix mean nothing, or do not exist. Summaries therefore list these
+matrices before they state medians.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DEFICIENT = 1e-6
 
 
 def mask_statistics(a: Matrix) -> VectorStatistics | None:
-    """Return the statistics of a mask, whose entries are 0 and -inf; None of other matrices."""
+    """Return the statistics of a mask of 0 and -inf entries; None for any other matrix."""
     seen = VectorStatistics()
     for block in iter_blocks(a):
         if not np.all((block == 0) | np.isneginf(block)):
@@ -47,19 +47,19 @@ def iter_blocks(a: Matrix) -> Iterator[NDArray[np.float64]]:
 
 
 class Structure(NamedTuple):
-    """Special structure of a matrix, as its entries show it.
+    """Special structure of a matrix, from its entries.
 
     Attributes
     ----------
     constant
-        The value of all entries, if they are the same; else None.
+        The value of all entries, if they are equal; else None.
     copied_rows, copied_columns
-        Number of rows and of columns that are equal to an earlier one, entry by entry; 0 for a
-        constant matrix.
+        Numbers of rows and of columns that equal an earlier one, entry by entry; 0 for a constant
+        matrix.
     passes
-        Reads of the matrix that finding this took.
+        Reads of the matrix that were needed.
     rows_coincide, columns_coincide
-        True if the copies are no more than the number of distinct entries explains; see
+        True if coincidences explain the copies, given the number of distinct entries; see
         :func:`sigmascope.scanning.coincidences.are_coincidences`.
     """
 
@@ -72,13 +72,13 @@ class Structure(NamedTuple):
 
     @property
     def reported_copies(self) -> tuple[int, int]:
-        """Copied rows and columns; 0 for those that coincidences explain."""
+        """Numbers of copied rows and columns; 0 for copies that coincidences explain."""
         rows = 0 if self.rows_coincide else self.copied_rows
         return rows, 0 if self.columns_coincide else self.copied_columns
 
 
 def structure(a: Matrix, moments: Moments) -> Structure:
-    """Find out exactly whether a matrix is constant, and count copies of rows and columns.
+    """Determine exactly whether a matrix is constant, and count copies of rows and columns.
 
     Parameters
     ----------
@@ -89,11 +89,11 @@ def structure(a: Matrix, moments: Moments) -> Structure:
 
     Notes
     -----
-    Equal rows have the same norm, to the bit, since norms are summed in one order. If no two norms
-    are the same, the matrix need not be read; finding that out is a sort of m + n numbers. Else the
-    matrix is decoded once more, 8 MiB at a time, and rows and columns with the same norm are
-    compared by hashes of 128 bits. -0 counts as 0. The first lines of a matrix with copies are read
-    once more, to see whether coincidences explain them.
+    Equal rows have bitwise equal norms, since norms are summed in one order. Sorting m + n norms
+    shows whether any two are equal. If they all differ, the matrix is not read. Otherwise it is
+    decoded once more, 8 MiB at a time, and rows and columns with equal norms are compared by hashes
+    of 128 bits. -0 counts as 0. If there are copies, the first lines of the matrix are read once
+    more, to see whether coincidences explain them.
     """
     if moments.min == moments.max:
         return Structure(constant=float(moments.min))
@@ -119,7 +119,7 @@ def _alike(norms: NDArray[np.float64]) -> NDArray[np.intp]:
 def _copies(
     a: Matrix, rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows and the columns, of those with these indices, that equal an earlier one."""
+    """Return which rows and which columns among these indices equal an earlier one."""
     m, n = a.shape
     height = max(_BLOCK_BYTES // (8 * n), 1)
     of_rows: list[bytes] = []
@@ -148,7 +148,7 @@ def _repeated(indices: NDArray[np.intp], digests: list[bytes]) -> NDArray[np.int
 
 
 def in_words(entries: Structure, spectrum: Spectrum) -> str | None:
-    """Return words for the special structure of a matrix; None for an ordinary matrix."""
+    """Describe the special structure of a matrix in words; None for an ordinary matrix."""
     if entries.constant is not None:
         zero = entries.constant == 0.0
         return "all zero" if zero else f"constant {short(entries.constant)}"
@@ -163,9 +163,8 @@ def in_words(entries: Structure, spectrum: Spectrum) -> str | None:
 def certain_rank(spectrum: Spectrum) -> int | None:
     """Return the numerical rank if it is certain; else None.
 
-    The numerical rank counts the values above a millionth of the largest, and above the accuracy
-    limit of the method. Without that measure, only a rank of 1 can be determined, from the two
-    largest values.
+    The numerical rank counts the values above both a millionth of the largest and the accuracy
+    limit of the method. Without that measure, the two largest values can show only a rank of 1.
     """
     if "numerical_rank" in spectrum:
         rank = spectrum["numerical_rank"]

@@ -81,7 +81,7 @@ def analyse(
 
 
 def _nonfinite_columns(a: Matrix, options: Options, began: float) -> Row:
-    """Return the moments of a matrix with NaN or infinity; a mask of 0 and -inf is not an error."""
+    """Return the moments of a matrix with NaN or infinity; masks of 0 and -inf are not errors."""
     if (seen := mask_statistics(a)) is not None:
         row: Row = {"status": "entrywise", "converged": True, "reason": mask(seen), "failure": None}
         numbers = {"zeros": seen.zeros, "nan": 0, "inf": seen.inf}
@@ -91,18 +91,18 @@ def _nonfinite_columns(a: Matrix, options: Options, began: float) -> Row:
 
 
 def _read_once(a: Matrix, options: Options) -> Matrix:
-    """Return a matrix in memory, where all that is computed reads it, if it fits."""
+    """Return a matrix in memory if it fits, so that its file is read once for all computations."""
     fits = not a.in_memory and memory_left(a, **options.of_spectrum()) > 0
     return a.load() if fits else a
 
 
 def product_rank(a: Matrix | LowRank) -> int | None:
-    """Return the largest rank that a change B A of an adapter can have; None for other matrices."""
+    """Return the largest possible rank of an adapter's change B A; None for other matrices."""
     return min(a.rank, *a.shape) if isinstance(a, LowRank) else None
 
 
 def _structure(a: Matrix | LowRank, result: Spectrum) -> Row:
-    """Return the columns for a special structure; the low rank of a change does not count."""
+    """Return the columns of a special structure, in which a change's low rank does not count."""
     if isinstance(a, Matrix) and result.moments is not None:
         return structure_columns(structure(a, result.moments), result)
     return {"structure": "all zero"} if result["fro_norm"].value == 0 else {}
@@ -115,7 +115,7 @@ def _spectrum(
     options: Options,
     read: ByteListener | None,
 ) -> Spectrum:
-    """Compute the spectrum while the next matrix is read into the memory that is left."""
+    """Compute the spectrum while the next matrix is read into the remaining memory."""
     how, seed = options.of_spectrum(), options.seed
     # At effort "exact" computing takes far longer than reading a file, which is not read ahead.
     ahead = matrices.reads_ahead and (matrices.remote or options.effort != "exact")

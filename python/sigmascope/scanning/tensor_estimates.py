@@ -75,7 +75,7 @@ def estimated(checkpoint: Scannable, item: Item, options: Options, measured: Rat
 
 
 def _on_device(chosen: Route, memory: CallMemory) -> dict[str, Any]:
-    """Return the entries of a plan that are about the memory of a CUDA device."""
+    """Return a plan's entries about the memory of a CUDA device."""
     if memory.options.device.index is None:
         return {}
     taken, stays = memory.planned_on_device(chosen.need_of(memory))
@@ -83,7 +83,7 @@ def _on_device(chosen: Route, memory: CallMemory) -> dict[str, Any]:
 
 
 def _of_product(a: LowRank, unknown: TensorPlan, options: Options, measured: Rates) -> TensorPlan:
-    """Plan the change that an adapter makes; its spectrum is exact at every effort."""
+    """Plan the change of an adapter, whose spectrum is exact at every effort."""
     needed = a.working_bytes + OVERHEAD
     known = replace(
         unknown,
@@ -113,19 +113,19 @@ def initial_plan(
     dtype: str,
     nbytes: int,
 ) -> TensorPlan:
-    """Return the plan of a matrix or a pair, with the entries that are known before it is opened.
+    """Return the plan of a matrix or a pair with the entries known before it is opened.
 
     Parameters
     ----------
     name : str
         Name of the matrix or the pair.
     record : mapping
-        The record of its tensor; of a pair, that of the first one.
+        The record of its tensor; for a pair, of the first tensor.
     options : Options
     shape : tuple of int
-        Shape of the tensor, of which that of its matrix is known if it has two axes.
+        Shape of the tensor. If it has two axes, it is also the shape of the matrix.
     dtype, nbytes : str, int
-        Stored format and stored bytes, of all its tensors.
+        Stored format and stored bytes of all its tensors.
     """
     rows, columns = shape if len(shape) == 2 else (0, 0)
     return TensorPlan(
@@ -160,7 +160,7 @@ def _reads(chosen: Route, plan: MemoryPlan) -> int:
 
 
 def _seconds(chosen: Route, plan: MemoryPlan, read: int, measured: Rates) -> float:
-    """Estimate the seconds of one matrix; reads after the first one overlap with computing."""
+    """Estimate the seconds of one matrix; later reads overlap with computing."""
     a, call = plan.memory.a, plan.memory.options
     if call.device.index is not None:
         return 0.0
@@ -170,7 +170,7 @@ def _seconds(chosen: Route, plan: MemoryPlan, read: int, measured: Rates) -> flo
 
 
 def computing_seconds(a: Matrix, chosen: Route, measured: Rates) -> float:
-    """Estimate the seconds of one spectrum on the CPU, without those of reading files."""
+    """Estimate the seconds of one spectrum on the CPU, without reading files."""
     search = chosen.search
     computing = (2 if search else 3) * measured.elements_seconds(a.nbytes)
     if search is None:

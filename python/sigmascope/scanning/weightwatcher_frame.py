@@ -36,7 +36,7 @@ def details_frame(rows: Sequence[Row]) -> Any:
 def _layer_type(row: Row) -> str:
     """Return weightwatcher's word for the layer.
 
-    A convolution kernel is one matrix here; weightwatcher makes one of each slice.
+    A convolution kernel is one matrix here; weightwatcher makes a matrix of each slice.
     """
     if row["kind"] == "kernel":
         return "conv2d"

@@ -56,7 +56,7 @@ class TensorEntry:
     """One tensor of a file: `offset` in bytes from the start of the file.
 
     `strides` count elements and are None for C order. If the entry is not a tensor, `foreign` is
-    the reason and `dtype` the name of its Python type. `usage` is what else the file tells of it.
+    the reason and `dtype` the name of its Python type. `usage` holds further facts from the file.
     """
 
     name: str
@@ -73,9 +73,9 @@ class TensorEntry:
 class Header:
     """A validated header; `entries` are in file order (by offset).
 
-    `settings` are those of the model, in the words of a config.json, if the format holds them.
-    `layout` is the name of the quantised layout of its weights, if the format states one and the
-    model has no configuration that does.
+    `settings` holds the settings of the model under the names of a config.json, if the format has
+    them. `layout` names the quantised layout of the weights, if the format states it and the model
+    has no configuration that does.
     """
 
     path: Place
@@ -95,16 +95,16 @@ class Header:
         self.stored.check_unchanged()
 
     def read(self, offset: int, count: int, reading: str) -> bytes | memoryview:
-        """Return bytes of the file, fewer if it ends before; CheckpointError if it has none."""
+        """Return bytes of the file, or fewer at its end; CheckpointError if there are none."""
         return self.stored.read(offset, count, reading)
 
     def mapped(self, offset: int, count: int) -> NDArray[np.uint8]:
-        """Map bytes of the file, or read them where that cannot be.
+        """Map bytes of the file, or read them if mapping is not possible.
 
         Raises
         ------
         CheckpointError
-            The file cannot be read, or ends before.
+            The file cannot be read, or is too short.
         """
         return self.stored.mapped(offset, count)
 
@@ -117,12 +117,12 @@ class Header:
 
 @contextmanager
 def opened(path: Place) -> Iterator[tuple[io.RawIOBase, Stored]]:
-    """Open a file to read its header, with the place of its bytes.
+    """Open a file to read its header; return it with the place of its bytes.
 
     Raises
     ------
     CheckpointError
-        It cannot be read, is not a regular file, or changed while it was read.
+        The file cannot be read, is not a regular file, or changed while it was read.
     """
     if not isinstance(path, Path):
         source, start = path.opened()
@@ -141,7 +141,7 @@ def opened(path: Place) -> Iterator[tuple[io.RawIOBase, Stored]]:
 
 
 def start_of(file: io.RawIOBase, count: int = LOOK) -> bytes:
-    """Return the first bytes of a file, which then stands at its start."""
+    """Return the first bytes of a file, and move back to its start."""
     file.seek(0)
     start = file.read(count)
     file.seek(0)
@@ -151,13 +151,13 @@ def start_of(file: io.RawIOBase, count: int = LOOK) -> bytes:
 def read_each(
     folder: Place, names: Sequence[str], read: Callable[[Place], tuple[Header, ...]]
 ) -> tuple[Header, ...]:
-    """Read the headers of some files of a folder; those of a store at the same time."""
+    """Read the headers of some files of a folder; remote files are read at the same time."""
     by_file = of_each(folder, names, read)
     return tuple(header for headers in by_file for header in headers)
 
 
 def of_each(folder: Place, names: Sequence[str], call: Callable[[Place], T]) -> list[T]:
-    """Call a function of the paths of some files; of those of a store at the same time."""
+    """Call a function for the path of each file; for remote files, at the same time."""
     if isinstance(folder, Path):
         return [call(folder / name) for name in names]
     return concurrently(lambda name: call(folder / name), names)

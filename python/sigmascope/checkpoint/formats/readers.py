@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The table of formats, in the order in which a folder is searched: a `Reader` for each.
 
-A package registers more of them as entry points of the group "sigmascope.readers", each the name
-of a `Reader`::
+Another package registers its formats as entry points of the group "sigmascope.readers", each the
+name of a `Reader`::
 
     [project.entry-points."sigmascope.readers"]
     npz = "some_package.npz:READER"
 
-So are those of :mod:`sigmascope.formats`, which have a place in the table by the names of their
-files. They are imported only for such files; those of other packages, only where no format of this
-package fits.
+The formats of :mod:`sigmascope.formats` are registered in the same way. The table lists them by the
+names of their files, and a reader is imported only for such a file. The readers of other packages
+are imported only if no format of this package fits.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ class Reader:
     name : str
         Name of the format in messages.
     suffixes : tuple of str
-        Ends of the names of its files.
+        Endings of the names of its files.
     read : callable
-        Function of the path of a file that returns a header for each file that it needs: its
-        own, and those of further shards or of data in files of their own. It raises
-        CheckpointError, with the path, for a file that is not what it claims to be.
+        Function that takes the path of a file and returns the headers of all files that it needs:
+        the file itself, further shards, and separate data files. For an invalid file it raises
+        CheckpointError with the path.
     index_suffix, main_file : str, optional
         Suffix of a JSON index of shards, and name of the file of an unsharded checkpoint.
     begins : callable, optional
-        Function of the first bytes of a file, which tells whether they are those of this format. A
-        single file is then read under any name.
+        Function that takes the first bytes of a file and returns whether they have this format. If
+        given, a single file is read under any name.
     chosen : callable, optional
-        Function of a folder and of the names of its files of this format, which returns the file
-        to be read. Without it each of these files is a part of one checkpoint.
+        Function that takes a folder and the names of its files of this format, and returns the file
+        to read. If omitted, all these files are parts of one checkpoint.
 
     Examples
     --------
@@ -83,19 +83,19 @@ class Reader:
         return self.main_file.partition(".")[0] + self.index_suffix
 
     def fits(self, name: str) -> bool:
-        """Tell whether this is the name of a file of the format."""
+        """Return whether this is the name of a file of the format."""
         return name.endswith(self.suffixes)
 
 
 class AnnexFormat(NamedTuple):
-    """A format that :mod:`sigmascope.formats` reads, by an entry point with its name."""
+    """A format of :mod:`sigmascope.formats`, whose entry point has the same name."""
 
     name: str
     suffixes: tuple[str, ...]
     index_suffix: str = ""
 
     def may_fit(self, name: str) -> bool:
-        """Tell whether a file of that name may be one of the format, or an index of such."""
+        """Return whether a file of that name may have the format, or be an index of such files."""
         end = self.index_suffix.removesuffix("json")
         return name.endswith(self.suffixes) or (end != "" and end in name)
 
@@ -150,7 +150,7 @@ ANNEX = tuple(each for each in FORMATS if isinstance(each, AnnexFormat))
 
 
 def own_readers(names: Sequence[str]) -> Iterator[Reader]:
-    """Yield the formats of this package that files of some names may have, in the table's order.
+    """Yield this package's formats for files of some names, in the order of the table.
 
     Raises
     ------
@@ -165,25 +165,25 @@ def own_readers(names: Sequence[str]) -> Iterator[Reader]:
 
 
 def readers(names: Sequence[str]) -> Iterator[Reader]:
-    """Yield the formats that files of some names may have: own ones, then all of other packages.
+    """Yield the formats for files of some names: this package's, then all of other packages.
 
     Raises
     ------
     CheckpointError
-        An entry point cannot be imported, names something that is not a `Reader`, or names one
-        with a suffix of another format.
+        An entry point cannot be imported, names something that is not a `Reader`, or names a
+        reader with a suffix of another format.
     """
     yield from own_readers(names)
     yield from registered()
 
 
 def reader_of(path: Place) -> Reader:
-    """Return the format of a single file: by its name, or by its first bytes if they are another's.
+    """Return the format of a single file: by its name, unless the first bytes show another format.
 
     Raises
     ------
     CheckpointError
-        The file cannot be read, or neither tells the format: the message says what it is.
+        The file cannot be read, or neither shows the format. The message says what the file is.
     """
     named = next((reader for reader in readers([path.name]) if reader.fits(path.name)), None)
     if named is not None and (named.begins is None or not isinstance(path, Path)):
@@ -206,7 +206,7 @@ def reader_of(path: Place) -> Reader:
 
 
 def _each_own_reader() -> Iterator[Reader]:
-    """Yield those that need no import first."""
+    """Yield first the readers that need no import."""
     yield from BUILT_IN
     for each in ANNEX:
         if (reader := annex_reader(each.name)) is not None:
@@ -214,14 +214,14 @@ def _each_own_reader() -> Iterator[Reader]:
 
 
 def missing_readers(names: Sequence[str], what: str = "") -> str:
-    """Return the end of a message about files that an annex would read, if it is not registered.
+    """Return the end of a message about files whose annex is not registered.
 
     Parameters
     ----------
     names : sequence of str
         Names of the files.
     what : str
-        The format of a file in words, by its first bytes.
+        Description of the format of a file, from its first bytes.
     """
     fitting = (each for each in ANNEX if each.name in what or any(map(each.may_fit, names)))
     missing = [each.name for each in fitting if annex_reader(each.name) is None]
@@ -265,7 +265,7 @@ def registered() -> tuple[Reader, ...]:
 
 
 def _is_own(point: Registered) -> bool:
-    """Tell whether a reader is one of this package: another one may have the same name."""
+    """Return whether a reader belongs to this package: another reader may have the same name."""
     return point.point.value.startswith("sigmascope.")
 
 

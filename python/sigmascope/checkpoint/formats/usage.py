@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Usage of a tensor by the model in its file, which the place of its bytes does not tell."""
+"""How the model in a file uses a tensor, which the place of its bytes does not show."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Usage of a tensor by its model, as far as the file tells; a default says nothing.
+    """Usage of a tensor by its model, if the file states it; a default states nothing.
 
     A reader attaches it to a :class:`~sigmascope.checkpoint.TensorEntry`. A derived class may
-    answer :meth:`parameter`, and hold what the reader of a quantised layout needs.
+    override :meth:`parameter`, and hold what the reader of a quantised layout needs.
 
     Attributes
     ----------
     kernel : bool
-        A convolution has this tensor as its kernel.
+        True if the tensor is the kernel of a convolution.
     axes : str
-        A letter for each axis: "i" of inputs, "o" of outputs, "s" of the places of a kernel, any
-        other letter of an axis along which matrices lie. The matrices then have outputs as rows.
+        A letter for each axis: "i" for inputs, "o" for outputs, "s" for the positions of a kernel,
+        and any other letter for an axis that numbers matrices. The matrices have outputs as rows.
     program : str
-        Name of the program that orders axes so, for the description of the matrix.
+        Name of the program with this order of axes, for the description of the matrix.
     inputs_first : bool or None
         True if the rows of the stored matrix are inputs, False if they are outputs.
     layout : str
-        Name of the quantised layout whose codes the tensor has.
+        Name of the quantised layout, if the tensor holds its codes.
     settings : mapping
         Settings of that layout, for its reader.
     others : tuple of str
@@ -48,8 +48,8 @@ class Usage:
     others: tuple[str, ...] = ()
 
     def parameter(self, weight: str) -> str | None:
-        """Return the name in a state dict that the model gives to a weight of some name.
+        """Return the name that the model's state dict gives to a weight.
 
-        It is used only where no other weight has that name.
+        It is used only if no other weight has that name.
         """
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tensors of one module, of which some form a weight of codes in groups."""
+"""The tensors of one module, some of which form a weight of codes in groups."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _INTEGERS = {"I64": "<i8", "I32": "<i4", "U32": "<u4", "I8": "i1", "U8": "u1"}
 
 
 class LayoutError(Exception):
-    """A weight is not as its layout says; the message is the reason that is reported."""
+    """A weight does not have the form of its layout; the message is the reported reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupedWeight:
-    """A weight of codes in groups, whose codes stay in the file.
+    """A weight of codes in groups; the codes stay in the file.
 
     Attributes
     ----------
@@ -41,17 +41,18 @@ class GroupedWeight:
     packing : Packing
         Places of the codes.
     load : callable
-        Reads the scales and all else that is needed, by a file mode and the number of a slice.
+        Function of a file mode and the number of a slice. It reads the scales and everything else
+        that the codes need.
     scales, others : tuple of str
         Names of the other tensors of the weight.
     how : str
         Description of the layout, for people.
     transposed : bool
-        The stored matrix has inputs as rows.
+        True if the stored matrix has inputs as rows.
     slices : int or None
-        Number of matrices of a stack, whose codes follow each other; None if there is one matrix.
+        Number of matrices in a stack, whose codes follow each other; None for a single matrix.
     columns : int or None
-        Columns of the stored matrix, if those of `packing` are more: the last ones are padding.
+        Columns of the stored matrix, if `packing` has more: the last ones are padding.
     """
 
     name: str
@@ -68,7 +69,7 @@ class GroupedWeight:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """The tensors whose names begin with `stem`, and the settings of the quantisation."""
+    """The tensors whose names begin with `stem`, with the settings of the quantisation."""
 
     stem: str
     tensors: Mapping[str, Located]
@@ -79,12 +80,12 @@ class Module:
         return self.tensors.get(self.stem + ending)
 
     def need(self, ending: str, dtypes: tuple[str, ...], axes: tuple[int, ...]) -> Located:
-        """Return a tensor of the module, of one of some dtypes and numbers of axes.
+        """Return a tensor of the module, after checking its dtype and number of axes.
 
         Raises
         ------
         LayoutError
-            There is none.
+            There is no such tensor.
         """
         tensor = self.find(ending)
         if tensor is None:
@@ -100,12 +101,12 @@ class Module:
         return tensor
 
     def integer(self, key: str, *allowed: int) -> int:
-        """Return a setting that is an integer, and one of those that are allowed if any are.
+        """Return an integer setting, which must be an allowed value if such values are given.
 
         Raises
         ------
         LayoutError
-            It is missing, or is another one.
+            The setting is missing, or has another value.
         """
         value = self.settings.get(key)
         if type(value) is not int or (allowed and value not in allowed):
@@ -114,7 +115,7 @@ class Module:
         return value
 
     def check_shape(self, tensor: Located, *shapes: tuple[int, ...]) -> None:
-        """Raise LayoutError unless a tensor has one of some shapes."""
+        """Raise LayoutError unless a tensor has one of the given shapes."""
         if tensor.entry.shape not in shapes:
             wanted = " or ".join(str(list(shape)) for shape in shapes)
             raise LayoutError(
@@ -124,13 +125,13 @@ class Module:
 
 
 def groups_of(inputs: int, size: int, count: int, what: str) -> None:
-    """Raise LayoutError unless groups of a size divide some inputs into so many."""
+    """Raise LayoutError unless groups of this size divide the inputs into this many groups."""
     if size < 1 or -(-inputs // size) != count:
         raise LayoutError(f"{what} has {count} groups, not {inputs} inputs in groups of {size}")
 
 
 def read_integers(tensor: Located, reading: str, index: int | None = None) -> NDArray[np.integer]:
-    """Read a tensor of integers; with an index, one slice of a stack.
+    """Read a tensor of integers, or one slice of a stack if an index is given.
 
     Raises
     ------
@@ -153,9 +154,9 @@ def read_integers(tensor: Located, reading: str, index: int | None = None) -> ND
 def read_numbers(
     tensor: Located, reading: str, index: int | None = None, *, exponents: bool = False
 ) -> NDArray[np.float32]:
-    """Read a tensor of scales as float32, with one axis for all but the last, and the last.
+    """Read a tensor of scales as float32, with two axes: all but the last, joined, and the last.
 
-    With an index, one slice of a stack is read.
+    If an index is given, only that slice of a stack is read.
 
     Raises
     ------
@@ -171,7 +172,7 @@ def read_numbers(
 def read_groups(
     tensor: Located, reading: str, inputs: int, groups: int
 ) -> NDArray[np.int32] | None:
-    """Read the index of the group of each input; None if all are -1, the mark of no group.
+    """Read the group index of each input; None if all are -1, which marks the absence of groups.
 
     Raises
     ------
@@ -191,5 +192,5 @@ def read_groups(
 
 
 def by_size(count: int, size: int) -> NDArray[np.int32]:
-    """Return the group of each of `count` rows or columns, in groups of a size."""
+    """Return the group index of each of `count` rows or columns, in groups of a size."""
     return (np.arange(count) // size).astype(np.int32)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The table of quantised layouts of codes in groups, by name.
 
-A package registers more of them as entry points of the group "sigmascope.quantised_layouts", each
-with the name of a layout, and the name of a `QuantisedLayout`::
+Another package registers its layouts as entry points of the group "sigmascope.quantised_layouts",
+each with the name of a layout, and the name of a `QuantisedLayout`::
 
     [project.entry-points."sigmascope.quantised_layouts"]
     toy = "some_package.toy:LAYOUT"
 
-One is imported only for a checkpoint that names it.
+A registered layout is imported only for a checkpoint that names it.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ WeightReader = Callable[[Module], GroupedWeight]
 
 
 class QuantisedLayout(NamedTuple):
-    """A layout of weights that are codes in groups, with scales of their own.
+    """A layout of weights that are stored as codes in groups, each with its own scale.
 
     Attributes
     ----------
     name : str
         Name of the layout in messages.
     codes : tuple of (str, tuple of str, callable)
-        End of the names of codes, their dtypes, and a function that returns the `GroupedWeight` of
-        a `Module`, or raises `LayoutError`. An empty end stands for tensors whose usage names the
-        layout, and then empty dtypes for any.
+        Ending of the names of codes, their dtypes, and a function that returns the `GroupedWeight`
+        of a `Module`, or raises `LayoutError`. An empty ending means tensors whose usage names the
+        layout; empty dtypes then mean any dtype.
 
     Examples
     --------
@@ -61,14 +61,14 @@ class QuantisedLayout(NamedTuple):
     def reader_of(
         self, name: str, dtype: str, used: bool = False
     ) -> tuple[str, WeightReader] | None:
-        """Return the module of a tensor and the function that reads it; None if it is not codes.
+        """Return the module of a tensor and the function that reads it; None if it has no codes.
 
         Parameters
         ----------
         name, dtype : str
-            Those of the tensor.
+            Name and dtype of the tensor.
         used : bool
-            The usage of the tensor names the layout.
+            Whether the usage of the tensor names the layout.
         """
         for ending, dtypes, read in self.codes:
             if ending and name.endswith(ending) and dtype in dtypes:
@@ -104,13 +104,13 @@ BUILT_IN = {name: QuantisedLayout(name, codes) for name, codes in _CODES.items()
 
 @lru_cache(maxsize=256)
 def layout_of(name: str) -> QuantisedLayout | None:
-    """Return the layout of a name, of this package or registered; None if there is no such one.
+    """Return the built-in or registered layout with a name; None if there is no such layout.
 
     Raises
     ------
     CheckpointError
         The entry point of that name cannot be imported, or names something that is not a
-        `QuantisedLayout`; or two packages have one.
+        `QuantisedLayout`; or two packages register that name.
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
