@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Matrices of an array of several axes, each of which is one of inputs, of outputs, or a place.
+"""Matrices of an array with several axes: axes of inputs, of outputs, and of matrices.
 
-Rows of the matrix are outputs and columns inputs, whatever the order of the axes in the file. Axes
-of one side that do not lie together, as heads and their components may, make blocks of the matrix.
+Rows of the matrix are outputs and columns are inputs, for any order of the axes in the file. If the
+axes of one side are not adjacent (heads and their components, for example), the matrix consists of
+blocks.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ def matrices_of_axes(tensor: Located, axes: str) -> Iterator[tuple[dict[str, int
     tensor : Located
         A contiguous array of floating point numbers.
     axes : str
-        A letter for each axis: those of inputs, of outputs and of kernels, of which there are one
-        or more, and any other letter for an axis along which matrices lie. Places of a kernel come
-        after its channels among the inputs, as in the weights of torch.
+        A letter for each axis. One or more axes have the letter of inputs, of outputs or of
+        kernels; any other letter marks an axis that numbers matrices. Among the inputs, the
+        positions of a kernel follow its channels, as in the weights of torch.
 
     Yields
     ------
     place : dict
         Index of the matrix on each of the other axes, by letter.
     grid : tuple
-        Its blocks, rows of them, as in :class:`~sigmascope.checkpoint.views.View`.
+        Its rows of blocks, as in :class:`~sigmascope.checkpoint.views.View`.
     """
     shape = tensor.entry.shape
     strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
@@ -62,13 +63,13 @@ def matrices_of_axes(tensor: Located, axes: str) -> Iterator[tuple[dict[str, int
 
 
 def number_of_tiles(shape: Sequence[int], axes: str) -> int:
-    """Return the most matrices and blocks that an array can have: all axes but two."""
+    """Return the largest possible number of matrices and blocks, from all axes but two."""
     inner = (axes.rindex(OUTPUTS), max(axes.rfind(INPUTS), axes.rfind(SPATIAL)))
     return prod(size for axis, size in enumerate(shape) if axis not in inner)
 
 
 def is_readable(tensor: Located, axes: str) -> bool:
-    """Tell whether the matrices of an array can be made: plain numbers, and not too many tiles."""
+    """Return whether an array can be read as matrices: plain numbers, and not too many tiles."""
     entry = tensor.entry
     plain = entry.dtype in ("F64", "F32", "F16", "BF16") and entry.strides is None
     return plain and 0 not in entry.shape and number_of_tiles(entry.shape, axes) <= MAX_SLICES
@@ -84,7 +85,7 @@ def _blocks(tensor: Located, start: int, outputs: Sequence[_Axis], inputs: Seque
 
 
 def _merged(axes: Sequence[_Axis]) -> tuple[list[int], _Axis]:
-    """Merge the last axes of a side that lie together; return the starts of blocks along others."""
+    """Merge the adjacent last axes of a side; return the starts of blocks along its other axes."""
     *outer, merged = axes
     while outer and outer[-1].stride == merged.size * merged.stride:
         merged = _Axis(outer.pop().size * merged.size, merged.stride)
@@ -93,7 +94,7 @@ def _merged(axes: Sequence[_Axis]) -> tuple[list[int], _Axis]:
 
 
 def _extent(tensor: Located, start: int, rows: _Axis, columns: _Axis) -> Extent:
-    """Return one block; its elements lie together along one side."""
+    """Return one block, which is contiguous along one side."""
     entry = tensor.entry
     size = DTYPE_BITS[entry.dtype] // 8
     turned = rows.stride == 1 and columns.stride != 1

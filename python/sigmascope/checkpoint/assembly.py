@@ -31,7 +31,7 @@ Parts = Mapping[str, Part]
 
 
 class Origin(NamedTuple):
-    """Absolute paths and options of `open_checkpoint`, from which it can be opened again."""
+    """Absolute paths and options of `open_checkpoint`, which can open the checkpoint again."""
 
     paths: tuple[str | RemotePath, ...]
     split_fused: bool
@@ -70,7 +70,7 @@ class Assembly(NamedTuple):
 def assembled(
     ranks: Sequence[Mapping[str, Located]], config: Configuration, origin: Origin
 ) -> Assembly:
-    """Assemble the tensors of the ranks of a checkpoint; mostly there is one rank.
+    """Assemble the tensors of all ranks of a checkpoint, which usually has one rank.
 
     Raises
     ------
@@ -106,20 +106,20 @@ def assembled(
 
 
 def _roles(names: Mapping[str, str], rules: Rules) -> dict[str, Role]:
-    """Return the roles of all tensors, by the names of the weights that they are."""
+    """Return the roles of all tensors, from the names of their weights."""
     roles = roles_of(names.values(), rules)
     return {name: roles[original] for name, original in names.items()}
 
 
 def _parts(tensors: Mapping[str, Located], grouped: Grouped, config: Configuration) -> Parts:
-    """Return the tensors of one rank that belong to others."""
+    """Return the tensors of one rank that belong to other tensors."""
     entries = {name: located.entry for name, located in tensors.items()}
     parts = tied_parts((located.header, located.entry) for located in tensors.values())
     return {**parts, **quantised_parts(entries, config.method), **grouped.parts}
 
 
 def _roles_of_parts(parts: Parts, roles: Mapping[str, Role], rules: Rules) -> dict[str, Role]:
-    """Return the roles of scales and the like: that of their matrix, and what they hold."""
+    """Return the roles of scales and similar parts: the role of their matrix, and their content."""
     part_roles: dict[str, Role] = {}
     for name, part in parts.items():
         if part.owner is not None:

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Weights of flax, whose arrays have inputs first: kernels, einsums, and layers in one array.
 
-A `kernel` is (inputs, outputs); of attention it may be (inputs, heads, width), of its output
-(heads, width, inputs); of a convolution (places, channels, outputs). They are read as torch's
-weights are, with outputs as rows, so that they compare with these. That is decided by role: a
-kernel of unknown role is read as it is stored. The usage of a tensor may say which axes are
-inputs, whatever the role.
+A `kernel` is (inputs, outputs). In attention it may be (inputs, heads, width), and (heads, width,
+inputs) at its output; in a convolution it is (positions, channels, outputs). Kernels are read like
+torch's weights, with outputs as rows, so the two compare. The role decides that: a kernel of
+unknown role is read as it is stored. The usage of a tensor may state its input axes for any role.
 
-MaxText keeps a weight of all layers in one array, along an axis that its settings choose. It is
-the one on which all these arrays have the same size. If that is not the only one, or layers are of
-several kinds, the arrays are not read. The Gemma package keeps heads first, keys with values, and
-gates with what they multiply.
+MaxText keeps a weight of all layers in one array, along an axis that its settings choose. It is the
+axis on which all these arrays have the same size. If there are several such axes, or layers of
+several kinds, the arrays are not read. The Gemma package puts heads first, keys with values, and
+gates with the weights that they multiply.
 """
 
 from __future__ import annotations
@@ -52,9 +51,9 @@ class _Layout(NamedTuple):
 
 
 def layout_type(names: Iterable[str]) -> str | None:
-    """Return the model type for rules, where names alone tell a layout of flax; else None.
+    """Return the model type for rules, if names suffice to identify a layout of flax; else None.
 
-    MaxText calls a model without an encoder a decoder, as T5X calls half of its model.
+    MaxText calls a model without an encoder a decoder. T5X uses that name for half of its model.
     """
     unique_names = set(names)
     ends = tuple(name.replace("/", ".") for name in unique_names)
@@ -76,12 +75,12 @@ def with_outputs_first(
     readings, roles, tensors
         Those of all tensors.
     layout : str or None
-        Model type, of the configuration or as `layout_type` returns it.
+        Model type, from the configuration or from `layout_type`.
 
     Returns
     -------
     readings : dict
-        All of them.
+        All readings.
     """
     done = dict(readings)
     of_layers = _arrays_of_layers(readings, tensors, layout)
@@ -115,7 +114,7 @@ _UNKNOWN_AXES = "an array of all layers, whose other axes are not known"
 def _arrays_of_layers(
     readings: Mapping[str, Reading], tensors: Mapping[str, Located], layout: str | None
 ) -> dict[str, int | str]:
-    """Return the axis of layers of arrays of all layers, or the reason why it is not known."""
+    """Return the layer axis of arrays that hold all layers, or why it is not known."""
     if layout != MAXTEXT:
         return {}
     matches = {name: match for name in readings if (match := _OF_LAYERS.search(name))}
@@ -129,7 +128,7 @@ def _arrays_of_layers(
 
 
 def _axis_of_layers(shapes: list[tuple[int, ...]]) -> int | None:
-    """Return the axis on which arrays of all layers have one size; None if it is not the only."""
+    """Return the axis on which arrays of all layers have one size; None unless it is unique."""
     if not shapes or min(map(len, shapes)) < 2:
         return None
     same = [axis for axis in (0, 1) if len({shape[axis] for shape in shapes}) == 1]
@@ -139,7 +138,7 @@ def _axis_of_layers(shapes: list[tuple[int, ...]]) -> int | None:
 def _layout(
     name: str, role: Role, tensor: Located, status: str, axis: int | None
 ) -> _Layout | None:
-    """Return the axes of an array; None if it is read as it is stored."""
+    """Return the axes of an array; None if it is read in its stored order."""
     shape = list(tensor.entry.shape)
     einsum = _EINSUM.search(name)
     if einsum and "." not in role.role:

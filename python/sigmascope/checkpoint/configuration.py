@@ -66,10 +66,10 @@ class Configuration:
         return first if isinstance(first, str) else self.model_type
 
     def of_tower(self, tower: str) -> Mapping[str, Any]:
-        """Return the settings of one tower: nested ones, else for text those of the top level.
+        """Return the settings of one tower: nested ones, or for text those of the top level.
 
-        Nested settings without a model_type get that of the model. A model that consists of this
-        tower has its settings at the top level.
+        Nested settings without a model_type get the model_type of the model. A model that consists
+        of only this tower has its settings at the top level.
         """
         for name in _NESTED.get(tower, _TEXT):
             nested = self.model.get(name)
@@ -80,7 +80,7 @@ class Configuration:
 
 
 def stored_configuration(folder: Place | None, settings: Mapping[str, Any] | None) -> Configuration:
-    """Return the settings that the files of a model hold, else those of its folder."""
+    """Return the settings in the files of a model, or else in its folder."""
     return read_configuration(folder) if settings is None else Configuration(model=settings)
 
 
@@ -106,7 +106,7 @@ def read_configuration(folder: Place | None) -> Configuration:
 
 
 def _with_own_file(config: Configuration, folder: Place) -> Configuration:
-    """Add the settings of quantised weights that are in a file of their own, if there is one."""
+    """Add the settings of quantised weights from their separate file, if there is one."""
     settings, notes = own_settings(folder)
     config = replace(config, notes=(*config.notes, *notes))
     if settings is None:

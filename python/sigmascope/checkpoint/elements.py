@@ -46,7 +46,7 @@ class Elements:
     reading
         File mode; see :mod:`sigmascope._host.files`. Tensors that are not contiguous are mapped.
     order
-        Order of the elements of a vector, if it is not that of the file.
+        Order of the elements of a vector, if it differs from the order in the file.
     """
 
     pieces: tuple[Located, ...]
@@ -77,7 +77,7 @@ class Elements:
         return is_integer(self.pieces[0].entry.dtype)
 
     def once(self) -> Elements:
-        """Return one of several pieces if all are equal, as for norms, which every rank stores."""
+        """Return one piece if all are equal: every rank stores norms, for example."""
         first, *others = (Elements((piece,), self.reading, self.order) for piece in self.pieces)
         same = all(
             other.count == first.count
@@ -87,7 +87,7 @@ class Elements:
         return first if same else self
 
     def place(self, index: int) -> list[int]:
-        """Return the multi-index of an element from its place in C order."""
+        """Return the multi-index of an element from its index in C order."""
         return [int(i) for i in np.unravel_index(index, self.shape)] if self.shape else []
 
     def check_unchanged(self) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fused weights: the places of q, k and v, or of gate and up, in the matrix that holds them.
 
-Shapes alone do not determine them: q, k and v may follow each other (Phi-3, GPT-2) or alternate
-head by head (GPT-NeoX, Falcon), and gate and up may be halves or alternate (gpt-oss). So a weight
-is split only where config.json names a model whose layout is known, and its sizes fit; else it is
-not split, and a note gives the reason. Layouts are those of the models' code in Transformers.
+Shapes do not determine the places: q, k and v may follow each other (Phi-3, GPT-2) or alternate
+head by head (GPT-NeoX, Falcon); gate and up may be halves or alternate (gpt-oss). A weight is
+therefore split only if config.json names a model with a known layout, and the sizes fit. Otherwise
+a note gives the reason. Layouts follow the models' code in Transformers.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def split(
     Returns
     -------
     readings : dict
-        All of them, those of fused weights with a view for each part.
+        All readings; a fused weight has a view for each part.
     unsplit : dict
         Fused weights that are not split, each with the reason.
     """
@@ -85,7 +85,7 @@ def _fused_kind(role: Role) -> str | None:
 
 
 def role_of_view(role: Role, view: View) -> Role:
-    """Return the role of a matrix: that of its tensor, with its own expert, part and head."""
+    """Return the role of a matrix: its tensor's role, with the matrix's expert, part and head."""
     name = role.role
     kind = _fused_kind(role)
     kind = "kv" if kind is None and name.endswith("kv") else kind
@@ -99,7 +99,7 @@ def role_of_view(role: Role, view: View) -> Role:
 def unsplit_notes(
     unsplit: Mapping[str, str], what: str = "fused weights read whole"
 ) -> tuple[str, ...]:
-    """Return one note for each reason why weights are not split, or are not as the original."""
+    """Return a note for each reason why weights are not split, or differ from the original."""
     names: dict[str, list[str]] = {}
     for name, why in unsplit.items():
         names.setdefault(why, []).append(name)
@@ -114,7 +114,7 @@ def unsplit_notes(
 def cuts_of(
     kind: str, shape: tuple[int, int], stack: bool, packed: bool, config: Mapping[str, Any]
 ) -> dict[str, Cut] | str:
-    """Return the cut of every part, in order, or the reason why the layout is not known.
+    """Return the cut of every part in order, or the reason why the layout is not known.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def cuts_of(
     stack : bool
         True if the matrix is a slice of a stacked tensor.
     packed : bool
-        True for MXFP4, whose rows are outputs even where the same stack in bf16 has outputs as
+        True for MXFP4, whose rows are outputs even if the same stack in bf16 has outputs as
         columns.
     config : mapping
         The settings of the model; empty if there are none.

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Attention heads as matrices: number and width from config.json, and their places in weights.
 
-A head of q, k or v is a range of outputs, a head of o a range of inputs. Rows are outputs, except
-in models that store their weights transposed (GPT-2's Conv1D), and where the usage of a tensor
-says that they are inputs. With grouped queries there are fewer
-heads of k and v than of q and o. Sizes are those of the models' code in Transformers; a matrix that
-they do not fit is not split, and a note gives the reason.
+A head of q, k or v is a range of outputs; a head of o is a range of inputs. Rows are outputs,
+except in models that store their weights transposed (GPT-2's Conv1D), and where the usage of a
+tensor says that rows are inputs. With grouped queries, k and v have fewer heads than q and o. Sizes
+follow the models' code in Transformers. A matrix that does not fit them is not split, and a note
+gives the reason.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PLACES = ("", "cross_", "pool_", "global_")
 
 
 def first(settings: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
-    """Return the first of some settings that is a positive integer."""
+    """Return the first setting among some names that is a positive integer."""
     values = (settings.get(key) for key in keys)
     return next((value for value in values if type(value) is int and value > 0), None)
 
@@ -78,16 +78,16 @@ def by_heads(
     Parameters
     ----------
     readings : mapping
-        Those of all tensors, after fused weights are split.
+        The readings of all tensors, after fused weights are split.
     roles : mapping
         Role of every matrix, by the name of its view.
     inputs_first : mapping
-        Tensors whose rows are known to be inputs, or not to be, by their usage in the file.
+        Tensors whose usage in the file says whether their rows are inputs.
 
     Returns
     -------
     readings : dict
-        All of them, with a view for each head.
+        All readings, with a view for each head.
     unsplit : dict
         Matrices that are not split, each with the reason.
     """
@@ -117,7 +117,7 @@ def _each(view: View, cuts: list[Cut]) -> list[View]:
 def _cuts(
     view: View, role: Role, config: Configuration, inputs_first: bool | None
 ) -> list[Cut] | str | None:
-    """Return the cuts of all heads, or the reason why they are not known; None without heads."""
+    """Return the cuts of all heads, or why they are not known; None for weights without heads."""
     place = next((p for p in reversed(_PLACES) if role.role.startswith(p)), "")
     part = role.role.removeprefix(place)
     if part not in _PARTS:
@@ -160,7 +160,7 @@ def _width(part: str, tower: str, settings: Mapping[str, Any]) -> int | None:
 
 
 def within(cut: Cut | None, axis: int, start: int, stop: int) -> Cut:
-    """Return the cut of rows or columns start .. stop within another cut."""
+    """Return the cut of rows or columns start to stop within another cut."""
     if cut is None:
         return Cut(axis, ((start, stop, 1),))
     runs: list[tuple[int, int, int]] = []

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Parameters of a state dict that weights are, where the usage of their tensors names them.
+"""Weights that are known to be parameters of a state dict, from the usage of their tensors.
 
-Roles come from the name of the parameter; the tensor keeps its own. It is read with outputs as
-rows, as that parameter is, so that the two compare. No two weights have one such name.
+The parameter's name gives the role; the tensor keeps its own name. The tensor is read with outputs
+as rows, like the parameter, so the two compare. Each parameter belongs to one weight.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .views import Located, Reading
 
 
 def certain_names(originals: Mapping[str, str], tensors: Mapping[str, Located]) -> dict[str, str]:
-    """Return the names of the parameters that weights are, by the names of the tensors.
+    """Return the parameter names of weights, by the names of the tensors.
 
     Parameters
     ----------
     originals : mapping
-        The name of the original weight of every tensor, which is its own unless it is quantised.
+        The name of the original weight of every tensor; it differs only for quantised tensors.
     tensors : mapping
         All tensors.
     """
@@ -32,7 +32,7 @@ def certain_names(originals: Mapping[str, str], tensors: Mapping[str, Located]) 
 
 
 def inputs_first(tensors: Mapping[str, Located]) -> dict[str, bool | None]:
-    """Return whether the rows of the stored tensors are inputs; None where it is not known."""
+    """Return whether the rows of the stored tensors are inputs; None if it is not known."""
     return {name: located.entry.usage.inputs_first for name, located in tensors.items()}
 
 
@@ -46,12 +46,12 @@ def as_parameters(
     readings, tensors
         Those of all tensors.
     names : mapping
-        The names, as `certain_names` returns them.
+        The names from `certain_names`.
 
     Returns
     -------
     readings : dict
-        All of them.
+        All readings.
     """
     done, stored = dict(readings), inputs_first(tensors)
     for name, parameter in names.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Settings of quantised weights: those of a model's config.json, or of a file of their own."""
+"""Settings of quantised weights, from a model's config.json or a separate file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Settings = dict[str, Any]
 
 
 def stated_settings(model: Mapping[str, Any]) -> Settings:
-    """Return the settings in a config.json; those of MLX name no method, and have a key."""
+    """Return the settings in a config.json; MLX does not name a method, and has a separate key."""
     section: Any = model.get("quantization_config")
     settings = dict(section) if isinstance(section, Members) else {}
     if isinstance(settings.get("quant_method"), str):
@@ -38,7 +38,7 @@ def common_block(settings: Mapping[str, Any]) -> Any:
 
 
 def own_settings(folder: Place) -> tuple[Settings | None, tuple[str, ...]]:
-    """Return the settings in a file of their own, and notes on files that are not used."""
+    """Return the settings from a separate file, and notes on unused files."""
     notes: list[str] = []
     for name, interpret in _OWN_FILES:
         path = folder / name

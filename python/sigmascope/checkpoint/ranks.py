@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tensor parallelism: the pieces of a matrix on several ranks, joined.
+"""Tensor parallelism: join the pieces of a matrix from several ranks.
 
-The role of a tensor determines the axis that was cut (Megatron; Shoeybi et al. 2019): the outputs,
-which are rows, where a layer begins (q, k, v, gate, up, and the head); the inputs, which are
-columns, where it ends (o, down); either axis for embeddings, where the width of the model decides.
-Every rank stores norms and routers in full. A tensor is unreadable if neither role nor shape
-decides.
+The role of a tensor determines the axis that was cut (Megatron; Shoeybi et al. 2019). Where a layer
+begins (q, k, v, gate, up, and the head), outputs are cut, which are rows. Where a layer ends (o,
+down), inputs are cut, which are columns. For embeddings, the width of the model decides. Every rank
+stores norms and routers in full. A tensor is unreadable if neither role nor shape decides.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def check_ranks(ranks: Sequence[Mapping[str, Located]]) -> None:
     Raises
     ------
     CheckpointError
-        They differ: the message names files and tensors.
+        The ranks differ; the message names files and tensors.
     """
     first = ranks[0]
     for number, rank in enumerate(ranks[1:], 1):
@@ -105,7 +104,7 @@ def joined(
 
 
 def _axis(role: Role, shape: tuple[int, int], width: int | None, count: int) -> int | str | None:
-    """Return the axis that is cut, None if each rank has all of it, or why it is not known."""
+    """Return the axis that is cut, None if each rank has the whole tensor, or why it is unknown."""
     name = role.role.removesuffix(".blocks").removeprefix("cross_").removeprefix("shared_")
     if name in _WHOLE or name.endswith("norm"):
         return None

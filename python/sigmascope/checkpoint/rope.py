@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rows of q and k in GGUF files, put back into the order of the original.
+"""Restore the original order of the rows of q and k in GGUF files.
 
-The rotary embedding pairs component p of a head with component p + d / 2 in Transformers, and 2p
-with 2p + 1 in llama.cpp, whose converters permute the rows of q and k of some architectures
-accordingly: row 2p + r of a head is row p + r d / 2 of the original.
+In Transformers, the rotary embedding pairs component p of a head with component p + d / 2; in
+llama.cpp, component 2p with 2p + 1. The converters of llama.cpp therefore permute the rows of q and
+k of some architectures: row 2p + r of a head is row p + r d / 2 of the original.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def unpermuted(
     lengths: Mapping[str, int],
     config: Configuration,
 ) -> tuple[dict[str, Reading], dict[str, str]]:
-    """Put the rows of q and k into the order of the original, where they were permuted.
+    """Restore the original order of the rows of q and k, where they were permuted.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def unpermuted(
     Returns
     -------
     readings : dict
-        All of them.
+        All readings.
     left : dict
         Weights whose rows stay in the order of the file, each with the reason.
     """
@@ -62,14 +62,14 @@ def unpermuted(
 
 
 def cut_of(rows: int, heads: int) -> Cut:
-    """Return the rows of the original in their order: two runs with step 2 for each head."""
+    """Return the original rows in order: two runs with step 2 for each head."""
     size = rows // heads
     starts = range(0, rows, size)
     return Cut(0, tuple((at + half, at + size, 2) for at in starts for half in (0, 1)))
 
 
 def _heads(role: Role, settings: Mapping[str, Any]) -> int | None:
-    """Return the number of heads of q or k in a layer; there may be one for each layer."""
+    """Return the number of heads of q or k in a layer; layers may have different numbers."""
     heads = settings.get(_HEADS[_role(role)])
     if heads is None:
         heads = settings.get(_HEADS["q"])  # as many keys as queries
@@ -80,5 +80,5 @@ def _heads(role: Role, settings: Mapping[str, Any]) -> int | None:
 
 
 def _role(role: Role) -> str:
-    """Return the role of a weight or of its bias, whose elements are in the same order."""
+    """Return the role of a weight or its bias, whose elements have the same order."""
     return role.role.removesuffix(".bias")

@@ -68,7 +68,10 @@ def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
 
 
 def _elements(both: tuple[Scannable, Scannable], pair: Pair) -> tuple[Elements, Elements]:
-    """Return the numbers of both; one of several ranks' copies, unless both have equally many."""
+    """Return the numbers of both tensors.
+
+    If one has more copies on ranks than the other, a single copy of each is returned.
+    """
     assert pair.before is not None
     assert pair.after is not None
     one, two = both[0].elements(pair.before.key), both[1].elements(pair.after.key)

@@ -27,17 +27,17 @@ def boxes_of(
 ) -> Iterator[Box]:
     """Divide a range of elements into boxes, in their order.
 
-    A range that begins or ends within an index of the first axis is divided into at most three
-    parts there, so that the boxes have no elements but those of the range.
+    A range that begins or ends within an index of the first axis is divided there into at most
+    three parts, so the boxes contain only elements of the range.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of the tensor, with at least one axis.
     first, count : int
-        First element and number of elements, of the part of the tensor at `prefix`.
+        First element and number of elements within the part of the tensor at `prefix`.
     prefix : tuple of int
-        Leading indices of the part; fewer than there are axes.
+        Leading indices of the part, fewer than the number of axes.
     """
     inner = prod(shape[len(prefix) + 1 :])
     if not count:

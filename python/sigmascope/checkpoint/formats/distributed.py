@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Folders of torch.distributed.checkpoint: `.metadata`, and files `__0_0.distcp` and so on.
 
-A `.distcp` file is a sequence of what `torch.save` writes, one zip archive for each chunk of a
-tensor. A tensor that is stored in one chunk is a range of bytes in its file. One that is cut, along
-any axes, is gathered when it is read; its place is a virtual file with the name `.metadata`. No
-pickle is run.
+A `.distcp` file is a sequence of zip archives as `torch.save` writes them, one for each chunk of a
+tensor. A tensor in one chunk is a range of bytes in its file. A tensor that is cut, along any axes,
+is gathered when it is read, and belongs to a virtual file with the name `.metadata`. Pickles are
+never run.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Entries:
     cut : list of (str, PiecedTensor)
         Tensors of several chunks, with their dtypes.
     others : list of TensorEntry
-        Tensors without elements, and what is not read.
+        Tensors without elements, and entries that are not read.
     """
 
     def __init__(self, place: Place, files: Mapping[str, _File]) -> None:
@@ -60,7 +60,7 @@ class _Entries:
         self.others: list[TensorEntry] = []
 
     def add(self, tensor: ChunkedTensor, name: str) -> None:
-        """Take a tensor, after its chunks were compared with the metadata."""
+        """Add a tensor whose chunks were compared with the metadata."""
         dtype = DTYPE_NAMES[tensor.dtype]
         entries = [self.files[chunk.file].tensors[chunk.start] for chunk in tensor.chunks]
         if other := {each.dtype for each in entries} - {dtype}:
@@ -82,7 +82,7 @@ class _Entries:
             self.cut.append((dtype, PiecedTensor(name, tensor.shape, itemsize, pieces)))
 
     def leave(self, names: Iterable[str], why: str, kind: str = "tensor") -> None:
-        """Take entries that are not read."""
+        """Add entries that are not read."""
         self.others += [TensorEntry(name, kind, (), 0, 0, foreign=why) for name in names]
 
     def headers(self, stored: Stored, notes: tuple[str, ...]) -> tuple[Header, ...]:
@@ -113,16 +113,16 @@ def read_distributed(path: Place) -> tuple[Header, ...]:
     Returns
     -------
     tuple of Header
-        One for each file with a chunk, and one for the tensors that are cut. If the state dict has
-        its weights under "model" or the like, that key is not part of their names, and what is
-        next to it is not read. Memory is a small multiple of the metadata. Opening reads some
+        One for each file with a chunk, and one for the cut tensors. If the state dict has its
+        weights under "model" or a similar key, that key is not part of their names, and the entries
+        next to it are not read. Memory is a small multiple of the metadata. Opening reads some
         kilobytes of each chunk.
 
     Raises
     ------
     CheckpointError
-        The metadata are missing or name anything but tensors and plain containers, a file is
-        missing, or a chunk is not as the metadata say.
+        The metadata are missing or name anything except tensors and plain containers, a file is
+        missing, or a chunk contradicts the metadata.
     """
     place = path.parent / _METADATA
     with opened(place) as (file, stored):
@@ -160,7 +160,7 @@ def _wrapper(metadata: Metadata) -> str | None:
 
 
 def _reason(tensor: ChunkedTensor) -> str | None:
-    """Return the reason why a consistent tensor is not read, as far as its metadata tell."""
+    """Return the reason in the metadata why a consistent tensor is not read, if there is one."""
     if tensor.dtype not in DTYPE_NAMES:
         return f"a tensor of {tensor.dtype}, not read"
     if any(chunk.transformed for chunk in tensor.chunks):

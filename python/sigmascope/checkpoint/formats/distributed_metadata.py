@@ -44,7 +44,7 @@ _MOST = 2**63 - 1
 class Chunk(NamedTuple):
     """A box of a tensor, and its place: bytes `start` to `start + nbytes` of a file.
 
-    `transformed` is True if these bytes are compressed or changed in another way.
+    `transformed` is True if the bytes are compressed or otherwise transformed.
     """
 
     offsets: tuple[int, ...]
@@ -56,7 +56,7 @@ class Chunk(NamedTuple):
 
 
 class ChunkedTensor(NamedTuple):
-    """A tensor: its path of keys in the dict that was saved, shape, and chunks that are not empty.
+    """A tensor: its path of keys in the saved dict, its shape, and its chunks with elements.
 
     `dtype` is torch's name.
     """
@@ -78,7 +78,7 @@ class Metadata(NamedTuple):
 class _Record:
     """An object of a class that is not imported; `kind` is the name of the class.
 
-    Two records are equal only if they are the same one, so that one may be the key of a dict.
+    Records are equal only if they are identical, so a record can be the key of a dict.
     """
 
     def __init__(self, kind: str) -> None:
@@ -91,7 +91,7 @@ class _Record:
 
 
 def _new(reader: Any) -> None:
-    """Make a record in place of an object of a class."""
+    """Make a record instead of an object of a class."""
     arguments, cls = reader.stack.pop(), reader.stack.pop()
     if not isinstance(cls, Name) or cls.name not in _CLASSES or arguments != ():
         raise CheckpointError(f"an object is made of {brief(cls)}")
@@ -99,7 +99,7 @@ def _new(reader: Any) -> None:
 
 
 def _ignored(*arguments: object) -> None:
-    """Stand for a function whose result does not matter."""
+    """Replace a function whose result does not matter."""
 
 
 class _InertMetadata(Inert):
@@ -124,12 +124,12 @@ class _InertMetadata(Inert):
 
 
 def parsed_metadata(raw: bytes) -> Metadata:
-    """Read the metadata from the bytes of the file, and check types and numbers of its parts.
+    """Read the metadata from the bytes of the file, and check the types and numbers of its parts.
 
     Raises
     ------
     CheckpointError
-        The pickle holds something else; the message has no path.
+        The pickle holds something else. The message does not have the path.
     """
     root = unpickled(raw, _InertMetadata)
     if not isinstance(root, _Record) or root.kind != f"{_METADATA}Metadata":
@@ -187,7 +187,7 @@ def _places(storage_data: object) -> _Places:
 
 
 def _keys(planner_data: object, name: str) -> tuple[Any, ...]:
-    """Return the path of keys of an entry, from the data of the planner, if these are usual."""
+    """Return the path of keys of an entry from the planner's data, if the data is as usual."""
     keys = planner_data.get(name) if isinstance(planner_data, dict) else None
     if not isinstance(keys, tuple) or not 0 < len(keys) <= MAX_NESTING:
         return (name,)

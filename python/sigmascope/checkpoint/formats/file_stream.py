@@ -13,7 +13,7 @@ from .jsontext import brief
 
 
 class FileStream:
-    """A position in the header of a file, which is read in pieces.
+    """A position in the header of a file; the file is read in pieces.
 
     Attributes
     ----------
@@ -61,12 +61,12 @@ class FileStream:
             ) from None
 
     def skip(self, count: int, what: str) -> None:
-        """Go on without the next bytes."""
+        """Skip the next bytes."""
         self.check(count, what)
         self.position += count
 
     def within_piece(self, count: int, what: str) -> int:
-        """Return the place of the next bytes in the piece of the file that is in memory."""
+        """Return the position of the next bytes in the piece of the file in memory."""
         self.check(count, what)
         at = self.position - self._start
         if at < 0 or at + count > len(self._piece):
@@ -75,7 +75,7 @@ class FileStream:
         return at
 
     def check(self, count: int, what: str) -> None:
-        """Raise CheckpointError if the file, or what a header may take, ends before some bytes."""
+        """Raise CheckpointError if the next bytes exceed the file or the limit of a header."""
         end = self.position + count
         if end > self.size:
             raise CheckpointError(

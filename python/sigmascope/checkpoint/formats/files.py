@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The files of a checkpoint: one file, a folder with or without an index, or ranks.
 
-In a folder the first format of the table in `readers` that is present is read. The files are
-those of its `model.safetensors.index.json` (`pytorch_model.bin.index.json`), else by the only other
-index of that format in it, else as `model.safetensors` (`pytorch_model.bin`) alone, else all files
-of the format. A note names the weight files that are not read. Files
-`consolidated.00`, `consolidated.01` and so on that hold the same tensors are the ranks of tensor
-parallelism: each holds a piece of every matrix.
+A folder is read in the first format of the table in `readers` that it contains. The files come from
+the first of these that exists:
+
+- `model.safetensors.index.json` (`pytorch_model.bin.index.json`);
+- the only other index of that format;
+- `model.safetensors` (`pytorch_model.bin`), without other files;
+- all files of the format.
+
+A note names the weight files that are not read. Files `consolidated.00`, `consolidated.01` and so
+on with the same tensors are the ranks of tensor parallelism: each holds a piece of every matrix.
 """
 
 from __future__ import annotations
@@ -85,8 +89,8 @@ def read_files(path: str | os.PathLike[str] | RemotePath, variant: str | None = 
     Raises
     ------
     CheckpointError
-        There is nothing to read, a file is not what it claims to be, or files and index disagree.
-        One bad shard makes the call fail: no part of a checkpoint is used without the rest.
+        There is nothing to read, a file is invalid, or files and index disagree. One bad shard
+        makes the call fail: a checkpoint is never read in part.
     """
     if not isinstance(path, RemotePath):
         path = snapshot_of(Path(path).absolute())
@@ -242,7 +246,7 @@ def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
 
 
 def _elsewhere(folder: Place, names: Sequence[str]) -> str:
-    """Return a hint where weights may be, for the message that there are none."""
+    """Return a hint where weights may be, for the message that a folder has no weights."""
     if isinstance(folder, RemotePath):
         there = format_names(sorted(names)) or "none that is known"
         return f"; files there: {there}: give the address of a file"

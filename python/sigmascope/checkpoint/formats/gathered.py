@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tensors that are cut into chunks, in several files or places, as a virtual file.
+"""Tensors that are cut into chunks, in one or several files, as a virtual file.
 
 The chunks of a tensor are the cells of a grid. A range of the tensor's bytes, in C order, is
-gathered from the chunks that it meets, and only the bytes that it needs are read.
+gathered from the chunks that it intersects. Only the needed bytes are read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .virtual_files import VirtualFile
 
 
 class Piece(NamedTuple):
-    """A chunk of a tensor: a box of it, in C order from byte `start` of a file on."""
+    """A chunk of a tensor: a box of it, in C order, beginning at byte `start` of a file."""
 
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
@@ -42,7 +42,7 @@ class PiecedTensor(NamedTuple):
 
 
 def is_grid(shape: tuple[int, ...], boxes: Sequence[tuple[Sequence[int], Sequence[int]]]) -> bool:
-    """Tell whether boxes, by offsets and sizes, are all cells of a grid that covers a shape."""
+    """Return whether boxes, by offsets and sizes, are all cells of a grid that covers a shape."""
     if not boxes:
         return False
     axes: list[dict[int, int]] = []

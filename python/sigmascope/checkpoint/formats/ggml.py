@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The types of GGML, which a GGUF file names by number.
 
-Some are dtypes of other formats. In the others a row is a sequence of blocks, each of so many
-elements in so many bytes; the native module decodes them when they are read.
+Some are dtypes of other formats. In the others, a row is a sequence of blocks with a fixed number
+of elements and of bytes; the native module decodes them when they are read.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ BLOCK_DTYPES: Mapping[str, str] = {name: name.lower() for _, name, _, _ in _rows
 
 
 def type_of(number: int) -> GgmlType:
-    """Return the type of a number; of one that is not known, a name and a reason."""
+    """Return the type with this number; for an unknown number, a name and a reason."""
     return TYPES.get(number, GgmlType(f"GGML_{number}", 1, 0, _UNKNOWN))
 
 
 def reason_of(dtype: str) -> str:
-    """Return the reason why numbers of a dtype, named as in the file, are not decoded."""
+    """Return why numbers of a dtype, named as in the file, are not decoded."""
     why = next((kind.why_not for kind in _NOT_DECODED.values() if kind.name == dtype), None)
     unknown = _UNKNOWN if dtype.startswith("GGML_") else None
     return ": ".join(filter(None, (f"dtype {dtype} is not decoded", why or unknown)))

@@ -3,8 +3,8 @@
 
 The format (versions 2 and 3, little endian): magic, version, the numbers of tensors and of
 metadata; metadata as key, type and value; for each tensor its name, dimensions (the fastest first),
-type and offset; then tensor data, each tensor at a multiple of the alignment. As in llama.cpp a
-tensor begins where the one before it ends, but for alignment.
+type and offset; then tensor data, each tensor at a multiple of the alignment. As in llama.cpp, a
+tensor begins where the previous one ends, except for alignment.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def read_gguf(path: Place) -> Header:
     Header
         Entries with their dtype named as in GGML ("Q4_K"); `settings` of the model from the
         metadata. Memory is a small multiple of the names of all tensors: arrays of tokens are
-        passed over.
+        skipped.
 
     Raises
     ------
@@ -94,7 +94,7 @@ Info = tuple[str, GgmlType, tuple[int, ...], int]
 
 
 def _info(stream: GgufStream) -> Info:
-    """Read the record of one tensor; its shape comes out in C order."""
+    """Read the record of one tensor, with its shape in C order."""
     name = checked_name(stream.text("the name of a tensor"), str(stream.path))
     where = f"tensor {brief(name, 200)}"
     count = stream.number(4, f"{where}: the number of dimensions")

@@ -20,12 +20,12 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf")
 def model_of(folder: Place, names: Iterable[str]) -> str:
     """Return the one GGUF model among the files of a folder, by its first file.
 
-    A projector of images or sounds, whose name begins with "mmproj", is a model of its own.
+    A projector of images or sounds, whose name begins with "mmproj", is a separate model.
 
     Raises
     ------
     CheckpointError
-        There are several.
+        The folder has several models.
     """
     models: dict[str, str] = {}
     for name in sorted(names):
@@ -41,12 +41,12 @@ def model_of(folder: Place, names: Iterable[str]) -> str:
 
 
 def read_shards(path: Place) -> tuple[Header, ...]:
-    """Read a GGUF file, with all shards of its model if it is one of several.
+    """Read a GGUF file, and all other shards of its model if it is a shard.
 
     Raises
     ------
     CheckpointError
-        A file is not what it claims to be, shards are missing, or their numbers do not agree.
+        A file is invalid, shards are missing, or their numbers do not agree.
     """
     first = read_gguf(path)
     total = _number(first, "split.count", 1)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Metadata of GGUF files, and the settings of the model in the words of a config.json.
+"""Metadata of GGUF files, and the settings of the model under the names of a config.json.
 
-Of the keys that are used, numbers, short texts and short lists of integers are kept. All others are
-read with the same care and passed over: tokens, merges, templates.
+For the used keys, numbers, short texts and short lists of integers are kept. All other values
+(tokens, merges, templates) are validated in the same way and skipped.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ _PERMUTED = (
 
 
 def read_metadata(stream: GgufStream, count: int) -> Metadata:
-    """Read so many pairs of key and value.
+    """Read `count` pairs of key and value.
 
     Raises
     ------
     CheckpointError
-        A key stands twice, or a type, a length or a value is not what the format allows.
+        A key occurs twice, or the format does not allow a type, a length or a value.
     """
     metadata: dict[str, Any] = {}
     for _ in range(count):
@@ -84,12 +84,12 @@ def read_metadata(stream: GgufStream, count: int) -> Metadata:
 
 
 def _is_kept(key: str) -> bool:
-    """Tell whether the value of a key is used; a file may have any others."""
+    """Return whether the value of a key is used; a file may have any other keys."""
     return key in _KEYS or key.partition(".")[2] in _SETTINGS
 
 
 def _value(stream: GgufStream, what: str) -> Any:
-    """Read one value; None if it is passed over."""
+    """Read one value; return None if it is skipped."""
     kind = stream.number(4, f"{what}: its type")
     if kind == _STRING:
         length = stream.number(8, f"{what}: its length")
@@ -132,10 +132,11 @@ def _numbers(stream: GgufStream, kind: int, count: int, what: str) -> list[Any]:
 
 
 def settings_of(metadata: Metadata) -> dict[str, Any]:
-    """Return the settings of the model; empty where the metadata name no architecture.
+    """Return the settings of the model; empty if the metadata do not name an architecture.
 
-    `rope_permuted` is True if the rows of q and k are in the order of llama.cpp. A number for each
-    layer is a list, unless all are equal. The keys `split.no` and so on of shards stay.
+    `rope_permuted` is True if the rows of q and k are in the order of llama.cpp. A setting with a
+    number for each layer is a list, unless all numbers are equal. The keys of shards, `split.no`
+    and so on, are kept.
     """
     settings = {key: value for key, value in metadata.items() if key.startswith("split.")}
     named = metadata.get("general.architecture")

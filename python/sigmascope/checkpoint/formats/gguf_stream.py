@@ -19,11 +19,11 @@ class GgufStream(FileStream):
     most = MAX_GGUF_HEADER
 
     def number(self, size: int, what: str) -> int:
-        """Return the next unsigned integer of so many bytes."""
+        """Return the next unsigned integer with the given number of bytes."""
         return int.from_bytes(self.take(size, what), "little")
 
     def count(self, what: str, most: int) -> int:
-        """Return the next number of 8 bytes as a count of things."""
+        """Return the next number of 8 bytes as a count."""
         count = self.number(8, f"the number of {what}")
         if count > most:
             raise CheckpointError(f"{self.path}: {count} {what}, above the limit of {most}")
@@ -35,7 +35,7 @@ class GgufStream(FileStream):
         return self.take_text(length, what)
 
     def skip_texts(self, count: int, what: str) -> None:
-        """Go on without so many texts, as lists of tokens have them."""
+        """Skip `count` texts, such as a list of tokens."""
         while count:
             at = self.within_piece(_LENGTH.size, what)
             end = len(self._piece) - _LENGTH.size

@@ -16,15 +16,15 @@ _REVISION = re.compile(r"[0-9a-zA-Z]+")
 
 
 def snapshot_of(path: Path) -> Path:
-    """Return the folder of the current revision of a model in the cache; other paths as they are.
+    """Return the folder of a cached model's current revision; any other path unchanged.
 
     The folder ``models--owner--name`` has a folder in ``snapshots`` for each revision, and
-    ``refs/main`` names the current one. Without that file the only revision is taken.
+    ``refs/main`` names the current one. Without that file, the only revision is used.
 
     Raises
     ------
     CheckpointError
-        If the current revision is not there, or several are and none is named.
+        If the current revision is missing, or is not named and there are several revisions.
     """
     snapshots = path / "snapshots"
     if not path.name.startswith("models--") or not snapshots.is_dir():

@@ -26,7 +26,7 @@ class FileIdentity(TypedDict):
 
 
 def file_identity(path: Path) -> FileIdentity:
-    """Return the identity of a file: equal for copies, different for other weights of that shape.
+    """Return a file's identity: equal for copies, different for other weights of the same shape.
 
     The digest is the SHA-256 of a safetensors file's header, and of eight pieces of 4 KiB spread
     evenly over the file: two checkpoints of one training run differ only in their numbers. Only

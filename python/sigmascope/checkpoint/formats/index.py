@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An index of shards: the file of the folder that holds each tensor.
+"""An index of shards, which names the file of each tensor.
 
-Shard names in an index are plain file names; separators, drives and `..` are refused. The file
-of that name may be a symbolic link to anywhere: download caches keep their blobs elsewhere, and
-the link was made by the owner of the folder, not by the author of the index.
+Shard names in an index are plain file names; separators, drives and `..` are refused. A file of
+that name may be a symbolic link to any place: download caches keep their blobs elsewhere, and the
+owner of the folder made the link, not the author of the index.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Index:
 
 
 def read_json(path: Place, most: int = MAX_CONFIG_BYTES) -> dict[str, object]:
-    """Read the top-level object of a JSON file, repeated keys refused.
+    """Read the top-level object of a JSON file; repeated keys are refused.
 
     Raises
     ------
     CheckpointError
-        The file cannot be read, is above the limit of bytes, or holds no JSON object.
+        The file cannot be read, exceeds the limit of bytes, or does not hold a JSON object.
     """
     if isinstance(path, RemotePath):
         raw = path.read(most)
@@ -62,8 +62,8 @@ def read_index(path: Place, suffixes: tuple[str, ...]) -> Index:
     Raises
     ------
     CheckpointError
-        The text is not JSON, repeats a key, has no weight_map of strings to plain file names of
-        that kind, or has metadata that are not an object.
+        The text is not JSON, repeats a key, lacks a weight_map from strings to plain file names
+        with these suffixes, or has metadata that are not an object.
     """
     members = read_json(path, MAX_JSON_BYTES)
     if "weight_map" not in members:
@@ -93,7 +93,7 @@ def read_index(path: Place, suffixes: tuple[str, ...]) -> Index:
 
 
 def is_plain(name: str) -> bool:
-    """Tell whether a name is that of a file, without a folder, a drive or a control character."""
+    """Return whether a name is a plain file name: without folder, drive or control character."""
     if _USUAL.fullmatch(name):
         return True
     # Both path syntaxes are checked on every platform: an index must have one meaning.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pickles of tensors, read without executing them.
 
-A pickle is a program that may call anything it can name. This reader knows about a dozen names, and
-replaces each by an inert record that never calls PyTorch; any other name is an error. The result
+A pickle is a program that may call anything it can name. This reader knows about a dozen names. It
+replaces each with an inert record that never calls PyTorch; any other name is an error. The result
 consists of tuples, dicts and lists, which are checked before their numbers are used.
 """
 
@@ -61,9 +61,9 @@ _KNOWN = {
 
 
 class Storage(NamedTuple):
-    """A storage in a pickle: the dtype that it was saved as, and the name of its record.
+    """A storage in a pickle: its saved dtype, and the name of its record.
 
-    `start` is the first element of a part of one, which PyTorch once had.
+    `start` is the first element of a view of a storage, which early versions of PyTorch saved.
     """
 
     dtype: str
@@ -143,7 +143,7 @@ Handler = Callable[[Any], None]
 
 
 def counted(handler: Handler) -> Handler:
-    """Return a handler of an instruction that counts it, too."""
+    """Return a handler of an instruction that also counts it."""
 
     def step(reader: Any) -> None:
         reader.steps += 1
@@ -227,9 +227,9 @@ class Inert(pickle._Unpickler):
             raise CheckpointError(f"a {type(owner).__name__} is given attributes")
 
     def call(self, function: Any, arguments: object) -> Any:
-        """Make the record of a call: of the name of a function, or of OrderedDict.
+        """Make the record of a call of a named function or of OrderedDict.
 
-        All arguments count as instructions, since one tuple may be those of many calls.
+        All arguments count as instructions, since many calls may share one tuple of arguments.
         """
         if type(arguments) is not tuple:
             raise CheckpointError(f"its pickle calls with a {type(arguments).__name__}")
@@ -248,13 +248,13 @@ class Inert(pickle._Unpickler):
         return made
 
     def known(self, module: str, name: str) -> Any:
-        """Return what stands for the name of a part of a tensor; None of any other name."""
+        """Return the replacement of a name that a tensor needs; None for any other name."""
         if (module, name) == ("collections", "OrderedDict"):
             return _OrderedDict
         return Name(f"{module}.{name}") if f"{module}.{name}" in _KNOWN else None
 
     def find_class(self, module: str, name: str, /) -> Any:
-        """Return what stands for a name; CheckpointError if no tensor needs it."""
+        """Return the replacement of a name; CheckpointError if no tensor needs the name."""
         if (stand_in := self.known(module, name)) is not None:
             return stand_in
         raise CheckpointError(
@@ -271,19 +271,19 @@ class Inert(pickle._Unpickler):
 
 
 def unpickled(raw: bytes, reader: type[Inert] = Inert) -> object:
-    """Read a pickle in memory; as :func:`unpickled_from`."""
+    """Read a pickle in memory, like :func:`unpickled_from`."""
     return unpickled_from(io.BytesIO(raw), reader)
 
 
 def unpickled_from(stream: Any, reader: type[Inert] | Inert = Inert) -> object:
-    """Read a pickle: tensors become `Tensor`, the rest plain containers and numbers.
+    """Read a pickle: tensors become `Tensor`, all else plain containers and numbers.
 
-    A `reader` may know more classes. The stream then stands after the pickle.
+    A `reader` may know more classes. Afterwards the stream is at the end of the pickle.
 
     Raises
     ------
     CheckpointError
-        It names anything else, or is not a pickle.
+        The pickle names anything else, or the data is not a pickle.
     """
     try:
         made = reader(stream, encoding="utf-8") if isinstance(reader, type) else reader

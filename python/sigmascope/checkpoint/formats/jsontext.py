@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Strict JSON: repeated keys are kept by the parser, so that they can be refused."""
+"""Strict JSON: the parser keeps repeated keys, so that they can be refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Members(list[tuple[str, Any]]):
 
 
 def brief(value: object, limit: int = 80) -> str:
-    """Return a parsed value as text for an error message, cut after `limit` characters."""
+    """Format a parsed value for an error message, cut after `limit` characters."""
     if isinstance(value, Members):
         return "an object"
     if isinstance(value, list):

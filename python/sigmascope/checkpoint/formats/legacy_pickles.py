@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""PyTorch's files of before 1.6: a sequence of pickles, then the storages one after another.
+"""Files of PyTorch before 1.6: a sequence of pickles, then the storages one after another.
 
 `torch.save` still writes them on request. The pickles are a magic number, the version of the
-protocol, facts on the machine, the object, and the keys of the storages in the order in which they
-follow. A storage is the number of its elements, in 8 bytes, and its elements. No pickle is run, and
-no element is read.
+protocol, facts about the machine, the object, and the keys of the storages in their order. A
+storage is the number of its elements, in 8 bytes, and its elements. Pickles are not run, and
+elements are not read.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _QUANTISED = {
 
 
 def is_legacy(start: bytes) -> bool:
-    """Tell whether a file begins as PyTorch wrote it before 1.6."""
+    """Return whether a file begins like the files of PyTorch before 1.6."""
     return MAGIC in start[:32]
 
 
 def legacy_contents(file: io.RawIOBase, size: int) -> tuple[object, dict[str, Record]]:
-    """Return what the pickle of a file holds, and the places of its storages.
+    """Return the contents of a file's pickle, and the places of its storages.
 
     Raises
     ------
     CheckpointError
-        It is cut short, is of another version or of a machine with big-endian numbers, or a
-        storage ends beyond the file.
+        The file is truncated, has another version, comes from a machine with big-endian numbers,
+        or has a storage that ends beyond it.
     """
     file.seek(0)
     stream = _Pickles(file, size)
@@ -74,7 +74,7 @@ def legacy_contents(file: io.RawIOBase, size: int) -> tuple[object, dict[str, Re
 def _storages(
     file: io.RawIOBase, position: int, size: int, keys: list[str], sizes: dict[str, int]
 ) -> dict[str, Record]:
-    """Return the place of each storage, of which only the one before tells where it begins."""
+    """Return the place of each storage; it begins where the previous storage ends."""
     records: dict[str, Record] = {}
     for key in keys:
         shown = brief(key, 200)
@@ -97,7 +97,7 @@ def _storages(
 
 
 class _Pickles:
-    """The pickles of a file, which together have at most so many bytes as one may have."""
+    """The pickles of a file, which together may have as many bytes as a single pickle."""
 
     def __init__(self, file: io.RawIOBase, size: int) -> None:
         self._file, self._size = file, size
@@ -137,7 +137,7 @@ class _Legacy(Tolerant):
         self.sizes: dict[str, int] = {}
 
     def persistent_load(self, pid: Any) -> Any:
-        """Return the record of a storage, or the class of a module, of which the code follows."""
+        """Return the record of a storage, or the class of a module that is saved with its code."""
         if isinstance(pid, tuple) and pid[:1] == ("module",) and len(pid) == 4:
             return pid[1]
         if not isinstance(pid, tuple) or len(pid) != 6:

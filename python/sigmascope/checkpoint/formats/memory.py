@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Arrays and tensors in memory as the tensors of a file, whose bytes are where they are.
+"""Arrays and tensors in memory, as the tensors of a virtual file whose bytes are not moved.
 
-Each array has a place in a virtual file, in the order of the mapping. Arrays that share their
-memory, as tied weights do, have one place. Only an array that no file could hold as it is, neither
-rows nor columns together or bytes in the other order, is copied.
+Each array has a place in the virtual file, in the order of the mapping. Arrays that share their
+memory, such as tied weights, share one place. An array is copied only if a file could not hold it
+as it is: if neither its rows nor its columns are contiguous, or its bytes are in the other order.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class StoredArrays:
         return sum(block.nbytes for block in self.blocks)
 
     def check_unchanged(self) -> None:
-        """Do nothing: arrays in memory may change, and nobody is told."""
+        """Do nothing: changes of arrays in memory are not detected."""
 
     def read(self, offset: int, count: int, reading: str) -> memoryview:
         """Return bytes of one array, without a copy unless they are on a device."""
@@ -134,7 +134,7 @@ class _Stored(NamedTuple):
 
 
 def memory_header(tensors: Mapping[str, Any], label: str) -> Header:
-    """Make the header of a mapping of names to arrays; any other entry has a reason.
+    """Make the header of a mapping from names to arrays; any other entry gets a reason.
 
     Raises
     ------
@@ -231,5 +231,5 @@ def _span(shape: tuple[int, int], dtype: str, row_stride: int | None) -> int:
 
 
 def _scaled(array: Any) -> bool:
-    """Tell whether an array holds codes of 8 bits, whose scales are given row by row."""
+    """Return whether an array holds codes of 8 bits, whose scales are given row by row."""
     return dtype_name(array).startswith("float8")

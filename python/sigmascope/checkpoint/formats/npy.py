@@ -19,7 +19,7 @@ def read_npy(path: Place) -> Header:
     Raises
     ------
     CheckpointError
-        It is not a .npy file, or is cut short.
+        The file is not a .npy file, or is truncated.
     """
     with opened(path) as (file, stored):
         shape, fortran, dtype, offset = read_npy_header(file, str(path))

@@ -2,9 +2,9 @@
 """The tree of dicts, lists and objects that a pickle holds, as entries with names.
 
 Nested dicts are flattened, and their keys joined by dots. If the weights are stored under
-"state_dict", "model" or the like, next to other data, that key is not part of their names. Lists
-and objects are entered if a tensor is in them; an object of a module of torch, as `torch.save` of a
-whole model stores it, has the names of its state dict.
+"state_dict", "model" or a similar key next to other data, that key is not part of their names.
+Lists and objects are entered if they contain a tensor. A module of torch, which `torch.save` of a
+whole model stores as an object, has the names of its state dict.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def entries_of(
     Raises
     ------
     CheckpointError
-        There are no names, a tensor does not lie in its storage, or two entries have one name.
+        There are no names, a tensor exceeds its storage, or two entries have the same name.
     """
     tree = _Tree(root)
     wrapper, weights, others = tree.weights(stem)
@@ -90,13 +90,13 @@ def tensor_entry(name: str, value: object, records: Mapping[str, Record]) -> Ten
 
 
 class _Tree:
-    """The contents of a pickle, of which the containers with tensors are known."""
+    """The contents of a pickle, with the known containers of tensors."""
 
     def __init__(self, root: object) -> None:
         self.root, self._holders = root, holders_of_tensors(root)
 
     def weights(self, stem: str) -> tuple[str | None, object, list[tuple[str, object]]]:
-        """Return the key of the weights if they have one, these, and the other entries."""
+        """Return the key of the weights (if any), the weights, and the other entries."""
         root = self.root
         if isinstance(root, Tensor):
             return None, {stem: root}, []

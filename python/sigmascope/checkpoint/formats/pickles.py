@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """PyTorch's files: the places of their tensors, without running a pickle.
 
-Since PyTorch 1.6 such a file is a zip archive that stores, uncompressed, one record of raw numbers
-per storage, and a pickle with the places of tensors in them. So a tensor is a range of bytes in the
-file, and is read like that of a safetensors file; PyTorch is not needed. TorchScript's archives
-have the same form: their tensors have the names of a state dict, and their code is not read. Older
-files are read by :mod:`sigmascope.checkpoint.formats.legacy_pickles`.
+Since PyTorch 1.6 such a file is a zip archive. It stores, uncompressed, one record of raw numbers
+per storage, and a pickle with the places of the tensors in these records. A tensor is therefore a
+range of bytes in the file, and is read like a tensor of a safetensors file, without PyTorch.
+TorchScript's archives have the same form; their tensors have the names of a state dict, and their
+code is not read. :mod:`sigmascope.checkpoint.formats.legacy_pickles` reads older files.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _BROKEN_ARCHIVE = (
 
 
 class _Directory:
-    """A file that limits the size of one read, since a damaged archive may ask for any size."""
+    """A file that limits the size of one read, since a damaged archive may request any size."""
 
     def __init__(self, file: io.RawIOBase) -> None:
         self._file = file
@@ -63,19 +63,19 @@ class _Directory:
 
 
 def is_saved_by_torch(start: bytes) -> bool:
-    """Tell whether a file begins as PyTorch's do: as an archive of no other kind, or as of old."""
+    """Return whether a file begins like PyTorch's: as an archive of no other kind, or as of old."""
     return is_legacy(start) or recognised(start) == "a zip archive, as PyTorch writes"
 
 
 def read_pickled(path: Place) -> Header:
-    """Read the places of the tensors in a file that PyTorch saved; no tensor data is read.
+    """Read the places of the tensors in a file that PyTorch saved, without tensor data.
 
     Names are those of :mod:`sigmascope.checkpoint.formats.pickled_tree`.
 
     Raises
     ------
     CheckpointError
-        It is not a file of PyTorch, is cut short, or has no tensors by name.
+        The file is not a file of PyTorch, is truncated, or does not name its tensors.
     """
     with opened(path) as (file, stored):
         start = start_of(file)
@@ -94,12 +94,12 @@ def read_pickled(path: Place) -> Header:
 
 
 def tensor_in(file: io.RawIOBase, size: int, name: str) -> TensorEntry:
-    """Return the place of the one tensor that PyTorch saved in a file, or in a part of one.
+    """Return the place of a tensor that PyTorch saved alone in a file, or in a part of a file.
 
     Raises
     ------
     CheckpointError
-        It is not a zip archive, or holds something else.
+        The file is not a zip archive, or holds something else.
     """
     try:
         root, records = _archived(file, size, Inert)
@@ -153,7 +153,7 @@ def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
 def _records(
     archive: zipfile.ZipFile, file: io.RawIOBase, prefix: str, size: int
 ) -> dict[str, Record]:
-    """Return the place of each storage, which only the local headers of the records determine."""
+    """Return the place of each storage, from the local headers of the records."""
     records: dict[str, Record] = {}
     start = prefix + "data/"
     for info in archive.infolist():

@@ -2,9 +2,9 @@
 """Objects of any class in a pickle, as records that run nothing.
 
 Training scripts save settings, scalars of NumPy or whole modules next to the weights. A class or a
-function that the pickle names becomes a placeholder: nothing is imported. A call of one makes
-another placeholder, which keeps arguments, attributes and items, so that the tensors in them are
-listed like those of a dict.
+function that the pickle names becomes a placeholder; nothing is imported. Calling it makes another
+placeholder, which keeps arguments, attributes and items. The tensors in them are then listed like
+the tensors of a dict.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _MOST_KEYS = 64
 
 
 def _empty_dict(*arguments: object) -> dict[Any, Any]:
-    """Make the dict that stands for one with a default; its arguments do not matter."""
+    """Make a dict that replaces one with a default; its arguments do not matter."""
     return {}
 
 
 class Placeholder:
-    """A class or function that a pickle names, or an object that it makes by one.
+    """A class or function that a pickle names, or an object that a call of it makes.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Placeholder:
     arguments : tuple
         Arguments of the call that makes the object.
     states : list
-        Its attributes, in the form in which classes take them.
+        Its attributes, in the form that classes accept.
     items : list of (object, object)
         Items that are set, or appended under their number.
     """
@@ -68,19 +68,19 @@ class Placeholder:
         self.items.append((key, value))
 
     def append(self, value: object) -> None:
-        """Add an item, as that of a list."""
+        """Add an item like an item of a list."""
         self.items.append((len(self.items), value))
 
     add = append  # the unpickler calls it for items of a set
 
     @property
     def is_tensor(self) -> bool:
-        """True for a tensor that torch makes by a function that is not known here."""
+        """True for a tensor that torch makes with a function unknown here."""
         return self.kind.startswith(_REBUILDS)
 
     @property
     def description(self) -> str:
-        """The kind of the object for people: of an array its dtype and shape."""
+        """The kind of the object, for people: for an array, its dtype and shape."""
         if self.kind.endswith("multiarray.scalar"):
             return f"a scalar of NumPy, {_dtype(self.arguments[:1])}"
         if self.kind.endswith("multiarray._reconstruct"):
@@ -94,7 +94,7 @@ class Placeholder:
         return "bytes" if self.kind == _BYTES else brief(self.kind, 100).strip("'")
 
     def contents(self) -> Iterator[tuple[Any, Any]]:
-        """List what the object holds, by names: of a module its parameters, buffers and modules."""
+        """List the object's contents by name: for a module, parameters, buffers and modules."""
         for part in self._states():
             of_module = isinstance(part, dict) and all(
                 isinstance(part.get(name), dict) for name in _MODULE
@@ -122,7 +122,7 @@ class Placeholder:
 
 
 def _dtype(values: tuple[Any, ...]) -> str:
-    """Return the name of a dtype of NumPy, whose placeholder has it as its argument."""
+    """Return the name of a NumPy dtype, which is an argument of its placeholder."""
     value = values[0] if values else None
     if not isinstance(value, Placeholder) or not value.arguments:
         return "of an unknown dtype"
@@ -130,7 +130,7 @@ def _dtype(values: tuple[Any, ...]) -> str:
 
 
 def kind_of(value: object) -> str:
-    """Return the kind of a value in a pickle, for people."""
+    """Describe the kind of a value in a pickle, for people."""
     if isinstance(value, Placeholder):
         return value.description
     if isinstance(value, Tensor):
@@ -139,7 +139,7 @@ def kind_of(value: object) -> str:
 
 
 def is_unread_tensor(value: object) -> bool:
-    """Tell whether a value is a tensor that torch makes by a function that is not known here."""
+    """Return whether a value is a tensor that torch makes with a function unknown here."""
     return isinstance(value, Placeholder) and value.is_tensor
 
 
@@ -152,9 +152,9 @@ def _parts(value: object) -> Iterable[Any]:
 
 
 def holders_of_tensors(root: object) -> set[int]:
-    """Return the identities of the containers in which, at any depth, there is a tensor.
+    """Return the identities of the containers that hold a tensor at any depth.
 
-    Each container is visited once, since a pickle of a few bytes may hold one 2**40 times.
+    Each container is visited once, since a pickle of a few bytes may contain it 2**40 times.
     """
     above: dict[int, list[int]] = {}
     pending, visited, holding = [root], {id(root)}, set[int]()
@@ -191,7 +191,7 @@ def _make_object_by_keywords(reader: Any) -> None:
 
 
 class Tolerant(Inert):
-    """An inert unpickler that makes placeholders of what it does not know."""
+    """An inert unpickler that makes placeholders for unknown names."""
 
     dispatch: ClassVar[dict[int, Handler]] = Inert.dispatch | {
         pickle.NEWOBJ[0]: counted(_make_object),
@@ -202,7 +202,7 @@ class Tolerant(Inert):
         self.append(self.call(function, tuple(arguments)))  # type: ignore[attr-defined]
 
     def call(self, function: Any, arguments: object) -> Any:
-        """Make a placeholder by one; all else as :class:`Inert` does."""
+        """Make a placeholder from a placeholder; call anything else like :class:`Inert`."""
         if not isinstance(function, Placeholder) or type(arguments) is not tuple:
             return super().call(function, arguments)
         self.steps += len(arguments)
@@ -227,20 +227,20 @@ class Tolerant(Inert):
             super().set_attributes(owner, state)
 
     def find_class(self, module: str, name: str, /) -> Any:
-        """Return what stands for a name."""
+        """Return the replacement of a name."""
         if (module, name) == ("collections", "defaultdict"):
             return _empty_dict
         return self.known(module, name) or Placeholder(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> Any:
-        """Return the record of a storage; a placeholder of one whose numbers are not read."""
+        """Return the record of a storage, or a placeholder if its numbers are not read."""
         if isinstance(pid, tuple) and len(pid) == 5 and isinstance(pid[1], Placeholder):
             return Placeholder(pid[1].kind)
         return super().persistent_load(pid)
 
 
 def _plain_parts(key: object, most: int) -> list[object]:
-    """Return the parts of nested tuples, without placeholders and names; at most so many."""
+    """Return the parts of nested tuples, without placeholders and names, up to a limit."""
     parts, pending = list[object](), [key]
     for _ in range(most):  # tuples of one tuple twice have 2**60 parts
         if not pending:

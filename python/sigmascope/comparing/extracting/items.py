@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tensors of two checkpoints as rows of an extraction, and what an adapter can have of them."""
+"""The tensors of two checkpoints as rows of an extraction, and what an adapter can hold."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .result import COLUMNS, FROM_PAIR
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A row that the extraction is to make.
+    """A row of the extraction to make.
 
     Attributes
     ----------
     pair
         The tensor in the base and in the tuned model.
     carrier
-        Of a matrix the weight that an adapter changes, of another tensor the one that it has in
-        full, or the reason why it cannot; None if the change is not computed.
+        For a matrix, the weight that an adapter changes; for another tensor, the tensor that it
+        stores in full; or the reason why it cannot. None if the change is not computed.
     """
 
     pair: Pair
@@ -39,12 +39,12 @@ class Item:
 
     @property
     def matrix(self) -> bool:
-        """True if the change is a matrix, which is approximated, or measured if not carried."""
+        """True if the change is a matrix; it is approximated, or measured if not carried."""
         return self.pair.matrix
 
     @property
     def entrywise(self) -> bool:
-        """True if the change is measured number by number."""
+        """True if the change is measured entry by entry."""
         return self.pair.entrywise
 
     @property
@@ -54,7 +54,7 @@ class Item:
 
     @property
     def target(self) -> Target | None:
-        """The weight that an adapter changes; None if it cannot have the change."""
+        """The weight that an adapter changes; None if an adapter cannot hold the change."""
         return self.carrier if isinstance(self.carrier, Target) else None
 
     def row(self) -> Row:
@@ -77,7 +77,7 @@ def list_items(
 ) -> list[Item]:
     """List the rows of an extraction; every pattern of `include` must match something.
 
-    `whole`: the adapter may have tensors in full.
+    `whole`: the adapter may store tensors in full.
     """
     before, after = both
     pairs = linked(list(members(before)), list(members(after)))

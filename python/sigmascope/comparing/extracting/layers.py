@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The extraction of one matrix: thin factors of its change, as stored, and what remains of it."""
+"""The extraction of one matrix: thin factors of its change, as stored, and their error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Request(RunOptions):
     Attributes
     ----------
     criterion
-        What decides the rank.
+        Criterion that decides the rank.
     dtype
         Format of the stored factors.
     transposed
@@ -57,7 +57,7 @@ class Request(RunOptions):
     search: dict[str, Any]
 
     def recorded(self) -> dict[str, Any]:
-        """Return the options as plain JSON, as the header of a saved extraction has them."""
+        """Return the options as plain JSON, for the header of a saved extraction."""
         own = {
             "criterion": self.criterion.words,
             "dtype": self.dtype,
@@ -69,10 +69,10 @@ class Request(RunOptions):
 def extract_matrix(
     pair: StoredPair, request: Request, carrier: Target | str, read: ByteListener | None
 ) -> tuple[Row, Tensors | None]:
-    """Approximate the change of a pair; return the columns, and the tensors to be stored.
+    """Approximate the change of a pair; return the columns, and the tensors to store.
 
-    `carrier` is the weight that an adapter changes, or the reason why none can have the change:
-    then its norm is computed alone.
+    `carrier` is the weight that an adapter changes, or the reason why an adapter cannot hold the
+    change. In the latter case only the norm of the change is computed.
 
     Raises
     ------

@@ -193,7 +193,7 @@ def extract(
 
 
 def _opened(source: Source, reading: str | None) -> Checkpoint:
-    """Open a checkpoint with its fused weights whole."""
+    """Open a checkpoint without splitting fused weights."""
     if isinstance(source, Checkpoint):
         return source
     if is_adapter(source):
@@ -202,5 +202,5 @@ def _opened(source: Source, reading: str | None) -> Checkpoint:
 
 
 def _is_transposed(base: Checkpoint) -> bool:
-    """Tell whether a model stores weights with inputs as rows, by its configuration."""
+    """Return whether a model stores weights with inputs as rows, from its configuration."""
     return (base.architecture or "").lower().startswith(("gpt2", "openaigpt"))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Changes that an adapter can have, by the headers of the base, and the reasons of all others.
+"""Decide from the headers of the base which changes an adapter can hold, with reasons for others.
 
-What PEFT adapts depends on classes of layers, which a checkpoint does not name. Its shapes and
-roles tell them apart but for a few cases: a kernel of a convolution with groups, which has fewer
-inputs than the layer, looks like any other.
+PEFT adapts layers according to their classes, which a checkpoint does not name. Shapes and roles
+distinguish the classes with few exceptions: the kernel of a convolution with groups has fewer
+inputs than its layer, and looks like any other kernel.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Layouts:
     tensors
         Names, statuses and formats of all tensors by their modules.
     experts
-        True if there are experts, stacked or not.
+        True if there are experts, stacked or separate.
     model
         Architecture of the model, in lower case.
     """
@@ -95,7 +95,7 @@ class Layouts:
         return cls(transposed, as_rows, frozenset(ambiguous), tensors, experts, model)
 
     def whole(self, pair: Pair) -> Whole | str:
-        """Return the tensor that an adapter has in full, or the reason why it cannot have it.
+        """Return the tensor that an adapter stores in full, or the reason why it cannot.
 
         `pair` is a pair of tensors other than matrices.
         """
@@ -115,7 +115,7 @@ class Layouts:
         return Whole(module, own)
 
     def companions(self, module: str) -> list[str]:
-        """List the tensors of a module that is saved whole, by their names in it."""
+        """List the tensors of a module that is saved whole, by their names within the module."""
         return list(self.tensors[module])
 
     def _unsaved(self, module: str) -> str | None:
@@ -130,7 +130,7 @@ class Layouts:
         return None if same is None else f"PEFT would save {same} with {module}, by its name"
 
     def target(self, pair: Pair) -> Target | str:
-        """Return the weight that an adapter changes, or the reason why it cannot have the change.
+        """Return the weight that an adapter changes, or why it cannot hold the change.
 
         `pair` is a pair of matrices.
         """
@@ -170,10 +170,10 @@ class Layouts:
             yield f"PEFT cannot merge a change of a parameter of {parent}, which contains modules"
 
     def _is_parameter(self, record: TensorRecord) -> bool:
-        """Tell whether PEFT adapts a matrix by the name of the parameter.
+        """Return whether PEFT adapts a matrix by the name of the parameter.
 
-        Routers have classes of their own in transformers 5. That of Mixtral has another name in
-        files, by which PEFT knows it as a module.
+        Routers have separate classes in transformers 5. Mixtral's router has another name in files,
+        and PEFT knows it as a module by that name.
         """
         if not record["name"].endswith(_WEIGHT) or record["status"] != "matrix":
             return False
@@ -199,12 +199,12 @@ class Layouts:
 
 
 def _is_saved_with(other: str, module: str) -> bool:
-    """Tell whether PEFT finds the name of a module that is saved in that of another one."""
+    """Return whether PEFT finds the name of a saved module within the name of another module."""
     return other != module and (other.endswith(module) or f".{module}." in f".{other}.")
 
 
 def _obstacles(pair: Pair, base: Member) -> Iterator[str]:
-    """List the reasons that do not depend on the model."""
+    """List the reasons against a change that do not depend on the model."""
     record = base.record
     stack = record["status"] == "stack" and len(record["shape"]) == 3
     if pair.rows is not None:
@@ -218,6 +218,6 @@ def _obstacles(pair: Pair, base: Member) -> Iterator[str]:
 
 
 def _names(record: TensorRecord, stack: bool) -> Iterable[str]:
-    """List the names that the matrices of a tensor have if none of them is cut."""
+    """List the names of a tensor's matrices if they are not cut."""
     name = record["name"]
     return (f"{name}[{index}]" for index in range(record["shape"][0])) if stack else (name,)

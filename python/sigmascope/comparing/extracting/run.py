@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The run of an extraction: its rows, the table before its first row, and the adapter's folder."""
+"""The run of an extraction: its rows, the empty table, and the adapter's folder."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ExtractionRun(TableRun[Extraction, Item, Request]):
         return facts | {"architecture": self.both[0].architecture}
 
     def builder(self, table: Extraction) -> TableBuilder[Extraction, Item]:
-        """Return what fills the table; rows are made again whose factors are not in the folder."""
+        """Return the builder of the table; rows without factors in the folder are made again."""
         for row, target in self.targets(table):
             if self.folder.rank_of(target) != row["rank"]:
                 row["failure"] = "environment"
@@ -99,7 +99,7 @@ class ExtractionRun(TableRun[Extraction, Item, Request]):
         return row
 
     def targets(self, table: Extraction) -> Iterator[tuple[Row, Target]]:
-        """List the rows whose change the adapter has, with the weights that it changes."""
+        """List the rows whose change the adapter holds, with the changed weights."""
         targets = {item.name: item.target for item in self.items}
         for row in table.analysed:
             target = targets[row["name"]]
@@ -107,7 +107,7 @@ class ExtractionRun(TableRun[Extraction, Item, Request]):
             yield row, target
 
     def saved(self, table: Extraction, layouts: Layouts) -> SavedTensors:
-        """Read the tensors that the adapter has in full, and all others of the modules it saves."""
+        """Read the tensors to store in full, and all other tensors of the saved modules."""
         saved, named = SavedTensors(), {item.name: item for item in self.items}
         before, after = self.both
         for row in table.saved:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rows of an extraction: columns and tensors, which the process that has the table writes."""
+"""The rows of an extraction: columns and tensors, written by the process that holds the table."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ExtractionTask(WorkerTask):
 
 
 def carrier_of(item: Item) -> Target | str:
-    """Return the weight that an adapter changes, or the reason, of an item that is a matrix."""
+    """Return the weight that an adapter changes for a matrix, or the reason why it cannot."""
     assert isinstance(item.carrier, Target | str)
     return item.carrier
 
