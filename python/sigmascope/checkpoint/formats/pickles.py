@@ -63,7 +63,7 @@ class _Directory:
 
 
 def is_saved_by_torch(start: bytes) -> bool:
-    """Return whether a file begins like PyTorch's: as an archive of no other kind, or as of old."""
+    """Return whether a file begins like an archive of PyTorch, or like one of its older files."""
     return is_legacy(start) or recognised(start) == "a zip archive, as PyTorch writes"
 
 

@@ -55,13 +55,13 @@ def read_header(path: str | os.PathLike[str] | RemotePath) -> Header:
 
 
 def begins_with_header(start: bytes) -> bool:
-    """Tell whether a file begins as safetensors files do: with a length, and JSON of an object."""
+    """Return whether a file begins like a safetensors file: a length, then a JSON object."""
     length = int.from_bytes(start[:8], "little")
     return 2 <= length <= MAX_JSON_BYTES and start[8:9] == b"{" and start[9:10] in b'"} \t\r\n'
 
 
 def _read_header_bytes(file: io.RawIOBase, size: int, path: Place) -> bytes:
-    """Read the JSON text, after its length is checked."""
+    """Check the length of the JSON text, and read it."""
     if 0 < size < 8 and (what := recognised(start_of(file, size))):
         raise CheckpointError(f"{path}: no safetensors file but {what}")
     if size < 8:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""safetensors files that are written: of arrays in memory, or joined from other such files."""
+"""Write safetensors files, from arrays in memory or by joining other such files."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 def write_safetensors(path: Path, tensors: Tensors, seeds: Iterable[int] = ()) -> None:
-    """Write tensors; the file is replaced by one operation.
+    """Write tensors; the file is replaced in one operation.
 
     Parameters
     ----------
     path : Path
     tensors : mapping of name to (dtype, array)
     seeds : iterable of int
-        Seeds of the searches that made them; the metadata of the file have them as `seed`.
+        Seeds of the searches that made the tensors; the metadata of the file name them `seed`.
 
     Raises
     ------
     OSError
-        The file cannot be written; a file that was there stays as it was.
+        The file cannot be written; an existing file is unchanged.
     """
     header: dict[str, Any] = {}
     offset = 0
@@ -61,9 +61,9 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        The file has not the bytes that its header promises.
+        The file lacks bytes that its header promises.
     OSError
-        It cannot be read.
+        The file cannot be read.
     """
     with BufferedReader(open_regular(path)) as file:
         length = int.from_bytes(file.read(8), "little")
@@ -104,7 +104,7 @@ def read_safetensors(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
 def join_safetensors(path: Path, parts: Iterable[Path], seeds: Iterable[int] = ()) -> None:
     """Write the tensors of several files into one, a megabyte at a time.
 
-    The seeds are stated as by :func:`write_safetensors`.
+    The metadata have the seeds, as in :func:`write_safetensors`.
 
     Raises
     ------

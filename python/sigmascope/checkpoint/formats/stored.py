@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Places where the bytes of a header are: a file, a source that reads them, or memory.
 
-All that is built on headers, roles, fused weights, scales and stacks, reads bytes through these
-classes alone.
+Everything built on headers (roles, fused weights, scales and stacks) reads bytes only through these
+classes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Scales are read whenever a matrix is looked up, and each read from a source is a
 
 
 class Stored(Protocol):
-    """Bytes of one file, or of what stands for one."""
+    """The bytes of a file, or of an object that replaces a file."""
 
     @property
     def size(self) -> int:
@@ -46,10 +46,10 @@ class Stored(Protocol):
         """Raise CheckpointError if the file has changed since it was opened."""
 
     def read(self, offset: int, count: int, reading: str) -> bytes | memoryview:
-        """Return bytes, fewer if the file ends before; CheckpointError if it cannot be read."""
+        """Return bytes, or fewer at the end of the file; CheckpointError if it cannot be read."""
 
     def mapped(self, offset: int, count: int) -> NDArray[np.uint8]:
-        """Return bytes, which a file reads only when they are used; CheckpointError if it ends."""
+        """Return bytes that a file reads when they are used; CheckpointError if it is too short."""
 
     def matrix(
         self, offset: int, shape: tuple[int, int], dtype: str, reading: str, **how: Any
@@ -60,12 +60,12 @@ class Stored(Protocol):
         """Make a matrix of codes in groups, which begin at an offset."""
 
     def identity(self) -> FileIdentity:
-        """Return name, size and a digest, by which a scan is resumed."""
+        """Return name, size and a digest, which a resumed scan compares."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file on this machine; a change is detected by its size, its time and its inode."""
+    """A file on this machine; its size, time and inode reveal changes."""
 
     path: Path
     size: int
@@ -74,7 +74,7 @@ class StoredFile:
 
     @classmethod
     def of(cls, path: Path, status: os.stat_result) -> StoredFile:
-        """Take the state of a file from the result of a stat call."""
+        """Create it with the state of a file from a stat result."""
         return cls(path, status.st_size, status.st_mtime_ns, status.st_ino)
 
     def check_unchanged(self) -> None:
@@ -92,7 +92,7 @@ class StoredFile:
             )
 
     def read(self, offset: int, count: int, reading: str) -> bytes:
-        """Return bytes of the file, fewer if it ends before; CheckpointError if it has none."""
+        """Return bytes of the file, or fewer at its end; CheckpointError if there are none."""
         try:
             return read_span(self.path, offset, count, reading)
         except OSError as error:
@@ -131,9 +131,9 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class StoredSource:
-    """Bytes that a source reads, which detects a change itself; `reading` does not matter.
+    """Bytes from a source that detects changes itself; `reading` does not matter.
 
-    `name` is that of the file, without its folder.
+    `name` is the name of the file, without its folder.
     """
 
     source: ByteSource
@@ -149,10 +149,10 @@ class StoredSource:
         self.source.parts = tuple(offsets)
 
     def check_unchanged(self) -> None:
-        """Do nothing: every read finds out whether the file has changed."""
+        """Do nothing: every read checks whether the file has changed."""
 
     def read(self, offset: int, count: int, reading: str) -> bytes:
-        """Return bytes of the file, fewer if it ends before."""
+        """Return bytes of the file, or fewer at its end."""
         small = count <= _SMALL
         return _kept(self.source, offset, count) if small else self.source.read(offset, count)
 
@@ -177,7 +177,7 @@ class StoredSource:
         return grouped_in_source(self.source, offset, codes)
 
     def identity(self) -> FileIdentity:
-        """Return the identity of the file: its size, and a digest of what its source tells."""
+        """Return the identity of the file: its size, and a digest of its source's identity."""
         digest = sha256(self.source.identity().encode()).hexdigest()
         return FileIdentity(name=self.name, size=self.size, digest=digest)
 

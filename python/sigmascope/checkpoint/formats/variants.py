@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Variants of one set of weights in a folder, as diffusers saves them: another precision or EMA.
 
-The variant fp16 of ``name.safetensors`` is ``name.fp16.safetensors``, of shards
-``name.fp16-00001-of-00002.safetensors`` or ``name-00001-of-00002.fp16.safetensors`` with the index
+The variant fp16 of ``name.safetensors`` is ``name.fp16.safetensors``. Its shards are
+``name.fp16-00001-of-00002.safetensors`` or ``name-00001-of-00002.fp16.safetensors``, with the index
 ``name.safetensors.index.fp16.json``.
 """
 
@@ -23,7 +23,7 @@ _INDEX = re.compile(rf"(?P<stem>.+\.(?:safetensors|bin)\.index)\.(?P<variant>{_K
 
 
 def variants_of(names: Iterable[str]) -> dict[str, str]:
-    """Return the variants of the weight files that are there without a variant, too.
+    """Return the variants of weight files that also exist without a variant.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def variants_of(names: Iterable[str]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Name of a file to its variant.
+        The variant of each file, by its name.
     """
     names = list(names)
     plain = {_plain(name) for name in names if not _NAME.fullmatch(name)}
@@ -48,7 +48,7 @@ def variants_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def chosen(folder: Place, names: list[str], variant: str | None) -> list[str]:
-    """Return the files of a variant, or with None those of no variant.
+    """Return the files of a variant, or the files without a variant for None.
 
     Raises
     ------

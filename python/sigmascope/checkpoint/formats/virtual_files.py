@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tensors whose bytes are made when they are read, one after another in a virtual file."""
+"""Tensors whose bytes are made on reading, one after another in a virtual file."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class VirtualFile(ByteSource):
 
     @abstractmethod
     def copy(self, index: int, start: int, memory: memoryview) -> None:
-        """Read as many bytes as `memory` has, from byte `start` of a tensor on."""
+        """Fill `memory` with the bytes of a tensor that begin at byte `start`."""
 
 
 class VirtualArrays(VirtualFile):
-    """Arrays of which a library reads boxes, as those of chunks in HDF5 files and zarr stores.
+    """Arrays that a library reads by boxes, such as chunked arrays in HDF5 files and zarr stores.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class VirtualArrays(VirtualFile):
 
     @abstractmethod
     def read_box(self, index: int, where: tuple[int | slice, ...]) -> NDArray[Any]:
-        """Read a box of an array: indices of its first axes, then a slice; CheckpointError."""
+        """Read a box of an array (indices of its first axes, then a slice), or CheckpointError."""
 
     def _check_unchanged(self) -> None:
         for stored in self._files:

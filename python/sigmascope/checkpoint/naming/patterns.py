@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Regular expressions from files, none of which can stop the program.
+"""Regular expressions from files that cannot stall the program.
 
-Python's `re` matches by backtracking: `(a|aa)+$` takes exponential time in the length of a name. So
-`re` runs a pattern only where its steps, bounded from its parts, are few for the text; elsewhere
-the package RE2 does, in linear time, after a translation that keeps the meaning. Where RE2 is not
-installed, or does not know a construct, the pattern is refused.
+Python's `re` matches by backtracking: `(a|aa)+$` takes exponential time in the length of a name.
+The parts of a pattern bound its steps, and `re` runs the pattern only if they are few for the text.
+Otherwise the package RE2 runs it in linear time, after a translation that keeps the meaning. If RE2
+is not installed, or does not know a construct, the pattern is refused.
 
-Two things can differ in RE2: which of several matches is taken where a loop is over what may be
-empty, and whether a character is a letter that only one of the two Unicode tables has.
+RE2 can differ in two ways: which of several matches it takes if a loop repeats a part that may be
+empty, and whether it knows a letter that only one of the two Unicode tables has.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PLACES = {
 class SafePattern:
     """A pattern from a file, matched by `re` or RE2; see the module.
 
-    Matches have the interface of `re.Match`, with groups by their numbers alone.
+    Matches have the interface of `re.Match`, with groups only by number.
 
     Attributes
     ----------
@@ -82,20 +82,20 @@ class SafePattern:
         return self._engine(len(text), text).fullmatch(text)
 
     def work(self, length: int) -> int:
-        """Return the cost of matching a text of a length: 1, and 1 more for 10,000 steps."""
+        """Return the cost of matching a text of this length: 1, plus 1 for every 10,000 steps."""
         engine: Any = self._engine(length)
         quick = engine is self._quick
         return 1 + int(self._bound(length) if quick else length * engine.programsize) // 10_000
 
     def _bound(self, length: int) -> float:
-        """Return the largest number of steps of `re` from one place, for the length rounded up."""
+        """Bound the steps of `re` from one place, for the length rounded up."""
         rounded = -(-length // 32) * 32
         if rounded not in self._steps:
             self._steps[rounded] = _bound(self._parsed, rounded)[1]
         return self._steps[rounded]
 
     def _engine(self, length: int, text: str = "", starts: int = 1) -> re.Pattern[str]:
-        """Return what matches a text in little time; CheckpointError if nothing does."""
+        """Return an engine that matches a text in little time; CheckpointError without one."""
         try:
             steps = self._bound(length) * starts
             if steps <= _STEPS:
@@ -120,15 +120,15 @@ def compiled_pattern(
     Parameters
     ----------
     shown : str, optional
-        Text for messages, if only a part of the pattern stands in the file.
+        Text for messages, if the file contains only a part of the pattern.
     most : int
         Largest number of characters.
 
     Raises
     ------
     CheckpointError
-        It is not a regular expression, is above the limit of size, or could take exponential time
-        where RE2 cannot help; the message begins with `where` and shows the pattern.
+        The pattern is not a regular expression, exceeds the limit of size, or could take
+        exponential time without help from RE2. The message begins with `where` and shows it.
     """
     title = f"{where}: {brief(pattern if shown is None else shown, 200)}"
     if len(pattern) > most:
@@ -146,7 +146,7 @@ def compiled_pattern(
 
 
 def _bound(parsed: Any, length: int) -> tuple[float, float]:
-    """Bound the ways in which a backtracking matcher passes a pattern from one place, and steps."""
+    """Bound the ways and steps in which a backtracking matcher passes a pattern from one place."""
     ways, steps = 1.0, 0.0
     for index, (op, argument) in enumerate(parsed):
         kind = str(op)
@@ -176,7 +176,7 @@ def _literal(parsed: Any) -> str:
 
 
 def _bound_branches(branches: Any, following: str, length: int) -> tuple[float, float]:
-    """Bound several branches before a text: those that begin alike may match at one place."""
+    """Bound branches before a text; branches with the same beginning may match at one place."""
     steps, most, starts = 0.0, 1.0, []
     for branch in branches:
         text, (ways, taken) = _literal(branch), _bound(branch, length)
@@ -192,7 +192,7 @@ def _bound_branches(branches: Any, following: str, length: int) -> tuple[float, 
 
 
 def _bound_repeat(repeat: Any, length: int) -> tuple[float, float]:
-    """Bound a repeat: as many ways as ends, or as the products of those of every time."""
+    """Bound a repeat: the ways are as many as its ends, or the product over its repetitions."""
     least, most, body = int(repeat[0]), int(repeat[1]), repeat[2]
     if len(body) == 1 and str(body[0][0]) in _SINGLE:
         times = min(most, length)
@@ -208,7 +208,7 @@ def _bound_repeat(repeat: Any, length: int) -> tuple[float, float]:
 
 
 def _linear(parsed: Any, slow: str) -> Any:
-    """Compile a pattern for RE2; CheckpointError where it is not installed or cannot be used."""
+    """Compile a pattern for RE2; CheckpointError if RE2 is not installed or cannot run it."""
     try:
         from re2 import Options, error
         from re2 import compile as compiled
@@ -229,7 +229,7 @@ def _linear(parsed: Any, slow: str) -> Any:
 
 
 def _translated(parsed: Any) -> str:
-    """Write a parsed pattern for RE2; ValueError names what has another meaning there, or none."""
+    """Translate a parsed pattern for RE2; ValueError names what RE2 reads differently or not."""
     return "".join(_part(str(op), argument) for op, argument in parsed)
 
 

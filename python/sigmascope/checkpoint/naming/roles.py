@@ -27,13 +27,13 @@ class Role:
         "q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "down", "router", "embed", "unembed"
         and so on; parts other than the weight follow after a dot ("q.bias"); "other" if unknown.
     tower : str
-        "text", "vision", "audio", "projector", "encoder", "decoder", "talker" or "mtp"; empty where
-        no rule names one, if none of these tensors has a known role.
+        "text", "vision", "audio", "projector", "encoder", "decoder", "talker" or "mtp". Empty for
+        tensors that no rule puts into a tower, if all their roles are unknown.
     expert : int or None
         Number of its expert, or of the slice in a stacked tensor.
     head : int or None
-        Number of its attention head, if a matrix is one head of q, k, v or o; for k and v it counts
-        the heads of keys and values.
+        Number of its attention head, if a matrix is one head of q, k, v or o. For k and v, the
+        heads of keys and values are counted.
     """
 
     layer: int | None
@@ -49,9 +49,9 @@ def role_of(name: str, rules: Rules | None = None) -> Role:
     Parameters
     ----------
     name : str
-        A tensor name as stored, with any prefix of the model it was saved from.
+        A tensor name as stored, with any prefix of its model.
     rules : Rules, optional
-        Rules, possibly with those of the user; by default those of this package.
+        Rules, possibly with the user's. Default: the rules of this package.
     """
     rules = rules or standard_rules()
     layer, expert, place = rules.numbers(name)
@@ -62,8 +62,8 @@ def role_of(name: str, rules: Rules | None = None) -> Role:
 def roles_of(names: Iterable[str], rules: Rules | None = None) -> dict[str, Role]:
     """Return the roles of all names of one checkpoint.
 
-    Two tensors cannot have the same role: where the rules give several names the same one (as in
-    models whose blocks are numbered in two levels), all of these become "other".
+    Two tensors cannot have the same role. If the rules give several names the same role (as in
+    models whose blocks are numbered in two levels), all these roles become "other".
     """
     rules = rules or standard_rules()
     numbers = {name: rules.numbers(name) for name in names}
@@ -85,8 +85,8 @@ def roles_of(names: Iterable[str], rules: Rules | None = None) -> dict[str, Role
 
 
 def _main_tower(roles: Iterable[str]) -> str:
-    """Return the tower of tensors that no rule puts into one: "text" if a role among them is known.
+    """Return the tower of tensors without one: "text" if a role among them is known.
 
-    A model of sound or images whose names no rule covers has no text.
+    A model of sound or images has no text tower if the rules do not cover its names.
     """
     return "text" if any(role != "other" for role in roles) else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Compiled rules for roles: those of the user first, then those of this package."""
+"""Compiled rules for roles: first the user's rules, then the rules of this package."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Rules:
     known: dict[tuple[str, frozenset[str]], tuple[str, str]] = field(default_factory=dict)
 
     def numbers(self, name: str) -> tuple[int | None, int | None, str]:
-        """Return the numbers of layer and expert in a name, and the name with "#" for them.
+        """Return the numbers of layer and expert in a name, and the name with "#" for each.
 
-        Names of flax may have slashes for dots, and `layers_3` for `layers.3`.
+        Names of flax may have slashes instead of dots, and `layers_3` instead of `layers.3`.
         """
         name = name.replace("/", ".")
         layer, name = _cut_number(self.layer, name)
@@ -45,9 +45,9 @@ class Rules:
         return layer, expert, name
 
     def place(self, name: str, modules: frozenset[str]) -> tuple[str, str]:
-        """Return role and tower of a name without numbers, given all modules of the model.
+        """Return the role and tower of a name without numbers, given all modules of the model.
 
-        The tower is empty where no rule names it.
+        The tower is empty if the rules do not name it.
         """
         key = name, modules
         if key not in self.known:  # a large model has a few dozen of them
@@ -65,7 +65,7 @@ class Rules:
         return "other", tower
 
     def part_of(self, name: str) -> str | None:
-        """Return what a part of a weight holds, from the end of its name; None if no rule says."""
+        """Return the content of a weight's part from the end of its name; None if unknown."""
         for end in _AFTER_MODULE.finditer(name):
             text = name[end.end() :]
             for part, rule in self.parts:
@@ -86,7 +86,7 @@ def _sibling(match: re.Match[str], module: str) -> str:
 
 
 def _cut_number(pattern: Pattern, name: str) -> tuple[int | None, str]:
-    """Return the number that a pattern finds in a name, and the name with "#" in its place."""
+    """Return the number that a pattern finds in a name, and the name with "#" instead."""
     match = pattern.search(name)
     if match is None:
         return None, name
@@ -96,7 +96,7 @@ def _cut_number(pattern: Pattern, name: str) -> tuple[int | None, str]:
 
 @lru_cache(maxsize=64)
 def compiled(table: Table) -> Rules:
-    """Compile the rules of a table that has been checked."""
+    """Compile the rules of a checked table."""
     top = f"^(?:(?:{'|'.join(table.wrappers)})\\.)*" if table.wrappers else "^"
     parts = "|".join(pattern for _, pattern, _ in table.parts)
     standard = standard_table()
@@ -109,7 +109,7 @@ def compiled(table: Table) -> Rules:
         return re.sub(r"(?<![\[\\])\^", lambda _: top, pattern)
 
     def is_ours(pattern: str) -> bool:
-        """Return whether a pattern and all that is inserted into it come from this package."""
+        """Return whether a pattern and everything inserted into it come from this package."""
         return (
             pattern in _texts(standard)
             and ("^" not in pattern or table.wrappers == standard.wrappers)
@@ -138,7 +138,7 @@ def compiled(table: Table) -> Rules:
 
 
 def _ready(pattern: str, ours: bool) -> Pattern:
-    """Compile a pattern; those of this package are known to be safe for `re`."""
+    """Compile a pattern; the patterns of this package are known to be safe for `re`."""
     return (
         re.compile(pattern) if ours else compiled_pattern(pattern, "rules", most=MAX_RULE_LETTERS)
     )

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tables of rules for roles: read from files and checked, but not compiled.
 
-A file of rules is TOML or JSON with some of the members of roles.toml, each a list: `modules`,
-`towers`, `prefixes`, `parts` of [name, pattern] (modules with a third: a required sibling),
-`layers`, `experts`, `wrappers` of patterns, `shorthands`, and `models`, rules for some `type`s.
+A file of rules is TOML or JSON with some of the members of roles.toml. Each member is a list:
+`modules`, `towers`, `prefixes` and `parts` of [name, pattern] (modules may have a third entry, a
+required sibling); `layers`, `experts` and `wrappers` of patterns; `shorthands`; and `models`, the
+rules for some `type`s.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ class Table:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
     def before(self, other: Table) -> Table:
-        """Return the rules of both tables, these first."""
+        """Return the rules of both tables, beginning with this one."""
         return Table(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
     def of_model(self, model_type: str | None) -> Table:
-        """Return the rules, those for a model_type first."""
+        """Return the rules, beginning with those for a model_type."""
         rules = self
         for types, table in reversed(self.models):
             if model_type in types:
@@ -82,7 +83,7 @@ def read_table(source: Source) -> Table:
     ------
     CheckpointError
         The file cannot be read or does not have that form, or a rule is not valid. The message
-        names file, member, number and the text at fault.
+        names the file, the member, the number and the invalid text.
     """
     if isinstance(source, Mapping):
         return _table(dict(source), "rules")

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """NF4, FP4 and int8 of bitsandbytes.
 
-4-bit: bytes `weight` (n / 2, 1) of two codes, the first in the high half, in the order of the
-elements: a byte may hold the last code of a row and the first of the next. `weight.quant_map`: the
-number of each code; `weight.absmax`: the scale of each run of `blocksize` elements. Nested: absmax
-are bytes, whose numbers in `weight.nested_quant_map` are multiplied by `weight.nested_absmax`, and
-`nested_offset` is added. Shape and sizes are JSON in the tensor
+4-bit: `weight` is bytes (n / 2, 1) of two codes, the first in the high half, in the order of the
+elements. A byte may hold the last code of a row and the first of the next. `weight.quant_map` has
+the number of each code, `weight.absmax` the scale of each run of `blocksize` elements. If nested,
+absmax is bytes: their numbers in `weight.nested_quant_map` are multiplied by
+`weight.nested_absmax`, and `nested_offset` is added. Shape and sizes are JSON in the tensor
 `weight.quant_state.bitsandbytes__nf4` or `__fp4`. A weight is number * scale in float32, rounded
-once. Int8: `weight` (out, in) and `SCB` (out,), the absolute largest of a row: a weight is
+once.
+
+Int8: `weight` (out, in) and `SCB` (out,), the largest magnitude of a row. A weight is
 code * SCB * (1 / 127), rounded after each product.
 """
 
@@ -183,7 +185,7 @@ def _load(
 
 
 def _block_of_sequence(columns: int, block: int) -> int:
-    """Return the block if it is neither part of a row nor whole rows, or rows end within a byte."""
+    """Return the block if rows end within a byte, or it is neither part of a row nor whole rows."""
     return block if columns % 2 or (block % columns and columns % block) else 0
 
 

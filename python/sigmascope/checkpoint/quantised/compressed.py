@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Integers of compressed-tensors (llm-compressor, vLLM).
 
-`pack-quantized`: `weight_packed`, 32-bit words of codes along rows, the shape of the weight in
-`weight_shape`, scales per group, channel or tensor, zeros packed along the columns of their grid.
-Integers are stored above the least one. Codes whose bits do not divide 32 cross words in versions
-from 0.18 on; a word of earlier ones has as many as fit. The number of words tells which, or else
-the version in the configuration. Experts are stacked.
-`int-quantized`: bytes `weight`. A weight is (code - zero) * scale: the difference is exact, and the
-product is rounded once. The fp8 weights of `float-quantized` are matrices with scales, as those of
-other layouts.
+`pack-quantized`: `weight_packed` has 32-bit words of codes along rows, and `weight_shape` the shape
+of the weight. Scales are per group, channel or tensor; zeros are packed along the columns of their
+grid. The least integer is stored as 0. From version 0.18 on, codes whose bits do not divide 32
+cross words; in earlier versions, a word has as many codes as fit. The number of words shows which
+version wrote them, or else the configuration does. Experts are stacked.
+
+`int-quantized`: `weight` is bytes. A weight is (code - zero) * scale: the difference is exact, and
+the product is rounded once.
+
+The fp8 weights of `float-quantized` are matrices with scales, as in other layouts.
 """
 
 from __future__ import annotations
@@ -103,7 +105,7 @@ def schemes(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     Raises
     ------
     LayoutError
-        There are none.
+        The configuration has no such settings.
     """
     groups = settings.get("config_groups")
     members = [each for _, each in groups] if isinstance(groups, Members) else []
@@ -120,7 +122,7 @@ def _check_format(module: Module, *formats: str) -> None:
 
 
 def _shape(module: Module, codes: Located) -> tuple[int, int]:
-    """Read the shape of a weight, of which the last words of a row may have gaps."""
+    """Read the shape of a weight; the last words of its rows may have gaps."""
     tensor = module.need(".weight_shape", ("I64", "I32"), (1,))
     module.check_shape(tensor, (len(codes.entry.shape),))
     *leading, columns = (int(each) for each in read_integers(tensor, "buffered"))
@@ -133,7 +135,7 @@ def _shape(module: Module, codes: Located) -> tuple[int, int]:
 
 
 def _scheme(module: Module, fits: Any) -> dict[str, Any]:
-    """Return the settings of the group of modules that a weight belongs to, by what fits it."""
+    """Return the settings of the group of modules that fits a weight."""
     groups = schemes(module.settings)
     fitting = [each for each in groups if fits(each)]
     keys = ("num_bits", "symmetric", "group_size", "strategy", "type")
@@ -154,7 +156,7 @@ def _fits_words(
 
 
 def _orders(bits: int, module: Module, codes: Located, columns: int) -> list[tuple[int, ...]]:
-    """Return the packs that make rows of as many words as there are; LayoutError if two do."""
+    """Return the packs that give rows of this number of words; LayoutError if two do."""
     kinds = (dense(bits), natural(32 // bits))
     words = codes.entry.shape[-1]
     orders = [

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """NVFP4, MXFP4 and MXFP6 of compressed-tensors and modelopt: floating point codes in bytes.
 
-Two codes of 4 bits (E2M1) fill a byte, four of 6 bits (E2M3) fill three, the first the lowest.
-NVFP4 has a scale in F8_E4M3 for 16 columns and one of the tensor: compressed-tensors divides by
-its `weight_global_scale`, modelopt multiplies by its `weight_scale_2`. The scale of a group is
-rounded to float32 before the code is multiplied by it. MXFP4 and MXFP6 have an exponent
-of two for 32 columns.
+Two codes of 4 bits (E2M1) fill a byte, and four codes of 6 bits (E2M3) fill three bytes, with the
+first code in the lowest bits. NVFP4 has a scale in F8_E4M3 for 16 columns and a scale of the
+tensor: compressed-tensors divides by its `weight_global_scale`, modelopt multiplies by its
+`weight_scale_2`. The scale of a group is rounded to float32 before it multiplies the code. MXFP4
+and MXFP6 have an exponent of two for 32 columns.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .tables import E2M1, E2M3
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Codes of a few bits that fill bytes together, and the columns that share a scale."""
+    """Codes of a few bits that share bytes, and the columns that share a scale."""
 
     name: str
     bits: int
@@ -41,7 +41,7 @@ class _Kind:
 
     @property
     def scales(self) -> tuple[str, ...]:
-        """Dtypes of scales: numbers of NVFP4, exponents of the others."""
+        """Dtypes of scales: numbers for NVFP4, exponents for the other kinds."""
         return ("F8_E4M3",) if self.size == 16 else ("U8", "F8_E8M0")
 
 
@@ -52,7 +52,7 @@ _ALGORITHMS = ("NVFP4", "NVFP4_AWQ", "W4A16_NVFP4", "MIXED_PRECISION")
 
 
 def packed_bytes(module: Module) -> GroupedWeight:
-    """Interpret `weight_packed` in bytes, as compressed-tensors has it.
+    """Interpret the bytes `weight_packed` of compressed-tensors.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def packed_bytes(module: Module) -> GroupedWeight:
 
 
 def modelopt_weight(module: Module) -> GroupedWeight:
-    """Interpret a `weight` of bytes, as modelopt has it.
+    """Interpret the bytes `weight` of modelopt.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def check_algorithm(module: Module) -> None:
 
 
 def _kind_of(module: Module, codes: Located) -> _Kind | None:
-    """Return the kind that a model of several kinds has here: by the number of scales."""
+    """Return the kind of this weight in a model of several kinds, from the number of scales."""
     if module.find(".weight_global_scale") is not None:
         return _NVFP4
     rows, nbytes = codes.entry.shape
@@ -132,7 +132,7 @@ def _load(
 def with_factor(
     grid: NDArray[np.float32], factor: Located, reading: str, index: int = 0
 ) -> NDArray[np.float32]:
-    """Apply the scale of the tensor, in float32; of a stack, that of all slices or of one."""
+    """Apply the scale of the tensor in float32; a stack has one scale, or one for each slice."""
     numbers = read_numbers(factor, reading).ravel()
     number = numbers[index if numbers.size > 1 else 0]
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):

@@ -2,13 +2,13 @@
 """GPTQ, AWQ and AutoRound: 32-bit words of codes, whose matrix has inputs as rows.
 
 GPTQ (`qweight` (words of inputs, out), `qzeros` (groups, words of out), `scales` (groups, out),
-`g_idx` (in)) packs inputs down the columns; codes of 3 bits cross words. Version 1 stores a zero
-less one; AutoGPTQ adds one and keeps as many bits as a code has. AWQ (`qweight` (in, words of
-out)) packs outputs along rows, in an order of its own. A weight is (code - zero) * scale with the
-scale as stored: the difference is exact, and the product is rounded once.
+`g_idx` (in)) packs inputs down the columns; codes of 3 bits cross words. Version 1 stores zero
+minus one; AutoGPTQ adds one and keeps as many bits as a code has. AWQ (`qweight` (in, words of
+out)) packs outputs along rows, in a special order. A weight is (code - zero) * scale with the scale
+as stored: the difference is exact, and the product is rounded once.
 
-GPTQModel's `dynamic` has settings of some modules by regular expressions, which come with the file
-and are not matched: bits and group size then follow from the shapes. AutoRound stores the tensors
+GPTQModel's `dynamic` gives settings of some modules by regular expressions. These come with the
+file and are not matched; instead, the shapes give bits and group size. AutoRound stores the tensors
 of GPTQ version 1 or of AWQ, as its `packing_format` says; `extra_config` has settings by module.
 """
 
@@ -117,7 +117,7 @@ def auto_round_weight(module: Module) -> GroupedWeight:
 
 
 def _by_shapes(module: Module, words: int, inputs: int) -> Module:
-    """Return a module with the bits and the group size that the shapes of its tensors have."""
+    """Return a module with the bits and the group size that its tensors' shapes imply."""
     scales = module.need(".scales", FLOATS, (2,))
     fitting = [
         bits for bits in _BITS if Packing((inputs, 1), bits, dense(bits)).words(inputs) == words
@@ -149,7 +149,7 @@ def _group_size(module: Module, inputs: int) -> int:
 
 
 def _parts(module: Module, packing: Packing) -> tuple[Located, Located]:
-    """Return scales and zeros, of the shapes that the codes and the groups demand."""
+    """Return scales and zeros, whose shapes must fit the codes and the groups."""
     inputs, outputs = packing.shape
     scales = module.need(".scales", FLOATS, (2,))
     zeros = module.need(".qzeros", ("I32", "U32"), (2,))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Weights of codes in groups: which tensors form one, as the configuration of the model says.
+"""Weights of codes in groups: find the tensors of each weight from the model's configuration.
 
-A layout is never taken from names alone: `quant_method` or the file names it, for all tensors or
-for one, and names and shapes of the tensors must be those of that layout.
+Names of tensors never suffice to choose a layout. `quant_method` or the file names the layout, for
+all tensors or for one, and the names and shapes of the tensors must fit it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Grouped(NamedTuple):
 
 
 def grouped_weights(tensors: Mapping[str, Located], config: Configuration) -> Grouped:
-    """Find the weights of codes in groups, and those whose layout is not as it should be.
+    """Find the weights of codes in groups, and the weights with an invalid layout.
 
     Parameters
     ----------
@@ -59,9 +59,10 @@ def grouped_weights(tensors: Mapping[str, Located], config: Configuration) -> Gr
 def _candidate(
     tensor: Located, tensors: Mapping[str, Located], method: str, config: Configuration
 ) -> tuple[str, Module, WeightReader] | None:
-    """Return who interprets a tensor as codes, by its usage or else by the method; None of others.
+    """Return the layout of a tensor with codes, and its reader; None for any other tensor.
 
-    The first is the name of the layout in messages.
+    The usage of the tensor names the layout, or else the method. The first value is the name of the
+    layout in messages.
     """
     name, dtype, usage = tensor.entry.name, tensor.entry.dtype, tensor.entry.usage
     used = bool(usage.layout)

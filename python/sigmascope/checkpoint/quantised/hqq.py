@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The reason why weights of HQQ are not decoded, from their configuration and their tensors.
 
-HQQ groups the elements of a weight along `axis`, whatever its rows are, and packs codes of less
-than 8 bits by whole parts of the grouped array: a byte, or a word of 3-bit codes, has one code of
-each part. Scales and zeros may be quantised themselves (`quant_scale`, `quant_zero`).
+HQQ groups the elements of a weight along `axis`, for any meaning of its rows. It divides the
+grouped array into parts to pack codes of less than 8 bits: a byte, or a word of 3-bit codes, has
+one code of each part. Scales and zeros may be quantised too (`quant_scale`, `quant_zero`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """Quantised layouts: the codes, scales and tables that form one packed weight.
 
 These tensors can look like matrices (the scales of a 4-bit weight are two-dimensional and floating
-point), so they must be recognised even where the codes are not decoded.
+point), so they must be recognised even if the codes are not decoded.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .torchao import CODES as TORCHAO_CODES
 class Part:
     """Status of a tensor that is part of another weight, and the reason why it has no matrix.
 
-    `status` is "unreadable" for codes that are not decoded. `owner` is the name of the codes of
-    which a "scale" or a "part" is one.
+    `status` is "unreadable" for codes that are not decoded. For a "scale" or a "part", `owner` is
+    the name of the codes that it belongs to.
     """
 
     status: str
@@ -87,7 +87,7 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
     entries : mapping
         All tensors of the checkpoint by name.
     method : str or None
-        `quant_method` of the model's configuration, the name of the layout.
+        `quant_method` of the model's configuration, which names the layout.
     """
     parts: dict[str, Part] = {}
     for name, entry in entries.items():
@@ -114,14 +114,14 @@ def quantised_parts(entries: Mapping[str, TensorEntry], method: str | None) -> d
 
 
 def _has_codes(entry: TensorEntry, method: str | None) -> bool:
-    """Tell whether a tensor may hold codes; some layouts have them in floating point dtypes."""
+    """Return whether a tensor may hold codes; some layouts store them in floating point dtypes."""
     if is_integer(entry.dtype) or entry.name.endswith(TORCHAO_CODES):
         return True
     return method == "hqq" and entry.name.endswith(HQQ_CODES)
 
 
 def tied_parts(entries: Iterable[tuple[Header, TensorEntry]]) -> dict[str, Part]:
-    """Find the tensors that are second names of others: those with the same bytes of a file."""
+    """Find the tensors that are second names of others, since they share bytes of a file."""
     seen: dict[tuple[object, ...], str] = {}
     parts: dict[str, Part] = {}
     for header, entry in entries:

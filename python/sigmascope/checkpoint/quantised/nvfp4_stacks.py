@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Stacks of experts in NVFP4, as modelopt exports models whose experts are one parameter.
 
-`gate_up_proj` or `down_proj` are bytes (experts, p, q) of two codes of 4 bits, the first the lower.
-`…_weight_scale` has a number in F8_E4M3 for 16 inputs; its shape tells along which axis inputs lie:
-(experts, p / 8, q) where each expert is stored as inputs x outputs, as those of Llama 4, else
+`gate_up_proj` or `down_proj` are bytes (experts, p, q) of two 4-bit codes, with the first in the
+low bits. `…_weight_scale` has a number in F8_E4M3 for 16 inputs. Its shape shows the axis of the
+inputs: (experts, p / 8, q) if each expert is stored as inputs x outputs, as in Llama 4; otherwise
 (experts, p, q / 8). `…_weight_scale_2` has one number for all experts, or one for each.
 """
 
@@ -26,7 +26,7 @@ _SIZE = 16
 
 
 def stacked_weight(parameter: str, module: Module) -> GroupedWeight:
-    """Interpret a stack of bytes, by the end of its name.
+    """Interpret a stack of bytes, recognised by the end of its name.
 
     Raises
     ------

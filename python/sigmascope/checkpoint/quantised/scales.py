@@ -45,7 +45,7 @@ class ScaleGrid:
     exponents: bool = False  # the bytes are exponents, whatever dtype the file states
 
     def load(self, reading: str = "buffered") -> NDArray[np.float32]:
-        """Read the grid, bypassing the page cache if `reading` is "uncached"; ones for `HEADERS`.
+        """Read the grid, without the page cache if `reading` is "uncached"; ones for `HEADERS`.
 
         Returns
         -------
@@ -93,7 +93,7 @@ def _decode(codes: NDArray[np.generic], dtype: str) -> NDArray[np.float32]:
 
 
 def _numbers_of_e4m3() -> NDArray[np.float32]:
-    """Return the number of each code: no infinities; all bits but the sign are those of NaN."""
+    """Return the number of each code: no infinities; NaN has all bits set except the sign."""
     codes = np.arange(256, dtype=np.int32)
     exponent, mantissa = codes >> 3 & 15, codes & 7
     numbers = np.ldexp(mantissa + 8 * (exponent > 0), np.maximum(exponent, 1) - 10)
@@ -121,7 +121,7 @@ def decode_exponents(codes: NDArray[np.generic]) -> NDArray[np.float32]:
 
 
 def scale_names(name: str, names: Collection[str]) -> list[str]:
-    """Return the tensors among `names` whose name says that they hold the scales of `name`."""
+    """Return the tensors among `names` that hold the scales of `name`, judging by their names."""
     stem = name.removesuffix(".weight")
     candidates = [name + "_scale_inv", name + "_scale"]
     if stem != name:
@@ -136,7 +136,7 @@ def scale_grid(
     block: tuple[int, int] | None,
     part: tuple[int, int] | None = None,
 ) -> ScaleGrid | str:
-    """Return the grid of a scale tensor over a matrix, or the reason why its shape does not fit.
+    """Return the grid of a scale tensor over a matrix, or why its shape does not fit.
 
     Parameters
     ----------
@@ -145,10 +145,10 @@ def scale_grid(
     shape : tuple of int
         (m, n) of the matrix.
     block : tuple of int or None
-        Block size from the model's configuration; 128 x 128 if there is none.
+        Block size from the model's configuration; 128 x 128 without one.
     part : tuple of int or None
-        (index, count) for one slice of a stacked tensor: the scales then have a leading axis
-        of that count, or are one number for all slices.
+        (index, count) for one slice of a stacked tensor. The scales then have a leading axis of
+        length count, or are one number for all slices.
     """
     if entry.dtype not in _NUMPY_DTYPES:
         return f"scale {entry.name} has dtype {entry.dtype}"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Numbers of the codes of quantised weights, and codes that are unpacked at once.
+"""Numbers of the codes of quantised weights, and the unpacking of codes in one step.
 
-Zeros are packed as codes are, and are few, so that NumPy unpacks them.
+Zeros are packed like codes. They are few, so NumPy unpacks them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def dense(bits: int) -> tuple[int, ...]:
 
 
 def integers(bits: int, least: int = 0) -> NDArray[np.float32]:
-    """Return the numbers of codes that count from `least` on."""
+    """Return the numbers of codes that count up from `least`."""
     return np.arange(least, least + (1 << bits)).astype(np.float32)
 
 

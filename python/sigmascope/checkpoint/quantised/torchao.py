@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Weights of torchao in safetensors files, as transformers and torchao write them since 2025.
 
-A weight `m.weight` is the tensors `m._weight_qdata`, `m._weight_scale` and, in some kinds,
+A weight `m.weight` consists of the tensors `m._weight_qdata`, `m._weight_scale` and, in some kinds,
 `m._weight_zero_point`. The metadata of the file have JSON of that name: the class of the weight,
-and its `block_size`, the rows and columns that share a scale. Plain kinds are decoded:
-`Int8Tensor` and `IntxUnpackedToInt8Tensor`, bytes with (code - zero) * scale; `Float8Tensor`, codes
-in F8_E4M3 or F8_E5M2; `Int4Tensor`, two signed codes in a byte, the first the lower, with
-code * scale + zero and the grid of scales transposed; and the microscaling kinds. Weights with
-three axes are stacks of experts. Their tensors have the axis of experts first, and a third number
-of `block_size` says whether each expert has scales of its own. Others, whose codes are in an order
-for a processor, are named.
+and its `block_size`, the rows and columns that share a scale. These kinds are decoded:
+
+- `Int8Tensor` and `IntxUnpackedToInt8Tensor`: bytes with (code - zero) * scale;
+- `Float8Tensor`: codes in F8_E4M3 or F8_E5M2;
+- `Int4Tensor`: two signed codes in a byte, the first in the low bits, with code * scale + zero and
+  the grid of scales transposed;
+- the microscaling kinds.
+
+Weights with three axes are stacks of experts. Their tensors have the axis of experts first, and a
+third number of `block_size` says whether each expert has separate scales. Other kinds, whose codes
+are in an order for one processor, are only named.
 """
 
 from __future__ import annotations
@@ -67,7 +71,7 @@ _TILED = {
 class _Blocks:
     """Rows and columns that share a scale, and the grid of scales of a matrix.
 
-    `each` is true if each matrix of a stack has a grid of its own.
+    `each` is true if each matrix of a stack has a separate grid.
     """
 
     size: tuple[int, int]
@@ -82,7 +86,7 @@ def torchao_weight(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        The metadata have no such class, it is not decoded, or the tensors are not those of the
+        The metadata lack the class, the class is not decoded, or the tensors are not those of the
         layout.
     """
     folder, _, parameter = module.stem.rpartition("._")
@@ -140,7 +144,7 @@ def _described(name: str, codes: Located) -> tuple[str, Mapping[str, Any]]:
 
 
 def _blocks(sizes: Any, shape: tuple[int, ...], name: str, transposed: bool) -> _Blocks:
-    """Return the rows and columns that share a scale; none in the metadata stand for all."""
+    """Return the rows and columns that share a scale; all of them if the metadata give none."""
     if sizes is None or sizes == []:
         sizes = list(shape)
     if (

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Microscaling weights of torchao: `MXTensor` and `NVFP4Tensor`, also as stacks of experts.
 
-Codes are bytes of F8_E4M3 or F8_E5M2, two codes of E2M1 in a byte, the first the lower, or one code
-of 6 bits (E2M3, E3M2) in the low bits of a byte. `MXTensor` has an exponent of two for each
-`block_size` columns, `NVFP4Tensor` a number in F8_E4M3 for 16, and perhaps a `per_tensor_scale` of
-all matrices or of each, by which the others are multiplied, with one rounding to float32.
+Codes are bytes of F8_E4M3 or F8_E5M2; or two codes of E2M1 in a byte, the first in the low bits; or
+one code of 6 bits (E2M3, E3M2) in the low bits of a byte. `MXTensor` has an exponent of two for
+each `block_size` columns. `NVFP4Tensor` has a number in F8_E4M3 for 16 columns. It may also have a
+`per_tensor_scale` for all matrices or for each, which multiplies the other scales, with one
+rounding to float32.
 
-Scales may be swizzled, as tensor cores want them: tiles of 128 rows and 4 columns, padded, which
-follow each other, each as 32 x 16 numbers. Row r and column c of a tile are at row r mod 32 and
-column 4 (r div 32) + c.
+Scales may be swizzled for tensor cores: consecutive padded tiles of 128 rows and 4 columns, each
+stored as 32 x 16 numbers. Row r and column c of a tile are at row r mod 32 and column
+4 (r div 32) + c.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _ELEMENTS: Mapping[str, tuple[str, int, NDArray[np.float32]]] = {
 def microscaled_weight(
     module: Module, name: str, kind: str, data: Mapping[str, Any]
 ) -> GroupedWeight:
-    """Interpret `_qdata` by the attributes that the metadata of its file give.
+    """Interpret `_qdata` with the attributes from the metadata of its file.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def microscaled_weight(
 
 
 def _element(dtype: Any, name: str) -> str:
-    """Return the name of the type of elements, which is a dtype of torch or a text."""
+    """Return the name of the type of elements, from a dtype of torch or a text."""
     stated = dict(dtype) if isinstance(dtype, Members) else {}
     text = stated.get("_data") if stated.get("_type") == "torch.dtype" else dtype
     if not isinstance(text, str) or text not in _ELEMENTS:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Errors of servers and stores as one sentence: what failed, where, and what helps.
 
-The text of the original error is never shown, since it may hold a URL with a signature.
+The text of the original error is never shown, since it may contain a URL with a signature.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class MissingFileError(CheckpointError):
 
 
 def check_compression(answer: Any, place: str) -> None:
-    """Raise CheckpointError if an answer of another length was compressed on its way."""
+    """Raise CheckpointError if an answer's length differs because it was compressed on the way."""
     encoding = answer.attributes.get("Content-Encoding")
     if encoding not in (None, "", "identity"):
         raise CheckpointError(
@@ -51,7 +51,7 @@ def check_compression(answer: Any, place: str) -> None:
 
 
 def failure(error: Exception, where: str, what: str = "") -> CheckpointError:
-    """Return the error that a user sees.
+    """Return the error to show to the user.
 
     Parameters
     ----------
@@ -102,10 +102,10 @@ def failure(error: Exception, where: str, what: str = "") -> CheckpointError:
 
 
 def is_beyond_the_end(error: Exception) -> bool:
-    """Tell whether bytes were asked for that begin after the end of a file."""
+    """Return whether the requested bytes begin after the end of a file."""
     return "status code: 416" in str(error)
 
 
 def is_wrong_length(error: Exception) -> bool:
-    """Tell whether an answer had another number of bytes than were asked for."""
+    """Return whether an answer had another number of bytes than requested."""
     return "Requested" in str(error)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Models on the Hugging Face Hub, hf://org/model@revision (extras ``hub`` and ``remote``).
 
-The hub's own package finds the commit of the revision, the files, and the login. The bytes are read
-by ranges from the address to which the hub redirects.
+The hub's package finds the commit of the revision, the files, and the login. Ranges of bytes are
+read from the address that the hub redirects to.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def hub_path(url: str) -> RemotePath:
     Raises
     ------
     CheckpointError
-        There is no such model or revision, it is not open to this login, or the hub cannot be
+        The model or revision does not exist, this login has no access to it, or the hub cannot be
         reached.
     """
     match = _URL.fullmatch(url.rstrip("/"))

@@ -7,9 +7,9 @@ from typing import Any
 
 
 def login() -> dict[str, str]:
-    """Return the header with the token of the environment or of the hub's login, if there is one.
+    """Return the header with the token of the environment or the hub's login, if there is one.
 
-    Redirects to other servers do not get it.
+    The header is not sent to other servers after a redirect.
     """
     token = hub_package().get_token()
     return {"Authorization": f"Bearer {token}"} if token else {}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""File objects, and files of fsspec, as files that are not on this machine.
+"""File objects, and files of fsspec, as files on other machines.
 
-A file of fsspec is read by its file system at positions, and finds its neighbours: shards and
-config.json. Another file object has one cursor, so that its reads follow each other, and has no
-neighbours. Whether such files have changed is known by their lengths alone.
+The file system of fsspec reads its files at any position, and finds their neighbours: shards and
+config.json. Any other file object has no neighbours; it has one cursor, so its reads run one after
+another. Only their lengths show whether such files have changed.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from .paths import RemotePath
 
 
 class FileObject(Protocol):
-    """An object that reads bytes at a cursor, which can be moved."""
+    """An object that reads bytes at a movable cursor."""
 
     def read(self, size: int = ..., /) -> bytes:
-        """Return at most so many bytes."""
+        """Return at most this number of bytes."""
 
     def seek(self, offset: int, whence: int = ..., /) -> int:
         """Move the cursor."""
 
 
 def is_file_object(source: object) -> TypeGuard[FileObject]:
-    """Tell whether an object is a file of fsspec, or has the methods `read` and `seek`."""
+    """Return whether an object is a file of fsspec, or has the methods `read` and `seek`."""
     return _is_fsspec(source) or (hasattr(source, "read") and hasattr(source, "seek"))
 
 
 def path_of_object(source: Any) -> RemotePath:
-    """Return the path that stands for a file object, or for a file of fsspec."""
+    """Return a path for a file object, or for a file of fsspec."""
     if _is_fsspec(source):
         return RemotePath(FsspecStore(source.fs), str(source.path).strip("/"))
     name = getattr(source, "name", "")
@@ -72,7 +72,7 @@ class FsspecStore:
         return bool(self.fs.exists(self._path(key)))
 
     def missing(self, folder: str, names: list[str]) -> list[str]:
-        """Return the names that are not files of a folder."""
+        """Return the given names that are not files of a folder."""
         return sorted(set(names) - set(self.names(folder)))
 
     def opened(self, key: str) -> tuple[ByteSource, bytes]:
@@ -98,7 +98,7 @@ class FsspecSource(ByteSource):
         self.concurrent = bool(getattr(fs, "async_impl", False))
 
     def identity(self) -> str:
-        """Return what the file system knows of the state of the file."""
+        """Return the state of the file as the file system knows it."""
         known = ("ETag", "etag", "checksum", "LastModified", "mtime", "created")
         return ", ".join(str(self._info[name]) for name in known if name in self._info)
 
@@ -121,11 +121,11 @@ class FileObjectStore:
         return [self.key]
 
     def exists(self, key: str) -> bool:
-        """Tell whether this is the key of the object."""
+        """Return whether this is the key of the object."""
         return key == self.key
 
     def missing(self, folder: str, names: list[str]) -> list[str]:
-        """Return all names but that of the object."""
+        """Return all given names except the name of the object."""
         return sorted(set(names) - {self.key})
 
     def opened(self, key: str) -> tuple[ByteSource, bytes]:
@@ -136,7 +136,7 @@ class FileObjectStore:
 
 
 class FileObjectSource(ByteSource):
-    """A file object, whose cursor one read uses at a time."""
+    """A file object; one read at a time uses its cursor."""
 
     def __init__(self, file: Any, name: str) -> None:
         self.name, self._file, self._lock = name, file, Lock()
@@ -146,7 +146,7 @@ class FileObjectSource(ByteSource):
         raise TypeError(f"{self.name} cannot be sent to another process; give a path or a URL")
 
     def identity(self) -> str:
-        """Return nothing: a file object does not tell whether its file has changed."""
+        """Return an empty identity: a file object does not show whether its file has changed."""
         return ""
 
     def fill(self, offset: int, memory: memoryview) -> None:
@@ -163,7 +163,7 @@ class FileObjectSource(ByteSource):
 
 
 def _copy(data: bytes | bytearray, memory: memoryview, source: ByteSource, offset: int) -> None:
-    """Copy what was read into memory; CheckpointError if it is not as long."""
+    """Copy the bytes that were read into memory; CheckpointError if their number differs."""
     if len(data) != memory.nbytes:
         what = source.described(offset, memory.nbytes)
         raise CheckpointError(f"{source.name}: {what}: {len(data)} bytes could be read")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Paths of files that are not on this machine, used as :class:`pathlib.Path` is for those that are.
+"""Paths of remote files, which are used like :class:`pathlib.Path` for local files.
 
-A path is picklable and holds no secret in its text: what a URL has of these, a password or a
-signature, is in the store that the path belongs to.
+A path can be pickled, and its text has no secrets. The password or signature of a URL is in the
+store that the path belongs to.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Store(Protocol):
         """Address of the root, without secrets."""
 
     def names(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder; those that can be found out."""
+        """Return the names of the files in a folder, as far as the store can find them."""
 
     def exists(self, key: str) -> bool:
         """Tell whether there is such a file."""
 
     def missing(self, folder: str, names: list[str]) -> list[str]:
-        """Return the names that are known not to be files of a folder."""
+        """Return the given names that are known not to be files of a folder."""
 
     def opened(self, key: str) -> tuple[ByteSource, bytes]:
-        """Return the source of a file, and its first bytes, which opening it has read."""
+        """Return the source of a file, and its first bytes, which opening it reads."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class RemotePath:
         return RemotePath(self.store, self.key.rpartition("/")[0])
 
     def is_dir(self) -> bool:
-        """Tell whether this is a folder, by the suffix: no request is made."""
+        """Return whether this is a folder, from its suffix and without a request."""
         return self.suffix not in _FILES
 
     def exists(self) -> bool:
@@ -86,15 +86,15 @@ class RemotePath:
         return self.store.exists(self.key)
 
     def names(self) -> list[str]:
-        """Return the names of the files in this folder; those that can be found out."""
+        """Return the names of the files in this folder, as far as the store can find them."""
         return sorted(self.store.names(self.key))
 
     def missing(self, names: list[str]) -> list[str]:
-        """Return the names that are known not to be files of this folder."""
+        """Return the given names that are known not to be files of this folder."""
         return self.store.missing(self.key, names)
 
     def opened(self) -> tuple[ByteSource, bytes]:
-        """Return the source of the file, and its first bytes, which opening it has read."""
+        """Return the source of the file, and its first bytes, which opening it reads."""
         return self.store.opened(self.key)
 
     def read(self, most: int) -> bytes:
@@ -103,7 +103,7 @@ class RemotePath:
         Raises
         ------
         CheckpointError
-            It cannot be read, or has more than `most` bytes.
+            The file cannot be read, or has more than `most` bytes.
         """
         from sigmascope.errors import CheckpointError
 
@@ -118,7 +118,7 @@ Place = Path | RemotePath
 
 
 class PositionedFile(io.RawIOBase):
-    """A file object for reading, whose position can be set; `read` is that of a derived class.
+    """A file object for reading with a position that can be set; derived classes define `read`.
 
     Parameters
     ----------
@@ -149,19 +149,19 @@ class PositionedFile(io.RawIOBase):
         return self._position
 
     def within(self, size: int | None) -> int:
-        """Return how many bytes a read of that size has, all if it is negative or None."""
+        """Return the number of bytes that a read of this size gives; all if negative or None."""
         left = max(self._size - self._position, 0)
         return left if size is None or size < 0 else min(size, left)
 
 
 class SourceFile(PositionedFile):
-    """A file object over a source, for reading headers: in blocks, of which the last one is kept.
+    """A file object over a source, for reading headers in blocks; the last block is kept.
 
     Parameters
     ----------
     source : ByteSource
     start : bytes
-        The first bytes, which are known already.
+        The first bytes, if already known.
     """
 
     def __init__(self, source: ByteSource, start: bytes) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Requests that Ctrl-C ends at once, and that are given up when their answers are too slow.
+"""Requests that end at once on Ctrl-C, and that are abandoned if their answers are too slow.
 
 A thread that waits in the native code of obstore sees no signal. Requests therefore run on an event
-loop in a thread of its own. Whoever makes one waits for it in slices of a fifth of a second. In the
-main thread a signal ends the wait; other threads ask in each slice whether their read goes on.
+loop in a separate thread, and the caller waits in slices of a fifth of a second. In the main
+thread, a signal ends the wait. Other threads check in each slice whether their read should go on.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class SlowAnswerError(Exception):
-    """The bytes of an answer come at a lower rate than `LEAST_RATE`."""
+    """The bytes of an answer arrive at a lower rate than `LEAST_RATE`."""
 
 
 def wait_for(request: Callable[[], Awaitable[T]], check: Callable[[], None] = lambda: None) -> T:
@@ -74,12 +74,12 @@ def wait_for(request: Callable[[], Awaitable[T]], check: Callable[[], None] = la
 
 
 def chunks_of(answer: Any) -> Iterator[memoryview]:
-    """Iterate over the bytes of an answer of obstore as they come.
+    """Iterate over the bytes of an answer of obstore as they arrive.
 
     Raises
     ------
     SlowAnswerError
-        Fewer than `LEAST_RATE` bytes a second came for `PERIOD` seconds.
+        Fewer than `LEAST_RATE` bytes a second arrived for `PERIOD` seconds.
     """
     stream = answer.stream(min_chunk_size=_PIECE)
     progress = _Progress()
@@ -101,9 +101,9 @@ def chunks_of(answer: Any) -> Iterator[memoryview]:
 
 
 def concurrently(call: Callable[[str], T], items: Sequence[str]) -> list[T]:
-    """Call a function of several items at the same time; the results are in the order of these.
+    """Call a function for several items at the same time; results are in the order of the items.
 
-    An exception of one, or Ctrl-C, ends the requests of all others.
+    An exception for one item, or Ctrl-C, ends the requests for all others.
     """
     stopped = threading.Event()
 
@@ -126,7 +126,7 @@ def concurrently(call: Callable[[str], T], items: Sequence[str]) -> list[T]:
 
 
 class _Progress:
-    """The bytes of an answer that have come, and those of the present period."""
+    """The bytes of an answer that have arrived, in all and in the present period."""
 
     def __init__(self) -> None:
         self.nbytes, self._before = 0, 0
@@ -144,7 +144,7 @@ class _Progress:
 
 @cache
 def _loop(process: int) -> asyncio.AbstractEventLoop:
-    """Return the event loop of a process; that of the parent has no thread after a fork."""
+    """Return the event loop of a process; after a fork, the parent's loop has no thread."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="sigmascope-requests", daemon=True).start()
     return loop

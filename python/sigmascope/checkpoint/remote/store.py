@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Files behind a URL or in an object store, read by ranges (extra ``remote``).
 
-Failed connections, answers 408, 429 and 5xx, and connections that are cut are tried again by
-obstore, after times that grow, with jitter. A header `Retry-After` changes none of them: obstore
-neither reads it nor shows headers of failed requests. An answer of another length than was asked
-for, or one whose bytes come too slowly, is tried again here. Redirects are followed.
+obstore retries failed connections, answers 408, 429 and 5xx, and interrupted connections, after
+growing delays with jitter. A header `Retry-After` does not change the delays: obstore neither reads
+it nor shows headers of failed requests. This module retries an answer that has another length than
+requested, or whose bytes arrive too slowly. Redirects are followed.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class UrlStore:
     root : str
         Address without secrets.
     url : str
-        What obstore opens; it may hold a signature or a password.
+        Address that obstore opens; it may contain a signature or a password.
     listed : frozenset of str or None
-        Keys of all files, if they are known. Buckets list theirs; other servers do not.
+        Keys of all files, if they are known. Buckets list their files; other servers do not.
     """
 
     root: str
@@ -87,7 +87,7 @@ class UrlStore:
         return self.root.partition(":")[0]
 
     def names(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder, or those that are looked for by name."""
+        """Return the names of the files in a folder, or the usual names that exist there."""
         start = f"{folder}/" if folder else ""
         if self.listed is not None:
             keys = [key for key in self.listed if key.startswith(start)]
@@ -107,7 +107,7 @@ class UrlStore:
         return name in self.names(folder)
 
     def missing(self, folder: str, names: list[str]) -> list[str]:
-        """Return the names that are not listed; of a server that lists none, nothing."""
+        """Return the given names that are not listed; empty if the server does not list files."""
         if self.listed is None and self.scheme in ("http", "https"):
             return []
         return sorted(set(names) - set(self.names(folder)))
@@ -155,7 +155,7 @@ class UrlStore:
 class UrlSource(ByteSource):
     """One file of a store, which must not change: each read states and checks its ETag.
 
-    A server without ETags is asked for the time of the last change instead.
+    For a server without ETags, the time of the last change is used instead.
     """
 
     concurrent = True
@@ -169,11 +169,11 @@ class UrlSource(ByteSource):
         return f"<UrlSource {self.name!r}, {self.size} bytes>"
 
     def identity(self) -> str:
-        """Return the ETag, or the time of the last change; empty if the server tells neither."""
+        """Return the ETag, or the time of the last change; empty if the server has neither."""
         return self._tag or self._date
 
     def fill(self, offset: int, memory: memoryview) -> None:
-        """Read as many bytes as `memory` has; CheckpointError names them and what failed."""
+        """Fill `memory` with bytes of the file; CheckpointError names them and the failure."""
         end = offset + memory.nbytes
         options: dict[str, Any] = {"range": (offset, end)}
         if self._tag and not self._tag.startswith("W/"):  # a weak one never matches
@@ -213,12 +213,12 @@ def _date(meta: Any) -> str:
 
 
 def trying(read: Callable[[], T], where: str, what: str = "") -> T:
-    """Call a function that makes a request, again if the answer had another length or was slow.
+    """Call a function that makes a request, and retry if the answer has a wrong length or is slow.
 
     Raises
     ------
     CheckpointError
-        The request failed; its message holds no secret.
+        The request failed. The message does not contain secrets.
     """
     for attempt in range(_ATTEMPTS):
         check_all_going()
@@ -237,7 +237,7 @@ def trying(read: Callable[[], T], where: str, what: str = "") -> T:
 
 @cache
 def client(store: UrlStore) -> Any:
-    """Return the connection to a store; logins come from the environment, or from the hub's own."""
+    """Return the connection to a store; logins come from the environment or the hub's login."""
     _obstore()
     options: Any = dict(_TIMES)
     if store.scheme in ("http", "https", "hf"):
@@ -259,7 +259,7 @@ def client(store: UrlStore) -> Any:
 
 
 def _without_user(url: str) -> tuple[str, dict[str, str]]:
-    """Return a URL without its user and password, and the header that stands for them."""
+    """Return a URL without its user and password, and a header that replaces them."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     if not at:

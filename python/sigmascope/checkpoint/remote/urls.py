@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From a URL to the path of a file that is not on this machine."""
+"""Convert a URL to the path of a file on another machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUCKETS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs"
 
 
 def is_url(text: object) -> bool:
-    """Tell whether a text is a URL, and no path of this machine."""
+    """Return whether a text is a URL, not a path on this machine."""
     return isinstance(text, str) and _SCHEME.match(text) is not None
 
 
@@ -30,13 +30,13 @@ def without_secrets(url: str) -> str:
 
 
 def path_of_url(url: str) -> RemotePath:
-    """Return the path that a URL stands for.
+    """Return the path of a URL.
 
     Parameters
     ----------
     url : str
-        hf://org/model@revision, https://host/file, s3://bucket/folder, gs://…, az://…. A query, as
-        of a signed URL, and a user with a password are used and never shown.
+        hf://org/model@revision, https://host/file, s3://bucket/folder, gs://…, az://…. A query
+        (of a signed URL, for example) and a user with a password are used, and never shown.
 
     Raises
     ------
