@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Formats of checkpoints that fewer people have: ONNX, HDF5 and Keras, orbax, flax.
+"""Less common formats of checkpoints: ONNX, HDF5 and Keras, orbax, flax.
 
-Each is a :class:`~sigmascope.checkpoint.Reader` that :func:`~sigmascope.open_checkpoint` finds by
-an entry point, as it finds those of other packages, and imports when a file has the format.
+Each is a :class:`~sigmascope.checkpoint.Reader`. :func:`~sigmascope.open_checkpoint` finds it by an
+entry point, like the readers of other packages, and imports it when a file has the format.
 """
 
 from __future__ import annotations

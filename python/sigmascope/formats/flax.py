@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The `.msgpack` files of flax.serialization, without the msgpack package.
 
-A file is a map of maps by names of modules. An array is an extension of type 1, the list of shape,
-name of the dtype, and bytes, which stay where they are; type 3 is one number in the same form.
-Arrays above 1 GiB are a map with the key `__msgpack_chunked_array__`, a shape, and flat chunks,
-which are joined when they are read. Names of tensors have slashes, as in the indexes that
+A file is a map of maps by names of modules. An array is an extension of type 1: a list of its
+shape, the name of its dtype, and its bytes, which stay in the file. Type 3 is one number in the
+same form. An array above 1 GiB is a map with the key `__msgpack_chunked_array__`, a shape, and flat
+chunks, which are joined when they are read. Names of tensors have slashes, as in the indexes that
 Transformers writes. If the weights are under "params" or "target" next to other keys, that key is
-not part of their names, and what is next to it (the state of an optimiser) is not read.
+not part of their names, and its neighbours (the state of an optimiser) are not read.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ def read_flax(path: Place) -> tuple[Header, ...]:
     Returns
     -------
     tuple of Header
-        One for the file, and one for arrays in chunks, if there are some. Memory is a small
-        multiple of the names. The file is read in pieces of 4 KiB; numbers are passed over.
+        One for the file, and one for arrays in chunks, if there are any. Memory is a small multiple
+        of the names. The file is read in pieces of 4 KiB; numbers are skipped.
 
     Raises
     ------
     CheckpointError
-        The file cannot be read or is not consistent; the message names file, tensor and the values
-        that disagree.
+        The file cannot be read or is not consistent. The message names the file, the tensor and the
+        values that disagree.
     """
     with opened(path) as (file, stored):
         if what := recognised(start_of(file)):
@@ -154,7 +154,7 @@ class _Tree:
             )
 
     def _array(self, value: Value, keys: tuple[str, ...]) -> _Array:
-        """Read an extension that is an array, and pass over its numbers."""
+        """Read an extension that is an array, and skip its numbers."""
         stream, what = self.stream, _label(keys)
         stop = stream.position + value.number
         if stream.expect(LIST, what).number != 3:
@@ -196,7 +196,7 @@ class _Tree:
             )
 
     def _chunked(self, count: int, keys: tuple[str, ...]) -> _Leaf:
-        """Read what follows the key of an array in chunks."""
+        """Read the contents of an array in chunks, after its key."""
         stream = self.stream
         mark = stream.value(_label(keys))
         stream.pass_over(mark, _label(keys))

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Datasets of HDF5 files, and of the archives of Keras, which hold such a file.
+"""Datasets of HDF5 files, and of Keras archives, which contain such a file.
 
-The extra ``hdf5`` installs h5py, which reads the tree of groups. A contiguous dataset in the order
-of this machine lies in the file in one piece, and is read there, as a tensor of a safetensors file
-is. All others (chunked, compressed, big-endian, of floats of unusual sizes) are a virtual file, of
-which h5py reads and converts the boxes that a range meets. Links to other files are not followed.
+The extra ``hdf5`` installs h5py, which reads the tree of groups. A contiguous dataset in the byte
+order of this machine is one piece of the file, and is read like a tensor of a safetensors file. All
+others (chunked, compressed, big-endian, or with floats of unusual sizes) form a virtual file: h5py
+reads and converts the boxes that a range intersects. Links to other files are not followed.
 
-The HDF5 library is written in C and parses what the file says: open files that you trust.
+The HDF5 library is written in C and parses the bytes of the file: open files that you trust.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _WEIGHTS = "model_weights"
 
 
 class _Dataset(NamedTuple):
-    """A dataset of numbers: name, path in the file, shape, dtype, and place if it is one piece."""
+    """A dataset of numbers: name, path in the file, shape, dtype, and its place if contiguous."""
 
     name: str
     path: str
@@ -71,7 +71,7 @@ def read_hdf5(path: Place) -> tuple[Header, ...]:
     Raises
     ------
     CheckpointError
-        It is not an HDF5 file, is damaged, or has more than is allowed.
+        The file is not an HDF5 file, is damaged, or exceeds a limit.
     ImportError
         h5py is not installed.
     """
@@ -139,7 +139,7 @@ class _Walk:
     def _member(
         self, above: str, where: str, group: Any, key: str, depth: int
     ) -> tuple[str, str, Any, int] | None:
-        """Add a member of a group; return it if it is a group to be entered."""
+        """Add a member of a group; return it if it is a group to enter."""
         library, path = self._library, f"{where}/{key}"
         name = joined(above, key)
         if depth == MAX_NESTING:
@@ -178,7 +178,7 @@ class _Walk:
         self.datasets.append(record._replace(offset=self._offset(record, dataset)))
 
     def _offset(self, record: _Dataset, dataset: Any) -> int | None:
-        """Return the byte where the numbers of a dataset begin, if they lie there as they are."""
+        """Return the first byte of a dataset's numbers, if the file stores them unchanged."""
         h5t, offset = self._library.h5t, dataset.id.get_offset()
         same = dataset.id.get_type().equal(h5t.py_create(record.dtype, logical=True))
         plain = dataset.chunks is None and dataset.id.get_create_plist().get_nfilters() == 0
@@ -193,7 +193,7 @@ class _Walk:
 
 
 def _unread(library: Any, dataset: Any) -> str | None:
-    """Return the reason why a dataset is not read; None of one that is."""
+    """Return the reason why a dataset is not read; None if it is read."""
     dtype, properties = dataset.dtype, dataset.id.get_create_plist()
     if dataset.shape is None:
         return "a dataset without a shape, no tensor"
@@ -214,7 +214,7 @@ def _unread(library: Any, dataset: Any) -> str | None:
 
 
 class Hdf5Datasets(VirtualArrays):
-    """Datasets of a file that are read and converted by h5py.
+    """Datasets of a file that h5py reads and converts.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Archives of Keras, which hold an HDF5 file, and the axes of its weights, which has inputs first.
+"""Archives of Keras, which contain an HDF5 file, and the axes of its weights (inputs first).
 
-Axes follow from the names of variables and layers. Keras 2 names its variables
-(`dense/kernel:0`); Keras 3 numbers them in the folder of their layer (`layers/dense/vars/0`), which
-is called as its class unless the program names it.
+The names of variables and layers determine the axes. Keras 2 names its variables
+(`dense/kernel:0`). Keras 3 numbers them in the folder of their layer (`layers/dense/vars/0`), which
+has the name of its class unless the program names it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OF_HEADS = {"query": "ioo", "key": "ioo", "value": "ioo", "attention_output": "
 
 
 def axes_of(name: str, count: int) -> str:
-    """Return a letter for each axis of a weight, as `arrays_of_axes` has them; "" if not known.
+    """Return a letter for each axis of a weight, as in `arrays_of_axes`; "" if not known.
 
     Examples
     --------
@@ -52,12 +52,12 @@ def axes_of(name: str, count: int) -> str:
 
 
 def begins_as_hdf5(start: bytes) -> bool:
-    """Tell whether a file begins as HDF5 files or archives of Keras do."""
+    """Return whether a file begins like an HDF5 file or an archive of Keras."""
     return start.startswith(MAGIC) or "an archive of Keras" in described(start)
 
 
 def hdf5_part(file: io.RawIOBase, size: int) -> tuple[io.RawIOBase, int, int]:
-    """Return the HDF5 file in a file, with its place: all of it, or that in an archive of Keras."""
+    """Return an HDF5 file with its place: the whole file, or a part of a Keras archive."""
     start = start_of(file)
     if start.startswith(MAGIC):
         return _Part(file, 0, size), 0, size
@@ -83,7 +83,7 @@ def hdf5_part(file: io.RawIOBase, size: int) -> tuple[io.RawIOBase, int, int]:
 
 
 class _Part(FilePart):
-    """A part of a file as h5py reads it."""
+    """A part of a file, as a file object for h5py."""
 
     def readinto(self, memory: Any) -> int:
         """Read into memory, and return the number of bytes."""

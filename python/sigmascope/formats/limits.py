@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Limits of single formats of the annex; all readers have those of `extension.readers`, too."""
+"""Limits of single formats; the limits of `extension.readers` hold for all readers as well."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Values of MessagePack, as far as headers of files need them: one after another, none nested.
+"""Values of MessagePack for headers of files: one after another, without nesting.
 
-A map or a list has a count of the values that follow it; nothing here enters them by itself.
+A map or a list has a count of the values that follow it; this module does not enter them.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class ValueStream(FileStream):
     _values = 0
 
     def value(self, what: str) -> Value:
-        """Return the next value; of texts, bytes and extensions the content is next then.
+        """Return the next value; the content of texts, bytes and extensions then follows.
 
         Raises
         ------
         CheckpointError
-            There is none, its content ends after the file, or there are too many values.
+            There is no value, its content ends after the file, or there are too many values.
         """
         self._values += 1
         if self._values > MAX_FIELDS:
@@ -67,7 +67,7 @@ class ValueStream(FileStream):
         return value
 
     def pass_over(self, value: Value, what: str) -> None:
-        """Go on after the content of a value."""
+        """Skip the content of a value."""
         if value.kind in _CONTENT:
             self.skip(value.number, what)
 
@@ -76,7 +76,7 @@ class ValueStream(FileStream):
         return self.take_text(self.expect(TEXT, what).number, what)
 
     def expect(self, kind: str, what: str) -> Value:
-        """Return the next value; CheckpointError if it is of another kind."""
+        """Return the next value; CheckpointError if it has another kind."""
         at = self.position
         value = self.value(what)
         if value.kind != kind:

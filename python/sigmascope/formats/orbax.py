@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Folders of orbax, as JAX programs save them: `_METADATA`, and arrays in OCDBT or in folders.
 
-`_METADATA` has the tree of the checkpoint. Each leaf with numbers is a zarr array, of version 2 or
-3, with the keys of the leaf as its name: a key of the OCDBT store whose root is `manifest.ocdbt`,
-or a folder. A checkpoint of several items has a folder for each, next to `_CHECKPOINT_METADATA`.
-Arrays are read by tensorstore (extra ``tensorstore``), from folders on this machine.
+`_METADATA` has the tree of the checkpoint. Each leaf with numbers is a zarr array (version 2 or 3)
+whose name consists of the keys of the leaf. It is a key of the OCDBT store whose root is
+`manifest.ocdbt`, or a folder. A checkpoint of several items has a folder for each, next to
+`_CHECKPOINT_METADATA`. tensorstore (extra ``tensorstore``) reads arrays, from folders on this
+machine.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ def read_orbax(path: Place) -> tuple[Header, ...]:
     Parameters
     ----------
     path : Path or RemotePath
-        A file of the folder, by whose name it is recognised.
+        The file of the folder whose name identifies the format.
 
     Returns
     -------
     tuple of Header
-        One with the tensors, and one without for each other file that was read. If the tree has
-        its weights under "params" or the like, next to other keys, that key is not part of their
-        names, and what is next to it is not read. Memory is a small multiple of the metadata.
+        One with the tensors, and one without tensors for each other file that was read. If the tree
+        has its weights under "params" or a similar key, next to other keys, that key is not part of
+        their names, and the other keys are not read. Memory is a small multiple of the metadata.
         Opening reads the metadata of every array.
 
     Raises
@@ -96,7 +97,7 @@ def _items(folder: Path) -> Header | None:
 
 
 def _folder_of_tree(folder: Path, has_items: bool) -> Path:
-    """Return the folder with the tree: this one, or that of its only item with tensors."""
+    """Return the folder with the tree: this one, or the folder of its only item with tensors."""
     if (folder / TREE).exists():
         return folder
     if not has_items:
@@ -109,7 +110,7 @@ def _folder_of_tree(folder: Path, has_items: bool) -> Path:
 
 
 def _manifest(folder: Path, tree: Tree) -> Header | None:
-    """Return a header for the root of the OCDBT store, if the arrays are in one."""
+    """Return a header for the root of the OCDBT store, if the arrays are in such a store."""
     path = folder / MANIFEST
     there = path.exists()
     if tree.ocdbt is not None and tree.ocdbt != there:
@@ -166,7 +167,7 @@ def _wrapper(leaves: Sequence[Leaf]) -> str | None:
 
 
 def _spec(folder: Path, tree: Tree, leaf: Leaf, ocdbt: bool) -> Mapping[str, Any]:
-    """Return what tensorstore opens for a leaf."""
+    """Return the specification with which tensorstore opens a leaf."""
     if ocdbt:
         base = {"driver": "file", "path": f"{folder}/"}
         store: dict[str, Any] = {"driver": "ocdbt", "base": base, "path": f"{leaf.name}/"}

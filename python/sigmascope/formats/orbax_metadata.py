@@ -34,9 +34,9 @@ class Leaf(NamedTuple):
 class Tree(NamedTuple):
     """The metadata of a checkpoint.
 
-    `ocdbt` tells whether all arrays are in one OCDBT store, and is None where the metadata do not
-    tell. `zarr3` is the version of the arrays. `complete` is True if every chunk of them is stored,
-    so that one that is missing is damage and does not stand for zeros.
+    `ocdbt` says whether all arrays are in one OCDBT store; it is None if the metadata do not say.
+    `zarr3` is the version of the arrays. `complete` is True if every chunk of the arrays is stored.
+    A missing chunk is then damage; otherwise it means zeros.
     """
 
     leaves: tuple[Leaf, ...]

@@ -2,8 +2,8 @@
 """Zarr arrays in folders or OCDBT stores, as a virtual file that tensorstore reads.
 
 The extra ``tensorstore`` installs the library. It reads and decodes the chunks that a range of
-bytes meets, and keeps decoded chunks for the next range, up to :data:`POOL` bytes of them in a
-process. A single chunk may be larger: it is in memory while it is read.
+bytes intersects. A process keeps up to :data:`POOL` bytes of decoded chunks for the next range. A
+single chunk may be larger: it is in memory while it is read.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _AT_ONCE = 1000
 
 
 class ZarrArray(NamedTuple):
-    """An array: name, shape, name of its dtype, bytes of an element, and where it is.
+    """An array: name, shape, name of its dtype, bytes of an element, and location.
 
-    `spec` is what tensorstore opens.
+    tensorstore opens it with `spec`.
     """
 
     name: str
@@ -45,19 +45,19 @@ class ZarrArray(NamedTuple):
 
 
 def opened_arrays(specs: Mapping[str, Mapping[str, Any]], where: str) -> list[ZarrArray]:
-    """Open arrays, and return what they are; no chunk is read.
+    """Open arrays and return their descriptions, without reading a chunk.
 
     Parameters
     ----------
     specs : mapping of str to mapping
-        What tensorstore opens, by the names of the arrays.
+        The specifications for tensorstore, by the names of the arrays.
     where : str
         Name of the checkpoint, for messages.
 
     Raises
     ------
     CheckpointError
-        An array is not there, or is damaged, or is larger than a file can be.
+        An array is missing, damaged, or larger than a file can be.
     ImportError
         tensorstore is not installed.
     """

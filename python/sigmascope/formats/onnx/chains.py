@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Chains of nodes between a stored tensor of an ONNX model and the node that computes with it.
 
-Exporters without quantised operators write a weight of 8 bits as its arithmetic: Cast of the codes,
-Sub of the zeros, Mul by the scales. Identity, Transpose and Reshape may lie before, between and
-after these. Casts to integers and to floating point keep codes of at most 8 bits as they are.
+Exporters without quantised operators write a weight of 8 bits as arithmetic: Cast of the codes, Sub
+of the zeros, Mul by the scales. Identity, Transpose and Reshape may come before, between and after
+these nodes. Casts to integers and to floating point do not change codes of at most 8 bits.
 """
 
 from __future__ import annotations
@@ -60,16 +60,16 @@ class Tensor(Protocol):
 
 
 class Names(Protocol):
-    """The meaning of names in a graph, which are its own and those of the graphs around it."""
+    """The meaning of names in a graph, including the names of the graphs around it."""
 
     def step(self, name: str) -> tuple[Node, Settings] | None:
-        """Return the node that computes a tensor, and its attributes; None of other operators."""
+        """Return the node that computes a tensor, with attributes; None for other operators."""
 
     def stored(self, name: str) -> Tensor | None:
         """Return the stored tensor of a name; None if it is computed."""
 
     def chain(self, name: str) -> Chain | None:
-        """Return the chain of the numbers of codes; None of any other name."""
+        """Return the chain of the numbers of codes; None for any other name."""
 
 
 Integers = Callable[[Tensor], tuple[int, ...] | None]
@@ -78,26 +78,26 @@ Integers = Callable[[Tensor], tuple[int, ...] | None]
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain of nodes, as far as it is followed.
+    """A chain of nodes, up to the last followed node.
 
     Attributes
     ----------
     name : str
-        Name, in the graph, of the stored tensor at its beginning.
+        Name, in the graph, of the stored tensor at the beginning of the chain.
     codes : Tensor
         That tensor.
     shape : tuple of int
         Extents of the numbers in the order of the file.
     order : tuple of int
-        The axis of `shape` that is each axis of the result.
+        For each axis of the result, its axis in `shape`.
     scaled : tuple of int
-        Extents of the codes where scales and zeros meet them, in the order of the file.
+        Extents of the codes at the nodes of scales and zeros, in the order of the file.
     scales_order : tuple of int
-        As `order`, of `scaled`.
+        Like `order`, for `scaled`.
     scales, zeros : str
-        Names, in the graph, of the tensors that Mul and Sub have; "" before these nodes.
+        Names, in the graph, of the tensors of Mul and Sub; "" before these nodes.
     cast : int
-        Type of ONNX of the result of the last Cast; 0 before it.
+        ONNX type of the result of the last Cast; 0 before a Cast.
     """
 
     name: str
@@ -117,12 +117,12 @@ class Chain:
 
     @property
     def settings(self) -> dict[str, Setting]:
-        """The extents and the order of axes, by which the scales are spread over the codes."""
+        """The extents and the order of axes that spread the scales over the codes."""
         return {"scaled": self.scaled, "order": self.scales_order, "shape": self.shape}
 
     @property
     def transposed(self) -> bool | None:
-        """True if the last two axes have changed places, None if axes lie in another order."""
+        """True if the last two axes are exchanged, None if the axes have another order."""
         same = tuple(range(len(self.shape)))
         if self.order == same:
             return False
@@ -130,7 +130,7 @@ class Chain:
 
 
 def follow(names: Names, name: str, integers: Integers) -> Chain | None:
-    """Return the chain that ends with a tensor; None if it is not one of codes and their scales.
+    """Return the chain that ends with a tensor; None unless it consists of codes and scales.
 
     Parameters
     ----------
@@ -159,10 +159,10 @@ def follow(names: Names, name: str, integers: Integers) -> Chain | None:
 
 
 def forwarded(names: Names, name: str, integers: Integers) -> Chain | None:
-    """Return the chain of the numbers that a node takes; None if they are not those of codes.
+    """Return the chain of a node's input numbers; None if they do not come from codes.
 
-    Nodes of :data:`PASSING` may lie between. If what they do with the places of numbers is not
-    known, the axes of the chain are in an order of which nothing is concluded.
+    Nodes of :data:`PASSING` may lie between. If their effect on the places of numbers is not known,
+    the order of the chain's axes is not used.
     """
     passed: list[tuple[Node, Settings]] = []
     while (chain := names.chain(name)) is None:
@@ -199,9 +199,9 @@ def moved(
 
 
 def source(names: Names, name: str) -> str | None:
-    """Return the name of the stored tensor whose numbers a tensor has; None if it is computed.
+    """Return the name of the stored tensor with a tensor's numbers; None if they are computed.
 
-    Identity, and Casts that keep every number, may lie between.
+    Identity, and Casts that do not change any number, may lie between.
     """
     types: list[object] = []
     for _ in range(_LONGEST):
@@ -216,7 +216,7 @@ def source(names: Names, name: str) -> str | None:
 
 
 def _operand(names: Names, node: Node) -> int:
-    """Return the input of a node that may be codes: of Mul the one that scales are not."""
+    """Return the input of a node that may be codes; for Mul, the input that is not scales."""
     if node.operator != "Mul":
         return 0
     scales = source(names, node.input(0))
@@ -227,7 +227,7 @@ def _operand(names: Names, node: Node) -> int:
 def _next(
     chain: Chain, node: Node, settings: Settings, other: str, names: Names, integers: Integers
 ) -> Chain | None:
-    """Return the chain with one node more; None if the node does something else with codes."""
+    """Return the chain with one more node; None if the node does something else with codes."""
     if node.operator in MOVING:
         return moved(chain, node, settings, names, integers)
     if node.operator == "Cast":

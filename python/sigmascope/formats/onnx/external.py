@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Files next to an ONNX model that hold the numbers of its initialisers.
 
-The path of such a file comes out of the model, and is followed only down from the folder of the
-model. The file of that path may be a symbolic link to anywhere, as download caches make them.
+The model names the path of such a file, which is followed only down from the folder of the model.
+The file at that path may be a symbolic link to any place, as download caches make them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Location(NamedTuple):
 
 
 def location_of(external: Mapping[str, str], where: str, nbytes: int) -> Location:
-    """Check the place of an initialiser in a file of its own; `where` begins its messages.
+    """Check the place of an initialiser in a separate file; messages begin with `where`.
 
     Raises
     ------
     CheckpointError
-        There is no path, the path leaves the folder, a number is malformed, or the length is not
-        that of the shape.
+        There is no path, the path leaves the folder, a number is malformed, or the length does not
+        fit the shape.
     """
     if "location" not in external:
         raise CheckpointError(f"{where}: numbers in a file that is not named")
@@ -56,7 +56,7 @@ def _number(external: Mapping[str, str], key: str, where: str, default: int) -> 
 
 
 def data_file(model: Place, name: str, tensor: str) -> Stored:
-    """Return the place of the bytes of a file of numbers; CheckpointError if there is none."""
+    """Return the place of the bytes of a file of numbers; CheckpointError without such a file."""
     place = model.parent / name
     if isinstance(place, Path) and not place.exists():
         raise CheckpointError(f"{model}: {tensor}: its file {brief(name, 200)} is missing")

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The initialisers of ONNX models, as places of bytes; the onnx package is not needed.
 
-Read are those of the main graph and of the bodies of If, Loop and Scan: numbers in the model
-(raw_data, or the list of their type), and numbers in files of their own, whose paths do not leave
-the folder of the model. Numbers stay where they are; only those that a model stores as varints are
-decoded when they are used.
+The main graph and the bodies of If, Loop and Scan are read. Numbers may be in the model (raw_data,
+or the list of their type), or in separate files whose paths do not leave the folder of the model.
+Numbers stay where they are; only numbers that a model stores as varints are decoded on use.
 
-Some exporters write weights as nodes of the operator Constant. Those of floating point with two
-numbers or more are read, too, by the name of their output, and those that are codes, scales or
-zeros; single numbers and other integers serve to compute shapes and masks. Two bodies may have
-tensors of the same name: that of the later one in the file then begins with the output of its node
-and the name of its attribute. Tensors in functions are not read: a note counts what has some.
+Some exporters write weights as nodes of the operator Constant. Such a constant is read by the name
+of its output if it has two or more floating point numbers, or holds codes, scales or zeros. Single
+numbers and other integers serve to compute shapes and masks. Two bodies may have tensors of the
+same name. The name of the later one in the file then begins with the output of its node and the
+name of its attribute. Tensors in functions are not read; a note counts functions with tensors.
 
-A weight has the orientation of its operator: that of MatMul, and of Gemm without transB, has a row
-for each input, where PyTorch has a column. It is changed only where the node says which parameter
-of PyTorch it is (:mod:`sigmascope.formats.onnx.usage`). Names decide on roles, as in any format.
+A weight has the orientation of its operator: for MatMul, and for Gemm without transB, it has a row
+for each input, where PyTorch has a column. The orientation is changed only if the node says which
+parameter of PyTorch it is (:mod:`sigmascope.formats.onnx.usage`). Names decide roles, as in any
+format.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
 
 
 def begins_with_producer(start: bytes) -> bool:
-    """Tell whether a file begins as exporters write models: a small version, then a text.
+    """Return whether a file begins like an exported model: a small version, then a text.
 
-    Core ML and TensorFlow write messages of the same form, whose second field is not a text.
+    Core ML and TensorFlow write messages of the same form, but their second field is not a text.
     """
     if len(start) < 16 or start[0] != 8 or not 0 < start[1] < 32 or start[2] != 0x12:
         return False
@@ -66,20 +66,20 @@ def read_onnx(path: Place) -> tuple[Header, ...]:
     Parameters
     ----------
     path : Path or RemotePath
-        The model; the files of external data are looked for in its folder.
+        The model, whose folder has the files of external data.
 
     Returns
     -------
     tuple of Header
         One for the model, one for each file of external data, and one for the numbers that are
-        varints. Memory is a small multiple of the names. The file is read in pieces of 4 KiB,
-        those with long contents are passed over.
+        varints. Memory is a small multiple of the names. The file is read in pieces of 4 KiB; long
+        contents are skipped.
 
     Raises
     ------
     CheckpointError
-        A file cannot be read or is not consistent, or a path leaves the folder; the message names
-        file, tensor and the values that disagree.
+        A file cannot be read or is not consistent, or a path leaves the folder. The message names
+        the file, the tensor and the values that disagree.
     """
     with opened(path) as (file, stored):
         stream = WireStream(file, stored.size, path)
@@ -99,7 +99,7 @@ def chosen_model(folder: Place, names: Sequence[str]) -> str:
     Raises
     ------
     CheckpointError
-        There are several, and none has that name.
+        There are several models, and no file has that name.
     """
     if "model.onnx" in names:
         return "model.onnx"
@@ -111,7 +111,7 @@ def chosen_model(folder: Place, names: Sequence[str]) -> str:
 
 
 class _Tensors:
-    """The tensors of all graphs by name, and counts of what is not read."""
+    """The tensors of all graphs by name, and counts of unread tensors."""
 
     def __init__(self, stream: WireStream) -> None:
         self.stream = stream
@@ -202,7 +202,7 @@ class _Tensors:
 def _initializers(
     stream: WireStream, file: io.RawIOBase
 ) -> tuple[list[Initializer], str, tuple[str, ...]]:
-    """Return the tensors of the graphs, the name of the producer, notes on what is not read."""
+    """Return the tensors of the graphs, the name of the producer, and notes on unread tensors."""
     if what := recognised(start_of(file)):
         raise CheckpointError(f"{stream.path}: no ONNX model but {what}")
     tensors = _Tensors(stream)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Nodes of an ONNX graph: tensors that are constants, and what holds graphs of its own."""
+"""Nodes of an ONNX graph: constant tensors, and nodes that contain graphs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONVOLUTIONS = ("Conv", "ConvTranspose", "ConvInteger")
 class Node(NamedTuple):
     """A node: its operator, the names of its inputs and its output, its first attributes.
 
-    The operator has its domain before it, if that is not ONNX's own.
+    The operator begins with its domain, unless it is ONNX's own domain.
     """
 
     operator: str
@@ -66,7 +66,7 @@ def read_node(stream: WireStream, part: Field) -> Node:
 
 
 def settings_of(stream: WireStream, node: Node) -> tuple[tuple[str, Setting], ...]:
-    """Return the attributes of a node that are integers, their lists or texts, by name, sorted."""
+    """Return a node's attributes that are integers, lists of them or texts, sorted by name."""
     settings: dict[str, Setting] = {}
     for attribute in node.attributes:
         name = ""
@@ -87,12 +87,12 @@ def settings_of(stream: WireStream, node: Node) -> tuple[tuple[str, Setting], ..
 
 
 def signed(number: int) -> int:
-    """Return the integer that a varint of 64 bits stands for."""
+    """Return the signed integer that a varint of 64 bits encodes."""
     return number - 2**64 if number >= 2**63 else number
 
 
 def constant_of(stream: WireStream, node: Node) -> Field | None:
-    """Return the place of the tensor of a constant, None of any other node."""
+    """Return the place of a constant's tensor; None for any other node."""
     if node.operator != "Constant":
         return None
     for attribute in node.attributes:
@@ -108,7 +108,7 @@ def constant_of(stream: WireStream, node: Node) -> Field | None:
 
 
 def bodies_of(stream: WireStream, node: Node) -> Iterator[tuple[str, Field]]:
-    """List the graphs that a node has, each with the name of its attribute; none of most nodes."""
+    """List the graphs of a node, each with the name of its attribute; most nodes have no graph."""
     if node.operator not in BODIES:
         return
     for attribute in node.attributes:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The wire format of protocol buffers, as far as headers of files need it.
+"""The wire format of protocol buffers for headers of files.
 
-A message is a sequence of fields: a number with the type of the content, and the content. Nothing
-here enters a message by itself, so that no nesting of a file is followed.
+A message is a sequence of fields: a number with the type of the content, and the content. This
+module never enters a message by itself, so it does not follow the nesting of a file.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _SIZES = {FIXED64: 8, FIXED32: 4}
 
 
 class Field(NamedTuple):
-    """A field of a message: its content are the bytes `start` to `stop` of the file.
+    """A field of a message, whose content is the bytes `start` to `stop` of the file.
 
-    `value` is that of a number of type `VARINT`, and 0 for all others.
+    `value` is the number of a field of type `VARINT`, and 0 for all other types.
     """
 
     number: int
@@ -54,7 +54,7 @@ class WireStream(FileStream):
     def fields(self, stop: int, what: str) -> Iterator[Field]:
         """List the fields of a message that begins here and ends at byte `stop`.
 
-        Content is passed over. A caller that enters a field may leave the position anywhere.
+        Contents are skipped. A caller that enters a field may leave the position anywhere.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class WireStream(FileStream):
         return field.value
 
     def numbers(self, field: Field, what: str, most: int) -> list[int]:
-        """Return the content of a field that is one number, or several without tags."""
+        """Return the content of a field: one number, or several without tags."""
         if field.kind == VARINT:
             return [field.value]
         self.expect(field, BYTES, what)
@@ -134,7 +134,7 @@ class WireStream(FileStream):
         return Field(number, kind, start, start + count, value)
 
     def _varint(self, stop: int, what: str) -> int:
-        """Return the next number, of which 7 bits are in a byte, the lowest first."""
+        """Return the next number; each byte has 7 of its bits, the lowest first."""
         begin = self.position
         count = min(_LONGEST, stop - begin)
         at = self.within_piece(count, what)

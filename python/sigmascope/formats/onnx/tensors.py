@@ -43,7 +43,7 @@ _LISTS = {
 
 
 class _Type(NamedTuple):
-    """A type of ONNX: its name in the safetensors format, bits, and the list that may hold it."""
+    """An ONNX type: its name in the safetensors format, its bits, and the list that may hold it."""
 
     dtype: str
     bits: int
@@ -114,17 +114,17 @@ class Initializer:
 
     @property
     def kind(self) -> str:
-        """Name of the dtype; "" of a tensor that is not read."""
+        """Name of the dtype; "" for a tensor that is not read."""
         return "" if self.reason is not None or self.code not in _TYPES else self.dtype
 
     @property
     def is_weight(self) -> bool:
-        """True for floating point with two numbers or more."""
+        """True for two or more floating point numbers."""
         return prod(self.shape) > 1 and self.code in _TYPES and not is_integer(self.dtype)
 
     @property
     def is_external(self) -> bool:
-        """True if the numbers are in a file of their own."""
+        """True if the numbers are in a separate file."""
         return self.elsewhere and self.reason is None
 
     @property
@@ -134,7 +134,7 @@ class Initializer:
 
     @property
     def is_inline(self) -> bool:
-        """True if the numbers are bytes of the model, and for what is not read."""
+        """True if the numbers are bytes of the model, and for tensors that are not read."""
         return not self.is_external and not self.is_varints
 
     def entry(self, offset: int) -> TensorEntry:
@@ -151,14 +151,14 @@ class Initializer:
 
 
 def read_initializer(stream: WireStream, part: Field, name: str = "") -> Initializer:
-    """Read one tensor, without its numbers, and check that they are as many as its shape says.
+    """Read one tensor without its numbers, and check that their count fits its shape.
 
-    `name` is that of a constant, whose tensor may have another one.
+    `name` is the name of a constant, whose tensor may have another name.
 
     Raises
     ------
     CheckpointError
-        They are not, or a field is not what it should be.
+        The count does not fit, or a field is malformed.
     """
     tensor, dims, places = Initializer(), list[int](), dict[int, Field]()
     for each in stream.enter(part, "an initialiser"):
@@ -197,7 +197,7 @@ def read_initializer(stream: WireStream, part: Field, name: str = "") -> Initial
 
 
 def _name_infinity(stream: WireStream, tensor: Initializer) -> None:
-    """Give a single infinite number its reason: graphs have such as limits, never as a weight."""
+    """Give a single infinite number a reason: graphs use it as a limit, never as a weight."""
     form = _FORMS.get(tensor.dtype)
     if (
         form is None
@@ -247,7 +247,7 @@ def _check_shape(tensor: Initializer, where: str) -> None:
 def _add_numbers(
     tensor: Initializer, stream: WireStream, part: Field, places: dict[int, Field]
 ) -> None:
-    """Take the place of numbers; more than one place is not read."""
+    """Record the place of the numbers; a tensor with several places is not read."""
     name, alone = _LISTS[part.number]
     if part.kind != BYTES:
         stream.expect(part, alone, f"{name} of an initialiser")
@@ -259,7 +259,7 @@ def _add_numbers(
 
 
 def _place(tensor: Initializer, places: dict[int, Field], where: str) -> None:
-    """Set the place of the numbers, and check that it is one of as many bytes as the shape."""
+    """Set the place of the numbers, and check that its bytes fit the shape."""
     if tensor.elsewhere:
         if places:
             raise CheckpointError(f"{where}: numbers in the model, and in a file of their own")
@@ -284,7 +284,7 @@ def _place(tensor: Initializer, places: dict[int, Field], where: str) -> None:
 
 
 def read_integers(stream: WireStream, tensor: Initializer) -> tuple[int, ...] | None:
-    """Read a tensor of a few integers of 64 bits, as shapes are; None if it is not one."""
+    """Read a tensor of a few integers of 64 bits, such as a shape; None for any other tensor."""
     few = len(tensor.shape) < 2 and prod(tensor.shape) <= MAX_DIMENSIONS
     if tensor.kind != "I64" or tensor.is_external or not few:
         return None

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Usage of the tensors of ONNX models, and the names that nodes give to weights.
 
-The exporter of PyTorch names a weight that it transposes `onnx::MatMul_1022`. Its node is called by
-the place of the module, `/model/layers.3/self_attn/q_proj/MatMul`, from which the name in the state
-dict follows: `model.layers.3.self_attn.q_proj.weight`. A name is used only where it is certain: the
-weight is the second input of one node, and used nowhere else; the node is called by its operator,
-without a number, which a second one in a module would have. Of codes that DequantizeLinear takes it
-is the node that has their numbers.
+The exporter of PyTorch names a transposed weight `onnx::MatMul_1022`. Its node has a name from the
+place of the module, `/model/layers.3/self_attn/q_proj/MatMul`, which gives the name in the state
+dict: `model.layers.3.self_attn.q_proj.weight`. A name is used only if it is certain: the weight is
+the second input of one node, and is not used elsewhere; and the node's name ends with its operator,
+without a number, which a second node of a module would have. For codes of DequantizeLinear, the
+node that takes their numbers counts.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _UNUSED = Use("")
 
 @dataclass(frozen=True, slots=True)
 class NodeUsage(Usage):
-    """Usage of a tensor by nodes, which is `use`."""
+    """Usage of a tensor by nodes, in `use`."""
 
     use: Use = _UNUSED
 
     def parameter(self, weight: str) -> str | None:
-        """Return the name that the node gives to a weight of some name; None if it is its own."""
+        """Return the name that the node gives to a weight; None if the weight has its own name."""
         place = _place(self.use.consumer or self.use)
         if place is None or not _is_of_node(weight, place):
             return None
@@ -54,7 +54,7 @@ class NodeUsage(Usage):
 
 
 def usage_of(use: Use | None, kernel: bool, dtype: str, shape: tuple[int, ...]) -> Usage:
-    """Return the usage of a tensor, by nodes or by none."""
+    """Return the usage of a tensor, with or without nodes."""
     if use is None:
         return Usage(kernel=kernel)
     coded = use.operator in CODED and _are_codes(use, dtype, shape)
@@ -69,7 +69,7 @@ def usage_of(use: Use | None, kernel: bool, dtype: str, shape: tuple[int, ...]) 
 
 
 def _are_codes(use: Use, dtype: str, shape: tuple[int, ...]) -> bool:
-    """Tell whether a tensor is a weight: biases are codes of DequantizeLinear, too."""
+    """Return whether a tensor is a weight: biases can be codes of DequantizeLinear too."""
     if use.operator not in (*LINEAR, ARITHMETIC):
         return True
     extents = dict(use.settings).get("shape", shape)
@@ -77,15 +77,15 @@ def _are_codes(use: Use, dtype: str, shape: tuple[int, ...]) -> bool:
 
 
 def _is_of_node(name: str, place: tuple[str, ...]) -> bool:
-    """Tell whether a tensor has no name of its own: none, or that of its node."""
+    """Return whether a tensor lacks a name of its own: it has no name, or that of its node."""
     of_node = _ADDED.sub("", ".".join(place)) + ".weight"
     return _ANONYMOUS.fullmatch(name) is not None or name == of_node
 
 
 def _place(use: Use) -> tuple[str, ...] | None:
-    """Return the modules in the name of a node, and its operator at last.
+    """Return the modules in the name of a node, followed by its operator.
 
-    The modules of a Sequential follow its own name: `/mlp/mlp.0/MatMul` is `mlp.0`.
+    The modules of a Sequential repeat its name: `/mlp/mlp.0/MatMul` is `mlp.0`.
     """
     first, *modules = use.node.split("/")
     if first or len(modules) < 2 or not all(modules):

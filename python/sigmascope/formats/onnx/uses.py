@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Uses of the tensors of an ONNX model by its nodes.
 
-The name of a weight may say nothing (`onnx::MatMul_1022`), and the scales of one have no name of
-their own: the node that takes it knows both. A name in a graph means the tensor of that graph, or
-else that of the nearest graph around it.
+The name of a weight may be meaningless (`onnx::MatMul_1022`), and its scales have no name of their
+own, but the node that takes the weight knows both. A name in a graph means the tensor of that
+graph, or else of the nearest graph around it.
 """
 
 from __future__ import annotations
@@ -47,29 +47,29 @@ _INPUTS_FIRST = ("MatMul", "MatMulInteger")
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Use of a tensor as a weight: the second input of nodes, or the codes of one.
+    """Use of a tensor as a weight: the second input of nodes, or the codes of a node.
 
     Attributes
     ----------
     operator : str
-        The operator, with its domain if that is not ONNX's own; "" if the tensor is not a weight,
-        or if nodes of several operators have it, none of which takes codes.
+        The operator, with its domain unless that is ONNX's own; "" if the tensor is not a weight,
+        or if nodes of several operators take it and no operator takes codes.
     node : str
-        Name of the node; "" unless it is the only one that uses the tensor.
+        Name of the node; "" unless it is the only node that uses the tensor.
     others : tuple of str or None
-        Names of the scales, zeros and groups of codes: "" of one that is left out, None of one
-        that is computed.
+        Names of the scales, zeros and groups of codes: "" for an omitted tensor, None for a
+        computed one.
     settings : tuple of (str, int or str or tuple of int)
-        Attributes that are integers or texts; of operators that take codes, and of Gemm. Those of
-        `ARITHMETIC` are of its :class:`~sigmascope.formats.onnx.chains.Chain`.
+        Attributes that are integers or texts, for operators that take codes and for Gemm. For
+        `ARITHMETIC`, the settings of its :class:`~sigmascope.formats.onnx.chains.Chain`.
     agreed : bool
-        All nodes of this operator that use the tensor do so with the same inputs and attributes.
+        True if all nodes of this operator use the tensor with the same inputs and attributes.
     place : int
-        Place of the tensor among the inputs, from 0.
+        Index of the tensor among the inputs, from 0.
     consumer : Use or None
-        Use of the numbers of codes of `LINEAR` and `ARITHMETIC`, if one node has them.
+        Use of the numbers of codes of `LINEAR` and `ARITHMETIC`, if a single node takes them.
     transposed : bool
-        The node has the transpose of the stored matrix.
+        True if the node has the transpose of the stored matrix.
     """
 
     operator: str
@@ -93,7 +93,7 @@ class Use:
         return False if self.operator == BLOCKS else None
 
     def merged(self, other: Use) -> Use:
-        """Return the use of a tensor that is used in two ways."""
+        """Return the combined use of a tensor that is used in two ways."""
         first, second = replace(self, node=""), replace(other, node="")
         if first == second:
             return first
@@ -104,27 +104,27 @@ class Use:
 
 
 class Named(Tensor, Protocol):
-    """A tensor that is known by name, and how it is used."""
+    """A named tensor, and its use."""
 
     use: Use | None
 
 
 @dataclass(eq=False)
 class Graph:
-    """A graph: the main one, or a body, whose node and attribute `prefix` names.
+    """A graph: the main graph, or a body, whose node and attribute `prefix` names.
 
     Attributes
     ----------
     own, constants : dict
-        The tensors in it by the names that its nodes give them: those that are listed, and
+        The tensors of the graph, by the names that its nodes give them: listed tensors, and
         constants that may serve to compute shapes.
     uses, worked : dict
-        How its nodes use tensors of this graph or of one around it: all nodes, and those that are
-        not of `PASSING`.
+        Uses of tensors of this graph or of a graph around it: by all nodes, and by nodes that are
+        not in `PASSING`.
     dequantised : dict
         Names of the codes of outputs of `LINEAR`.
     numbers : dict
-        The same for outputs of `ARITHMETIC`, too, as chains that end there.
+        Chains that end with outputs of `LINEAR` or `ARITHMETIC`.
     steps : dict
         Nodes of `STEPS` by their outputs.
     """
@@ -142,7 +142,7 @@ class Graph:
     steps: dict[str, tuple[Node, Mapping[str, Setting]]] = field(default_factory=dict)
 
     def add(self, stream: WireStream, node: Node) -> None:
-        """Add what a node does with its inputs."""
+        """Add a node's use of its inputs."""
         codes = _CODES.get(node.operator, {})
         known = node.operator in _CODES or node.operator in STEPS or node.operator == "Gemm"
         settings = settings_of(stream, node) if known else ()
@@ -178,11 +178,11 @@ class Graph:
         return self.named(name) if owner is None else owner.constants[name]
 
     def owner_of_constant(self, name: str) -> Graph | None:
-        """Return the graph that has a constant, this one or one around."""
+        """Return the graph that has a constant: this graph or one around it."""
         return next((graph for graph in self._outwards() if name in graph.constants), None)
 
     def chain(self, name: str) -> Chain | None:
-        """Return the chain that ends with a tensor, if that is the numbers of codes."""
+        """Return the chain that ends with a tensor, if the tensor has the numbers of codes."""
         chains = (graph.numbers[name] for graph in self._outwards() if name in graph.numbers)
         return next(chains, None)
 
@@ -194,7 +194,7 @@ class Graph:
 
 
 def set_arithmetic(graphs: Sequence[Graph], integers: Integers) -> None:
-    """Add the uses of codes that nodes of arithmetic turn into numbers.
+    """Add the uses of codes that arithmetic nodes convert to numbers.
 
     `integers` reads the shapes that nodes of Reshape take.
     """
@@ -222,7 +222,7 @@ def used_constants(graphs: Sequence[Graph]) -> Iterator[tuple[Graph, str]]:
 
 
 def set_uses(graphs: Sequence[Graph]) -> None:
-    """Set the uses of the tensors of all graphs of a model, after these are read."""
+    """Set the uses of the tensors of all graphs of a model, after the graphs are read."""
     known = {name for graph in graphs for name in graph.own}
     for graph in graphs:
         for name, use in graph.uses.items():
@@ -235,7 +235,7 @@ def set_uses(graphs: Sequence[Graph]) -> None:
 
 
 def set_consumers(graphs: Sequence[Graph], integers: Integers) -> None:
-    """Set the uses of the numbers of codes, after those of the codes themselves."""
+    """Set the uses of the numbers of codes, after the uses of the codes are set."""
     consumers: dict[str, Use] = {}
     shapes: dict[str, set[tuple[int, ...]]] = {}
     for graph in graphs:

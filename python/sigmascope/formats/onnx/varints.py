@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Numbers that an ONNX model stores as varints, decoded when they are used.
 
-So are integers and booleans in int32_data, int64_data and uint64_data, and the codes of floats of
-8 and 16 bits in int32_data. Two codes of 4 bits are one number. Exporters write raw_data instead;
-helpers for small models write these.
+These are integers and booleans in int32_data, int64_data and uint64_data, and the codes of floats
+of 8 and 16 bits in int32_data. Two codes of 4 bits are one number. Exporters write raw_data;
+helpers for small models write varints.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LONGEST = 10
 
 
 class PackedNumbers(NamedTuple):
-    """A tensor: `nbytes` of its numbers, coded in `stored` bytes from byte `start` on."""
+    """A tensor: `nbytes` of numbers, coded in `stored` bytes that begin at byte `start`."""
 
     name: str
     dtype: str
@@ -33,7 +33,7 @@ class PackedNumbers(NamedTuple):
 
 
 class VarintNumbers(VirtualFile):
-    """Tensors of one model; the last one that was read is kept in memory."""
+    """Tensors of one model; the most recently read tensor stays in memory."""
 
     def __init__(self, name: str, stored: Stored, packed: Sequence[PackedNumbers]) -> None:
         super().__init__(name, [each.nbytes for each in packed])
@@ -93,7 +93,7 @@ def _values(raw: NDArray[np.uint8], ends: NDArray[np.intp], where: str) -> NDArr
 
 
 def _check_range(values: NDArray[np.uint64], dtype: str, where: str) -> None:
-    """Raise CheckpointError for a number that the dtype does not have."""
+    """Raise CheckpointError for a number outside the range of the dtype."""
     bits = DTYPE_BITS.get(dtype, 8)
     if bits == 64:
         return

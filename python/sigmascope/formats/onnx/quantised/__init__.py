@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Quantised layouts of ONNX models, one for each operator that takes codes.
 
-The names of their entry points are those of the operators, as the usage of a tensor names them.
+Their entry points have the names of the operators, which the usage of a tensor states.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Codes that the nodes Cast, Sub and Mul of ONNX models turn into numbers.
+"""Codes that the nodes Cast, Sub and Mul of ONNX models convert to numbers.
 
-A number is (code - zero) * scale, as that of DequantizeLinear is. Scales and zeros are spread over
-the codes as operators of ONNX spread them: axes are counted from the last one, and one of length 1
-stands for all indices. Where nodes have transposed the codes before, the axes are those after it.
+A number is (code - zero) * scale, as for DequantizeLinear. Scales and zeros are spread over the
+codes by the rules of ONNX: axes are counted from the last one, and an axis of length 1 stands for
+all indices. If nodes have transposed the codes before, the transposed axes count.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _INTEGERS = ("I8", "U8", "I32", "I64")
 
 
 def arithmetic_weight(module: Module) -> GroupedWeight:
-    """Interpret codes that Cast and Mul turn into numbers.
+    """Interpret codes that Cast and Mul convert to numbers.
 
     Raises
     ------
     LayoutError
-        Scales or zeros do not fit, or are of a dtype that is not read.
+        Scales or zeros do not fit, or have a dtype that is not read.
     """
     codes = module.need("", tuple(TABLES), (1, *_AXES))
     named = inputs_of(module, codes, ("scales", "zero_points"))
@@ -64,7 +64,7 @@ def arithmetic_weight(module: Module) -> GroupedWeight:
 
 
 def _spread(tensor: Located, shape: Shape, order: Shape) -> Shape:
-    """Return the extents of scales or zeros along the axes of the codes, in the order of these."""
+    """Return the extents of scales or zeros along the axes of the codes, in their order."""
     stored = tensor.entry.shape
     aligned = (1,) * (len(shape) - len(stored)) + stored
     codes = tuple(shape[axis] for axis in order)

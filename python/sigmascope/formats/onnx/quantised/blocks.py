@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Codes in blocks that the operator MatMulNBits of onnxruntime takes in ONNX models.
 
-The second input of a node are bytes (N, blocks, bytes of a block): for each of N outputs the codes
-of its K inputs in blocks of `block_size`, of which the last one is padded, the first code in the
-low bits. Scales are (N, blocks), or flat in models of older tools. Zeros are packed as codes are,
-each output from a byte on, or are numbers of the type of the scales; without any a zero is half the
-number of codes. `g_idx` has the block whose scale and zero an input has. A weight is
-(code - zero) * scale, and its rows are outputs. The node names the tensors, not their names.
+The second input of a node is bytes (N, blocks, bytes of a block): for each of N outputs, the codes
+of its K inputs in blocks of `block_size`. The last block is padded, and the first code is in the
+low bits. Scales are (N, blocks), or flat in models of older tools. Zeros are packed like codes,
+each output beginning at a byte, or are numbers with the type of the scales. Without zeros, a zero
+is half the number of codes. `g_idx` has the block whose scale and zero an input uses. A weight is
+(code - zero) * scale, and its rows are outputs. The node, not the names, identifies the tensors.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TENSORS = ("scales", "zero_points", "g_idx")
 
 
 def blocks_weight(module: Module) -> GroupedWeight:
-    """Interpret the second input of a node, whose integers are the settings.
+    """Interpret the second input of a node; the node's integers are the settings.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def _number(module: Module, key: str, default: int = 0) -> int:
 
 
 def _part(named: Module, what: str, dtypes: tuple[str, ...], shape: tuple[int, int]) -> Located:
-    """Return a tensor of a shape; models of older tools have it flat."""
+    """Return a tensor with this shape; models of older tools store it flat."""
     tensor = named.need(what, dtypes, (1, 2))
     named.check_shape(tensor, shape, (shape[0] * shape[1],))
     return tensor

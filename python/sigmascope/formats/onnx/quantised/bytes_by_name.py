@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Weights of ONNX models that the tools of onnxruntime quantised to 8 bits.
 
-Such a model states its producer, `onnx.quantize`. A weight `w` is the tensors `w_quantized`, bytes
-with or without a sign, `w_scale` and `w_zero_point`, each one number, or one for each row or
-column: (code - zero) * scale, as the operator DequantizeLinear has it.
+Such a model states its producer, `onnx.quantize`. A weight `w` consists of the tensors
+`w_quantized`, bytes with or without a sign, `w_scale` and `w_zero_point`. The latter two have one
+number, or one for each row or column. A number is (code - zero) * scale, as in the operator
+DequantizeLinear.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def bytes_weight(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        The tensors are not those of the layout, or scales may be those of rows or of columns.
+        The tensors are not those of the layout, or scales could belong to rows or to columns.
     """
     codes = module.need(CODES, ("I8", "U8"), (2, 3, 4, 5))
     scales = module.need("_scale", FLOATS, (0, 1))

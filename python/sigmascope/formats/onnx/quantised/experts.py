@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Codes of the experts of a layer that the operator QMoE of onnxruntime takes in ONNX models.
 
-The weights of a layer are bytes (experts, outputs, bytes of the inputs), the first code in the low
-bits. Scales are (experts, outputs) or, with `block_size`, (experts, outputs, blocks of inputs).
-Zeros are packed along the last axis of the scales; without any a zero is half the number of codes.
-A number is (code - zero) * scale, and rows are outputs, as the operator defines it. Other orders,
-for one kind of processor each, are not decoded: the node must say `weights_prepacked = 0`.
+The weights of a layer are bytes (experts, outputs, bytes of the inputs), with the first code in the
+low bits. Scales are (experts, outputs) or, with `block_size`, (experts, outputs, blocks of inputs).
+Zeros are packed along the last axis of the scales. Without zeros, a zero is half the number of
+codes. A number is (code - zero) * scale, and rows are outputs, as the operator defines. Other
+orders, each for one kind of processor, are not decoded: the node must say `weights_prepacked = 0`.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _PLACES = {2: "fc1", 5: "fc2", 8: "fc3"}
 
 
 def experts_weight(module: Module) -> GroupedWeight:
-    """Interpret the weights of one of the layers of all experts.
+    """Interpret the weights of one layer of all experts.
 
     Raises
     ------
     LayoutError
-        Its tensors or attributes are not those of the operator, or not known to be in its order.
+        Its tensors or attributes are not those of the operator, or their order is not known.
     """
     codes = module.need("", ("U8",), (3,))
     use = use_of(codes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Codes that nodes of ONNX models take: their attributes, and the tensors that belong to them."""
+"""Codes that nodes of ONNX models take, with their attributes and their other tensors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def integer_of(module: Module, key: str, default: int = 0) -> int:
 
 
 def inputs_of(module: Module, codes: Located, names: tuple[str, ...]) -> Module:
-    """Return the other tensors of the node, by the names of its inputs.
+    """Return the node's other tensors by the names of its inputs.
 
     Raises
     ------
@@ -54,10 +54,10 @@ def use_of(codes: Located) -> Use:
 
 
 def original_name(name: str, module: Module) -> str:
-    """Return the name of the weight, which tools extend; that of the codes if it is taken.
+    """Return the name of the weight, without what tools add; the codes' name if it is in use.
 
-    A model keeps the original, too, if something else uses it. A node that makes the numbers may
-    give them the name of the weight.
+    If something else uses the original weight, the model keeps it as well. A node that makes the
+    numbers may give them the name of the weight.
     """
     numbers = str(module.settings.get("numbers", ""))
     extended = name.startswith((f"{numbers}_", f"{numbers}.")) if numbers else False

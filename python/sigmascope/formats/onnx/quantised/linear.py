@@ -2,16 +2,16 @@
 """Codes that the operators DequantizeLinear and GatherBlockQuantized take in ONNX models.
 
 A number is (code - zero) * scale. Both operators have a scale for every block of `block_size`
-elements along one axis, in a tensor with as many axes as the codes; DequantizeLinear also has one
-for all, or a vector of one for each index of an axis. Zeros are codes of the same type, in the
-shape of the scales. Codes of less than 8 bits follow each other in the order of the elements, the
-first one in the low bits.
+elements along one axis, in a tensor with as many axes as the codes. DequantizeLinear may instead
+have a single scale, or a vector with a scale for each index of an axis. Zeros are codes of the same
+type, in the shape of the scales. Codes of less than 8 bits follow each other in the order of the
+elements, with the first one in the low bits.
 
 The weight has the shape that Reshape gives to the numbers before the node that computes with them.
 
 GatherBlockQuantized takes rows of a table. Its codes may be bytes that hold several codes along the
-last axis, and so then do its zeros; without these a zero is half the number of codes. A table has
-the orientation of its operator, as every weight of a model has.
+last axis; its zeros are then packed in the same way. Without zeros, a zero is half the number of
+codes. A table has the orientation of its operator, like every weight of a model.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _stored_blocks(layout: CodesLayout, reading: str) -> Blocks:
 
 
 def _stored_zeros(layout: CodesLayout, zeros: Located, reading: str) -> NDArray[np.float32]:
-    """Return the number of the zero of every block, in the grid of these."""
+    """Return the zero of every block as a number, in the grid of the blocks."""
     grid, entry = layout.grid, zeros.entry
     if reading == HEADERS:
         return np.zeros(grid, np.float32)
@@ -100,7 +100,7 @@ class CodesLayout:
     shape, sizes
         Extents of the codes, and of the blocks that share a scale.
     table
-        Numbers of codes, of which a missing zero is taken off.
+        Numbers of codes; if zeros are missing, the implied zero is already subtracted.
     result
         Extents of the numbers.
     packed
@@ -205,7 +205,7 @@ def table_weight(module: Module) -> GroupedWeight:
 
 
 def result_shape(module: Module, shape: Shape) -> Shape:
-    """Return the extents of the numbers as nodes reshape them."""
+    """Return the extents of the numbers after the nodes reshape them."""
     extents: Shape = module.settings.get("shape", shape)
     return extents if len(extents) > 1 else shape
 
@@ -263,7 +263,7 @@ def codes_weight(module: Module, layout: CodesLayout, operator: str) -> GroupedW
 
 
 def _leading_products(shape: Shape) -> list[int]:
-    """Return the numbers of rows of a tensor whose leading axes are read as one."""
+    """Return the possible numbers of rows if leading axes of a tensor are joined."""
     return [prod(shape[:count]) for count in range(1, len(shape) + 1)]
 
 
@@ -288,7 +288,7 @@ def _load(
 
 
 def _places(shape: Shape, sizes: Shape, grid: Shape) -> NDArray[np.int32]:
-    """Return the block of each index of some axes that are read as one."""
+    """Return the block of each index of joined axes."""
     places = np.zeros((), np.int64)
     for n, size, blocks in zip(shape, sizes, grid, strict=True):
         places = places[..., None] * blocks + np.arange(n) // size
