@@ -24,7 +24,7 @@ _MAGNITUDE = re.compile(rf"(?P<module>.+)\.lora_magnitude_vector{_ADAPTER}")
 _READABLE = ("matrix", "kernel")
 
 _HEADS = ("qa_outputs", "summary")
-"""Names of linear heads of GPT-2 that have no role."""
+"""Names of GPT-2's linear heads without a role."""
 
 
 @dataclass(slots=True)

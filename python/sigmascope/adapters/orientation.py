@@ -16,7 +16,7 @@ _INPUTS_AS_ROWS = ("gptoss", "gpt_oss", "openaiprivacyfilter", "openai_privacy_f
 """Models whose class tells PEFT that stacks are experts x inputs x outputs (`is_transposed`)."""
 
 _LOADED_AS_OUTPUTS = ("qwen3vlmoe", "qwen3_vl_moe")
-"""Models whose stacks transformers 5 loads as experts x outputs x inputs, stored in either way."""
+"""Models whose stacks transformers 5 loads as experts x outputs x inputs, from either order."""
 
 _SWAPPED, _HEEDED = (0, 19, 1), (0, 19, 0)
 """The first version of PEFT whose factors belong to experts x outputs x inputs by default, and the

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 _NESTED = ("gate_up_proj", "down_proj")
-"""Stacked parameters of one module, in the order in which PEFT wraps them, which is that of the
-module; the last one is outermost."""
+"""Stacked parameters of one module, in the module's order, in which PEFT wraps them; the last one
+is outermost."""
 
 _WRAPPER = ".base_layer"
 

@@ -23,7 +23,7 @@ from .targets import EMBEDDING, KERNEL, LINEAR, STACK, Target, check_dtype
 from .writing import AdapterFolder, Carried
 
 _PER_MODULE = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "inference_mode")
-"""Settings of the new adapter that are not those of the old one."""
+"""Settings that the new adapter does not copy from the old one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from .folders import is_adapter
 from .opening import open_adapter
 
 Scannable = Checkpoint | Adapter
-"""Types that a scan takes."""
+"""Types that a scan accepts."""
 
 
 def as_scannable(

@@ -40,7 +40,7 @@ _LONGEST = 180
 """Longest name of a part in bytes; a longer one ends with a digest of the rest."""
 
 LAYOUT = "0.20.0"
-"""Version of PEFT that brought the layout of stacks in which factors are written."""
+"""Version of PEFT that introduced the written layout of stacks."""
 
 _SAVED = ".saved"
 """Name of the part with tensors that are saved in full; modules do not have such a name."""
@@ -197,8 +197,8 @@ class AdapterFolder:
             **self.settings,
         }
         if parameters and not settings.get("target_parameters"):
-            # Versions of PEFT that do not know the setting refuse it. The version is that of the
-            # layout of stacks.
+            # Versions of PEFT without this setting refuse it. The stated version is the first with
+            # this layout of stacks.
             settings["target_parameters"] = list(dict.fromkeys(parameters))
             settings.setdefault("peft_version", LAYOUT)
         return settings

@@ -18,7 +18,7 @@ from .reading import MATRIX_DTYPES, MAX_SLICES
 from .views import Extent, Located
 
 INPUTS, OUTPUTS, SPATIAL = "i", "o", "s"
-"""Letters of axes: of inputs, of outputs, and of the places of a kernel, which are inputs too."""
+"""Letters of axes: inputs, outputs, and positions of a kernel, which are inputs too."""
 
 
 @dataclass(frozen=True, slots=True)

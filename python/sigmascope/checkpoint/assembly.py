@@ -27,7 +27,7 @@ from .rope import unpermuted
 from .views import Located, Reading, View
 
 Parts = Mapping[str, Part]
-"""Tensors that belong to others, by name."""
+"""Tensors that belong to other tensors, by name."""
 
 
 class Origin(NamedTuple):

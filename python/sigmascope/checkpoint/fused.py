@@ -20,8 +20,8 @@ from .heads import GROUPS, HEAD_WIDTH, HEADS, WIDTH, first, grouping
 from .naming.roles import Role
 from .views import Cut, Reading, View
 
-# Models whose q, k and v follow each other, as also in GGUF files, since their converters see to
-# it; in those of GROUPS they alternate.
+# Models whose q, k and v follow each other. They also do in GGUF files, since the converters see to
+# it. In the models of GROUPS they alternate.
 _RUNS = "phi3 phi4mm phi4_multimodal gpt2 gpt_bigcode qwen mpt dbrx chatglm modernbert"
 _VISION_RUNS = (
     "qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe intern_vit_6b aimv2 andesvl-aimv2-qwen3 glm4v "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sigmascope.matrices.matrix import Matrix
 
 UNPACKED = ("f4_e2m1", *BLOCK_DTYPES.values())
-"""Dtypes of numbers that have no bytes of their own, and are made when they are read."""
+"""Dtypes of numbers that are not stored as bytes, and are made when they are read."""
 
 # The native module is imported when a matrix is made, so that reading headers does not need it.
 

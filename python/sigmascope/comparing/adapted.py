@@ -17,7 +17,7 @@ from sigmascope.checkpoint import Checkpoint
 from .members import ENTRYWISE, Member, Pair, members
 
 _Place = tuple[str | None, int | None]
-"""Tensor of the base, and place in the stack, of a change of one matrix of a stack."""
+"""Tensor of the base and index in the stack, for the change of one matrix of a stack."""
 
 
 def adapted_pairs(base: Checkpoint, adapter: Adapter) -> Iterator[Pair]:

@@ -41,7 +41,7 @@ from .scaled_pairs import ScaledPair
 from .updates import mask_columns, share_columns, spread_columns, update_passes
 
 _NEAR = 1.25
-"""Largest ratio of a bound on rows and entries of the projected change to those of the change."""
+"""Largest ratio of a bound for the projected change's rows and entries to those of the change."""
 
 
 @dataclass(frozen=True, slots=True)

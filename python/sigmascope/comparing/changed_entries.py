@@ -18,7 +18,7 @@ from .matrix_pairs import MatrixPair, StoredPair
 from .pair_norms import PairNorms
 
 _PLAIN = {"f64", "f32", "f16", "bf16"}
-"""Formats in which the rounding error of a number follows from the number, without scales."""
+"""Formats in which a number determines its rounding error, without scales."""
 
 
 def changed_entries(pair: MatrixPair, norms: PairNorms) -> Row:

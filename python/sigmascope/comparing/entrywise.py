@@ -31,7 +31,7 @@ def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
 
     Notes
     -----
-    One pass over both, a megabyte at a time, in float64; whole numbers are compared exactly.
+    Takes one pass over both, a megabyte at a time, in float64; integers are compared exactly.
     """
     began = time.perf_counter()
     try:

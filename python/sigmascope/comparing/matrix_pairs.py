@@ -50,7 +50,7 @@ class StoredPair(PairBase):
 
     @property
     def quantised(self) -> int:
-        """How many of the two are stored as codes: of 8 bits or fewer, or with scales."""
+        """Number of the two matrices stored as codes: of 8 bits or fewer, or with scales."""
         return sum(a.native.quantised for a in self.codes or self._stored)
 
     def without(self, decay: float) -> Matrix:
@@ -85,12 +85,12 @@ class StoredPair(PairBase):
         ]
         passes = 1 if errors == (None, None) else 2
         for i, side in enumerate(("before", "after")):
-            if stored[i].counted or not finite:  # _moments raises, with the place, if not finite
+            if stored[i].counted or not finite:  # if not finite, _moments raises with the place
                 of_side = _moments(side, getattr(self, side), **options)
                 stored[i] = stored[i]._replace(histogram=of_side.histogram)
                 passes = 2
         one = [rounded for a, rounded in zip(codes, stored, strict=True) if a.native.quantised]
-        # The numbers that were quantised are those of the other matrix as they are stored.
+        # The numbers before quantisation are the stored numbers of the other matrix.
         floor = pairs.rounding_floor(*(one if len(one) == 1 else stored))
         return PairNorms(
             seen.change,

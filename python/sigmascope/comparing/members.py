@@ -15,7 +15,7 @@ from sigmascope.checkpoint import Checkpoint, TensorRecord
 from .rows import COLUMNS
 
 ENTRYWISE = "entrywise"
-"""Status of a pair without a spectrum, whose numbers are compared one by one."""
+"""Status of a pair without a spectrum, which is compared entry by entry."""
 
 Place = tuple[str | None, int | None, str, int | None, tuple[str, ...]]
 

@@ -34,7 +34,7 @@ ROUNDING_ALONE = "the change is rounding alone, as far as its size and its singu
 """The note of a change within the rounding of the stored numbers."""
 
 WITHOUT_COUNT = (NO_BULK, ROUNDING_ALONE)
-"""Notes that say why a change has no count above noise."""
+"""Notes that explain why a change has no count above noise."""
 
 
 def with_noise(
@@ -55,7 +55,7 @@ def with_noise(
     for group in ("delta", "projected"):
         if group not in by_group:
             continue
-        # The change that an adapter makes has no noise: without the decay, its bulk is that of W.
+        # An adapter's change has no noise: its bulk without the decay is the bulk of W.
         if isinstance(pair.delta, Matrix) and is_unresolved(by_group[group].measures):
             a = pair.delta if group == "delta" else pair.without(decay)
             far = far or _far_above(a, by_group[group], options, **how)

@@ -29,16 +29,16 @@ _NORMS, _STRUCTURE = 1, 1
 
 # Measured on pairs of order 512 to 5632 (benchmarks/experiments/time_compare_plans.py).
 _WITH_VECTORS = 3.0
-"""Time of a full decomposition with vectors, over that of its values."""
+"""Time of a full decomposition with vectors, divided by the time for values only."""
 
 _PROJECTED = {"top": 1.0, "density": 0.5, "exact": 0.33}
-"""Time of the spectrum of the change without its part along W, over that of the change."""
+"""Time of the spectrum of the change without its part along W, divided by the change's time."""
 
 _ANGLES = 60.0
-"""Flops of angles and other columns of the vectors, over (m + n) k^2."""
+"""Flops of angles and other columns of the vectors, divided by (m + n) k^2."""
 
 _CALL = 0.004
-"""Seconds of each spectrum, whatever its size."""
+"""Seconds of each spectrum, for any size."""
 
 
 class _Spectrum(NamedTuple):
@@ -192,7 +192,7 @@ def _seconds(
     """Estimate the seconds of a pair with all threads; reading overlaps with another pair."""
     m, n = pair.before.shape
     of_change, _, of_after = (one.seconds for one in spectra)
-    # The change of an adapter is a pair of factors, but without its part along W it is a matrix.
+    # The change of an adapter is a pair of factors; without its part along W, it is a matrix.
     adapted = isinstance(pair, AdaptedPair)
     projected = of_after if adapted else _PROJECTED[effort] * of_change
     angles = _ANGLES * (m + n) * min(options.k, m, n) ** 2 / measured.float64

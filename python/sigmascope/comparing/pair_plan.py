@@ -84,7 +84,7 @@ class PairPlan:
                 needs.append(pair.norms_need(num_threads=threads, device=options.device))
             return Need(max(need.arrays for need in needs), max(need.working for need in needs))
 
-        alone = most(options.num_threads)  # of a spectrum that is computed again, alone
+        alone = most(options.num_threads)  # for a spectrum that is repeated without others
         for workers in MOST_AT_ONCE:
             if workers > max(options.num_threads, 1):
                 continue

@@ -21,7 +21,7 @@ from .members import ENTRYWISE, Member, Pair, Place
 from .prefixes import pair_by_prefixes
 
 VOCABULARY = ("embed", "unembed")
-"""Roles of matrices with a row for each token; of two sizes, the common rows are compared."""
+"""Roles of matrices with a row for each token; if sizes differ, common rows are compared."""
 
 
 def linked(before: list[Member], after: list[Member]) -> Iterator[Pair]:

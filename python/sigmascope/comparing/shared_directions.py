@@ -25,7 +25,7 @@ from sigmascope.spectra.statistics.marchenko_pastur import TRACY_WIDOM_99
 
 READERS = frozenset(("q", "k", "v", "qkv", "gate", "up", "gate_up"))
 WRITERS = frozenset(("o", "down"))
-"""Roles of the matrices that read the residual stream, and of those that write to it."""
+"""Roles of the matrices that read the residual stream, and of the matrices that write to it."""
 
 LEADING = 4
 """Leading directions of each update by default."""

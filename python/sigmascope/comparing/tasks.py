@@ -165,8 +165,8 @@ def _columns(
         if not plan.matrix_bytes:
             raise
     if results is None:
-        # With the matrices in memory a basis had no room to grow: compute from the files. This is
-        # outside of the except block, where the traceback would keep the matrices alive.
+        # The matrices in memory left a basis no room to grow: compute from the files. This code is
+        # outside the except block, where the traceback would keep the matrices alive.
         plan = plan.from_files(options)
         pair = stored
         results = findings(pair, options, plan, counter, lease)

@@ -25,7 +25,7 @@ from .matrix_pairs import MatrixPair, StoredPair
 from .subspaces import inner_products, left_directions, span_bounds
 
 ON_REQUEST = ("update_shares", "update_masks")
-"""Names of the measures of an update that take reads of their own."""
+"""Names of the measures of an update that need additional reads."""
 
 MASK_SHARE = 0.1
 """Share of the entries in a mask of the largest, or of the smallest ones."""
@@ -34,7 +34,7 @@ _BINS = 1 << 15
 """Magnitudes of float32 with the same upper 16 bits are counted together: 1/128 of their size."""
 
 _BYTES_OF_ENTRY = 64
-"""Bytes of all arrays of :func:`mask_columns` for one entry of the rows that are looked at."""
+"""Bytes of all arrays of :func:`mask_columns` per entry of the examined rows."""
 
 
 def update_passes(pair: MatrixPair, measures: Sequence[str]) -> int:

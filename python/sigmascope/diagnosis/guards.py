@@ -21,10 +21,10 @@ LEAST_MATRICES = 12
 """Fewest matrices of a model that is diagnosed."""
 
 HALF = 0.5
-"""Share of the places, and of the matrices whose rounding matters, at which a guard acts."""
+"""A guard acts at this share of the places, and of the matrices with relevant rounding."""
 
 WIDER, WIDER_DECAY = 0.25, 0.5
-"""Shares of the range of the calibration by which it is widened: sizes and profiles, and decay."""
+"""The calibration's ranges are widened by these shares: sizes and profiles, and decay."""
 
 
 @dataclass(frozen=True, slots=True)

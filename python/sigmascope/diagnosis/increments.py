@@ -26,13 +26,13 @@ from .records import save_record
 Array = NDArray[np.float64]
 
 WARM_UP = 0.25
-"""Share of the increments, from the first, that is left out: a run begins with coherent steps."""
+"""Share of the first increments that is left out, since a run begins with coherent steps."""
 
 LEAST_INCREMENTS = 4
-"""Fewest increments that are left."""
+"""Fewest increments that must remain."""
 
 ALL_ORDERS = 8
-"""Most increments for which every order is tried; of more, `DRAWS` orders are drawn."""
+"""Most increments for which every order is tried; for more, `DRAWS` orders are drawn."""
 
 _PART = 1 << 20
 """Numbers of the orders that are held at a time."""

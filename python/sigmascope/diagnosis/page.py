@@ -22,7 +22,7 @@ WIDTH, LABELS, RIGHT, TOP, ROW = 900, 250, 20, 10, 30
 DOT = 4.5
 
 _LEAST = 1e-3
-"""Least margin of an axis in parts of its numbers: six digits then tell ticks apart."""
+"""Least margin of an axis, relative to its numbers, so that six digits distinguish the ticks."""
 
 
 class Axis(NamedTuple):

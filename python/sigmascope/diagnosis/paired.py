@@ -232,7 +232,7 @@ def _student(
     n = len(sums)
     if n < 2:
         return -math.inf, math.inf
-    residuals = sums - difference * counts  # of a ratio of sums
+    residuals = sums - difference * counts  # residuals of a ratio of sums
     deviation = math.sqrt(n / (n - 1) * float(np.sum(residuals**2))) / counts.sum()
     half = student_quantile(alpha, n - 1) * deviation
     return difference - half, difference + half

@@ -25,8 +25,8 @@ LEAST_RUNS = 4
 """Fewest runs of a class whose spread at every place is known."""
 
 FARTHER = 0.5
-"""Share by which a model may be farther from a class than the farthest of its runs is. Of normal
-runs one more is refused once in 100 for 5 runs, and once in 1,000 for 8 (simulated)."""
+"""Share by which a model may be farther from a class than its farthest run. One more normal run is
+refused once in 100 cases for 5 runs, and once in 1,000 for 8 (simulated)."""
 
 
 def pattern_guard(

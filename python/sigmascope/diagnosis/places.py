@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sigmascope.extension.tables import Row
 
 STATISTIC = "projected_effective_rank"
-"""Column of a comparison from which the statistic of a matrix comes."""
+"""Column of a comparison that gives the statistic of a matrix."""
 
 GROUPS = {
     "q": "attention in",
@@ -30,7 +30,7 @@ GROUPS = {
     "gate_up": "mlp in",
     "down": "mlp out",
 }
-"""Group of each role that is counted; matrices of other roles are left out."""
+"""Group of each counted role; matrices of other roles are left out."""
 
 _OF_A_BULK = ("delta_mp_outliers", "delta_shoulder_286")
 """Columns that the change of an adapter lacks: it has no bulk, and so no median."""
@@ -39,13 +39,13 @@ EMBEDDING = "embed"
 """Role of the input embedding, whose rows belong to tokens."""
 
 BANDS, FEW_BANDS, FEW_LAYERS = 4, 2, 4
-"""Bands of relative depth; of a tower with fewer layers than the last number, the second."""
+"""Bands of relative depth; a tower with fewer layers than the last number has the second number."""
 
 PROFILE = (4, 8, 12, 20, 24, 26, 28, 30)
-"""Places in the list of 33 quantiles whose logarithms over the median make the profile."""
+"""Indices of the profile's quantiles in the list of 33; it has ln(quantile / median) of each."""
 
 MEDIAN = 16
-"""Place of the median in the list of quantiles."""
+"""Index of the median in the list of quantiles."""
 
 ROUNDED = 0.05
 """Share of the norm of an update at which the rounding of the stored numbers matters."""

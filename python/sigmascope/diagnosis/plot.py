@@ -17,7 +17,7 @@ _SIDES = (
     ("narrow", "narrow runs", COLOURS[1], -0.16),
     ("broad", "broad runs", COLOURS[0], 0.16),
 )
-"""Key of each class of runs, its label, its colour, and how far it is from the middle of a row."""
+"""Key, label and colour of each class of runs, and its distance from the middle of a row."""
 
 
 def draw_diagnosis(

@@ -16,7 +16,7 @@ Label = str | float | int | None
 """Label of a run: "narrow", "broad", a breadth (number of tasks, 1 or more), or None."""
 
 NARROW_AT_MOST, BROAD_AT_LEAST = 2.0, 32.0
-"""Breadths at which a run belongs to a class."""
+"""Thresholds on breadth that assign a run to a class."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from .places import Place
 Array = NDArray[np.float64]
 
 LEAST_RUNS, LEAST_GROUPS = 16, 2
-"""Fewest labelled runs, and groups of these, to which a score is fitted."""
+"""Fewest labelled runs, and fewest of their groups, for a fitted score."""
 
 PENALTIES = tuple(float(p) for p in np.logspace(-1, 3, 17))
-"""Penalties of the ridge regression, of which leaving groups out chooses one."""
+"""Penalties of the ridge regression; leaving groups out chooses one of them."""
 
 
 @dataclass(frozen=True, slots=True)

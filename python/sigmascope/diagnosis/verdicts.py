@@ -25,7 +25,7 @@ Side = Literal["narrow", "broad"]
 Word = Literal["narrow", "broad", "not distinguishable", "unlike both"]
 
 OWN_RUNS = 3
-"""Fewest own runs of a class whose own deviation is used."""
+"""Fewest runs of the model's own group for which their own deviation is used."""
 
 
 class Scored(NamedTuple):

@@ -39,7 +39,7 @@ from sigmascope.extension.readers import (
 from .keras import axes_of, begins_as_hdf5, hdf5_part
 
 _WEIGHTS = "model_weights"
-"""Group of the weights in a file of a whole model of Keras 2, next to those of the optimiser."""
+"""Group of the weights in a file of a whole Keras 2 model, next to the optimiser's groups."""
 
 
 class _Dataset(NamedTuple):

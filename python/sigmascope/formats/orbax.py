@@ -36,7 +36,7 @@ TREE, ITEMS, MANIFEST = "_METADATA", "_CHECKPOINT_METADATA", "manifest.ocdbt"
 
 _UNFINISHED = ".orbax-checkpoint-tmp"
 _KEYS = (*WRAPPERS, "params")
-"""Keys of the weights in a tree that has more than them."""
+"""Keys of the weights in a tree with other entries."""
 
 
 def read_orbax(path: Place) -> tuple[Header, ...]:

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from sigmascope.matrices.matrix import Matrix
 
 LEVEL = 1e-6
-"""Probability with which coincidences alone may be reported as copies, for each matrix and side."""
+"""Probability of reporting mere coincidences as copies, for each matrix and side."""
 
 _GROUPS = (16, 32, 64, 128, 256)
 """Sizes of the blocks that share a scale, in the formats of quantised weights."""
 
 _MOST_LINES = 4096
-"""Largest number of rows (of columns, for copied rows) that are counted; more reduce the expected
-number further, so that fewer never cause a report."""
+"""Largest number of rows (of columns, for copied rows) that are counted. More rows would reduce the
+expected number further, so counting fewer never causes a report."""
 
 _READ_BYTES = 1 << 20
 """Bytes of the lines that are decoded at a time."""

@@ -23,7 +23,7 @@ from sigmascope.analysis.low_rank import LowRank
 from .items import Item
 
 LEAST_SHARE = 0.9
-"""Least fraction of all stored bytes in matrices that need not be analysed alone."""
+"""Least fraction of all stored bytes that matrices analysed together must have."""
 
 
 @dataclass(frozen=True, slots=True)

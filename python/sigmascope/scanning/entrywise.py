@@ -32,7 +32,7 @@ def entrywise(checkpoint: Scannable, name: str, kind: str) -> Row:
 
     Notes
     -----
-    One pass, a megabyte at a time, in float64. Identical copies on several ranks count once.
+    Takes one pass, a megabyte at a time, in float64. Identical copies on several ranks count once.
     """
     began = time.perf_counter()
     try:

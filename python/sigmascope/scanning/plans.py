@@ -112,10 +112,10 @@ class Plan(ABC):
     """
 
     one: ClassVar[str]
-    """Word for what a row is about: "matrix"."""
+    """Noun for the subject of a row: "matrix"."""
     many: ClassVar[str]
     what: ClassVar[str]
-    """Word for the run: "scan"."""
+    """Noun for the run: "scan"."""
 
     options: dict[str, Any]
     tensors: tuple[TensorPlan, ...]

@@ -46,7 +46,7 @@ COLUMNS = (
 )
 
 Place = tuple[str, str, int | None]
-"""Tower, role, layer; of a matrix whose role is not known an empty text, its name, None."""
+"""Tower, role, layer. For a matrix whose role is not known: an empty string, its name, None."""
 
 
 class Trajectory(SeriesTable):

@@ -20,9 +20,9 @@ from .components import Components
 Array = NDArray[np.float64]
 
 _WARNED = 1e-6
-"""Error of the variances, relative to the largest, above which a warning tells it."""
+"""A warning is given if the error of a variance, relative to the largest, exceeds this."""
 _FINE = 1e-9
-"""Error up to which rows at hand are not read again, less their means."""
+"""Up to this error, rows at hand are not read again to subtract their means."""
 
 
 class PCA(Components):

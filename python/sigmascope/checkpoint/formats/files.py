@@ -48,7 +48,7 @@ _TENSORFLOW = {
     "saved_model.pb": f"a SavedModel of TensorFlow: {_GET_TENSOR}, of its path variables/variables",
     "*.data-00000-of-*": f"a checkpoint of TensorFlow: {_GET_TENSOR}",
 }
-"""Files that tell what a folder without a readable file is."""
+"""Files that identify a folder without a readable file."""
 
 _SHARD_NAME = re.compile(
     r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<total>\d+)\.(?:safetensors|bin|pt|msgpack)"
@@ -183,7 +183,7 @@ def _read_indexed(path: Place, reader: Reader, every: list[str] | None = None) -
     folder = path.parent
     shards = sorted(set(index.weight_map.values()))
     if isinstance(folder, Path):
-        there = set(os.listdir(folder))  # as many looks as there are shards would take longer
+        there = set(os.listdir(folder))  # one check per shard would take longer
         missing = [name for name in shards if name not in there or not (folder / name).exists()]
     else:
         missing = folder.missing(shards)

@@ -112,7 +112,7 @@ def _copy_rows(
     raw = piece.stored.read(piece.start + place * row, (end - begin) * row, "buffered")
     if len(raw) != (end - begin) * row:
         raise CheckpointError(f"a chunk of tensor {brief(tensor.name, 200)} ends beyond its file")
-    piece.stored.check_unchanged()  # also after the last read, which no other look follows
+    piece.stored.check_unchanged()  # also after the last read, since no other check follows
     inside = tuple(
         slice(start, start + size)
         for start, size in zip(piece.offsets[axis + 1 :], piece.sizes[axis + 1 :], strict=True)

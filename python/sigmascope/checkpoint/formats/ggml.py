@@ -64,7 +64,7 @@ TYPES: Mapping[int, GgmlType] = {
 """Types by their numbers."""
 
 BLOCK_DTYPES: Mapping[str, str] = {name: name.lower() for _, name, _, _ in _rows(_BLOCKS)}
-"""Block layouts that are decoded: their names in the native module by those of GGML."""
+"""Block layouts that are decoded: GGML's name of each, and its name in the native module."""
 
 
 def type_of(number: int) -> GgmlType:

@@ -193,8 +193,8 @@ def _build(reader: Any) -> None:
     reader.set_attributes(reader.stack[-1], state)
 
 
-# The unpickler written in Python, since that in C lets a pickle of ten bytes allocate a memo table
-# of any size.
+# The unpickler in Python, since a pickle of ten bytes can make the unpickler in C allocate a memo
+# table of any size.
 class Inert(pickle._Unpickler):
     """An unpickler that neither imports nor runs anything that a pickle names."""
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sigmascope.matrices.matrix import Matrix
 
 _SMALL, _KEPT = 1 << 16, 256
-"""Reads of at most so many bytes from a source are kept, the last so many of them.
+"""Largest kept read from a source, in bytes, and number of the last reads that are kept.
 
 Scales are read whenever a matrix is looked up, and each read from a source is a request.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How the model in a file uses a tensor, which the place of its bytes does not show."""
+"""The use of a tensor by the model in its file, which the place of the bytes does not show."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class VirtualArrays(VirtualFile):
             part = np.ascontiguousarray(self.read_box(index, (*box.prefix, rows) if shape else ()))
             buffer[at : at + part.nbytes] = part.reshape(-1).view(np.uint8)
             at += part.nbytes
-        self._check_unchanged()  # also after the last read, which no other look follows
+        self._check_unchanged()  # also after the last read, since no other check follows
         skipped = start - first * size
         memory[:] = buffer[skipped : skipped + memory.nbytes].data
 

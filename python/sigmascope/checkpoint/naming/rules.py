@@ -16,10 +16,10 @@ from .patterns import SafePattern, compiled_pattern
 from .table import Table, read_table
 
 Pattern = re.Pattern[str] | SafePattern
-"""A pattern of this package, or of a user; groups go by numbers, as RE2 has them."""
+"""A pattern of this package or of a user; groups have numbers instead of names, as in RE2."""
 
 _AFTER_MODULE = re.compile(r"[._]")
-"""Characters between the name of a module and that of its part."""
+"""Characters between the name of a module and the name of its part."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ from sigmascope.checkpoint.formats.ggml import BLOCK_DTYPES
 from sigmascope.errors import CheckpointError
 
 HEADERS = "headers"
-"""File mode in which no scales are read, only the headers of files: ones take their place."""
+"""File mode that reads only headers of files: ones replace the scales."""
 
 #: Block size of nearly all block-scaled checkpoints, assumed if config.json gives none.
 DEFAULT_BLOCK = (128, 128)

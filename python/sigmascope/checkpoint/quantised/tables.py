@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .scales import decode_e4m3
 
 AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
-"""Place of each of eight codes in a word of AWQ: even ones lie in the low half, in order."""
+"""Position of each of eight codes in a word of AWQ: even codes are in the low half, in order."""
 
 E2M1 = np.array(
     [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], dtype=np.float32

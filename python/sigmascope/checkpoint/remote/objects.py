@@ -68,7 +68,7 @@ class FsspecStore:
         return [PurePosixPath(each["name"]).name for each in entries if each["type"] == "file"]
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is such a file."""
+        """Return whether the file exists."""
         return bool(self.fs.exists(self._path(key)))
 
     def missing(self, folder: str, names: list[str]) -> list[str]:

@@ -21,20 +21,20 @@ from sigmascope.errors import CheckpointError
 from sigmascope.matrices.byte_source import CONNECTIONS, check_all_going, checking
 
 LEAST_RATE = 1 << 10
-"""Fewest bytes a second, on average over `PERIOD`, at which an answer is waited for."""
+"""An answer is abandoned if fewer bytes a second arrive, on average over `PERIOD`."""
 
 PERIOD = 30.0
 """Seconds over which the rate is averaged: as long as a server may be silent."""
 
 _SLICE = 0.2
 _TOGETHER = 1 << 20
-"""Bytes of an answer that are handed over together."""
+"""Bytes of an answer that are delivered together."""
 
 _PIECE = 1 << 15
-"""Fewest bytes that count as progress, but for the last ones; `PERIOD` has about as many."""
+"""Fewest bytes that count as progress, except at the end; about as many arrive in a `PERIOD`."""
 
 _AT_ONCE = 8 * CONNECTIONS
-"""Files that are asked for before the first answers are looked at: the first may be missing."""
+"""Files requested before the first answers are examined, since the first may be missing."""
 
 T = TypeVar("T")
 

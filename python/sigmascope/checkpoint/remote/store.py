@@ -58,7 +58,7 @@ _PROBED = tuple(
     for stem, end in (("model", "safetensors"), ("pytorch_model", "bin"))
     for suffix in (f".{end}.index.json", f".{end}")
 )
-"""Files that are looked for in a folder of a server that does not list its files."""
+"""Names that are tried in a folder of a server that does not list its files."""
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class UrlStore:
         return [name for name in names if "/" not in name]
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is such a file."""
+        """Return whether the file exists."""
         if self.listed is None and self.scheme in ("http", "https"):
             return bool(self._exists(key))
         folder, _, name = key.rpartition("/")

@@ -30,7 +30,7 @@ from sigmascope.spectra import Measure
 from .result import BELOW_EDGE, EXTRACTED, NOT_CARRIED
 
 _HELD = 3
-"""Both matrices are read once if they take at most this part, 1 / 3, of the memory limit."""
+"""Both matrices are read once if they take at most 1 / 3 of the memory limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ def _remaining(measured: Measure, approx: LowRankApproximation) -> Row:
 
 
 def _evidence(approx: LowRankApproximation, notes: list[str], device: Device) -> Row:
-    place = device.notes[:1]  # names the device, on which no bit depends
+    place = device.notes[:1]  # names the device; bits do not depend on it
     row: Row = {
         "rank": approx.rank,
         "spectral_bound": approx.spectral_bound,

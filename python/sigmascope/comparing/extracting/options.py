@@ -88,4 +88,4 @@ EXTRACT = table_of(
     *(SCAN[name] for name in ("seed", "num_threads", "memory_limit", "reading", "include")),
     *(SCAN[name] for name in ("exclude", "device", "resources", "executor", "workers", "progress")),
 )
-"""The keywords of extract. A journal records what decides the rank as one text, `criterion`."""
+"""The keywords of extract. A journal records rank, energy or error as one text, `criterion`."""

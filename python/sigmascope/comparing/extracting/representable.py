@@ -26,8 +26,8 @@ EMBEDDINGS = ("embed", "positions", "token_types", "relative_positions")
 """Roles of matrices whose rows are looked up."""
 
 _DENSE = ("gate_proj", "up_proj", "down_proj", "w1", "w2", "w3")
-"""Names of linear layers that PEFT, with transformers 5, takes for those of experts in models that
-have experts. Names of their parameters (`target_parameters`) it leaves as they are."""
+"""Names of linear layers that PEFT, with transformers 5, mistakes for layers of experts in models
+with experts. It does not change the names of their parameters (`target_parameters`)."""
 
 _RENAMED = (".input_linear.weight", ".output_linear.weight", ".router.layer.weight")
 """Ends of names of parameters that transformers 5 loads under other names."""
@@ -39,10 +39,10 @@ _MAMBA = (
 """Models in which PEFT refuses to adapt `out_proj` and `conv1d`."""
 
 _LEFT_OUT = ("qwen2moe", "qwen2_moe")
-"""Models of whose experts, where each is a matrix of its own, PEFT 0.21 leaves out the factors."""
+"""Models for which PEFT 0.21 omits the factors of experts that are separate matrices."""
 
 _PLAIN = {f"{status} of {dtype}" for status in ("vector", "scalar", "integer") for dtype in STORED}
-"""Tensors that a module may have which is saved whole."""
+"""Tensors that a module may have if it is saved whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ FROM_PAIR: dict[str, Kind] = {
         "notes",
     )
 }
-"""Columns that are those of a comparison."""
+"""Columns that a comparison has too."""
 
 COLUMNS: dict[str, Kind] = FROM_PAIR | {
     "tuned": "str",

@@ -19,10 +19,10 @@ Setting = int | str | tuple[int, ...]
 Settings = Mapping[str, Setting]
 
 ARITHMETIC = "onnx.arithmetic"
-"""Name, in place of an operator, of the nodes Cast, Sub and Mul that turn codes into numbers."""
+"""Name, instead of an operator, for the nodes Cast, Sub and Mul that convert codes to numbers."""
 
 MOVING = ("Identity", "Transpose", "Reshape")
-"""Operators that change the places of numbers, and no number."""
+"""Operators that change the places of numbers, but not the numbers."""
 
 PASSING = (*MOVING, "Cast")
 """Operators between numbers and the node that computes with them."""
@@ -39,7 +39,7 @@ _KEPT: Mapping[str, frozenset[int]] = {
     **dict.fromkeys(("F8_E4M3", "F8_E5M2"), _FLOATS),
     **dict.fromkeys(("F16", "BF16", "F32"), frozenset((1, 11))),
 }
-"""Types of ONNX to which Cast may turn numbers of a dtype without changing one."""
+"""ONNX types to which Cast may convert numbers of a dtype without changing any."""
 
 _LONGEST = 8
 """Most nodes in a row that are followed."""

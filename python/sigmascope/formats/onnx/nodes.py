@@ -18,7 +18,7 @@ Setting = int | str | tuple[int, ...]
 """An attribute of a node."""
 
 BODIES = ("If", "Loop", "Scan")
-"""Operators with graphs of their own."""
+"""Operators that contain graphs."""
 
 
 CONVOLUTIONS = ("Conv", "ConvTranspose", "ConvInteger")

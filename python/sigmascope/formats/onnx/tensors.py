@@ -39,7 +39,7 @@ _LISTS = {
     _UINT64S: ("uint64_data", VARINT),
     _RAW: ("raw_data", BYTES),
 }
-"""Fields that hold numbers: name, and type of a number that stands alone."""
+"""Fields that hold numbers: name, and type of a single number."""
 
 
 class _Type(NamedTuple):
@@ -69,7 +69,7 @@ _TYPES = (
 )
 _FORMS = {"F16": "<e", "F32": "<f", "F64": "<d"}
 _AS_IT_IS = (_FLOATS, _DOUBLES, _RAW)
-"""Fields whose bytes are those of the numbers."""
+"""Fields whose bytes are the bytes of the numbers."""
 
 _STRING = 8
 _MOST_BITS = 2**63 - 1
@@ -85,7 +85,7 @@ class Initializer:
     start: int = 0
     stored: int = 0
     numbers: int = 0
-    """Field that holds the numbers: raw_data or one of the lists; 0 if there is none."""
+    """Field that holds the numbers: raw_data or one of the lists; 0 without such a field."""
 
     reason: str | None = None
     """Reason why a tensor is not read."""

@@ -17,19 +17,19 @@ from .nodes import Node, Setting, settings_of
 from .protobuf import Field, WireStream
 
 BLOCKS = "com.microsoft.MatMulNBits"
-"""The operator of onnxruntime whose second input are codes in blocks."""
+"""The operator of onnxruntime whose second input is codes in blocks."""
 
 LINEAR = ("DequantizeLinear", "com.microsoft.DequantizeLinear")
-"""The operators whose first input are codes of any shape."""
+"""The operators whose first input is codes of any shape."""
 
 TABLE = "com.microsoft.GatherBlockQuantized"
-"""The operator of onnxruntime whose first input are codes, of which it takes rows."""
+"""The operator of onnxruntime that takes rows of its first input, which is codes."""
 
 EXPERTS = "com.microsoft.QMoE"
-"""The operator of onnxruntime that has the codes of all experts of a layer."""
+"""The operator of onnxruntime that takes the codes of all experts of a layer."""
 
 BYTES_BY_NAME = "onnx.quantize"
-"""Producer of models whose weights of 8 bits are known by their names."""
+"""Producer of models whose 8-bit weights are recognised by name."""
 
 _CODES: Mapping[str, Mapping[int, tuple[int, ...]]] = {
     BLOCKS: {1: (2, 3, 4)},
@@ -37,7 +37,7 @@ _CODES: Mapping[str, Mapping[int, tuple[int, ...]]] = {
     TABLE: {0: (2, 3)},
     EXPERTS: {2: (3, 11), 5: (6, 12), 8: (9, 13)},
 }
-"""Places of codes among the inputs of operators, and those of the tensors that belong to them."""
+"""Places of codes, and of the tensors that belong to them, among the inputs of operators."""
 
 CODED = {*_CODES, ARITHMETIC}
 """Operators that take codes."""

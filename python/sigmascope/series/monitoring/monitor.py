@@ -211,7 +211,7 @@ class Monitor:
             while order and self._affords(order[0]):
                 places.append(self._visit(order.pop(0)))
                 if self._rotation.count == 1 and self._budget.share is not None:
-                    break  # a cold visit: its time does not tell what the next one takes
+                    break  # a cold visit: its time does not predict the next one
             self._report_waiting(order)
         finally:
             self._scanner.close()

@@ -12,7 +12,7 @@ Key = tuple[str | int | None, ...]
 """Tower, role and layer of a place, or the name of a tensor whose role is not known."""
 
 Shapes = tuple[tuple[tuple[int, ...], str, int], ...]
-"""Shape, dtype and bytes of each of some tensors."""
+"""Shape, dtype and bytes of each tensor."""
 
 
 @dataclass(frozen=True, slots=True)
