@@ -32,7 +32,7 @@ class NonFiniteError(SigmascopeError, ValueError):
 
 
 class DeviceError(SigmascopeError):
-    """A device is not available, or numbers lie on another one than they are needed on."""
+    """A device is not available, or an array is on another device than the call needs."""
 
 
 class DeviceMemoryError(DeviceError, MemoryError):
@@ -44,7 +44,7 @@ class ConvergenceWarning(UserWarning):
 
 
 class FailedMatrixWarning(UserWarning):
-    """Some matrices of a stack have no result; the others have theirs."""
+    """Some matrices of a stack failed and have no result; the other matrices have results."""
 
 
 class MemoryLimitError(SigmascopeError, MemoryError):
@@ -52,12 +52,12 @@ class MemoryLimitError(SigmascopeError, MemoryError):
 
 
 class OutputError(SigmascopeError, OSError):
-    """An output could not be written; the message has the path, and `scan` the rows so far.
+    """An output could not be written; the message names it, and `scan` has the rows so far.
 
     Attributes
     ----------
     scan : Scan, Comparison or Extraction
-        The table with the rows that were made before.
+        The table with the rows that were finished before the error.
     """
 
     def __init__(self, error: OSError, scan: Any) -> None:
@@ -71,7 +71,7 @@ class ScanInterrupted(KeyboardInterrupt):
     Attributes
     ----------
     scan : Scan, Comparison or Extraction
-        The table with the rows that were made before.
+        The table with the rows that were finished before Ctrl-C.
     """
 
     def __init__(self, scan: Any) -> None:

@@ -20,7 +20,7 @@ def available_devices() -> list[str]:
 
     See Also
     --------
-    show_config : Why there is no CUDA device, among others.
+    show_config : Say why there is no CUDA device, among others.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def show_config() -> dict[str, Any]:
 
     See Also
     --------
-    available_devices : Names of devices for the option `device`.
+    available_devices : Return the names of devices for the option `device`.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def show_config() -> dict[str, Any]:
 
 
 def cuda_config() -> str:
-    """Return the versions of CUDA in use and the chips, or why there is no device, as a line."""
+    """Return one line: the versions of CUDA in use and the chips, or why there is no device."""
     module = cuda()
     try:
         usable = {int(name.partition(":")[2]) for name in cuda_devices()}
@@ -73,6 +73,6 @@ def cuda_config() -> str:
 
 
 def engine() -> dict[str, str]:
-    """Return version, kernels and BLAS: with the options they decide the last bits of a result."""
+    """Return version, kernels and BLAS, which decide the last bits together with the options."""
     config = _core.config()
     return {name: config[name] for name in ("version", "isa", "blas_core")}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The options that all functions share that compute something of a matrix, for type checkers."""
+"""Types of the options that every function on a matrix shares, for type checkers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypedDict
 from sigmascope._host.resources import Resources
 
 ByteProgress = Callable[[int], object] | Callable[[int, int | None], object]
-"""A function of the bytes that are done; or of these and of those in all, None if not known."""
+"""A function of the bytes done so far, or of these and of the total (None if it is not known)."""
 
 
 class ComputeOptions(TypedDict, total=False):
@@ -19,32 +19,32 @@ class ComputeOptions(TypedDict, total=False):
     Attributes
     ----------
     resources
-        A :class:`sigmascope.Resources`, whose device, threads, memory and executor are taken where
-        the call gives no other.
+        A :class:`sigmascope.Resources`. Its device, threads, memory and executor are used where
+        the call does not give its own.
     device
         "cpu"; "cuda" or "cuda:0" for the first CUDA device, "cuda:1" for the second. Default: the
         GPU on which the arrays of the matrix lie, else "cpu".
     num_threads
-        Number of threads, by default that of :func:`sigmascope.set_num_threads`. No result depends
-        on it.
+        Number of threads. Default: the number set by :func:`sigmascope.set_num_threads`. No result
+        depends on it.
     memory_limit
-        Bytes for all that the call takes, as 500_000_000 or "2GiB"; by default half of the free
-        memory. A matrix that the caller holds in memory does not count.
+        Largest memory of the call, as bytes (500_000_000) or text ("2GiB"). Default: half of the
+        free memory. A matrix that the caller holds in memory does not count.
     panel_rows
-        Rows that are decoded at a time, by default as many as suit the cache. No result depends on
-        it.
+        Number of rows that are decoded at a time. Default: chosen for the cache. No result depends
+        on it.
     progress
-        A function that is called with the stored bytes used so far, about 20 times a second; an
-        exception in it ends the call. If it needs two arguments, the second is the number of bytes
-        in all, at most, where that is known before: for :func:`sigmascope.moments`,
+        A function that is called with the stored bytes used so far, about 20 times a second. An
+        exception in it ends the call. If it needs two arguments, the second is the largest total
+        number of bytes, where that is known in advance: for :func:`sigmascope.moments`,
         :func:`sigmascope.svdvals`, :func:`sigmascope.randomized_svd` and
-        :func:`sigmascope.spectral_density`, of a matrix or a stack. It is None for a search, which
-        ends when it has converged. Of a matrix that is known by its products it is called after
-        each, with the bytes of the blocks that were multiplied and returned.
+        :func:`sigmascope.spectral_density`, of a matrix or a stack. For a search, which ends when
+        it has converged, it is None. For a sparse matrix or a linear operator the function is
+        called after each product, with the bytes of the blocks that were multiplied and returned.
     executor
-        An executor whose workers multiply with blocks of rows: threads, or processes for a matrix
-        in files. A lost worker's block is given to another. No bit depends on the workers, but the
-        bits, and the method, may differ from those of a call without an executor.
+        An executor whose workers multiply blocks of rows: threads, or processes for a matrix in
+        files. If a worker is lost, another one computes its block. No bit depends on the workers,
+        but the bits, and the method, may differ from those of a call without an executor.
     """
 
     resources: Resources | None

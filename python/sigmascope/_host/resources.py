@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The device, threads, memory and executor of calls, given once for several of them."""
+"""The device, threads, memory and executor of several calls, given once."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ class Resources:
 
     See Also
     --------
-    set_num_threads : The number of threads of calls for which nothing else gives one.
+    set_num_threads : Set the number of threads of all later calls.
 
     Notes
     -----
-    Each of the four is decided on its own, by the first of these that gives it: the keyword of the
-    call (None gives nothing), `resources` of the call, the innermost block, the blocks around it,
+    Each of the four values comes from the first of these that gives it: the keyword of the call
+    (None gives nothing), `resources` of the call, the innermost block, the blocks around it,
     :func:`set_num_threads`, the default of the function.
 
-    Every public function with all four keywords takes `resources`. A block reaches every public
-    function, for those of the four that it has as keywords, and a function refuses what it would
-    refuse as a keyword: a stack of matrices takes no executor. A block holds for the thread, or the
-    task of asyncio, that runs it; other threads and processes have blocks of their own. The result
-    has the bits that it has with the same values as keywords.
+    Every public function with all four keywords takes `resources`. A block applies to every public
+    function, which takes from it the values that it has keywords for. A function refuses the same
+    values as in keywords: a stack of matrices takes no executor. A block applies in the thread, or
+    the asyncio task, that runs it; other threads and processes have their own blocks. The results
+    have the same bits as with the same values in keywords.
     """
 
     device: str | None = None
@@ -94,9 +94,9 @@ NAMES = tuple(field.name for field in fields(Resources))
 
 
 def with_resources(keywords: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return the keywords of a call with those of `names` that its resources or blocks give.
+    """Return the keywords of a call, with those of `names` filled in from its resources and blocks.
 
-    `resources` itself is taken out.
+    The keyword `resources` itself is removed.
     """
     filled = dict(keywords)
     own = filled.pop("resources", None)

@@ -20,7 +20,7 @@ _chosen: int | None = None
 def set_num_threads(threads: int | None) -> None:
     """Set the number of threads of later calls; None stands for the cores of this process.
 
-    No bit of a result depends on it.
+    No bit of a result depends on this number.
 
     Raises
     ------
@@ -29,12 +29,12 @@ def set_num_threads(threads: int | None) -> None:
 
     See Also
     --------
-    show_config : The number of threads that is in force.
-    Resources : Threads, memory and device of some calls.
+    show_config : Return the number of threads that is in use, among others.
+    Resources : Set threads, memory and device of some calls.
 
     Examples
     --------
-    Two threads for all calls that do not say otherwise; None, the default, is all cores.
+    Use two threads in every call that does not set its own number, then all cores again:
 
     >>> import sigmascope as ss
     >>> ss.set_num_threads(2)
@@ -54,7 +54,7 @@ def resolve_threads(threads: int | None) -> int:
 
 
 def useful_threads(threads: int, entries: int) -> int:
-    """Return how many of `threads` a matrix of that size keeps busy, at least one."""
+    """Return how many of `threads` a matrix with `entries` entries keeps busy, at least one."""
     return min(threads, 1 + entries // ENTRIES_OF_A_THREAD)
 
 

@@ -31,7 +31,8 @@ class Table:
     Attributes
     ----------
     schema, sources
-        Of the class: its columns, and the attributes that have the paths of its checkpoints.
+        Attributes of the class: its columns, and the names of the attributes that hold the paths of
+        the checkpoints.
     options
         Options with which the rows were computed.
     rows
@@ -43,12 +44,13 @@ class Table:
     files
         Name, size and digest of every file that was read.
     engine
-        Version, instruction set and BLAS. Together with the options they decide every bit.
+        Version, instruction set and BLAS, which decide every bit together with the options.
     architecture
-        Class or type of the model, or the kind of the adapter; of a comparison, of both if they
+        Class or type of the model, or the kind of the adapter. A comparison names both if they
         differ. None if no configuration names it.
     shard
-        The part that this is, and its rows' places in the whole table; None for a whole table.
+        If the table is a part of a larger one: which part, and the positions of its rows there.
+        None for a whole table.
     """
 
     schema: ClassVar[Schema]
@@ -101,7 +103,7 @@ class Table:
 
     @property
     def unreadable(self) -> list[Row]:
-        """Rows of weights that this version cannot decode, without those that were excluded."""
+        """Rows of weights that this version cannot decode, except those that were excluded."""
         return [
             row
             for row in self.rows
@@ -110,7 +112,7 @@ class Table:
 
     @property
     def unconverged(self) -> list[Row]:
-        """Analysed rows that did not reach the tolerance; their error bounds hold nevertheless."""
+        """Analysed rows that did not reach the tolerance; their error bounds remain valid."""
         return [row for row in self.analysed if not row["converged"]]
 
     @property
@@ -140,7 +142,7 @@ class Table:
 
     @classmethod
     def of_header(cls, header: Header, rows: list[Row]) -> Self:
-        """Make a table from a header and its rows; the header of a CSV is nearly empty."""
+        """Make a table from its header and its rows; the header of a CSV is nearly empty."""
         sources: dict[str, Any] = {name: header.get(name, "") for name in cls.sources}
         return cls(
             options=header.get("options", {}),
@@ -160,8 +162,8 @@ class Table:
         Parameters
         ----------
         columns : sequence of str, "filled" or None
-            Names of columns; those that hold a value in some row; or all of the schema, over a
-            hundred, which are the same whatever was analysed.
+            Names of columns; "filled" stands for the columns with a value in some row. None stands
+            for all columns of the schema: over a hundred, and the same for every analysis.
 
         Raises
         ------
@@ -184,9 +186,9 @@ class Table:
         return Plots(self.rows, comparison=self.schema.what == "comparison")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the table as `.jsonl`, `.csv`, `.parquet` or `.html`, a page that cannot be loaded.
+        """Save the table as `.jsonl`, `.csv`, `.parquet` or `.html`; a page cannot be loaded again.
 
-        The file is replaced by one operation: no other program sees an incomplete file.
+        The file is replaced by one operation, so no other program sees an incomplete file.
 
         Raises
         ------
@@ -203,7 +205,7 @@ class Table:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Load a saved table, or the complete lines of the journal of a run that was killed.
 
-        A CSV has only the rows: paths and options are then empty.
+        A CSV has only the rows, so paths and options are empty after loading one.
 
         Raises
         ------

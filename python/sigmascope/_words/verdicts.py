@@ -52,8 +52,8 @@ class Verdict:
     Attributes
     ----------
     changed
-        Tensors whose norm of the change, or change of a single entry, exceeds the rounding of their
-        formats, or whose rounding is not known; and quantised ones with directions that are hurt.
+        Tensors whose change exceeds the rounding of their formats, in norm or in a single entry;
+        tensors whose rounding is not known; and quantised tensors with directions that are hurt.
     within_rounding
         Tensors that differ, but not by more than the rounding of their formats.
     identical
@@ -68,14 +68,14 @@ class Verdict:
         All other tensors by reason: "failed", "excluded", "cannot be read", "no tensor", "saved
         whole", "without a partner", or the kind of tensor, like "scale".
     in_part
-        Tensors of the first three groups of which only the common rows were compared: resized
-        vocabularies.
+        Tensors of the first three groups with a resized vocabulary: only their common rows were
+        compared.
     to_come
         Number of rows that an interrupted comparison lacks.
     matrices
         Tensors that were compared and have spectra.
     quantised
-        Number of tensors of which one of both is quantised.
+        Number of tensors that are quantised in one of the two checkpoints.
     """
 
     changed: tuple[str, ...]

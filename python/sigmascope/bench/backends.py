@@ -101,10 +101,9 @@ def known_backends() -> tuple[Backend, ...]:
 def select(names: Iterable[str] | None = None) -> list[Backend]:
     """Return the backends of these names or groups, in the order of `known_backends`.
 
-    None stands for "all".
-
-    All are those of the processor, and those of a CUDA device whose library finds one. By its name
-    or group a backend is returned in any case.
+    "all", and None, stand for every backend on the processor, and every backend on a CUDA device
+    whose library finds a device. A backend that is named, or whose group is named, is returned in
+    any case.
 
     Raises
     ------

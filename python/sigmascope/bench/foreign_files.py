@@ -24,14 +24,14 @@ def read_dense(path: Path, name: str | None) -> NDArray[Any]:
     path : Path
         A file with a suffix of `KINDS`.
     name : str or None
-        Name of the variable or the array; None if there is one alone.
+        Name of the variable or the array; None if the file has only one.
 
     Raises
     ------
     ImportError
         SciPy is missing.
     ValueError
-        The file is not of its kind, or holds no real matrix of that name, or several.
+        The file is not of its kind, or has no real matrix of that name, or has several.
     """
     try:
         import scipy.io

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Names for packages that extend sigmascope, its own annexes among them.
+"""Names for packages that extend sigmascope, including its own annexes.
 
-``extension``: keywords of functions, files, words, statistics; ``extension.readers`` and
-``.quantised``: formats of checkpoints, and layouts of their weights; ``extension.components``:
-signs and shares of vectors; ``extension.tables``: rows of scans and comparisons;
-``extension.pages``, ``.plots`` and ``.commands``: parts of HTML pages, of plots (extra ``plot``)
-and of the command line (extra ``cli``). Nothing of sigmascope imports a package that extends it:
-it loads what is registered as an entry point (:func:`iter_registered`).
+- ``extension``: keywords of functions, files, words and statistics
+- ``extension.readers`` and ``.quantised``: formats of checkpoints, and layouts of their weights
+- ``extension.components``: signs and shares of vectors
+- ``extension.tables``: rows of scans and comparisons
+- ``extension.pages``, ``.plots`` and ``.commands``: parts of HTML pages, of plots (extra ``plot``)
+  and of the command line (extra ``cli``)
+
+sigmascope never imports a package that extends it. Such a package registers entry points, which
+:func:`iter_registered` finds.
 """
 
 from __future__ import annotations

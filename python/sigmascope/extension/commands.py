@@ -4,7 +4,7 @@
 Entry points of three groups extend the command line. ``sigmascope.commands`` has functions that
 become commands. ``sigmascope.records`` has a :class:`SavedRecord` for each kind of .json file
 that ``sigmascope show`` prints. ``sigmascope.comparison_reports`` has the function that prints
-what the options --reference and --recipe of ``sigmascope compare`` ask for.
+the report for the options --reference and --recipe of ``sigmascope compare``.
 """
 
 from __future__ import annotations

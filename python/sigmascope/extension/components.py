@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Singular vectors as components: their signs, their shares, and bounds of their errors."""
+"""Singular vectors as components: their signs, their shares, and bounds on their errors."""
 
 from __future__ import annotations
 

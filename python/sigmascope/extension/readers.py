@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Names for packages that read a format of checkpoints.
 
-Besides `Reader`, `Header`, `TensorEntry` and `opened` of :mod:`sigmascope.checkpoint`: limits that
-every reader keeps, names and JSON texts of files that are not trusted, first bytes of files, and
-bytes that a reader makes when they are used.
+`Reader`, `Header`, `TensorEntry` and `opened` are in :mod:`sigmascope.checkpoint`. This module adds
+the limits that every reader keeps, checks of names and JSON texts in untrusted files, descriptions
+of files by their first bytes, and tensors whose bytes a reader makes when they are used.
 """
 
 from __future__ import annotations
