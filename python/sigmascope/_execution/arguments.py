@@ -13,23 +13,23 @@ DRAWN_BITS = 53
 
 
 def check_rank(k: int, shape: tuple[int, int]) -> None:
-    """ValueError unless 1 <= k <= min(shape)."""
+    """Raise ValueError unless 1 <= k <= min(shape)."""
     if not 1 <= operator.index(k) <= min(shape):
         raise ValueError(f"k = {k} must be between 1 and min(m, n) = {min(shape)} of shape {shape}")
 
 
 def check_positive(**values: float) -> None:
-    """ValueError unless every value is positive and finite."""
+    """Raise ValueError unless every value is positive and finite."""
     for name, value in values.items():
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive, not {value}")
 
 
 def resolve_seed(seed: SupportsIndex | None) -> int:
-    """Return the seed that is given; without one, draw a number that nobody knows.
+    """Return the given seed; if there is none, draw one that nobody knows.
 
-    A drawn seed has 53 bits, so that tables keep it: readers of JSON and of CSV that take every
-    number for a float64 lose integers above 2^53.
+    A drawn seed has 53 bits, so that tables keep it: readers of JSON and CSV that convert every
+    number to float64 lose integers above 2^53.
 
     Raises
     ------
@@ -54,17 +54,17 @@ def resolve_seed(seed: SupportsIndex | None) -> int:
 
 
 def check_fingerprint(fingerprint: int) -> None:
-    """ValueError unless a fingerprint fits 64 bits."""
+    """Raise ValueError unless a fingerprint fits 64 bits."""
     if not 0 <= operator.index(fingerprint) < 2**64:
         raise ValueError(f"fingerprint must be between 0 and 2**64 - 1, not {fingerprint}")
 
 
 def check_accuracy(accuracy: str) -> None:
-    """ValueError unless it is a mode of svdvals."""
+    """Raise ValueError unless `accuracy` is a mode of svdvals."""
     if accuracy not in ("reference", "fast"):
         raise ValueError(f"accuracy is 'reference' or 'fast', not {accuracy!r}")
 
 
 def of_shape(shape: tuple[int, int]) -> str:
-    """Show a shape: "384 x 1536"."""
+    """Format a shape: "384 x 1536"."""
     return f"{shape[0]} x {shape[1]}"

@@ -14,11 +14,11 @@ from .devices import Device
 R = TypeVar("R")
 
 MOST = 128
-"""Matrices of a batch. Each has a thread, of which few run at a time."""
+"""Largest number of matrices in a batch. Each has a thread; few threads run at a time."""
 
 
 class Batch:
-    """Calls on one device, each of one matrix and on a thread of its own.
+    """Calls on one device, each for one matrix and on its own thread.
 
     On a CUDA device the operations of several calls are started together, once all threads wait
     for results. On the CPU, or for one matrix, calls have nothing in common.
@@ -40,7 +40,7 @@ class Batch:
             self._native = module.Batch(device.index, matrices=matrices, threads=threads)
 
     def run(self, index: int, compute: Callable[[], R]) -> R:
-        """Return what one of the calls returns; on a thread of its own, once for each index."""
+        """Run one of the calls and return its result; once for each index, on its own thread."""
         if self._native is None:
             return compute()
         self._native.enter(index)
@@ -58,6 +58,6 @@ class Batch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Expect no call any more that has not begun."""
+        """Stop waiting for calls that have not begun."""
         if self._native is not None:
             self._native.close()

@@ -14,14 +14,14 @@ class Stopped(BaseException):
 
 
 class ByteCounts:
-    """Bytes of calls that are known by their index, each counted on the thread of the call."""
+    """Bytes that calls have used, by the index of the call; a call counts on its own thread."""
 
     def __init__(self) -> None:
         self._stopped = False
         self._counts: dict[int, list[int]] = {}
 
     def listener(self, index: int) -> Callable[[int], None]:
-        """Start a count; return the function of the bytes used so far, over all passes."""
+        """Start a count; return its listener, which takes the bytes used so far over all passes."""
         counts = self._counts[index] = [0, 0]
 
         def read(nbytes: int) -> None:

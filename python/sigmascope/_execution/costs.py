@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Cost model of a search for the largest singular values, which picks block and method.
 
-Seconds of one thread of the processor on which the constants were measured (EPYC, Zen 4); only
-their ratios matter. Those of a CUDA device follow from data sheets of an H100 and are not measured;
-there the processor diagonalises projections, and counts as diagonalising Gram matrices too, since
-cuSOLVER may not be installed. No number of threads and no clock enters, so that neither changes a
-bit of a result. `benchmarks/suites/test_bench_costs.py` compares the choices on the processor with
-the measured optimum.
+Costs are seconds of one thread on the processor that the constants were measured on (EPYC, Zen 4).
+Only their ratios matter. The constants of a CUDA device follow from data sheets of an H100 and are
+not measured. With a CUDA device the processor diagonalises projections. It counts as diagonalising
+Gram matrices too, since cuSOLVER may not be installed. Neither the number of threads nor a clock
+enters, so neither changes a bit of a result. `benchmarks/suites/test_bench_costs.py` compares the
+choices on the processor with the measured optimum.
 
-Estimates of time are another use of the same model: :mod:`sigmascope._execution.rates` measures how
-many times as fast this machine is, part by part, and that never reaches a choice.
+:mod:`sigmascope._execution.rates` estimates times with the same model. It measures how many times
+as fast this machine is, part by part. These measurements never enter a choice.
 """
 
 from __future__ import annotations
@@ -29,40 +29,41 @@ _STEP_RATE = {
     "mixed": ((8, 16, 32, 64), (120e9, 152e9, 185e9, 195e9)),
     "float32": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
     "float64": ((4, 8, 16, 32, 64), (75e9, 60e9, 60e9, 50e9, 50e9)),
-    # As float32: that processor has no tiles.
+    # The rates of float32, since that processor has no tiles.
     "split": ((8, 16, 32, 64), (75e9, 88e9, 98e9, 103e9)),
 }
-"""Flops per second of A^T (A X), by columns of X: at least as many as fill 32 bytes."""
+"""Flops per second of A^T (A X), by the columns of X, whose rows fill at least 32 bytes."""
 
 _CACHE, _MEMORY_RATE = 16e6, 15e9
-"""Bytes of a float64 matrix that stay near the processor, and bytes per second of larger ones."""
+"""Largest float64 matrix, in bytes, that stays in the cache; bytes per second of larger ones."""
 
 _TILE = 16
-"""Columns of X that tiles hold: fewer take as long."""
+"""Columns of X that fill a tile; fewer columns take as long."""
 
 _BASIS_RATE, _HALF_FULL = 60e9, 0.5
-"""Flops per second of orthogonalisation in float32: 2 n D w flops over n (D + w) numbers; and the
-share of it that four columns of float64 reach, half of a vector of 64 bytes."""
+"""Flops per second of orthogonalisation in float32: 2 n D w flops over n (D + w) numbers. And the
+share of this rate that four columns of float64 reach, which fill half of a vector of 64 bytes."""
 
 _NARROW = 8
-"""Columns of a block up to which a check needs a few rows of eigenvectors alone."""
+"""Most columns of a block for which a check needs only a few rows of the eigenvectors."""
 
 _NARROW_EIGEN, _WIDE_EIGEN, _SMALL_QUADRATIC = 7e-11, 1e-10, 250
-"""Seconds per D^2 (D + 250) to look at a D x D projection of such blocks, by rotations and QL; of
-wider ones, by reflections, divide and conquer, and few vectors."""
+"""Seconds per D^2 (D + 250) to check a D x D projection. The first is for such narrow blocks, by
+rotations and QL; the second for wider ones, by reflections, divide and conquer, and few vectors."""
 
 GRAM_RATE = 50e9
 
 _VALUES_EIGEN, _VECTORS_EIGEN, _GRAM_QUADRATIC, _GRAM_VECTOR = 2e-11, 3.4e-11, 1000, 1.5e-7
-"""Seconds per n^2 (n + 1000) of every eigenvalue; of all eigenvectors too; and per n of each
-leading vector, where they are few. Measured from order 64 to 2048."""
+"""Seconds per n^2 (n + 1000) of every eigenvalue, without and with all eigenvectors; and seconds
+per n of each leading vector, if there are few. Measured from order 64 to 2048."""
 
 SPECTRUM = {"top": 1e-3, "density": 25e-3}
-"""Seconds that a spectrum of some values takes longer than its search, by effort: for quadratures,
-and measures of them for each probe. One of every value has more measures, and none of that."""
+"""Seconds, by effort, that a spectrum of some values takes in addition to its search: for
+quadratures, and for their measures for each probe. A spectrum of every value has more measures, but
+no such cost."""
 
 _FILE_RATE = 1.5e9
-"""Bytes per second of what is read again at each pass."""
+"""Bytes per second of a file that is read again at each pass."""
 
 _TESTS = 10
 """Random columns with which a randomized approximation is measured: `randomized_svd.hpp`."""
@@ -70,8 +71,8 @@ _TESTS = 10
 _STEP_OVERHEAD = 8e-6
 
 _SEARCH_OVERHEAD, _GRAM_OVERHEAD = 0.05e-3, 0.05e-3
-"""Seconds more, of a search and of a Gram matrix, that decide between the two for small matrices.
-Measured from order 8 to 512."""
+"""Additional seconds of a search and of a Gram matrix, which decide between the two for small
+matrices. Measured from order 8 to 512."""
 
 _FULL_SVD, _FULL_QUADRATIC = 2.5e-10, 150
 """Seconds per n^2 (n + 150) of a dense SVD of order n with all vectors. Measured to order 600."""
@@ -92,7 +93,7 @@ WORTH_SAVING = _core.SMALL_ORDER
 
 
 class Parts(NamedTuple):
-    """Seconds of a Krylov search by what they go into."""
+    """Seconds of a Krylov search, part by part."""
 
     products: float
     final: float
@@ -103,9 +104,9 @@ class Parts(NamedTuple):
 
 @lru_cache(1024)
 def basis_columns(k: int, block: int, tol: float) -> float:
-    """Columns multiplied for slowly decaying spectra, +- 20 %: a fit over those of `bench`.
+    """Return how many columns a search multiplies, +- 20 %, if the spectrum decays slowly.
 
-    Of spectra that decay fast it takes half as many.
+    It is a fit over the spectra of `bench`. A spectrum that decays fast takes half as many.
     """
     digits = -np.log10(np.clip(tol, 1e-6, 1e-2))
     per_value = np.interp(digits, (2, 3, 6), (2.9, 3.3, 4.0))
@@ -123,7 +124,7 @@ def krylov_parts(
     *,
     on_cuda: bool = False,
 ) -> Parts:
-    """Cost of the k largest triplets by block Krylov; `file_bytes` are read again at each pass."""
+    """Return the cost of the k largest triplets by block Krylov; each pass reads `file_bytes`."""
     n, m = sorted(shape)
     steps_in = "float32" if precision == "mixed" and _begins_full(n, tol) else precision
     columns = min(basis_columns(k, block, tol), n)
@@ -157,7 +158,7 @@ def _check_seconds(columns: float, block: int) -> float:
 
 
 def _rereading(entries: int, precision: str) -> float:
-    """Seconds of a read from memory, which narrow blocks of float64 wait for."""
+    """Return the seconds for which narrow blocks of float64 wait for a read from memory."""
     far = precision == "float64" and 8 * entries > _CACHE
     return 8 * entries / _MEMORY_RATE if far else 0.0
 
@@ -177,7 +178,7 @@ def krylov_seconds(
     *,
     on_cuda: bool = False,
 ) -> float:
-    """Cost of the k largest triplets by block Krylov, in all."""
+    """Return the total cost of the k largest triplets by block Krylov."""
     return sum(krylov_parts(shape, k, block, tol, precision, file_bytes, on_cuda=on_cuda))
 
 
@@ -185,7 +186,7 @@ def krylov_seconds(
 def randomized_exceeds_svd(
     shape: tuple[int, int], block: int, passes: int, precision: str, file_bytes: int, on_cuda: bool
 ) -> bool:
-    """Tell whether so many passes, with bases of both sides, cost more than a full SVD of A."""
+    """Return whether `passes` passes, with bases of both sides, cost more than a full SVD of A."""
     n, m = sorted(shape)
     columns, last = min(passes * block, n), min(block + _TESTS, n)
     slow = 2 if precision == "float64" else 1
@@ -207,7 +208,7 @@ def _svd_seconds(m: int, n: int) -> float:
 
 
 def gram_seconds(shape: tuple[int, int], *, vectors: int = 0, on_cuda: bool = False) -> float:
-    """Cost of the Gram matrix of the smaller side, its values and so many vectors, in float64."""
+    """Return the cost of the smaller Gram matrix, its values and `vectors` vectors, in float64."""
     n, m = sorted(shape)
     gram = m * n**2 / (_CUDA_GRAM_RATE if on_cuda else GRAM_RATE)
     square = n**2 * (n + _GRAM_QUADRATIC)
@@ -226,7 +227,7 @@ def prefers_gram(
     file_bytes: int = 0,
     on_cuda: bool = False,
 ) -> bool:
-    """Tell whether the whole Gram matrix and its vectors cost less than a Krylov search."""
+    """Return whether the whole Gram matrix and its vectors cost less than a Krylov search."""
     search = krylov_seconds(shape, k, block, tol, precision, file_bytes, on_cuda=on_cuda)
     gram = gram_seconds(shape, vectors=k, on_cuda=on_cuda)
     if not on_cuda:
@@ -246,9 +247,9 @@ def prefers_values(
     vectors: bool = False,
     on_cuda: bool = False,
 ) -> bool:
-    """Tell whether every value, or also the leading vectors, cost less than a part of them.
+    """Return whether computing every value costs less than a search for some of them.
 
-    `effort`: "top" or "density".
+    `effort`: "top" or "density". `vectors`: whether the leading vectors are computed, too.
     """
     search = krylov_seconds(shape, k, block, tol, precision, on_cuda=on_cuda)
     values = gram_seconds(shape, vectors=k if vectors else 0, on_cuda=on_cuda)
@@ -265,7 +266,10 @@ def best_block(
     *,
     on_cuda: bool = False,
 ) -> int:
-    """Columns per Krylov step at the least cost; of large matrices eight do not fill the space."""
+    """Return the columns per Krylov step with the lowest cost.
+
+    For a matrix of order `WORTH_SAVING` or more, eight such blocks fit into the space.
+    """
     n = min(shape)
     steps = 1 if n < WORTH_SAVING else 8
     least = 8 if on_cuda else _STEP_RATE[precision][0][0]
@@ -277,7 +281,7 @@ def best_block(
 
 
 def step_rate(precision: str, columns: int) -> float:
-    """Flops per second of A^T (A X) by one thread."""
+    """Return the flops per second of A^T (A X) by one thread."""
     widths, rates = _STEP_RATE[precision]
     if TILES and columns < _TILE:
         return step_rate(precision, _TILE) * columns / _TILE
@@ -285,5 +289,5 @@ def step_rate(precision: str, columns: int) -> float:
 
 
 def _begins_full(n: int, tol: float) -> bool:
-    """Tell whether most products of a mixed search are in float32."""
+    """Return whether most products of a mixed search are in float32."""
     return not TILES and _core.is_fine(tol, n)

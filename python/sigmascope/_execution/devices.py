@@ -68,7 +68,7 @@ class Solvers(Protocol):
     def product_f64(self, a: Any, x: Any, verb: str, **options: Any) -> Any:
         """Multiply a block by the matrix ("multiply"), its transpose ("adjoint") or both ("gram").
 
-        The product by both is A^T A x, and comes with A x.
+        "gram" returns A^T A x and A x.
         """
 
     def packed_gram(self, a: Any, **options: Any) -> NDArray[np.float64]:
@@ -88,11 +88,11 @@ class Device:
     nbytes : int
         Bytes of its memory that a call may take; 0 for the CPU, whose limit is `memory_limit`.
     library : ArrayLibrary or None
-        Library whose arrays singular vectors are returned as; None: NumPy.
+        Library of the arrays in which singular vectors are returned; None: NumPy.
     remarks : tuple of str
         Further notes of a result.
     is_share : bool
-        Whether `nbytes` is a share of the memory, which others may not add to.
+        Whether `nbytes` is a fixed share, which does not grow when other libraries free memory.
     """
 
     name: str = "cpu"
@@ -125,11 +125,11 @@ class Device:
         return () if self.index is None else (f"computed on {self.name}", *self.remarks)
 
     def share(self, nbytes: int) -> Device:
-        """Return the same device, of which a call may take so many bytes and no more."""
+        """Return the same device with a limit: a call may take `nbytes` of its memory."""
         return replace(self, nbytes=nbytes, is_share=True)
 
     def with_room(self, nbytes: int) -> Device:
-        """Return the same device, with what other libraries gave back if it has not so much."""
+        """Return the same device; if `nbytes` are not free, other libraries first free memory."""
         if self.index is None or self.is_share or nbytes <= self.nbytes:
             return self
         now = replace(self, nbytes=_usable_nbytes(self.index))
@@ -142,12 +142,12 @@ CPU = Device()
 
 
 def device_of(name: str) -> Device:
-    """Return the device of a name: "cpu", "cuda" (the first one) or "cuda:1".
+    """Return the device with a name: "cpu", "cuda" (the first one) or "cuda:1".
 
     Raises
     ------
     DeviceError
-        If there is no such device; the message says what there is.
+        If there is no such device; the message says why, or which devices there are.
     """
     if name == "cpu":
         return CPU
@@ -165,12 +165,12 @@ def device_of(name: str) -> Device:
 
 
 def device_for(a: Matrix, name: str | None) -> Device:
-    """Return the device of a call on a matrix: the named one, or by default where the matrix lies.
+    """Return the named device for a call on a matrix; by default, the one that holds the matrix.
 
     Raises
     ------
     DeviceError
-        If there is no such device, or the matrix is on another; the message says what helps.
+        If there is no such device, or the matrix is on another; the message says what to do.
     """
     if a.device == "cpu":
         return device_of(name or "cpu")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One huge matrix spread over workers: they multiply with blocks of rows, the rest is done here."""
+"""One huge matrix: workers multiply blocks of its rows, and this process does the rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .workers import Workers, row_blocks
 def operand(a: Matrix, options: CallOptions) -> Any:
     """Return the operator that a native algorithm multiplies with.
 
-    It is the matrix, its workers, or the products by which alone it is known.
+    It is the matrix itself, its workers, or the linear operator that replaces it.
     """
     if options.operator is not None:
         return options.operator
@@ -31,36 +31,36 @@ def operand(a: Matrix, options: CallOptions) -> Any:
 
 
 class DistributedOperator:
-    """A matrix as a linear operator whose products workers make.
+    """A matrix as a linear operator whose products are computed by workers.
 
-    Sums over blocks are in float64 and in the order of the blocks, and these depend on the shape
-    alone: no bit of a result depends on the executor, on how many workers it has, or on which of
-    them is done first.
+    Sums over blocks are in float64 and in the order of the blocks. The blocks depend only on the
+    shape. Therefore no bit of a result depends on the executor, on the number of its workers, or on
+    the order in which they finish.
 
     Attributes
     ----------
     rows, cols : int
-        Of the operator: the matrix or its transpose, whichever is tall.
+        Shape of the operator: that of the matrix or its transpose, whichever is tall.
     flipped : bool
-        It is the transpose.
+        Whether the operator is the transpose.
     exponent : int
-        The operator is multiplied by 2^-exponent: its largest entry is then at most 1.
+        The operator is multiplied by 2^-exponent, so its largest entry is at most 1.
     fro2 : float
-        The square of the Frobenius norm, of the multiplied operator.
+        The square of the Frobenius norm of the multiplied operator.
     looks : int
         Reads of the matrix so far.
     fingerprint : int
-        A hash of its numbers; see :class:`sigmascope._execution.options.CallOptions`.
+        A hash of the numbers of the matrix; see :class:`sigmascope._execution.options.CallOptions`.
     norm_is_bound, absolute_error, relative_error
         False, 0 and 0: the norm is exact, and products have no error beyond rounding.
 
     Notes
     -----
-    A step of b columns sends X (cols x b) with every block and gets as much back; `gram` gets a
-    cols x cols matrix of every block. Of a wide matrix that is stored row after row the blocks are
-    columns: each is read by its worker into memory, strided, by 2 KiB and more at a time; blocks of
-    rows would be read twice for every step. Whoever reads a block again finds it in the system's
-    cache of pages, or reads the file again.
+    A step of b columns sends X (cols x b) with every block and gets as much back. `gram` gets a
+    cols x cols matrix for every block. If a wide matrix is stored row after row, its blocks are
+    columns. The worker of a block then reads it into memory, strided, 2 KiB or more at a time,
+    since blocks of rows would be read twice in every step. A worker that reads a block again finds
+    it in the system's page cache, or reads the file again.
     """
 
     norm_is_bound = False
@@ -77,27 +77,27 @@ class DistributedOperator:
         self._workers.hold([tall[i0:i1] * 2.0**-self.exponent for i0, i1 in self._cuts])
 
     def multiply(self, x: NDArray[Any]) -> NDArray[Any]:
-        """A x, (rows, b), for x (cols, b)."""
+        """Return A x, (rows, b), for x (cols, b)."""
         height = self._cuts[0][1]
         parts = self._each("multiply", x, height * x.shape[1] * x.itemsize)
         return np.concatenate(list(parts))
 
     def multiply_adjoint(self, y: NDArray[Any]) -> NDArray[Any]:
-        """A^T y, (cols, b), for y (rows, b)."""
+        """Return A^T y, (cols, b), for y (rows, b)."""
         pieces = [y[i0:i1] for i0, i1 in self._cuts]
         size = self.cols * y.shape[1] * y.itemsize
         return _sum(self._workers.each("adjoint", pieces, size)).astype(y.dtype)
 
     def gram_step(self, x: NDArray[Any]) -> NDArray[Any]:
-        """A^T (A x), (cols, b)."""
+        """Return A^T (A x), (cols, b)."""
         return _sum(self._each("step", x, x.nbytes)).astype(x.dtype)
 
     def steer(self, x: NDArray[Any]) -> NDArray[Any]:
-        """A^T (A x), (cols, b), by products rounded to bfloat16."""
+        """Return A^T (A x), (cols, b), from products rounded to bfloat16."""
         return _sum(self._each("steer", x, x.nbytes)).astype(x.dtype)
 
     def gram_step_with_image(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """A^T (A x), and A x."""
+        """Return A^T (A x), and A x."""
         total, images = np.zeros(x.shape), []
         size = (self.cols + self._cuts[0][1]) * x.shape[1] * x.itemsize
         for z, y in self._each("gram", x, size):
@@ -106,7 +106,7 @@ class DistributedOperator:
         return total.astype(x.dtype), np.concatenate(images)
 
     def gram(self) -> NDArray[np.float64]:
-        """A^T A in float64: the upper triangle of (cols, cols)."""
+        """Return A^T A in float64: the upper triangle of (cols, cols)."""
         size = 8 * self.cols**2
         need = Need(4 * size, 0)
         if not self._options.has(need):
@@ -120,7 +120,7 @@ class DistributedOperator:
 
 
 def moments(a: Matrix, options: CallOptions, *, histogram: bool) -> dict[str, Any]:
-    """Compute what `_core.moments` does, block by block; sums are merged by Pebay's formulas."""
+    """Compute the same as `_core.moments`, block by block; merge sums by Pebay's formulas."""
     flipped = a.shape[0] < a.shape[1]
     cuts = row_blocks(a.shape[::-1] if flipped else a.shape)
     workers = Workers(options)
@@ -140,7 +140,7 @@ def moments(a: Matrix, options: CallOptions, *, histogram: bool) -> dict[str, An
 
 
 def _merged(a: dict[str, Any], b: dict[str, Any], across: str) -> dict[str, Any]:
-    """Moments of the entries of two blocks together (Pebay 2008)."""
+    """Return the moments of the entries of two blocks together (Pebay 2008)."""
     added = ("zeros", "nan", "inf", "sum_squares", f"{across}_squares", "count")
     both = {name: a[name] + b[name] for name in added}
     both["least"] = min(a["least"], b["least"])
@@ -173,21 +173,21 @@ def _stored_blocks(a: Matrix, cuts: list[tuple[int, int]], flipped: bool) -> lis
 
 
 def _moved(place: tuple[int, int] | None, start: int, flipped: bool) -> tuple[int, int] | None:
-    """Return the place in the caller's matrix of a place in a block."""
+    """Convert the position of an entry in a block to its position in the caller's matrix."""
     if place is None:
         return None
     return (place[0], place[1] + start) if flipped else (place[0] + start, place[1])
 
 
 def _surveyed(a: Matrix, workers: Workers) -> tuple[int, float, int, int]:
-    """Read a matrix once: exponent of its largest entry, sum of squares, reads, and fingerprint.
+    """Read a matrix once; return its exponent, sum of squares, reads and fingerprint.
 
-    The sum is in units of 4^exponent.
+    The exponent is that of the largest entry. The sum is in units of 4^exponent.
 
     Raises
     ------
     NonFiniteError
-        An entry is NaN or infinite.
+        If an entry is NaN or infinite.
     """
     flipped = a.shape[0] < a.shape[1]
     cuts = row_blocks(a.shape[::-1] if flipped else a.shape)

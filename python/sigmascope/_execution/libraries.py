@@ -21,16 +21,16 @@ LEAST_ORDER = 1024
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """One of the libraries of CUDA that are opened at run time.
+    """A library of CUDA that is opened at run time.
 
     Attributes
     ----------
     name : str
         "cuBLAS".
     path : str
-        Its file; empty where it cannot be used.
+        Its file; empty if it cannot be used.
     version : str
-        "13.1.0"; empty where it cannot be used.
+        "13.1.0"; empty if it cannot be used.
     reason : str
         Why it cannot be used, with the command that helps.
     """
@@ -52,9 +52,9 @@ class Libraries:
     cusolver: Library
 
     def notes(self, order: int, what: str = "eigenvalues") -> tuple[str, ...]:
-        """Return notes of a result: what formed its Gram matrix, and what found the eigenvalues.
+        """Return notes of a result: what formed its Gram matrix, and what computed `what`.
 
-        `order`: of the matrix, of which a small one is the processor's; `what` was found of it.
+        `order`: of the Gram matrix. The processor computes `what` if it is small, without a note.
         """
         kernel = "" if self.cublas.path else ": a slower kernel"
         formed = f"{self.cublas}{kernel} formed the Gram matrix"
@@ -65,7 +65,7 @@ class Libraries:
 
 
 def libraries() -> Libraries:
-    """Find and open the libraries, once for a process; where one is missing, its reason is kept."""
+    """Find and open the libraries, once per process; for a missing one, keep the reason."""
     module = _module()
     return Libraries(_library(module, "cuBLAS"), _library(module, "cuSOLVER"))
 
@@ -83,11 +83,11 @@ def paths(opened: Libraries | None) -> dict[str, str]:
 
 
 def with_device_gram(need: NeedOf, memory: CallMemory, wanted: str = "") -> NeedOf:
-    """Add the memory that forming a Gram matrix on a CUDA device takes in addition to it.
+    """Add to a need the memory that forming a Gram matrix on a CUDA device takes beyond it.
 
-    `wanted`: "eigenvalues" or "eigenvectors", which the device computes with the libraries that
-    there are; by default the most that any of them may take for the Gram matrix alone. A need of
-    eigenvectors has room for two more squares already, as they take on the processor.
+    `wanted`: "eigenvalues" or "eigenvectors", which the device computes with the installed
+    libraries. By default, add the most that any library may take for only the Gram matrix. A need
+    of eigenvectors already includes two more squares, which they take on the processor.
     """
     index, (n, m) = memory.options.device.index, sorted(memory.a.shape)
     if index is None:
@@ -102,16 +102,16 @@ def with_device_gram(need: NeedOf, memory: CallMemory, wanted: str = "") -> Need
 
 
 def gram_nbytes(rows: int, n: int, opened: Libraries | None) -> int:
-    """Return the bytes of a device that a Gram matrix of order n takes in addition to its own.
+    """Return the device memory that forming a Gram matrix of order n takes beyond the matrix.
 
-    Without `opened`, the more of the two ways to form it.
+    Without `opened`, it is the larger need of the two ways to form it.
     """
     ways = (True, False) if opened is None else (bool(opened.cublas.path),)
     return max(int(_module().gram_bytes(rows, n, by_cublas=way)) for way in ways)
 
 
 def eigenvalue_nbytes(index: int, n: int, opened: Libraries, *, vectors: bool = False) -> int:
-    """Return the same for its eigenvalues, or eigenvectors; 0 where the processor computes them."""
+    """Return the device memory for eigenvalues, or vectors; 0 if the processor computes them."""
     path = opened.cusolver.path
     if not path or n < LEAST_ORDER:
         return 0
@@ -120,7 +120,7 @@ def eigenvalue_nbytes(index: int, n: int, opened: Libraries, *, vectors: bool = 
 
 @cache
 def _cusolver_nbytes(module: ModuleType, index: int, path: str, n: int, vectors: bool) -> int:
-    """Ask cuSOLVER, which needs a handle on the device, once for each order."""
+    """Ask cuSOLVER for its need, once for each order; this takes a handle on the device."""
     return int(module.cusolver_bytes(index, path, n, vectors=vectors))
 
 
@@ -141,12 +141,12 @@ def _library(module: ModuleType, name: str) -> Library:
 
 
 def found_path(name: str) -> str:
-    """Return the file of a library that is installed with the package, by conda or in the system.
+    """Return the file of a library, installed with the package, by conda or in the system.
 
     Raises
     ------
     DeviceError
-        If there is none; the message says what helps.
+        If there is no such file; the message says what to do.
     """
     try:
         from cuda.pathfinder import load_nvidia_dynamic_lib

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Memory of each call, in bytes: every formula that `memory_limit` is compared with.
 
-Of an m x n matrix let M = max(m, n) and N = min(m, n). Every function returns a :class:`Need`:
-*arrays*, which live through the call, and *working*, the most that one of its phases takes in
-addition. The bytes of one pass or decomposition are counted in `cpp/`, next to its kernels. Here
-the phases of a call are added up. `tests/execution/test_memory.py` compares the sums with what
-fresh interpreters are measured to take.
+Let M = max(m, n) and N = min(m, n) for an m x n matrix. Every function returns a :class:`Need`. Its
+*arrays* live through the call. Its *working* memory is the most that one phase takes in addition.
+The bytes of one pass or decomposition are counted in `cpp/`, next to its kernels. Here the phases
+of a call are added up. `tests/execution/test_memory.py` compares the sums with the measured memory
+of fresh interpreters.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from sigmascope._host.native import _core
 from .passes import MIB, PassLayout, products, rounded_products
 
 OVERHEAD = 27 * MIB
-"""Stacks of threads, buffers of LAPACK, what the allocator keeps: measured below this."""
+"""Stacks of threads, buffers of LAPACK and memory that the allocator keeps, measured below this."""
 
 MINIMUM = 64 * MIB
-"""Below this a limit bounds the arrays alone: no call takes more than it and its arrays' limit."""
+"""A smaller limit bounds only the arrays of a call; this bounds the whole call instead."""
 
 
 @contextmanager
 def keeping() -> Iterator[None]:
-    """Keep what the engine frees meanwhile, up to the most that it held at once: for many calls.
+    """Keep memory that the engine frees, up to its peak, so that many calls can use it again.
 
-    Arrays of NumPy's do not count: it is for calls whose engine takes nearly all.
+    Arrays of NumPy do not count: this is for calls in which the engine takes nearly all memory.
     """
     kept = _core.KeepingMemory()
     try:
@@ -41,9 +41,9 @@ def keeping() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Bytes of a call, without those of the matrix as it is stored.
+    """Memory of a call in bytes, without the matrix as it is stored.
 
-    `columns`: of the widest block that the matrix is multiplied by, where a device has to know it.
+    `columns`: of the widest block that the matrix is multiplied by, if a device needs to know it.
     """
 
     arrays: int
@@ -57,36 +57,36 @@ class Need:
 
     @property
     def limit(self) -> int:
-        """The least `memory_limit` that allows it."""
+        """The smallest `memory_limit` that allows the call."""
         peak = self.peak
         return self.arrays if peak <= MINIMUM else peak
 
     @property
     def peak(self) -> int:
-        """Resident bytes above those of the imported package, at most."""
+        """Most resident bytes of the call, in addition to those of the imported package."""
         return self.nbytes + OVERHEAD
 
     def followed_by(self, other: Need) -> Need:
-        """Return the need of this call and of another one that follows it."""
+        """Return the need of this call followed by another one."""
         arrays = max(self.arrays, other.arrays)
         most = max(self.nbytes, other.nbytes)
         return Need(arrays, most - arrays, max(self.columns, other.columns))
 
     def plus(self, held: int) -> Need:
-        """Return this need with so many more bytes of arrays."""
+        """Return this need with `held` more bytes of arrays."""
         return Need(self.arrays + held, self.working, self.columns) if held else self
 
     def plus_working(self, more: int) -> Need:
-        """Return this need with so many more bytes in its largest phase."""
+        """Return this need with `more` additional bytes in its largest phase."""
         return Need(self.arrays, self.working + more, self.columns) if more else self
 
 
 NeedOf = Callable[[PassLayout], Need]
-"""The need of a call, as a function of how it reads the matrix."""
+"""The need of a call, as a function of the layout in which it reads the matrix."""
 
 
 def elementwise_need(layout: PassLayout) -> Need:
-    """Return the need of one look at every element, as before every algorithm: norms of lines."""
+    """Return the need of the pass over all elements before every algorithm: norms of lines."""
     return Need(32 * sum(layout.shape), _core.element_pass_bytes(layout))
 
 
@@ -102,11 +102,11 @@ def krylov_need(
     vectors: bool = False,
     density: bool = False,
 ) -> Need:
-    """Return the need of a block Krylov search whose basis has `columns` of `width`-byte numbers.
+    """Return the need of a block Krylov search; its basis has `columns` of `width`-byte numbers.
 
     Arrays: the basis, the next block, the answer. Phases: a step (its products, z orthogonalised
     against the basis), a restart (the vectors that are kept, in addition to the basis), the
-    eigenproblem of the projected D x D matrix (5 of them in float64, 6 for the quadrature), the
+    eigenproblem of the projected D x D matrix (5 such in float64, 6 for the quadrature), the
     read-out (A V and its factors).
     """
     M, N = layout.M, layout.N
@@ -126,13 +126,13 @@ def krylov_need(
     answer = (M + N) * k * width if vectors else 0
     first = elementwise_need(layout)
     working = max(first.nbytes, step, restart, look, read_out)
-    working += 2 * MIB * max(layout.threads - 2, 0)  # stacks and scratch beyond OVERHEAD: measured
+    working += 2 * MIB * max(layout.threads - 2, 0)  # measured: stacks and scratch beyond OVERHEAD
     return Need(basis + one + answer, working, max(block, k))
 
 
 @lru_cache(maxsize=1024)
 def graded_need(layout: PassLayout, k: int, block: int, columns: int, width: int) -> Need:
-    """Return the need of a search whose k values span so much that all its columns are read out."""
+    """Return the need of a search that reads out all columns, since its k values span much."""
     M, N = layout.M, layout.N
     d = min(columns, N)
     basis = -(-d // block) * N * _row(block, width)
@@ -146,7 +146,7 @@ def grown_need(
 ) -> Need:
     """Return the need of a search whose basis has grown, and is read out as a whole.
 
-    `planned`, `grown`: columns of the basis. `how`: as for :func:`krylov_need`.
+    `planned`, `grown`: columns of the basis, before and after. `how`: as for :func:`krylov_need`.
     """
     expected = krylov_need(layout, k, block, max(planned, grown), width, **how)
     read_out = graded_need(layout, k, block, grown, width)
@@ -156,7 +156,7 @@ def grown_need(
 
 @lru_cache(maxsize=1024)
 def values_need(layout: PassLayout, *, fast: bool = False) -> Need:
-    """Return the need of every singular value: a Gram matrix in float64, panels, then a band."""
+    """Return the need of all singular values: a Gram matrix in float64, panels, then a band."""
     n = layout.N
     square = 8 * n**2
     products_of = _core.gram_pass_bytes(layout, fast=fast)
@@ -169,7 +169,7 @@ def values_need(layout: PassLayout, *, fast: bool = False) -> Need:
 def gram_need(layout: PassLayout, k: int, *, complete: bool = False) -> Need:
     """Return the need of k triplets by eigenvectors of the whole Gram matrix: three squares.
 
-    `complete`: also of a decomposition of A itself by LAPACK, if they are not good enough.
+    `complete`: include a decomposition of A itself by LAPACK, for triplets that are too inaccurate.
     """
     M, n = layout.M, layout.N
     square = 8 * n**2
@@ -181,7 +181,7 @@ def gram_need(layout: PassLayout, k: int, *, complete: bool = False) -> Need:
         dense = _core.dense_bytes(layout) + 8 * (3 * M * n + 8 * n**2)
         read_out = max(read_out, square + dense)
     first = elementwise_need(layout)
-    # the Gram matrix is gone when vectors are read out
+    # the Gram matrix is freed before vectors are read out
     working = max(first.nbytes, products_of, eigenvectors, read_out - square)
     return Need(square + (M + n) * k * 8, working)
 
@@ -194,7 +194,7 @@ def product_need(layout: PassLayout, columns: int) -> Need:
 def low_rank_need(layout: PassLayout, k: int, block: int, passes: int, width: int) -> Need:
     """Return the need of a fixed number of passes: blocks on both sides.
 
-    Of a side no longer than the block, all is in the first one.
+    If the shorter side is no longer than the block, the first block spans it.
     """
     both = layout.M + layout.N
     d = min(passes * block, layout.N)
@@ -211,7 +211,7 @@ def low_rank_need(layout: PassLayout, k: int, block: int, passes: int, width: in
 
 
 def density_need(layout: PassLayout, probes: int, passes: int, width: int) -> Need:
-    """Return the need of a fixed number of Krylov steps, for their quadrature."""
+    """Return the need of a fixed number of Krylov steps and their quadrature."""
     d = min(probes * passes, layout.N)
     one = layout.N * _row(probes, width)
     inner = _core.inner_bytes(layout.N, probes, probes, width)
@@ -223,15 +223,16 @@ def density_need(layout: PassLayout, probes: int, passes: int, width: int) -> Ne
 def _left_blocks(k: int, n: int) -> int:
     """Return how many blocks of left vectors live at once: A V, its basis and U.
 
-    Of all min(m, n) = n values some are often zero: random columns then complete U.
+    If all min(m, n) = n values are computed, some are often zero; random columns then complete U.
     """
     return 4 if 1 < k == n else 3
 
 
 def _read_out(layout: PassLayout, columns: int, width: int, short: int, long: int) -> int:
-    """Return the bytes of so many blocks of both sides, or of a pass that makes the first long one.
+    """Return the bytes of a read-out: its blocks, or the pass that computes A V if that is more.
 
-    Vectors of the longer side are made of A V when that pass has ended.
+    `short`, `long`: blocks on the shorter and the longer side. The pass computes the first long
+    one, A V; the others are made from it after the pass.
     """
     row = _row(columns, width)
     vectors = (short * layout.N + long * layout.M) * row
@@ -239,5 +240,5 @@ def _read_out(layout: PassLayout, columns: int, width: int, short: int, long: in
 
 
 def _row(columns: int, width: int) -> int:
-    """Return the bytes of a row of a block, with what pads it."""
+    """Return the bytes of a row of a block, including its padding."""
     return _core.padded_columns(columns, width) * width

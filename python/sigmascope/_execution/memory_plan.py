@@ -36,13 +36,13 @@ _PANEL_ROWS = (0, 240, 96, 48, 16)
 
 @dataclass(frozen=True, slots=True)
 class CallMemory:
-    """The memory of one call on one matrix: whether a need fits, and by which plan.
+    """The memory of one call on one matrix: whether a need fits, and with which plan.
 
     Attributes
     ----------
     a : Matrix
     options : CallOptions
-        The options of the call: the memory limit, what of it is reserved, and the device.
+        The options of the call: the memory limit, its reserved part, and the device.
     """
 
     a: Matrix
@@ -50,20 +50,20 @@ class CallMemory:
 
     @property
     def alone(self) -> CallMemory:
-        """The same memory where others hold nothing of it: no bit depends on neighbours."""
+        """The same memory with nothing reserved by others, so that no bit depends on neighbours."""
         return CallMemory(self.a, self.options.with_reserved(0))
 
     def fits(self, need: NeedOf) -> bool:
-        """Tell whether a call fits by some way of reading, on the host and on the device."""
+        """Return whether a call fits on host and device with some way of reading the matrix."""
         taken = remainder_nbytes(self.a, self.options)
         ways = self._ways(need, hold=True)
         on_host = any(self.options.has(needed.plus(taken)) for *_, needed in ways)
         return on_host and self.fits_device(need)
 
     def fits_held(self, need: NeedOf) -> bool:
-        """Tell whether a need fits together with all that a call may hold of the matrix.
+        """Return whether a need fits together with all that a call may hold of the matrix.
 
-        That is what is read from files, and copies; in contrast to :meth:`least`.
+        It may hold what it reads from files, and copies; :meth:`least` does not need these.
         """
         a, options = self.a, self.options
         held = max(copy_nbytes(a, options), remainder_nbytes(a, options)) + options.file_nbytes(a)
@@ -71,31 +71,31 @@ class CallMemory:
         return options.has(needed) and self.fits_device(need)
 
     def fits_device(self, need: NeedOf) -> bool:
-        """Tell whether a CUDA device has memory for what a call needs; the CPU always does."""
+        """Return whether a CUDA device has the memory that a call needs; True for the CPU."""
         if self.options.device.index is None:
             return True
         taken = self._taken_on_device(need)
         return taken <= self.options.device.with_room(taken).nbytes
 
     def least(self, need: NeedOf, *, hold: bool = True) -> int:
-        """Return the least memory limit that allows a call, by whichever way of reading."""
+        """Return the smallest memory limit that allows a call, over all ways of reading."""
         taken = self.options.reserved + remainder_nbytes(self.a, self.options)
         return min(needed.plus(taken).limit for *_, needed in self._ways(need, hold))
 
     def plan(
         self, need: NeedOf, what: str, *, hold: bool = True, worst: NeedOf | None = None
     ) -> MemoryPlan:
-        """Choose what is held, and how high panels are, so that `need` is within the memory.
+        """Choose what to hold, and the height of panels, so that `need` fits into the memory.
 
-        A matrix in files is not loaded where its numbers stay on a CUDA device, to which one native
-        call copies them once. `worst`: of a call whose several native calls read the matrix, the
-        most that the need can come to.
+        A matrix in files is not loaded if its numbers stay on a CUDA device, since one native call
+        copies them there once. `worst`: for a call whose several native calls read the matrix, the
+        largest need that it may have.
 
         Raises
         ------
         MemoryLimitError
-            If no way of reading the matrix fits: `what` names the call in the message, and the
-            number is the least limit that allows it.
+            If no way of reading the matrix fits. The message has `what`, the name of the call,
+            and the smallest limit that allows it.
         """
         a, options, several = self.a, self.options, worst is not None
         copy, remainder = copy_nbytes(a, options), remainder_nbytes(a, options)
@@ -114,12 +114,12 @@ class CallMemory:
         raise MemoryLimitError(options.refusal(what, amount(least) + more))
 
     def leanest_plan(self, need: NeedOf, what: str, *, more: str) -> MemoryPlan:
-        """Read the matrix in the way of :meth:`least`.
+        """Return the plan of the way of reading that :meth:`least` finds.
 
         Raises
         ------
         MemoryLimitError
-            If that does not fit: `what` names the call, and what it took `more` on the host.
+            If that does not fit. The message begins with `what`, the name of the call, and `more`.
         """
         remainder = remainder_nbytes(self.a, self.options)
         taken = self.options.reserved + remainder
@@ -131,22 +131,22 @@ class CallMemory:
         return replace(plan, on_device=self.device_plan(need, what))
 
     def largest(self, least: int, most: int, need: Callable[..., Need]) -> int:
-        """Return the most columns that fit where panels are low and nothing of the matrix is held.
+        """Return the most columns that fit with low panels and nothing of the matrix in memory.
 
-        0 if not even `least` do; for `need` see :meth:`MemoryPlan.largest`.
+        0 if not even `least` columns fit; for `need` see :meth:`MemoryPlan.largest`.
         """
         layout = layout_of(self.a, self.options, self.options.panel_rows or _PANEL_ROWS[-1])
         return MemoryPlan(self, layout, 0, False, False, 0).largest(least, most, need)
 
     def device_plan(self, need: NeedOf, what: str) -> DevicePlan:
-        """Return the memory that a call takes of a CUDA device; nothing on the CPU.
+        """Return the memory that a call takes on a CUDA device; nothing on the CPU.
 
-        If the call does not fit, other libraries are asked to give back memory that they keep.
+        If the call does not fit, other libraries are first asked to free memory that they keep.
 
         Raises
         ------
         MemoryLimitError
-            If the device has no memory for what the call needs.
+            If the device does not have the memory that the call needs.
         """
         a, index = self.a, self.options.device.index
         if index is None:
@@ -166,16 +166,16 @@ class CallMemory:
         return DevicePlan(room, taken + copied)
 
     def planned_on_device(self, need: NeedOf) -> tuple[int, bool]:
-        """Return the bytes of a CUDA device that a call takes, and whether the numbers stay there.
+        """Return the bytes that a call takes on a CUDA device, and whether the numbers stay there.
 
-        The bytes are with the stored numbers if these stay.
+        The bytes include the stored numbers if these stay.
         """
         taken, nbytes = self._taken_on_device(need), self.a.nbytes
         stays = taken + nbytes <= self.options.device.nbytes
         return taken + stays * nbytes, stays
 
     def host_need(self, need: NeedOf, layout: PassLayout | None = None) -> Need:
-        """Return the need of the host, with the pinned memory through which a device is reached.
+        """Return the need on the host, with the pinned memory for copies to a device.
 
         `layout`: by default that of a matrix whose files are read into memory.
         """
@@ -183,7 +183,7 @@ class CallMemory:
         return need(layout).plus_working(pinned_nbytes(self.a, self.options))
 
     def _ways(self, need: NeedOf, hold: bool) -> Iterator[tuple[int, PassLayout, Need]]:
-        """Give the ways of reading, best first: bytes that are loaded, layout, and need."""
+        """Yield the ways of reading, best first: bytes to load, layout, and need."""
         a, options = self.a, self.options
         heights = (options.panel_rows,) if options.panel_rows else _PANEL_ROWS
         for loaded in (a.nbytes, 0) if options.file_nbytes(a) and hold else (0,):
@@ -200,12 +200,12 @@ class CallMemory:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """The way in which a call reads a matrix, and what it holds of it.
+    """The way in which a call reads a matrix, and what it holds of the matrix.
 
     Attributes
     ----------
     memory : CallMemory
-        The memory that it is within.
+        The memory into which the plan fits.
     layout : PassLayout
         The way in which a pass reads the matrix.
     loaded_nbytes : int
@@ -213,9 +213,9 @@ class MemoryPlan:
         what the call needs. 0: it is in memory already, stays on a CUDA device, or is read again at
         each pass.
     holds_copy : bool
-        Whether the copy that steps would read, rounded or added up, fits as well.
+        Whether a copy for the steps to read, rounded or summed over tiles, fits as well.
     splits_remainder : bool
-        Whether entries of a sum of tiles that bfloat16 cannot represent are stored sparsely.
+        Whether those entries of a sum of tiles are stored sparsely that bfloat16 cannot represent.
     copy_nbytes : int
         Total bytes of the copy and of this sparse remainder.
     on_device : DevicePlan
@@ -236,14 +236,14 @@ class MemoryPlan:
         return self.loaded_nbytes + self.copy_nbytes
 
     def needed(self, need: NeedOf) -> Need:
-        """Return the need of the host, with what the call holds of the matrix."""
+        """Return the need on the host, including what the call holds of the matrix."""
         return self.memory.host_need(need, self.layout).plus(self.held_nbytes)
 
     @property
     def serves_parts(self) -> bool:
         """True if a part of the call, which needs less, would read the matrix in the same way.
 
-        So it is with a matrix in memory whose panels need not be low.
+        This holds for a matrix in memory whose panels need not be low.
         """
         held = self.loaded_nbytes == 0 and not self.layout.files
         options = self.memory.options
@@ -251,9 +251,9 @@ class MemoryPlan:
         return held and high and options.device.index is None
 
     def largest(self, least: int, most: int, need: Callable[..., Need]) -> int:
-        """Return the most columns, `least` to `most`, that fit beside what is held; 0 if none do.
+        """Return the most columns, from `least` to `most`, that fit together with what is held.
 
-        `need`: a function of the layout, and of the columns by their name.
+        0 if not even `least` columns fit. `need`: a function of the layout and of `columns=`.
         """
 
         def fits(columns: int) -> bool:

@@ -35,9 +35,9 @@ class QuadratureRule(TypedDict):
 
 
 class Vectors(TypedDict, total=False):
-    """Singular vectors, if they were asked for: (m, k) and (k, n), in the caller's orientation.
+    """Singular vectors, if requested: (m, k) and (k, n), in the caller's orientation.
 
-    Arrays of NumPy, or those that the function `allocate` of a call on a device made.
+    They are arrays of NumPy, or those that `allocate` made for a call on a device.
     """
 
     u: NDArray[Any] | Any
@@ -54,7 +54,7 @@ class Triplets(Problem, Vectors):
 
 
 class Quadrature(TypedDict, total=False):
-    """The quadrature of the basis, if a density was asked for."""
+    """The quadrature of the basis, if a density was requested."""
 
     quadrature: QuadratureRule
 

@@ -28,12 +28,12 @@ Progress = Callable[[int], object]
 
 
 def offset_progress(progress: Progress | None, done: int) -> Progress | None:
-    """Return what to call in place of `progress` once so many bytes have been used."""
+    """Return a listener that adds `done` bytes and passes the sum on to `progress`."""
     return None if progress is None else lambda more: progress(done + more)
 
 
 def with_total(progress: ByteProgress | None, total: int | None) -> Progress | None:
-    """Return a function of the bytes that are done, which adds those in all if two are needed."""
+    """Return a listener of the bytes done; it also passes on `total` if `progress` needs it."""
     if progress is None:
         return None
     if not callable(progress):
@@ -45,10 +45,10 @@ def with_total(progress: ByteProgress | None, total: int | None) -> Progress | N
 
 
 def _needs_two(function: Callable[..., object]) -> bool:
-    """Return True for a function that cannot be called with one argument, but with two."""
+    """Return True for a function that needs two arguments instead of one."""
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some functions of C have none
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return False
     try:
         signature.bind(0)
@@ -68,45 +68,45 @@ class CallOptions:
     threads : int
         From `num_threads`; no result depends on it.
     memory : int
-        Bytes, from `memory_limit` ("2GiB", 500_000_000; None: half of what is free): for all that
-        the call takes, see :mod:`sigmascope._execution.memory`. Below 64 MiB it bounds what grows
-        with the matrix, and about 64 MiB bound the rest. A matrix that the caller holds does not
-        count.
+        Bytes of all memory of the call, from `memory_limit` ("2GiB", 500_000_000; None: half of
+        what is free); see :mod:`sigmascope._execution.memory`. A limit below 64 MiB bounds what
+        grows with the matrix, and about 64 MiB bound the rest. A matrix that the caller holds does
+        not count.
     reserved : int
-        Bytes of `memory` that are taken already: by scales and zeros of the matrix, by a matrix
-        that is read ahead or used by several calls.
+        Bytes of `memory` that are in use already: by scales and zeros of the matrix, by a matrix
+        that is read ahead or shared by several calls.
     panel_rows : int
         From `panel_rows`; rows decoded at a time, 0: chosen for the cache. No result depends on it.
     precision : str
-        "float32" or "float64", of the blocks; "split": float32 blocks, and the steps that search
-        for them from 16 bits of every number, two parts of bfloat16, where the processor is faster
-        with these; "mixed": from 8 bits at first, bfloat16.
+        Precision of the blocks, "float32" or "float64". With "split" the blocks are float32, and
+        search steps use 16 bits of every number, two parts of bfloat16, where the processor is
+        faster with these. With "mixed" they use 8 bits at first, bfloat16.
     progress : callable or None
         From `progress`; called with the stored bytes used so far, about 20 times a second.
     executor : concurrent.futures.Executor or None
-        From `executor`: its workers read the matrix, in blocks of rows, and multiply with it
-        (:mod:`sigmascope._execution.distributed`); what is smaller stays in this process. Threads,
-        processes, or anything with that interface; but for a ThreadPoolExecutor the matrix must be
-        in files that the workers can open. No bit depends on them. A lost worker's block is given
-        to another.
+        From `executor`. Its workers read the matrix in blocks of rows and multiply with it
+        (:mod:`sigmascope._execution.distributed`); smaller arrays stay in this process. Workers are
+        threads, processes, or anything with that interface. Except for a ThreadPoolExecutor, the
+        matrix must be in files that the workers can open. No bit depends on the workers. If one is
+        lost, another one computes its block.
     operator : ProductOperator or None
-        A matrix that is known by its products; the one of the call then has its shape and dtype
-        alone.
+        The linear operator of a matrix that is known only by its products. The matrix of the call
+        then has only its shape and dtype.
     worker_threads : int
-        Of each worker: `num_threads`, or 1.
+        Threads of each worker: `num_threads`, or 1.
     device : Device
-        From `device`: "cpu"; "cuda", the first CUDA device, or "cuda:1" for another; by default the
-        GPU that the arrays of the matrix lie on, else "cpu"; or a Device, with the share of its
-        memory that a call in a scan may take. `memory` is that of the host; a device has what is
-        free on it. The matrix stays there if it fits, else every pass copies it. Arrays on a GPU
+        From `device`: "cpu"; "cuda", the first CUDA device, or "cuda:1" for another. By default the
+        GPU that holds the arrays of the matrix, else "cpu". A scan passes a Device, with the share
+        of its memory that a call may take. `memory` limits the host; a call may take what is free
+        on a device. The matrix stays there if it fits, else every pass copies it. Arrays on a GPU
         are used where they are, and singular vectors are returned as arrays of the same library on
-        that GPU (of CuPy or torch; NumPy's in the case of another one, or of several).
+        that GPU (CuPy or torch; NumPy if it is another library, or if there are several).
         Gram matrices are formed faster with the libraries of the extra `cuda`.
     fro2 : float or None
-        ||A||_F^2 of a matrix that was looked at; with a fingerprint it spares that.
+        ||A||_F^2, if it is known already; together with a fingerprint it saves one pass.
     fingerprint : int or None
-        64 bits, from which random numbers follow, together with the seed. None: a hash of the
-        numbers of the matrix (docs/architecture.md). Matrices that share one have the same probes.
+        64 bits that, together with the seed, decide the random numbers. None: a hash of the numbers
+        of the matrix (docs/architecture.md). Matrices with one fingerprint have the same probes.
     """
 
     threads: int
@@ -145,10 +145,10 @@ class CallOptions:
     ) -> Self:
         """Resolve the options of one call on `a`; ValueError or DeviceError if they are wrong.
 
-        `precisions` and `cuda` say what the function of the call has: precisions of blocks, and
-        whether it computes on CUDA devices. `products`: those of a matrix that is known by them,
-        of which `a` has the shape and the dtype alone. `reads`: most reads of `a`, if known.
-        `resources` is for the types of callers: the decorator `public` has replaced it.
+        `precisions` and `cuda` say what the calling function supports: precisions of blocks, and
+        whether it computes on CUDA devices. `products`: those of a linear operator, of which `a`
+        has only the shape and the dtype. `reads`: most reads of `a`, if known. `resources` exists
+        only for the types of callers: the decorator `public` has already replaced it.
         """
         if a.device != "cpu" and not cuda:
             alone = "this function computes on 'cpu' alone"
@@ -197,23 +197,23 @@ class CallOptions:
         )
 
     def with_reserved(self, nbytes: int) -> Self:
-        """Return the same options, with so many bytes of the memory taken already."""
+        """Return the same options, with `nbytes` of the memory reserved."""
         return self if nbytes == self.reserved else replace(self, reserved=nbytes)
 
     def with_precision(self, precision: str) -> Self:
-        """Return the same options, with blocks of another precision."""
+        """Return the same options with blocks of another precision."""
         if precision == self.precision:
             return self
         operator = self.operator and self.operator.examined_in(precision)
         return replace(self, precision=precision, operator=operator)
 
     def has(self, need: Need) -> bool:
-        """Tell whether there is memory for it."""
+        """Return whether the memory suffices for a need."""
         peak = self.reserved + need.peak
         return self.reserved + need.arrays <= self.memory and peak <= max(self.memory, MINIMUM)
 
     def refusal(self, what: str, needed: str) -> str:
-        """Say that something is too large, with what it needs and what there is."""
+        """Return the message that something is too large: its need, and the memory limit."""
         return f"{what} needs {needed}, the memory limit is {amount(self.memory)}"
 
     def file_nbytes(self, a: Matrix) -> int:
@@ -221,7 +221,7 @@ class CallOptions:
         return a.nbytes if self.executor is None and not a.in_memory else 0
 
     def reread_nbytes(self, a: Matrix) -> int:
-        """Return the bytes that every pass will read again, as far as half the memory tells."""
+        """Return the file bytes that every pass reads again: 0 if half the memory holds them."""
         stored = self.file_nbytes(a)
         return stored if stored > self.memory // 2 else 0
 
@@ -229,8 +229,8 @@ class CallOptions:
     def forms_gram(self) -> bool:
         """Whether this process forms Gram matrices from the numbers of the matrix.
 
-        Every worker would have to send one, and products with the identity cost as much as many
-        searches.
+        Otherwise every worker would have to send one, or an operator would multiply the identity,
+        which costs as much as many searches.
         """
         return self.executor is None and self.operator is None
 

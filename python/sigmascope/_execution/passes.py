@@ -10,7 +10,7 @@ from sigmascope._host.native import _core
 MIB = 2**20
 
 TILES: bool = _core.config()["tiles"]
-"""True if products go by tiles of bf16."""
+"""True if products are computed in tiles of bf16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class PassLayout:
     stored : bytes of an element, summed over overlapping tiles
     files : whether each pass reads it from files
     threads, panel_rows : as for :class:`sigmascope._execution.options.CallOptions`
-    wide : whether the lines that it is stored in are longer than they are many
+    wide : whether its stored lines are longer than their number
     """
 
     shape: tuple[int, int]
@@ -40,15 +40,15 @@ class PassLayout:
 
     @property
     def N(self) -> int:
-        """The shorter side, which the basis and the Gram matrix belong to."""
+        """The shorter side, which is that of the basis and of the Gram matrix."""
         return min(self.shape)
 
 
 def products(layout: PassLayout, columns: int, width: int, *, both: bool = True) -> int:
     """Return the bytes of a pass of products with a block: panels, and sums of the adjoint product.
 
-    `columns`, `width`: of the block, and the bytes of its numbers. `both`: A X and A^T (A X), else
-    one of them.
+    `columns`: of the block. `width`: bytes of each of its numbers. `both`: A X and A^T (A X), else
+    only one of them.
     """
     if TILES and width == 4:
         return _core.tile_pass_bytes(layout, columns, both=both)

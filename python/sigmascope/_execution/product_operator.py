@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A matrix that is known by its products, as the operator that native algorithms multiply with."""
+"""The operator that native algorithms multiply with, if only products of a matrix are known."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ProductOperator:
     Attributes
     ----------
     rows, cols : int
-        Of the operator: the matrix or its transpose, whichever is tall.
+        Shape of the operator: that of the matrix or its transpose, whichever is tall.
     flipped : bool
-        It is the transpose.
+        Whether the operator is the transpose.
     evidence : Evidence
-        What is known of the matrix; it is examined when this is first asked for.
+        Facts about the matrix, which is examined at the first use of this attribute.
     exponent, fro2, norm_is_bound, absolute_error, relative_error, looks, fingerprint
         Those of the evidence.
     """
@@ -75,7 +75,7 @@ class ProductOperator:
 
     @property
     def looks(self) -> int:
-        """Products that the evidence took."""
+        """Number of products that the evidence took."""
         return self.evidence.looks
 
     @property
@@ -85,34 +85,34 @@ class ProductOperator:
 
     @staticmethod
     def block(k: int) -> int:
-        """Return the columns of a Krylov step: few, since products with many cost no less each."""
+        """Return the columns of a Krylov step: few, since more do not make each of them cheaper."""
         return 8 if k <= 8 else 16 if k <= 64 else 32
 
     def multiply(self, x: NDArray[Any]) -> NDArray[Any]:
-        """A x, (rows, b), for x (cols, b)."""
+        """Return A x, (rows, b), for x (cols, b)."""
         product = self._products.adjoint if self.flipped else self._products.multiply
         return self._counted(product(x), x)
 
     def multiply_adjoint(self, y: NDArray[Any]) -> NDArray[Any]:
-        """A^T y, (cols, b), for y (rows, b)."""
+        """Return A^T y, (cols, b), for y (rows, b)."""
         product = self._products.multiply if self.flipped else self._products.adjoint
         return self._counted(product(y), y)
 
     def gram_step(self, x: NDArray[Any]) -> NDArray[Any]:
-        """A^T (A x), (cols, b)."""
+        """Return A^T (A x), (cols, b)."""
         return self.multiply_adjoint(self.multiply(x))
 
     def steer(self, x: NDArray[Any]) -> NDArray[Any]:
-        """A^T (A x), (cols, b): products are not rounded further."""
+        """Return A^T (A x), (cols, b); products are not rounded further."""
         return self.gram_step(x)
 
     def gram_step_with_image(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """A^T (A x), and A x."""
+        """Return A^T (A x), and A x."""
         y = self.multiply(x)
         return self.multiply_adjoint(y.copy()), y
 
     def gram(self) -> NDArray[np.float64]:
-        """A^T A in float64, (cols, cols)."""
+        """Return A^T A in float64, (cols, cols)."""
         result = np.empty((self.cols, self.cols))
         for start in range(0, self.cols, _GRAM_COLUMNS):
             stop = min(start + _GRAM_COLUMNS, self.cols)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Speed of this machine, measured in a third of a second: for estimates, never for a choice.
 
-What decides bits (block, method) comes from :mod:`sigmascope._execution.costs` alone.
+Only :mod:`sigmascope._execution.costs` decides what changes bits (block, method).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from .passes import TILES
 
 _ROWS, _COLUMNS, _BLOCK, _ORDER = 2048, 1024, 32, 640
 _SEARCH = 1.8 if TILES else 1.0
-"""A matrix beyond the caches takes longer than the one that is timed: measured, 2 to 2.9; without
-tiles 0.56 to 1.3, where products wait less for memory."""
+"""Factor for a matrix beyond the caches, which takes longer than the one that is timed. Measured: 2
+to 2.9, and 0.56 to 1.3 without tiles, where products wait less for memory."""
 
 _QUADRATURE = 1.2e-9
 """Seconds per D^3 of the two eigenproblems of a quadrature, as the constants of costs.py."""
@@ -52,7 +52,7 @@ class Rates:
     float32, split, mixed, float64 : float
         Flops per second of a Krylov step on a block of 32 columns.
     elements : float
-        Stored bytes per second of the statistics of every element, of float32.
+        Stored bytes per second of a pass for the statistics of every element, in float32.
     eigen : float
         Seconds per n^3 of every eigenvalue, at order 640.
     file : float or None
@@ -70,19 +70,19 @@ class Rates:
     file: float | None = None
 
     def speed_ratio(self, precision: str) -> float:
-        """Return how many times as fast products are as in the model: a ratio, not a rate.
+        """Return how many times as fast products are as in the cost model: a ratio, not a rate.
 
-        It divides seconds of the model, which :mod:`sigmascope._execution.costs` is, never flops.
+        It divides seconds of the model (:mod:`sigmascope._execution.costs`), never flops.
         """
         measured: float = getattr(self, precision)
         return measured / costs.step_rate(precision, _BLOCK)
 
     def values_seconds(self, shape: tuple[int, int], *, fast: bool) -> float:
-        """Estimate every singular value; "fast" as in float32, where it does not fall back.
+        """Estimate the seconds of all singular values; "fast" as in float32, without a fallback.
 
         "fast" was measured with one thread at orders 512 to 4096 and with up to 65 times as many
-        rows as columns: 0.68 to 0.79 of the time of "reference" where the factor below is 0.75
-        (0.90 to 1.00 for noise of order 4096), 1.04 to 1.43 of it elsewhere.
+        rows as columns. It took 0.68 to 0.79 of the time of "reference" where the factor below is
+        0.75 (0.90 to 1.00 for noise of order 4096), and 1.04 to 1.43 of that time elsewhere.
         """
         n, m = sorted(shape)
         products = m * n**2 / (costs.GRAM_RATE * self.speed_ratio("float64"))
@@ -102,7 +102,7 @@ class Rates:
         *,
         density: bool = False,
     ) -> float:
-        """Estimate a search for the k largest values, of a spectrum that decays slowly."""
+        """Estimate the seconds of a search for k values, if the spectrum decays slowly."""
         parts = costs.krylov_parts(shape, k, block, tol, precision)
         final = "float64" if precision == "float64" else "float32"
         speed, plain = self.speed_ratio(precision), self.speed_ratio(final)
@@ -113,9 +113,10 @@ class Rates:
         return _SEARCH * (parts.products / speed + basis + parts.steps)
 
     def product_seconds(self, shape: tuple[int, int], rank: int) -> float:
-        """Estimate the exact spectrum of a product of rank r, which LAPACK computes in one thread.
+        """Estimate the seconds of the exact spectrum of a product of rank r.
 
-        It takes the QR of both factors, 2 (m + n) r^2 flops, and the values of an r x r matrix.
+        LAPACK computes it in one thread: the QR of both factors in 2 (m + n) r^2 flops, and the
+        values of an r x r matrix.
         """
         numbers = sum(shape) * rank
         flops = 2 * numbers * rank + 5 * rank**3
@@ -123,20 +124,20 @@ class Rates:
         return _PER_PRODUCT + seconds * self.threads / self.speed_ratio("float64")
 
     def elements_seconds(self, nbytes: int) -> float:
-        """Estimate a look at every element."""
+        """Estimate the seconds of a pass over every element."""
         return nbytes / self.elements
 
 
 def measure(threads: int | None = None, file: Path | ByteSource | None = None) -> Rates:
-    """Time a Krylov step, a look at every element, an eigenvalue problem and, if asked, a file.
+    """Time a Krylov step, a pass over every element, an eigenproblem and, if given, a file.
 
     Parameters
     ----------
     threads : int, optional
         The machine is timed once per process for each number of threads.
     file : Path or ByteSource, optional
-        16 MiB of it are read at every call, of a file on this machine in pieces from all over it.
-        They are not looked at.
+        Every call reads 16 MiB of it; of a file on this machine, in pieces from all over it. The
+        bytes are not used.
     """
     machine = _of_machine(resolve_threads(threads))
     if file is None:
@@ -174,7 +175,7 @@ def _of_machine(count: int) -> Rates:
 
 
 def _fastest(call: Callable[[], object], rounds: int) -> float:
-    """Seconds of the fastest of some rounds, after one that warms up."""
+    """Return the seconds of the fastest of some rounds, after one that warms up."""
     seconds = []
     for _ in range(rounds + 1):
         began = time.perf_counter()
@@ -184,7 +185,7 @@ def _fastest(call: Callable[[], object], rounds: int) -> float:
 
 
 def _source_rate(source: ByteSource) -> float | None:
-    """Bytes per second from another machine; None if they cannot be read."""
+    """Return the bytes per second from another machine; None if they cannot be read."""
     count = min(source.size, _CHUNKS * _CHUNK)
     began = time.perf_counter()
     try:
@@ -195,7 +196,7 @@ def _source_rate(source: ByteSource) -> float | None:
 
 
 def _file_rate(path: Path) -> float | None:
-    """Bytes per second; None if the file cannot be read or holds nothing."""
+    """Return the bytes per second; None if the file cannot be read or is empty."""
     try:
         with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)

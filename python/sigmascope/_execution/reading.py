@@ -18,7 +18,7 @@ _FEW_LAYERS, _CACHED = 4, 64 * MIB
 def layout_of(
     a: Matrix, options: CallOptions, panel_rows: int | None = None, *, held: bool = False
 ) -> PassLayout:
-    """Return how `a` is read, if its stored bytes are held or are not."""
+    """Return the layout in which a pass reads `a`; `held`: its stored bytes are in memory."""
     files, by_columns = options.file_nbytes(a) > 0 and not held, a.native.column_major
     rows = options.panel_rows if panel_rows is None else panel_rows
     wide = (a.shape[0] < a.shape[1]) != by_columns
@@ -29,8 +29,8 @@ def layout_of(
 def copy_nbytes(a: Matrix, options: CallOptions) -> int:
     """Return the bytes of a copy that steps would read: rounded, or the sum of overlapping tiles.
 
-    A sum of few layers is added up as fast as it is read, unless that is twice a step, or a sum
-    that the cache holds in the parts that products want.
+    A sum of few layers needs no copy: it is added up as fast as it is read. It gets one if a step
+    would read it twice, or if the cache holds the sum in the parts that products take.
     """
     if options.executor is not None or options.device.index is not None:
         return 0
@@ -48,7 +48,7 @@ def copy_nbytes(a: Matrix, options: CallOptions) -> int:
 def remainder_nbytes(a: Matrix, options: CallOptions) -> int:
     """Return the bytes of the entries of a sum of tiles that bfloat16 cannot represent.
 
-    A copy holds them too.
+    A copy includes them.
     """
     splits = TILES and options.precision == "split" and copy_nbytes(a, options) > 0
     return _core.remainder_bytes(a.size) if splits else 0
@@ -56,14 +56,14 @@ def remainder_nbytes(a: Matrix, options: CallOptions) -> int:
 
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """The memory of a CUDA device that a call takes.
+    """The memory that a call takes on a CUDA device.
 
     Attributes
     ----------
     stored_nbytes : int
         Bytes for the stored numbers of the matrix, which stay there if they fit.
     planned_nbytes : int
-        Bytes that the call takes in all, which each native function reserves when it begins.
+        Total bytes that the call takes; each native function reserves them when it begins.
     """
 
     stored_nbytes: int = 0
@@ -89,7 +89,7 @@ def panels_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
 def parts_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
     """Return the bytes of the parts of blocks on a device, and of two blocks in float32.
 
-    Tensor cores multiply parts: three numbers of bfloat16 for one of float32, in a multiple of 16
+    Tensor cores multiply parts: three bfloat16 numbers for a float32 number, and a multiple of 16
     columns.
     """
     if options.precision == "float64":
@@ -98,7 +98,7 @@ def parts_nbytes(a: Matrix, options: CallOptions, columns: int) -> int:
 
 
 def pinned_nbytes(a: Matrix, options: CallOptions) -> int:
-    """Return the bytes of the host's buffers through which panels are copied to a CUDA device."""
+    """Return the bytes of the buffers on the host for copies of panels to a CUDA device."""
     if options.device.index is None or a.device != "cpu":
         return 0
     return 3 * 8 * MIB  # also for small matrices, so that sums of them need no more

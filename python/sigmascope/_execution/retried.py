@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Solvers of a device that are called again once other libraries have given back its memory."""
+"""Solvers of a device, called again after other libraries have freed memory on it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sigmascope.matrices.device_arrays import await_writers
 class RetriedSolvers:
     """The solvers of a native module, each called once more if its device has no memory left.
 
-    Libraries keep memory of arrays that are gone. Those that are imported give it back before the
-    second call; if that fails too, the error names them. Before a call all that was to be written
-    by then to the arrays of its matrices is awaited.
+    Array libraries keep the memory of deleted arrays. The imported ones free it before the second
+    call; if that fails too, the error names them. Each call first waits until pending writes to the
+    arrays of its matrices are done.
     """
 
     def __init__(self, module: Any, index: int) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The precisions of a search: blocks, and products that are rounded more than blocks are."""
+"""The precisions of a search: of blocks, and of products that are rounded more than blocks."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _NEEDS = {"mixed": "dot_bf16", "split": "tiles"}
 
 
 def coarsest(precisions: tuple[str, ...], a: Matrix, *, on_cuda: bool = False) -> str:
-    """Return the coarsest of these that is faster than float32, or that.
+    """Return the coarsest of these precisions that is faster than float32, else "float32".
 
-    The device must have an instruction for it, and the matrix be large. Tensor cores multiply what
-    is rounded to bfloat16, and with more bits of a block what is stored in bfloat16 or float16.
+    The device must have an instruction for it, and the matrix must be large. Tensor cores multiply
+    any matrix rounded to bfloat16 ("mixed"). If it is stored in bfloat16 or float16, they can also
+    use more bits of a block ("split").
     """
     if on_cuda:
         made: tuple[str, ...] = ("mixed", "split") if a.storage in _OF_PARTS else ("mixed",)
@@ -38,5 +39,5 @@ def coarsest(precisions: tuple[str, ...], a: Matrix, *, on_cuda: bool = False) -
 
 
 def coarsest_for(a: Matrix, precisions: tuple[str, ...], *, on_cuda: bool = False) -> str:
-    """Return the precision that a call on `a` takes by default, of those it allows."""
+    """Return the default precision of a call on `a`, among those that it allows."""
     return "float64" if a.precision == "float64" else coarsest(precisions, a, on_cuda=on_cuda)

@@ -51,14 +51,15 @@ def devices_of(name: str) -> tuple[Device, ...]:
 
 
 def with_memory(devices: Sequence[Device], nbytes: int) -> tuple[Device, ...]:
-    """Return the same devices, of each of which a call may take so many bytes."""
+    """Return the same devices with a limit: a call may take `nbytes` of each."""
     return tuple(each.share(nbytes) for each in devices)
 
 
 def device_record(devices: Sequence[Device]) -> dict[str, str]:
-    """Return the kind of the devices, as "device_kind", on which the last bits of a result depend.
+    """Return the kind of the devices, as "device_kind"; the last bits of results depend on it.
 
-    Nothing for the CPU, whose instruction set is in :func:`sigmascope._execution.build.engine`.
+    It is empty for the CPU, whose instruction set is in
+    :func:`sigmascope._execution.build.engine`.
     """
     first = devices[0]
     return {} if first.index is None else {"device_kind": _kind(first)}

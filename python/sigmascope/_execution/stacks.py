@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The matrices of a stack, computed concurrently on shares of the threads and the memory.
 
-:func:`run_each` is the one function by which a stack is computed. A CUDA device computes the
-matrices of a part together.
+:func:`run_each` computes every stack. A CUDA device computes the matrices of a part together.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from .options import CallOptions, Progress
 R = TypeVar("R")
 
 Suffices = Callable[[Matrix, CallOptions], bool]
-"""Whether a call on a matrix has the threads and memory that leave every bit of its result as is.
+"""Whether a call on a matrix has the threads and memory that the bits of its result need.
 
-True: no more memory would change a bit of the result, and the call is not refused for memory.
+True: more memory would not change a bit of the result, and the call is not refused for memory.
 """
 
 
@@ -43,7 +42,7 @@ def run_each(
     matrices : sequence of Matrix
         They have one shape, one dtype and one device.
     compute : callable
-        The call for one matrix, of its own options. What it raises is its outcome.
+        The call for one matrix, with its own options. An exception is a possible outcome.
     call : CallOptions
         Options of the whole stack: all threads, all the memory, and the listener of the bytes of
         all matrices, which is called on this thread.
@@ -51,7 +50,7 @@ def run_each(
         See :data:`Suffices`. Matrices are computed concurrently if their shares of the memory
         suffice, so that every result has the bits of a call on its matrix alone.
     kept_nbytes : int
-        Bytes of one result, which is kept until the last one is there.
+        Bytes of one result. Each is kept until the last one is there.
 
     Returns
     -------
@@ -61,7 +60,7 @@ def run_each(
     Raises
     ------
     ValueError
-        If the options are those of one matrix: `executor`, `fro2`.
+        If an option is for a single matrix only: `executor`, `fro2`.
     """
     _check(call)
     if not matrices:
@@ -74,7 +73,7 @@ def run_each(
         try:
             return compute(matrices[index], options)
         except Exception as error:
-            return error.with_traceback(None)  # whose frames refer to large arrays
+            return error.with_traceback(None)  # its frames refer to large arrays
 
     pool = ThreadPoolExecutor(shares.workers, thread_name_prefix="sigmascope-stack")
     futures: list[Future[R | Exception]] = []
@@ -100,9 +99,9 @@ class Shares:
     workers
         Number of matrices that are computed concurrently.
     each
-        Options of one of them, with the most threads that one has.
+        Options of one matrix, with the largest number of threads that one has.
     threads
-        Threads of all of them together.
+        Threads of all matrices together.
     """
 
     workers: int
@@ -138,12 +137,12 @@ class Shares:
         return cls(1, alone, call.threads)
 
     def options(self, index: int) -> CallOptions:
-        """Return the options of one matrix; the first ones have the threads that remain."""
+        """Return the options of one matrix; the first matrices get the threads that remain."""
         threads, more = divmod(self.threads, self.workers)
         return replace(self.each, threads=max(threads + (index < more), 1))
 
     def parts(self, count: int) -> list[range]:
-        """Return the matrices that begin together: on a CUDA device no more than its workers."""
+        """Divide the matrices into parts that start together: on a CUDA device, up to `workers`."""
         step = self.workers if self.each.device.is_cuda else count
         return [range(first, min(first + step, count)) for first in range(0, count, step)]
 
@@ -174,7 +173,7 @@ def _await(
     progress: Progress | None,
     nbytes: int,
 ) -> int:
-    """Wait for all results; tell the bytes of all matrices while they grow, and return them."""
+    """Wait for all results; report the growing bytes of all matrices, and return their number."""
     pending = True
     while pending:
         pending = bool(wait(futures, timeout=POLL).not_done)

@@ -20,22 +20,22 @@ from .options import CallOptions
 _BLOCKS = 64
 _ELEMENTS = (2**23, 2**26)
 _ROWS = 2048
-"""Number of blocks of a matrix, bounds on the elements of a block, and its least number of rows: a
-step of b columns sends 8 b bytes, float32, for every column of a block, and so 8 b / rows for
-every element of it."""
+"""Number of blocks of a matrix, bounds on the elements of a block, and its smallest number of rows.
+A step of b columns sends 8 b bytes (float32) for every column of a block, which is 8 b / rows for
+every element."""
 
 _ROW_UNIT = 256
-"""Blocks have multiples of so many rows: whole chains of the sums of products."""
+"""The rows of a block are a multiple of this: whole chains of the sums of products."""
 
 _ATTEMPTS = 3
-"""Times that a task is submitted whose worker is lost."""
+"""Number of times that a task is submitted if its workers are lost."""
 
 _AHEAD = 64
 """Tasks that may be under way at once."""
 
 
 def row_blocks(shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """Cut the rows of a tall matrix, at places that its shape alone fixes: first and last + 1."""
+    """Return first and last + 1 of each block of rows of a tall matrix, fixed by its shape."""
     m, n = shape
     elements = min(max(m * n // _BLOCKS, _ELEMENTS[0]), _ELEMENTS[1])
     height = -(-max(elements // n, _ROWS) // _ROW_UNIT) * _ROW_UNIT
@@ -43,7 +43,7 @@ def row_blocks(shape: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 class Workers:
-    """An executor, and the blocks of a matrix as its workers are told of them."""
+    """An executor, and the blocks of a matrix in the form in which its workers receive them."""
 
     def __init__(self, options: CallOptions) -> None:
         assert options.executor is not None
@@ -56,15 +56,15 @@ class Workers:
         self._sizes: list[int] = []
 
     def hold(self, blocks: list[Matrix]) -> None:
-        """Take these blocks; TypeError if they are in memory, and the workers are elsewhere."""
+        """Set the blocks; TypeError if they are in memory and the workers are not threads."""
         here = isinstance(self._executor, ThreadPoolExecutor)
         self._parts = [b.native if here else pickle.dumps(b.native) for b in blocks]
         self._sizes = [b.nbytes for b in blocks]
 
     def each(self, verb: str, arguments: Iterable[Any], result_bytes: int) -> Iterator[Any]:
-        """Give the results of a verb on every block, in order.
+        """Yield the results of a verb on every block, in order.
 
-        A quarter of the memory limit, but two results, may be waiting for their turn.
+        Up to a quarter of the memory limit, but at least two results, may wait for their turn.
         """
         ahead = min(max(self._memory // (4 * max(result_bytes, 1)), 2), _AHEAD)
         waiting: deque[tuple[Future[Any] | None, tuple[Any, ...], int]] = deque()
@@ -88,7 +88,7 @@ class Workers:
             return None
 
     def _taken(self, future: Future[Any] | None, task: tuple[Any, ...], size: int) -> Any:
-        """Return the result of a task; if its worker is lost, submit it again, or do it here."""
+        """Return the result of a task; if its worker is lost, submit it again or do it here."""
         for attempt in range(_ATTEMPTS):
             if attempt > 0:
                 future = self._submitted(task)
@@ -96,7 +96,7 @@ class Workers:
                 continue
             try:
                 result = future.result()
-            except Exception:  # not the task's, which it returns: its worker's, or the pool's
+            except Exception:  # of the worker or the pool: a task returns its own errors
                 continue
             return self._counted(result, size)
         if not self._alone:
@@ -118,7 +118,7 @@ class Workers:
 
 
 def _perform(part: Any, verb: str, argument: Any, options: dict[str, int]) -> Any:
-    """Do one verb on one block, in a worker; an error is returned, since the worker is well."""
+    """Do one verb on one block, in a worker; return an error, since the worker is not lost."""
     try:
         block = pickle.loads(part) if isinstance(part, bytes) else part
         return _done(block, verb, argument, {**options, "load_bytes": 0, "progress": None})
@@ -133,7 +133,7 @@ def _done(block: _core.Matrix, verb: str, argument: Any, options: dict[str, Any]
     if verb == "moments":
         return _core.moments(block, histogram=argument, **options)
     if block.column_major and not block.in_memory:
-        block = block.loaded()  # strided: one read, where every panel would be many
+        block = block.loaded()  # strided: one read instead of many for every panel
     if verb == "gram matrix":
         return _core.gram(block, **options)
     product = _core.product_f64 if argument.dtype == np.float64 else _core.product_f32
