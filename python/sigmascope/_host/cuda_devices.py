@@ -14,7 +14,7 @@ SIMULATED = "SIGMASCOPE_SIMULATED"
 
 
 def cuda_devices() -> list[str]:
-    """Return the CUDA devices that can be computed on; DeviceError says why there is none."""
+    """Return the CUDA devices that can compute; DeviceError says why there is not one."""
     module = cuda()
     if module is None:
         raise DeviceError("built without CUDA")

@@ -102,7 +102,7 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
 
 
 def read_span(path: str | os.PathLike[str], offset: int, count: int, reading: str) -> bytes:
-    """Read a few bytes of a file without read-ahead; fewer if the file ends before them.
+    """Read a few bytes of a file without read-ahead; fewer if the file ends earlier.
 
     Parameters
     ----------

@@ -11,8 +11,8 @@ import sys
 def end_at_once() -> None:
     """Let Ctrl-C end the command without a traceback until :func:`handle_again` is called.
 
-    The imports of the command take up to two seconds. In any other program nothing changes, and
-    neither in a worker process, which has the arguments of its parent.
+    The imports of the command take up to two seconds. Nothing changes in any other program, nor in
+    a worker process, which has the arguments of its parent.
     """
     command = os.path.basename(sys.argv[0]) if sys.argv else ""
     as_module = command == "-m" and "sigmascope" in sys.orig_argv
@@ -28,5 +28,5 @@ def handle_again() -> None:
 
 
 def _raises_interrupt() -> bool:
-    """Return False where the parent ignores the signal, as a shell does for its background."""
+    """Return False if the parent ignores the signal, as a shell does for background jobs."""
     return signal.getsignal(signal.SIGINT) is signal.default_int_handler

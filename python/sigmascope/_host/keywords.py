@@ -23,11 +23,11 @@ _NO_PARAMETER = inspect.Parameter("none", _KEYWORD_ONLY)
 
 
 def public(function: F) -> F:
-    """Decorate a public function: its signature shows every option, and wrong ones are explained.
+    """Decorate a public function: show every option in its signature, and explain wrong ones.
 
-    Unknown keywords are a TypeError, and so are arguments of another kind than their annotation.
-    The keywords of :class:`sigmascope.Resources` that a call leaves out are taken from its
-    `resources`, and from the blocks around it.
+    Unknown keywords raise TypeError, and so do arguments that do not fit their annotation. If a
+    call leaves out keywords of :class:`sigmascope.Resources`, they come from its `resources` and
+    from the blocks around it.
 
     Options that a function takes as ``**options: Unpack[SomeTypedDict]`` are shown by
     :func:`inspect.signature` and :func:`help` as keyword-only parameters with their types and the
@@ -45,12 +45,12 @@ def public_with_options_of(source: Callable[..., Any]) -> Callable[[F], F]:
 
 
 def explaining_keywords(function: F) -> F:
-    """Decorate a function whose unknown keywords alone are explained; it checks its arguments."""
+    """Decorate a function: explain only unknown keywords. It checks its arguments itself."""
     return _checked(function, {}, kinds=False)
 
 
 def similar(name: str, names: Iterable[str]) -> str:
-    """Return the names that are most like another one, for the end of a message."""
+    """Return the names most similar to another one, as the end of a message."""
     near = get_close_matches(name, names, n=2, cutoff=0.5)
     return f" (similar: {', '.join(map(repr, near))})" if near else ""
 
@@ -113,7 +113,7 @@ def _complete(function: Callable[..., Any], defaults: Mapping[str, object]) -> i
 
 
 def _annotations(options: type) -> Iterator[tuple[str, Any]]:
-    """Give the keys of a TypedDict and their types, as they are written."""
+    """Yield the keys of a TypedDict with their types, as written."""
     yield from inspect.get_annotations(options).items()
 
 
@@ -125,7 +125,7 @@ def _message(name: str, unknown: list[str], known: list[str]) -> str:
 
 
 def _explained(keyword: str, own: list[str]) -> str:
-    """Return an unknown keyword with the one of this function that is meant, if that is known."""
+    """Return an unknown keyword and what to use instead, if the function has such a keyword."""
     clause = repr(keyword)
     for name in OTHER_NAMES.get(keyword, ()):
         if name in own:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Kinds of arguments, as their annotations say: numbers, truth values, texts, paths, functions."""
+"""Kinds of arguments, from their annotations: numbers, truth values, texts, paths, functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Accepts = Callable[[Any], bool]
 
 
 def is_integer(value: Any) -> bool:
-    """Return True for what Python takes for an index: integers, those of NumPy included."""
+    """Return True for values that Python accepts as an index: integers, also those of NumPy."""
     try:
         operator.index(value)
     except TypeError:
@@ -21,7 +21,7 @@ def is_integer(value: Any) -> bool:
 
 
 def is_real(value: Any) -> bool:
-    """Return True for one real number of any library; texts and arrays of several are not."""
+    """Return True for one real number of any library, but not for texts or larger arrays."""
     if isinstance(value, (str, bytes)):
         return False
     try:
@@ -29,7 +29,7 @@ def is_real(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     except OverflowError:
-        return True  # an integer beyond float64, which a check of its range refuses
+        return True  # an integer beyond float64; a check of its range refuses it later
     return True
 
 
@@ -60,7 +60,7 @@ def _are_two_integers(value: Any) -> bool:
 
 
 def _listed(value: Any) -> list[Any]:
-    """Return the members of a sequence; of anything else one that is of no kind."""
+    """Return the members of a sequence; for anything else, one object that has no kind."""
     return [*value] if isinstance(value, Collection) else [object()]
 
 
@@ -102,12 +102,12 @@ class Kind(NamedTuple):
         return cls(tuple(parts))
 
     def checked(self, function: str, name: str, value: Any) -> Any:
-        """Return a value of this kind: a number as Python's own, so that it has no narrow range.
+        """Return a value of this kind; numbers become those of Python, which have no narrow range.
 
         Raises
         ------
         TypeError
-            It is of another kind; the message has the name and the value.
+            If the value is of another kind; the message has its name and the value.
         """
         for part in self.parts:
             if _KINDS[part][1](value):
@@ -119,5 +119,5 @@ class Kind(NamedTuple):
 
 
 def _is_python(value: Any) -> bool:
-    """Return True for a number of Python, or None, which stay as they are."""
+    """Return True for numbers of Python and None, which are passed on unchanged."""
     return value is None or type(value) in (int, float, bool)

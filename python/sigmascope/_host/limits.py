@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Limits on what a file may ask for: every limit of the readers but those of the annex `formats`.
+"""Limits on what a file may request: all limits of readers, except in the annex `formats`.
 
 Each limit is far above what real checkpoints need, and low enough that no file, whoever made it,
 takes more than a small multiple of its own size in memory, or more than minutes. A file above a

@@ -39,7 +39,7 @@ def resolve_memory(limit: float | str | None) -> int:
 
 
 _SECONDS = 0.01
-"""Time for which a reading of the memory stands. A reading takes as long as a small call."""
+"""Time for which a reading of the memory is used again. It takes as long as a small call."""
 
 _reading = (-_SECONDS, 0)
 
@@ -55,7 +55,7 @@ def available_memory() -> int:
 
 def _read_available_memory() -> int:
     try:
-        # Without the buffers of a file object.
+        # os.open, to avoid the buffers of a file object.
         opened = os.open("/proc/meminfo", os.O_RDONLY)
         try:
             match = re.search(rb"MemAvailable: *(\d+)", os.read(opened, 4096))

@@ -14,7 +14,7 @@ __all__ = ["_core", "cuda"]
 
 
 def cuda() -> ModuleType | None:
-    """Import the extension for CUDA devices, where it is first needed; None in a build without."""
+    """Import the extension for CUDA devices at its first use; None in a build without it."""
     try:
         import sigmascope._cuda
     except ModuleNotFoundError:

@@ -12,7 +12,7 @@ from sigmascope._execution.devices import Device
 
 
 class DeviceSlots:
-    """The devices of a scan, of which the least used one is lent.
+    """The devices of a scan. A thread borrows the one that the fewest threads use.
 
     Of n devices and w threads, a device is lent to at most ceil(w / n) threads at a time
     (:func:`most_on_device`). No row depends on which device made it.
@@ -37,5 +37,5 @@ class DeviceSlots:
 
 
 def most_on_device(workers: int, devices: int) -> int:
-    """Return how many of some threads use one device at the same time, at most."""
+    """Return the largest number of threads that use one device at the same time."""
     return -(-workers // devices)

@@ -36,7 +36,7 @@ class WorkerTask(ABC):
         Number of this attempt, from 0. It makes each attempt a different task for an executor that
         remembers the results of tasks.
     counter
-        The place where the worker reports the bytes that it reads, if there is one.
+        The counter to which the worker reports the bytes that it reads, if there is one.
     """
 
     name: str
@@ -70,7 +70,7 @@ class ExecutorTasks:
     that wait are cancelled and tasks that run are left to the executor.
 
     Processes of this machine report the bytes that they read; other executors report nothing
-    before a row.
+    before a row is finished.
     """
 
     def __init__(
@@ -97,9 +97,9 @@ class ExecutorTasks:
         return 0 if self._counts is None else self._counts.of(index)
 
     def result(self, index: int, future: Future[Row]) -> Row:
-        """Return the row; an exception is a failure of the executor, and the task is repeated.
+        """Return the row; repeat the task after an exception, which is a failure of the executor.
 
-        An error of the matrix does not raise; it becomes part of the row.
+        An error of the matrix raises no exception; it becomes part of the row.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:

@@ -21,7 +21,7 @@ _MAX_ADVANCE = 2 * _QUEUE_DEPTH - 2
 
 
 class TaskRunner(Protocol):
-    """Threads or an executor that analyse matrices, each of which is known by its index."""
+    """Threads or an executor that analyse matrices, which are identified by their index."""
 
     @property
     def workers(self) -> int:
@@ -41,11 +41,10 @@ class TaskRunner(Protocol):
 
 
 class OrderedPrefetch:
-    """Rows in the order in which they are asked for, computed ahead in the order of `indices`.
+    """Rows in the order in which they are requested, computed ahead in the order of `indices`.
 
-    At most four matrices per worker are submitted at a time. Rows are taken by the thread that
-    made this object, and `tell` is called from that thread alone, so that a listener runs there and
-    Ctrl-C arrives there.
+    At most four matrices per worker are submitted at a time. Only the thread that made this object
+    takes rows and calls `tell`. Therefore a listener runs in that thread, and Ctrl-C arrives there.
     """
 
     def __init__(self, runner: TaskRunner, indices: Iterable[int]) -> None:
@@ -54,7 +53,7 @@ class OrderedPrefetch:
         self._submitted: dict[int, Future[Row]] = {}
 
     def row(self, index: int, tell: ByteListener) -> Row:
-        """Wait for a row; tell the bytes read while waiting, and once more at the end."""
+        """Wait for a row; report the bytes read while waiting, and once more at the end."""
         while self._remaining and len(self._submitted) < _QUEUE_DEPTH * self._runner.workers:
             later = self._remaining.popleft()
             self._submitted[later] = self._runner.submit(later)
@@ -76,7 +75,7 @@ class OrderedPrefetch:
 
 
 def submission_order(indices: Sequence[int], size: Callable[[int], int]) -> list[int]:
-    """Return the order in which to submit matrices whose rows are wanted in the order of indices.
+    """Return the order in which to submit matrices whose rows are used in the order of indices.
 
     In many files the first and the last matrix are large embeddings. A large first matrix changes
     places with the second, so that something is computed while it is read. A large last matrix is
@@ -98,7 +97,7 @@ def submission_order(indices: Sequence[int], size: Callable[[int], int]) -> list
 class ThreadTasks:
     """A task runner that calls ``analyse(index, read)`` on threads of this process.
 
-    `stop_reading` ends reads that may take long, when the results are not wanted any more.
+    `stop_reading` ends reads that may take long, when their results are not needed any more.
     """
 
     def __init__(
@@ -135,6 +134,6 @@ class ThreadTasks:
         self._pool.shutdown(wait=False, cancel_futures=True)
         running = tuple(self._futures)
         self._stop_reading()
-        while wait(running, timeout=POLL).not_done:  # one that had not begun to read yet
+        while wait(running, timeout=POLL).not_done:  # one may only now begin to read
             self._stop_reading()
         self._pool.shutdown(wait=True)

@@ -32,7 +32,7 @@ class Matrices(Protocol[M_co]):
         """Return a matrix, after checking that its file is unchanged."""
 
     def outline(self, name: str) -> M_co:
-        """Return the same without its scales, which are not read."""
+        """Return a matrix without its scales, which are not read."""
 
 
 class Prefetch(Generic[M]):
@@ -49,7 +49,7 @@ class Prefetch(Generic[M]):
         self.remote = remote
         self._place = {name: place for place, name in enumerate(names)}
         self._names = names
-        self._next = 0  # place of the first matrix that was neither taken nor read ahead
+        self._next = 0  # index of the first matrix that was neither taken nor read ahead
         self._free_bytes: dict[str, int] = {}  # by the names of matrices that are computed now
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="sigmascope-read")
         self._pending: tuple[str, Future[M]] | None = None

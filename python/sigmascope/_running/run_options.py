@@ -24,8 +24,8 @@ class RunOptions:
     num_threads, memory_limit
         Those of all matrices that are analysed at once.
     devices
-        The devices among which matrices are distributed; each may take the same number of bytes,
-        which is decided once, so that no row depends on what is free on a device meanwhile.
+        The devices among which matrices are distributed. Each may take the same number of bytes,
+        which is decided once, so that no row depends on the free memory of a device later.
     """
 
     seed: int
@@ -56,8 +56,8 @@ class RunOptions:
     def resuming(self, journal: JournalSettings, *, keep_memory: bool) -> Self:
         """Return the options with the memory of a journal, and with its seed unless one is given.
 
-        With `keep_memory` the memory limit of the host stays. A limit of the journal that is beyond
-        what there is now does not count.
+        With `keep_memory` the memory limit of the host stays. A limit of the journal is ignored if
+        there is less memory now.
         """
         host, device = journal.host, journal.device
         options = self

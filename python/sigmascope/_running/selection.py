@@ -26,7 +26,7 @@ class Selection:
         self._names: dict[str, None] = {}  # in order, for suggestions
 
     def reason(self, names: set[str]) -> str | None:
-        """Return why a tensor of these names is excluded; None if it is wanted."""
+        """Return why a tensor with these names is excluded; None if it is selected."""
         self._names |= dict.fromkeys(sorted(names))
         included = [pattern for pattern in self._include if _matches(names, pattern)]
         self._unmatched -= set(included)
@@ -42,7 +42,7 @@ class Selection:
             raise ValueError(f"{where}: no tensor matches {', '.join(parts)}")
 
     def _near(self, pattern: str) -> str:
-        """Return what would have matched, for the message of a pattern that matched nothing."""
+        """Return names that would have matched, for the message of a pattern without a match."""
         if "[head" in pattern and not any("[head " in name for name in self._names):
             return " (attention heads are matrices of their own only with the option heads)"
         wider = f"*{pattern.strip('*')}*"

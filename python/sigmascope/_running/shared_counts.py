@@ -18,7 +18,7 @@ from .tasks import ByteListener
 
 
 class SharedCounter(NamedTuple):
-    """The place of one row's count: the file, and the number of the row; it can be pickled."""
+    """The place of one row's count: the file and the index of the row. It can be pickled."""
 
     path: str
     row: int

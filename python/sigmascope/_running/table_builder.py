@@ -18,7 +18,7 @@ from .progress import Meter, Progress
 
 
 class PendingRow(Protocol):
-    """A row that a table is to get."""
+    """A row that a table will have."""
 
     @property
     def name(self) -> str:
@@ -54,7 +54,7 @@ class TableBuilder(Generic[T, I]):
     items
         Every row that the complete table has.
     finished
-        Rows of the journal that stay, by their index in `items`.
+        Rows of the journal that are kept, by their index in `items`.
     matrices
         Indices of the matrices that are still to be analysed.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The run that makes a table: its rows and options, the journal that it resumes, who computes."""
+"""The run that makes a table: rows, options, the journal to resume, and threads or workers."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class TableRun(ABC, Generic[T, I, O]):
         return table
 
     def builder(self, table: T) -> TableBuilder[T, I]:
-        """Return what fills the table."""
+        """Return the object that fills the table."""
         source = " with ".join(getattr(table, name) for name in table.sources)
         return TableBuilder(table, self.items, source, self.read_entries, self.receive)
 
@@ -140,7 +140,7 @@ class TableRun(ABC, Generic[T, I, O]):
         return ExecutorTasks(executor, task, workers, len(self.items))
 
     def prepare_plan(self, out: Paths, resume: PathLike | None) -> tuple[Self, TableBuilder[T, I]]:
-        """Return the run, and the rows that it has to make, without a change of any file.
+        """Return the run and the rows that it has to make; change no file.
 
         Raises
         ------

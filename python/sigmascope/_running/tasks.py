@@ -36,7 +36,7 @@ ByteListener = Callable[[int], None]
 # Errors of one tensor that do not end the scan of the others.
 TENSOR_ERRORS = (SigmascopeError, OSError, MemoryError, ValueError, ArithmeticError, RuntimeError)
 
-# Those of TENSOR_ERRORS that may not occur on another machine or with another memory limit.
+# TENSOR_ERRORS that may not occur on another machine or with another memory limit.
 _ENVIRONMENT = (CheckpointError, OSError, MemoryError, DeviceError)
 
 
@@ -121,7 +121,7 @@ class Options(RunOptions):
 
 
 def check_files(executor: Executor | None, *checkpoints: Scannable) -> None:
-    """Raise ValueError if an executor is to analyse tensors that are in no file."""
+    """Raise ValueError if an executor has to analyse tensors that are not in files."""
     for checkpoint in checkpoints:
         if executor is not None and isinstance(checkpoint, Checkpoint) and checkpoint.in_memory:
             raise ValueError(

@@ -81,7 +81,7 @@ class ThreadBudget:
                 self._take(-parts)
 
     def _take(self, parts: int) -> None:
-        now = time.perf_counter()  # once: what passes between two readings would be lost
+        now = time.perf_counter()  # read once: time between two readings would be lost
         self._used, self._since = self._used_until(now), now
         self._free -= parts
         self._changed.notify_all()
@@ -128,7 +128,7 @@ class ThreadLease:
     def without_threads(self) -> Iterator[None]:
         """Read files while other pairs may have the threads; one pair reads at a time."""
         with self._budget.reading:
-            used = self._budget.used_seconds()  # first: what is used meanwhile counts once
+            used = self._budget.used_seconds()  # read first, so that no time counts twice
             began = time.perf_counter()
             try:
                 yield

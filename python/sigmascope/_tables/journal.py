@@ -53,7 +53,7 @@ def sealed_line(record: dict[str, Any]) -> bytes:
 
 
 def checked_header(path: Path, header: Header, schema: Schema) -> Header:
-    """Return the header of a saved table; ValueError if its schema or version is another."""
+    """Return the header of a saved table; ValueError if it has another schema or version."""
     what, version = schema.what, header.get("version")
     if header.get("schema") != schema.name:
         raise OtherTableError(f"{path}: not a {what}, its schema is {header.get('schema')!r}")
@@ -152,7 +152,7 @@ def _lock(file: FileIO, path: Path) -> None:
 
 
 def check_journal(path: Path, schema: Schema, *, resume: bool) -> tuple[Header | None, list[Row]]:
-    """Return header and rows that a :class:`Journal` of these arguments would have at first.
+    """Return the header and rows with which a :class:`Journal` of these arguments would start.
 
     No file is made or changed.
 

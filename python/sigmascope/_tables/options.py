@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The declaration of an option: its keyword, default, flag and sentence, and if journals record it.
+"""The declaration of an option: keyword, default, flag, sentence, and whether journals record it.
 
 Each option of scan, compare and extract is declared once, in ``scan_options.py`` and in
 ``comparing/extracting/options.py``. From these tables come the flags and help texts of the command
@@ -33,7 +33,7 @@ class Option:
     help
         One or more sentences for the help of the command and for the documentation.
     flag
-        Words of the command line, the short one first; empty for an option of the function alone.
+        Words of the command line, the short one first; empty if only the function has the option.
     metavar
         What the help shows for the value; empty for the default of the command line.
     choices
@@ -41,7 +41,7 @@ class Option:
     least
         The smallest number that the command line takes.
     command_default
-        The default of the command; an ellipsis stands for that of the function.
+        The default of the command; an ellipsis stands for the default of the function.
     journal
         MUST_MATCH or MAY_DIFFER; empty if a journal does not record the option.
     """
@@ -77,5 +77,5 @@ def must_match(options: Options) -> list[str]:
 
 
 def may_differ(options: Options) -> list[str]:
-    """Return the options that a journal records, and that may change when it is resumed."""
+    """Return the options that a journal records and that may change when it is resumed."""
     return [option.name for option in options.values() if option.journal == MAY_DIFFER]

@@ -79,7 +79,7 @@ def check_outputs(
 class JournalSettings(NamedTuple):
     """Settings that a resumed run takes from its journal unless the caller gives them.
 
-    A setting that is not known is None.
+    An unknown setting is None.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ class Outputs(Generic[T]):
         return settings_of(None if self._resumed is None else self._resumed.header)
 
     def begin(self, table: T) -> T:
-        """Write headers, and the rows of a resumed journal into new ones; return the table.
+        """Write headers, copy the rows of a resumed journal into new journals; return the table.
 
         Raises
         ------

@@ -48,7 +48,7 @@ def _identity(path: Place, checkpoint: Adapter) -> FileIdentity:
 
 
 def differences(then: Header, now: Header, *, among: Iterable[str] = ()) -> list[str]:
-    """List the differences because of which two tables are not parts of one scan.
+    """List the differences that prevent two tables from being parts of one scan.
 
     Parameters
     ----------

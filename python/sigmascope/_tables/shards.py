@@ -33,7 +33,7 @@ class Shard:
 
     @classmethod
     def of(cls, shard: tuple[int, int], sizes: Sequence[int | None]) -> Self:
-        """Choose the rows of a part: each matrix, the largest first, goes to the smallest part.
+        """Choose the rows of a part: each matrix, largest first, goes to the smallest part so far.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class Shard:
 
     @classmethod
     def of_header(cls, stored: Mapping[str, Any] | None) -> Self | None:
-        """Return the part that a header describes; None if it is that of a whole table."""
+        """Return the part that a header describes; None for a whole table."""
         if stored is None:
             return None
         return cls(**{**stored, "positions": tuple(stored["positions"])})

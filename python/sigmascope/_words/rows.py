@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows of tables, as everything that shows or saves them takes them."""
+"""Types of the rows of tables, for all code that shows or saves them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def largest_first(rows: Iterable[AnyRow]) -> list[AnyRow]:
 def full_rank(row: RowView, column: str = "") -> int:
     """Return the largest rank that a matrix can have by its form.
 
-    That is the smaller number of rows and columns, or, of a change that an adapter makes, its rank
-    r. In a comparison `column` tells whether the change is meant, or another matrix of the pair.
+    It is the smaller of the numbers of rows and columns. For a change that an adapter makes it is
+    its rank r. In a comparison `column` says whether the matrix is the change, or another one of
+    the pair.
     """
     product = row.get("product_rank")
     of_change = "before" not in row or column.startswith("delta_")

@@ -54,7 +54,7 @@ def with_error(value: float | None, error: float | None = 0.0) -> str:
 
 @lru_cache(maxsize=256)  # a page calls it twice, for the value and for the error
 def digits_of(value: float, error: float) -> tuple[int, int, bool]:
-    """Return how :func:`with_error` writes a number: power of ten, decimals, True with the error.
+    """Return how :func:`with_error` writes a number: exponent, decimals, True with the error.
 
     An error has one digit, or two if the first is a 1, and all digits of its integer part. Integers
     have no decimals if their error is an integer, too, or is not written.
@@ -78,7 +78,7 @@ def _without_known_error(value: float, error: float | None) -> str:
 
 
 def _power(size: float) -> int:
-    """Return the power of ten that is written out; 0 from 0.001 to below 1,000,000."""
+    """Return the exponent to print, or 0 for numbers from 0.001 to below 1,000,000."""
     order = _order(size) if size else 0
     return 0 if -3 <= order < 6 else order
 
@@ -118,7 +118,7 @@ def number_of(row: Mapping[str, Any], column: str, times: float = 1.0) -> str:
 
 
 def median_with_error(pairs: Iterable[tuple[float, float | None]]) -> tuple[float, float | None]:
-    """Return the median of values, and a bound of its error from theirs.
+    """Return the median of values, and a bound on its error from their errors.
 
     A median does not fall when a value rises, so it lies between the medians of the lower and of
     the upper ends. The error is None if one of the errors is not known.
@@ -138,7 +138,7 @@ def median_with_error(pairs: Iterable[tuple[float, float | None]]) -> tuple[floa
 
 
 def bounds(low: float, high: float, digits: int = 3) -> tuple[str, str]:
-    """Write the ends of an interval with a few significant digits, rounded outwards.
+    """Format the ends of an interval with a few significant digits, rounding outwards.
 
     >>> bounds(0.12345, 12.301)
     ('0.123', '12.4')
@@ -147,7 +147,7 @@ def bounds(low: float, high: float, digits: int = 3) -> tuple[str, str]:
 
 
 def range_of(low: float, high: float, value: float, error: float | None) -> tuple[str, str]:
-    """Write the ends of a range with the digits of a value in it, rounded outwards.
+    """Format a range to the precision of a value inside it, rounding outwards.
 
     >>> range_of(38.2541, 39.1284, 38.7149, 0.0), range_of(2.1974, 6.1033, 3.4, 0.6)
     (('38.25', '39.13'), ('2.1', '6.2'))
@@ -167,7 +167,7 @@ def range_of(low: float, high: float, value: float, error: float | None) -> tupl
 
 
 def at_most(bound: float, digits: int = 1) -> str:
-    """Write an upper bound with a few significant digits, rounded up."""
+    """Format an upper bound with a few significant digits, rounding up."""
     return _bound(bound, digits, ROUND_CEILING)
 
 
@@ -267,7 +267,7 @@ _KINDS = {
 
 
 def seed_text(options: Mapping[str, Any]) -> str:
-    """Show the seed of a run, and how a drawn one is used again."""
+    """Return the seed of a run as text, and how to use a drawn one again."""
     seed = options.get("seed")
     if not options.get("seed_drawn"):
         return f"seed {seed}"

@@ -39,9 +39,9 @@ _VALUES: dict[str, Any] = {
 
 
 def takes(options: Iterable[Option]) -> Callable[[C], C]:
-    """Return a decorator that gives a command the flags of options, in place of its ``**options``.
+    """Return a decorator that replaces the ``**options`` of a command by the flags of options.
 
-    They stand behind what the command requires, and before its own options, which are
+    The flags stand after the required parameters and before the command's own options, which are
     keyword-only. The command gets each value by the name of the option; a choice is a plain text.
     """
     flags = [parameter_of(option) for option in options if option.flag]

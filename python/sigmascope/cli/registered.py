@@ -64,12 +64,12 @@ def find_record_kind(record: Mapping[str, Any]) -> SavedRecord | None:
 
 
 def read_report_options(reference: Path | None, recipe: list[str] | None) -> ShowReport | None:
-    """Return what prints the report that the options of a comparison ask for.
+    """Return the function that prints the report that the options of a comparison request.
 
     Raises
     ------
     ValueError
-        If they ask for a report, and no package makes one.
+        If they request a report, and no package makes one.
     """
     if reference is None and recipe is None:
         return None

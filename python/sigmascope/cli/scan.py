@@ -98,7 +98,7 @@ def _start(pool: ProcessPoolExecutor, count: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Make the system end this worker when the scan ends, also if that is killed."""
+    """Make the system end this worker when the scan ends, also if the scan is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -28,7 +28,7 @@ _HEADERS = ["tensor", "rank", "|dW|", "remains", "|dW - B A| / |dW|", "2-norm at
 
 
 def show_extraction(out: Console, extraction: Extraction) -> None:
-    """Print the rows of an adapter, the changes that it has not, and totals."""
+    """Print the rows of an adapter, the changes that it lacks, and totals."""
     names = f"{printable(extraction.before)} -> {printable(extraction.after)}"
     out.print(names, soft_wrap=True)
     rows = extraction.analysed
@@ -113,10 +113,10 @@ _ENERGY = 0.9
 
 
 def _advice(extraction: Extraction) -> str:
-    """Say what the adapter holds of all changes, its size, and that by another criterion.
+    """Say how much of all changes the adapter holds, its size, and the size by another criterion.
 
-    The energy of the k largest directions of a change is concave in k, so that the share at one
-    rank bounds the rank of every other share from both sides.
+    The energy of the k largest directions of a change is concave in k. The share at one rank
+    therefore bounds the rank of every other share from both sides.
     """
     rows = extraction.analysed
     largest = max(row["delta_fro_norm"] for row in rows) or 1.0  # no square overflows
@@ -142,7 +142,7 @@ def _sides(row: Row) -> tuple[int, int]:
 
 
 def _rank_bounds(row: Row) -> tuple[int, int]:
-    """Return the least and the greatest rank at which a change may have `_ENERGY` of its energy."""
+    """Return the smallest and largest rank at which a change may have `_ENERGY` of its energy."""
     rank, most = row["rank"], min(_sides(row))
     share = 1 - min(row["relative_error"], 1.0) ** 2
     if share >= _ENERGY:

@@ -90,7 +90,7 @@ def _every_tensor(out: Console, checkpoint: Scannable, records: Sequence[TensorR
 
 
 def _terms_of(checkpoint: Scannable) -> tuple[str, ...]:
-    """Return the headers of what an adapter has for each change s B A; none for a checkpoint."""
+    """Return the headers of the numbers of each change s B A; empty without an adapter."""
     return ("r", "alpha", "scale") if isinstance(checkpoint, Adapter) else ()
 
 

@@ -69,15 +69,15 @@ def _lines(plan: Plan) -> list[list[str]]:
 
 
 def _amount_and_time(tensors: Sequence[TensorPlan]) -> tuple[str, str]:
-    """Return the most memory of a matrix, and the time of all."""
+    """Return the largest memory of a matrix, and the total time."""
     most = max(tensor.peak_bytes for tensor in tensors)
     return amount(most), duration(sum(tensor.seconds for tensor in tensors))
 
 
 def _amounts(tensors: Sequence[TensorPlan]) -> tuple[str, str]:
-    """Return the most memory of a matrix on a device, and on the host.
+    """Return the largest memory of a matrix on a device, and on the host.
 
-    The CPU computes the change that an adapter makes, which takes none of a device.
+    The CPU computes the change that an adapter makes, so it takes no memory on a device.
     """
     most = max(tensor.device_bytes for tensor in tensors)
     return amount(most) if most else "none", amount(max(t.peak_bytes for t in tensors))

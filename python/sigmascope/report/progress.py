@@ -47,7 +47,7 @@ class ProgressEstimate:
         return done / event.total_bytes if event.total_bytes else 1.0
 
     def left(self, event: ScanEvent, fraction: float) -> str:
-        """Return the remaining time in words; empty as long as it would be a mere guess."""
+        """Return the remaining time in words; empty as long as it would only be a guess."""
         if event.seconds < 1.0 or fraction < 0.005 or fraction >= 1.0:
             return ""
         return f"{duration(event.seconds * (1.0 - fraction) / fraction)} left"
@@ -85,7 +85,7 @@ class LiveProgress:
         """Show one event."""
         if event.kind == "started":
             self._began = event.seconds, 0
-        elif event.seconds - self._began[0] < _AT_ONCE:  # a worker began it before its turn
+        elif event.seconds - self._began[0] < _AT_ONCE:  # a worker had begun it earlier
             self._began = event.seconds, event.read_bytes
         fraction = self._estimate.fraction(event)
         if self._task is None:

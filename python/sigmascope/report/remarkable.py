@@ -21,7 +21,7 @@ _SHOWN = 12
 
 
 def show_unread_bytes(out: Console, rows: Sequence[Row], action: str) -> None:
-    """Print how many bytes are in no number of the result, if they are most of them."""
+    """Print how many bytes the numbers of the result leave out, if they are most of the bytes."""
     sentence = describe_unread_bytes(rows, action)
     if sentence:
         out.print(f"{sentence}\n", soft_wrap=True)

@@ -28,8 +28,8 @@ _NOT_SHOWN = ("error", "quantile_low", "quantile_high", "seed", "reference_seed"
 def show_trajectory(out: Console, run: Trajectory) -> None:
     """Print the median over the layers for each role, measure and step.
 
-    A layer that has no value at a step, as in the trajectory of a monitor, counts with its last
-    value before.
+    If a layer has no value at a step, as in the trajectory of a monitor, its last earlier value
+    counts.
     """
     count = min(_STEPS, len(run.steps))
     places = (i * (len(run.steps) - 1) // max(count - 1, 1) for i in range(count))
@@ -58,7 +58,7 @@ def show_trajectory(out: Console, run: Trajectory) -> None:
 
 
 def _rows_at(layers: Mapping[int | None, Sequence[Row]], step: float) -> list[Row]:
-    """Return the last row of each layer up to a step; none unless all have one."""
+    """Return the last row of each layer up to a step; no rows unless every layer has one."""
     last = [[row for row in rows if row["step"] <= step][-1:] for rows in layers.values()]
     return [row for rows in last for row in rows] if all(last) else []
 

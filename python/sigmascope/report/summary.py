@@ -136,7 +136,7 @@ def fraction(row: Row, measure: str) -> float:
 
 
 def whole_of(rows: Iterable[Row]) -> str:
-    """Return the words for what :func:`fraction` divides by."""
+    """Return the name of the rank that :func:`fraction` divides by."""
     of_products = {row.get("product_rank") is not None for row in rows}
     return "r, the rank of the adapter" if of_products == {True} else "the full rank"
 
@@ -166,7 +166,7 @@ def least_certain(rows: Iterable[Row], measures: Sequence[str]) -> tuple[Row, st
 
 
 def part_of(table: Table) -> list[str]:
-    """Say which part of a scan or a comparison a table is; nothing of a whole one."""
+    """Say which part of a scan or a comparison a table is; nothing for a whole table."""
     shard = table.shard
     if shard is None:
         return []
@@ -174,7 +174,7 @@ def part_of(table: Table) -> list[str]:
 
 
 def without_spectrum(rows: Iterable[Row]) -> Counter[str]:
-    """Count the tensors that have no spectrum by nature, by kind, read or not."""
+    """Count by kind the tensors that cannot have a spectrum, whether they were read or not."""
     return Counter(
         row["kind"]
         for row in rows

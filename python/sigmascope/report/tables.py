@@ -49,7 +49,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def is_complete(out: Console) -> bool:
-    """Return True if nothing is left out for want of room: in a pipe or a file."""
+    """Return True if nothing has to be left out to fit: in a pipe or a file."""
     return out.width >= UNLIMITED
 
 
@@ -70,11 +70,11 @@ def show_table(
     ----------
     out : Console
     title : str
-        Line above the table; none if empty.
+        Line above the table; omitted if empty.
     headers, lines : sequences of equal lengths
     left : int
         Number of columns that are aligned to the left; the others are aligned to the right. These
-        columns tell the lines apart, and further tables repeat them if there is room.
+        columns distinguish the lines, and further tables repeat them if there is room.
     """
     widths = [max(map(len, column)) for column in zip(headers, *lines, strict=True)]
     names = [line[0] for line in lines]
@@ -102,7 +102,7 @@ def show_table(
 
 
 def _room(names: Sequence[str], header: int, others: Sequence[int], width: int) -> int:
-    """Return the width of the column of names: all that is free, or what keeps them distinct."""
+    """Return the width of the column of names: the free width, or one that keeps them distinct."""
     whole = max(header, *map(len, names)) if names else header
     free = width - sum(others) - _GAP * len(others)
     most = max(width - max(others, default=0) - _GAP, _LEAST)
@@ -124,7 +124,7 @@ def _divided(widths: Sequence[int], room: int, left: int, width: int) -> list[li
 
 
 def split_columns(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Divide columns, by number, among tables of at most `room` characters; none is dropped."""
+    """Divide the indices of all columns among tables of at most `room` characters."""
     tables: list[list[int]] = [[]]
     taken = 0
     for j, width in enumerate(widths):
