@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The sentence that comes first if most bytes of a checkpoint are not in any number of a result."""
+"""The sentence that comes first if the numbers of a result leave out most bytes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def describe_unread_bytes(rows: Iterable[RowView], action: str = "analysed") -> 
 
 
 def _is_counted_only(row: RowView, kind: str) -> bool:
-    """Return True for integers in a scan: they are read, but no number of the row tells of them."""
+    """Return True for integers in a scan: they are read, but no number of the row shows them."""
     return kind == "integer" and row.get("before") is None and row.get("after") is None
 
 

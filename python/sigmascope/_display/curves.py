@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Curves of a row: its spectrum by rank and as a density, and those of noise and of chance.
+"""Curves of a row: its spectrum by rank and as a density, and the curves of noise and chance.
 
 A row has the k largest singular values and, at efforts other than "top", quantiles of all values.
-Joined, they are one curve from rank 1 to the last. This module uses NumPy only; a row is a plain
+Joined, they are one curve from rank 1 to the last. This module uses only NumPy. A row is a plain
 record.
 """
 
@@ -63,7 +63,7 @@ def curve_of(row: Row, side: str = "") -> Curve | None:
         return None
     errors = _numbers(row.get(f"{prefix}top_errors"), len(top))
     full = min(row["rows"], row["columns"])
-    if len(top) >= (rank := full_rank(row, prefix)):  # the others are zero by their form
+    if len(top) >= (rank := full_rank(row, prefix)):  # a product of that rank has no others
         top, errors, full = top[:rank], errors[:rank], rank
     ranks = np.arange(1.0, len(top) + 1.0)
     quantiles = _numbers(row.get(f"{prefix}quantiles"))
@@ -110,7 +110,7 @@ def histogram(curve: Curve, edges: Array) -> Array:
     below = 1.0 - (curve.ranks - 0.5) / curve.full
     sigma = np.append(curve.sigma[::-1], curve.sigma[0])
     share = np.append(below[::-1], 1.0)
-    # Of equal values np.interp takes the last, as the step of a distribution function demands.
+    # For equal values np.interp takes the last, as a step of a distribution function requires.
     at = np.interp(edges, sigma, share, left=0.0, right=1.0)
     density: Array = np.diff(at) / np.diff(edges)
     return density
@@ -131,7 +131,7 @@ class Density:
     beyond, beyond_error
         Number of values greater than `end`, and its error.
     above
-        The largest values that the row has one by one, between the noise edge and `end`.
+        The largest values, which the row has one by one, between the noise edge and `end`.
     """
 
     end: float
@@ -162,10 +162,10 @@ def density_of(curve: Curve, edge: float | None) -> Density:
 
 
 def counts_above(curve: Curve, x: Array) -> tuple[Array, Array]:
-    """Return how many values of a complete curve are greater than each x, and the errors of these.
+    """Return how many values of a complete curve exceed each x, and the errors of these counts.
 
     A count is exact if the curve has every value near x and no error reaches x. Between two
-    quantiles the count is interpolated, and its error includes all counts that they allow.
+    quantiles the count is interpolated, and its error covers all counts that they allow.
     """
     low, high = _brackets(curve, curve.sigma, x)
     least, _ = _brackets(curve, np.minimum.accumulate(curve.sigma - curve.errors), x)
@@ -177,7 +177,7 @@ def counts_above(curve: Curve, x: Array) -> tuple[Array, Array]:
 
 
 def _brackets(curve: Curve, sigma: Array, x: Array) -> tuple[Array, Array]:
-    """Return the least and the largest number of values above each x that a curve allows."""
+    """Return the smallest and largest number of values above each x that a curve allows."""
     before = np.concatenate([[0.0], np.floor(curve.ranks)])
     after = np.append(np.ceil(curve.ranks) - 1.0, curve.full)
     place = np.searchsorted(-sigma, -x, side="left")

@@ -14,7 +14,7 @@ CUT = "…"
 
 @dataclass(frozen=True, slots=True)
 class ShortNames:
-    """Names in their order, shortened, and what they all lack.
+    """Shortened names in their order, and the ends that were cut from all of them.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ def short_names(names: Sequence[str], width: int) -> ShortNames:
 
 
 def stay_distinct(names: Sequence[str], width: int) -> bool:
-    """Return True if names that differ differ also when they are shortened to a width."""
+    """Return True if distinct names stay distinct when they are shortened to a width."""
     return len(set(short_names(names, width).texts)) == len(set(names))
 
 
@@ -66,8 +66,8 @@ def _widest(texts: Sequence[str]) -> int:
 
 
 def _common_beginning(texts: Sequence[str]) -> str:
-    """Return the parts up to a dot with which all texts begin."""
-    first, last = min(texts), max(texts)  # what these share is shared by all that lie between
+    """Return the longest beginning, up to a dot, that all texts share."""
+    first, last = min(texts), max(texts)  # all texts between these two share what they share
     pairs = zip(first, last, strict=False)
     count = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(last)))
     return first[: first.rfind(".", 0, count) + 1]

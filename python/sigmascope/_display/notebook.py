@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Results as HTML for notebooks, which Jupyter asks for by the method ``_repr_html_``.
+"""Results as HTML for notebooks; Jupyter calls the method ``_repr_html_``.
 
-Every view is a caption and a table without scripts or styles of its own, so that it has the look of
-the notebook.
+Every view is a caption and a table without scripts or styles, so that it looks like the rest of the
+notebook.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def values_html(caption: str, values: Numbers, errors: Numbers, residuals: Numbe
 
 
 def quantiles_html(caption: str, shares: Numbers, values: Numbers, errors: Numbers) -> str:
-    """Show the singular values below which shares of all of them lie, with their errors."""
+    """Show the quantiles of the singular values, with their errors."""
     rows = [
         [f"{share:.0%}", with_error(float(value), float(error))]
         for share, value, error in zip(shares, values, errors, strict=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The error of quantised matrices in sentences: its size, its spectrum and what it hurts."""
+"""Sentences on the error of quantised matrices: its size, its spectrum and what it hurts."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ DECIBELS = 20 * math.log10(2)
 """Decibels of the signal-to-noise ratio for each effective bit."""
 
 LEAST_ABOVE = 1.1
-"""Least ratio of the largest singular value to the edge of independent errors that is named."""
+"""Least ratio of the largest singular value to the edge of independent errors to report."""
 
 _LISTED_DIRECTIONS = 8
 _PLAIN = ("F64", "F32", "F16", "BF16")
 
 
 def quantised(rows: Iterable[Row]) -> list[Row]:
-    """Return the pairs of which one matrix is quantised."""
+    """Return the pairs in which one matrix is quantised."""
     return [row for row in rows if row.get("effective_bits") is not None]
 
 
 def sentences(rows: Sequence[Row]) -> str:
-    """Describe the errors of pairs of which one matrix is quantised; there is at least one."""
+    """Describe the errors of one or more pairs in which one matrix is quantised."""
     return " ".join([f"In {counted(len(rows), 'pair')} one matrix is quantised.", *_parts(rows)])
 
 
 def hurt(rows: Iterable[Row]) -> list[tuple[str, str]]:
-    """Return the pairs with hurt directions, and words on these, the worst first."""
+    """Return the pairs with hurt directions, and a description of these, the worst first."""
     having = [row for row in rows if row.get("hurt_directions")]
     having.sort(key=lambda row: -max(map(_times_noise, _errors(row))))
     return [(row["name"], _directions(row)) for row in having]
@@ -62,7 +62,7 @@ def _parts(rows: Sequence[Row]) -> Iterator[str]:
 def headline(pairs: Sequence[Row]) -> str | None:
     """Say how many pairs are quantised, at how many bits, for a reader who reads nothing else.
 
-    None if no pair is quantised, or if the error of one is more than its format makes.
+    None if no pair is quantised, or if the error of a pair exceeds that of its format.
     """
     rows = quantised(pairs)
     if not rows or any(row.get("above_rounding") is not False for row in rows):
@@ -128,7 +128,7 @@ def _errors(row: Row) -> list[tuple[float, float]]:
 
 
 def _times_noise(pair: tuple[float, float]) -> float:
-    """Return the ratio of an error to noise, which is 0 where all steps are."""
+    """Return the ratio of an error to noise; infinite without noise, as when all steps are 0."""
     error, noise = pair
     return error / noise if noise > 0 else math.inf
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Matrices with a special structure, and matrices that medians leave out, each with the reason.
 
-A zero matrix has no effective rank, for example, so that a median over its role is one of fewer
-matrices than the role has. Rows are plain records here, of scans or of comparisons.
+A zero matrix, for example, has no effective rank, so the median of its role is over fewer matrices
+than the role has. Rows are plain records here, of scans or of comparisons.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAMED = 3
 
 
 def special(row: RowView) -> str | None:
-    """Return words for the special structure of a row's matrix or matrices; None without one."""
+    """Describe the special structure of a row's matrix or matrices; None if there is not one."""
     if row.get("structure"):
         return str(row["structure"])
     before, after = row.get("before_structure"), row.get("after_structure")
@@ -100,7 +100,7 @@ def _why(row: RowView, rows: Sequence[RowView], measure: str) -> str:
 
 
 def _without_edge(row: RowView, measure: str) -> str:
-    """Return the reason, in the notes of a row, why it lacks a measure of the noise edge."""
+    """Return the reason from a row's notes why it lacks a measure of the noise edge."""
     group = "" if measure.startswith(_OF_EDGE) else measure.partition("_")[0]
     if not measure.removeprefix(f"{group}_").startswith(_OF_EDGE):
         return ""

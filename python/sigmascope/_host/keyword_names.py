@@ -31,12 +31,12 @@ _NAMES = {
     ("resume",): "checkpoint_path restart",
     ("shape",): "size",
 }
-"""The names of other libraries by the names that mean the same here, the best first."""
+"""Names of other libraries, by the names here with the same meaning, the best first."""
 
 OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
     name: targets for targets, names in _NAMES.items() for name in names.split()
 }
-"""Names here by a name of another library. Those that a function does not have do not count."""
+"""Names here, by the name in another library. Names that a function lacks do not count."""
 
 _TRIPLETS = frozenset({"A", "k"})
 _MATRIX = frozenset({"A"})

@@ -25,7 +25,7 @@ NOT_ADAPTED = "not adapted"
 """Reason in the row of a weight that an adapter does not change."""
 
 ALONE_INTEGERS = "of integers without a partner"
-"""Reason in a verdict: integers of 2 bytes and more, or booleans, that one checkpoint has alone.
+"""Reason in a verdict: integers of 2 bytes and more, or booleans, in only one checkpoint.
 
 Such buffers count positions or mask them; converters leave them out. Integers of one byte may be
 the codes of weights.

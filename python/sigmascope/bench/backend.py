@@ -50,7 +50,7 @@ class Backend:
         The library of a CUDA device, for backends that compute on one. They take arrays of the host
         and, without a copy, arrays that the library has placed on the device.
     vectors : bool
-        False if it computes singular values alone.
+        False if it computes only singular values.
     """
 
     name: str

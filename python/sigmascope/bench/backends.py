@@ -85,7 +85,7 @@ def known_backends() -> tuple[Backend, ...]:
     Raises
     ------
     ImportError
-        One of them cannot be imported, is not a Backend, or has the name of another.
+        If one of them cannot be imported, is not a Backend, or has the name of another.
     """
     every = list(BACKENDS)
     for registered in iter_registered(GROUP, "backend"):

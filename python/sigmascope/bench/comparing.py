@@ -47,7 +47,7 @@ class BenchmarkPlan:
     tell : callable (text)
         Function that is called with a description of the next step.
     run : callable (backend, job, *, cores, timeout)
-        Function that runs a job in a process: `ProcessJournal.run` keeps what each has reported.
+        Function that runs a job in a process. `ProcessJournal.run` also saves what it reports.
     """
 
     k: int = 32
@@ -128,10 +128,10 @@ def compare(
 
 
 def _count_steps(tell: Tell, total: int) -> Tell:
-    """Return a function that adds to each step its number and the time that is left.
+    """Return a function that adds to each step its number and the remaining time.
 
-    The estimate assumes that steps take as long as those before. Those for settings take longest
-    and come first, so that it is too long rather than too short.
+    The estimate assumes that steps take as long as earlier ones. Steps that search for settings
+    take longest and come first, so it is too long rather than too short.
     """
     began, count = time.perf_counter(), 0
 

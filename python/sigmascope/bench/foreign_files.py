@@ -29,9 +29,9 @@ def read_dense(path: Path, name: str | None) -> NDArray[Any]:
     Raises
     ------
     ImportError
-        SciPy is missing.
+        If SciPy is missing.
     ValueError
-        The file is not of its kind, or has no real matrix of that name, or has several.
+        If the file is not of its kind, or has no real matrix of that name, or has several.
     """
     try:
         import scipy.io

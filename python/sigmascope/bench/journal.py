@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Processes of a benchmark in a file, as soon as each has ended, so that it can be continued."""
+"""A file of the processes of a benchmark that have ended, so that it can be continued."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ _PLACES = ("matrix", "reference")
 
 
 class ProcessJournal:
-    """A file with a line of JSON for each process that has ended: its job and what it reported.
+    """A file with a JSON line for each process that has ended: its job and its report.
 
-    A process whose job is in the file is not run again. A job is the same if backend, version,
-    matrix, settings, seed, threads and processor are; one that ran out of time is repeated if it
-    gets more. An incomplete last line, which a killed run leaves, is cut off.
+    A process whose job is in the file is not run again. Two jobs are the same if backend, version,
+    matrix, settings, seed, threads and processor are the same. A job that ran out of time is
+    repeated if it now gets more. An incomplete last line, which a killed run leaves, is cut off.
 
     Parameters
     ----------
     path : Path
-        A `.jsonl`; it is made if there is none.
+        A `.jsonl` file, which is made if it does not exist.
 
     Attributes
     ----------
     reused, added : int
-        Processes that were taken from the file, and that were run.
+        Number of processes that were taken from the file, and number that were run.
 
     Raises
     ------
     ValueError
-        The suffix is another, or a line is not of a benchmark.
+        If the suffix is not `.jsonl`, or a line is not of a benchmark.
     OSError
-        The file cannot be read or written.
+        If the file cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -92,7 +92,7 @@ class ProcessJournal:
 
 
 def _key(backend: Backend, job: dict[str, Any], threads: int) -> str:
-    """Return a digest of all that decides what a process does."""
+    """Return a digest of everything that decides what a process does."""
     what = {name: value for name, value in job.items() if name not in _PLACES}
     what |= {"backend": backend.name, "version": backend.version, "threads": threads}
     what |= {"processor": processor()}

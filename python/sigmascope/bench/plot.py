@@ -9,7 +9,7 @@ from typing import Any
 from .results import BackendComparison, BackendResult, Rung
 
 _BEYOND = 30.0
-"""Ratio of the finest accuracy that was asked for to the error at the edge of the plot."""
+"""Ratio of the finest requested accuracy to the error at the edge of the plot."""
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#8C6D00")
 """Okabe and Ito's palette for colour-blind readers, with a darker yellow."""

@@ -178,7 +178,7 @@ class BackendResult:
 
     @property
     def vectors(self) -> bool:
-        """False if it computes singular values alone."""
+        """False if it computes only singular values."""
         return bool(self.can.get("vectors", True))
 
     def timing(self, accuracy: float) -> Timing | None:

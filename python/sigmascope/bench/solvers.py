@@ -2,7 +2,8 @@
 """The calls of the backends, from a stored matrix to k triplets with descending values.
 
 Each library is imported inside the function that calls it. A dtype that the library does not take
-is converted inside, as its user would have to do, to float32, or with ``dtype="float64"`` to that.
+is converted inside, as its user would have to do: to float32, or to float64 with
+``dtype="float64"``.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Answer:
     Attributes
     ----------
     U, s, Vt : arrays (m, k), (k,) and (k, n)
-        Values are descending; U and Vt are None for a backend of values alone.
+        Values are descending; U and Vt are None for a backend that computes only values.
     passes : int, optional
         Reads of the matrix, if the backend reports them.
     """

@@ -35,7 +35,7 @@ A setting that barely reaches an accuracy may miss it on another matrix.
 """
 
 SPARE = 2
-"""Number of slower settings that are tried beyond that, in case the faster ones fail later."""
+"""Number of slower settings that are tried after that, in case faster ones fail later."""
 
 MOST_CHECKED = 6
 """Largest number of settings that are checked for one accuracy, the fastest first."""
@@ -281,14 +281,14 @@ class BackendTask:
         return answer
 
     def _placed(self) -> Source | None:
-        """Return the source with its array on the device, where the backend computes on one."""
+        """Return the source with its array on the device, if the backend computes on one."""
         if self.backend.library is None:
             return None
         array = self.backend.library.place(self.source.array)
         return None if array is None else replace(self.source, array=array)
 
     def _judge(self, run: dict[str, Any], answer: Answer) -> None:
-        """Note the larger of the errors, and of the residuals, so far and of this answer."""
+        """Record the largest error and the largest residual, including those of this answer."""
         errors = [self.error(answer), run["error"] or 0.0]
         run["error"] = max(errors)
         if answer.U is not None and answer.Vt is not None:

@@ -22,7 +22,7 @@ ShowReport = Callable[[Console, Comparison, Sequence[Path]], None]
 """Prints what a report says of a comparison, and adds it to the pages of these paths."""
 
 ComparisonReport = Callable[[Path | None, list[str] | None], ShowReport | None]
-"""Reads the options --reference and --recipe; None if they ask for no report."""
+"""Reads the options --reference and --recipe; None if they do not request a report."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from .tables import by_reason, print_section, show_table
 
 _HEADERS = ["role", "shape", "dtype", "n", "effort", "passes", "read", "memory", "time"]
 _ON_DEVICE = ["role", "shape", "dtype", "n", "effort", "passes", "copied", "device", "memory"]
-"""On a CUDA device, how often a matrix is copied to it, and its memory there, in place of time."""
+"""For a CUDA device: copies of a matrix to it, and memory there, instead of the time."""
 
 
 def show_plan(out: Console, plan: Plan) -> None:

@@ -19,7 +19,7 @@ _FIRST_GUESS = 12.0
 
 
 _AT_ONCE = 0.1
-"""Seconds after the start of a matrix within which what was read is not of its turn."""
+"""Seconds after the start of a matrix in which bytes count as read before its turn."""
 
 
 class ProgressEstimate:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Statistical tests of a page's findings: the level of a page and the least size of a finding.
 
-A page looks at many matrices and at many differences between them. It therefore says that something
-differs only under two conditions: the difference has at least the size in `LEAST`, and it is
-significant at a level that is divided among all differences that were tested. So of models that
-consist of noise, at most one page in twenty says that something differs.
+A page tests many matrices and many differences. It reports a difference only if it has at least the
+size in `LEAST` and is significant at a level that is divided among all tested differences. For
+models that consist of noise, at most one page in twenty therefore reports a difference.
 """
 
 from __future__ import annotations
@@ -118,7 +117,7 @@ def interval(pairs: Sequence[Pair], level: float) -> Pair:
 def sure(pairs: Sequence[Pair], level: float) -> list[bool]:
     """Return True for each value that differs from 0 by more than its error allows.
 
-    `level` is that of all values together.
+    `level` is the level of all values together.
     """
     normal = NormalDist()
     chances = [
@@ -170,8 +169,8 @@ def by_layer(triples: Iterable[tuple[int, float, float]]) -> dict[int, Pair]:
 def paired_by_layer(one: Layered, other: Layered) -> float | None:
     """Return the p-value of Student's test that two roles have the same mean in every layer.
 
-    It takes the differences within layers as independent and normal, so that neither a trend with
-    depth nor chance that a layer's matrices share counts against a difference. The mean is first
+    It treats the differences within layers as independent and normal. A trend with depth, or chance
+    that the matrices of a layer share, therefore does not hide a difference. The mean is first
     reduced by twice the median errors, in case all err in the same direction. The result is None
     if fewer than two layers have both roles.
     """
@@ -200,7 +199,7 @@ class Trend:
     factor, low, high
         The factor within roles, and its 95 % interval, with layers as independent units.
     p
-        P-value of no trend: twice the lesser of those of the thirds and of a straight line.
+        P-value of no trend: twice the smaller p-value of two tests, of thirds and of a line.
     """
 
     factor: float
@@ -214,8 +213,8 @@ def trend_within(roles: Iterable[Layered]) -> Trend | None:
 
     Each role's mean over its layers is subtracted, so that roles of different levels do not hide a
     trend. The mean of the roles in a layer is then one number: matrices of a layer share chance.
-    Both tests take the layers as independent and normal where nothing changes: Student's of the
-    first and the last third, with one variance, and Student's of the correlation with the layer.
+    Two Student's tests assume independent, normal layers if nothing changes: one of the first and
+    the last third, with one variance, and one of the correlation with the layer.
     """
     centred: defaultdict[int, list[Pair]] = defaultdict(list)
     for role in roles:

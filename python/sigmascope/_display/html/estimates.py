@@ -164,7 +164,7 @@ def outliers(rows: Iterable[Row], columns: Iterable[str], level: float) -> list[
 
 
 def _far_enough(having: Sequence[Row], column: str, places: Sequence[int]) -> Iterator[Outlier]:
-    """Yield those of the significant values of a group that are far enough from its median."""
+    """Yield the significant values of a group that are far enough from its median."""
     logs = [math.log(row[column]) for row in having]
     centre = median(logs)
     spread = max(1.4826 * median(abs(x - centre) for x in logs), _LEAST_SPREAD)
@@ -180,8 +180,8 @@ def _far_enough(having: Sequence[Row], column: str, places: Sequence[int]) -> It
 def _stays(row: Row, column: str, centre: float, away: float) -> bool:
     """Return True if a value is far from the median even without the largest entry of its matrix.
 
-    If entries have heavy tails, some matrix has the largest entry by chance; this alone does not
-    make it an outlier. If the entries are not known, the result is True.
+    If entries have heavy tails, some matrix has the largest entry by chance, which does not make it
+    an outlier. If the entries are not known, the result is True.
     """
     largest = max(abs(row.get("min") or 0.0), abs(row.get("max") or 0.0)) ** 2
     rest = {

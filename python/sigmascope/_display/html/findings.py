@@ -42,17 +42,17 @@ class Finding:
 
 
 def listing(items: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the first items, as many as a finding names."""
+    """Return the first items, up to the number that a finding names."""
     return tuple(items[:LISTED])
 
 
 def more(count: int) -> str:
-    """Return a sentence that says that not all matrices are named, or an empty text."""
+    """Return a sentence that not all matrices are named; empty if all are."""
     return f" The first {LISTED} are named here." if count > LISTED else ""
 
 
 def outcomes(rows: Iterable[Row], what: tuple[str, str]) -> list[Finding]:
-    """Return a finding each on rows that failed, could not be read, or did not converge.
+    """Return findings on rows that failed, could not be read, or did not converge, one for each.
 
     Parameters
     ----------

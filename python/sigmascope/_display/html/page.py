@@ -46,7 +46,7 @@ def write(
     header, rows
         As given by :meth:`Scan.header` and `Scan.rows`, or by a comparison.
     section : Section, optional
-        What an annex says of the comparison.
+        A section of an annex on the comparison.
 
     Raises
     ------

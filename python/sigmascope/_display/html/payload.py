@@ -2,7 +2,7 @@
 """The numbers of a page's charts, as columns, with a few digits more than are shown.
 
 The size of a page is limited, since a browser has to load it. A table of a thousand matrices fits.
-Of a larger table the last measures and the spectra of some matrices are left out, and the page says
+The page of a larger table leaves out the last measures and the spectra of some matrices, and says
 so.
 """
 
@@ -175,7 +175,7 @@ def compact(
     value, error
         The value, or None; its error, or None if it is not known.
     size
-        The number that is shown for the value, if it is another: a cosine's distance from 1.
+        The number that is shown instead of the value, if any: a cosine's distance from 1.
     spare
         Digits beyond those that are shown.
     """
@@ -189,7 +189,7 @@ def compact(
 
 
 def compact_error(value: float | None, error: float | None) -> float | int | None:
-    """Shorten an error; 0 if it is below the last digit that is shown, None if it is not known."""
+    """Shorten an error; 0 if it is below the last digit shown, None if it is not known."""
     if value is None or not math.isfinite(value):
         return 0
     if error is None or not math.isfinite(error):

@@ -55,7 +55,7 @@ def verdict_on(header: dict[str, Any], rows: Sequence[Row]) -> Finding:
 
 
 def of_quantised(pairs: Iterable[Row]) -> Iterator[Finding]:
-    """Yield the finding on pairs of which one matrix is quantised, if there are any."""
+    """Yield the finding on pairs in which one matrix is quantised, if there are any."""
     rows = quantised(pairs)
     if rows:
         items = hurt(rows)
@@ -67,7 +67,7 @@ def of_quantised(pairs: Iterable[Row]) -> Iterator[Finding]:
 def below_floor(pairs: Iterable[Row]) -> list[Row]:
     """Return the pairs with a change whose norm does not exceed rounding.
 
-    Those of a quantised matrix are not among them: a finding of their own tells of them.
+    Pairs with a quantised matrix are not among them, since they have their own finding.
     """
     return [
         row

@@ -98,7 +98,7 @@ def _ranks(rows: list[Row]) -> Iterator[Finding]:
         f"{' and '.join(counts)} matrices)"
     )
     tests = len(roles) * (len(roles) - 1) / 2
-    # Matrices of noise of two shapes differ, too.
+    # Matrices of noise differ, too, if their shapes do.
     units = [full_rank_of(name)] if products else [full_rank_of(name), noise_rank_of(name)]
     known = all(_differ(roles[low], roles[high], name, unit, tests) for unit in units)
     unsure = "; the roles are not distinguishable beyond their shapes and chance."
@@ -178,15 +178,15 @@ def _noise(rows: list[Row]) -> Iterator[Finding]:
 
 
 def _is_noise(row: Row) -> bool:
-    """Return True without values above the noise edge, unless the spectrum is flat.
+    """Return True if no value is above the noise edge, unless the spectrum is flat.
 
     Orthogonal matrices have a flat spectrum.
     """
     rank, expected = row.get("effective_rank"), noise_rank("effective_rank", _shape(row))
     error = 1.0 + _LIKE_NOISE * expected + 2 * (row.get("effective_rank_error") or 0.0)
     flat = rank is not None and rank > expected + error
-    # Of even noise, a few values exceed the edge; more than those of an uneven bulk may be chance,
-    # too, but such a bulk is not that of random numbers of one size.
+    # A few values of even noise exceed the edge. More may do so by chance if a bulk is uneven, but
+    # such a bulk is not that of random numbers of one size.
     few = row["mp_outliers"] <= max(_FEW_ABOVE, _SHARE_ABOVE * min(_shape(row)))
     return not flat and few and bool(row["mp_outliers"] <= (row.get("mp_outliers_error") or 0))
 
@@ -211,13 +211,13 @@ def _outlier_channels(rows: Iterable[Row]) -> Iterator[Finding]:
 
 
 def _farthest(row: Row) -> tuple[float, int]:
-    """Return a sort key: the matrix with the farthest outlier channel first, then the most."""
+    """Return a sort key: first by the farthest outlier channel, then by their number."""
     factors = [f for side in ("row", "column") for f in row.get(f"outlier_{side}_factors") or ()]
     return -max(factors, default=0.0), -row["outlier_rows"] - row["outlier_columns"]
 
 
 def _channels(row: Row) -> Iterator[str]:
-    """Yield the number of outlier rows, and that of columns, with the farthest of them."""
+    """Yield the numbers of outlier rows and of outlier columns, each with the farthest ones."""
     for side in ("row", "column"):
         count = row[f"outlier_{side}s"] or 0
         if not count:

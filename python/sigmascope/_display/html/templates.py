@@ -24,7 +24,7 @@ def part(name: str) -> str:
 
 
 def head(title: str, version: str, style: str, script: str = "") -> str:
-    """Return the head of a page, with the policy that allows its own style and script alone."""
+    """Return the head of a page, with a policy that allows only its own style and script."""
     return fill_template(
         part("head.html"),
         script_hash=hash_of(script) if script else "'none'",
@@ -36,11 +36,11 @@ def head(title: str, version: str, style: str, script: str = "") -> str:
 
 
 def hash_of(text: str) -> str:
-    """Return the source of a text in a content security policy."""
+    """Return the source expression of a text for a content security policy."""
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return f"'sha256-{digest}'"
 
 
 def fill_template(template: str, **values: str) -> str:
-    """Replace every {{name}} of a template; values that have such a text are not changed."""
+    """Replace every {{name}} of a template; such texts inside values stay unchanged."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)

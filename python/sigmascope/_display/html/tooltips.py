@@ -33,7 +33,7 @@ _ANY = re.compile("|".join(sorted(map(re.escape, TERMS), key=len, reverse=True))
 
 
 def explained(text: str) -> str:
-    """Return a text as markup in which the first occurrence of each term has a tooltip.
+    """Return a text as markup, with a tooltip on the first occurrence of each term.
 
     Parameters
     ----------

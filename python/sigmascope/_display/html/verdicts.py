@@ -62,7 +62,7 @@ def depth_trend(rows: Iterable[Row]) -> Trend | None:
 
 
 def trend(trend: Trend | None, tests: int) -> str:
-    """Write how the relative change goes with depth, with an interval of the factor."""
+    """Write how the relative change varies with depth, with an interval for the factor."""
     if trend is None or tests * trend.p > COMPARISON or not _is_large(trend.factor):
         return NO_TREND
     low, factor, high = trend.low, trend.factor, trend.high
@@ -84,7 +84,7 @@ def percent(share: Middle) -> str:
 
 
 def rotation(side: str, angles: Sequence[Pair]) -> str:
-    """Write by which angle the directions of one side turned, or that they may be unchanged."""
+    """Write the angle by which directions of one side turned, or that they may be unchanged."""
     shown = middle([angle for angle, _ in angles], [error for _, error in angles])
     low, _ = interval(angles, COMPARISON / 2)
     rotated = low > 0 and shown.value >= LEAST.rotation
@@ -95,7 +95,7 @@ def rotation(side: str, angles: Sequence[Pair]) -> str:
 def old_or_new(gaps: Sequence[Pair]) -> str:
     """Write whether a change lies along directions of W, closer than random directions do.
 
-    `gaps` are angles of random directions less those of the change, in degrees.
+    `gaps` are the angles of random directions minus the angles of the change, in degrees.
     """
     low, high = interval(gaps, COMPARISON)
     if low > LEAST.chance:

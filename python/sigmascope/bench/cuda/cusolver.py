@@ -41,7 +41,7 @@ def gesvdr(A: Any, k: int, oversampling: int, n_iter: int) -> tuple[Any, Any, An
 
     m, n = A.shape
     a, s, kind = _operands(A)
-    # Full matrices, of which it writes k columns.
+    # It needs full matrices, and writes k columns of them.
     U, V = (cupy.empty((extent, extent), A.dtype, order="F") for extent in (m, n))
     arguments = [
         ctypes.c_byte(ord("S")),

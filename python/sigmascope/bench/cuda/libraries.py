@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The libraries that compute on a CUDA device: why one cannot here, its versions, its arrays.
+"""Libraries that compute on a CUDA device: what they lack here, their versions and arrays.
 
 All use the first device that CUDA lists; the variable CUDA_VISIBLE_DEVICES selects another.
 """
@@ -32,14 +32,14 @@ class DeviceLibrary(Protocol):
         """Name the chip, and the versions of CUDA and of the libraries."""
 
     def place(self, A: NDArray[Any]) -> Any | None:
-        """Return A on the device, in its stored dtype, when the copy is complete.
+        """Copy A to the device in its stored dtype, and return it when the copy is complete.
 
         None if no installed library can place it there.
         """
 
 
 def fetched(x: Any) -> NDArray[Any]:
-    """Return an array of any of the libraries as a NumPy array, when it is computed."""
+    """Wait for an array of any of the libraries, and return it as a NumPy array."""
     if isinstance(x, np.ndarray):
         return np.asarray(x)
     return np.asarray(x.get() if hasattr(x, "get") else x.cpu().numpy())
@@ -153,7 +153,7 @@ class OurLibrary:
     """sigmascope with ``device="cuda"``."""
 
     def missing(self) -> str:
-        """Return why there is no CUDA device, as `show_config` says it."""
+        """Return why there is no CUDA device, in the words of `show_config`."""
         if any(name.startswith("cuda") for name in available_devices()):
             return ""
         reason = str(show_config()["cuda"])

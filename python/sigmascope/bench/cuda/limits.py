@@ -13,7 +13,7 @@ import numpy as np
 from .libraries import CUPY, TORCH, DeviceLibrary
 
 TURNS = 10
-"""Number of runs of which the median counts, after one that does not."""
+"""Number of runs whose median counts, after one run that does not count."""
 
 MOST_BYTES, LARGEST_ORDER = 1 << 30, 8192
 """Bytes that are copied, and order of the product, where they fit into half the free memory."""
