@@ -14,7 +14,7 @@ _LOST = {"failed": "failed", "unpaired": "without a partner"}
 
 
 def describe_unread_bytes(rows: Iterable[RowView], action: str = "analysed") -> str | None:
-    """Say how many bytes were left out, and why, if they are more than those that were read.
+    """Say how many bytes were left out, and why, if they exceed the bytes that were read.
 
     Tensors that the user excluded are not counted, nor are second names, scales and other parts of
     weights, and weights that an adapter leaves as they are.

@@ -31,7 +31,7 @@ class Curve:
     Attributes
     ----------
     ranks
-        (n,) ascending, from 1; those of quantiles are fractional.
+        (n,) ascending, from 1; quantiles have fractional ranks.
     sigma, errors
         (n,) descending singular values and their errors.
     full

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 
 _NUMBER = re.compile(r"(?:(?<=[./])|^)(\d+)(?=[./]|$)")
-"""A part of a name that is a number: that of a layer or of an expert."""
+"""A part of a name that is a number: of a layer or of an expert."""
 
 _FEWEST = 3
 """Least number of names that are folded."""

@@ -67,7 +67,7 @@ def _widest(texts: Sequence[str]) -> int:
 
 def _common_beginning(texts: Sequence[str]) -> str:
     """Return the longest beginning, up to a dot, that all texts share."""
-    first, last = min(texts), max(texts)  # all texts between these two share what they share
+    first, last = min(texts), max(texts)  # all texts between these two begin like both
     pairs = zip(first, last, strict=False)
     count = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(last)))
     return first[: first.rfind(".", 0, count) + 1]

@@ -62,7 +62,7 @@ def _parts(rows: Sequence[Row]) -> Iterator[str]:
 def headline(pairs: Sequence[Row]) -> str | None:
     """Say how many pairs are quantised, at how many bits, for a reader who reads nothing else.
 
-    None if no pair is quantised, or if the error of a pair exceeds that of its format.
+    None if no pair is quantised, or if the error of a pair exceeds the rounding of its format.
     """
     rows = quantised(pairs)
     if not rows or any(row.get("above_rounding") is not False for row in rows):
@@ -78,7 +78,7 @@ def headline(pairs: Sequence[Row]) -> str | None:
 
 
 def _bits(rows: Sequence[Row]) -> str:
-    """Write the effective bits of each format, that of most pairs first."""
+    """Write the effective bits of each format, the format of most pairs first."""
     formats: dict[str, list[float]] = {}
     for row in rows:
         formats.setdefault(_format(row), []).append(row["effective_bits"])
@@ -120,7 +120,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _errors(row: Row) -> list[tuple[float, float]]:
-    """Return the error of each hurt direction, and that of noise."""
+    """Return the error of each hurt direction, and its error from noise."""
     return [
         (row["direction_errors"][i - 1], row["direction_noise"][i - 1])
         for i in row["hurt_directions"]

@@ -57,7 +57,7 @@ class Solvers(Protocol):
         """Find every singular value."""
 
     def moments(self, a: Any, **options: Any) -> dict[str, Any]:
-        """Sum powers of the elements; count and locate those that are not finite."""
+        """Sum powers of the elements; count and locate elements that are not finite."""
 
     def survey(self, a: Any, **options: Any) -> SurveyResult:
         """Find the norm, the largest entry and a hash."""

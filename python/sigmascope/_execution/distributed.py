@@ -40,7 +40,7 @@ class DistributedOperator:
     Attributes
     ----------
     rows, cols : int
-        Shape of the operator: that of the matrix or its transpose, whichever is tall.
+        Shape of the operator: the matrix or its transpose, whichever is tall.
     flipped : bool
         Whether the operator is the transpose.
     exponent : int
@@ -182,7 +182,7 @@ def _moved(place: tuple[int, int] | None, start: int, flipped: bool) -> tuple[in
 def _surveyed(a: Matrix, workers: Workers) -> tuple[int, float, int, int]:
     """Read a matrix once; return its exponent, sum of squares, reads and fingerprint.
 
-    The exponent is that of the largest entry. The sum is in units of 4^exponent.
+    The exponent belongs to the largest entry. The sum is in units of 4^exponent.
 
     Raises
     ------

@@ -63,7 +63,7 @@ class Need:
 
     @property
     def peak(self) -> int:
-        """Most resident bytes of the call, in addition to those of the imported package."""
+        """Most resident bytes of the call, beyond the imported package."""
         return self.nbytes + OVERHEAD
 
     def followed_by(self, other: Need) -> Need:

@@ -177,7 +177,7 @@ class CallMemory:
     def host_need(self, need: NeedOf, layout: PassLayout | None = None) -> Need:
         """Return the need on the host, with the pinned memory for copies to a device.
 
-        `layout`: by default that of a matrix whose files are read into memory.
+        `layout`: by default, of a matrix whose files are read into memory.
         """
         layout = layout or layout_of(self.a, self.options, held=True)
         return need(layout).plus_working(pinned_nbytes(self.a, self.options))

@@ -37,7 +37,7 @@ class QuadratureRule(TypedDict):
 class Vectors(TypedDict, total=False):
     """Singular vectors, if requested: (m, k) and (k, n), in the caller's orientation.
 
-    They are arrays of NumPy, or those that `allocate` made for a call on a device.
+    They are arrays of NumPy, or arrays that `allocate` made for a call on a device.
     """
 
     u: NDArray[Any] | Any
@@ -104,7 +104,7 @@ class ValuesResult(Problem):
 
 
 class SurveyResult(TypedDict):
-    """Result of `_core.survey`: norm, largest entry, hash, and what is not finite."""
+    """Result of `_core.survey`: norm, largest entry, hash, and entries that are not finite."""
 
     fro2: float
     unit: int

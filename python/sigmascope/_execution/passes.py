@@ -40,7 +40,7 @@ class PassLayout:
 
     @property
     def N(self) -> int:
-        """The shorter side, which is that of the basis and of the Gram matrix."""
+        """The shorter side, on which the basis and the Gram matrix are."""
         return min(self.shape)
 
 

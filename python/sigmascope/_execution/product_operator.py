@@ -22,13 +22,13 @@ class ProductOperator:
     Attributes
     ----------
     rows, cols : int
-        Shape of the operator: that of the matrix or its transpose, whichever is tall.
+        Shape of the operator: the matrix or its transpose, whichever is tall.
     flipped : bool
         Whether the operator is the transpose.
     evidence : Evidence
         Facts about the matrix, which is examined at the first use of this attribute.
     exponent, fro2, norm_is_bound, absolute_error, relative_error, looks, fingerprint
-        Those of the evidence.
+        As in the evidence.
     """
 
     def __init__(

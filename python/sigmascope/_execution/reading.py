@@ -101,4 +101,4 @@ def pinned_nbytes(a: Matrix, options: CallOptions) -> int:
     """Return the bytes of the buffers on the host for copies of panels to a CUDA device."""
     if options.device.index is None or a.device != "cpu":
         return 0
-    return 3 * 8 * MIB  # also for small matrices, so that sums of them need no more
+    return 3 * 8 * MIB  # for small matrices too, so that their sums need no more

@@ -9,7 +9,7 @@ into free memory need not be read from the disk the next time.
 
 "uncached" reads past the page cache, so that scanning a large checkpoint does not push the files of
 other programs out of it. If the file system refuses that, the pages of each read are dropped from
-the cache after it, also those that were there before.
+the cache after it, even pages that were there before.
 
 "mapped" computes on the page cache itself. It is the fastest mode for files in the cache, but if
 another program shortens the file meanwhile, the process ends (SIGBUS), as with every mapping.

@@ -16,7 +16,7 @@ from .resources import NAMES, with_resources
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OWN_CHECKS = ("seed", "memory_limit")
-"""Parameters that have a check of their own, with more in its message."""
+"""Parameters that have their own check, with more in its message."""
 
 _KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 _NO_PARAMETER = inspect.Parameter("none", _KEYWORD_ONLY)

@@ -12,7 +12,7 @@ Accepts = Callable[[Any], bool]
 
 
 def is_integer(value: Any) -> bool:
-    """Return True for values that Python accepts as an index: integers, also those of NumPy."""
+    """Return True for values that Python accepts as an index: integers, also of NumPy."""
     try:
         operator.index(value)
     except TypeError:
@@ -102,7 +102,7 @@ class Kind(NamedTuple):
         return cls(tuple(parts))
 
     def checked(self, function: str, name: str, value: Any) -> Any:
-        """Return a value of this kind; numbers become those of Python, which have no narrow range.
+        """Return a value of this kind; numbers become Python's own, which have no narrow range.
 
         Raises
         ------

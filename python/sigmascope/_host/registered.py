@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Objects that packages register as entry points, those of sigmascope itself among them."""
+"""Objects that packages, including sigmascope itself, register as entry points."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Add the path to an OSError that has none, such as that of a write to a full disk."""
+    """Add the path to an OSError without one, such as the error of a write to a full disk."""
     try:
         yield
     except OSError as error:

@@ -61,7 +61,7 @@ class Prefetch(Generic[M]):
         return bool(self._names)
 
     def take(self, name: str) -> M:
-        """Return a matrix, in memory if it was read ahead; errors are those of a lookup."""
+        """Return a matrix, in memory if it was read ahead; errors are as for a lookup."""
         with self._lock:
             self._next = max(self._next, self._place.get(name, -1) + 1)
             matches = self._pending is not None and self._pending[0] == name
@@ -78,7 +78,7 @@ class Prefetch(Generic[M]):
         """Read the next matrix meanwhile, if it fits into the memory that is left for it.
 
         `free_bytes` is the memory that the computation of matrix `name` leaves for reading ahead.
-        It is added to that of the other matrices that are computed at the same time.
+        The free bytes of all matrices that are computed at the same time are added up.
         """
         with self._lock:
             self._free_bytes[name] = free_bytes

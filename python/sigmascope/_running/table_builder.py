@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A table filled row by row: rows from a journal, rows from headers alone, rows to compute."""
+"""A table filled row by row: from a journal, from headers only, or by computation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ T = TypeVar("T", bound=Table)
 
 
 class TableBuilder(Generic[T, I]):
-    """The rows of a table in order: those of a journal, and those that are still to be made.
+    """The rows of a table in order: rows of a journal, and rows that are still to be made.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class TableBuilder(Generic[T, I]):
     ) -> None:
         """Take the missing rows in order and write them.
 
-        `order` lists the matrices in the order in which they are submitted, by default that of
+        `order` lists the matrices in the order in which they are submitted, by default the order of
         their rows.
         """
         items = self.items

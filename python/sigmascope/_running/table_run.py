@@ -46,13 +46,13 @@ class TableRun(ABC, Generic[T, I, O]):
     options
         Options of the analysis of each matrix.
     keep_memory
-        True if the caller gave a memory limit, which then replaces that of a journal.
+        True if the caller gave a memory limit, which then replaces the limit of a journal.
     patterns
         Patterns of names, "include" and "exclude".
     choices
         Further options that a journal records.
     items
-        The rows to make: all, or those of `part`.
+        The rows to make: all rows, or the rows of `part`.
     part
         The part of the table that the run makes; None for all of it.
     """

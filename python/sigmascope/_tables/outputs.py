@@ -158,7 +158,7 @@ class Outputs(Generic[T]):
         Raises
         ------
         ValueError
-            If the journal is that of another run; the message lists the differences.
+            If the journal belongs to another run; the message lists the differences.
         OutputError
             If a file cannot be written.
         """

@@ -22,9 +22,9 @@ from .scan_options import SCAN
 FREE = (*may_differ(SCAN), "device_memory", "seed_drawn")
 """Options that may differ between two parts of one scan.
 
-No number depends on the number of threads. The memory of the host and of a device may lead to
-another method, which the row states; a scan that is resumed uses that of its journal. Devices of
-one kind give the same bits; their kind is in the record of the engine. Parts that each drew a seed
+No result depends on the number of threads. The memory of the host and of a device may lead to
+another method, which the row states; a resumed scan uses the memory in its journal. Devices of one
+kind give the same bits; their kind is in the record of the engine. Parts that each drew a seed
 belong together, too: every row has the seed of its part.
 """
 

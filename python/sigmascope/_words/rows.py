@@ -16,7 +16,7 @@ AnyRow = TypeVar("AnyRow", Row, RowView)
 
 
 def largest_first(rows: Iterable[AnyRow]) -> list[AnyRow]:
-    """Sort rows by their stored bytes, so that lists begin with the matrices that matter most."""
+    """Sort rows by stored bytes, so that lists begin with the matrices that matter most."""
     return sorted(rows, key=lambda row: -(row.get("nbytes") or 0))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Benchmarks of SVD backends on one matrix, each backend in processes of its own.
+"""Benchmarks of SVD backends on one matrix, each backend in its own processes.
 
 docs/benchmarking.md describes the measurements and the conditions that make them fair. The command
 is ``sigmascope bench``.

@@ -43,7 +43,7 @@ class Backend:
     error_bound : str
         The error bound that is returned with the values; empty if there is none.
     blas_threads : int, optional
-        Threads of the BLAS, if the backend has threads of its own above it.
+        Threads of the BLAS, if the backend has its own threads above it.
     pip : str
         The package as pip needs it, if it is not `distribution`.
     library : DeviceLibrary, optional

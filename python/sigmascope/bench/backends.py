@@ -80,7 +80,7 @@ GROUP = "sigmascope.backends"
 
 @cache
 def known_backends() -> tuple[Backend, ...]:
-    """Return all backends: those of this module, then those that other packages register.
+    """Return all backends: first of this module, then those registered by other packages.
 
     Raises
     ------

@@ -79,7 +79,7 @@ def compare(
     workload : Workload
     plan : BenchmarkPlan, optional
     backends : sequence of Backend, optional
-        Backends to compare, by default all. The result lists those that cannot run here.
+        Backends to compare, by default all. The result also lists backends that cannot run here.
 
     Returns
     -------
@@ -227,7 +227,7 @@ def _limits(
     plan: BenchmarkPlan,
     cores: list[int],
 ) -> dict[str, Any]:
-    """Measure the limits of the device that backends computed on, in a process of its own."""
+    """Measure the limits of the device that backends computed on, in a separate process."""
     pairs = zip(backends, entries, strict=True)
     on_device = [b for b, e in pairs if b.library is not None and not e.absent]
     if not on_device:

@@ -52,7 +52,7 @@ class Timing:
         Reasons of failures, and warnings of the library.
     device_seconds : list of float
         Wall time of runs whose matrix was on the device before; empty where it cannot be.
-        `seconds` are those of runs from the host's memory.
+        `seconds` are of runs from the host's memory.
     """
 
     accuracies: list[float]

@@ -243,7 +243,7 @@ class BackendTask:
         return iter(range(count) if turn % 2 == 0 else range(count)[::-1])
 
     def _timed(self, seed: int, setting: Setting) -> dict[str, Any]:
-        """Time a setting from the host's memory; then, if possible, from that of the device."""
+        """Time a setting from the host's memory, then, if possible, from the device's."""
         run: dict[str, Any] = {"seconds": [], "busy": [], "passes": None, "device_seconds": []}
         run |= {"peak": None, "error": None, "residual": None, "message": ""}
         answer = self._repeated(run, self.source, seed, setting)

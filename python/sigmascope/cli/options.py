@@ -35,7 +35,7 @@ _VALUES: dict[str, Any] = {
     "Source | None": Path | None,
     "tuple[int, int] | None": str | None,
 }
-"""Types of options of functions, and those of the values that the command line makes."""
+"""Types of options of functions, and types of the values that the command line makes."""
 
 
 def takes(options: Iterable[Option]) -> Callable[[C], C]:

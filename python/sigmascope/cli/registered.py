@@ -19,7 +19,7 @@ COMMANDS, RECORDS = "sigmascope.commands", "sigmascope.records"
 REPORTS = "sigmascope.comparison_reports"
 
 ShowReport = Callable[[Console, Comparison, Sequence[Path]], None]
-"""Prints what a report says of a comparison, and adds it to the pages of these paths."""
+"""Prints a report on a comparison, and adds it to the pages at these paths."""
 
 ComparisonReport = Callable[[Path | None, list[str] | None], ShowReport | None]
 """Reads the options --reference and --recipe; None if they do not request a report."""

@@ -43,7 +43,7 @@ def command_again(arguments: Sequence[str], resume: Path | None, out: Sequence[P
 
 
 def command_of_journal(table: Scan | Comparison, file: Path) -> str | None:
-    """Return the command that continues a saved table; None if the file does not tell it."""
+    """Return the command that continues a saved table; None if the file does not say it."""
     if file.suffix != ".jsonl" or not table.options:
         return None
     return shlex.join([*program(), *_words(table), "--resume", str(file)])

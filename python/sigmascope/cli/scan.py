@@ -121,7 +121,7 @@ def status_of_interruption(stop: ScanInterrupted) -> int:
 
 
 def take_opening(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the options for opening a checkpoint out of those of a command, and return them."""
+    """Remove the options for opening a checkpoint from the options of a command; return them."""
     return {name: options.pop(name) for name in ("reading", *OPENING) if name in options}
 
 

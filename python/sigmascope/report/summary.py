@@ -58,7 +58,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Rows by layer and role for one measure: `cells[i][j]` has those of line i and role j.
+    """Rows by layer and role for one measure: `cells[i][j]` has the rows of line i and role j.
 
     A line has one layer or several neighbouring ones.
     """

@@ -40,7 +40,7 @@ class Least:
     rotation: float = 1.0
     """Degrees by which leading directions turned."""
     chance: float = 3.0
-    """Degrees between the angle of a change and that of random directions."""
+    """Degrees between the angle of a change and the angle of random directions."""
     expands: float = 0.01
     """Change of the effective rank, relative to the rank before."""
     gap: float = 2.0

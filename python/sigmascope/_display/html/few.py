@@ -87,8 +87,8 @@ class LargestChanges:
 def largest_changes(changed: Iterable[Row]) -> LargestChanges | None:
     """Return the matrices that changed far more than all others; None if there is no such gap.
 
-    A matrix is considered if its role has too few matrices for a test, or if it is an outlier among
-    those of its role. The gap between these and all others must be at least `LEAST.gap`, beyond
+    A matrix is considered if its role has too few matrices for a test, or if it is an outlier in
+    its role. The gap between these and all others must be at least `LEAST.gap`, beyond
     twice the errors, and at most half of the matrices may lie above it.
     """
     rows = [row for row in changed if row.get(_CHANGE) and math.isfinite(row[_CHANGE])]
@@ -160,7 +160,7 @@ def _root_mean_square(row: Row) -> float | None:
 def _among(
     row: Row, others: Iterable[Row], label: str, of: Callable[[Row], float | None], unit: str
 ) -> str:
-    """Write a value of a row, and where it lies among those of other rows; "" without a value."""
+    """Write a value of a row and its place among the values of other rows; "" without a value."""
     value, known = of(row), [number for other in others if (number := of(other)) is not None]
     if value is None or not known:
         return ""

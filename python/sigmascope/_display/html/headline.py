@@ -30,7 +30,7 @@ _NEARLY_ALL = 0.9
 """Share of the energy in ten directions that are called few if no count above noise is known."""
 
 _HALF = 0.5
-"""Share of the energy of a change by which its ten strongest directions tell its kind."""
+"""Share of the energy in the ten strongest directions, below which a change has many."""
 
 
 def scanned(rows: Sequence[Row], findings: Sequence[Finding]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The finding on matrices that are outliers among those of their role."""
+"""The finding on matrices that are outliers in their role."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Plots:
         return draw_spectrum(ax, self._row(name), sides)
 
     def density(self, name: str, *, side: str | None = None, ax: Axes | None = None) -> Axes:
-        """Draw the density of the singular values of one matrix, and that of noise.
+        """Draw the density of the singular values of one matrix, and the density of noise.
 
         Parameters
         ----------
@@ -103,8 +103,8 @@ class Plots:
     def angles(self, name: str, *, ax: Axes | None = None) -> Axes:
         """Draw the principal angles of one pair in degrees.
 
-        They are the angles between the leading singular subspaces before and after, and between
-        those of ΔW and of W. A line shows the expected least angle of random subspaces.
+        They are the angles between the leading singular subspaces before and after, and between the
+        subspaces of ΔW and of W. A line shows the expected least angle of random subspaces.
 
         Parameters
         ----------

@@ -29,7 +29,7 @@ NOISE = "0.35"
 
 
 def drawn_on(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return the Axes, or those of a new figure; ImportError without the extra ``plot``."""
+    """Return the given Axes, or Axes of a new figure; ImportError without the extra ``plot``."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:

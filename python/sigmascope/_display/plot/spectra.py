@@ -27,7 +27,7 @@ _ANGLES = {
 
 
 def draw_spectrum(ax: Axes | None, row: Row, sides: Iterable[str]) -> Axes:
-    """Draw singular values by rank, with bands of two errors; logarithmic if they are far apart."""
+    """Draw singular values by rank, with bands of two errors; logarithmic if they span much."""
     curves = [(side, curve) for side in sides if (curve := curve_of(row, side)) is not None]
     if not curves:
         raise ValueError(f"{row['name']} has no singular values")
@@ -57,7 +57,7 @@ def draw_spectrum(ax: Axes | None, row: Row, sides: Iterable[str]) -> Axes:
 
 
 def draw_density(ax: Axes | None, row: Row, side: str) -> Axes:
-    """Draw the density of the singular values and, as a line, that of noise of the same median."""
+    """Draw the density of the singular values and, as a line, of noise with the same median."""
     curve = curve_of(row, side)
     if curve is None or not curve.complete:
         raise ValueError(

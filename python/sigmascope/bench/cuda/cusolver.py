@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """cuSOLVER's gesvdr and gesvdp on arrays of CuPy, by ctypes since CuPy 14 binds neither.
 
-The prototypes are those of cusolverDn.h. Matrices are stored by columns, m >= n.
+The prototypes are from cusolverDn.h. Matrices are stored by columns, m >= n.
 """
 
 from __future__ import annotations
