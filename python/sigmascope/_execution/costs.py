@@ -3,7 +3,7 @@
 
 Costs are seconds of one thread on the processor that the constants were measured on (EPYC, Zen 4).
 Only their ratios matter. The constants of a CUDA device follow from data sheets of an H100 and are
-not measured. With a CUDA device the processor diagonalises projections. It counts as diagonalising
+not measured. There the processor diagonalises projections. The model assumes that it diagonalises
 Gram matrices too, since cuSOLVER may not be installed. Neither the number of threads nor a clock
 enters, so neither changes a bit of a result. `benchmarks/suites/test_bench_costs.py` compares the
 choices on the processor with the measured optimum.

@@ -132,7 +132,7 @@ def krylov_need(
 
 @lru_cache(maxsize=1024)
 def graded_need(layout: PassLayout, k: int, block: int, columns: int, width: int) -> Need:
-    """Return the need of a search that reads out all columns, since its k values span much."""
+    """Return the need of a search that reads out all columns: its values span a wide range."""
     M, N = layout.M, layout.N
     d = min(columns, N)
     basis = -(-d // block) * N * _row(block, width)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Memory of one call on one matrix: what fits, what is held, which panels, which copies."""
+"""Memory of one call on one matrix: what fits, what it holds, and its panels and copies."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ class MemoryPlan:
     holds_copy : bool
         Whether a copy for the steps to read, rounded or summed over tiles, fits as well.
     splits_remainder : bool
-        Whether those entries of a sum of tiles are stored sparsely that bfloat16 cannot represent.
+        In a sum of tiles, whether entries that bfloat16 cannot represent are stored sparsely.
     copy_nbytes : int
         Total bytes of the copy and of this sparse remainder.
     on_device : DevicePlan

@@ -146,9 +146,9 @@ class CallOptions:
         """Resolve the options of one call on `a`; ValueError or DeviceError if they are wrong.
 
         `precisions` and `cuda` say what the calling function supports: precisions of blocks, and
-        whether it computes on CUDA devices. `products`: of a linear operator; `a` has only its
-        shape and dtype. `reads`: most reads of `a`, if known. `resources` exists
-        only for the types of callers: the decorator `public` has already replaced it.
+        whether it computes on CUDA devices. `products`: of a linear operator; `a` only has its
+        shape and dtype. `reads`: most reads of `a`, if known. `resources` exists only for the types
+        of callers: the decorator `public` has already replaced it.
         """
         if a.device != "cpu" and not cuda:
             alone = "this function computes on 'cpu' alone"

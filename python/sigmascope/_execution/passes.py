@@ -40,7 +40,7 @@ class PassLayout:
 
     @property
     def N(self) -> int:
-        """The shorter side, on which the basis and the Gram matrix are."""
+        """The shorter side: length of basis vectors, and order of the Gram matrix."""
         return min(self.shape)
 
 

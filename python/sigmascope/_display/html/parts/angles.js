@@ -1,4 +1,4 @@
-// Principal angles between leading subspaces before and after, and between those of the change and of W.
+// Principal angles between leading subspaces before and after, and between subspaces of the change and of W.
 
 const ANGLES = {
   angles_left: ['before against after, left', 'w', false],

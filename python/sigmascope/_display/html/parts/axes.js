@@ -1,6 +1,6 @@
 // Scales, ticks and axes.
 
-// Values that agree to so many digits are one on a chart. Steps of their ticks would come near the rounding of float64.
+// Values that agree to this many digits count as one: steps of their ticks would come near the rounding of float64.
 const SAME = 1e-12;
 
 // Round numbers between two ends, about `count` of them.
@@ -13,7 +13,7 @@ function linearTicks(low, high, count) {
   return found;
 }
 
-// Ticks at powers of ten; also at 2 and 5 times them if there are few, and only at some if there are many.
+// Ticks at powers of ten: also at 2 and 5 times each if there are few, and only at some if there are many.
 function logTicks(low, high, count) {
   const decades = Math.log10(high / low);
   const within = (value) => value >= low * 0.999 && value <= high * 1.001;
@@ -30,7 +30,7 @@ function logTicks(low, high, count) {
   return kept.length > 1 ? kept : linearTicks(low, high, count);
 }
 
-// A scale that maps numbers to places. A logarithmic scale has no place for numbers that are not positive.
+// A scale that maps numbers to positions. A logarithmic scale has no position for numbers that are not positive.
 function scale(low, high, from, to, log = false) {
   const f = log ? Math.log10 : (v) => v;
   const unit = (to - from) / (f(high) - f(low) || 1);
@@ -68,8 +68,8 @@ const sixDigitsTell = (ticks) => ticks.every((tick, i) => {
   return Math.abs(Number(tick.toPrecision(6)) - tick) <= 0.01 * step;
 });
 
-// Ticks with texts that differ and fit. Where values agree in their first digits, the texts are differences from a round
-// number, which the note states; where there is no room, there are fewer ticks.
+// Ticks with texts that differ and fit. If values agree in their first digits, the texts are differences from a round
+// number, which the note states. If the texts do not fit, there are fewer ticks.
 function labelled(place, count, fits, whole = false) {
   const near = place.high - place.low < 0.05 * Math.max(Math.abs(place.low), Math.abs(place.high));
   const first = place.ticks(count).length > 1 ? count : 2 * count;
@@ -84,7 +84,7 @@ function labelled(place, count, fits, whole = false) {
   return { ticks, texts: ticks.map(tickText), note: '' };
 }
 
-// Return whether texts below an axis have a gap between them.
+// Whether texts below an axis have a gap between them.
 const apartBelow = (x) => (ticks, texts) => ticks.slice(1).every((tick, i) => {
   return x(tick) - x(ticks[i]) >= (textWidth(texts[i]) + textWidth(texts[i + 1])) / 2 + 6;
 });
@@ -113,10 +113,10 @@ function bottomAxis(svg, x, top, bottom, count, whole = false) {
 
 const path = (points) => points.map(([x, y], i) => `${i ? 'L' : 'M'}${x.toFixed(1)} ${y.toFixed(1)}`).join('');
 
-// The path of the area between two curves over the same places.
+// The path of the area between two curves over the same positions.
 const area = (upper, lower) => (upper.length ? `${path(upper)}L${path([...lower].reverse()).slice(1)}Z` : '');
 
-// Moves labels apart that would overlap: places in ascending order, at least `gap` between them.
+// Moves overlapping labels: positions in ascending order, with at least `gap` between them.
 function apart(items, gap, low, high) {
   const sorted = [...items].sort((a, b) => a.y - b.y);
   sorted.forEach((item, i) => {

@@ -44,7 +44,7 @@ function profile(group) {
     .sort((a, b) => a.layer - b.layer);
 }
 
-// Cuts a profile at layers without a value, or with one that the scale cannot show.
+// Cuts a profile at layers without a value, or with a value that the scale cannot show.
 function runs(points, y) {
   const found = [];
   let last = null;
@@ -116,7 +116,7 @@ function depthPoint(svg, point, x, y, base, radius) {
   return { ...place, y: level, text };
 }
 
-// Matrices without a layer: a dot each, with its error, on the scale of those in layers.
+// Matrices without a layer: one dot each, with its error, on the same scale.
 function drawLayerless(rows, others, choose) {
   const box = byId('layerless');
   box.replaceChildren();

@@ -11,7 +11,7 @@ const textOf = (column, i) => (matrices[column][i] === null ? null : data.texts[
 const valueOf = (key, i) => data.values[key]?.[i] ?? null;
 // The error of a value: null if it is not known, 0 if it is below the last digit that is shown.
 const errorOf = (key, i) => (data.errors[key] ? data.errors[key][i] : 0);
-// The largest rank that a matrix can have by its form: r for a change that an adapter makes.
+// The largest rank that a matrix can have: min(rows, columns), or r for a change that an adapter makes.
 const ofChange = (key) => !comparison || key.startsWith('delta_');
 const fullRank = (key, i) => (ofChange(key) && matrices.product_rank[i]) || Math.min(matrices.rows[i], matrices.columns[i]);
 const products = everyRow.length > 0 && everyRow.every((i) => matrices.product_rank[i] !== null);
@@ -93,7 +93,7 @@ const allows = (measure, show) =>
 
 const medians = new Map();
 
-// The median of a measure over all matrices of the role of one, with its error.
+// The median of a measure over all matrices of a matrix's role, with its error.
 function medianOfRole(key, i) {
   if (!medians.has(key)) {
     const found = new Map();

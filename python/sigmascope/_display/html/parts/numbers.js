@@ -2,7 +2,7 @@
 
 const orderOf = (value, digits = 4) => Number(Math.abs(value).toExponential(digits - 1).split('e')[1]);
 
-// The power of ten that is written out; 0 from 0.001 to below 1,000,000.
+// The exponent to print, or 0 for numbers from 0.001 to below 1,000,000.
 function powerOf(size) {
   const order = size ? orderOf(size) : 0;
   return order >= -3 && order < 6 ? 0 : order;
@@ -65,7 +65,7 @@ function tickText(value) {
   return String(Number(value.toPrecision(6)));
 }
 
-// A bound of the width of a text of a chart, in pixels: a digit of 12 pixels is 7 wide.
+// A bound on the width of a chart's text, in pixels: a digit of 12 pixels is 7 wide.
 const textWidth = (text) => [...text].reduce((sum, c) => sum + ('.·, '.includes(c) ? 4 : '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'.includes(c) ? 5 : 7.2), 0);
 
 // The numbers at ticks as differences from a round number, in units of a power of ten: "2" and the note "·10⁻⁷ + 44.12".
@@ -86,7 +86,7 @@ function median(values) {
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-// The median of { value, error }, and a bound of its error from theirs.
+// The median of { value, error }, and a bound on its error from their errors.
 function medianWithError(points) {
   const value = median(points.map((p) => p.value));
   if (points.some((p) => p.error === null)) return { value, error: null };

@@ -1,4 +1,4 @@
-// The spectrum of one matrix: singular values by rank, and their density with that of noise.
+// The spectrum of one matrix: singular values by rank, and their density with the density of noise.
 
 const SIDES = comparison
   ? { before: 'before', after: 'after', delta: 'ΔW', projected: 'ΔW without decay' }
@@ -45,7 +45,7 @@ function drawRanks(i) {
 }
 
 // The values that determine the axis. The smallest values of a square matrix are near zero and would
-// fill the chart with decades; their line leaves it at the bottom, where a note has the least value.
+// fill the chart with decades; their line leaves it at the bottom, where a note has the smallest value.
 function usual([, sigma]) {
   const [least, last] = sigma.slice(-2);
   return sigma.filter((v) => v > 0 && (sigma.length < 3 || v >= least * 0.3 || v !== last) && v > sigma[0] * 1e-6);

@@ -21,7 +21,7 @@ function shareText(key, i) {
 
 const header = (text, number = false) => element('th', { scope: 'col', class: number ? 'number' : null }, text);
 
-// All measures of a matrix; those of a pair as a whole in a table of their own.
+// All measures of a matrix; measures of a pair as a whole are in a separate table.
 function drawNumbers(i) {
   const tables = comparison ? [ofPair(i), ofSides(i)] : [ofMatrix(i)];
   const boxes = tables.filter(Boolean).map(([title, heads, lines]) => {
@@ -79,7 +79,7 @@ function sideless(m, name) {
 
 const FEW = 60;
 
-// Measures that the table of all matrices has next to the one that is chosen above.
+// Measures that the table of all matrices shows next to the chosen measure.
 const USUAL = comparison
   ? ['relative_change', 'effective_bits', 'delta_effective_rank', 'delta_mp_outliers', 'delta_concentration_10']
   : ['effective_rank', 'stable_rank', 'spectral_norm', 'mp_outliers'];
