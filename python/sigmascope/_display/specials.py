@@ -15,7 +15,7 @@ from sigmascope._words.rows import RowView, largest_first
 from sigmascope._words.text import with_shape
 
 _OF_EDGE = ("mp_", "effective_rank_above_edge")
-"""Beginnings of the measures that need a bulk of noise."""
+"""Beginnings of the names of measures that need a bulk of noise."""
 
 _NO_EDGE = ("no noise edge", "rounding alone")
 """Words of a note that say why there is no such bulk."""

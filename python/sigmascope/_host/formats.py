@@ -7,7 +7,7 @@ import codecs
 import re
 
 LOOK = 4096
-"""Number of bytes from which a format is recognised."""
+"""Number of first bytes by which a format is recognised."""
 
 _UNPACK = "unpack it first"
 _READ = "which open_checkpoint reads"
@@ -84,7 +84,7 @@ _ARCHIVES = (
     (rb"\[Content_Types\]\.xml", "a document of an office program"),
     (rb"META-INF/.*", "an archive of Java"),
 )
-"""Names of the first file in zip archives."""
+"""Kinds of zip archives, by the name of the first file in them."""
 
 
 def recognised(start: bytes) -> str | None:
@@ -128,7 +128,7 @@ def _archive(start: bytes) -> str:
 
 
 def _pickle(start: bytes) -> str:
-    """Name a pickle that is not one of PyTorch by the first class in it."""
+    """Name a pickle that PyTorch did not write by the first class in it."""
     match = _CLASS.search(start)
     kind = ""
     if match is not None:

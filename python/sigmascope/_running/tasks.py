@@ -197,7 +197,7 @@ def failed(error: Exception, began: float) -> Row:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the message of an error in one line, with its type unless the package made it."""
+    """Return the message of an error in one line, with its type unless it is of this package."""
     text = " ".join(str(error).split()) or "no message"
     own = isinstance(error, (SigmascopeError, OSError))
     return text if own else f"{type(error).__name__}: {text}"

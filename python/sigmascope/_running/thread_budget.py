@@ -2,7 +2,7 @@
 """Threads and memory shared between a pair and the next one, so that no thread is idle.
 
 The parts of a pair depend on each other, and some of them run on one thread. The threads that they
-leave idle work on the next pair. No number depends on the order in which parts run.
+leave idle work on the next pair. No result depends on the order in which parts run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_AT_ONCE = (4, 2, 1)
 
 
 class PairMemory(Protocol):
-    """The memory that one pair is planned to take."""
+    """The memory that the plan of one pair takes."""
 
     def leaves_room(self, other: Self) -> bool:
         """Return True if another pair fits into the memory that this one leaves."""
@@ -90,7 +90,7 @@ class ThreadBudget:
         return self._used + (now - self._since) * (1.0 - self._free / self.parts)
 
     def used_seconds(self) -> float:
-        """Return the time for which threads were lent so far, weighted by their fraction of all."""
+        """Return the time for which threads were lent so far, weighted by their share of all."""
         with self._changed:
             return self._used_until(time.perf_counter())
 

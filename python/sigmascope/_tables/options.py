@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 MUST_MATCH = "must match"
-"""A journal records the option; a run that resumes it, or a part to merge, must have the same."""
+"""A journal records the option. A run that resumes it, and parts to merge, need the same value."""
 
 MAY_DIFFER = "may differ"
-"""A journal records the option; no number depends on it, or a row states what was used."""
+"""A journal records the option, but no number depends on it, or a row states what was used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ SIDES = {
     "before": ("before", "Before", "Before: "),
     "after": ("after", "After", "After: "),
 }
-"""For each side of a pair: words for the label, the heading, and a prefix of the meaning."""
+"""For each side of a pair: words of the label, the heading, and a prefix of the meaning."""
 
 
 ROLES = ("q", "k", "v", "qkv", "o", "router", "gate", "up", "gate_up", "down")

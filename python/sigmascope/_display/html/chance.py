@@ -278,8 +278,8 @@ def far_out(values: Sequence[float], least_spread: float) -> FarOut:
     """Find outliers of a group by the generalised extreme Studentised deviate (Rosner 1983).
 
     The farthest value is removed and the others are tested again, so that several outliers, up to a
-    third of the values, do not hide each other. P-values are for normally distributed values, times
-    the number of values and of repetitions.
+    third of the values, do not hide each other. P-values assume normally distributed values and are
+    multiplied by the number of values and of repetitions.
     """
     left = dict(enumerate(values))
     rounds = max(1, len(values) // 3)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Three sentences for a colleague: what was examined, what it means, what it cannot tell.
 
-They are generated from the results, and hold for empty, unfinished and failed ones too.
+They are generated from the results, and also hold for empty, unfinished and failed ones.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Explanation(NamedTuple):
     limits: str
 
     def html(self) -> str:
-        """Return the sentences as a list with a head each."""
+        """Return the sentences as a list, each with a heading."""
         heads = ("What was examined", "What it means", "What it cannot tell")
         lines = "".join(
             f"<dt>{head}</dt><dd>{escape(printable(sentence))}</dd>"

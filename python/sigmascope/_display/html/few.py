@@ -38,7 +38,7 @@ class LargestChanges:
     factor, error
         Ratio of the smallest of their relative changes to the largest of the others, and its error.
     following
-        The matrix with the largest change of the others.
+        The matrix with the largest change among the others.
     others
         Median of the relative changes of the others.
     """
