@@ -63,7 +63,7 @@ def curve_of(row: Row, side: str = "") -> Curve | None:
         return None
     errors = _numbers(row.get(f"{prefix}top_errors"), len(top))
     full = min(row["rows"], row["columns"])
-    if len(top) >= (rank := full_rank(row, prefix)):  # a product of that rank has no others
+    if len(top) >= (rank := full_rank(row, prefix)):  # the other values of a product are zero
         top, errors, full = top[:rank], errors[:rank], rank
     ranks = np.arange(1.0, len(top) + 1.0)
     quantiles = _numbers(row.get(f"{prefix}quantiles"))

@@ -80,7 +80,7 @@ GROUP = "sigmascope.backends"
 
 @cache
 def known_backends() -> tuple[Backend, ...]:
-    """Return all backends: first of this module, then those registered by other packages.
+    """Return all backends: first the own ones, then those that other packages register.
 
     Raises
     ------

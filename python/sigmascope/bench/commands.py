@@ -209,7 +209,7 @@ def _check(
     out: Path | None,
     plot: Path | None,
 ) -> None:
-    """Check the options before the measurements, so that no option fails after them."""
+    """Check the options, so that errors do not appear only after the measurements."""
     if matrix is not None and (shape or spectrum):
         raise ValueError("--shape and --spectrum are for synthetic matrices, not for MATRIX")
     if matrix is not None and growth:
