@@ -118,10 +118,10 @@ def randomized_svd(
     passes : int, optional
         Number of products A^T (A X). Each reads A once, and all of their blocks are kept. By
         default 5, or 3 if k is at least a tenth of min(m, n). The result has it as `steps`. A read
-        before them takes the norm and looks for NaN. A read after them multiplies k + oversampling
-        + 10 columns to measure the answer. `passes` of the result counts these two as well. If all
-        this costs more than a decomposition of A itself, the exact methods of
-        :func:`sigmascope.svds` replace it.
+        before them takes the norm and looks for NaN. A read after them, of k + oversampling + 10
+        columns, measures the answer. `passes` of the result counts these two as well. If all this
+        costs more than a decomposition of A itself, the exact methods of :func:`sigmascope.svds`
+        replace it.
     oversampling : int, optional
         The block has k + oversampling columns, at most min(m, n). By default 10.
     precision, seed, **options

@@ -47,8 +47,8 @@ class Density:
     Coverage was measured against LAPACK on the matrices that set the estimator's constants (tests
     use others), with 100 seeds each: 256 x 256 and 512 x 256 Gaussians with 40 spikes (the square
     one has a hard edge at 0), polynomial and exponential decay, a cluster wider than the block, and
-    'llm', with blocks of 8, 16 and 32 and 4 to 12 steps. In the worst of these 49 settings, value
-    +- 2 error was correct in 94 % of runs for nuclear norm, effective ranks and participation
+    'llm', with blocks of 8, 16 and 32 and 4 to 12 steps. In the worst of these 49 settings
+    value +- 2 error was correct in 94 % of runs for nuclear norm, effective ranks and participation
     ratio, in 92 % for energy ranks, 97 % for counts and 98 % for the median; value +- 4 error was
     correct in all runs. On a hard edge, errors are two to four times too large.
 
