@@ -244,7 +244,7 @@ class Adapter(Mapping[str, LowRank]):
         return self._weights[name].record_of(self._modules[name].A)["shape"]
 
     def shape_of(self, name: str) -> tuple[int, ...]:
-        """Return the shape of a change, from the headers alone."""
+        """Return the shape of a change from the headers."""
         return self._modules[name].shape
 
     def terms_of(self, name: str) -> Terms | None:

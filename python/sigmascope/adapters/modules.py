@@ -114,7 +114,7 @@ def _saved_in_full(record: TensorRecord, label: str | None) -> Module:
 def _changes(
     pair: _Pair, settings: Settings, label: str | None, parameter: Parameter | None
 ) -> Iterator[Module]:
-    """List the change by two factors, or those of the matrices of a stack."""
+    """List the change by two factors, or the changes of a stack's matrices."""
     known = [record for record in (pair.A, pair.B) if record is not None]
     weight = f"{pair.module}.weight" if parameter is None else parameter.name
     lost = Module(

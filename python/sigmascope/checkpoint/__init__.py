@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checkpoints on disk: their files, tensors, roles, and matrices.
 
-For packages that register a format of their own (:mod:`sigmascope.checkpoint.formats.readers`):
+For packages that register a further format (:mod:`sigmascope.checkpoint.formats.readers`):
 `Reader`, `Header`, `TensorEntry`, `Usage` and `opened`.
 """
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Checkpoint(Mapping[str, "Matrix"]):
     """The matrices of a checkpoint by name, in file order.
 
-    A name is that of a tensor, with a suffix if a tensor holds several matrices: `name[0]`,
+    A matrix has the name of its tensor, with a suffix if a tensor holds several: `name[0]`,
     `name[1]` and so on are slices of a stack; `name[q]`, `name[k]`, `name[v]`, `name[gate]` and
     `name[up]` are parts of a fused weight; `name[head 0]` and so on are attention heads.
 
@@ -106,8 +106,8 @@ class Checkpoint(Mapping[str, "Matrix"]):
     def outline(self, name: str) -> Matrix:
         """Return a stand-in for a matrix, for plans and checks: all its scales are 1.
 
-        No scales are read. Only its shape, storage and memory are those of the matrix of that
-        name. CheckpointError if the file changed since the checkpoint was opened.
+        No scales are read. Only its shape, storage and memory are correct. CheckpointError if the
+        file changed since the checkpoint was opened.
         """
         return self._views[name].matrix(HEADERS)
 
@@ -198,7 +198,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
         return record
 
     def shape_of(self, name: str) -> tuple[int, int]:
-        """Return the shape of one matrix, from the headers alone."""
+        """Return the shape of one matrix from the headers."""
         return self._views[name].shape
 
     def _record(self, name: str) -> TensorRecord:

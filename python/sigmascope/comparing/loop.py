@@ -139,8 +139,8 @@ def compare(
     - one over both for single entries, if the change is not above rounding;
     - one over dW for its entries, rows and columns; two more for "update_shares", one for
       "update_masks";
-    - those of :func:`spectrum` for W, W', dW and dW - c W, where c = <dW, W> / <W, W>. A pair of
-      identical matrices has one spectrum. dW is summed entry by entry while it is decoded.
+    - the passes of :func:`spectrum` for W, W', dW and dW - c W, where c = <dW, W> / <W, W>. A pair
+      of identical matrices has one spectrum. dW is summed entry by entry while it is decoded.
 
     A pair takes the memory of :func:`spectrum`. Within the memory limit, several of the four
     spectra are computed at once, each on a part of the threads and of the device's memory; no

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The estimate of one pair: whether it fits, its passes, memory and time, from headers alone."""
+"""The estimate of one pair from headers: whether it fits, its passes, memory and time."""
 
 from __future__ import annotations
 

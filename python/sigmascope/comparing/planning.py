@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The plan of a comparison: memory, time and refusals, from headers alone."""
+"""The plan of a comparison, made from headers only: memory, time and refusals."""
 
 from __future__ import annotations
 

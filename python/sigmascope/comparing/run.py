@@ -67,7 +67,7 @@ class ComparisonRun(TableRun[Comparison, Pair, Options]):
         *,
         keep_memory: bool,
     ) -> Self:
-        """List the pairs to compare: all, or those of the part that `shard` names.
+        """List the pairs to compare: all pairs, or the pairs of the part that `shard` names.
 
         Raises
         ------

@@ -152,8 +152,8 @@ def chance_of(width: int, matrices: int, leading: int) -> float:
     """Return the value that random subspaces do not exceed in 99 of 100 cases.
 
     The edge of the sum of L free projectors of the trace p = r / d (Voiculescu, Dykema & Nica 1992)
-    is 1 + (L - 2) p + 2 sqrt((L - 1) p (1 - p)). Fluctuations about it are taken to be those of the
-    largest eigenvalue of a Wishart matrix of the same shape (Johnstone 2001).
+    is 1 + (L - 2) p + 2 sqrt((L - 1) p (1 - p)). The fluctuations about it are assumed to be those
+    of the largest eigenvalue of a Wishart matrix of the same shape (Johnstone 2001).
     """
     L, p = matrices, min(leading / width, 1.0)
     edge = 1 + (L - 2) * p + 2 * math.sqrt((L - 1) * p * (1 - p))

@@ -52,7 +52,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 
 class FailOn(StrEnum):
-    """Verdicts that can end a command with an exit status of its own."""
+    """Verdicts that can end a command with a special exit status."""
 
     NARROW = "narrow"
     BROAD = "broad"
@@ -152,7 +152,7 @@ def diagnose(
 def _tell(
     diagnosis: Diagnosis | PairedDiagnosis | RunDiagnosis, out: Path | None, as_json: bool
 ) -> None:
-    """Save a result, if wanted, and print it."""
+    """Save a result if requested, and print it."""
     if out is not None:
         diagnosis.save(out)
     if as_json:
@@ -163,7 +163,7 @@ def _tell(
 
 
 def status_of(diagnosis: Diagnosis, fail_on: FailOn | None) -> int:
-    """Return 0 whatever the verdict, unless it is the one that the user asked for."""
+    """Return 0, unless the verdict is one on which the user wants the command to fail."""
     return FAILED_ON if fail_on is not None and diagnosis.verdict == fail_on.value else DONE
 
 

@@ -152,7 +152,7 @@ def diagnose_increments(
     comparisons : sequence of Comparison or path
         Comparisons of each checkpoint of a run with the next one, in order.
     names : sequence of str, optional
-        Names of the increments; those of the comparisons by default.
+        Names of the increments. Default: the names of the comparisons.
     alpha : float
         Level, 0 < alpha < 1/2.
 

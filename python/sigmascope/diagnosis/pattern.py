@@ -32,7 +32,7 @@ refused once in 100 cases for 5 runs, and once in 1,000 for 8 (simulated)."""
 def pattern_guard(
     values: Mapping[Place, float], runs: Sequence[Labelled], side: Side | None
 ) -> Guard:
-    """Compare the places of a model with those of the class that its score belongs to.
+    """Compare the places of a model with the class that its score belongs to.
 
     Parameters
     ----------

@@ -220,7 +220,7 @@ class Hdf5Datasets(VirtualArrays):
     ----------
     path : Path or RemotePath
     stored : Stored
-        The file, which tells whether it has changed.
+        The file, which shows whether it has changed.
     datasets : sequence
         The datasets.
     """

@@ -89,7 +89,7 @@ class ZarrArrays(VirtualArrays):
         Name of the checkpoint in messages.
     arrays : sequence of ZarrArray
     files : sequence of Stored
-        Files that tell whether the checkpoint has changed.
+        Files that show whether the checkpoint has changed.
     """
 
     def __init__(self, name: str, arrays: Sequence[ZarrArray], files: Sequence[Stored]) -> None:

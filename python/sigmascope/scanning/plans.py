@@ -100,7 +100,7 @@ class Plan(ABC):
     workers
         Number of matrices or pairs that are analysed at once.
     processes
-        True if each worker is a process of an executor, with memory of its own.
+        True if each worker is a process of an executor, with separate memory.
     alone
         Names of the matrices that need all the memory, and are analysed one at a time.
     rates

@@ -55,7 +55,7 @@ def check_paths(paths: Sequence[Path]) -> None:
 def save_plan(plan: Plan, path: Path) -> None:
     """Save the rows of a plan; the header of .jsonl and .parquet has its totals.
 
-    Errors are those of :func:`check_paths`.
+    Raises the errors of :func:`check_paths`.
     """
     check_paths([path])
     header = {"schema": SCHEMA.name, "version": SCHEMA.version, "totals": plan.totals()}

@@ -71,7 +71,7 @@ class Files:
 
     @property
     def settings(self) -> Mapping[str, Any] | None:
-        """Settings of the model, if the files hold them; those of the first file count."""
+        """Settings of the model, if the files hold them; the first file counts."""
         return self.headers[0].settings if self.headers else None
 
 

@@ -126,7 +126,7 @@ def check_index(index: Index, headers: Iterable[Header]) -> None:
 
 
 def size_note(index: Index, headers: Iterable[Header]) -> tuple[str, ...]:
-    """Return a note if the total size in the index differs from that of its shards."""
+    """Return a note if the total size in the index differs from the size of its shards."""
     total = sum(entry.nbytes for header in headers for entry in header.entries)
     if index.total_size is None or index.total_size == total:
         return ()

@@ -70,7 +70,7 @@ def is_saved_by_torch(start: bytes) -> bool:
 def read_pickled(path: Place) -> Header:
     """Read the places of the tensors in a file that PyTorch saved, without tensor data.
 
-    Names are those of :mod:`sigmascope.checkpoint.formats.pickled_tree`.
+    :mod:`sigmascope.checkpoint.formats.pickled_tree` defines the names.
 
     Raises
     ------

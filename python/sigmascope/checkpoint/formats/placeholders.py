@@ -116,7 +116,7 @@ class Placeholder:
         yield from self.arguments
 
     def _states(self) -> Iterator[Any]:
-        """List the states; that of a class with slots is two dicts."""
+        """List the states; a class with slots has two dicts."""
         for state in self.states:
             yield from state if type(state) is tuple else (state,)
 

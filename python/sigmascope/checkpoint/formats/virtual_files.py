@@ -69,7 +69,7 @@ class VirtualArrays(VirtualFile):
     arrays : sequence of (tuple of int, int)
         Shape, and bytes of an element, of each array.
     files : sequence of Stored
-        Files that tell whether the arrays have changed.
+        Files that show whether the arrays have changed.
     """
 
     def __init__(

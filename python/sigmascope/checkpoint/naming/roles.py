@@ -2,9 +2,9 @@
 """Roles of tensors in a model, from their names, and from config.json where names are ambiguous.
 
 Names differ between families of models, but their parts do not: the gate of layer 3 is called
-`model.layers.3.mlp.gate_proj.weight` or `layers.3.feed_forward.w1.weight`. Roles come only from the
-tables in roles.toml and from those of the user (:mod:`sigmascope.checkpoint.naming.rules`); a name
-that no rule matches has the role "other".
+`model.layers.3.mlp.gate_proj.weight` or `layers.3.feed_forward.w1.weight`. Roles come only from
+roles.toml and the user's tables (:mod:`sigmascope.checkpoint.naming.rules`). A name that no rule
+matches has the role "other".
 """
 
 from __future__ import annotations

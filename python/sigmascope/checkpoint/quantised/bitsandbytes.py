@@ -54,7 +54,7 @@ def four_bit_weight(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        Its tensors are not those of the layout, or its state cannot be read.
+        Its tensors do not fit the layout, or its state cannot be read.
     """
     if module.settings.get("load_in_4bit") is False:
         raise LayoutError("the configuration gives load_in_4bit False")
@@ -87,7 +87,7 @@ def byte_rows(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        Its tensors are not those of the layout.
+        Its tensors do not fit the layout.
     """
     codes = module.need(".weight", ("I8",), (2,))
     scales = module.need(".SCB", ("F32",), (1, 2))

@@ -49,7 +49,7 @@ def packed_weight(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        Its tensors are not those of the layout that the configuration names.
+        Its tensors do not fit the layout that the configuration names.
     """
     _check_format(module, "pack-quantized")
     codes = module.need(".weight_packed", ("I32",), (2, 3))
@@ -79,7 +79,7 @@ def byte_weight(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        Its tensors are not those of the layout that the configuration names.
+        Its tensors do not fit the layout that the configuration names.
     """
     _check_format(module, "int-quantized", "naive-quantized")
     codes = module.need(".weight", ("I8",), (2,))

@@ -57,7 +57,7 @@ def packed_bytes(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        Its tensors are not those of the layout that the configuration names.
+        Its tensors do not fit the layout that the configuration names.
     """
     stated = module.settings.get("format")
     codes = module.need(".weight_packed", ("U8",), (2,))
@@ -77,7 +77,7 @@ def modelopt_weight(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        Its tensors are not those of the layout that the configuration names.
+        Its tensors do not fit the layout that the configuration names.
     """
     check_algorithm(module)
     codes = module.need(".weight", ("U8",), (2,))

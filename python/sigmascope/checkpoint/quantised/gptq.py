@@ -45,7 +45,7 @@ def gptq_weight(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        Its tensors are not those of the layout that the configuration names.
+        Its tensors do not fit the layout that the configuration names.
     """
     version = _version(module)
     codes = module.need(".qweight", ("I32", "U32"), (2,))
@@ -78,7 +78,7 @@ def awq_weight(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        Its tensors are not those of the layout that the configuration names.
+        Its tensors do not fit the layout that the configuration names.
     """
     bits = module.integer("bits", 4)
     version = module.settings.get("version", "gemm")
@@ -100,7 +100,7 @@ def auto_round_weight(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        Its tensors are not those of the layout that the configuration names.
+        Its tensors do not fit the layout that the configuration names.
     """
     settings = dict(module.settings)
     own = settings.pop("extra_config", None)

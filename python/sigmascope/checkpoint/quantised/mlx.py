@@ -25,7 +25,7 @@ def mlx_weight(module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        Its tensors are not those of the layout that the configuration names.
+        Its tensors do not fit the layout that the configuration names.
     """
     own = module.settings.get(module.stem)
     if isinstance(own, Members):

@@ -31,7 +31,7 @@ def stacked_weight(parameter: str, module: Module) -> GroupedWeight:
     Raises
     ------
     LayoutError
-        Its tensors are not those of the layout that the configuration names.
+        Its tensors do not fit the layout that the configuration names.
     """
     check_algorithm(module)
     codes = module.need(parameter, ("U8",), (3,))

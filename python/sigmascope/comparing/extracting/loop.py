@@ -139,7 +139,7 @@ def extract(
     stored factors. The change is summed entry by entry while it is decoded. No bit depends on
     workers, threads or an interruption. The product B A is the change itself: its scale alpha / r
     is 1. The factors of each matrix stay in a file in `out/parts` until all are there. Then they
-    are joined, those of one stack at a time, and adapter_config.json is written last.
+    are joined, one stack in memory at a time, and adapter_config.json is written last.
 
     Examples
     --------

@@ -121,7 +121,7 @@ class _Tensors:
         self.constants = 0
 
     def read(self, main: Field) -> None:
-        """Collect the tensors of the main graph, then those of bodies."""
+        """Collect the tensors of the main graph, then of the bodies."""
         graphs = deque([Graph(main)])
         done: list[Graph] = []
         while graphs:

@@ -77,7 +77,7 @@ def _are_codes(use: Use, dtype: str, shape: tuple[int, ...]) -> bool:
 
 
 def _is_of_node(name: str, place: tuple[str, ...]) -> bool:
-    """Return whether a tensor lacks a name of its own: it has no name, or that of its node."""
+    """Return whether a tensor lacks its own name: it has no name, or the name of its node."""
     of_node = _ADDED.sub("", ".".join(place)) + ".weight"
     return _ANONYMOUS.fullmatch(name) is not None or name == of_node
 
