@@ -50,7 +50,7 @@ class Terms(NamedTuple):
 
 
 class Adapter(Mapping[str, LowRank]):
-    """The changes of one or several LoRA adapters: products B A by the names of the weights.
+    """The changes of one or several LoRA adapters: products B A by weight names.
 
     The name of a change is the name of the weight in the base model,
     `model.layers.0.self_attn.q_proj.weight`. If there are several adapters, the name of the adapter

@@ -50,7 +50,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Changes:
-    """Pairs of a base's matrices and an adapter's changes; iterating makes them one by one.
+    """Pairs of a base's matrices and an adapter's changes.
+
+    Iterating makes the pairs one by one.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ class LastRead:
         """Return the bytes of a tensor, and read them only if the last call did not."""
         with self._lock:
             if self._last is None or self._last[0] != place:
-                self._last = None  # its memory is free before the next read
+                self._last = None  # frees its memory before the next read
                 source, start, count = place
                 content = source.read(start, count)
                 if len(content) != count:

@@ -167,7 +167,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
         return self._views[name]
 
     def elements(self, name: str) -> Elements | None:
-        """Return the elements of a stored tensor; reading them checks that its file is unchanged.
+        """Return the elements of a stored tensor, which check its file when they are read.
 
         Return None for an entry that is empty, is not a tensor, is a second name of another
         tensor, or is not decoded. Codes of fp8 with scales are not decoded: they are numbers

@@ -74,7 +74,7 @@ def compare(
     progress: Progress | None = None,
     plan: bool = False,
 ) -> Comparison | ComparisonPlan:
-    """Compare every tensor of two checkpoints: matrices by their spectra, others entry by entry.
+    """Compare every tensor of two checkpoints: matrices by spectra, others by entries.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class ByteCounter:
         def listen(nbytes: int) -> None:
             nonlocal last
             with self._lock:
-                # A smaller number is the first of another call.
+                # A smaller number is the first number of another call.
                 self._total += nbytes - last if nbytes >= last else nbytes
                 total = self._total
             last = nbytes

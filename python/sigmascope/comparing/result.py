@@ -15,7 +15,9 @@ from .rows import COMPARISON
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
 class Comparison(PairTable):
-    """The result of a comparison: pairs in the order of `before`, then rows of only `after`.
+    """The result of a comparison: a row per pair, and per tensor without a partner.
+
+    Pairs are in the order of `before`; tensors that only `after` has come last.
 
     Attributes
     ----------

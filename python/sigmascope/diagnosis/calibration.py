@@ -42,7 +42,7 @@ EXAMPLE_ONLY = (
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Calibration:
-    """Runs of known data with one recipe, and a score that separates narrow from broad data.
+    """Runs of known data with one recipe, and a score for narrow and broad data.
 
     Attributes
     ----------

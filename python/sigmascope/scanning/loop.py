@@ -71,7 +71,7 @@ def scan(
     progress: Progress | None = None,
     plan: bool = False,
 ) -> Scan | ScanPlan:
-    """Compute the spectrum of every matrix of a checkpoint, and account for every other tensor.
+    """Compute the spectrum of every matrix of a checkpoint; list every other tensor.
 
     Examples
     --------

@@ -30,7 +30,9 @@ SCHEMA = Schema(
 
 
 def check_paths(paths: Sequence[Path]) -> None:
-    """Check that a plan can be saved at each path; an existing file may hold results, and stays.
+    """Check that a plan can be saved at each path.
+
+    An existing file is never replaced, since it may hold results.
 
     Raises
     ------

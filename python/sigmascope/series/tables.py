@@ -19,7 +19,9 @@ SEEDS = frozenset({"seed", "reference_seed"})
 
 
 class SeriesTable(Sequence[Row]):
-    """Rows with the same columns, in the order of `columns`; None if a column does not apply.
+    """Rows with the same columns, in the order of `columns`.
+
+    A column that does not apply is None.
 
     Attributes
     ----------

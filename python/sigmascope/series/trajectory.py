@@ -50,7 +50,9 @@ Place = tuple[str, str, int | None]
 
 
 class Trajectory(SeriesTable):
-    """The result of :func:`trajectory`: a row for each step, place and measure, steps ascending.
+    """The result of :func:`trajectory`: a row for each step, place and measure.
+
+    Steps are in ascending order.
 
     ===================  =========================================================================
     `step`               step of the run

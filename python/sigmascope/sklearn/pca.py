@@ -98,7 +98,7 @@ class PCA(Components):
         self.shift = shift
 
     def fit(self, X: Any, y: None = None) -> Self:
-        """Compute the components of the rows of X (n_samples, n_features), and forget other rows.
+        """Compute the components of rows X (n_samples, n_features), and forget others.
 
         Takes two passes if means exceed a few hundred times the deviations. `accumulator_` still
         holds the unchanged rows, so estimators can be merged.
@@ -200,7 +200,7 @@ class PCA(Components):
         if wanted is None:
             return every
         below = np.cumsum(every.explained_variance_ratio) < wanted
-        most = len(every.components)  # rounding may leave their sum below the share
+        most = len(every.components)  # rounding may keep the sum of all below the share
         return sums.pca(min(1 + int(np.sum(below)), most))
 
     def _published(self, pca: PrincipalComponents) -> Self:

@@ -36,7 +36,9 @@ class Record(NamedTuple):
 def entries_of(
     root: object, records: Mapping[str, Record], stem: str
 ) -> tuple[str | None, list[TensorEntry]]:
-    """Return the key of the weights, if they have one, and all entries: tensors by offset, others.
+    """Return the key of the weights, if they have one, and all entries.
+
+    Tensors come first, by offset, then the other entries.
 
     Parameters
     ----------

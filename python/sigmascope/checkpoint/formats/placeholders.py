@@ -71,7 +71,7 @@ class Placeholder:
         """Add an item like an item of a list."""
         self.items.append((len(self.items), value))
 
-    add = append  # the unpickler calls it for items of a set
+    add = append  # the unpickler calls it for the items of a set
 
     @property
     def is_tensor(self) -> bool:

@@ -178,7 +178,9 @@ def readers(names: Sequence[str]) -> Iterator[Reader]:
 
 
 def reader_of(path: Place) -> Reader:
-    """Return the format of a single file: by its name, unless the first bytes show another format.
+    """Return the format of a single file.
+
+    The name gives the format, unless the first bytes show another one.
 
     Raises
     ------
@@ -187,7 +189,7 @@ def reader_of(path: Place) -> Reader:
     """
     named = next((reader for reader in readers([path.name]) if reader.fits(path.name)), None)
     if named is not None and (named.begins is None or not isinstance(path, Path)):
-        return named  # the first bytes of a file on another machine are a request
+        return named  # reading the first bytes of a remote file takes a request
     with opened(path) as (file, _):
         start = start_of(file)
     by_content = (
