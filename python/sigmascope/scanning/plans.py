@@ -108,7 +108,7 @@ class Plan(ABC):
     notes
         Remarks on the files.
     next_bytes
-        Most memory that the next pair of a comparison takes while the current one is computed.
+        Most additional memory for the next pair of a comparison, which may be read meanwhile.
     """
 
     one: ClassVar[str]

@@ -97,7 +97,7 @@ def _storages(
 
 
 class _Pickles:
-    """The pickles of a file, which together may have as many bytes as a single pickle."""
+    """The pickles of a file; together they have at most the bytes that a single pickle may have."""
 
     def __init__(self, file: io.RawIOBase, size: int) -> None:
         self._file, self._size = file, size
