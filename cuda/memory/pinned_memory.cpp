@@ -25,7 +25,7 @@ void PinnedMemory::Piece::give_back() noexcept {
 
 PinnedMemory::Piece PinnedMemory::piece(std::size_t bytes) {
   const std::size_t size = rounded_size(bytes);
-  if (auto bytes = taken(size)) return {this, std::move(bytes)};
+  if (auto kept = taken(size)) return {this, std::move(kept)};
   const bool stays = reserve(size);
   const auto pinned = [&]() -> Piece {
     return {stays ? this : nullptr, std::make_unique<PinnedArray<std::byte>>(size)};
