@@ -36,14 +36,19 @@ class Overlay:
 
     def __init__(self, folder: Path, python: str = sys.executable) -> None:
         self.folder, self.python = folder, python
-        for name in _tracked():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(("git", "init", "-q"), cwd=folder, check=True)
+        tracked = _tracked(ROOT)
+        for name in set(_tracked(folder)).difference(tracked):  # of an earlier state
+            (folder / name).unlink()
+        for name in tracked:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             source = (ROOT / name).read_bytes()
             if not path.exists() or path.read_bytes() != source:
                 path.write_bytes(source)  # what has not changed is not compiled again
-        for command in ("init", "-q"), ("add", "-A"):  # tests of the repository list its files
-            subprocess.run(("git", *command), cwd=folder, check=True)
+        # Tests of the repository list its files.
+        subprocess.run(("git", "add", "-A"), cwd=folder, check=True)
 
     def build(self) -> str:
         """Compile what has changed; return what the compiler said if it failed."""
@@ -163,11 +168,11 @@ class Overlay:
         return self.build_for_device() if mistake.for_device else self.build()
 
 
-def _tracked() -> list[str]:
-    """Return the files of the repository that git tracks or would track, as they are now."""
+def _tracked(root: Path) -> list[str]:
+    """Return the files of a repository that git tracks or would track, as they are now."""
     command = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    return [name for name in listed.stdout.splitlines() if (root / name).is_file()]
 
 
 def _pybind11() -> str:

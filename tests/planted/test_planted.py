@@ -101,6 +101,23 @@ def test_the_nearest_tests_run_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert small.passes_without(outcome, ())
 
 
+def test_an_overlay_has_no_file_of_an_earlier_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, folder = tmp_path / "repository", tmp_path / "overlay"
+    root.mkdir()
+    (root / ".gitignore").write_text("*.so\n")
+    (root / "test_small.py").write_text(SOURCE)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    monkeypatch.setattr(overlay, "ROOT", root)
+    Overlay(folder)
+    (folder / "built.so").write_bytes(b"")
+    (root / "test_small.py").rename(root / "test_moved.py")
+    Overlay(folder)
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    assert names == {".gitignore", "built.so", "test_moved.py"}
+
+
 def test_a_mistake_without_a_place_is_refused() -> None:
     mistake = Mistake("small", "triples", "small.py", "2 * x", "3 * x", ())
     for text in ("", "2 * x + 2 * x"):

@@ -8,7 +8,8 @@ from tests.walks import MEMORY, imports, walk_of
 
 
 @pytest.mark.parametrize(
-    ("name", "climbs", "entries", "files"), [("svds", 3, 7, 38), ("spectrum", 6, 21, 39)]
+    ("name", "climbs", "entries", "files"),
+    [("svds", 3, 7, 38), pytest.param("spectrum", 6, 21, 39, marks=pytest.mark.slow)],
 )
 def test_a_matrix_goes_a_short_way(name: str, climbs: int, entries: int, files: int) -> None:
     """Numbers of climbs, of entries into the file of memory, and of files: no more than today."""
@@ -19,7 +20,9 @@ def test_a_matrix_goes_a_short_way(name: str, climbs: int, entries: int, files: 
     assert len(walk.files) <= files, sorted(walk.files)
 
 
-@pytest.mark.parametrize(("name", "files"), [("svds", 21), ("spectrum", 27)])
+@pytest.mark.parametrize(
+    ("name", "files"), [("svds", 21), pytest.param("spectrum", 27, marks=pytest.mark.slow)]
+)
 def test_one_stored_matrix_goes_through_few_files(name: str, files: int) -> None:
     walk = walk_of(name, one_matrix=True)
     assert "solvers/gram.py" in walk.files

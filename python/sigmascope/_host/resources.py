@@ -49,7 +49,7 @@ class Resources:
 
     See Also
     --------
-    set_num_threads : Set the number of threads of all later calls.
+    set_num_threads : Set the number of threads of calls for which nothing else gives one.
 
     Notes
     -----
