@@ -55,8 +55,6 @@ CPP_MORE = {
     "kernels/simd/dispatch.cpp": "<sys/syscall.h> <unistd.h>",  # asks the system for tile registers
 }
 
-MOST_KERNEL_ROOMS = 11
-
 BLAS = (
     "kernels/blocks/lapack.",
     "kernels/gram/",
@@ -145,8 +143,8 @@ ANNEXES = ("bench", "diagnosis", "formats", "sklearn")
 OF_THE_TERMINAL = ("commands.py", "terminal.py")
 """The files of annexes that the command line loads: there typer and rich are installed."""
 
-MOST_ROOMS, MOST_ARROWS, MOST_NAMES = 27, 126, 24
-"""Largest numbers for the package. Arrows of its own files and of the extension do not count."""
+ARROWS_PER_ROOM = 6
+"""Largest mean of the package. Arrows of its own files do not count."""
 
 # ---------------------------------------------------------------------------------------- C++
 
@@ -205,7 +203,7 @@ def test_cpp_rooms_use_those_before_them() -> None:
         before.add(name)
 
 
-def test_every_arrow_of_the_cpp_table_is_used_and_kernels_have_few_rooms() -> None:
+def test_every_arrow_of_the_cpp_table_is_used() -> None:
     used: dict[str, set[str]] = {name: set() for name in CPP_ROOMS}
     for name in cpp_files():
         for header in includes(name):
@@ -213,7 +211,6 @@ def test_every_arrow_of_the_cpp_table_is_used_and_kernels_have_few_rooms() -> No
     for name, room in CPP_ROOMS.items():
         idle = set(room.may.split()) - used[name]
         assert not idle, f"{name} does not use {', '.join(sorted(idle))}"
-    assert sum(name.startswith("kernels") for name in CPP_ROOMS) <= MOST_KERNEL_ROOMS
 
 
 def test_kernels_and_algorithms_meet_only_in_bindings() -> None:
@@ -363,12 +360,10 @@ def test_every_arrow_of_the_table_is_used_and_there_are_few() -> None:
         if other in PYTHON_ROOMS and "package" not in (name, other)
     }
     print(f"{len(PYTHON_ROOMS)} rooms, {len(counted)} arrows")
-    assert len(PYTHON_ROOMS) <= MOST_ROOMS
-    assert len(counted) <= MOST_ARROWS
+    assert len(counted) <= ARROWS_PER_ROOM * len(PYTHON_ROOMS)
 
 
-def test_the_package_has_few_names_at_its_top() -> None:
+def test_every_name_at_the_top_of_the_package_is_a_room() -> None:
     own = {"__init__", "__main__", "results", "_core", "_cuda", "py", "_libs", "__pycache__"}
     names = {path.name.split(".")[0] for path in PACKAGE.iterdir()} - own
     assert names == set(PYTHON_ROOMS) - {"package"}
-    assert len(names) <= MOST_NAMES
