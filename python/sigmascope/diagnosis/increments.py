@@ -202,9 +202,7 @@ def diagnose_increments(
     return increments([update_of(source.rows) for source in read], tuple(names), alpha)
 
 
-def increments(
-    updates: Sequence[Update], names: tuple[str, ...], alpha: float, seed: int = 0
-) -> RunDiagnosis:
+def increments(updates: Sequence[Update], names: tuple[str, ...], alpha: float) -> RunDiagnosis:
     """Find the split of an ordered series of updates where their spread differs most."""
     first = int(WARM_UP * len(updates))
     if len(updates) - first < LEAST_INCREMENTS:
@@ -221,7 +219,7 @@ def increments(
         series = np.array([table[key].value for table in tables])
         by_block[block_of(tables[0][key])].append(series)
     sums = np.array([np.sum(each, axis=0) for each in by_block.values()])  # blocks x increments
-    split, p = clearest_split(sums, seed)
+    split, p = clearest_split(sums, seed=0)
     means = sums.sum(axis=0) / len(shared)
     count = len(tables)
     return RunDiagnosis(

@@ -105,16 +105,14 @@ def rank_chance(x: float, values: Sequence[float], *, low: bool) -> float:
     return (1 + as_far) / (len(values) + 1)
 
 
-def upper_bound(count: int, trials: int, confidence: float = 0.95) -> float:
-    """Return the one-sided upper bound of Clopper & Pearson (1934) on a rate, at a confidence."""
+def upper_bound(count: int, trials: int) -> float:
+    """Return the one-sided upper bound of Clopper & Pearson (1934) on a rate, at 95 %."""
     if count >= trials:
         return 1.0
     low, high = count / trials, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (
-            (middle, high) if _at_most(count, trials, middle) > 1 - confidence else (low, middle)
-        )
+        low, high = (middle, high) if _at_most(count, trials, middle) > 1 - 0.95 else (low, middle)
     return high
 
 

@@ -141,14 +141,14 @@ def whole_of(rows: Iterable[Row]) -> str:
     return "r, the rank of the adapter" if of_products == {True} else "the full rank"
 
 
-def extremes(rows: Iterable[Row], count: int = 3) -> tuple[list[Row], list[Row]]:
-    """Return the rows of lowest and of highest rank, as a fraction of full rank."""
+def extremes(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
+    """Return at most three rows of lowest and of highest rank, as a fraction of full rank."""
     rows = list(rows)
     measure = rank_measure(rows)
     known = sorted(
         (row for row in rows if row[measure] is not None), key=lambda row: fraction(row, measure)
     )
-    count = min(count, len(known) // 2)
+    count = min(3, len(known) // 2)
     return known[:count], known[len(known) - count :][::-1]
 
 

@@ -23,16 +23,16 @@ from .units import beyond, scaled, scaled_errors
 Array = NDArray[np.float64]
 
 
-def _few(values: Array, errors: Array, count: int = 3) -> str:
-    """Show the first values in brackets, with dots if there are more.
+def _few(values: Array, errors: Array) -> str:
+    """Show the first three values in brackets, with dots if there are more.
 
     A value has six digits if its error is below the last of them; else its error follows it.
     """
     shown = ", ".join(
         f"{v:.6g}" if e < 5e-7 * abs(v) else with_error(v, e)
-        for v, e in zip(values[:count].tolist(), errors[:count].tolist(), strict=True)
+        for v, e in zip(values[:3].tolist(), errors[:3].tolist(), strict=True)
     )
-    return f"[{shown}{', ...' if len(values) > count else ''}]"
+    return f"[{shown}{', ...' if len(values) > 3 else ''}]"
 
 
 def _at_most(bound: float) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -12,7 +12,10 @@ from typing import Any
 from sigmascope._words.rows import Row
 from sigmascope._words.text import bounds, short
 
-from .chance import LEAST, Pair, cut_off, far_out, holm
+from .chance import LEAST, Pair, by_layer, cut_off, far_out, holm
+
+Unit = Callable[[Row], float | None]
+"""The number by which a row's value is divided, such as the full rank; None leaves the row out."""
 
 OUTLIER = 3.5
 """Robust standard deviations beyond which a value is an outlier (Iglewicz & Hoaglin 1993)."""
@@ -108,6 +111,15 @@ def pairs_of(rows: Iterable[Row], column: str) -> list[Pair]:
         for row in rows
         if row.get(column) is not None
     ]
+
+
+def layered(rows: Iterable[Row], column: str, unit: Unit = lambda row: 1.0) -> dict[int, Pair]:
+    """Return the mean logarithm of a column, in a unit, in each layer, and its error."""
+    return by_layer(
+        (row["layer"], row[column] / total, (row.get(f"{column}_error") or 0.0) / total)
+        for row in rows
+        if row.get("layer") is not None and row.get(column) is not None and (total := unit(row))
+    )
 
 
 def groups(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], list[Row]]:

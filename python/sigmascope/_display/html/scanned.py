@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import Any
 
@@ -13,8 +13,8 @@ from sigmascope._display.glossary import entry
 from sigmascope._words.rows import Row, full_rank, largest_first
 from sigmascope._words.text import counted, duration, kinds, number_of, short, size, with_shape
 
-from .chance import LEAST, SCAN, Pair, by_layer, paired_by_layer, welch
-from .estimates import groups, middle
+from .chance import LEAST, SCAN, Pair, paired_by_layer, welch
+from .estimates import Unit, groups, layered, middle
 from .few import alone_in_role
 from .findings import EXTENT, Finding, Kind, listing, more, outcomes, role_name, several_towers
 from .outliers import standing_out
@@ -111,10 +111,6 @@ def _rank_measure(rows: Iterable[Row]) -> str:
     return next((n for n in _TELLING[:2] if any(r.get(n) is not None for r in rows)), _TELLING[1])
 
 
-Unit = Callable[[Row], float | None]
-"""The rank that a matrix's own is divided by."""
-
-
 def full_rank_of(name: str) -> Unit:
     """Return the unit of the full rank."""
     return lambda row: full_rank(row, name)
@@ -145,16 +141,8 @@ def _differ(one: list[Row], other: list[Row], name: str, unit: Unit, tests: floa
         return False
     p = None
     if one[0].get("tower") == other[0].get("tower"):
-        p = paired_by_layer(*(_layered(rows, name, unit) for rows in (one, other)))
+        p = paired_by_layer(*(layered(rows, name, unit) for rows in (one, other)))
     return tests * (welch(low, high) if p is None else p) <= SCAN
-
-
-def _layered(rows: Iterable[Row], name: str, unit: Unit) -> dict[int, Pair]:
-    return by_layer(
-        (row["layer"], row[name] / total, (row.get(f"{name}_error") or 0.0) / total)
-        for row in rows
-        if row.get("layer") is not None and (total := unit(row))
-    )
 
 
 def _noise(rows: list[Row]) -> Iterator[Finding]:

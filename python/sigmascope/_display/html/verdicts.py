@@ -18,14 +18,13 @@ from .chance import (
     LEAST,
     Pair,
     Trend,
-    by_layer,
     interval,
     paired_by_layer,
     sure,
     trend_within,
     welch,
 )
-from .estimates import Middle, groups, middle, pairs_of
+from .estimates import Middle, groups, layered, middle, pairs_of
 
 NO_TREND = "has no trend with depth that is distinguishable"
 
@@ -43,15 +42,6 @@ def differ(one: Sequence[Row], other: Sequence[Row], tests: int) -> bool:
     if {row.get("tower") for row in one} == {row.get("tower") for row in other}:
         p = paired_by_layer(*(layered(rows, "relative_change") for rows in (one, other)))
     return tests * (welch(*pairs) if p is None else p) <= COMPARISON
-
-
-def layered(rows: Iterable[Row], column: str) -> dict[int, Pair]:
-    """Return the mean logarithm of a column in each layer, and its error."""
-    return by_layer(
-        (row["layer"], row[column], row.get(f"{column}_error") or 0.0)
-        for row in rows
-        if row.get("layer") is not None and row.get(column) is not None
-    )
 
 
 def depth_trend(rows: Iterable[Row]) -> Trend | None:

@@ -99,8 +99,7 @@ class TorchLibrary:
         Name of the device in PyTorch.
     """
 
-    def __init__(self, device: str = "cuda") -> None:
-        self.device = device
+    device = "cuda"
 
     def missing(self) -> str:
         """Return what PyTorch lacks: a build for CUDA, a driver or a device."""

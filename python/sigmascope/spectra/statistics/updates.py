@@ -157,17 +157,14 @@ class Intruders(NamedTuple):
     undecided_energy: float
 
 
-def intruders(
-    before: Directions, after: Directions, cosines: Array, *, threshold: float = INTRUDER
-) -> Intruders:
+def intruders(before: Directions, after: Directions, cosines: Array) -> Intruders:
     """Count the leading directions of W' that are unlike all directions of W.
 
     Shuttleworth et al. 2024 (arXiv 2410.21228) call them intruder dimensions and compare with all
     directions of W. Here k leading ones are known. A direction u of W' has the cosines c with them;
     no cosine with any other direction of W exceeds sqrt(1 - |c|^2). It is an intruder if every
-    cosine and this bound are below the threshold. It is not an intruder if a cosine
-    reaches the threshold. Otherwise it is undecided. Errors of the vectors are added with their
-    worst signs.
+    cosine and this bound are below `INTRUDER`. It is not an intruder if a cosine reaches it.
+    Otherwise it is undecided. Errors of the vectors are added with their worst signs.
 
     Parameters
     ----------
@@ -186,8 +183,8 @@ def intruders(
     outside = np.arccos(np.minimum(np.linalg.norm(size, axis=0), 1.0))
     outside += own + math.asin(min(before.span, 1.0))
     rest = np.sin(np.minimum(outside, math.pi / 2))
-    known = least >= threshold
-    new = ~known & (most < threshold) & (rest < threshold)
+    known = least >= INTRUDER
+    new = ~known & (most < INTRUDER) & (rest < INTRUDER)
     open_ = ~known & ~new
     energy = after.values[:q] ** 2
     total = float(energy.sum())
