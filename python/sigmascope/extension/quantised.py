@@ -8,6 +8,7 @@ from sigmascope.checkpoint.quantised.modules import (
     GroupedWeight,
     LayoutError,
     Module,
+    block_groups,
     by_size,
     read_groups,
     read_integers,
@@ -24,6 +25,7 @@ from sigmascope.checkpoint.quantised.tables import (
     integers,
     natural,
     unpacked,
+    unpacked_bytes,
 )
 from sigmascope.checkpoint.views import Located, dimensions
 from sigmascope.matrices.groups import GroupCodes, Packing
@@ -42,6 +44,7 @@ __all__ = [
     "Module",
     "Packing",
     "QuantisedLayout",
+    "block_groups",
     "by_size",
     "dense",
     "dimensions",
@@ -51,4 +54,5 @@ __all__ = [
     "read_integers",
     "read_numbers",
     "unpacked",
+    "unpacked_bytes",
 ]

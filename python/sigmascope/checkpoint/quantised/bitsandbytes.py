@@ -29,7 +29,7 @@ from sigmascope.checkpoint.views import Located
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.groups import GroupCodes, Packing
 
-from .modules import GroupedWeight, LayoutError, Module, by_size, read_integers, read_numbers
+from .modules import GroupedWeight, LayoutError, Module, block_groups, read_integers, read_numbers
 from .tables import SIGNED_BYTES
 
 KINDS = ("nf4", "fp4")
@@ -195,14 +195,14 @@ def _grid(
     """Return the groups of rows and columns, and the scales of their grid."""
     rows, columns = packing.shape
     if packing.block:
-        return (by_size(0, 1), by_size(0, 1)), scales.reshape(1, -1)
+        return block_groups((0, 0), (1, 1)), scales.reshape(1, -1)
     if block % columns == 0:
-        return (by_size(rows, block // columns), by_size(columns, columns)), scales.reshape(-1, 1)
-    return (by_size(rows, 1), by_size(columns, block)), scales.reshape(rows, -1)
+        return block_groups(packing.shape, (block // columns, columns)), scales.reshape(-1, 1)
+    return block_groups(packing.shape, (1, block)), scales.reshape(rows, -1)
 
 
 def _load_rows(packing: Packing, scales: Located, reading: str, _: int) -> GroupCodes:
     rows, columns = packing.shape
     grid = read_numbers(scales, reading).reshape(rows, 1)
-    groups = (by_size(rows, 1), by_size(columns, columns))
+    groups = block_groups(packing.shape, (1, columns))
     return GroupCodes(packing, SIGNED_BYTES, groups, grid, factor=float(np.float32(1 / 127)))

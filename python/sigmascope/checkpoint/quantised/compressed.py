@@ -30,9 +30,10 @@ from sigmascope.matrices.groups import GroupCodes, Packing
 from .modules import (
     FLOATS,
     GroupedWeight,
+    GroupTensors,
     LayoutError,
     Module,
-    by_size,
+    block_groups,
     groups_of,
     read_groups,
     read_integers,
@@ -61,15 +62,16 @@ def packed_weight(module: Module) -> GroupedWeight:
     scales, size = _scales(module, stack, shape, scheme)
     zeros = _zeros(module, stack, packing, scales) if scheme.get("symmetric") is False else None
     index = None if stack else _index(module, shape[1])
-    load = partial(_load_integers, packing, scales, zeros, index, size, bool(stack))
-    others = [part for part in (zeros, index, module.find(".weight_shape")) if part is not None]
+    tensors = GroupTensors(scales, zeros, size, index)
+    load = partial(_load_integers, packing, tensors, bool(stack))
+    stored_shape = module.find(".weight_shape")
+    others = tensors.others + (() if stored_shape is None else (stored_shape.entry.name,))
     zero = "" if zeros is None else " and zero"
     how = f"compressed-tensors, {bits} bits, scale{zero} per {size[0]} x {size[1]} block"
     how += "" if index is None else ", by g_idx"
-    names = tuple(part.entry.name for part in others)
     name, slices = module.stem + ".weight", stack[0] if stack else None
     return GroupedWeight(
-        name, codes, packing, load, (scales.entry.name,), names, how, slices=slices
+        name, codes, packing, load, (scales.entry.name,), others, how, slices=slices
     )
 
 
@@ -91,12 +93,12 @@ def byte_weight(module: Module) -> GroupedWeight:
     if scheme.get("symmetric") is False:
         zeros = module.need(".weight_zero_point", ("I8",), (0, 1, 2))
         module.check_shape(zeros, scales.entry.shape)
-    load = partial(_load_integers, packing, scales, zeros, None, size, False)
+    tensors = GroupTensors(scales, zeros, size)
+    load = partial(_load_integers, packing, tensors, False)
     zero = "" if zeros is None else " and zero"
     how = f"compressed-tensors, int8, scale{zero} per {size[0]} x {size[1]} block"
-    others = () if zeros is None else (zeros.entry.name,)
-    name = module.stem + ".weight"
-    return GroupedWeight(name, codes, packing, load, (scales.entry.name,), others, how)
+    name, names = module.stem + ".weight", (scales.entry.name,)
+    return GroupedWeight(name, codes, packing, load, names, tensors.others, how)
 
 
 def schemes(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -242,29 +244,23 @@ def _index(module: Module, inputs: int) -> Located | None:
 
 
 def _load_integers(
-    packing: Packing,
-    scales: Located,
-    zeros: Located | None,
-    index: Located | None,
-    size: tuple[int, int],
-    stacked: bool,
-    reading: str,
-    slice_: int,
+    packing: Packing, tensors: GroupTensors, stacked: bool, reading: str, slice_: int
 ) -> GroupCodes:
-    rows, columns = packing.shape
+    (rows, columns), (height, width) = packing.shape, tensors.size
     place = slice_ if stacked else None
     least = -(1 << packing.bits - 1)
-    shape = (-(-rows // size[0]), -(-columns // size[1]))
-    grid = read_numbers(scales, reading, place).reshape(shape)
+    shape = (-(-rows // height), -(-columns // width))
+    grid = read_numbers(tensors.scales, reading, place).reshape(shape)
     indices: NDArray[np.int32] | None = None
-    if index is not None:
-        indices = read_groups(index, reading, columns, grid.shape[1])
-    groups = (by_size(rows, size[0]), by_size(columns, size[1]) if indices is None else indices)
+    if tensors.index is not None:
+        indices = read_groups(tensors.index, reading, columns, grid.shape[1])
+    own_rows, own_columns = block_groups(packing.shape, tensors.size)
+    groups = (own_rows, own_columns if indices is None else indices)
     numbers = SIGNED_BYTES if packing.word == 1 else integers(packing.bits, least)
-    if zeros is None:
+    if tensors.zeros is None:
         return GroupCodes(packing, numbers, groups, grid)
-    stored = read_integers(zeros, reading, place)
-    if zeros.entry.dtype == "I32":
+    stored = read_integers(tensors.zeros, reading, place)
+    if tensors.zeros.entry.dtype == "I32":
         words = np.ascontiguousarray(stored.reshape(-1, shape[1]).T)
         codes = unpacked(words, packing.bits, packing.order, shape[0])
         stored = codes.T.astype(np.int32) + least

@@ -21,7 +21,7 @@ from sigmascope.checkpoint.views import Located
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.groups import GroupCodes, Packing
 
-from .modules import GroupedWeight, LayoutError, Module, by_size, read_numbers
+from .modules import GroupedWeight, LayoutError, Module, block_groups, read_numbers
 from .tables import E2M1, E2M3
 
 
@@ -122,11 +122,10 @@ def _weight(module: Module, codes: Located, factor: Located | None, kind: _Kind)
 def _load(
     packing: Packing, scales: Located, factor: Located | None, kind: _Kind, reading: str, _: int
 ) -> GroupCodes:
-    rows, columns = packing.shape
     grid = read_numbers(scales, reading, exponents=factor is None)
     if factor is not None:
         grid = with_factor(grid, factor, reading)
-    return GroupCodes(packing, kind.table, (by_size(rows, 1), by_size(columns, kind.size)), grid)
+    return GroupCodes(packing, kind.table, block_groups(packing.shape, (1, kind.size)), grid)
 
 
 def with_factor(

@@ -26,9 +26,10 @@ from sigmascope.matrices.groups import GroupCodes, Packing
 from .modules import (
     FLOATS,
     GroupedWeight,
+    GroupTensors,
     LayoutError,
     Module,
-    by_size,
+    block_groups,
     groups_of,
     read_groups,
     read_integers,
@@ -63,13 +64,9 @@ def gptq_weight(module: Module) -> GroupedWeight:
             f"{codes.entry.name} has {words} rows of words, where {inputs} inputs of {bits} bits "
             f"have {packing.words(inputs)}"
         )
-    scales, zeros = _parts(module, packing)
-    load = partial(_load, packing, scales, zeros, index, _group_size(module, inputs), version)
     how = _how(module, f"GPTQ version {version}", bits, inputs)
     how += "" if index is None else ", by g_idx"
-    others = (zeros.entry.name, *(() if index is None else (index.entry.name,)))
-    name = module.stem + ".weight"
-    return GroupedWeight(name, codes, packing, load, (scales.entry.name,), others, how, True)
+    return _weight(module, codes, packing, _tensors(module, packing, index), how, version)
 
 
 def awq_weight(module: Module) -> GroupedWeight:
@@ -87,11 +84,8 @@ def awq_weight(module: Module) -> GroupedWeight:
     codes = module.need(".qweight", ("I32", "U32"), (2,))
     inputs, words = codes.entry.shape
     packing = Packing((inputs, 8 * words), bits, AWQ_ORDER)
-    scales, zeros = _parts(module, packing)
-    load = partial(_load, packing, scales, zeros, None, _group_size(module, inputs), None)
-    how, name = _how(module, "AWQ", bits, inputs), module.stem + ".weight"
-    others = (zeros.entry.name,)
-    return GroupedWeight(name, codes, packing, load, (scales.entry.name,), others, how, True)
+    how = _how(module, "AWQ", bits, inputs)
+    return _weight(module, codes, packing, _tensors(module, packing, None), how, None)
 
 
 def auto_round_weight(module: Module) -> GroupedWeight:
@@ -148,39 +142,48 @@ def _group_size(module: Module, inputs: int) -> int:
     return inputs if size == -1 else size
 
 
-def _parts(module: Module, packing: Packing) -> tuple[Located, Located]:
+def _tensors(module: Module, packing: Packing, index: Located | None) -> GroupTensors:
     """Return scales and zeros, whose shapes must fit the codes and the groups."""
     inputs, outputs = packing.shape
     scales = module.need(".scales", FLOATS, (2,))
     zeros = module.need(".qzeros", ("I32", "U32"), (2,))
     groups = scales.entry.shape[0]
-    groups_of(inputs, _group_size(module, inputs), groups, scales.entry.name)
+    size = _group_size(module, inputs)
+    groups_of(inputs, size, groups, scales.entry.name)
     module.check_shape(scales, (groups, outputs))
     words = Packing((1, outputs), packing.bits, packing.order).words(outputs)
     module.check_shape(zeros, (groups, words))
-    return scales, zeros
+    return GroupTensors(scales, zeros, (size, 1), index)
+
+
+def _weight(
+    module: Module,
+    codes: Located,
+    packing: Packing,
+    tensors: GroupTensors,
+    how: str,
+    version: int | None,
+) -> GroupedWeight:
+    name, scales = module.stem + ".weight", (tensors.scales.entry.name,)
+    load = partial(_load, packing, tensors, version)
+    return GroupedWeight(name, codes, packing, load, scales, tensors.others, how, True)
 
 
 def _load(
-    packing: Packing,
-    scales: Located,
-    zeros: Located,
-    index: Located | None,
-    size: int,
-    version: int | None,
-    reading: str,
-    _: int,
+    packing: Packing, tensors: GroupTensors, version: int | None, reading: str, _: int
 ) -> GroupCodes:
     inputs, outputs = packing.shape
-    grid = read_numbers(scales, reading)
+    grid = read_numbers(tensors.scales, reading)
     indices: NDArray[np.int32] | None = None
-    if index is not None:
-        indices = read_groups(index, reading, inputs, len(grid))
-    codes = unpacked(read_integers(zeros, reading), packing.bits, packing.order, outputs)
+    if tensors.index is not None:
+        indices = read_groups(tensors.index, reading, inputs, len(grid))
+    assert tensors.zeros is not None
+    zeros = read_integers(tensors.zeros, reading)
+    codes = unpacked(zeros, packing.bits, packing.order, outputs)
     if version == 1:
         codes = (codes + np.uint8(1)) & np.uint8((1 << packing.bits) - 1)
-    rows = by_size(inputs, size) if indices is None else indices
-    groups = (rows, by_size(outputs, 1))
+    rows, columns = block_groups(packing.shape, tensors.size)
+    groups = (rows if indices is None else indices, columns)
     return GroupCodes(packing, integers(packing.bits), groups, grid, codes.astype(np.float32))
 
 

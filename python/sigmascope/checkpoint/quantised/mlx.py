@@ -15,7 +15,7 @@ from sigmascope.checkpoint.formats.jsontext import Members, brief
 from sigmascope.checkpoint.views import Located
 from sigmascope.matrices.groups import GroupCodes, Packing
 
-from .modules import FLOATS, GroupedWeight, LayoutError, Module, by_size, read_numbers
+from .modules import FLOATS, GroupedWeight, LayoutError, Module, block_groups, read_numbers
 from .tables import E2M1, dense, integers
 
 
@@ -73,8 +73,7 @@ def _load(
     index: int,
 ) -> GroupCodes:
     place = index if stacked else None
-    rows, columns = packing.shape
-    groups = (by_size(rows, 1), by_size(columns, size))
+    groups = block_groups(packing.shape, (1, size))
     grid = read_numbers(scales, reading, place, exponents=biases is None)
     if biases is None:
         return GroupCodes(packing, E2M1, groups, grid)

@@ -124,6 +124,31 @@ class Module:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class GroupTensors:
+    """The tensors that make numbers of the codes of a weight.
+
+    Attributes
+    ----------
+    scales, zeros
+        The scales and the zeros of blocks; zeros are None if a layout implies them.
+    size
+        Rows and columns of a block.
+    index
+        The group of each input; None if groups follow each other.
+    """
+
+    scales: Located
+    zeros: Located | None
+    size: tuple[int, int]
+    index: Located | None = None
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the tensors besides the scales."""
+        return tuple(part.entry.name for part in (self.zeros, self.index) if part is not None)
+
+
 def groups_of(inputs: int, size: int, count: int, what: str) -> None:
     """Raise LayoutError unless groups of this size divide the inputs into this many groups."""
     if size < 1 or -(-inputs // size) != count:
@@ -194,3 +219,10 @@ def read_groups(
 def by_size(count: int, size: int) -> NDArray[np.int32]:
     """Return the group index of each of `count` rows or columns, in groups of a size."""
     return (np.arange(count) // size).astype(np.int32)
+
+
+def block_groups(
+    shape: tuple[int, int], size: tuple[int, int]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the group index of each row and of each column, in blocks of a size."""
+    return by_size(shape[0], size[0]), by_size(shape[1], size[1])

@@ -16,7 +16,7 @@ from sigmascope.checkpoint.views import Located
 from sigmascope.matrices.groups import GroupCodes, Packing
 
 from .floats import check_algorithm, with_factor
-from .modules import GroupedWeight, LayoutError, Module, by_size, read_numbers
+from .modules import GroupedWeight, LayoutError, Module, block_groups, read_numbers
 from .tables import E2M1
 
 STACKS = ("gate_up_proj", "down_proj")
@@ -65,7 +65,6 @@ def stacked_weight(parameter: str, module: Module) -> GroupedWeight:
 def _load(
     packing: Packing, scales: Located, factor: Located, reading: str, index: int
 ) -> GroupCodes:
-    rows, columns = packing.shape
     grid = with_factor(read_numbers(scales, reading, index), factor, reading, index)
     sizes = (_SIZE, 1) if packing.down else (1, _SIZE)
-    return GroupCodes(packing, E2M1, (by_size(rows, sizes[0]), by_size(columns, sizes[1])), grid)
+    return GroupCodes(packing, E2M1, block_groups(packing.shape, sizes), grid)

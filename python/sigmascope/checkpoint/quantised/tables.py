@@ -62,6 +62,12 @@ def integers(bits: int, least: int = 0) -> NDArray[np.float32]:
     return np.arange(least, least + (1 << bits)).astype(np.float32)
 
 
+def unpacked_bytes(stored: NDArray[np.integer], bits: int, count: int) -> NDArray[np.uint8]:
+    """Unpack `count` codes of each row of bytes (rows, bytes), the first code in the low bits."""
+    words = np.pad(stored, ((0, 0), (0, -stored.shape[1] % 4))).view("<u4")
+    return unpacked(words, bits, dense(bits), count)
+
+
 def unpacked(
     words: NDArray[np.integer], bits: int, order: tuple[int, ...], count: int
 ) -> NDArray[np.uint8]:

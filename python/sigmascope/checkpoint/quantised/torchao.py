@@ -37,7 +37,7 @@ from .modules import (
     GroupedWeight,
     LayoutError,
     Module,
-    by_size,
+    block_groups,
     read_integers,
     read_numbers,
 )
@@ -194,7 +194,7 @@ def _load(
     index: int,
 ) -> GroupCodes:
     at = index if blocks.each else None
-    groups = (by_size(packing.shape[0], blocks.size[0]), by_size(packing.shape[1], blocks.size[1]))
+    groups = block_groups(packing.shape, blocks.size)
     numbers = _oriented(read_numbers(scales, reading, at), blocks)
     if zeros is None:
         return GroupCodes(packing, table, groups, numbers)

@@ -26,7 +26,7 @@ from sigmascope.checkpoint.views import Located
 from sigmascope.matrices.groups import GroupCodes, Packing
 
 from .floats import with_factor
-from .modules import GroupedWeight, LayoutError, Module, by_size, read_numbers
+from .modules import GroupedWeight, LayoutError, Module, block_groups, read_numbers
 from .tables import E2M1, E2M3, E3M2, E4M3, E5M2
 
 KINDS = ("MXTensor", "NVFP4Tensor")
@@ -134,12 +134,11 @@ def _load(
     index: int,
 ) -> GroupCodes:
     grid, swizzled = layout
-    rows, columns = packing.shape
     values = read_numbers(scales, reading, index if len(scales.entry.shape) == 3 else None)
     numbers = unswizzled(values, grid) if swizzled else values
     if factor is not None:
         numbers = with_factor(numbers, factor, reading, index)
-    groups = (by_size(rows, 1), by_size(columns, columns // grid[1]))
+    groups = block_groups(packing.shape, (1, packing.shape[1] // grid[1]))
     return GroupCodes(packing, table, groups, np.ascontiguousarray(numbers))
 
 

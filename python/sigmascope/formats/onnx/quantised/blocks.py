@@ -26,14 +26,13 @@ from sigmascope.extension.quantised import (
     Located,
     Module,
     Packing,
-    by_size,
-    dense,
+    block_groups,
     integers,
     natural,
     read_groups,
     read_integers,
     read_numbers,
-    unpacked,
+    unpacked_bytes,
 )
 
 from .inputs import inputs_of, integer_of, original_name
@@ -123,7 +122,7 @@ def _load(
 ) -> GroupCodes:
     rows, columns = packing.shape
     grid = (rows, columns // size)
-    groups = by_size(columns, size)
+    of_rows, groups = block_groups(packing.shape, (1, size))
     if index is not None:
         (count,) = index.entry.shape
         indices = read_groups(index, reading, count, grid[1])
@@ -136,7 +135,6 @@ def _load(
                 f"group -1, of {grid[1]}"
             )
     numbers = read_numbers(scales, reading).reshape(grid)
-    of_rows = by_size(rows, 1)
     if zeros is None:
         table = integers(packing.bits, -(1 << (packing.bits - 1)))
         return GroupCodes(packing, table, (of_rows, groups), numbers)
@@ -150,5 +148,4 @@ def _numbers_of_zeros(
     if zeros.entry.dtype != "U8":
         return read_numbers(zeros, reading).reshape(grid)
     stored = read_integers(zeros, reading).reshape(grid[0], -1)
-    words = np.pad(stored, ((0, 0), (0, -stored.shape[1] % 4))).view("<u4")
-    return unpacked(words, bits, dense(bits), grid[1]).astype(np.float32)
+    return unpacked_bytes(stored, bits, grid[1]).astype(np.float32)

@@ -23,7 +23,7 @@ from sigmascope.extension.quantised import (
     Located,
     Module,
     Packing,
-    by_size,
+    block_groups,
     dimensions,
     integers,
     read_integers,
@@ -88,5 +88,5 @@ def _load(
     grid = (rows // size[0], columns // size[1])
     table = SIGNED_BYTES if zeros.entry.dtype == "I8" else integers(8)
     offsets = read_integers(zeros, reading).astype(np.float32).reshape(grid)
-    groups = by_size(rows, size[0]), by_size(columns, size[1])
-    return GroupCodes(packing, table, groups, read_numbers(scales, reading).reshape(grid), offsets)
+    numbers = read_numbers(scales, reading).reshape(grid)
+    return GroupCodes(packing, table, block_groups(packing.shape, size), numbers, offsets)

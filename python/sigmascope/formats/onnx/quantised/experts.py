@@ -24,13 +24,12 @@ from sigmascope.extension.quantised import (
     Located,
     Module,
     Packing,
-    by_size,
-    dense,
+    block_groups,
     integers,
     natural,
     read_integers,
     read_numbers,
-    unpacked,
+    unpacked_bytes,
 )
 from sigmascope.extension.readers import brief
 
@@ -96,8 +95,7 @@ def _load(
     reading: str,
     index: int,
 ) -> GroupCodes:
-    rows, columns = packing.shape
-    groups = by_size(rows, 1), by_size(columns, columns // grid[1])
+    groups = block_groups(packing.shape, (1, packing.shape[1] // grid[1]))
     numbers = read_numbers(scales, reading, index).reshape(grid)
     if zeros is None:
         table = integers(packing.bits, -(1 << (packing.bits - 1)))
@@ -107,6 +105,5 @@ def _load(
         return GroupCodes(packing, table, groups, numbers, np.zeros(grid, np.float32))
     stored = read_integers(zeros, reading, index)
     stored = stored.reshape(-1, stored.shape[-1])
-    words = np.pad(stored, ((0, 0), (0, -stored.shape[1] % 4))).view("<u4")
-    offsets = unpacked(words, packing.bits, dense(packing.bits), prod(grid) // len(stored))
+    offsets = unpacked_bytes(stored, packing.bits, prod(grid) // len(stored))
     return GroupCodes(packing, table, groups, numbers, offsets.reshape(grid).astype(np.float32))

@@ -37,13 +37,12 @@ from sigmascope.extension.quantised import (
     Located,
     Module,
     Packing,
-    dense,
     dimensions,
     integers,
     natural,
     read_integers,
     read_numbers,
-    unpacked,
+    unpacked_bytes,
 )
 
 from .inputs import inputs_of, integer_of, original_name
@@ -83,8 +82,7 @@ def _stored_zeros(layout: CodesLayout, zeros: Located, reading: str) -> NDArray[
     stored = replace(zeros, entry=replace(entry, dtype="U8", shape=(rows, entry.nbytes // rows)))
     codes = read_integers(stored, reading)
     if layout.bits < 8:
-        words = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 4))).view("<u4")
-        codes = unpacked(words, layout.bits, dense(layout.bits), length)
+        codes = unpacked_bytes(codes, layout.bits, length)
     numbers: NDArray[np.float32] = layout.table[codes]
     return numbers.reshape(grid)
 
