@@ -101,9 +101,7 @@ PYTHON_ROOMS = {
         "_words _execution _host _running _tables adapters analysis checkpoint errors matrices "
         "scanning solvers spectra"
     ),
-    "series": Folder(
-        "_words _host _tables adapters checkpoint comparing scanning", outside="pandas"
-    ),
+    "series": Folder("_words _host _tables adapters checkpoint comparing scanning"),
     "report": Folder(
         "_words _display _running _tables adapters checkpoint comparing scanning series",
         outside="rich",

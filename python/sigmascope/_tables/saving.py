@@ -202,6 +202,15 @@ def arrow_table(rows: Sequence[Row], header: Header, schema: Schema) -> Any:
     return pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=metadata))
 
 
+def import_pandas() -> Any:
+    """Import pandas; ImportError says how to install it."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(f"a DataFrame {TABLE_HINT}") from error
+    return pandas
+
+
 def pandas_frame(rows: Sequence[Row], schema: Schema, columns: Sequence[str]) -> Any:
     """Return some columns of rows as a pandas DataFrame of nullable columns; lists stay lists.
 
@@ -210,10 +219,7 @@ def pandas_frame(rows: Sequence[Row], schema: Schema, columns: Sequence[str]) ->
     ImportError
         Without pandas.
     """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError(f"a DataFrame {TABLE_HINT}") from error
+    pd = import_pandas()
     types = {
         "str": "string",
         "int": "Int64",

@@ -14,12 +14,12 @@ from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.native_results import KrylovResult
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.rounding import SEARCHES, coarsest_for
-from sigmascope.errors import MemoryLimitError, NonFiniteError
+from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.joins import partly_loaded
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.gram import GramTriplets
 from sigmascope.solvers.krylov import GIVEN_UP, KrylovSettings, krylov_notes, triplets_of
-from sigmascope.solvers.moments import element_moments
+from sigmascope.solvers.moments import check_finite, element_moments
 from sigmascope.solvers.svdvals import EveryValue
 from sigmascope.solvers.triplets import TripletsRequest
 from sigmascope.spectra import Density, Moments, Spectrum, statistics
@@ -155,11 +155,7 @@ def _with_statistics(a: Matrix, request: Request) -> Spectrum:
         if request.plan is None:  # the memory that is reserved for the statistics is free for them
             call = call.with_reserved(call.reserved - request.route.statistics_nbytes)
         seen = element_moments(a, call, plan=request.plan)
-        if seen.nan or seen.inf:
-            raise NonFiniteError(
-                f"the matrix holds {seen.nan} NaN and {seen.inf} infinite entries, "
-                f"the first at {seen.first_nonfinite}"
-            )
+        check_finite(seen, "the matrix")
     return _with_requested(_spectrum(a, request, seen), a, request)
 
 

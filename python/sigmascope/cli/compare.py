@@ -6,7 +6,6 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from typing import Annotated, Any
 
-import typer
 from rich.console import Console
 
 from sigmascope import report
@@ -23,7 +22,7 @@ from .options import (
     QuietOption,
     RecipeOption,
     ReferenceOption,
-    paths_here,
+    path_argument,
     takes,
 )
 from .plan import show_plan
@@ -33,23 +32,10 @@ from .scan import OutputOptions, run_table, shard_of, take_opening
 
 @takes([*SCAN.values(), *OPENING.values()])
 def compare(
-    before: Annotated[
-        str,
-        typer.Argument(
-            metavar="BEFORE",
-            help="A checkpoint, as for `sigmascope scan`.",
-            show_default=False,
-            autocompletion=paths_here,
-        ),
-    ],
+    before: Annotated[str, path_argument("BEFORE", "A checkpoint, as for `sigmascope scan`.")],
     after: Annotated[
         str,
-        typer.Argument(
-            metavar="AFTER",
-            help="A later version of the first one, or a LoRA adapter of it.",
-            show_default=False,
-            autocompletion=paths_here,
-        ),
+        path_argument("AFTER", "A later version of the first one, or a LoRA adapter of it."),
     ],
     *,
     reference: ReferenceOption = None,

@@ -21,7 +21,7 @@ from sigmascope.report.tables import console
 from sigmascope.scanning import Progress
 
 from .exits import DONE, INCOMPLETE, clean_errors
-from .options import JsonOption, QuietOption, paths_here, takes
+from .options import JsonOption, QuietOption, path_argument, takes
 from .scan import OutputOptions, run_table
 
 EdgeOption = Annotated[
@@ -46,24 +46,8 @@ _RESIZE = ("rank", "energy", "error", "dtype", "overwrite", "memory_limit")
 
 @takes(_EXTRACT.values())
 def extract(
-    base: Annotated[
-        str,
-        typer.Argument(
-            metavar="BASE",
-            help="A checkpoint, as for `sigmascope scan`.",
-            show_default=False,
-            autocompletion=paths_here,
-        ),
-    ],
-    tuned: Annotated[
-        str,
-        typer.Argument(
-            metavar="TUNED",
-            help="A fine-tuned version of it.",
-            show_default=False,
-            autocompletion=paths_here,
-        ),
-    ],
+    base: Annotated[str, path_argument("BASE", "A checkpoint, as for `sigmascope scan`.")],
+    tuned: Annotated[str, path_argument("TUNED", "A fine-tuned version of it.")],
     *,
     out: FolderOption,
     edge: EdgeOption = False,
@@ -102,13 +86,7 @@ def _status_of(extraction: Extraction) -> int:
 @takes(_EXTRACT[name] for name in _RESIZE)
 def resize(
     adapter: Annotated[
-        Path,
-        typer.Argument(
-            metavar="ADAPTER",
-            help="The folder of a LoRA adapter in PEFT's layout.",
-            show_default=False,
-            autocompletion=paths_here,
-        ),
+        Path, path_argument("ADAPTER", "The folder of a LoRA adapter in PEFT's layout.")
     ],
     *,
     out: FolderOption,

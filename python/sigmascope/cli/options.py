@@ -87,6 +87,11 @@ def paths_here(incomplete: str) -> list[str]:
     return [f"{path}/" if os.path.isdir(path) else path for path in paths]
 
 
+def path_argument(metavar: str, help: str) -> Any:
+    """Return the declaration of an argument that is a path or a URL, which the shell completes."""
+    return typer.Argument(metavar=metavar, help=help, show_default=False, autocompletion=paths_here)
+
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the rows as JSON, one per line, instead of tables.")
 ]
@@ -120,14 +125,12 @@ AlphaOption = Annotated[
 ]
 CheckpointArgument = Annotated[
     str,
-    typer.Argument(
-        metavar="PATH",
-        help="A .safetensors, .gguf, .onnx, .pt, .npy or .h5 file (extra hdf5), a folder of them, "
+    path_argument(
+        "PATH",
+        "A .safetensors, .gguf, .onnx, .pt, .npy or .h5 file (extra hdf5), a folder of them, "
         "one of torch.distributed.checkpoint or of orbax (extra tensorstore), the folder of a LoRA "
         "adapter, or that of a model in the cache of the Hugging Face Hub. Or a URL: "
         "hf://org/model@revision, https://…, s3://…, gs://…, az://…; of it headers and tensors are "
         "read when they are used, and nothing is stored on this machine.",
-        show_default=False,
-        autocompletion=paths_here,
     ),
 ]

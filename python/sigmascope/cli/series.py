@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.console import Console
 
 from sigmascope import report
 from sigmascope._tables.journal import json_line
@@ -23,19 +24,17 @@ from sigmascope.series import reference as gather
 from sigmascope.series import trajectory as follow
 from sigmascope.series.saved import saved_trajectory
 from sigmascope.series.sources import MEASURES
+from sigmascope.series.tables import SeriesTable
 
 from .exits import DONE, clean_errors
-from .options import JsonOption, QuietOption, paths_here, takes
+from .options import JsonOption, QuietOption, path_argument, paths_here, takes
 from .scan import progress_on, status_of_interruption
+
+T = TypeVar("T", bound=SeriesTable)
 
 ScansArgument = Annotated[
     list[str],
-    typer.Argument(
-        metavar="SCAN...",
-        help="Saved scans or comparisons, or checkpoints to scan: paths or URLs.",
-        show_default=False,
-        autocompletion=paths_here,
-    ),
+    path_argument("SCAN...", "Saved scans or comparisons, or checkpoints to scan: paths or URLs."),
 ]
 MeasureOption = Annotated[
     list[str] | None,
@@ -84,16 +83,21 @@ def trajectory(
                 progress=progress,
                 **options,
             )
-        if out is not None:
-            table.save(out)
-        if as_json:
-            sys.stdout.writelines(map(json_line, table))
-        else:
-            report.show_trajectory(console(), table)
+        _write(table, out, as_json, report.show_trajectory)
         if saved is None:
             _tell_seed(table.seed, options["seed"], as_json)
         sys.stdout.flush()
     raise typer.Exit(DONE)
+
+
+def _write(table: T, out: Path | None, as_json: bool, show: Callable[[Console, T], None]) -> None:
+    """Save a table if a file is given, and print its rows as JSON, or by `show`."""
+    if out is not None:
+        table.save(out)
+    if as_json:
+        sys.stdout.writelines(map(json_line, table))
+    else:
+        show(console(), table)
 
 
 def _saved(
@@ -149,12 +153,7 @@ def reference(
             again = how if family.seed is None else how | {"seed": family.seed}
             table = family if place is None else family.place(place, **again)
             scanned_with = family.seed if table.seed is None else table.seed
-        if out is not None:
-            table.save(out)
-        if as_json:
-            sys.stdout.writelines(map(json_line, table))
-        else:
-            report.show_series(console(), table)
+        _write(table, out, as_json, report.show_series)
         _tell_seed(scanned_with, options["seed"], as_json)
         sys.stdout.flush()
     raise typer.Exit(DONE)

@@ -17,10 +17,9 @@ import numpy as np
 from sigmascope._execution.memory import Need
 from sigmascope._execution.options import CallOptions
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import Change, change, fingerprint, inner, inner_need
-from sigmascope.solvers.moments import element_moments
+from sigmascope.solvers.moments import check_finite, element_moments
 from sigmascope.spectra import Moments
 from sigmascope.spectra.statistics import pairs
 from sigmascope.spectra.units import exponent_of, scaled
@@ -211,13 +210,9 @@ MatrixPair = StoredPair | AdaptedPair | AdapterPair | ScaledPair
 
 def _moments(side: str, a: Matrix, *, histogram: bool = True, **options: Any) -> Moments:
     call = CallOptions.of(a, cuda=True, **options)
-    seen = element_moments(a, call, histogram=histogram)
-    if seen.nan or seen.inf:
-        raise NonFiniteError(
-            f"the matrix {side} holds {seen.nan} NaN and {seen.inf} infinite entries, "
-            f"the first at {seen.first_nonfinite}"
-        )
-    return seen
+    moments = element_moments(a, call, histogram=histogram)
+    check_finite(moments, f"the matrix {side}")
+    return moments
 
 
 def _errors2(expected: Moments | None, unit: int) -> float | None:

@@ -20,7 +20,7 @@ from sigmascope.analysis.low_rank import LowRank
 from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import change
-from sigmascope.solvers.moments import element_moments
+from sigmascope.solvers.moments import check_finite, element_moments
 
 from .pair_base import PairBase, loaded
 from .pair_norms import PairNorms
@@ -90,13 +90,9 @@ class ScaledPair(PairBase):
         weight, product = self._by_outputs
         added = weight + product
         call = CallOptions.of(added, cuda=True, **options)
-        seen = element_moments(added, call, histogram=False)
-        if seen.nan or seen.inf:
-            raise NonFiniteError(
-                f"W + s B A holds {seen.nan} NaN and {seen.inf} infinite entries, the first at "
-                f"{seen.first_nonfinite}, outputs first"
-            )
-        norms = seen.row_norms
+        moments = element_moments(added, call, histogram=False)
+        check_finite(moments, "W + s B A", ", outputs first")
+        norms = moments.row_norms
         assert norms is not None
         with np.errstate(divide="ignore", invalid="ignore"):
             growth = self.dora.magnitudes / norms

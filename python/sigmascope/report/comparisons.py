@@ -19,7 +19,7 @@ from sigmascope.comparing.noise import WITHOUT_COUNT
 from . import summary
 from .pages import BY_ROLE, NO_ERROR, options_of, ranged
 from .remarkable import show_entrywise, show_omissions, show_specials, show_unread_bytes
-from .tables import by_reason, print_section, show_table
+from .tables import by_reason, print_section, print_unconverged, show_table
 
 _LABELS = {
     "relative_change": "|dW|/|W|",
@@ -105,11 +105,7 @@ def _problems(out: Console, comparison: Comparison) -> None:
         ("Without a partner:", comparison.unpaired),
     ):
         by_reason(out, title, [(row["name"], row["reason"]) for row in rows])
-    print_section(
-        out,
-        "Did not converge (the errors hold all the same):",
-        [f"{row['name']}: {counted(row['passes'], 'read')}" for row in comparison.unconverged],
-    )
+    print_unconverged(out, comparison.unconverged)
     by_reason(out, "Without a count above noise:", _without_edge(comparison.analysed))
     print_section(
         out, "Identical:", [fold.text for fold in fold_names(comparison.verdict.identical)]

@@ -31,7 +31,7 @@ from sigmascope.scanning import Scan
 
 from . import summary
 from .remarkable import show_omissions, show_specials, show_unread_bytes
-from .tables import by_reason, print_section, show_table, split_columns
+from .tables import by_reason, print_section, print_unconverged, show_table, split_columns
 
 _LABELS = {
     "effective_rank": "effective rank",
@@ -221,11 +221,7 @@ def _extremes(out: Console, rows: Sequence[Row]) -> None:
 def _problems(out: Console, scan: Scan) -> None:
     for title, rows in (("Failed:", scan.failed), ("Cannot be read:", scan.unreadable)):
         by_reason(out, title, [(row["name"], row["reason"]) for row in rows])
-    print_section(
-        out,
-        "Did not converge (the errors hold all the same):",
-        [f"{row['name']}: {counted(row['passes'], 'read')}" for row in scan.unconverged],
-    )
+    print_unconverged(out, scan.unconverged)
     print_section(out, "Remarks:", list(scan.notes))
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from sigmascope._display.folding import fold_names
 from sigmascope._display.names import short_names, stay_distinct
+from sigmascope._tables.schema import Row
 from sigmascope._words.text import counted, printable, short
 
 UNLIMITED = 1_000_000
@@ -156,6 +157,12 @@ def print_section(
     if len(lines) > count:
         out.print(f"  and {len(lines) - count:,} more; {more}")
     out.print()
+
+
+def print_unconverged(out: Console, rows: Iterable[Row]) -> None:
+    """Print the matrices whose search did not converge, with the number of reads of each."""
+    lines = [f"{row['name']}: {counted(row['passes'], 'read')}" for row in rows]
+    print_section(out, "Did not converge (the errors hold all the same):", lines)
 
 
 def by_reason(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sigmascope._tables.saving import TABLE_HINT
+from sigmascope._tables.saving import import_pandas
 from sigmascope._tables.schema import Row
 from sigmascope.spectra import Measure, weightwatcher
 
@@ -19,11 +19,7 @@ def details_frame(rows: Sequence[Row]) -> Any:
     ImportError
         Without pandas.
     """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError(f"a DataFrame {TABLE_HINT}") from error
-    return pd.DataFrame(
+    return import_pandas().DataFrame(
         [
             {"layer_id": index, "name": row["name"], "longname": row["name"]}
             | {"layer_type": _layer_type(row)}

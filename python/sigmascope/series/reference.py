@@ -27,13 +27,11 @@ from .sources import (
 )
 from .tables import SeriesTable
 
+_BAND = ("tower", "role", "depth_from", "depth_to", "measure", "count")
+"""Columns of the matrices that are summed up in a row."""
+
 COLUMNS = (
-    "tower",
-    "role",
-    "depth_from",
-    "depth_to",
-    "measure",
-    "count",
+    *_BAND,
     "least",
     "lower_quartile",
     "median",
@@ -43,12 +41,7 @@ COLUMNS = (
     "seed",
 )
 PLACED = (
-    "tower",
-    "role",
-    "depth_from",
-    "depth_to",
-    "measure",
-    "count",
+    *_BAND,
     "value",
     "error",
     "quantile",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sigmascope._host.replacing import replacing
-from sigmascope._tables.saving import TABLE_HINT
+from sigmascope._tables.saving import import_pandas
 from sigmascope._tables.schema import Row
 
 SEEDS = frozenset({"seed", "reference_seed"})
@@ -60,10 +60,7 @@ class SeriesTable(Sequence[Row]):
 
     def to_pandas(self) -> Any:
         """Return the rows as a pandas DataFrame; ImportError without the extra ``table``."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError(f"a DataFrame {TABLE_HINT}") from error
+        pd = import_pandas()
         frame = pd.DataFrame(self.rows, columns=list(self.columns))
         for name in SEEDS.intersection(self.columns):  # float64 holds no seed of more than 53 bits
             frame[name] = pd.array([row[name] for row in self.rows], dtype="UInt64")

@@ -19,6 +19,7 @@ from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.options import CallOptions
 from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
+from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import Moments
@@ -85,6 +86,18 @@ def element_moments(
         return call.device.solvers.moments(b.native, histogram=histogram, **plan.native())
 
     return moments_of(a.shape, element_sums(a, look), time.perf_counter() - started)
+
+
+def check_finite(moments: Moments, what: str, axes: str = "") -> None:
+    """Raise NonFiniteError, which names `what`, if entries are NaN or infinite.
+
+    `axes`: a remark on the place of the first one.
+    """
+    if moments.nan or moments.inf:
+        raise NonFiniteError(
+            f"{what} holds {moments.nan} NaN and {moments.inf} infinite entries, "
+            f"the first at {moments.first_nonfinite}{axes}"
+        )
 
 
 _POWERS = 144

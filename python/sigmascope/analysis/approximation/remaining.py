@@ -19,10 +19,9 @@ from sigmascope._execution.options import CallOptions
 from sigmascope._host.native import _core
 from sigmascope._host.threads import resolve_threads
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.errors import NonFiniteError
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import images
-from sigmascope.solvers.moments import element_moments
+from sigmascope.solvers.moments import check_finite, element_moments
 from sigmascope.spectra import Measure
 from sigmascope.spectra.statistics.measures import ROUNDING
 from sigmascope.spectra.units import exponent_of, scaled
@@ -40,13 +39,9 @@ _ENTRIES = 1 << 20
 
 def finite_norm(a: Matrix, call: CallOptions, what: str) -> float:
     """Compute ||A||_F in one pass; NonFiniteError, which names `what`, unless A is finite."""
-    seen = element_moments(a, call, histogram=False)
-    if seen.nan or seen.inf:
-        raise NonFiniteError(
-            f"{what} holds {seen.nan} NaN and {seen.inf} infinite entries, "
-            f"the first at {seen.first_nonfinite}"
-        )
-    return seen.fro_norm
+    moments = element_moments(a, call, histogram=False)
+    check_finite(moments, what)
+    return moments.fro_norm
 
 
 def product_error(columns: int) -> float:

@@ -7,7 +7,7 @@ The prototypes are from cusolverDn.h. Matrices are stored by columns, m >= n.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -47,11 +47,7 @@ def gesvdr(A: Any, k: int, oversampling: int, n_iter: int) -> tuple[Any, Any, An
         ctypes.c_byte(ord("S")),
         ctypes.c_byte(ord("S")),
         *map(ctypes.c_int64, (m, n, k, min(oversampling, n - k), n_iter)),
-        *(kind, _pointer(a), ctypes.c_int64(m)),
-        *(kind, _pointer(s)),
-        *(kind, _pointer(U), ctypes.c_int64(m)),
-        *(kind, _pointer(V), ctypes.c_int64(n)),
-        kind,
+        *_arrays(kind, a, s, U, V),
     ]
     _run("cusolverDnXgesvdr", arguments, [])
     return U[:, :k], s[:k], V[:, :k]
@@ -83,11 +79,7 @@ def gesvdp(A: Any) -> tuple[Any, Any, Any]:
     arguments = [
         *map(ctypes.c_int, (_VECTORS, _ECONOMIC)),
         *map(ctypes.c_int64, (m, n)),
-        *(kind, _pointer(a), ctypes.c_int64(m)),
-        *(kind, _pointer(s)),
-        *(kind, _pointer(U), ctypes.c_int64(m)),
-        *(kind, _pointer(V), ctypes.c_int64(n)),
-        kind,
+        *_arrays(kind, a, s, U, V),
     ]
     perturbation = ctypes.c_double(0.0)  # of the values; the accuracy check sees it
     _run("cusolverDnXgesvdp", arguments, [ctypes.byref(perturbation)])
@@ -102,6 +94,15 @@ def _operands(A: Any) -> tuple[Any, Any, Any]:
         raise TypeError(f"cuSOLVER takes float32 and float64, not {A.dtype.name}")
     kind = ctypes.c_int(_TYPES[A.dtype.name])
     return cupy.array(A, order="F", copy=True), cupy.empty(A.shape[1], A.dtype), kind
+
+
+def _arrays(kind: Any, a: Any, s: Any, U: Any, V: Any) -> Iterator[Any]:
+    """Yield arrays by columns as arguments: type, pointer and rows; at last the type of sums."""
+    for array in (a, s, U, V):
+        yield from (kind, _pointer(array))
+        if array is not s:
+            yield ctypes.c_int64(len(array))
+    yield kind
 
 
 def _pointer(array: Any) -> ctypes.c_void_p:

@@ -18,6 +18,7 @@ from sigmascope.spectra import Measure
 from sigmascope.spectra.units import exponent_of, scaled
 
 from .marchenko_pastur import angles_of_noise
+from .updates import over_gap
 
 Array = NDArray[np.float64]
 Vectors = NDArray[np.floating]
@@ -259,7 +260,7 @@ def subspace_errors(values: Array, errors: Array, residuals: Array, rounding: fl
     s, e, r = (np.asarray(x, dtype=np.float64) for x in (values, errors, residuals))
     gap = s[:-1] - (s[1:] + e[1:])
     total = np.sqrt(np.cumsum(r[:-1] ** 2 + rounding**2))
-    return np.where(gap > 0, total / np.where(gap > 0, gap, 1.0), np.inf)
+    return over_gap(total, gap)
 
 
 def resolved(bounds: Array, most: float = MOST) -> int:
@@ -279,8 +280,7 @@ def principal_angles(X: Vectors, Y: Vectors, product: Product = _by_numpy) -> Ar
     angles come from sines and large ones from cosines. Both are therefore accurate (Bjoerck & Golub
     1973), to about 1e-8. `product` computes A^T B in float64.
     """
-    if X.shape[1] < Y.shape[1]:
-        X, Y = Y, X
+    X, Y = (Y, X) if X.shape[1] < Y.shape[1] else (X, Y)
     S, T = (np.linalg.inv(np.linalg.cholesky(product(x, x)).T) for x in (X, Y))
     C = S.T @ product(X, Y) @ T  # Q^T P for the orthonormal Q = X S and P = Y T
     cosines = np.clip(np.linalg.svd(C, compute_uv=False), 0.0, 1.0)

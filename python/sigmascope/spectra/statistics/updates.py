@@ -219,7 +219,12 @@ def vector_errors(values: Array, errors: Array, residuals: Array, rounding: floa
     above = np.concatenate([[np.inf], s[:-2] - e[:-2] - s[1:-1]])
     gap = np.minimum(below, above)
     total = np.sqrt(2.0 * (r[:-1] ** 2 + rounding**2))
-    return np.where(gap > 0, total / np.where(gap > 0, gap, 1.0), np.inf)
+    return over_gap(total, gap)
+
+
+def over_gap(residuals: Array, gap: Array) -> Array:
+    """Divide residuals by the gaps of their values (Wedin 1972); inf without a gap."""
+    return np.where(gap > 0, residuals / np.where(gap > 0, gap, 1.0), np.inf)
 
 
 class Shares(NamedTuple):
