@@ -21,9 +21,14 @@ from sigmascope.checkpoint.formats.gathered import GatheredTensors, Piece, Piece
 from sigmascope.checkpoint.formats.index import format_names, is_plain
 from sigmascope.checkpoint.formats.jsontext import brief, parse_json, unique
 from sigmascope.checkpoint.formats.memory import DTYPE_NAMES
-from sigmascope.checkpoint.formats.names import check_count, checked_name, joined
+from sigmascope.checkpoint.formats.names import (
+    MAX_SIZE,
+    check_count,
+    check_extent,
+    checked_name,
+    joined,
+)
 from sigmascope.checkpoint.formats.pickled_tree import WRAPPERS
-from sigmascope.checkpoint.formats.safetensors import MAX_SIZE
 from sigmascope.checkpoint.formats.stored import Stored, StoredSource
 from sigmascope.checkpoint.formats.virtual_files import VirtualArrays, VirtualFile
 from sigmascope.checkpoint.remote.paths import FilePart, Place
@@ -49,6 +54,7 @@ __all__ = [
     "VirtualFile",
     "brief",
     "check_count",
+    "check_extent",
     "checked_name",
     "described",
     "format_names",

@@ -30,6 +30,7 @@ from sigmascope.extension.readers import (
     Stored,
     StoredSource,
     brief,
+    check_extent,
     checked_name,
     recognised,
     start_of,
@@ -40,8 +41,6 @@ from .msgpack_values import BYTES, EXTENSION, INTEGER, LIST, MAP, Value, ValueSt
 _CHUNKED = "__msgpack_chunked_array__"
 _ARRAY, _SCALAR = 1, 3
 _WRAPPERS = ("params", "target")
-_MOST = 2**63 - 1
-
 _DTYPES = {name: dtype for name, dtype in DTYPE_NAMES.items() if dtype in DTYPE_BITS}
 
 
@@ -186,8 +185,7 @@ class _Tree:
         self, keys: tuple[str, ...], dtype: str, shape: tuple[int, ...], nbytes: int
     ) -> None:
         bits = DTYPE_BITS[_DTYPES[dtype]]
-        if prod(max(size, 1) for size in shape) * bits > _MOST:
-            raise self._wrong(keys, f"shape {brief(list(shape))} overflows 2**63 - 1 bits")
+        check_extent(shape, bits, f"{self.stream.path}: {_label(keys)}")
         if prod(shape) * bits // 8 != nbytes:
             raise self._wrong(
                 keys,

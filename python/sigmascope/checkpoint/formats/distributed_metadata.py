@@ -19,7 +19,7 @@ from sigmascope.errors import CheckpointError
 from .index import is_plain
 from .inert import Handler, Inert, Name, counted, unpickled
 from .jsontext import brief
-from .names import checked_name
+from .names import MAX_SIZE, check_extent, checked_name
 
 _METADATA = "torch.distributed.checkpoint.metadata."
 _OLDER = "torch.distributed._shard.sharded_tensor.metadata."
@@ -37,8 +37,6 @@ _IGNORED = {
     *("pathlib._local.PosixPath", "pathlib._local.WindowsPath"),
 }
 """Names that are called, with results that do not matter."""
-
-_MOST = 2**63 - 1
 
 
 class Chunk(NamedTuple):
@@ -197,11 +195,7 @@ def _keys(planner_data: object, name: str) -> tuple[Any, ...]:
 def _tensor(name: str, keys: tuple[Any, ...], entry: _Record, places: _Places) -> ChunkedTensor:
     where = f"tensor {brief(name, 200)}"
     shape = _numbers(entry.get("size"), f"{where}: size")
-    bits = 64
-    for size in shape:  # without zeros, since strides can overflow too
-        bits *= size or 1
-        if bits > _MOST:
-            raise CheckpointError(f"{where}: shape {brief(list(shape))} overflows 2**63 - 1 bits")
+    check_extent(shape, 64, where)
     properties = entry.get("properties")
     state = properties.state if isinstance(properties, _Record) else None
     dtype = state.get("dtype") if isinstance(state, dict) else None
@@ -239,6 +233,6 @@ def _numbers(sizes: object, what: str) -> tuple[int, ...]:
     """Check a tuple of sizes."""
     if not isinstance(sizes, tuple) or len(sizes) > MAX_DIMENSIONS:
         raise CheckpointError(f"{what}: no tuple of at most {MAX_DIMENSIONS} numbers")
-    if not all(type(number) is int and 0 <= number <= _MOST for number in sizes):
+    if not all(type(number) is int and 0 <= number <= MAX_SIZE for number in sizes):
         raise CheckpointError(f"{what}: {brief(list(sizes))}")
     return sizes

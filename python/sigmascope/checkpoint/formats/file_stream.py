@@ -92,13 +92,17 @@ class FileStream:
         """Read a piece of the file that begins at the position."""
         self._file.seek(self.position)
         wanted = min(max(count, self.at_once), self.size - self.position)
-        parts: list[bytes] = []
-        while wanted > 0:
-            part = self._file.read(wanted)
-            if not part:
-                raise CheckpointError(
-                    f"{self.path}: the file ended {wanted} bytes early while it was read"
-                )
-            parts.append(part)
-            wanted -= len(part)
-        self._piece, self._start = b"".join(parts), self.position
+        self._piece = read_exactly(self._file, wanted, self.path)
+        self._start = self.position
+
+
+def read_exactly(file: io.RawIOBase, count: int, path: Place) -> bytes:
+    """Read so many bytes of a file; CheckpointError if it ends before."""
+    parts: list[bytes] = []
+    while count > 0:
+        part = file.read(count)
+        if not part:
+            raise CheckpointError(f"{path}: the file ended {count} bytes early while it was read")
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)

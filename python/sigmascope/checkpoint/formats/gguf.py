@@ -21,10 +21,9 @@ from .ggml import GgmlType, type_of
 from .gguf_metadata import Metadata, read_metadata, settings_of
 from .gguf_stream import GgufStream
 from .jsontext import brief
-from .names import checked_name
+from .names import check_extent, checked_name
 
 _MAGIC = b"GGUF"
-_MAX_SIZE = 2**63 - 1
 _DEFAULT_ALIGNMENT = 32
 
 
@@ -138,13 +137,7 @@ def _placed(
 
 
 def _nbytes(shape: tuple[int, ...], dtype: GgmlType, where: str) -> int:
-    bits = 8 * max(dtype.nbytes, 1)
-    for size in shape:  # without zeros, since strides can overflow too
-        bits *= size or 1
-        if bits > _MAX_SIZE:
-            raise CheckpointError(
-                f"{where}: shape {brief(list(shape))} of {dtype.name} overflows 2**63 - 1 bits"
-            )
+    check_extent(shape, 8 * max(dtype.nbytes, 1), where, dtype.name)
     row = shape[-1] if shape else 1
     if row % dtype.elements:
         raise CheckpointError(

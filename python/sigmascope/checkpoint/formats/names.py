@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Names of tensors in files: their length is checked before they are joined."""
+"""Checks of names, numbers and shapes of tensors, which files of every format need."""
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 
 from sigmascope._host.limits import MAX_NAME, MAX_TENSORS
 from sigmascope.errors import CheckpointError
@@ -19,6 +19,23 @@ def checked_name(name: str, where: str) -> str:
             f"{MAX_NAME}"
         )
     return name
+
+
+MAX_SIZE = 2**63 - 1
+
+
+def check_extent(shape: Iterable[int], bits: int, where: str, dtype: str = "") -> None:
+    """Raise CheckpointError if the bits of a shape, with so many per element, exceed `MAX_SIZE`.
+
+    Sizes of 0 are left out, since the strides of [0, 2**40, 2**40] overflow, too.
+    """
+    for size in shape:
+        bits *= size or 1
+        if bits > MAX_SIZE:
+            of_dtype = f" of {dtype}" if dtype else ""
+            raise CheckpointError(
+                f"{where}: shape {brief(list(shape))}{of_dtype} overflows 2**63 - 1 bits"
+            )
 
 
 def check_count(entries: Sized, where: str) -> None:

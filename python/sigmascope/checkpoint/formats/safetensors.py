@@ -21,10 +21,9 @@ from sigmascope.checkpoint.remote.paths import Place, RemotePath
 from sigmascope.errors import CheckpointError
 
 from .entries import DTYPE_BITS, Header, TensorEntry, opened, start_of
+from .file_stream import read_exactly
 from .jsontext import brief, parse_json, unique
-from .names import check_count, checked_name
-
-MAX_SIZE = 2**63 - 1
+from .names import MAX_SIZE, check_count, check_extent, checked_name
 
 
 def read_header(path: str | os.PathLike[str] | RemotePath) -> Header:
@@ -67,7 +66,7 @@ def _read_header_bytes(file: io.RawIOBase, size: int, path: Place) -> bytes:
     if size < 8:
         raise CheckpointError(f"{path}: {size} bytes, shorter than the 8 of a header length")
     start = start_of(file)
-    length = int.from_bytes(_read_exactly(file, 8, path), "little")
+    length = int.from_bytes(read_exactly(file, 8, path), "little")
     # Some formats begin with bytes that could be a length; they are recognised without a header.
     if start[8:9] != b"{" and (what := recognised(start)):
         raise CheckpointError(f"{path}: no safetensors file but {what}")
@@ -80,18 +79,7 @@ def _read_header_bytes(file: io.RawIOBase, size: int, path: Place) -> bytes:
         raise CheckpointError(
             f"{path}: header length {length} beyond the {size - 8} bytes that follow it"
         )
-    return _read_exactly(file, length, path)
-
-
-def _read_exactly(file: io.RawIOBase, count: int, path: Place) -> bytes:
-    parts: list[bytes] = []
-    while count > 0:
-        part = file.read(count)
-        if not part:
-            raise CheckpointError(f"{path}: the file ended {count} bytes early while it was read")
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
+    return read_exactly(file, length, path)
 
 
 def parse_header(
@@ -188,14 +176,7 @@ def _shape(value: object, where: str) -> tuple[int, ...]:
 
 
 def _nbytes(shape: tuple[int, ...], dtype: str, where: str) -> int:
-    # Zeros are left out of the product, since the strides of [0, 2**40, 2**40] overflow too.
-    bits = DTYPE_BITS[dtype]
-    for size in shape:
-        bits *= size or 1
-        if bits > MAX_SIZE:
-            raise CheckpointError(
-                f"{where}: shape {brief(list(shape))} of {dtype} overflows 2**63 - 1 bits"
-            )
+    check_extent(shape, DTYPE_BITS[dtype], where, dtype)
     bits = DTYPE_BITS[dtype] * math.prod(shape)
     if bits % 8:
         raise CheckpointError(

@@ -15,6 +15,7 @@ from sigmascope.extension.readers import (
     DTYPE_BITS,
     MAX_DIMENSIONS,
     brief,
+    check_extent,
     checked_name,
     is_integer,
 )
@@ -72,7 +73,6 @@ _AS_IT_IS = (_FLOATS, _DOUBLES, _RAW)
 """Fields whose bytes are the bytes of the numbers."""
 
 _STRING = 8
-_MOST_BITS = 2**63 - 1
 
 
 @dataclass
@@ -231,14 +231,10 @@ def _add_external(tensor: Initializer, stream: WireStream, part: Field) -> None:
 def _check_shape(tensor: Initializer, where: str) -> None:
     """Check type and shape; a type without numbers gets a reason."""
     bits = max(_TYPES[tensor.code].bits, 8) if tensor.code in _TYPES else 8
-    for size in tensor.shape:  # without zeros, since strides can overflow too
+    for size in tensor.shape:
         if size >= 2**63:
             raise CheckpointError(f"{where}: dimension {size - 2**64} is negative")
-        bits *= size or 1
-        if bits > _MOST_BITS:
-            raise CheckpointError(
-                f"{where}: shape {brief(list(tensor.shape))} overflows 2**63 - 1 bits"
-            )
+    check_extent(tensor.shape, bits, where)
     if tensor.code not in _TYPES and tensor.reason is None:
         kind = "texts" if tensor.code == _STRING else f"elements of type {tensor.code}"
         tensor.reason = f"{kind}, no numbers that are read"
