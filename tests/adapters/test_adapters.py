@@ -20,7 +20,7 @@ import sigmascope as ss
 from sigmascope.adapters import Adapter, open_adapter
 from sigmascope.adapters.folders import is_adapter
 from sigmascope.adapters.scannable import as_scannable
-from sigmascope.checkpoint import Role
+from sigmascope.checkpoint.naming.roles import Role
 from sigmascope.errors import CheckpointError
 
 # ------------------------------------------------------------------------------- what it holds

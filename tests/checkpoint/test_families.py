@@ -13,7 +13,7 @@ from tests.support.families import FAMILIES, Family
 from tests.support.roles import roles_in_model
 
 import sigmascope as ss
-from sigmascope.checkpoint import Role, role_of
+from sigmascope.checkpoint.naming.roles import Role, role_of
 
 # Buffers, and marks put between image tokens: no place of a layer.
 NO_ROLE = (

@@ -13,7 +13,7 @@ from tests.support.checkpoints import record
 from tests.support.roles import roles_in_model
 
 import sigmascope as ss
-from sigmascope.checkpoint import role_of
+from sigmascope.checkpoint.naming.roles import role_of
 
 RNG = np.random.default_rng(0)
 Arrays = dict[str, NDArray[np.float32]]

@@ -8,7 +8,7 @@ import pytest
 from tests.support.families import FAMILIES
 from tests.support.roles import roles_in_model
 
-from sigmascope.checkpoint import role_of
+from sigmascope.checkpoint.naming.roles import role_of
 
 _NAMES = """
     llama:llama mistral:llama mixtral:llama smollm3:smollm3 qwen2:qwen2 qwen2_moe:qwen2moe

@@ -24,8 +24,8 @@ from tests.support.roles import role_alone, roles_in_model
 
 import sigmascope as ss
 from sigmascope.adapters import open_adapter
-from sigmascope.checkpoint import role_of
 from sigmascope.checkpoint.naming import patterns
+from sigmascope.checkpoint.naming.roles import role_of
 from sigmascope.errors import CheckpointError
 
 pytest.importorskip("re2")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.roles import roles_in_model
 
-from sigmascope.checkpoint import Role, role_of
+from sigmascope.checkpoint.naming.roles import Role, role_of
 
 # Below the name of its family: name, layer, role, tower, expert.
 NAMES = """

@@ -14,7 +14,7 @@ from tests.support.checkpoints import Stored, encoded, of_array, opened, record
 from tests.support.roles import roles_in_model
 
 import sigmascope as ss
-from sigmascope.checkpoint import role_of
+from sigmascope.checkpoint.naming.roles import role_of
 
 Q = "model.layers.3.self_attn.q_proj"
 

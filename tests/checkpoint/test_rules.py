@@ -17,7 +17,7 @@ from tests.support.checkpoints import Stored, opened
 from tests.support.roles import role_alone, roles_in_model
 
 import sigmascope as ss
-from sigmascope.checkpoint import Role, role_of
+from sigmascope.checkpoint.naming.roles import Role, role_of
 from sigmascope.errors import CheckpointError
 
 NAME = "stack.cells.3.mix.key_map.weight"

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sigmascope.checkpoint import Role, open_checkpoint
+from sigmascope.checkpoint import open_checkpoint
+from sigmascope.checkpoint.naming.roles import Role
 
 
 class NamedTensors:

@@ -24,7 +24,9 @@ from sigmascope.adapters.adapter import AdapterOrigin
 from sigmascope.adapters.scannable import Scannable, reopened
 from sigmascope.analysis.requested import check_measures
 from sigmascope.analysis.spectrum import EFFORTS
-from sigmascope.checkpoint import Checkpoint, FileIdentity, Origin
+from sigmascope.checkpoint import Checkpoint
+from sigmascope.checkpoint.assembly import Origin
+from sigmascope.checkpoint.formats.identity import FileIdentity
 from sigmascope.checkpoint.remote.urls import is_url
 from sigmascope.errors import CheckpointError, DeviceError, SigmascopeError
 

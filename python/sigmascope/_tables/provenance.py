@@ -10,8 +10,9 @@ from typing import Any
 from sigmascope._words.text import path_text
 from sigmascope.adapters.adapter import Adapter
 from sigmascope.adapters.scannable import Scannable
-from sigmascope.checkpoint import Checkpoint, FileIdentity
+from sigmascope.checkpoint import Checkpoint
 from sigmascope.checkpoint.formats.entries import opened
+from sigmascope.checkpoint.formats.identity import FileIdentity
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sigmascope._display.notebook import rows_html
 from sigmascope._host.keywords import similar
-from sigmascope.checkpoint import FileIdentity
+from sigmascope.checkpoint.formats.identity import FileIdentity
 
 from . import saving
 from .journal import Header

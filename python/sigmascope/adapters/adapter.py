@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from sigmascope._host.keywords import similar
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.checkpoint import Checkpoint, Role, TensorRecord, open_checkpoint
+from sigmascope.checkpoint import Checkpoint, open_checkpoint
 from sigmascope.checkpoint.elements import Elements
 from sigmascope.checkpoint.formats.hub import snapshot_of
-from sigmascope.checkpoint.naming.roles import roles_of
+from sigmascope.checkpoint.naming.roles import Role, roles_of
 from sigmascope.checkpoint.naming.rules import rules_for
 from sigmascope.checkpoint.naming.table import Table
+from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.checkpoint.remote.paths import Place, RemotePath
 from sigmascope.errors import CheckpointError
 from sigmascope.matrices.byte_source import ByteSource

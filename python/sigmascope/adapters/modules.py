@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
-from sigmascope.checkpoint import Checkpoint, TensorRecord
+from sigmascope.checkpoint import Checkpoint
 from sigmascope.checkpoint.naming.roles import role_of
+from sigmascope.checkpoint.record import TensorRecord
 
 from .module import Module, name_of
 from .parameters import Parameter, parameters_of

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.checkpoint import Checkpoint, Role, TensorRecord
+from sigmascope.checkpoint import Checkpoint
+from sigmascope.checkpoint.naming.roles import Role
+from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.checkpoint.views import Cut
 from sigmascope.matrices.joins import hstack, vstack
 from sigmascope.matrices.matrix import Matrix

@@ -8,13 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from sigmascope._host.files import check_reading
-from sigmascope.checkpoint import Checkpoint, HasStateDict, Tensors, open_checkpoint
-from sigmascope.checkpoint import reopened as reopened_checkpoint
+from sigmascope.checkpoint import Checkpoint, open_checkpoint
 from sigmascope.checkpoint.assembly import Origin
+from sigmascope.checkpoint.checkpoint import reopened as reopened_checkpoint
 from sigmascope.checkpoint.naming.table import Source
 from sigmascope.checkpoint.opening import check_location
 from sigmascope.checkpoint.remote.paths import Location
 from sigmascope.checkpoint.remote.urls import is_url, path_of_url
+from sigmascope.checkpoint.tensors import HasStateDict, Tensors
 from sigmascope.matrices.byte_source import ByteSource
 
 from .adapter import Adapter, AdapterOrigin

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sigmascope.checkpoint import TensorRecord
 from sigmascope.checkpoint.reading import MAX_SLICES
+from sigmascope.checkpoint.record import TensorRecord
 
 from .module import Module, name_of
 from .settings import Settings

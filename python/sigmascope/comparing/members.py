@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from sigmascope._running.selection import Selection
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.scannable import Scannable
-from sigmascope.checkpoint import Checkpoint, TensorRecord
+from sigmascope.checkpoint import Checkpoint
+from sigmascope.checkpoint.record import TensorRecord
 
 from .rows import COLUMNS
 

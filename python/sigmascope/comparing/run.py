@@ -23,7 +23,8 @@ from sigmascope._tables.schema import Row
 from sigmascope._words.text import counted, path_text
 from sigmascope.adapters.adapter import Adapter
 from sigmascope.adapters.scannable import Scannable
-from sigmascope.checkpoint import FileIdentity, Tensors
+from sigmascope.checkpoint.formats.identity import FileIdentity
+from sigmascope.checkpoint.tensors import Tensors
 
 from .adapted import adapted_pairs
 from .entrywise import compared_entrywise

@@ -26,7 +26,7 @@ from sigmascope._words.text import (
 )
 from sigmascope.adapters.adapter import Adapter
 from sigmascope.adapters.scannable import Scannable
-from sigmascope.checkpoint import TensorRecord
+from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.scanning import Scan
 
 from . import summary

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sigmascope._running.selection import Selection
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.scannable import Scannable
-from sigmascope.checkpoint import TensorRecord
+from sigmascope.checkpoint.record import TensorRecord
 
 from .rows import start_row
 

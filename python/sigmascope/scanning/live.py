@@ -17,7 +17,8 @@ from sigmascope._tables.schema import Row
 from sigmascope._words.text import amount
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.analysis.spectrum import REQUESTED
-from sigmascope.checkpoint import Checkpoint, HasStateDict, Tensors, open_checkpoint
+from sigmascope.checkpoint import Checkpoint, open_checkpoint
+from sigmascope.checkpoint.tensors import HasStateDict, Tensors
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.device_bytes import DeviceBytes, on_demand
 from sigmascope.matrices.matrix import Matrix

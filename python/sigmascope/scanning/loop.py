@@ -18,7 +18,7 @@ from sigmascope._running.tasks import Options, check_files
 from sigmascope._running.vectors import vectors_folder
 from sigmascope._tables.outputs import PathLike, Paths
 from sigmascope.adapters.scannable import Scannable, as_scannable
-from sigmascope.checkpoint import Tensors
+from sigmascope.checkpoint.tensors import Tensors
 
 from .keywords import ScanOptionsWithMeasures
 from .planning import plan_scan

@@ -48,7 +48,7 @@ from numpy.typing import NDArray
 
 from sigmascope._tables.schema import Kind, Row, Schema
 from sigmascope.analysis.spectrum import REQUESTED
-from sigmascope.checkpoint import TensorRecord
+from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.spectra import Moments, Spectrum, weightwatcher
 
 SCHEMA = "sigmascope.scan"

@@ -20,7 +20,7 @@ from sigmascope._tables.schema import Row
 from sigmascope._words.text import path_text
 from sigmascope.adapters.scannable import Scannable
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.checkpoint import FileIdentity
+from sigmascope.checkpoint.formats.identity import FileIdentity
 from sigmascope.matrices.matrix import Matrix
 
 from .concurrency import ConcurrencyPlan, ExclusiveQueue

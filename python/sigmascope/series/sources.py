@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from sigmascope._tables.schema import OtherTableError, Row
 from sigmascope._words.verdicts import COMPARED
 from sigmascope.adapters.scannable import Scannable
-from sigmascope.checkpoint import HasStateDict, Tensors
 from sigmascope.checkpoint.remote.urls import is_url, without_secrets
+from sigmascope.checkpoint.tensors import HasStateDict, Tensors
 from sigmascope.comparing import Comparison
 from sigmascope.scanning import Scan, scan
 from sigmascope.scanning.keywords import ScanOptions

@@ -23,8 +23,9 @@ from sigmascope.adapters.folders import is_adapter
 from sigmascope.adapters.targets import check_dtype
 from sigmascope.adapters.writing import AdapterFolder
 from sigmascope.analysis.approximation.criteria import Criterion
-from sigmascope.checkpoint import Checkpoint, Tensors, open_checkpoint
+from sigmascope.checkpoint import Checkpoint, open_checkpoint
 from sigmascope.checkpoint.remote.paths import Location
+from sigmascope.checkpoint.tensors import Tensors
 
 from .items import list_items
 from .layers import Request

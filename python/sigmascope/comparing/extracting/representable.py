@@ -17,7 +17,8 @@ from sigmascope.adapters.orientation import has_transposed_products
 from sigmascope.adapters.parameters import has_known_order
 from sigmascope.adapters.targets import EMBEDDING, KERNEL, LINEAR, STACK, Target
 from sigmascope.adapters.whole import FLOATS, STORED, Whole, is_bias
-from sigmascope.checkpoint import Checkpoint, TensorRecord
+from sigmascope.checkpoint import Checkpoint
+from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.comparing.members import Member, Pair
 
 _WEIGHT = ".weight"

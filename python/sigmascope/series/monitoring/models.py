@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sigmascope.checkpoint import HasStateDict, Tensors
+from sigmascope.checkpoint.tensors import HasStateDict, Tensors
 
 Model = Tensors | Callable[[], Tensors]
 """A module of torch, a mapping of names to arrays, or a function that returns one of these."""
