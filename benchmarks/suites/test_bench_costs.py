@@ -47,7 +47,7 @@ def test_choice(
         ways["Gram matrix"] = {"method": "gram"}
     chosen = ss.svds(A, k, tol=tol)
     name = f"block {chosen.block}" if chosen.block else "Gram matrix"
-    assert chosen.block in (0, costs.best_block((m, n), k, tol, chosen.precision))
+    assert chosen.block in (0, costs.best_block(costs.Search((m, n), k, tol, chosen.precision)))
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(2 if smoke else 5):
         for way in list(ways)[:: 1 if turn % 2 == 0 else -1]:

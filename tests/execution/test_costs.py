@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from sigmascope._execution import costs
+from sigmascope._execution.costs import Search
 from sigmascope._execution.rounding import SEARCHES
 
 
@@ -17,7 +18,7 @@ def test_a_density_is_computed_only_where_it_costs_less_than_every_value(
     """From one order on: the costs of every value grow with its cube."""
     orders = [64 * 2 ** (e / 4) for e in range(32)]
     preferred = [
-        costs.prefers_values((int(n), int(n)), k, 32, 1e-3, precision, effort="density")
+        costs.prefers_values(Search((int(n), int(n)), k, 1e-3, precision, 32), effort="density")
         for n in orders
     ]
     assert preferred == sorted(preferred, reverse=True)
@@ -27,26 +28,26 @@ def test_a_density_is_computed_only_where_it_costs_less_than_every_value(
 
 @pytest.mark.parametrize("precision", SEARCHES)
 def test_costs_grow_with_the_work(precision: str) -> None:
-    base = costs.krylov_seconds((4096, 4096), 64, 32, 1e-3, precision)
-    assert costs.krylov_seconds((8192, 4096), 64, 32, 1e-3, precision) > 1.5 * base
-    assert costs.krylov_seconds((4096, 4096), 128, 32, 1e-3, precision) > 1.4 * base
-    assert costs.krylov_seconds((4096, 4096), 64, 32, 1e-6, precision) > base
+    search = Search((4096, 4096), 64, 1e-3, precision, 32)
+    base = costs.krylov_seconds(search)
+    assert costs.krylov_seconds(search._replace(shape=(8192, 4096))) > 1.5 * base
+    assert costs.krylov_seconds(search._replace(k=128)) > 1.4 * base
+    assert costs.krylov_seconds(search._replace(tol=1e-6)) > base
     # what is read again at each pass is read in fewer passes
-    in_memory = costs.best_block((8192, 8192), 64, 1e-3, precision)
-    assert costs.best_block((8192, 8192), 64, 1e-3, precision, 2**30) > in_memory
-    assert costs.best_block((5, 4), 2, 1e-3, precision) <= 4
+    larger = Search((8192, 8192), 64, 1e-3, precision)
+    in_memory = costs.best_block(larger)
+    assert costs.best_block(larger._replace(file_bytes=2**30)) > in_memory
+    assert costs.best_block(Search((5, 4), 2, 1e-3, precision)) <= 4
     assert costs.gram_seconds((64, 64), vectors=8) < 1e-3
 
 
 @pytest.mark.parametrize("precision", ["mixed", "split"])
 def test_the_costs_of_a_device_are_those_of_its_memory_and_of_the_host(precision: str) -> None:
     """Tensor cores wait for memory, and a check of convergence is made on the host."""
-    shape, k = (28672, 8192), 64
-    narrow, wide = (
-        costs.krylov_parts(shape, k, block, 1e-3, precision, on_cuda=True) for block in (8, 32)
-    )
+    host = Search((28672, 8192), 64, 1e-3, precision, 32)
+    device = host._replace(on_cuda=True)
+    narrow, wide = (costs.krylov_parts(device._replace(block=block)) for block in (8, 32))
     assert narrow.products > wide.products
     assert wide.checks > 0.1 * wide.products
-    on_cuda = costs.krylov_seconds(shape, k, 32, 1e-3, precision, on_cuda=True)
-    assert on_cuda < costs.krylov_seconds(shape, k, 32, 1e-3, precision)
-    assert costs.best_block(shape, k, 1e-3, precision, on_cuda=True) <= 32
+    assert costs.krylov_seconds(device) < costs.krylov_seconds(host)
+    assert costs.best_block(device) <= 32

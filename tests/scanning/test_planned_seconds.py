@@ -24,6 +24,7 @@ from tests.support.group_formats import gptq
 from tests.support.machine_speeds import Machine, assume, of_the_cost_model
 
 import sigmascope as ss
+from sigmascope._execution.costs import Search
 
 SLOWER = 1000
 MODEL, SLOW = (of_the_cost_model(threads=4, slower=slower) for slower in (1, SLOWER))
@@ -173,7 +174,7 @@ def test_more_threads_make_nothing_slower() -> None:
     slower = replace(one, threads=4)  # each of these has a quarter of that speed
     for density in (False, True):
         times = [
-            machine.krylov_seconds(shape, RANK, 32, 1e-3, "float32", density=density)
+            machine.krylov_seconds(Search(shape, RANK, 1e-3, "float32", 32), density=density)
             for machine in (one, slower)
         ]
         assert times[0] < times[1] < 4 * times[0]

@@ -23,6 +23,7 @@ from tests.support.tiers import short
 
 import sigmascope as ss
 from sigmascope import report
+from sigmascope._execution.costs import Search
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._words.text import amount
 from sigmascope.analysis import admission, routes
@@ -281,7 +282,7 @@ def test_estimates_follow_the_rates() -> None:
         seconds = slow.values_seconds(sides, fast=False)
         assert slow.values_seconds(sides, fast=True) == pytest.approx(share * seconds)
     for precision in ("float32", "split", "mixed", "float64"):
-        times = [r.krylov_seconds(shape, 32, 32, 1e-3, precision) for r in (quick, slow)]
+        times = [r.krylov_seconds(Search(shape, 32, 1e-3, precision, 32)) for r in (quick, slow)]
         assert 1.8 <= times[1] / times[0] <= 2
 
 

@@ -92,6 +92,28 @@ WORTH_SAVING = _core.SMALL_ORDER
 """Order from which a search gives way to a decomposition early."""
 
 
+class Search(NamedTuple):
+    """A search for the k largest triplets of a matrix, as far as its cost depends on it.
+
+    Attributes
+    ----------
+    shape, k, tol, precision, block
+        As for :func:`sigmascope.svds`; a block of 0 is not chosen yet.
+    file_bytes
+        Bytes of files that each pass reads.
+    on_cuda
+        Whether a CUDA device runs the search.
+    """
+
+    shape: tuple[int, int]
+    k: int
+    tol: float
+    precision: str
+    block: int = 0
+    file_bytes: int = 0
+    on_cuda: bool = False
+
+
 class Parts(NamedTuple):
     """Seconds of a Krylov search, part by part."""
 
@@ -114,17 +136,9 @@ def basis_columns(k: int, block: int, tol: float) -> float:
     return float(per_value * k + per_block * block * (0.5 + min(k, 64) / 128))
 
 
-def krylov_parts(
-    shape: tuple[int, int],
-    k: int,
-    block: int,
-    tol: float,
-    precision: str,
-    file_bytes: int = 0,
-    *,
-    on_cuda: bool = False,
-) -> Parts:
-    """Return the cost of the k largest triplets by block Krylov; each pass reads `file_bytes`."""
+def krylov_parts(search: Search) -> Parts:
+    """Return the cost of the k largest triplets by block Krylov."""
+    shape, k, tol, precision, block, file_bytes, on_cuda = search
     n, m = sorted(shape)
     steps_in = "float32" if precision == "mixed" and _begins_full(n, tol) else precision
     columns = min(basis_columns(k, block, tol), n)
@@ -168,18 +182,9 @@ def _cuda_step_seconds(entries: int, columns: int, precision: str) -> float:
 
 
 @lru_cache(4096)
-def krylov_seconds(
-    shape: tuple[int, int],
-    k: int,
-    block: int,
-    tol: float,
-    precision: str,
-    file_bytes: int = 0,
-    *,
-    on_cuda: bool = False,
-) -> float:
+def krylov_seconds(search: Search) -> float:
     """Return the total cost of the k largest triplets by block Krylov."""
-    return sum(krylov_parts(shape, k, block, tol, precision, file_bytes, on_cuda=on_cuda))
+    return sum(krylov_parts(search))
 
 
 @lru_cache(4096)
@@ -217,66 +222,37 @@ def gram_seconds(shape: tuple[int, int], *, vectors: int = 0, on_cuda: bool = Fa
 
 
 @lru_cache(4096)
-def prefers_gram(
-    shape: tuple[int, int],
-    k: int,
-    block: int,
-    tol: float,
-    precision: str,
-    *,
-    file_bytes: int = 0,
-    on_cuda: bool = False,
-) -> bool:
+def prefers_gram(search: Search) -> bool:
     """Return whether the whole Gram matrix and its vectors cost less than a Krylov search."""
-    search = krylov_seconds(shape, k, block, tol, precision, file_bytes, on_cuda=on_cuda)
-    gram = gram_seconds(shape, vectors=k, on_cuda=on_cuda)
-    if not on_cuda:
-        search += _SEARCH_OVERHEAD
+    krylov = krylov_seconds(search)
+    gram = gram_seconds(search.shape, vectors=search.k, on_cuda=search.on_cuda)
+    if not search.on_cuda:
+        krylov += _SEARCH_OVERHEAD
         gram += _GRAM_OVERHEAD
-    return gram < search
+    return gram < krylov
 
 
-def prefers_values(
-    shape: tuple[int, int],
-    k: int,
-    block: int,
-    tol: float,
-    precision: str,
-    *,
-    effort: str,
-    vectors: bool = False,
-    on_cuda: bool = False,
-) -> bool:
+def prefers_values(search: Search, *, effort: str, vectors: bool = False) -> bool:
     """Return whether computing every value costs less than a search for some of them.
 
     `effort`: "top" or "density". `vectors`: whether the leading vectors are computed, too.
     """
-    search = krylov_seconds(shape, k, block, tol, precision, on_cuda=on_cuda)
-    values = gram_seconds(shape, vectors=k if vectors else 0, on_cuda=on_cuda)
-    return values < search + SPECTRUM[effort]
+    leading = search.k if vectors else 0
+    values = gram_seconds(search.shape, vectors=leading, on_cuda=search.on_cuda)
+    return values < krylov_seconds(search) + SPECTRUM[effort]
 
 
 @lru_cache(4096)
-def best_block(
-    shape: tuple[int, int],
-    k: int,
-    tol: float,
-    precision: str,
-    file_bytes: int = 0,
-    *,
-    on_cuda: bool = False,
-) -> int:
+def best_block(search: Search) -> int:
     """Return the columns per Krylov step with the lowest cost.
 
     For a matrix of order `WORTH_SAVING` or more, eight such blocks fit into the space.
     """
-    n = min(shape)
+    n = min(search.shape)
     steps = 1 if n < WORTH_SAVING else 8
-    least = 8 if on_cuda else _STEP_RATE[precision][0][0]
+    least = 8 if search.on_cuda else _STEP_RATE[search.precision][0][0]
     fitting = [b for b in _BLOCKS if b >= least and steps * b <= n] or [n]
-    costs = [
-        krylov_seconds(shape, k, b, tol, precision, file_bytes, on_cuda=on_cuda) for b in fitting
-    ]
+    costs = [krylov_seconds(search._replace(block=b)) for b in fitting]
     return fitting[int(np.argmin(costs))]
 
 

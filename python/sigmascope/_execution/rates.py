@@ -92,22 +92,15 @@ class Rates:
             return seconds
         return seconds * (0.75 if n >= 4096 or m >= 15 * n else 1.2)
 
-    def krylov_seconds(
-        self,
-        shape: tuple[int, int],
-        k: int,
-        block: int,
-        tol: float,
-        precision: str,
-        *,
-        density: bool = False,
-    ) -> float:
+    def krylov_seconds(self, search: costs.Search, *, density: bool = False) -> float:
         """Estimate the seconds of a search for k values, if the spectrum decays slowly."""
-        parts = costs.krylov_parts(shape, k, block, tol, precision)
-        final = "float64" if precision == "float64" else "float32"
-        speed, plain = self.speed_ratio(precision), self.speed_ratio(final)
+        parts = costs.krylov_parts(search)
+        final = "float64" if search.precision == "float64" else "float32"
+        speed, plain = self.speed_ratio(search.precision), self.speed_ratio(final)
         small = plain / self.threads  # LAPACK on small matrices, by one thread
-        columns = min(costs.basis_columns(k, block, tol), float(min(shape)))
+        columns = min(
+            costs.basis_columns(search.k, search.block, search.tol), float(min(search.shape))
+        )
         looks = parts.checks + (_QUADRATURE * columns**3 if density else 0.0)
         basis = (parts.basis + parts.final) / plain + looks / small
         return _SEARCH * (parts.products / speed + basis + parts.steps)

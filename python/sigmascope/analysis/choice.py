@@ -56,16 +56,8 @@ def route(
         return every
     search = _search(a, effort, k, tol, call, vectors=vectors)
     base = "float64" if call.precision == "float64" else "float32"
-    cheaper = call.executor is None and costs.prefers_values(
-        a.shape,
-        k,
-        search.block,
-        tol,
-        base,
-        effort=effort,
-        vectors=vectors,
-        on_cuda=call.device.is_cuda,
-    )
+    work = costs.Search(a.shape, k, tol, base, search.block, on_cuda=call.device.is_cuda)
+    cheaper = call.executor is None and costs.prefers_values(work, effort=effort, vectors=vectors)
     alone = memory.alone
     if cheaper and every.fits(alone):
         return every
@@ -103,8 +95,8 @@ def _vector_search(a: Matrix, k: int, tol: float, call: CallOptions) -> KrylovSe
 
 def _block(a: Matrix, k: int, tol: float, precision: str, call: CallOptions) -> int:
     """Return the columns of a Krylov step that cost the least."""
-    best = costs.best_block(a.shape, k, tol, precision, on_cuda=call.device.is_cuda)
-    return min(best, *a.shape)
+    work = costs.Search(a.shape, k, tol, precision, on_cuda=call.device.is_cuda)
+    return min(costs.best_block(work), *a.shape)
 
 
 def _wide(k: int, shape: tuple[int, int]) -> int:

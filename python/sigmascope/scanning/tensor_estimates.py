@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from sigmascope._execution.costs import Search
 from sigmascope._execution.memory import OVERHEAD
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.rates import Rates
@@ -176,14 +177,8 @@ def computing_seconds(a: Matrix, chosen: Route, measured: Rates) -> float:
     if search is None:
         computing += measured.values_seconds(a.shape, fast=chosen.accuracy == "fast")
     else:
-        computing += measured.krylov_seconds(
-            a.shape,
-            search.k,
-            search.block,
-            search.tol,
-            search.precision,
-            density=search.density,
-        )
+        work = Search(a.shape, search.k, search.tol, search.precision, search.block)
+        computing += measured.krylov_seconds(work, density=search.density)
     if chosen.permutes:
         computing *= 1 + PERMUTATIONS
     if "alpha_farms" in chosen.measures:

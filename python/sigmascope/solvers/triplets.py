@@ -91,8 +91,7 @@ class TripletsRequest:
         k, block = self.k, self.block
         if call.operator is not None:
             return min(block or call.operator.block(k), *a.shape)
-        reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
-        cheapest = costs.best_block(a.shape, k, self.tol, call.precision, reread, on_cuda=on_cuda)
+        cheapest = costs.best_block(work_of_search(a, call, k, self.tol))
         return min(block or max(cheapest, -(-k // self.max_passes)), *a.shape)
 
     def _prefers_gram(self, memory: CallMemory, gram: GramTriplets, block: int) -> bool:
@@ -100,8 +99,11 @@ class TripletsRequest:
         a, call = memory.a, memory.options
         if self.method != "auto" or not call.forms_gram:
             return self.method == "gram"
-        reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
-        cheaper = costs.prefers_gram(
-            a.shape, self.k, block, self.tol, call.precision, file_bytes=reread, on_cuda=on_cuda
-        )
-        return cheaper and gram.fits(memory)
+        search = work_of_search(a, call, self.k, self.tol)
+        return costs.prefers_gram(search._replace(block=block)) and gram.fits(memory)
+
+
+def work_of_search(a: Matrix, call: CallOptions, k: int, tol: float) -> costs.Search:
+    """Describe the search for the k largest triplets of a matrix, to estimate its cost."""
+    reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
+    return costs.Search(a.shape, k, tol, call.precision, file_bytes=reread, on_cuda=on_cuda)

@@ -16,7 +16,7 @@ from sigmascope._execution.options import CallOptions
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.gram import GramTriplets
 from sigmascope.solvers.svdvals import EveryValue
-from sigmascope.solvers.triplets import TripletsRequest
+from sigmascope.solvers.triplets import TripletsRequest, work_of_search
 from sigmascope.spectra import SVD, Measure
 
 from .criteria import Criterion
@@ -182,13 +182,9 @@ def _missing(svd: SVD, criterion: Criterion) -> int:
 
 def _prefers_values(a: Matrix, k: int, how: Settings) -> bool:
     """Return whether all values by the Gram matrix cost less than a search for k triplets."""
-    call = how.call
-    reread, on_cuda = call.reread_nbytes(a), call.device.is_cuda
-    block = costs.best_block(a.shape, k, how.tol, call.precision, reread, on_cuda=on_cuda)
-    return costs.prefers_gram(
-        a.shape, k, min(block, *a.shape), how.tol, call.precision,
-        file_bytes=reread, on_cuda=on_cuda,
-    )  # fmt: skip
+    search = work_of_search(a, how.call, k, how.tol)
+    block = min(costs.best_block(search), *a.shape)
+    return costs.prefers_gram(search._replace(block=block))
 
 
 def _rank_by_values(a: Matrix, criterion: Criterion, how: Settings) -> tuple[int, int]:
