@@ -14,7 +14,7 @@ from tests.support.peak_memory import peak
 
 import sigmascope as ss
 from sigmascope._execution import memory
-from sigmascope._execution.memory import MINIMUM, OVERHEAD, Need
+from sigmascope._execution.memory import MINIMUM, OVERHEAD, Need, SearchSizes
 from sigmascope._execution.passes import MIB, PassLayout
 from sigmascope._host.native import _core
 
@@ -49,13 +49,14 @@ def test_formulas_in_exact_bytes() -> None:
     assert more - one == 8 * 4096**2
     for width in (4, 8):  # sums of parts of 1024 rows are in float64, whatever the blocks are
         assert _core.inner_bytes(10**6, 32, 32, width) == 8 * 977 * 32 * 32
-    search = memory.krylov_need(held, 64, 32, 774, 4)
+    sizes = memory.SearchSizes(64, 32, 4)
+    search = memory.krylov_need(held, sizes, 774)
     assert search.arrays == 25 * 16384 * 32 * 4 + 16384 * 32 * 4  # 25 blocks, and the next
-    with_vectors = memory.krylov_need(held, 64, 32, 774, 4, vectors=True)
+    with_vectors = memory.krylov_need(held, sizes._replace(vectors=True), 774)
     assert with_vectors.arrays == search.arrays + 2 * 16384 * 64 * 4  # U and V
     density = memory.density_need(held, 32, 500, 4)
     assert density.working == 48 * 16000**2  # of its quadrature: six squares in float64
-    eight = memory.krylov_need(held, 64, 8, 774, 4)
+    eight = memory.krylov_need(held, sizes._replace(block=8), 774)
     width = 16 if ss.show_config()["tiles"] else 8  # of a block of 8 floats: tiles take a line
     assert eight.arrays == 98 * 16384 * width * 4
     everything = memory.elementwise_need(again)
@@ -103,8 +104,8 @@ def test_needs_grow_with_the_matrix_and_shrink_with_panels(files: bool) -> None:
         r = PassLayout((m, n), 4, files, 2, panel_rows)
         return [
             memory.elementwise_need(r),
-            memory.krylov_need(r, 64, 32, 774, 4, steered=True, density=True),
-            memory.graded_need(r, 64, 32, 774, 4),
+            memory.krylov_need(r, SearchSizes(64, 32, 4, steered=True, density=True), 774),
+            memory.graded_need(r, SearchSizes(64, 32, 4), 774),
             memory.values_need(r, fast=True),
             memory.gram_need(r, 64),
             memory.low_rank_need(r, 64, 74, 2, 4),

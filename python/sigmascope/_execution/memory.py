@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from sigmascope._host.native import _core
 
@@ -90,25 +91,39 @@ def elementwise_need(layout: PassLayout) -> Need:
     return Need(32 * sum(layout.shape), _core.element_pass_bytes(layout))
 
 
+class SearchSizes(NamedTuple):
+    """What the memory of a block Krylov search depends on, besides matrix and basis.
+
+    Attributes
+    ----------
+    k, block
+        As for :func:`sigmascope.svds`.
+    width
+        Bytes of a number of the basis.
+    steered
+        Whether some products are rounded.
+    vectors, density
+        Whether the search returns vectors, and the quadrature of the basis.
+    """
+
+    k: int
+    block: int
+    width: int
+    steered: bool = False
+    vectors: bool = False
+    density: bool = False
+
+
 @lru_cache(maxsize=1024)  # small matrices come in great numbers
-def krylov_need(
-    layout: PassLayout,
-    k: int,
-    block: int,
-    columns: int,
-    width: int,
-    *,
-    steered: bool = False,
-    vectors: bool = False,
-    density: bool = False,
-) -> Need:
-    """Return the need of a block Krylov search; its basis has `columns` of `width`-byte numbers.
+def krylov_need(layout: PassLayout, sizes: SearchSizes, columns: int) -> Need:
+    """Return the need of a block Krylov search, whose basis has so many columns.
 
     Arrays: the basis, the next block, the answer. Phases: a step (its products, z orthogonalised
     against the basis), a restart (the vectors that are kept, in addition to the basis), the
     eigenproblem of the projected D x D matrix (5 such in float64, 6 for the quadrature), the
     read-out (A V and its factors).
     """
+    k, block, width, steered, vectors, density = sizes
     M, N = layout.M, layout.N
     d = min(columns, N)
     one = N * _row(block, width)
@@ -131,25 +146,23 @@ def krylov_need(
 
 
 @lru_cache(maxsize=1024)
-def graded_need(layout: PassLayout, k: int, block: int, columns: int, width: int) -> Need:
+def graded_need(layout: PassLayout, sizes: SearchSizes, columns: int) -> Need:
     """Return the need of a search that reads out all columns: its values span a wide range."""
     M, N = layout.M, layout.N
-    d = min(columns, N)
-    basis = -(-d // block) * N * _row(block, width)
-    working = _read_out(layout, d, width, 2, _left_blocks(k, N))
+    d, width = min(columns, N), sizes.width
+    basis = -(-d // sizes.block) * N * _row(sizes.block, width)
+    working = _read_out(layout, d, width, 2, _left_blocks(sizes.k, N))
     working += _core.inner_bytes(M, d, d, width) + 104 * d**2
-    return Need(basis + (M + N) * k * width, working, d)
+    return Need(basis + (M + N) * sizes.k * width, working, d)
 
 
-def grown_need(
-    layout: PassLayout, k: int, block: int, planned: int, grown: int, width: int, **how: bool
-) -> Need:
+def grown_need(layout: PassLayout, sizes: SearchSizes, planned: int, grown: int) -> Need:
     """Return the need of a search whose basis has grown, and is read out as a whole.
 
-    `planned`, `grown`: columns of the basis, before and after. `how`: as for :func:`krylov_need`.
+    `planned`, `grown`: columns of the basis, before and after.
     """
-    expected = krylov_need(layout, k, block, max(planned, grown), width, **how)
-    read_out = graded_need(layout, k, block, grown, width)
+    expected = krylov_need(layout, sizes, max(planned, grown))
+    read_out = graded_need(layout, sizes, grown)
     larger = max(expected, read_out, key=lambda need: need.limit)
     return replace(larger, columns=max(expected.columns, read_out.columns))
 

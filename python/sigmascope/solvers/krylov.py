@@ -6,12 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from sigmascope._execution import costs, distributed
-from sigmascope._execution.memory import Need, NeedOf, graded_need, grown_need, krylov_need
+from sigmascope._execution.memory import (
+    Need,
+    NeedOf,
+    SearchSizes,
+    graded_need,
+    grown_need,
+    krylov_need,
+)
 from sigmascope._execution.memory_plan import CallMemory, MemoryPlan
 from sigmascope._execution.native_results import KrylovResult
 from sigmascope._execution.options import CallOptions
@@ -67,29 +73,21 @@ class KrylovSettings:
     @property
     def basis_need(self) -> Callable[..., Need]:
         """The need as a function of the layout and the columns of the basis."""
-        return partial(krylov_need, k=self.k, block=self.block, width=self.width, **self._phases)
+        return partial(krylov_need, sizes=self._sizes)
 
     @property
     def graded_need(self) -> Callable[..., Need]:
         """The need if the k-th value is so small that all of the basis is read out."""
-        return partial(graded_need, k=self.k, block=self.block, width=self.width)
+        return partial(graded_need, sizes=self._sizes)
 
     def grown_need(self, planned: int, grown: int) -> NeedOf:
         """Return the need of a basis that has grown to `columns` columns, all of them read out."""
-        return partial(
-            grown_need,
-            k=self.k,
-            block=self.block,
-            planned=planned,
-            grown=grown,
-            width=self.width,
-            **self._phases,
-        )
+        return partial(grown_need, sizes=self._sizes, planned=planned, grown=grown)
 
     @property
-    def _phases(self) -> dict[str, Any]:
+    def _sizes(self) -> SearchSizes:
         steered = self.precision == "mixed"
-        return {"steered": steered, "vectors": self.vectors, "density": self.density}
+        return SearchSizes(self.k, self.block, self.width, steered, self.vectors, self.density)
 
     def columns_that_fit(self, memory: CallMemory) -> int:
         """Return the columns of the longest basis that fits the memory, or of the shortest."""
