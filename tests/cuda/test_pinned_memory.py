@@ -107,7 +107,7 @@ def test_no_file_is_loaded_that_a_device_takes(simulated: ModuleType, tmp_path: 
     stored = ss.tensor(tmp_path / "numbers", 0, (3000, 2000), "f32")
 
     def loaded(a: ss.Matrix, *, several: bool = False) -> int:
-        call = CallOptions.of(a, device="cuda", cuda=True, memory_limit="1GiB")
+        call = CallOptions.of(a, device="cuda", memory_limit="1GiB")
         worst = elementwise_need if several else None
         return CallMemory(a, call).plan(elementwise_need, "a call", worst=worst).loaded_nbytes
 

@@ -162,7 +162,7 @@ def test_a_basis_is_no_longer_than_the_device_allows() -> None:
 
     def columns(nbytes: int) -> int:
         device = Device("cuda:0", 0).share(nbytes)
-        call = CallOptions.of(a, device=device, cuda=True, memory_limit="4GiB")
+        call = CallOptions.of(a, device=device, memory_limit="4GiB")
         memory = CallMemory(a, call)
         result = settings.columns_that_fit(memory)
         assert memory.fits_device(settings.need(result))
@@ -182,7 +182,7 @@ def test_a_share_of_a_device_does_not_grow(simulated: ModuleType) -> None:
             SpectrumRequest("density", 4, 1e-3, "reference", (), False, {"device": share}),
             seed=0,
         )
-    call = CallOptions.of(ss.matrix(A), device=share, cuda=True)
+    call = CallOptions.of(ss.matrix(A), device=share)
     assert not GramTriplets(A.shape, 4, 1e-4, 0).fits(CallMemory(ss.matrix(A), call))
     assert simulated.simulator.counts()["launches"] == 0
 

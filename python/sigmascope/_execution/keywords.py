@@ -9,6 +9,8 @@ from typing import TypedDict
 
 from sigmascope._host.resources import Resources
 
+from .devices import Device
+
 ByteProgress = Callable[[int], object] | Callable[[int, int | None], object]
 """A function of the bytes done so far, or of these and of the total (None if it is not known)."""
 
@@ -66,3 +68,33 @@ class SpectrumOptions(ComputeOptions, total=False):
     """
 
     precision: str | None
+
+
+class CallKeywords(TypedDict, total=False):
+    """The options of :meth:`sigmascope._execution.options.CallOptions.of`; None by default.
+
+    Attributes
+    ----------
+    resources
+        For the types of callers; the decorator `public` has replaced it by what it holds.
+    device
+        As for :class:`ComputeOptions`, or the device itself.
+    num_threads, memory_limit, panel_rows, progress, executor, precision
+        As for :class:`SpectrumOptions`.
+    reserved
+        Bytes of the memory that are in use already; 0 by default.
+    fro2, fingerprint
+        As for :class:`sigmascope._execution.options.CallOptions`.
+    """
+
+    resources: Resources | None
+    device: str | Device | None
+    num_threads: int | None
+    memory_limit: int | str | None
+    panel_rows: int | None
+    progress: ByteProgress | None
+    executor: Executor | None
+    precision: str | None
+    reserved: int
+    fro2: float | None
+    fingerprint: int | None

@@ -7,20 +7,17 @@ import inspect
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from typing import Any, Self, Unpack, cast
 
 from sigmascope._host.memory import resolve_memory
-from sigmascope._host.resources import Resources
 from sigmascope._host.threads import resolve_threads
 from sigmascope._words.text import amount
-from sigmascope.errors import DeviceError
-from sigmascope.matrices.device_arrays import COPIED
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.products import Products
 
 from . import arguments, rounding
 from .devices import CPU, Device, device_for
-from .keywords import ByteProgress
+from .keywords import ByteProgress, CallKeywords
 from .memory import MINIMUM, Need
 from .product_operator import ProductOperator
 
@@ -127,35 +124,20 @@ class CallOptions:
         cls,
         a: Matrix,
         *,
-        precision: str | None = None,
-        device: str | Device | None = None,
-        num_threads: int | None = None,
-        memory_limit: int | str | None = None,
-        reserved: int = 0,
-        panel_rows: int | None = None,
-        progress: ByteProgress | None = None,
-        resources: Resources | None = None,
-        reads: int | None = None,
-        executor: Executor | None = None,
-        fro2: float | None = None,
-        fingerprint: int | None = None,
         precisions: tuple[str, ...] = ("float32", "float64"),
-        cuda: bool = False,
+        reads: int | None = None,
         products: Products | None = None,
+        **options: Unpack[CallKeywords],
     ) -> Self:
         """Resolve the options of one call on `a`; ValueError or DeviceError if they are wrong.
 
-        `precisions` and `cuda` say what the calling function supports: precisions of blocks, and
-        whether it computes on CUDA devices. `products`: of a linear operator; `a` only has its
-        shape and dtype. `reads`: most reads of `a`, if known. `resources` exists only for the types
-        of callers: the decorator `public` has already replaced it.
+        `precisions`: precisions of blocks that the calling function supports. `reads`: most reads
+        of `a`, if known. `products`: of a linear operator; `a` only has its shape and dtype.
         """
-        if a.device != "cpu" and not cuda:
-            alone = "this function computes on 'cpu' alone"
-            raise DeviceError(f"{alone}, and the matrix lies on {a.device}; {COPIED}")
+        assert options.keys() <= CallKeywords.__annotations__.keys(), options.keys()
+        precision, panel_rows = options.get("precision"), options.get("panel_rows")
+        executor, device = options.get("executor"), options.get("device")
         chosen = device if isinstance(device, Device) else device_for(a, device)
-        if chosen.index is not None and not cuda:
-            raise DeviceError(f"this function computes on 'cpu' alone, not on {device!r}")
         if chosen.index is not None and executor is not None:
             raise ValueError(f"workers of an executor compute on 'cpu', not on {chosen.name!r}")
         if products is not None:
@@ -164,7 +146,7 @@ class CallOptions:
                     "a matrix that is known by its products is multiplied in this process: leave "
                     "executor and device out"
                 )
-            precisions, cuda = ("float32", "float64"), False
+            precisions = ("float32", "float64")
             precision = precision or a.precision
         if 0 in a.shape:
             raise ValueError(f"a matrix of shape {a.shape} has no singular values")
@@ -173,27 +155,27 @@ class CallOptions:
         if panel_rows is not None and panel_rows < 1:
             raise ValueError(f"panel_rows must be at least 1, not {panel_rows}")
         total = None if reads is None or products is not None else reads * a.nbytes
-        counted = with_total(progress, total)
+        counted = with_total(options.get("progress"), total)
         if executor is not None and not isinstance(executor, Executor):
             raise TypeError(f"executor is a concurrent.futures.Executor, not {executor!r}")
-        if reserved < 0:
+        if (reserved := options.get("reserved", 0)) < 0:
             raise ValueError(f"reserved must not be negative, it is {reserved}")
-        arguments.check_fingerprint(fingerprint or 0)
+        arguments.check_fingerprint(options.get("fingerprint") or 0)
         if precision is None:
             precision = rounding.coarsest_for(a, precisions, on_cuda=chosen.is_cuda)
         return cls(
-            threads=resolve_threads(num_threads),
-            memory=resolve_memory(memory_limit),
+            threads=resolve_threads(options.get("num_threads")),
+            memory=resolve_memory(options.get("memory_limit")),
             reserved=reserved + a.native.parameter_nbytes + (products.nbytes if products else 0),
             panel_rows=panel_rows or 0,
             precision=precision,
             progress=counted,
             executor=executor,
             operator=ProductOperator(products, precision, counted) if products else None,
-            worker_threads=num_threads or 1,
+            worker_threads=options.get("num_threads") or 1,
             device=chosen,
-            fro2=fro2,
-            fingerprint=fingerprint,
+            fro2=options.get("fro2"),
+            fingerprint=options.get("fingerprint"),
         )
 
     def with_reserved(self, nbytes: int) -> Self:

@@ -20,7 +20,7 @@ from .routes import EFFORTS, Route
 def options_for(a: Matrix, effort: str, **options: Any) -> CallOptions:
     """Resolve the options of :func:`sigmascope.spectrum`; the effort decides allowed precisions."""
     precisions = SEARCHES if effort == "top" else DENSITIES
-    return CallOptions.of(a, precisions=precisions, cuda=True, **options)
+    return CallOptions.of(a, precisions=precisions, **options)
 
 
 def route(

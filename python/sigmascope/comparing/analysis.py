@@ -127,7 +127,7 @@ def findings(
 
 def _moments(a: Matrix, **options: Any) -> Moments:
     """Compute the element statistics that reveal a special structure."""
-    return element_moments(a, CallOptions.of(a, cuda=True, **options), histogram=False)
+    return element_moments(a, CallOptions.of(a, **options), histogram=False)
 
 
 def _extremes(moments: Mapping[str, Moments], decay: float) -> dict[str, Extremes | None]:

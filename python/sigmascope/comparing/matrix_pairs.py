@@ -209,7 +209,7 @@ MatrixPair = StoredPair | AdaptedPair | AdapterPair | ScaledPair
 
 
 def _moments(side: str, a: Matrix, *, histogram: bool = True, **options: Any) -> Moments:
-    call = CallOptions.of(a, cuda=True, **options)
+    call = CallOptions.of(a, **options)
     moments = element_moments(a, call, histogram=histogram)
     check_finite(moments, f"the matrix {side}")
     return moments

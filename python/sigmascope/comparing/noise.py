@@ -71,7 +71,7 @@ def _far_above(delta: Any, spectrum: Spectrum, options: Options, **how: Any) -> 
     if not isinstance(delta, Matrix) or min(delta.shape) < MIN_VALUES:
         return None
     query = SpectrumRequest.of(**spectrum_options(options) | {"measures": ()} | how)
-    call = CallOptions.of(delta, cuda=True, **how)
+    call = CallOptions.of(delta, **how)
     with suppress(MemoryLimitError):
         return far_above(delta, spectrum, call, query, seed=options.seed, max_passes=300)
     return None

@@ -174,7 +174,7 @@ def projected(
     if density.nuclear_norm().error > 2.0 * alone.nuclear_norm().error:
         how["fro2"] = fro_norm**2
         probes = min(max(delta.block, 2), *a.shape)
-        call = CallOptions.of(a, precisions=DENSITIES, cuda=True, **how)
+        call = CallOptions.of(a, precisions=DENSITIES, **how)
         density = DensityRequest(probes, STEPS, options.seed).compute(a, call)
         passes = density.passes
     errors = delta.top_errors + distance.spectral

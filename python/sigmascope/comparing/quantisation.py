@@ -33,7 +33,7 @@ def expected_errors(stored: Matrix, **options: Any) -> Moments | None:
     if native is None:
         return None
     deviations = Matrix(native)
-    call = CallOptions.of(deviations, cuda=True, **options)
+    call = CallOptions.of(deviations, **options)
     return element_moments(deviations, call, histogram=False)
 
 

@@ -89,7 +89,7 @@ class ScaledPair(PairBase):
         """
         weight, product = self._by_outputs
         added = weight + product
-        call = CallOptions.of(added, cuda=True, **options)
+        call = CallOptions.of(added, **options)
         moments = element_moments(added, call, histogram=False)
         check_finite(moments, "W + s B A", ", outputs first")
         norms = moments.row_norms

@@ -86,7 +86,7 @@ def _nonfinite_columns(a: Matrix, options: Options, began: float) -> Row:
         row: Row = {"status": "entrywise", "converged": True, "reason": mask(seen), "failure": None}
         numbers = {"zeros": seen.zeros, "nan": 0, "inf": seen.inf}
         return row | numbers | {"min": seen.least, "max": seen.greatest} | evidence(began)
-    call = CallOptions.of(a, num_threads=options.num_threads, device=options.device, cuda=True)
+    call = CallOptions.of(a, num_threads=options.num_threads, device=options.device)
     return moment_columns(element_moments(a, call, histogram=False))
 
 

@@ -129,7 +129,7 @@ def plan_change(both: Matrix, **options: Any) -> MemoryPlan:
 
     `both` is the list of tiles of the difference.
     """
-    call = CallOptions.of(both, cuda=True, **options)
+    call = CallOptions.of(both, **options)
     what = f"a look at every element of two matrices of {arguments.of_shape(both.shape)}"
     return CallMemory(both, call).plan(elementwise_need, what, hold=False)
 
@@ -194,7 +194,7 @@ def content_key(a: Matrix, **options: Any) -> tuple[Any, ...]:
 
 def _surveyed(a: Matrix, **options: Any) -> SurveyResult:
     what = f"a look at {arguments.of_shape(a.shape)}"
-    call = CallOptions.of(a, cuda=True, **options)
+    call = CallOptions.of(a, **options)
     plan = CallMemory(a, call).plan(elementwise_need, what, hold=False)
     return call.device.solvers.survey(a.native, **plan.native())
 
@@ -248,13 +248,13 @@ def images(a: Matrix, X: NDArray[np.floating], **options: Any) -> NDArray[np.flo
 
 def plan_images(a: Matrix, columns: int, **options: Any) -> MemoryPlan:
     """Plan the pass of :func:`images` for this number of columns; options and errors as there."""
-    call = CallOptions.of(a, cuda=True, **options)
+    call = CallOptions.of(a, **options)
     what = f"a product of {arguments.of_shape(a.shape)} with {columns} columns"
     return CallMemory(a, call).plan(partial(product_need, columns=columns), what, hold=False)
 
 
 def inner_need(a: Matrix, rank: int, **options: Any) -> Need:
     """Return the need of :func:`inner` for this number of triplets and a matrix in memory."""
-    call = CallOptions.of(a, cuda=True, **options)
+    call = CallOptions.of(a, **options)
     need = partial(product_need, columns=rank)
     return CallMemory(a, call).host_need(need)

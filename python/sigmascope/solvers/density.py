@@ -143,7 +143,7 @@ def spectral_density(
     stack = stack_of(A)
     a = stack.pattern
     how: dict[str, Any] = {"precisions": DENSITIES, "reads": (passes + 1) * len(stack.matrices)}
-    call = CallOptions.of(a, precision=precision, cuda=True, **how, **options)
+    call = CallOptions.of(a, precision=precision, **how, **options)
     arguments.check_positive(passes=passes)
     n = min(a.shape)
     if probes < 2:

@@ -67,7 +67,7 @@ def moments(A: Any, *, histogram: bool = True, **options: Unpack[ComputeOptions]
     (1, -2.0, 1.0, 0.0)
     """
     a = matrix(A)
-    call = CallOptions.of(a, cuda=True, reads=1, **options)
+    call = CallOptions.of(a, reads=1, **options)
     return element_moments(a, call, histogram=histogram)
 
 

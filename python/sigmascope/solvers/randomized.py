@@ -190,7 +190,7 @@ def randomized_svd(
     if passes is None:
         passes = _PASSES if 10 * k < min(a.shape) else _PASSES_OF_MANY
     how: dict[str, Any] = {"products": stack.products, "reads": (passes + 2) * len(stack.matrices)}
-    call = CallOptions.of(a, precision=precision, cuda=True, **how, **options)
+    call = CallOptions.of(a, precision=precision, **how, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(passes=passes)
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))

@@ -188,7 +188,7 @@ def svds(
     stack = stack_of(A, products=True)
     a = stack.pattern
     how: dict[str, Any] = {"precisions": SEARCHES, "products": stack.products}
-    call = CallOptions.of(a, precision=precision, cuda=True, **how, **options)
+    call = CallOptions.of(a, precision=precision, **how, **options)
     arguments.check_rank(k, a.shape)
     arguments.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):

@@ -144,7 +144,7 @@ def svdvals(
     a = stack.pattern
     arguments.check_accuracy(accuracy)
     reads = (3 if accuracy == "fast" else 2) * len(stack.matrices)  # "fast" may fall back
-    call = CallOptions.of(a, cuda=True, reads=reads, **options)
+    call = CallOptions.of(a, reads=reads, **options)
     method = EveryValue(accuracy)
 
     def compute(b: Matrix, options: CallOptions) -> SingularValues:

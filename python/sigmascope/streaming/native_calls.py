@@ -58,7 +58,7 @@ def native_calls(
     }
     if a.device == "cpu" and device in (None, "cpu"):
         return NativeCalls(cast(Solvers, _core), options)
-    call = CallOptions.of(a, device=device, num_threads=num_threads, cuda=True)
+    call = CallOptions.of(a, device=device, num_threads=num_threads)
     plan = CallMemory(a, call).device_plan(need, f"an update by {arguments.of_shape(a.shape)}")
     on_device = {"device": call.device.index} | plan.native()
     return NativeCalls(call.device.solvers, options | on_device)

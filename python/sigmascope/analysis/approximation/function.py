@@ -158,7 +158,7 @@ def approximated(
         A.check_memory(options.get("memory_limit"), vectors=True)
         return result_of(find_in_product(A, criterion), criterion, 1, started)
     a = matrix(A)
-    call = CallOptions.of(a, precision=precision, precisions=SEARCHES, cuda=True, **options)
+    call = CallOptions.of(a, precision=precision, precisions=SEARCHES, **options)
     criterion.check(a.shape)
     arguments.check_positive(tol=tol, max_passes=max_passes)
     how = Settings(call, options, tol, max_passes, arguments.resolve_seed(seed))

@@ -91,7 +91,7 @@ def extract_matrix(
         "device": request.device,
         "progress": read,
     }
-    norm = finite_norm(delta, CallOptions.of(delta, cuda=True, **options), "the change")
+    norm = finite_norm(delta, CallOptions.of(delta, **options), "the change")
     row: Row = {"delta_fro_norm": norm, "converged": True}
     if norm == 0.0:
         return row | {"status": "unchanged"}, None
