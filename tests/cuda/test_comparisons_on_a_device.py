@@ -18,6 +18,7 @@ from tests.support.device_models import checkpoint, prefer_searches
 from tests.support.scans import bits
 
 import sigmascope as ss
+from sigmascope._running.run_options import RunKeywords
 from sigmascope._running.tasks import Options
 from sigmascope._running.thread_budget import ThreadBudget
 from sigmascope.comparing.matrix_pairs import StoredPair
@@ -127,7 +128,8 @@ def test_spectra_at_once_have_shares_of_the_device(simulated: ModuleType) -> Non
 
     def planned(memory: int) -> tuple[PairPlan, Options]:
         simulated.simulator.restart(memory=memory * MIB)
-        options = Options.of("density", 4, 1e-3, "reference", 0, 4, 2**32, device="cuda")
+        shared = RunKeywords(seed=0, num_threads=4, memory_limit=2**32, device="cuda")
+        options = Options.of("density", 4, 1e-3, "reference", **shared)
         return PairPlan.of(stored, options), options
 
     for memory, workers in ((400, 4), (200, 2), (100, 1)):

@@ -25,6 +25,7 @@ from sigmascope._execution.memory_plan import CallMemory
 from sigmascope._execution.options import CallOptions
 from sigmascope._execution.reading import layout_of
 from sigmascope._running.device_slots import DeviceSlots, most_on_device
+from sigmascope._running.run_options import RunKeywords
 from sigmascope._running.tasks import Options
 from sigmascope.analysis.admission import SpectrumRequest
 from sigmascope.analysis.spectrum import analysed
@@ -248,7 +249,8 @@ def test_shares_of_a_device_decide_how_many_matrices_run_at_once(
 
     def planned(memory: int, device: str = "cuda", devices: int = 1) -> ConcurrencyPlan:
         simulated.simulator.restart(memory=memory * MIB, devices=devices)
-        options = Options.of("density", 4, 1e-3, "reference", 0, 3, 2**31, device=device)
+        shared = RunKeywords(seed=0, num_threads=3, memory_limit=2**31, device=device)
+        options = Options.of("density", 4, 1e-3, "reference", **shared)
         return ConcurrencyPlan.of(opened, items, options)
 
     assert planned(1024).workers == 3

@@ -15,6 +15,7 @@ from tests.support.checkpoints import of_array, write_file
 
 import sigmascope as ss
 from sigmascope._running.ordered import submission_order
+from sigmascope._running.run_options import RunKeywords
 from sigmascope._running.tasks import Options
 from sigmascope.analysis.admission import SpectrumRequest
 from sigmascope.results import ScanPlan
@@ -43,7 +44,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shares(model: Path, effort: str, memory: int, num_threads: int) -> ConcurrencyPlan:
-    options = Options.of(effort, 8, 1e-3, "reference", 0, num_threads, memory, None)
+    shared = RunKeywords(seed=0, num_threads=num_threads, memory_limit=memory, device="cpu")
+    options = Options.of(effort, 8, 1e-3, "reference", None, **shared)
     checkpoint = ss.open_checkpoint(model)
     return ConcurrencyPlan.of(checkpoint, list(list_items(checkpoint, [], [])), options)
 

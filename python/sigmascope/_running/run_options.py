@@ -4,11 +4,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
+from sigmascope._execution import arguments
 from sigmascope._execution.devices import CPU, Device
-from sigmascope._execution.several_devices import with_memory
+from sigmascope._execution.several_devices import devices_of, with_memory
+from sigmascope._host.memory import resolve_memory
+from sigmascope._host.threads import resolve_threads
 from sigmascope._tables.outputs import JournalSettings
+
+
+class RunKeywords(TypedDict):
+    """The options of a run as its caller gives them, as for :func:`sigmascope.scan`."""
+
+    seed: int | None
+    num_threads: int | None
+    memory_limit: int | str | None
+    device: str
+
+
+def resolve_run(**run: Unpack[RunKeywords]) -> dict[str, Any]:
+    """Return the members of :class:`RunOptions`; ValueError or DeviceError for a wrong option."""
+    return {
+        "seed": arguments.resolve_seed(run["seed"]),
+        "seed_drawn": run["seed"] is None,
+        "num_threads": resolve_threads(run["num_threads"]),
+        "memory_limit": resolve_memory(run["memory_limit"]),
+        "devices": devices_of(run["device"]),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, Unpack
 
 from sigmascope._execution import arguments
-from sigmascope._execution.several_devices import devices_of
-from sigmascope._host.memory import resolve_memory
-from sigmascope._host.threads import resolve_threads
 from sigmascope._tables.options import must_match
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.scan_options import SCAN
@@ -30,7 +27,7 @@ from sigmascope.checkpoint.formats.identity import FileIdentity
 from sigmascope.checkpoint.remote.urls import is_url
 from sigmascope.errors import CheckpointError, DeviceError, SigmascopeError
 
-from .run_options import RunOptions
+from .run_options import RunKeywords, RunOptions, resolve_run
 
 ByteListener = Callable[[int], None]
 """A function that is called with the stored bytes that one native call has used so far."""
@@ -70,12 +67,8 @@ class Options(RunOptions):
         k: int,
         tol: float,
         accuracy: str,
-        seed: int | None,
-        num_threads: int | None,
-        memory_limit: int | str | None,
         measures: str | Sequence[str] | None = (),
-        *,
-        device: str = "cpu",
+        **run: Unpack[RunKeywords],
     ) -> Options:
         """Check every option and resolve the defaults; ValueError names the first invalid one.
 
@@ -90,12 +83,8 @@ class Options(RunOptions):
             k=int(k),
             tol=float(tol),
             accuracy=str(accuracy),
-            seed=arguments.resolve_seed(seed),
-            seed_drawn=seed is None,
             measures=check_measures(measures),
-            num_threads=resolve_threads(num_threads),
-            memory_limit=resolve_memory(memory_limit),
-            devices=devices_of(device),
+            **resolve_run(**run),
         )
 
     def recorded(self) -> dict[str, Any]:

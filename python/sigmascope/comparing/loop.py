@@ -12,6 +12,7 @@ from sigmascope._host.keywords import public
 from sigmascope._host.resources import Resources
 from sigmascope._running.executors import concurrent_tasks
 from sigmascope._running.progress import Progress
+from sigmascope._running.run_options import RunKeywords
 from sigmascope._running.selection import Patterns
 from sigmascope._running.tasks import Options, check_files
 from sigmascope._running.vectors import vectors_folder
@@ -153,8 +154,10 @@ def compare(
     >>> table = compare("base/", "tuned/", resume="pair.jsonl")                # doctest: +SKIP
     >>> table.to_pandas().groupby("role").change_effective_rank.median()       # doctest: +SKIP
     """
-    limits = num_threads, memory_limit
-    options = Options.of(effort, k, tol, accuracy, seed, *limits, device=device)
+    shared = RunKeywords(
+        seed=seed, num_threads=num_threads, memory_limit=memory_limit, device=device
+    )
+    options = Options.of(effort, k, tol, accuracy, **shared)
     requested = check_measures(measures, (*REQUESTED, *ON_REQUEST))
     folder = vectors_folder(vectors, make=not plan)
     options = replace(options, measures=requested, vectors=folder)

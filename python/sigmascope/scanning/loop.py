@@ -13,6 +13,7 @@ from sigmascope._host.keywords import public
 from sigmascope._host.resources import Resources
 from sigmascope._running.executors import concurrent_tasks
 from sigmascope._running.progress import Progress
+from sigmascope._running.run_options import RunKeywords
 from sigmascope._running.selection import Patterns
 from sigmascope._running.tasks import Options, check_files
 from sigmascope._running.vectors import vectors_folder
@@ -152,8 +153,10 @@ def scan(
     bitwise equal norms, one more pass counts their copies. Numbers do not depend on threads,
     executor, shards or resuming. docs/scanning.md says how matrices share a machine.
     """
-    limits = num_threads, memory_limit
-    options = Options.of(effort, k, tol, accuracy, seed, *limits, measures, device=device)
+    shared = RunKeywords(
+        seed=seed, num_threads=num_threads, memory_limit=memory_limit, device=device
+    )
+    options = Options.of(effort, k, tol, accuracy, measures, **shared)
     options = replace(options, vectors=vectors_folder(vectors, make=not plan))
     workers = concurrent_tasks(executor, workers, plan=plan)
     opened = as_scannable(checkpoint, reading)

@@ -21,7 +21,7 @@ from .criteria import Criterion
 from .products import find_in_product
 from .result import LowRankApproximation
 from .results import result_of
-from .search import Settings, find, find_smallest
+from .search import SearchArguments, Settings, find, find_smallest
 from .weighted import weighted
 
 
@@ -125,12 +125,9 @@ def low_rank(
     approx = approximated(
         A,
         criterion,
+        SearchArguments(tol, max_passes, precision, seed),
         part=part,
         weight=weight,
-        tol=tol,
-        max_passes=max_passes,
-        precision=precision,
-        seed=seed,
         **options,
     )
     return _told(approx)
@@ -139,17 +136,15 @@ def low_rank(
 def approximated(
     A: Any,
     criterion: Criterion,
+    search: SearchArguments,
     *,
-    tol: float,
-    max_passes: int,
-    precision: str | None,
-    seed: int | None,
     part: str = "largest",
     weight: Any = None,
     **options: Any,
 ) -> LowRankApproximation:
     """Compute :func:`low_rank` for a criterion, without a warning."""
     started = time.perf_counter()
+    tol, max_passes, precision, seed = search
     criterion.check_part(part, weighted=weight is not None)
     if isinstance(A, LowRank):
         if part == "smallest" or weight is not None:
@@ -166,10 +161,10 @@ def approximated(
         return weighted(a, weight, criterion, how, started)
     if part == "smallest":
         assert criterion.rank is not None
-        search = find_smallest(a, criterion.rank, how)
+        truncation = find_smallest(a, criterion.rank, how)
     else:
-        search = find(a, criterion, how)
-    return result_of(search, criterion, call.threads, started)
+        truncation = find(a, criterion, how)
+    return result_of(truncation, criterion, call.threads, started)
 
 
 def _told(approx: LowRankApproximation) -> LowRankApproximation:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,15 @@ from .projection import Projection, projected
 
 _FIRST = 16
 """Triplets of the first search for a criterion that does not fix the rank."""
+
+
+class SearchArguments(NamedTuple):
+    """Arguments of :func:`sigmascope.low_rank` for its searches, as its caller gives them."""
+
+    tol: float
+    max_passes: int
+    precision: str | None
+    seed: int | None
 
 
 @dataclass(frozen=True, slots=True)

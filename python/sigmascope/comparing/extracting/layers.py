@@ -21,6 +21,7 @@ from sigmascope.analysis.approximation import LowRankApproximation
 from sigmascope.analysis.approximation.criteria import Criterion
 from sigmascope.analysis.approximation.function import approximated
 from sigmascope.analysis.approximation.remaining import finite_norm, remaining_of
+from sigmascope.analysis.approximation.search import SearchArguments
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.checkpoint.formats.safetensors_output import Tensors
 from sigmascope.comparing.matrix_pairs import StoredPair
@@ -109,7 +110,8 @@ def _extracted(
     if criterion.rank is not None and criterion.rank > most:
         criterion = criterion._replace(rank=most)
         notes.append(f"the matrix has no more than {most} singular values")
-    approx = approximated(delta, criterion, seed=request.seed, **request.search, **options)
+    search = SearchArguments(**request.search, seed=request.seed)
+    approx = approximated(delta, criterion, search, **options)
     row = _evidence(approx, notes, request.device) | _remaining(approx.remaining, approx)
     if approx.rank == 0:
         reason = "no singular value of the change is clearly above its noise edge"

@@ -7,13 +7,11 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from sigmascope._execution import arguments
-from sigmascope._execution.several_devices import devices_of
 from sigmascope._host.keywords import public
-from sigmascope._host.memory import resolve_memory
 from sigmascope._host.resources import Resources
-from sigmascope._host.threads import resolve_threads
 from sigmascope._running.executors import concurrent_tasks
 from sigmascope._running.progress import Progress
+from sigmascope._running.run_options import resolve_run
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.tasks import check_files
 from sigmascope._tables.outputs import PathLike
@@ -160,11 +158,7 @@ def extract(
         dtype=dtype,
         transposed=_is_transposed(both[0]) if fan_in_fan_out is None else fan_in_fan_out,
         search={"tol": tol, "max_passes": max_passes, "precision": precision},
-        seed=arguments.resolve_seed(seed),
-        seed_drawn=seed is None,
-        num_threads=resolve_threads(num_threads),
-        memory_limit=resolve_memory(memory_limit),
-        devices=devices_of(device),
+        **resolve_run(seed=seed, num_threads=num_threads, memory_limit=memory_limit, device=device),
     )
     patterns = {"include": as_list(include), "exclude": as_list(exclude)}
     layouts = Layouts.of(both[0], request.transposed)
