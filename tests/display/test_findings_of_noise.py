@@ -29,7 +29,6 @@ from sigmascope._display.html.chance import (
 )
 from sigmascope._display.html.compared import findings as comparison_findings
 from sigmascope._display.html.scanned import findings as scan_findings
-from sigmascope._display.student import student_quantile, student_tail
 from sigmascope._words.rows import Row
 from sigmascope.spectra.moments import noise_maximum
 
@@ -312,13 +311,6 @@ def test_a_change_along_what_there_was_is_found() -> None:
 
 
 # ------------------------------------------------------------------------------------------ tests
-
-
-@pytest.mark.parametrize("df", [1, 2, 3, 4, 7, 30])
-def test_students_tail_is_that_of_scipy(df: int) -> None:
-    for t in (0.0, 0.5, 2.0, 9.0):
-        assert student_tail(t, df) == pytest.approx(2 * stats.t.sf(t, df), rel=1e-9, abs=1e-14)
-    assert student_quantile(0.01, df) == pytest.approx(stats.t.isf(0.005, df), rel=1e-9)
 
 
 def test_holm_rejects_step_by_step() -> None:

@@ -14,6 +14,7 @@ from sigmascope._display.html.chance import (
     paired_by_layer,
     trend_within,
 )
+from sigmascope._words.distributions import clopper_pearson_upper
 from sigmascope.diagnosis.calibrated_pairs import p_of
 from sigmascope.diagnosis.increments import clearest_split
 from sigmascope.diagnosis.paired import _sign_flip, signs_of
@@ -22,7 +23,6 @@ from sigmascope.diagnosis.student import (
     level_of,
     pooled_level,
     rank_chance,
-    upper_bound,
 )
 from sigmascope.series.reference import Value, _quantile
 from tests.display.test_findings_of_noise import claims_of_comparison, claims_of_scan
@@ -115,7 +115,8 @@ def _wrong_verdicts(between: float) -> Statistic:
 
     def statistic(rng: np.random.Generator) -> float:
         rates = np.full(5, 0.1) if not between else rng.beta(0.1 / between, 0.9 / between, 5)
-        return float(upper_bound(int(rng.binomial(12, rates).sum()), 60) >= 0.1)
+        wrong = int(rng.binomial(12, rates).sum())
+        return float(clopper_pearson_upper(wrong, 60, 0.05) >= 0.1)
 
     return statistic
 

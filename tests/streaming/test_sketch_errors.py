@@ -9,14 +9,9 @@ from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.coverings import grid
 
+from sigmascope._words.distributions import mean_square_quantile
 from sigmascope.streaming import Sketch
-from sigmascope.streaming.chances import (
-    LEAST_COLUMNS,
-    UNLIKELY,
-    chi_square_mean,
-    least_mean_square,
-    missed_by_sketch,
-)
+from sigmascope.streaming.chances import UNLIKELY, missed_by_sketch
 
 SPECTRA: dict[str, NDArray[np.float64]] = {
     "flat": np.ones(200),
@@ -104,21 +99,6 @@ def test_the_wide_sketch_needs_no_estimate() -> None:
     assert np.all(result.errors < 1e-5 * sigma[0])
 
 
-@pytest.mark.parametrize("degrees", [4, 6, 10, 16, 50, 200])
-def test_quantiles_err_on_the_safe_side(degrees: int) -> None:
-    stats = pytest.importorskip("scipy.stats")
-    for deviations in (3.090, 3.719) if degrees >= LEAST_COLUMNS else (3.090,):
-        chance = stats.norm.sf(deviations)
-        low = chi_square_mean(degrees, -deviations) * degrees
-        assert (
-            stats.chi2.ppf(chance, degrees) * 0.3 < low <= stats.chi2.ppf(chance, degrees) * 1.001
-        )
-        high = chi_square_mean(degrees, deviations) * degrees
-        assert high == pytest.approx(stats.chi2.isf(chance, degrees), rel=0.02)
-    least, exact = least_mean_square(degrees) * degrees, stats.chi2.ppf(UNLIKELY, degrees)
-    assert least == pytest.approx(exact, rel=1e-7)
-
-
 def test_columns_are_left_out_as_if_by_hand() -> None:
     """By projections, against sketches without the columns of each of the four choices."""
     rng = np.random.default_rng(0)
@@ -130,7 +110,7 @@ def test_columns_are_left_out_as_if_by_hand() -> None:
         Q = np.linalg.qr(A @ np.delete(omega, J, axis=1))[0]
         missed_ = (A - Q @ (Q.T @ A)) @ omega[:, J]
         norms.append(np.linalg.norm(A.T @ missed_, 2))
-    by_hand = min(norms) / np.sqrt(out * least_mean_square(out, UNLIKELY / 4))
+    by_hand = min(norms) / np.sqrt(out * mean_square_quantile(out, UNLIKELY / 4))
     y = A @ omega
     assert missed_by_sketch(A.T @ y, y.T @ y) == pytest.approx(by_hand, rel=1e-8)
 

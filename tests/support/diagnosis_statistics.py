@@ -32,16 +32,6 @@ Runs = Iterable[tuple[float, str, str]]
 # ------------------------------------------------------------------------- one run and a class
 
 
-def chance_below(t: float, freedom: int) -> float:
-    """Return P(T <= t) of Student's distribution."""
-    return student.lower_tail(t, freedom)
-
-
-def bound_on_rate(count: int, trials: int) -> float:
-    """Return the upper bound on a rate at a confidence of 95 %."""
-    return student.upper_bound(count, trials)
-
-
 def chance_by_rank(x: float, values: Sequence[float], *, low: bool) -> float:
     """Return the share of a sample, with x in it, that is as low (or as high) as x."""
     return student.rank_chance(x, values, low=low)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Probabilities of one more value, given a sample: Student's t, ranks, binomial bounds.
+"""Probabilities of one more value, given a sample: Student's t, and ranks.
 
 A prediction by Student's distribution assumes that values are normally distributed. Its probability
 is then exact for samples of any size. A rank assumes only that all values are exchangeable. Its
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from sigmascope.extension import student_quantile, student_tail
+from sigmascope.extension import student_cdf, student_quantile
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class Level:
 
     def below(self, x: float) -> float:
         """Return the probability that one more run is at least as low as x."""
-        return lower_tail(self._t(x), self.freedom)
+        return student_cdf(self._t(x), self.freedom)
 
     def above(self, x: float) -> float:
         """Return the probability that one more run is at least as high as x."""
-        return lower_tail(-self._t(x), self.freedom)
+        return student_cdf(-self._t(x), self.freedom)
 
     def half_width(self, alpha: float) -> float:
         """Return half the width of the interval that contains one more run at 1 - alpha."""
@@ -52,14 +52,6 @@ class Level:
         if self.deviation == 0:
             return math.copysign(math.inf, x - self.mean) if x != self.mean else 0.0
         return (x - self.mean) / self.deviation
-
-
-def lower_tail(t: float, freedom: int) -> float:
-    """Return P(T <= t) of Student's distribution."""
-    if math.isinf(t):
-        return 0.0 if t < 0 else 1.0
-    half = student_tail(t, freedom) / 2
-    return half if t <= 0 else 1.0 - half
 
 
 def level_of(values: Sequence[float]) -> Level:
@@ -103,21 +95,3 @@ def rank_chance(x: float, values: Sequence[float], *, low: bool) -> float:
     """Return the share of a sample, including x, that is at least as low (or as high) as x."""
     as_far = sum(value <= x if low else value >= x for value in values)
     return (1 + as_far) / (len(values) + 1)
-
-
-def upper_bound(count: int, trials: int) -> float:
-    """Return the one-sided upper bound of Clopper & Pearson (1934) on a rate, at 95 %."""
-    if count >= trials:
-        return 1.0
-    low, high = count / trials, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _at_most(count, trials, middle) > 1 - 0.95 else (low, middle)
-    return high
-
-
-def _at_most(count: int, trials: int, rate: float) -> float:
-    """Return the binomial probability of at most this number of successes."""
-    return math.fsum(
-        math.comb(trials, i) * rate**i * (1 - rate) ** (trials - i) for i in range(count + 1)
-    )

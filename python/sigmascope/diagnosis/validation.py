@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sigmascope.extension import clopper_pearson_upper
+
 from .places import Place
 from .scores import LEAST_GROUPS, LEAST_RUNS, Score, common_places, fitted_score, spread_score
-from .student import upper_bound
 from .verdicts import Scored, Side, class_of, judged
 
 Values = dict[Place, float]
@@ -190,7 +191,7 @@ def error_rate(
         broad=broad,
         groups=len(groups),
         left_out="group" if len(groups) > 1 else "run",
-        most=upper_bound(narrow.wrong + broad.wrong, total) if total else 1.0,
+        most=clopper_pearson_upper(narrow.wrong + broad.wrong, total, 0.05) if total else 1.0,
         scores=scores,
     )
 

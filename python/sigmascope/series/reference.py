@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from sigmascope._host.keywords import public_with_options_of
 from sigmascope._tables.schema import Row
+from sigmascope._words.distributions import clopper_pearson_lower, clopper_pearson_upper
 from sigmascope.scanning import scan
 from sigmascope.scanning.keywords import ScanOptions, ScanOptionsWithMeasures
 
@@ -263,31 +263,6 @@ def _quantile(own: Value, others: Sequence[Value], confidence: float) -> tuple[f
     surely = sum(other.value + other.error < value - error for other in others)
     perhaps = sum(other.value - other.error <= value + error for other in others)
     tail = (1 - confidence) / 2
-    low = 0.0 if surely == 0 else _solve(lambda p: _at_least(surely, n, p), tail)
-    high = 1.0 if perhaps == n else _solve(lambda p: 1 - _at_least(perhaps + 1, n, p), tail, False)
+    low = clopper_pearson_lower(surely, n, tail)
+    high = clopper_pearson_upper(perhaps, n, tail)
     return (below + equal / 2) / n, low, high
-
-
-def _at_least(k: int, n: int, p: float) -> float:
-    """Return the probability of k or more successes in n trials, 0 < p < 1."""
-    logs = (
-        math.lgamma(n + 1)
-        - math.lgamma(i + 1)
-        - math.lgamma(n - i + 1)
-        + i * math.log(p)
-        + (n - i) * math.log1p(-p)
-        for i in range(k, n + 1)
-    )
-    return math.fsum(map(math.exp, logs))
-
-
-def _solve(chance: Callable[[float], float], tail: float, rising: bool = True) -> float:
-    """Solve chance(p) = `tail` by bisection; `rising` says whether chance(p) increases."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if (chance(middle) < tail) == rising:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2

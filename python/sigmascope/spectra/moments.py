@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sigmascope._words.distributions import wilson_hilferty
 
 Array = NDArray[np.float64]
 
@@ -133,5 +134,5 @@ def noise_maximum(lines: int, entries: int, kurtosis: float) -> float:
         Kurtosis of the entries, 3 for a Gaussian; values below 1 count as 1.
     """
     z = NormalDist().inv_cdf(1.0 - 1.0 / (_ONE_IN * lines))
-    a = max(kurtosis - 1.0, 0.0) / (9.0 * max(entries, 1))  # 2 / (9 degrees of freedom)
-    return float(max(1.0 - a + z * math.sqrt(a), 1.0) ** 3)
+    variance = max(kurtosis - 1.0, 0.0) / (9.0 * max(entries, 1))
+    return max(wilson_hilferty(variance, z), 1.0)

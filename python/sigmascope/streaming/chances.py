@@ -8,6 +8,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope._words.distributions import mean_square_quantile, wilson_hilferty
+
 UNLIKELY = 5e-5
 """Largest probability with which the error of a sketch may exceed its bound."""
 
@@ -17,38 +19,14 @@ LEAST_COLUMNS = 6
 _SPLITS = 4
 """Number of ways in which columns are left out; the smallest of their bounds counts."""
 
-
-def chi_square_mean(degrees: int, deviations: float) -> float:
-    """Return a quantile of chi^2 over its degrees of freedom; low quantiles are slightly too low.
-
-    ``deviations`` is the quantile of the normal distribution (Wilson & Hilferty 1931).
-    """
-    spread = 2.0 / (9.0 * degrees)
-    return float(max(1.0 - spread + deviations * np.sqrt(spread), 0.0) ** 3)
+_RARE = 3.090
+"""Quantile of the normal distribution that is exceeded with probability 1e-3."""
 
 
-def least_mean_square(degrees: int, chance: float = UNLIKELY) -> float:
-    """Return the level below which the mean square of Gaussian numbers is with this probability.
-
-    The number of numbers, `degrees`, must be even. The level solves P(chi^2_2h < 2 x) =
-    exp(-x) sum_{j >= h} x^j / j! = `chance`, by bisection.
-    """
-    half = degrees // 2
-
-    def below(x: float) -> float:
-        term = total = math.exp(half * math.log(x) - x - math.lgamma(half + 1))
-        j = half
-        while term > 1e-17 * total:
-            j += 1
-            term *= x / j
-            total += term
-        return total
-
-    low, high = 0.0, float(half)
-    while high - low > 1e-9 * high:
-        x = (low + high) / 2
-        low, high = (x, high) if below(x) < chance else (low, x)
-    return low / half
+def mean_square_limits(count: int) -> tuple[float, float]:
+    """Return the limits of a mean of squares of Gaussians, each passed with probability 1e-3."""
+    variance = 2 / (9 * count)
+    return wilson_hilferty(variance, -_RARE), wilson_hilferty(variance, _RARE)
 
 
 def missed_by_sketch(
@@ -78,7 +56,7 @@ def missed_by_sketch(
     if width < LEAST_COLUMNS:
         return np.inf
     out = 2 * round(0.21 * width)  # a compromise: more columns raise chi^2_h, fewer keep E_J small
-    least = out * least_mean_square(out, chance / _SPLITS)
+    least = out * mean_square_quantile(out, chance / _SPLITS)
     order = np.arange(width)
     norms = []
     for split in range(_SPLITS):

@@ -17,16 +17,13 @@ from sigmascope.spectra import SVD
 from sigmascope.spectra.units import in_units, scaled
 
 from .accumulator import Accumulator, unchanged
-from .chances import chi_square_mean
+from .chances import mean_square_limits
 from .exact_sum import ExactSum
 from .factors import in_factors, outer
 from .linear_images import Array, Images, TestMatrices, entries
 from .native_calls import native_calls, require_finite, surveyed
 
 _STEP = 16  # exponents of units are multiples of it, as ExactSum requires
-
-_RARE = 3.090
-"""Quantile of the normal distribution that is exceeded with probability 1e-3."""
 
 
 class LinearSketch(Accumulator):
@@ -224,7 +221,8 @@ class LinearSketch(Accumulator):
         started = time.perf_counter()
         U, s, V = self._factors()
         missed = float(np.linalg.norm(self._unexplained(U, s, V), 2))
-        bound = missed / np.sqrt(self.probes * chi_square_mean(self.probes, -_RARE)) + 1e-12 * s[0]
+        least, _ = mean_square_limits(self.probes)
+        bound = missed / np.sqrt(self.probes * least) + 1e-12 * s[0]
         return SVD(
             U=U[:, :k],
             s=s[:k],
@@ -261,7 +259,7 @@ class LinearSketch(Accumulator):
             raise ValueError(f"k = {k} must be between 0 and width = {len(s)}")
         seen = float(np.linalg.norm(self._unexplained(U[:, :k], s[:k], V[:, :k])))
         value = scaled(seen / float(np.sqrt(self.probes)), self._unit)
-        few, many = (float(np.sqrt(chi_square_mean(self.probes, x))) for x in (-_RARE, _RARE))
+        few, many = np.sqrt(mean_square_limits(self.probes)).tolist()
         return value, value / many, value / few
 
     @property

@@ -9,13 +9,19 @@ models that consist of noise, at most one page in twenty therefore reports a dif
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist, fmean, median, variance
+from statistics import fmean, median, variance
 
-from sigmascope._display.student import student_quantile, student_tail
+from sigmascope._words.distributions import (
+    binomial_at_most,
+    normal_tail,
+    student_quantile,
+    student_tail,
+)
 
 LEVEL = 0.05
 """Largest probability that a page on noise says that something differs."""
@@ -86,13 +92,7 @@ def cut_off(count: int, level: float) -> int | None:
     is None if there are too few values: then even their range contains the median with a
     probability below 1 - level.
     """
-    if count > 1000:
-        z = NormalDist().inv_cdf(1 - level / 2)
-        return int(count / 2 - z * math.sqrt(count) / 2) - 1
-    below, r, most = 0, 0, level / 2 * 2.0**count
-    while below + math.comb(count, r) <= most:
-        below += math.comb(count, r)
-        r += 1
+    r = bisect_right(range(count), level / 2, key=lambda low: binomial_at_most(low, count, 0.5))
     return r - 1 if r else None
 
 
@@ -119,9 +119,8 @@ def sure(pairs: Sequence[Pair], level: float) -> list[bool]:
 
     `level` is the level of all values together.
     """
-    normal = NormalDist()
     chances = [
-        (2 * normal.cdf(-abs(v) / e) if math.isfinite(e) else 1.0) if e else float(v == 0)
+        (2 * normal_tail(abs(v) / e) if math.isfinite(e) else 1.0) if e else float(v == 0)
         for v, e in pairs
     ]
     return [rejected > 0 for rejected in holm(chances, level)]
