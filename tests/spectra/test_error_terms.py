@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.support.rules_by_hand import LINE, MANY, crowds, density_of, edge, line
+from tests.support.rules_by_hand import LINE, MANY, crowds, density_of, edge, line, noise_of_ramp
 
 from sigmascope.spectra import Density
 
@@ -202,18 +202,23 @@ def test_a_count_in_a_gap_may_be_off_by_parts_of_vectors() -> None:
     assert error == pytest.approx(12 * 0.3 / 5 + 12 * 0.3 / 3 + 0.5, rel=1e-9)
 
 
-def sampling_of_ramp(per_node: float) -> float:
-    """Return the standard error of a ramp from 5 to 7 on the line, which two probes leave."""
-    f = np.clip((LINE - 5) / 2, 0.0, 1.0)
-    rest = f - np.polyval(np.polyfit(LINE**2, f, 1), LINE**2)
-    return math.sqrt(2 * per_node * float(rest @ rest))
+def test_a_count_in_a_gap_may_be_off_by_nodes_that_rounding_moved_towards_it() -> None:
+    """The nodes 9 and 1 move by 21 and 29/9 of 9 resolutions; the distances 5 and 3 shrink.
+
+    In the step itself they move nothing, but in the line that explains it: 1/8 per lambda.
+    """
+    resolution = 2.0**-10
+    far, near = 21 * 9 * resolution, 29 * resolution
+    parts = 12 * 0.3 / (5 - far) + 12 * 0.3 / (3 - near)
+    error = crowds(rho=0.3, resolution=resolution).count_above(2.0).error
+    assert error == pytest.approx(parts + 12 * (far + near) / 8 + 0.5, rel=1e-9)
 
 
 def test_a_count_within_a_line_may_be_off_by_chance() -> None:
     """The ramp is symmetric about a node, so that no smoothing matters."""
     count = line(4.0).count_above(6.0)
     assert count.value == pytest.approx(4 * 6.5)
-    assert count.error == pytest.approx(sampling_of_ramp(4.0) + 0.5, rel=1e-6)
+    assert count.error == pytest.approx(noise_of_ramp(LINE, 5.0, 7.0, per_node=4.0) + 0.5, rel=1e-6)
 
 
 def test_a_count_within_a_line_may_be_off_by_the_width_of_its_ramp() -> None:
@@ -278,7 +283,7 @@ def test_a_quantile_may_be_off_by_its_count_and_half_a_place() -> None:
     density = line(4.0)
     assert density.quantile(1 - 4 * 6.5 / density.n).value == pytest.approx(6)
     error = quantile_error(density, 4 * 6.5)
-    assert error == pytest.approx((sampling_of_ramp(4.0) + 0.5) / 4, rel=1e-6)
+    assert error == pytest.approx((noise_of_ramp(LINE, 5.0, 7.0, per_node=4.0) + 0.5) / 4, rel=1e-6)
 
 
 def test_a_quantile_near_an_end_may_be_off_by_the_cut_window_and_by_a_gap() -> None:

@@ -237,6 +237,19 @@ def test_a_count_has_the_values_whose_errors_reach_over_the_threshold(
         assert (result.value, result.error) == (count, undecided)
 
 
+@pytest.mark.parametrize(
+    ("value", "above", "error"),
+    [(9.5, 0, 6), (10.5, 6, 6), (8.5, 0, 3), (11.5, 6, 3), (7, 0, 1.5), (13, 6, 1.5), (5, 0, 0)],
+)
+def test_values_within_four_standard_errors_of_a_threshold_are_undecided_in_part(
+    value: float, above: int, error: float
+) -> None:
+    """Six values of 100 are at one place; within t = 1, 2 or 4 errors of 10 they count 6 / t."""
+    known = Known(100, np.array([20.0] + [value] * 6 + [1.0]), np.zeros(8))
+    result = bulk.count(known, bulk.Cut(10.0, error=1.0))
+    assert (result.value, result.error) == (1 + above, error)
+
+
 def test_a_value_that_noise_reaches_is_not_certainly_an_outlier() -> None:
     """All values are known; the first is 1 % above the edge."""
     edge = mp_edge(1.0, (12, 12))

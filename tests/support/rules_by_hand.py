@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -53,7 +54,9 @@ def line(per_node: float = MANY, sigmas: Array = LINE, resolution: float = 0.0) 
     return density_of(sigmas**2, np.full(len(sigmas), per_node), resolution=resolution)
 
 
-def crowds(radau: Sequence[float] | None = None, rho: float = 0.0) -> Density:
+def crowds(
+    radau: Sequence[float] | None = None, rho: float = 0.0, resolution: float = 0.0
+) -> Density:
     """Return the density of 12 values of 3 and 12 of 1 (sigma), from two probes.
 
     Three nodes of each size are a cluster, which does not converge; as a staircase they are uneven.
@@ -61,9 +64,20 @@ def crowds(radau: Sequence[float] | None = None, rho: float = 0.0) -> Density:
     high ones.
     """
     nodes, other = np.repeat([9.0, 1.0], 3), None if radau is None else np.repeat(radau, 3)
-    return density_of(nodes, np.full(6, 4.0), radau=other, rho=np.full(6, rho))
+    every = np.full(6, rho)
+    return density_of(nodes, np.full(6, 4.0), radau=other, rho=every, resolution=resolution)
 
 
 def edge(rho: float) -> Density:
     """Return the density of 4 and of eight values at 2 and 0 (sigma), of which 4 has converged."""
     return density_of([16, 4, 0], [1, 4, 4], rho=[rho, 4.0, 4.0])
+
+
+def noise_of_ramp(sigmas: Array, low: float, high: float, per_node: float) -> float:
+    """Return the standard error of the trace of a ramp from `low` to `high`, by two probes.
+
+    A line in lambda, which n and the norm fix, leaves the residuals of a least-squares fit.
+    """
+    ramp = np.clip((sigmas - low) / (high - low), 0.0, 1.0)
+    rest = ramp - np.polyval(np.polyfit(sigmas**2, ramp, 1), sigmas**2)
+    return math.sqrt(2.0 * per_node * float(rest @ rest))
