@@ -237,3 +237,31 @@ def test_nothing_is_nothing() -> None:
     held.update_outer(np.ones((M, 0)), np.ones((N, 0)))
     assert held.updates == 0
     assert repr(held) == "LinearSketch(70 x 50, k=4, width=17, 0 updates)"
+
+
+@pytest.mark.parametrize("left", [-1023, -304, 304, 1023])
+def test_factors_of_opposite_scales_have_the_bits_of_their_product(left: int) -> None:
+    """Signs times 2^left and 2^-left: u v^T has entries of 1 and -1, whatever the scale is."""
+    rng = np.random.default_rng(6)
+    u, v = (rng.choice([-1.0, 1.0], (length, 2)) for length in (M, N))
+    scaled = sketch().update_outer(np.ldexp(u, left), np.ldexp(v, -left))
+    assert linear_bits(scaled) == linear_bits(sketch().update_outer(u, v))
+
+
+@pytest.mark.parametrize("scale", [-240, 240])
+def test_both_scales_of_factors_are_in_the_singular_values(scale: int) -> None:
+    rng = np.random.default_rng(7)
+    u, v = rng.standard_normal((M, 2)), rng.standard_normal((N, 2))
+    result = sketch().update_outer(np.ldexp(u, scale), np.ldexp(v, scale)).svd()
+    plain = sketch().update_outer(u, v).svd()
+    np.testing.assert_array_equal(result.s, np.ldexp(plain.s, 2 * scale))
+    np.testing.assert_array_equal(result.errors, np.ldexp(plain.errors, 2 * scale))
+
+
+def test_linear_sketches_of_another_k_merge() -> None:
+    """Their sums are those of one sketch; the k of the first one remains."""
+    first, second = np.ones((M, N)), ks.low_rank(M, N, rank=3)[0]
+    merged = sketch(width=9).update(first)
+    merged.merge(LinearSketch((M, N), 2, width=9).update(second))
+    assert linear_bits(merged) == linear_bits(sketch(width=9).update(first).update(second))
+    assert merged.k == K

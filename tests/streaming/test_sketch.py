@@ -45,6 +45,15 @@ def test_merging_leaves_the_other_sketch_as_it_was() -> None:
     assert (bits(other), other.rows) == (before, rows)
 
 
+def test_sketches_of_another_k_merge_where_their_widths_agree() -> None:
+    """Their sums are those of one sketch; the k of the first one remains."""
+    first, second = blocks_of(2)
+    merged = Sketch(N_COLS, K, width=12).update(first)
+    merged.merge(Sketch(N_COLS, K + 3, width=12).update(second))
+    assert bits(merged) == bits(Sketch(N_COLS, K, width=12).update(first).update(second))
+    assert merged.k == K
+
+
 # -------------------------------------------------------------------------------- accuracy
 
 
