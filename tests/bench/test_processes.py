@@ -13,6 +13,8 @@ import pytest
 from tests.support.benchmark_processes import Processes, reports, run_here
 
 from sigmascope.bench import Backend, BenchmarkPlan, compare, select, synthetic
+from sigmascope.bench.backend import Answer
+from sigmascope.bench.solvers import Source
 
 STRANGE = """
 import dataclasses, os, time
@@ -199,6 +201,28 @@ def test_memory_is_the_peak_above_the_level_before(
     done = run(backend, {**job, "kind": "time", **settings})
     peaks = [line["peak"] for line in done.lines if "peak" in line]
     assert peaks == pytest.approx([2**26 + 2**23, 2**25 + 2**23], rel=0.1)
+
+
+@pytest.mark.unsanitized
+def test_the_peak_of_a_run_is_in_its_result(
+    job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run of a setting that counts takes 64 MiB, the later ones take half of it."""
+    numpy = select(["numpy"])[0]
+    calls: list[float] = []
+
+    def solve(source: Source, k: int, seed: int) -> Answer:
+        calls.append(float(np.ones(2**23 if len(calls) < 2 else 2**22).sum()))
+        return numpy.solve(source, k, seed)
+
+    stand_in = (replace(numpy, solve=solve),)
+    monkeypatch.setattr("sigmascope.bench.worker.known_backends", lambda: stand_in)
+    run_here(monkeypatch)
+    settings = {"settings": [{}], "seed": 0, "seconds": 0.0}
+    done = run(numpy, {**job, "kind": "time", **settings})
+    (peak,) = (line["peak"] for line in done.lines if "peak" in line)
+    assert len(calls) > 2
+    assert peak == pytest.approx(2**26, rel=0.1)
 
 
 # ------------------------------------------------------------------------------- the machine

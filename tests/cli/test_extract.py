@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,3 +132,34 @@ def test_one_option_decides_the_rank(
     assert status == 2
     assert "--rank, --energy, --error or --edge" in message
     assert not (tmp_path / "a").exists()
+
+
+class Threads(ThreadPoolExecutor):
+    """Threads instead of processes, which would import the package first."""
+
+    pools: list[Threads]
+
+    def __init__(self, count: int, **of_processes: Any) -> None:
+        super().__init__(count)
+        self.count, self.tasks = count, 0
+        self.pools.append(self)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.tasks += fn is not int  # by which each process is started
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_workers_compute_the_changes_and_change_no_bit(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = "--rank", 2, "--seed", 7, "-q"
+    assert invoke("extract", *folders, "--out", tmp_path / "a", *options)[0] == 0
+    monkeypatch.setattr(Threads, "pools", [], raising=False)
+    monkeypatch.setattr("sigmascope.cli.scan.ProcessPoolExecutor", Threads)
+    status, text, _ = invoke("extract", *folders, "--out", tmp_path / "b", *options, "--workers", 3)
+    assert status == 0
+    assert "5 changes in the adapter" in text
+    (pool,) = Threads.pools
+    assert (pool.count, pool.tasks) == (3, len(CARRIED) + 1)  # and the one that is unchanged
+    weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]
