@@ -81,8 +81,8 @@ def test_integers_without_a_partner(tmp_path: Path, dtype: str, expected: int) -
         status, out, _ = invoke("compare", before, after, "--quiet")
         assert status == expected
         assert "embeddings.position_ids: " in out
-        word = "of integers without a partner" if expected == 0 else "without a partner"
-        assert f"Not compared, so that nothing is said of them: 1 (1 {word})." in " ".join(
+        word = "without a partner (integers)" if expected == 0 else "without a partner"
+        assert f"Nothing is known about 1 tensor that was not compared: 1 {word}." in " ".join(
             out.split()
         )
 

@@ -133,7 +133,7 @@ def test_shards_draw_seeds_of_their_own_and_are_merged(folder: Path, tmp_path: P
         invoke("scan", folder, *HOW, "--shard", f"{index}/2", "--resume", path)
     page = tmp_path / "x.html"
     _, text, _ = invoke("merge", *paths, "--out", page)
-    assert "a drawn seed for each part, which its rows have" in " ".join(text.split())
+    assert "a drawn seed for each part, recorded in its rows" in " ".join(text.split())
     assert "2 parts drew a seed each" in " ".join(text.split())
     merged = ss.merge(paths)
     assert merged.options["seed"] is None

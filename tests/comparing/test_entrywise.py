@@ -53,8 +53,8 @@ def test_the_verdict_counts_what_changed_and_names_it(
     assert {pair.name for pair in model if pair.clear} <= set(verdict.changed), said
     assert verdict.complete
     assert verdict.compared == len(model)
-    assert said.startswith("The same, number for number: ") == all(pair.same for pair in model)
-    assert ("not distinguishable" in said) == (
+    assert said.startswith("Identical in every entry: ") == all(pair.same for pair in model)
+    assert ("no clear difference" in said) == (
         not verdict.changed and not all(pair.same for pair in model)
     )
     for pair in model:
@@ -95,8 +95,7 @@ def test_norms_and_biases_that_changed_by_half_are_not_called_the_same(tmp_path:
     comparison = ss.compare(one, two, **OPTIONS)
     assert set(comparison.verdict.changed) == set(vectors)
     assert str(comparison.verdict) == (
-        "3 of 6 tensors changed (0 of 3 matrices, 3 of 3 others). "
-        "3 are the same, number for number."
+        "3 of 6 tensors changed (0 of 3 matrices, 3 of 3 others). 3 are identical in every entry."
     )
     for name in vectors:
         assert comparison[name]["relative_change"] == pytest.approx(0.5, abs=0.01)
@@ -104,7 +103,7 @@ def test_norms_and_biases_that_changed_by_half_are_not_called_the_same(tmp_path:
     page = (tmp_path / "page.html").read_text()
     _, shown, _ = invoke("compare", one, two, "--quiet", "-k", 4)
     for text in (page, shown):
-        assert "the two are not distinguishable" not in text
+        assert "no clear difference between the two" not in text
         assert "3 of 6 tensors changed" in text
         assert all(name[-24:] in text for name in vectors)
 
@@ -124,7 +123,7 @@ UNSEEN: dict[str, tuple[Callable[[], tuple[list[Stored], list[Stored]]], dict[st
             [of_array("v", "I8", np.eye(3, dtype="i1"))],
         ),
         {},
-        "1 no matrix in the other",
+        "1 not a matrix in the other",
     ),
 }
 
@@ -136,8 +135,8 @@ def test_a_verdict_says_what_was_not_looked_at(tmp_path: Path, case: str) -> Non
     same = of_array("w", "F32", np.arange(12, dtype=np.float32).reshape(4, 3))
     comparison = compared(tmp_path, [same, *before], [same, *after], **options)
     assert str(comparison.verdict) == (
-        "The same, number for number: 1 tensor. "
-        f"Not compared, so that nothing is said of them: 1 ({said})."
+        "Identical in every entry: 1 tensor. "
+        f"Nothing is known about 1 tensor that was not compared: {said}."
     )
     assert not comparison.verdict.complete
     paths = [tmp_path / f"{side}.safetensors" for side in ("before", "after")]
@@ -153,8 +152,8 @@ def test_common_rows_are_not_called_the_whole(tmp_path: Path) -> None:
         tmp_path, [of_array(name, "F32", x)], [of_array(name, "F32", x[:6].copy())]
     )
     assert str(comparison.verdict) == (
-        "The same, number for number: 1 tensor. "
-        "Of other sizes, and compared on their common rows alone: 1."
+        "Identical in every entry: 1 tensor. Of different sizes, compared only on their "
+        "common rows: 1."
     )
     assert not comparison.verdict.complete
 
@@ -185,7 +184,7 @@ def test_one_entry_of_a_matrix_is_a_change_too(tmp_path: Path, turned: bool) -> 
     shown = (tmp_path / "page.html").read_text()
     assert "1 of 1 tensor changed" in shown
     assert "Yet single entries changed by more than that." in shown
-    assert "not distinguishable" not in str(comparison.verdict)
+    assert "no clear difference" not in str(comparison.verdict)
     assert compared(tmp_path, [one], [one])["w"]["changed_entries"] is None
 
 
@@ -199,7 +198,8 @@ def test_rounding_alone_is_not_called_a_change(tmp_path: Path) -> None:
         if after.dtype == "BF16":
             assert comparison.verdict.within_rounding == ("v",)
             assert str(comparison.verdict) == (
-                "No tensor of 1 changed by more than rounding: the two are not distinguishable."
+                "No tensor of 1 changed by more than rounding: there is no clear "
+                "difference between the two."
             )
 
 
@@ -215,8 +215,8 @@ def test_an_unfinished_comparison_says_nothing_of_the_whole(tmp_path: Path) -> N
     assert comparison.verdict.complete
     assert not part.verdict.complete
     assert str(part.verdict) == (
-        "No tensor of 1 changed by more than rounding: what was compared is not distinguishable. "
-        "Not finished: 3 rows to come."
+        "No tensor of 1 changed by more than rounding: there is no clear "
+        "difference in what was compared. Not finished: 3 rows missing."
     )
 
 

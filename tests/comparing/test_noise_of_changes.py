@@ -120,7 +120,7 @@ def test_a_matrix_without_an_edge_says_why_it_is_not_in_the_adapter(tmp_path: Pa
     compared.save(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     _, left_out = page.split("<h3>Left out of medians</h3>")
-    assert left_out.startswith("<p>Median of 2 of 3: ")
+    assert left_out.startswith("<p>Median over only 2 of 3: ")
     assert f"{name}</button> <span>no noise edge</span></li></ul>" in left_out
 
 

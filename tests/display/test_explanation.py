@@ -79,7 +79,10 @@ def test_a_comparison_says_how_much_changed_and_what_was_not_compared() -> None:
     [
         ({"relative_change": 0.0, "delta_fro_norm": 0.0}, "identical in every entry"),
         ({"above_rounding": False}, "by no more than the rounding of their number formats"),
-        ({"above_rounding": False, "effective_bits": 4.2}, "as rounding to fewer bits makes them"),
+        (
+            {"above_rounding": False, "effective_bits": 4.2},
+            "by no more than rounding to fewer bits explains",
+        ),
     ],
 )
 def test_pairs_that_did_not_change(columns: Row, words: str) -> None:
@@ -117,7 +120,7 @@ def test_a_trajectory_names_what_moved_most() -> None:
     second = first | {name: first[name] * np.geomspace(1, 0.1, 10)}
     for last, words in (
         (second, "of up in layer 1, which fell by "),
-        (first, "no measure changed beyond its error."),
+        (first, "no measure changed by more than its error."),
     ):
         run = ss.series.trajectory([first, last], steps=[10, 20])
         out = screen(1000)

@@ -64,7 +64,7 @@ def test_what_is_wrong_comes_first(tmp_path: Path) -> None:
     tensors[name] = tensors[name].copy()
     tensors[name][3, 5] = np.nan
     sentence, _ = headline(ss.scan(saved(tmp_path, "model", tensors)))
-    assert sentence.startswith("11 matrices. 1 tensor failed; there is no number for them.")
+    assert sentence.startswith("11 matrices. 1 tensor failed and has no numbers.")
 
 
 def test_a_checkpoint_of_vectors(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_the_size_and_the_kind_of_a_change(rank: int, tmp_path: Path) -> None:
     one, other = saved(tmp_path, "before", before), saved(tmp_path, "after", after)
     sentence, facts = headline(ss.compare(one, other))
     kinds = {
-        2: "lies along few directions; 2 of 96 exceed the noise edge.",
+        2: "lies along few directions; 2 of 96 singular values exceed the noise edge.",
         96: "is spread over many directions.",
     }
     assert sentence == (
@@ -135,7 +135,7 @@ def test_one_changed_matrix_of_many_is_named() -> None:
 def test_no_change(tmp_path: Path) -> None:
     path = saved(tmp_path, "model", weights())
     sentence, _ = headline(ss.compare(path, path))
-    assert sentence == "The 12 pairs of matrices are the same, number for number."
+    assert sentence == "The 12 pairs of matrices are identical in every entry."
 
 
 def test_vectors_and_failures_are_not_passed_over(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_vectors_and_failures_are_not_passed_over(tmp_path: Path) -> None:
     one, other = saved(tmp_path, "before", before), saved(tmp_path, "after", after)
     sentence, _ = headline(ss.compare(one, other))
     assert sentence == (
-        "The 12 pairs of matrices are the same, number for number. "
+        "The 12 pairs of matrices are identical in every entry. "
         "1 tensor without a spectrum changed."
     )
     name = next(iter(before))
@@ -157,7 +157,7 @@ def test_matrices_that_were_zero(tmp_path: Path) -> None:
     one = saved(tmp_path, "before", {"lora_B.weight": np.zeros((8, 6), np.float32)})
     other = saved(tmp_path, "after", {"lora_B.weight": np.eye(8, 6, dtype=np.float32)})
     sentence, _ = headline(ss.compare(one, other))
-    assert sentence == "Change of matrices that were zero before: 1 matrix."
+    assert sentence == "1 matrix changed from zero."
 
 
 def test_a_table_that_is_not_finished_says_so(tmp_path: Path) -> None:

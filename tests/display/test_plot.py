@@ -205,9 +205,9 @@ def test_angles_are_degrees(pairs: Comparison) -> None:
 
 
 def test_what_is_not_there_is_named(scan: Scan) -> None:
-    with pytest.raises(ValueError, match="no analysed matrix is called 'x'"):
+    with pytest.raises(ValueError, match="no analysed matrix is named 'x'"):
         scan.plot.spectrum("x")
-    with pytest.raises(ValueError, match="no matrix in a layer has beauty"):
+    with pytest.raises(ValueError, match="no matrix in a layer has a value of beauty"):
         scan.plot.depth("beauty")
 
 

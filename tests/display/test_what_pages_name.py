@@ -151,7 +151,7 @@ def test_lists_begin_with_the_largest_matrices(tmp_path: Path) -> None:
     findings = findings_of(page_of(ss.scan(folder, k=4)))
     named = {title: [name for name, _ in each.items] for title, each in findings.items()}
     assert named["Failed"] == ["b", "a"]
-    assert named["No ordinary matrix"] == ["d", "c"]
+    assert named["Degenerate matrices"] == ["d", "c"]
 
 
 # ----------------------------------------------------------------------------- ranks of adapters

@@ -180,20 +180,20 @@ def folder(tmp_path: Path) -> Path:
 def test_specials_come_first_and_medians_say_what_they_leave_out(folder: Path) -> None:
     _, text, _ = invoke("scan", folder, "--quiet")
     lines = text.splitlines()
-    first = next(i for i, line in enumerate(lines) if line.startswith("No ordinary matrices"))
+    first = next(i for i, line in enumerate(lines) if line.startswith("Degenerate matrices"))
     assert not any(line.startswith("By role") for line in lines[:first])
     special = "  model.layers.{}.mlp.up_proj.weight: 30 x 20, all zero"
     assert lines[first + 1 : first + 3] == [special.format(i) for i in (5, 6)]
-    medians = next(line for line in lines if "median of 5 of 7" in line)
+    medians = next(line for line in lines if "median over 5 of 7" in line)
     assert "up, effective rank" in medians
-    assert "left out: model.layers.5.mlp.up_proj.weight (all zero), model.layers.6" in medians
+    assert "omitted: model.layers.5.mlp.up_proj.weight (all zero), model.layers.6" in medians
     text = page_of(ss.scan(folder, **OPTIONS), folder.parent)
     first = text.index("class='finding")
-    assert text[first:].startswith("class='finding problem'><h3>No ordinary matrix</h3>")
-    assert "Median of 5 of 7" in text
+    assert text[first:].startswith("class='finding problem'><h3>Degenerate matrices</h3>")
+    assert "Median over only 5 of 7" in text
     text = page_of(ss.compare(folder, folder, **OPTIONS), folder.parent)
     first = text.index("class='finding")
-    assert text[first:].startswith("class='finding problem'><h3>No ordinary matrix</h3>")
+    assert text[first:].startswith("class='finding problem'><h3>Degenerate matrices</h3>")
 
 
 def page_of(table: Scan | Comparison, folder: Path) -> str:
@@ -216,7 +216,7 @@ def test_specials_are_sorted_by_kind_and_size() -> None:
     kinds = ("rank 19 of 20", "rank 3 of 40", "rank 1", "all zero", "constant 1")
     rows = [{"name": kind, "structure": kind, "nbytes": 100 * (kind[5:6] == "3")} for kind in kinds]
     lines = printed(*rows)
-    first = next(i for i, line in enumerate(lines) if line.startswith("No ordinary matrices"))
+    first = next(i for i, line in enumerate(lines) if line.startswith("Degenerate matrices"))
     names = ["all zero", "constant 1", "rank 1", "rank 3 of 40", "rank 19 of 20"]
     assert lines[first + 1 : first + 6] == [f"  {name}: 40 x 40, {name}" for name in names]
 
@@ -227,11 +227,11 @@ def test_omissions_are_grouped_by_who_is_left_out() -> None:
         {"name": "b", "effort": "top", "structure": "all zero"},
         {"name": "c", "effective_rank": 3.0, "stable_rank": 4.0, "alpha": 1.0},
     )
-    title = "Medians that are not of all matrices of their role:"
+    title = "Medians over only some matrices of a role:"
     first = lines.index(title)
     assert lines[first + 1 : first + 4] == [
-        "  up, effective rank, stable rank: median of 2 of 3; left out: b (all zero)",
-        "  up, alpha: median of 1 of 3; left out: a (not at effort top), b (all zero)",
+        "  up, effective rank, stable rank: median over 2 of 3; omitted: b (all zero)",
+        "  up, alpha: median over 1 of 3; omitted: a (not at effort top), b (all zero)",
         "",
     ]
     assert title not in printed({"name": "a", "effective_rank": 1.0, "stable_rank": 2.0})

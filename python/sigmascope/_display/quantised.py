@@ -42,21 +42,21 @@ def _parts(rows: Sequence[Row]) -> Iterator[str]:
     if known:
         ratios = [row["delta_fro_norm"] / row["rounding_floor"] for row in known]
         more = sum(row.get("above_rounding") is True for row in known)
-        yield f"The error is {_spread(ratios)} times what rounding to the format makes" + (
-            f"; of {counted(more, 'pair')} it is more than that." if more else "."
+        yield f"The error is {_spread(ratios)} times that of rounding to the format" + (
+            f"; in {counted(more, 'pair')} it exceeds rounding." if more else "."
         )
     if len(known) < len(rows):
         rest = counted(len(rows) - len(known), "pair")
-        yield f"What rounding makes is not known for the format of {rest}."
-    yield f"Effective bits for each weight: {_bits(rows)}."
+        yield f"The error of rounding is not known for the format of {rest}."
+    yield f"Effective bits per weight: {_bits(rows)}."
     yield from _of_spectrum([row for row in rows if row.get("error_edge")])
     count = sum(len(row.get("hurt_directions") or ()) for row in rows)
     pairs = sum(bool(row.get("hurt_directions")) for row in rows)
     if count:
         what = counted(count, "leading direction")
-        yield f"It hurts {what} of W, in {counted(pairs, 'pair')}, more than noise does."
+        yield f"It hurts {what} of W, in {counted(pairs, 'pair')}, more than noise would."
     elif all(row.get("hurt_directions") is not None for row in rows):
-        yield "It hurts no leading direction of W more than noise does."
+        yield "It hurts no leading direction of W more than noise would."
 
 
 def headline(pairs: Sequence[Row]) -> str | None:
@@ -71,7 +71,7 @@ def headline(pairs: Sequence[Row]) -> str | None:
     bits += " (median)" if len(rows) > 1 else ""
     text = f"{len(rows):,} of {counted(len(pairs), 'pair')} of matrices"
     verb = "is" if len(rows) == 1 else "are"
-    text += f" {verb} quantised, with {bits} effective bits for each weight"
+    text += f" {verb} quantised, with {bits} effective bits per weight"
     count = sum(bool(row.get("hurt_directions")) for row in rows)
     hurts = f", and hurts leading directions of {counted(count, 'matrix', 'matrices')}"
     return f"{text}; the error is that of rounding to the format{hurts if count else ''}"
@@ -86,7 +86,7 @@ def _bits(rows: Sequence[Row]) -> str:
         (bits,) = formats.values()
         return f"{_spread(bits)}, a signal-to-noise ratio of {_decibels(bits)} dB"
     parts = [
-        f"of {name}, in {counted(len(bits), 'pair')}, {_spread(bits)}, {_decibels(bits)} dB"
+        f"{_spread(bits)}, {_decibels(bits)} dB, for {name} in {counted(len(bits), 'pair')}"
         for name, bits in sorted(formats.items(), key=lambda item: -len(item[1]))
     ]
     return "; ".join(parts)
@@ -106,7 +106,7 @@ def _of_spectrum(rows: Sequence[Row]) -> Iterator[str]:
     if rows:
         ratios = [row["delta_spectral_norm"] / row["error_edge"] for row in rows]
         above = sum(ratio > LEAST_ABOVE for ratio in ratios)
-        where = f", and above it in {counted(above, 'pair')}" if above else ""
+        where = f", and exceeds it in {counted(above, 'pair')}" if above else ""
         yield f"Its largest singular value is {_spread(ratios)} times that of noise{where}."
 
 
@@ -138,7 +138,10 @@ def _directions(row: Row) -> str:
     names = ", ".join(map(str, numbers[:_LISTED_DIRECTIONS]))
     names += f" and {len(numbers) - _LISTED_DIRECTIONS} more" * (len(numbers) > _LISTED_DIRECTIONS)
     error, noise = max(_errors(row), key=_times_noise)
-    worst = f"{short(100 * error, 2)} % of its output is wrong, {short(100 * noise, 2)} % by noise"
+    worst = (
+        f"{short(100 * error, 2)} % of its output is wrong; noise would make "
+        f"{short(100 * noise, 2)} % wrong"
+    )
     if len(numbers) == 1:
         return f"direction {names}: {worst}"
     return f"directions {names}; at worst {worst}"

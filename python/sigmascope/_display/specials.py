@@ -70,7 +70,7 @@ class Omission:
         first = ", ".join(f"{name} ({why})" for name, why in self.names[:NAMED])
         more = len(self.names) - NAMED
         rest = f" and {more:,} more" if more > 0 else ""
-        return f"median of {self.count:,} of {self.total:,}; left out: {first}{rest}"
+        return f"median over {self.count:,} of {self.total:,}; omitted: {first}{rest}"
 
 
 def omissions(rows: Sequence[RowView], measures: Iterable[str]) -> list[Omission]:

@@ -272,7 +272,7 @@ def seed_text(options: Mapping[str, Any]) -> str:
     if not options.get("seed_drawn"):
         return f"seed {seed}"
     if seed is None:
-        return "a drawn seed for each part, which its rows have"
+        return "a drawn seed for each part, recorded in its rows"
     return f"seed {seed}, drawn for this run (--seed {seed} repeats its numbers)"
 
 

@@ -24,7 +24,7 @@ COMPARED = ("analysed", "entrywise")
 NOT_ADAPTED = "not adapted"
 """Reason in the row of a weight that an adapter does not change."""
 
-ALONE_INTEGERS = "of integers without a partner"
+ALONE_INTEGERS = "without a partner (integers)"
 """Reason in a verdict: integers of 2 bytes and more, or booleans, in only one checkpoint.
 
 Such buffers count positions or mask them; converters leave them out. Integers of one byte may be
@@ -37,7 +37,7 @@ _UNSEEN = {
     "failed": "failed",
     "excluded": "excluded",
     "unreadable": "cannot be read",
-    "other": "no tensor",
+    "other": "not a tensor",
     "whole": "saved whole",
     "unpaired": "without a partner",
 }
@@ -65,7 +65,7 @@ class Verdict:
     parts
         Scales and other parts of quantised weights of one side, which are decoded with the weights.
     not_compared
-        All other tensors by reason: "failed", "excluded", "cannot be read", "no tensor", "saved
+        All other tensors by reason: "failed", "excluded", "cannot be read", "not a tensor", "saved
         whole", "without a partner", or the kind of tensor, like "scale".
     in_part
         Tensors of the first three groups with a resized vocabulary: only their common rows were
@@ -108,7 +108,7 @@ class Verdict:
         if not self.compared:
             return "Nothing was compared."
         what = counted(self.compared, "tensor")
-        rest = f" {same:,} {'is' if same == 1 else 'are'} the same, number for number."
+        rest = f" {same:,} {'is' if same == 1 else 'are'} identical in every entry."
         if changed:
             text = f"{changed:,} of {what} changed{self._split()}."
             text += f" {rounded:,} changed by no more than rounding." if rounded else ""
@@ -117,10 +117,10 @@ class Verdict:
             text = f"No tensor of {self.compared:,} changed by more than rounding to its format"
             return f"{text}; {self.quantised:,} are quantised." + rest * bool(same)
         if rounded:
-            who = "the two are" if self.complete else "what was compared is"
+            who = "between the two" if self.complete else "in what was compared"
             text = f"No tensor of {self.compared:,} changed by more than rounding:"
-            return f"{text} {who} not distinguishable." + rest * bool(same)
-        return f"The same, number for number: {what}."
+            return f"{text} there is no clear difference {who}." + rest * bool(same)
+        return f"Identical in every entry: {what}."
 
     def _split(self) -> str:
         """Write how many of the changed tensors are matrices, if others were compared, too."""
@@ -133,18 +133,22 @@ class Verdict:
 
     def _of_others(self) -> Iterator[str]:
         if self.not_adapted:
-            yield f"Not adapted, and so as they were: {counted(len(self.not_adapted), 'tensor')}."
+            yield (
+                "Unchanged, since the adapter does not change them: "
+                f"{counted(len(self.not_adapted), 'tensor')}."
+            )
         if self.parts:
             scales = counted(len(self.parts), "scale or other part", "scales and other parts")
             yield f"Decoded with their weights: {scales}."
         if self.not_compared:
             total = sum(map(len, self.not_compared.values()))
+            tensors = f"{counted(total, 'tensor')} that {'was' if total == 1 else 'were'}"
             parts = ", ".join(f"{len(names):,} {why}" for why, names in self.not_compared.items())
-            yield f"Not compared, so that nothing is said of them: {total:,} ({parts})."
+            yield f"Nothing is known about {tensors} not compared: {parts}."
         if self.in_part:
-            yield f"Of other sizes, and compared on their common rows alone: {len(self.in_part):,}."
+            yield f"Of different sizes, compared only on their common rows: {len(self.in_part):,}."
         if self.to_come:
-            yield f"Not finished: {counted(self.to_come, 'row')} to come."
+            yield f"Not finished: {counted(self.to_come, 'row')} missing."
 
 
 def verdict(rows: Iterable[RowView], expected: int | None = None) -> Verdict:
@@ -217,7 +221,7 @@ def _in_part(row: RowView) -> bool:
 def _why(row: RowView) -> str:
     kind = row.get("kind") or "without a reason"
     if row["status"] == "not analysed" and kind in ("matrix", "stack", "kernel"):
-        return "no matrix in the other"
+        return "not a matrix in the other"
     if row["status"] == "unpaired" and kind == "integer" and _dtype(row) not in _CODES:
         return ALONE_INTEGERS
     return _UNSEEN.get(row["status"]) or _UNSEEN.get(kind, kind)

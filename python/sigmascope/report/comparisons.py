@@ -41,7 +41,7 @@ def show_comparison(out: Console, comparison: Comparison) -> None:
         names = f"{printable(comparison.before)} -> {printable(comparison.after)}"
         out.print(names, soft_wrap=True)
     show_unread_bytes(out, comparison.rows, "compared")
-    out.print(str(comparison.verdict), soft_wrap=True)
+    out.print(str(comparison.verdict))
     rows = comparison.analysed
     if rows:
         sentence = headline.compared(rows).replace("‖ΔW‖/‖W‖", _LABELS["relative_change"])
@@ -83,7 +83,7 @@ def _quantised(out: Console, rows: Sequence[Row]) -> None:
     """Print what the quantisation of some matrices did, and the directions that it hurts."""
     having = quantised(rows)
     if having:
-        out.print(sentences(having), soft_wrap=True)
+        out.print(sentences(having))
         lines = [f"{name}: {what}" for name, what in hurt(having)]
         print_section(out, "Hurt by quantisation:", lines)
         out.print()

@@ -102,7 +102,7 @@ def _totals(out: Console, plan: Plan) -> None:
             out.print(line, soft_wrap=True)
         return
     rates = plan.rates
-    parts = [f"{rates.float32 / 1e9:.0f} GFLOP/s in float32", f"{rates.threads} threads"]
+    parts = [f"{rates.float32 / 1e9:.0f} GFLOP/s in float32", counted(rates.threads, "thread")]
     parts += [f"files at {size(rates.file)}/s"] if rates.file else []
     out.print(f"Measured just now: {', '.join(parts)}.")
 

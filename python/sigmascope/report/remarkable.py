@@ -24,7 +24,7 @@ def show_unread_bytes(out: Console, rows: Sequence[Row], action: str) -> None:
     """Print how many bytes the numbers of the result leave out, if they are most of the bytes."""
     sentence = describe_unread_bytes(rows, action)
     if sentence:
-        out.print(f"{sentence}\n", soft_wrap=True)
+        out.print(f"{sentence}\n")
 
 
 def show_specials(out: Console, rows: Sequence[Row]) -> None:
@@ -32,7 +32,7 @@ def show_specials(out: Console, rows: Sequence[Row]) -> None:
     lines = [f"{name}: {structure}" for name, structure in specials(rows)]
     print_section(
         out,
-        "No ordinary matrices (zero, constant, of low rank, with equal rows or columns):",
+        "Degenerate matrices (zero, constant, rank-deficient, or with equal rows or columns):",
         lines,
     )
 
@@ -44,7 +44,7 @@ def show_omissions(out: Console, rows: Sequence[Row], labels: Mapping[str, str])
         for group in summary.by_role(rows)
         for left in omissions(group.rows, labels)
     ]
-    print_section(out, "Medians that are not of all matrices of their role:", lines)
+    print_section(out, "Medians over only some matrices of a role:", lines)
 
 
 def show_entrywise(out: Console, rows: Sequence[Row]) -> None:

@@ -15,7 +15,7 @@ from .pair_entries import PAIR
 SIDES = {
     "delta": ("of ΔW", "The change ΔW = after − before", "Of the change ΔW: "),
     "change": ("change of", "Change of each measure: after − before", "After − before: "),
-    "projected": ("of ΔW without decay", "ΔW without decay", "Of ΔW less its multiple of W: "),
+    "projected": ("of ΔW without decay", "ΔW without decay", "Of ΔW minus its multiple of W: "),
     "before": ("before", "Before", "Before: "),
     "after": ("after", "After", "After: "),
 }

@@ -50,14 +50,14 @@ MEASURES: dict[str, Entry] = {
     ),
     "stable_rank": Entry(
         "stable rank",
-        "Energy of the whole matrix over that of its strongest direction; 1 if one direction "
-        "is all.",
+        "Energy of the whole matrix divided by the energy of its strongest direction; 1 if "
+        "there is only one direction.",
         _RANKS,
         rank=True,
     ),
     "effective_rank_above_edge": Entry(
         "effective rank above the noise edge",
-        "The effective rank of the singular values above the noise edge alone: noise does not "
+        "The effective rank of only the singular values above the noise edge: noise does not "
         "count.",
         _RANKS,
         rank=True,
@@ -70,8 +70,8 @@ MEASURES: dict[str, Entry] = {
     ),
     "spectral_entropy": Entry(
         "spectral entropy",
-        "Logarithm of the effective rank over that of the full rank: 1 if all directions are "
-        "equally strong, 0 if there is one.",
+        "Logarithm of the effective rank divided by the logarithm of the full rank: 1 if all "
+        "directions are equally strong, 0 if there is only one.",
         _RANKS,
     ),
     "participation_ratio": Entry(
@@ -83,14 +83,15 @@ MEASURES: dict[str, Entry] = {
     ),
     "nuclear_rank": Entry(
         "nuclear rank",
-        "(Sum of the singular values)² over the sum of their squares: a rank between effective "
-        "and full.",
+        "(Sum of the singular values)² over the sum of their squares: a rank between the "
+        "effective and the full one.",
         _RANKS,
         rank=True,
     ),
     "numerical_rank": Entry(
         "numerical rank",
-        "How many singular values exceed a millionth of the largest, and the floor of the method.",
+        "How many singular values exceed both a millionth of the largest one and the floor of "
+        "the method.",
         _RANKS,
         rank=True,
     ),
@@ -115,7 +116,7 @@ MEASURES: dict[str, Entry] = {
     ),
     "spectral_norm": Entry(
         "largest singular value σ₁",
-        "By how much the matrix can stretch a vector: its strongest direction.",
+        "The most by which the matrix stretches a vector: the strength of its strongest direction.",
         _NORMS,
         unit="σ",
         log=True,
@@ -128,13 +129,13 @@ MEASURES: dict[str, Entry] = {
     ),
     "condition": Entry(
         "condition number",
-        "Largest over smallest singular value: how unevenly the matrix stretches.",
+        "Largest singular value divided by the smallest: how unevenly the matrix stretches.",
         _NORMS,
         log=True,
     ),
     "concentration_1": Entry(
         "energy in the first direction",
-        "Share of the energy that the strongest direction holds.",
+        "Share of the energy in the strongest direction.",
         _SHARES,
     ),
     "concentration_10": Entry(
@@ -142,65 +143,66 @@ MEASURES: dict[str, Entry] = {
     ),
     "concentration_k": Entry(
         "energy in k directions",
-        "Share of the energy in the k strongest directions; k is the number that was asked for.",
+        "Share of the energy in the k strongest directions; k is the requested number.",
         _SHARES,
     ),
     "mp_edge": Entry(
         "noise edge",
-        "Where the singular values of even noise with this median end (Marchenko-Pastur).",
+        "Upper end of the singular values of homogeneous noise with the same median "
+        "(Marchenko-Pastur).",
         _NOISE,
         unit="σ",
         log=True,
     ),
     "mp_outliers": Entry(
         "values above the noise edge",
-        "How many singular values exceed the noise edge. The count less its error is more than "
-        "noise. It is absent where the values are unlike noise.",
+        "How many singular values exceed the noise edge. The count minus its error is more than "
+        "noise. It is absent where the bulk does not look like noise.",
         _NOISE,
         rank=True,
     ),
     "mp_lower_outliers": Entry(
         "values below the noise edge",
-        "How many singular values are smaller than noise with the same median has them: directions "
-        "that the matrix suppresses.",
+        "How many singular values are smaller than those of noise with the same median: "
+        "directions that the matrix suppresses.",
         _NOISE,
         rank=True,
     ),
     "mp_softrank": Entry(
         "noise edge over σ₁, squared",
-        "Near 1: all is noise. Near 0: the strongest direction stands far above the noise.",
+        "Near 1: everything is noise. Near 0: the strongest direction stands far above the noise.",
         _NOISE,
         log=True,
     ),
     "shoulder_200": Entry(
         "values above 2 × the median",
-        "How many singular values exceed twice the median one.",
+        "How many singular values exceed twice their median.",
         _NOISE,
         rank=True,
     ),
     "shoulder_286": Entry(
         "values above 2.86 × the median",
-        "How many singular values exceed 2.86 times the median one.",
+        "How many singular values exceed 2.86 times their median.",
         _NOISE,
         rank=True,
     ),
     "shoulder_400": Entry(
         "values above 4 × the median",
-        "How many singular values exceed four times the median one.",
+        "How many singular values exceed four times their median.",
         _NOISE,
         rank=True,
     ),
     "randomized_distance": Entry(
         "distance to the shuffled matrix",
-        "How far the spectrum is from that of the same entries in random places.",
+        "Distance between the spectrum and that of the matrix with shuffled entries.",
         _NOISE,
         unit="σ",
         log=True,
     ),
     "correlation_traps": Entry(
         "values above the noise edge, shuffled",
-        "How many singular values exceed the noise edge when the entries are in random places: the "
-        "work of single large entries, not of structure.",
+        "How many singular values exceed the noise edge after the entries are shuffled: single "
+        "large entries cause them, not structure.",
         _NOISE,
         rank=True,
     ),
@@ -212,22 +214,22 @@ MEASURES: dict[str, Entry] = {
     ),
     "alpha_low": Entry(
         "α, lower end of its stability range",
-        "The least exponent that fits almost as well as the best.",
+        "The smallest exponent that fits almost as well as the best.",
         _TAIL,
     ),
     "alpha_high": Entry(
         "α, upper end of its stability range",
-        "The greatest exponent that fits almost as well as the best.",
+        "The largest exponent that fits almost as well as the best.",
         _TAIL,
     ),
     "alpha_D": Entry(
         "misfit of the power law",
-        "Greatest distance between the tail and its fit (Kolmogorov-Smirnov); 0 is perfect.",
+        "Largest distance between the tail and its fit (Kolmogorov-Smirnov); 0 is perfect.",
         _TAIL,
     ),
     "alpha_x_min": Entry(
         "beginning of the tail",
-        "The squared singular value from which the power law was fitted.",
+        "The squared singular value at which the fitted tail begins.",
         _TAIL,
         unit="λ",
         log=True,
@@ -241,12 +243,14 @@ MEASURES: dict[str, Entry] = {
     "log_alpha_norm": Entry("log α-norm", "Logarithm of the sum of all λ to the power α.", _TAIL),
     "alpha_hill": Entry(
         "α by Hill",
-        "Estimate of Hill over the upper half of the values; compare matrices of one shape only.",
+        "Hill's estimate over the upper half of the values; compare only matrices of the same "
+        "shape.",
         _TAIL,
     ),
     "alpha_farms": Entry(
         "α at a fixed aspect ratio",
-        "Estimate of Hill over sub-matrices of one aspect ratio, so that shapes compare (FARMS).",
+        "Hill's estimate over sub-matrices of one aspect ratio, which makes different shapes "
+        "comparable (FARMS).",
         _TAIL,
     ),
 }

@@ -10,7 +10,7 @@ _PAIR = "The pair"
 PAIR: dict[str, Entry] = {
     "relative_change": Entry(
         "relative change ‖ΔW‖/‖W‖",
-        "Size of the change over the size of the matrix before.",
+        "Size of the change divided by the size of the matrix before.",
         _PAIR,
         log=True,
     ),
@@ -21,35 +21,33 @@ PAIR: dict[str, Entry] = {
     ),
     "decay_coefficient": Entry(
         "decay coefficient",
-        "The multiple of W in the change: weight decay makes it negative.",
+        "The multiple of W that the change contains: weight decay makes it negative.",
         _PAIR,
         signed=True,
     ),
     "rounding_floor": Entry(
         "rounding floor",
-        "Size of the change that rounding to the storage formats alone would make.",
+        "Size of the change that only rounding to the storage formats would cause.",
         _PAIR,
         unit="σ",
         log=True,
     ),
     "effective_bits": Entry(
         "effective bits",
-        "Bits for each weight that an ideal code needs for the error of the quantisation: the "
-        "binary logarithm of ‖W‖/‖ΔW‖.",
+        "Bits per weight that an ideal code needs for an error of the same size as the "
+        "quantisation: the binary logarithm of ‖W‖/‖ΔW‖.",
         _PAIR,
     ),
-    "changed_entries": Entry(
-        "entries changed", "How many numbers are not the same, exactly.", _PAIR
-    ),
+    "changed_entries": Entry("entries changed", "How many entries are not exactly equal.", _PAIR),
     "beyond_rounding": Entry(
         "entries beyond rounding",
-        "How many numbers differ by more than a unit in the last place of the coarser format, "
-        "which rounding one number twice cannot make.",
+        "How many entries differ by more than one unit in the last place of the coarser format. "
+        "Rounding one number twice cannot cause that.",
         _PAIR,
     ),
     "rounding_effective_rank": Entry(
         "effective rank of rounding alone",
-        "What the effective rank of the change would read if it were rounding noise.",
+        "The effective rank that the change would have if it were rounding noise.",
         _PAIR,
         rank=True,
     ),

@@ -30,7 +30,7 @@ def not_analysed(rows: Sequence[Row]) -> str:
     """Return the table of tensors without numbers, grouped by reason."""
     left = [row for row in rows if row["status"] not in COMPARED]
     if not left:
-        return "<p>Nothing: every tensor was analysed, or read number by number.</p>"
+        return "<p>There are none: every tensor was analysed, or read entry by entry.</p>"
     by_reason = sorted(
         groups(list(map(_reasoned, left)), "status", "kind", "reason").items(),
         key=lambda item: (_ORDER.index(item[0][0]) if item[0][0] in _ORDER else 9, -len(item[1])),
@@ -43,8 +43,8 @@ def not_analysed(rows: Sequence[Row]) -> str:
     return (
         f"<p>{counted(len(left), 'tensor')} of {len(rows):,}.</p>"
         "<div class='scroll' tabindex='0' role='region' aria-label='Not analysed'><table>"
-        "<thead><tr><th scope='col'>What</th><th scope='col'>Why</th>"
-        "<th scope='col' class='number'>How many</th><th scope='col'>Names</th></tr></thead>"
+        "<thead><tr><th scope='col'>Status</th><th scope='col'>Reason</th>"
+        "<th scope='col' class='number'>Tensors</th><th scope='col'>Names</th></tr></thead>"
         f"<tbody>{lines}</tbody></table></div>"
     )
 
@@ -107,8 +107,9 @@ def _facts(header: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[tuple[str
             yield f"{column.replace('_', ' ')} of each matrix", text
     passes = [row["passes"] for row in analysed if row.get("passes") is not None]
     if passes:
-        yield "passes over a matrix", f"{min(passes)} to {max(passes)}"
-    yield "time in all", duration(sum(row.get("seconds") or 0.0 for row in rows))
+        low, high = min(passes), max(passes)
+        yield "passes over a matrix", f"{low} to {high}" if low < high else f"{low}"
+    yield "total time", duration(sum(row.get("seconds") or 0.0 for row in rows))
 
 
 def _files(header: Mapping[str, Any]) -> str:

@@ -64,8 +64,18 @@ def _extent(header: dict[str, Any], rows: list[Row], pairs: list[Row]) -> Findin
     read = sum(row["status"] == "entrywise" for row in rows)
     others = len(rows) - len(pairs) - read
     text = f"{counted(len(pairs), 'pair')} of matrices in {duration(seconds)}."
-    text += f" Number by number: {counted(read, 'pair')} without a spectrum." if read else ""
-    text += f" Not compared: {counted(others, 'tensor')}, listed below." if others else ""
+    text += (
+        f" {counted(read, 'pair')} without a spectrum {'was' if read == 1 else 'were'} compared "
+        "entry by entry."
+        if read
+        else ""
+    )
+    text += (
+        f" {counted(others, 'tensor')}, listed below, {'was' if others == 1 else 'were'} not "
+        "compared."
+        if others
+        else ""
+    )
     expected = header.get("expected", len(rows))
     if len(rows) < expected:
         text += f" The comparison is not finished: {len(rows):,} of {expected:,} rows."
@@ -82,7 +92,7 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
         text = f"‖ΔW‖/‖W‖ is {with_error(*total)} over all pairs together; " if total else ""
         text += f"the median of a pair is {among}."
         if not changed:
-            text += " No pair of matrices changed, as a whole, by more than rounding."
+            text += " As a whole, no pair of matrices changed by more than rounding."
         elif not below and any(row.get("above_rounding") for row in pairs):
             text += " Every change is above the rounding floor of the storage formats."
         yield Finding("How much", text, "notice" if not changed else "plain")
@@ -104,11 +114,11 @@ def _by_role(changed: list[Row]) -> Iterator[Finding]:
     text = f"By role, the relative change is largest in {extremes.most}, {high}, "
     text += f"and smallest in {extremes.least}, {low}"
     text += f" (medians of {high.count:,} and {low.count:,} pairs)"
-    text += "." if extremes.known else ": the roles are not distinguishable."
+    text += "." if extremes.known else "; there is no clear difference between the roles."
     items = [
         (row["name"], f"‖ΔW‖/‖W‖ {number_of(row, 'relative_change')}") for row in alone(changed)
     ]
-    text += " Roles of one matrix are named below." if items else ""
+    text += " Roles with only one matrix are listed below." if items else ""
     yield Finding("Which roles", text + more(len(items)), "plain", listing(items))
 
 
@@ -148,7 +158,7 @@ def _shape(changed: list[Row]) -> Iterator[Finding]:
         full = middle([min(row["rows"], row["columns"]) for row in changed])
         among = f" of {count.among:,}" if count.count < count.among else ""
         parts.append(
-            f"ΔW has {replace(count, among=0)} singular values above the noise edge, of "
+            f"ΔW has {replace(count, among=0)} singular values above the noise edge, out of "
             f"{short(full.value)} (median of {count.count:,}{among} pairs)"
         )
         if above is not None and count.high > 0:
@@ -156,8 +166,8 @@ def _shape(changed: list[Row]) -> Iterator[Finding]:
     if ten is not None:
         parts.append(f"Its ten strongest directions hold {verdicts.percent(ten)} of its energy")
     if raw is not None:
-        text = f"Its raw effective rank, which counts noise too, is {raw}"
-        text += f"; rounding alone would read {rounding}" if rounding is not None else ""
+        text = f"Its raw effective rank, which also counts noise, is {raw}"
+        text += f"; the rank of rounding alone would be {rounding}" if rounding is not None else ""
         parts.append(text)
     if parts:
         yield Finding("Shape of the change", ". ".join(parts) + ".")
@@ -175,8 +185,9 @@ def _rotation(changed: list[Row]) -> Iterator[Finding]:
         count = " and ".join(sorted({f"{len(angles):,}" for angles in sides.values()}))
         parts = " and ".join(verdicts.rotation(side, angles) for side, angles in sides.items())
         text = (
-            f"The subspaces of up to {k} leading singular vectors turned by {parts}: the median "
-            f"of their principal angles, median over {count} pairs. 0° is unchanged, 90° is new."
+            f"The subspaces of up to {k} leading singular vectors turned by {parts}. This is the "
+            f"median principal angle of a pair, median over {count} pairs; 0° means unchanged, "
+            "90° means new."
         )
         yield Finding("Directions", text)
 
@@ -224,9 +235,9 @@ def _rank(pairs: Iterable[Row]) -> Iterator[Finding]:
     moved = [row for row, yes in zip(having, verdicts.moved(shares), strict=True) if yes]
     up, down = sum(row[name] > 0 for row in moved), sum(row[name] < 0 for row in moved)
     text = (
-        f"The effective rank rose by a hundredth or more, beyond its error, in {up:,} of "
-        f"{counted(len(having), 'pair')}, and fell so in {down:,}. The median change is {among}: "
-        f"{verdicts.expansion(shares)}."
+        f"The effective rank rose by at least 1 %, and by more than its error, in {up:,} of "
+        f"{counted(len(having), 'pair')}. It fell as clearly in {down:,}. The median change is "
+        f"{among}: {verdicts.expansion(shares)}."
     )
     far = sorted(moved, key=lambda row: -abs(row[name]))[:3]
     items = [(row["name"], _signed(row[name], row.get(f"{name}_error"))) for row in far]
@@ -265,8 +276,8 @@ def _unpaired(rows: Iterable[Row]) -> Iterator[Finding]:
     alone = [row for row in rows if row["status"] == "unpaired"]
     if alone:
         text = (
-            f"{counted(len(alone), 'tensor')} {'has' if len(alone) == 1 else 'have'} no partner in "
-            "the other checkpoint; nothing was guessed."
+            f"{counted(len(alone), 'tensor')} {'has' if len(alone) == 1 else 'have'} no partner "
+            "in the other checkpoint; no partner was guessed."
         )
         items = [(row["name"], row.get("reason") or "") for row in alone]
         yield Finding("Not paired", text + more(len(alone)), "notice", listing(items))

@@ -54,9 +54,9 @@ def of_scan(
     if count != 1:
         what = "changes that an adapter makes" if _are_products(analysed) else "weight matrices"
     examined = (
-        f"{count:,} of {total}{_unfinished(header, rows)} {'is' if count == 1 else 'are'} {what}, "
-        "whose singular values were computed: they say along how many directions a matrix acts, "
-        f"and how strongly{_others(rows, 'read')}."
+        f"{count:,} of {total}{_unfinished(header, rows)} {'is' if count == 1 else 'are'} "
+        f"{what}, whose singular values were computed: they show along how many directions a "
+        f"matrix acts, and how strongly{_others(rows, 'read')}."
     )
     if not count:
         none = f"No tensor of {len(rows):,}" if rows else "No tensor"
@@ -93,8 +93,8 @@ def _limits_of_scan(analysed: Sequence[Row]) -> str:
     rounded = stored and not stored & {"F64", "F32", "F16", "BF16"}
     return (
         "Singular values do not say whether the model answers well, what it was trained on, or "
-        "whether a matrix can be left out"
-        + ("; they are those of the rounded weights that the file holds" if rounded else "")
+        "whether a matrix can be removed"
+        + ("; they describe the rounded weights in the file" if rounded else "")
         + "."
     )
 
@@ -137,7 +137,7 @@ def _unchanged(pairs: Sequence[Row]) -> str:
     if all(outcome(row) == "identical" for row in pairs):
         return "All matrices are identical in every entry"
     if quantised(pairs):
-        return "The matrices differ as rounding to fewer bits makes them differ"
+        return "The matrices differ by no more than rounding to fewer bits explains"
     return "The matrices differ by no more than the rounding of their number formats"
 
 
@@ -181,7 +181,7 @@ def of_trajectory(rows: Sequence[RowView], steps: Sequence[float]) -> Explanatio
 
 _LIMITS_OF_RUN = (
     "A trajectory shows when and where spectra changed, not why: learning rate, decay and data "
-    "can move them alike."
+    "can all cause the same change."
 )
 
 
@@ -196,7 +196,7 @@ def _largest_move(rows: Sequence[RowView]) -> str:
         if first and abs(change) > 2 * error and (best is None or abs(change / first) > best[0]):
             best = abs(change / first), row
     if best is None:
-        return "From the first step to the last, no measure changed beyond its error."
+        return "From the first step to the last, no measure changed by more than its error."
     size, row = best
     place = row["role"] if row["layer"] is None else f"{row['role']} in layer {row['layer']}"
     verb = "rose" if row["change"] > 0 else "fell"

@@ -79,7 +79,10 @@ class LargestChanges:
 
     def finding(self) -> Finding:
         """Return the finding that names these matrices."""
-        text = f"{self.sentence()} That is {with_error(self.factor, self.error)} × the next."
+        text = (
+            f"{self.sentence()} That is {with_error(self.factor, self.error)} × as much as the "
+            "next one."
+        )
         items = [(row["name"], f"‖ΔW‖/‖W‖ {number_of(row, _CHANGE)}") for row in self.rows]
         return Finding("Changed most", text + more(len(items)), "notice", listing(items))
 
@@ -141,9 +144,9 @@ def alone_in_role(rows: Sequence[Row], rank: str) -> Iterator[Finding]:
     few = len(single) == 1
     text = (
         f"{counted(len(single), 'matrix', 'matrices')} {'is' if few else 'are'} the only "
-        f"{'one' if few else 'ones'} of {'its' if few else 'their'} role, so no test by role can "
-        f"judge {'it' if few else 'them'}. The list compares {'it' if few else 'each'} with all "
-        "other matrices."
+        f"{'one' if few else 'ones'} of {'its' if few else 'their'} role, so a test within the "
+        f"role is not possible. The list compares {'it' if few else 'each'} with all other "
+        "matrices."
     )
     yield Finding("Alone in a role", text + more(len(items)), "plain", listing(items))
 
@@ -166,5 +169,5 @@ def _among(
         return ""
     low, high = bounds(min(known), max(known))
     inside = min(known) <= value <= max(known)
-    place = "in the range of" if inside else "below" if value < min(known) else "above"
+    place = "within the range of" if inside else "below" if value < min(known) else "above"
     return f"{label} {short(value)}{unit}, {place} the others ({low} to {high})"

@@ -48,7 +48,7 @@ def listing(items: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 def more(count: int) -> str:
     """Return a sentence that not all matrices are named; empty if all are."""
-    return f" The first {LISTED} are named here." if count > LISTED else ""
+    return f" The first {LISTED} are listed here." if count > LISTED else ""
 
 
 def outcomes(rows: Iterable[Row], what: tuple[str, str]) -> list[Finding]:
@@ -69,7 +69,7 @@ def outcomes(rows: Iterable[Row], what: tuple[str, str]) -> list[Finding]:
     if failed:
         others = any(row.get("rows") is None and row.get("nan") is not None for row in failed)
         who = counted(len(failed), "tensor") if others else counted(len(failed), *what)
-        text = f"{who} failed; there is no number for them."
+        text = f"{who} failed and {'has' if len(failed) == 1 else 'have'} no numbers."
         items = listing([(row["name"], row.get("reason") or "") for row in failed])
         parts.append(Finding("Failed", text + more(len(failed)), "problem", items))
     if lost:
@@ -78,8 +78,8 @@ def outcomes(rows: Iterable[Row], what: tuple[str, str]) -> list[Finding]:
         parts.append(Finding("Not read", text + more(len(lost)), "problem", items))
     if slow:
         text = (
-            f"{counted(len(slow), *what)} did not reach the tolerance that was asked for. "
-            "Their errors are larger, and hold all the same."
+            f"{counted(len(slow), *what)} did not reach the requested tolerance. Their errors "
+            "are larger, and still valid."
         )
         items = listing([(row["name"], f"{row.get('passes')} passes") for row in slow])
         parts.append(Finding("Not converged", text + more(len(slow)), "notice", items))

@@ -65,12 +65,12 @@ def _change(pairs: Sequence[Row]) -> str:
         return "No pair of matrices was compared"
     if not changed:
         if all(outcome(row) == "identical" for row in pairs):
-            return f"{count} are the same, number for number"
+            return f"{count} are identical in every entry"
         return quantised(pairs) or f"{count} {_SMALL}"
     total = total_change(list(pairs))
     if total is None:
         count = counted(len(changed), "matrix", "matrices")
-        return f"Change of matrices that were zero before: {count}"
+        return f"{count} changed from zero"
     size = with_error(100 * total[0], 100 * total[1])
     weights = f"The weights changed by {size} % (‖ΔW‖/‖W‖)"
     if len(changed) < len(pairs):
@@ -111,7 +111,9 @@ def _kind(changed: Sequence[Row]) -> str:
     full = middle([min(row["rows"], row["columns"]) for row in changed]).value
     count = of_column(changed, "delta_mp_outliers")
     above = (
-        "" if count is None else f"; {short(count.value)} of {short(full)} exceed the noise edge"
+        ""
+        if count is None
+        else f"; {short(count.value)} of {short(full)} singular values exceed the noise edge"
     )
     if count is None:
         few = ten.low >= _NEARLY_ALL and _FEW * full >= 10

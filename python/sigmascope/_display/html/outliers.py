@@ -32,17 +32,17 @@ def standing_out(rows: list[Row], columns: Iterable[str], level: float) -> Findi
     if not far:
         return Finding(
             "Nothing stands out",
-            "No matrix is far from the others of its role. All are within 3.5 robust standard "
-            "deviations of the median, or within a fifth of it, or where chance may put one of so "
-            f"many.{_untested(rows)}",
+            "No matrix is far from the others of its role. Each is within 3.5 robust standard "
+            "deviations of the median, or within a fifth of it, or where chance may put one of "
+            f"this many matrices.{_untested(rows)}",
         )
     with_tower = several_towers(rows)
     items = [(of_one[0].row["name"], _remark(of_one, with_tower)) for of_one in far]
     few = len(items) == 1
     text = (
-        f"{counted(len(items), 'matrix', 'matrices')} {'is' if few else 'are'} far from the others "
-        "of the same role: beyond 3.5 robust standard deviations of their median, more than a "
-        "fifth of it, and farther than chance would put any of so many."
+        f"{counted(len(items), 'matrix', 'matrices')} {'is' if few else 'are'} far from the "
+        "others of the same role: more than 3.5 robust standard deviations and more than a "
+        "fifth from the median, and farther than chance would put any of this many matrices."
     )
     return Finding("Stand out in their role", text + more(len(items)), "notice", listing(items))
 
@@ -54,7 +54,7 @@ def _untested(rows: Iterable[Row]) -> str:
         return ""
     are = "is in a role" if few == 1 else "are in roles"
     matrices = counted(few, "matrix", "matrices")
-    return f" Not tested: {matrices}, which {are} of fewer than {FEWEST}."
+    return f" Not tested: {matrices} that {are} with fewer than {FEWEST}."
 
 
 def _remark(of_one: list[Outlier], with_tower: bool) -> str:

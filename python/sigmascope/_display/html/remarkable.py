@@ -31,19 +31,19 @@ def special_matrices(rows: Iterable[Row]) -> Iterator[Finding]:
         few = len(special) == 1
         text = (
             f"{counted(len(special), 'matrix', 'matrices')} of {len(rows):,} "
-            f"{'is' if few else 'are'} zero, constant or of a rank below the full one, or "
-            f"{'has' if few else 'have'} equal rows or columns. Of a matrix that is nearly zero, "
-            "constant or of low rank most measures mean nothing."
+            f"{'is' if few else 'are'} zero, constant or rank-deficient, or "
+            f"{'has' if few else 'have'} equal rows or columns. Most measures are meaningless "
+            "for a matrix that is nearly zero, constant or of low rank."
         )
-        yield Finding("No ordinary matrix", text + more(len(special)), "problem", listing(special))
+        yield Finding("Degenerate matrices", text + more(len(special)), "problem", listing(special))
 
 
 def left_out(rows: Sequence[Row], measures: Iterable[str]) -> Iterator[Finding]:
     """Yield a finding on each set of matrices that some medians leave out."""
     for omission in omissions(rows, measures):
         labels = ", ".join(entry(name).label for name in omission.measures)
-        text = f"Median of {omission.count:,} of {omission.total:,}: {labels}. "
-        text += "The others have none."
+        text = f"Median over only {omission.count:,} of {omission.total:,}: {labels}. "
+        text += "The others have no value."
         items = [(name, why) for name, why in omission.names]
         yield Finding("Left out of medians", text + more(len(items)), "notice", listing(items))
 
@@ -84,11 +84,11 @@ def on_below_floor(below: Sequence[Row], total: int) -> Finding:
     text = f"{counted(len(below), 'pair')} of {total:,} changed, as a whole, by no more than "
     text += "rounding to the storage formats does. "
     if single < len(below):
-        text += "Whether anything else changed there is not distinguishable"
+        text += "Whether anything else changed cannot be seen"
         text += f", but in {single:,} of them single entries did. " if single else ". "
     else:
         text += "Yet single entries changed by more than that. "
-    text += "Such pairs are left out of what is said of the shape of the change."
+    text += "The findings on the shape of the change omit these pairs."
     items = [(row["name"], _change_and_entries(row)) for row in below]
     return Finding("Below the rounding floor", text + more(len(below)), "notice", listing(items))
 
@@ -107,8 +107,8 @@ def changed_entrywise(rows: Iterable[Row]) -> Iterator[Finding]:
         return
     changed.sort(key=lambda row: -_size(row))
     text = (
-        f"{len(changed):,} of {counted(len(others), 'tensor')} without a spectrum "
-        "(vectors, scalars, integers, scales) changed; they are compared number by number."
+        f"{len(changed):,} of {counted(len(others), 'tensor')} without a spectrum (vectors, "
+        "scalars, integers, scales) changed. They are compared entry by entry."
     )
     items = [(row["name"], _kind_and_change(row)) for row in changed]
     yield Finding("Other tensors", text + more(len(items)), "plain", listing(items))
@@ -141,18 +141,18 @@ def without_spectrum(rows: Sequence[Row], pairs: bool) -> str:
     """Return the table of tensors whose numbers were read one by one; changed ones first."""
     tensors = [row for row in rows if row["status"] == "entrywise"]
     if not tensors:
-        return "<p>None was read: every tensor is a matrix, or is listed below.</p>"
+        return "<p>There are none: every tensor is a matrix, or is listed below.</p>"
     if pairs:
         tensors.sort(key=lambda row: (outcome(row) != "changed", -_size(row)))
     columns = _PAIR if pairs else _SCAN
     heads = "".join(f"<th scope='col' class='number'>{head}</th>" for head in columns.values())
     lines = "".join(_line(row, columns, pairs) for row in tensors[:_LINES])
     rest = len(tensors) - _LINES
-    note = f"<p class='note'>And {rest:,} more; a table has them all.</p>" if rest > 0 else ""
+    note = f"<p class='note'>And {rest:,} more; a saved table lists all.</p>" if rest > 0 else ""
     return (
-        f"<p>{counted(len(tensors), 'tensor')} without a spectrum, read number by number.</p>"
+        f"<p>{counted(len(tensors), 'tensor')} without a spectrum, read entry by entry.</p>"
         "<div class='scroll' tabindex='0' role='region' aria-label='Without a spectrum'><table>"
-        "<thead><tr><th scope='col'>Tensor</th><th scope='col'>What</th>"
+        "<thead><tr><th scope='col'>Tensor</th><th scope='col'>Kind</th>"
         f"{'<th scope=col>Verdict</th>' * pairs}{heads}</tr></thead>"
         f"<tbody>{lines}</tbody></table></div>{note}"
     )

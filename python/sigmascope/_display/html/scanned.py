@@ -59,7 +59,7 @@ def _extent(header: dict[str, Any], rows: list[Row], analysed: list[Row]) -> Fin
         else f"{counted(len(analysed), 'matrix', 'matrices')} of {counted(len(rows), 'tensor')}."
     )
     read = Counter(row["kind"] for row in rows if row["status"] == "entrywise")
-    text += f" Without a spectrum, and read number by number: {kinds(read)}." if read else ""
+    text += f" Read entry by entry, without a spectrum: {kinds(read)}." if read else ""
     rest = Counter(
         row["status"] if row["status"] == "excluded" else row["kind"]
         for row in rows
@@ -70,7 +70,7 @@ def _extent(header: dict[str, Any], rows: list[Row], analysed: list[Row]) -> Fin
     if len(rows) < expected:
         text += f" The scan is not finished: {len(rows):,} of {expected:,} tensors."
     if analysed and all(row.get("converged") for row in analysed):
-        text += " All reached the tolerance that was asked for."
+        text += " All matrices reached the requested tolerance."
     return Finding(EXTENT, text, "problem" if len(rows) < expected else "plain")
 
 
@@ -101,7 +101,7 @@ def _ranks(rows: list[Row]) -> Iterator[Finding]:
     # Matrices of noise differ, too, if their shapes do.
     units = [full_rank_of(name)] if products else [full_rank_of(name), noise_rank_of(name)]
     known = all(_differ(roles[low], roles[high], name, unit, tests) for unit in units)
-    unsure = "; the roles are not distinguishable beyond their shapes and chance."
+    unsure = "; beyond shapes and chance, there is no clear difference between the roles."
     yield Finding("Rank by role", text + ("." if known else unsure))
 
 
@@ -190,10 +190,9 @@ def _outlier_channels(rows: Iterable[Row]) -> Iterator[Finding]:
     items = [(row["name"], with_shape(row, "; ".join(_channels(row)))) for row in far]
     if items:
         text = (
-            f"{counted(len(items), 'matrix', 'matrices')} "
-            f"{'has' if len(items) == 1 else 'have'} rows or columns of at least twice the median "
-            "norm (outlier channels); × is the ratio to the median. Noise has such ones in less "
-            "than one matrix of a million."
+            f"{counted(len(items), 'matrix', 'matrices')} {'has' if len(items) == 1 else 'have'} "
+            "rows or columns of at least twice the median norm (outlier channels); × is the "
+            "ratio to the median. In pure noise, fewer than one matrix in a million has any."
         )
         yield Finding("Outlier channels", text + more(len(items)), "plain", listing(items))
 
@@ -227,7 +226,7 @@ def _least_certain(rows: Iterable[Row]) -> Iterator[Finding]:
     if worst is not None and worst[0] > _UNCERTAIN:
         _, row, name = worst
         text = (
-            f"Of the ranks and norms the least certain is the {entry(name).label} of one matrix: "
+            f"The least certain of the ranks and norms is the {entry(name).label} of one matrix: "
             f"{number_of(row, name)}."
         )
         yield Finding("Least certain", text, "plain", ((row["name"], ""),))

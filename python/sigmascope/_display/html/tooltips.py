@@ -10,23 +10,23 @@ from sigmascope._display.glossary import MEASURES, PAIR
 
 TERMS = {
     "robust standard deviations": "1.4826 times the median distance from the median: a standard "
-    "deviation that outliers do not move.",
+    "deviation that outliers do not distort.",
     "noise edge": MEASURES["mp_edge"].meaning,
     "stable rank": MEASURES["stable_rank"].meaning,
     "effective rank": MEASURES["effective_rank"].meaning,
     MEASURES["spectral_norm"].label: MEASURES["spectral_norm"].meaning,
     MEASURES["fro_norm"].label: MEASURES["fro_norm"].meaning,
-    "full rank": "The smaller one of the numbers of rows and columns: no matrix of this shape has "
-    "more directions.",
-    "outlier channels": "Rows or columns whose norm is far above the median one.",
+    "full rank": "The smaller of the numbers of rows and columns: no matrix of this shape has more "
+    "directions.",
+    "outlier channels": "Rows or columns whose norm is far above the median norm.",
     "relative change": PAIR["relative_change"].meaning,
     "‖ΔW‖/‖W‖": PAIR["relative_change"].meaning,
-    "ΔW": "The change: the matrix after less the matrix before.",
+    "ΔW": "The change: the matrix after minus the matrix before.",
     "rounding floor": PAIR["rounding_floor"].meaning,
-    "principal angles": "The angles between two subspaces, from the closest pair of directions on: "
-    "0° where they share a direction, 90° where they have nothing in common.",
+    "principal angles": "The angles between two subspaces, starting with the closest pair of "
+    "directions: 0° where they share a direction, 90° where they have nothing in common.",
     "singular values": "How strongly a matrix stretches along each of its directions.",
-    "energy": "The sum of the squared singular values, which is that of the squared entries.",
+    "energy": "The sum of the squared singular values. It equals the sum of the squared entries.",
 }
 
 _ANY = re.compile("|".join(sorted(map(re.escape, TERMS), key=len, reverse=True)))

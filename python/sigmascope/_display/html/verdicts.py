@@ -26,7 +26,7 @@ from .chance import (
 )
 from .estimates import Middle, groups, layered, middle, pairs_of
 
-NO_TREND = "has no trend with depth that is distinguishable"
+NO_TREND = "has no clear trend with depth"
 
 
 def differ(one: Sequence[Row], other: Sequence[Row], tests: int) -> bool:
@@ -78,7 +78,7 @@ def rotation(side: str, angles: Sequence[Pair]) -> str:
     shown = middle([angle for angle, _ in angles], [error for _, error in angles])
     low, _ = interval(angles, COMPARISON / 2)
     rotated = low > 0 and shown.value >= LEAST.rotation
-    same = "" if rotated else ": not distinguishable from unchanged"
+    same = "" if rotated else ": no clear change"
     return f"{replace(shown, low=max(shown.low, 0.0)).text(unit='°')} ({side}{same})"
 
 
@@ -89,10 +89,10 @@ def old_or_new(gaps: Sequence[Pair]) -> str:
     """
     low, high = interval(gaps, COMPARISON)
     if low > LEAST.chance:
-        return "The change reinforces, in part, directions that W already has."
+        return "The change partly reinforces directions that W already has."
     if high < -LEAST.chance:
-        return "The change keeps away from the directions that W already has."
-    return "That is not distinguishable from chance: the directions are new ones."
+        return "The change avoids the directions that W already has."
+    return "This is no clear difference from chance: the directions are new."
 
 
 def moved(shares: Sequence[Pair]) -> list[bool]:
@@ -107,18 +107,18 @@ def expansion(shares: Sequence[Pair]) -> str:
     """Write whether the effective ranks expand or contract in the median."""
     low, high = interval(shares, COMPARISON / 2)
     if low <= 0 <= high:
-        return "not distinguishable from none"
+        return "no clear change"
     if abs(median(share for share, _ in shares)) < LEAST.expands:
-        return "less than a hundredth of the rank, which is too small to matter"
-    return "it expands" if low > 0 else "it contracts"
+        return "less than 1 % of the rank, which is too small to matter"
+    return "an expansion" if low > 0 else "a contraction"
 
 
 def decay(share: float, coefficients: Sequence[Pair]) -> str:
     """Write the end of the sentence on weight decay."""
     low, high = interval(coefficients, COMPARISON)
     if share < LEAST.decay or low <= 0 <= high:
-        return ": no weight decay that is distinguishable from none."
-    left_out = "the measures “without decay” leave it out."
+        return ": no clear weight decay."
+    left_out = "the measures “without decay” exclude it."
     if high < 0:
-        return f", as weight decay makes it; {left_out}"
-    return f", by which it grew: no weight decay; {left_out}"
+        return f", which weight decay causes; {left_out}"
+    return f", by which W grew, so this is not weight decay; {left_out}"

@@ -118,4 +118,4 @@ class Plots:
         for row in self._rows:
             if row["name"] == name:
                 return row
-        raise ValueError(f"no analysed matrix is called {name!r}; there are {len(self._rows)}")
+        raise ValueError(f"no analysed matrix is named {name!r}; there are {len(self._rows)}")

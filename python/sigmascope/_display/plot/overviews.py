@@ -35,7 +35,7 @@ def by_place(rows: Iterable[Row], column: str) -> Places:
         if row.get(column) is not None:
             layers[row["layer"]].append(row)
     if not any(any(layers.values()) for layers in places.values()):
-        raise ValueError(f"no matrix in a layer has {column}")
+        raise ValueError(f"no matrix in a layer has a value of {column}")
     return places
 
 

@@ -22,7 +22,7 @@ function drawAngles(i) {
   if (!comparison) return;
   const found = Object.keys(ANGLES).filter((name) => data.curves[i]?.[name]);
   caption('angles-caption', 'Principal angles of the leading subspaces', '0°: the same directions; 90°: new ones');
-  if (!found.length) return message(box, 'This file holds no angles of this matrix.');
+  if (!found.length) return message(box, 'This file has no angles of this matrix.');
   const width = widthOf(box);
   const { height, left, top, bottom } = PLOT;
   const right = 84;

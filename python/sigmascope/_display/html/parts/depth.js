@@ -8,7 +8,7 @@ function drawDepth(rows, choose) {
   box.replaceChildren();
   caption('depth-caption', 'Across depth, by role', `${measure().label}${unitText() ? `, ${unitText()}` : ''}; band: ± 2 errors`);
   if (!layered.length) {
-    box.append(element('p', { class: 'note' }, 'No matrix in a layer is left by the filters.'));
+    box.append(element('p', { class: 'note' }, 'No matrix in a layer passes the filters.'));
   }
   const values = layered.map(shown).filter(Boolean);
   const log = isLog(values.map((v) => v.value));

@@ -40,7 +40,7 @@ function drawHeatmap(rows, choose) {
   cells.push(...absent(layered, cells));
   const known = cells.filter((c) => c.value !== null).map((c) => c.value);
   if (!known.length) {
-    box.append(element('p', { class: 'note' }, 'No value in a layer is left by the filters.'));
+    box.append(element('p', { class: 'note' }, 'No value in a layer passes the filters.'));
     return;
   }
   const [palette, fraction] = colourScale(known, 1);

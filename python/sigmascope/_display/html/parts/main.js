@@ -80,7 +80,7 @@ function drawFacts(i) {
     ['file', textOf('file', i)],
     ['partner', matrices.partner[i]],
     ['computed by', [textOf('method', i), textOf('effort', i) && `effort “${textOf('effort', i)}”`, textOf('precision', i), matrices.passes[i] && counted(matrices.passes[i], 'pass', 'passes')].filter(Boolean).join(', ')],
-    ['remarks', [textOf('notes', i), matrices.flags[i] & UNCONVERGED ? 'Did not converge: the errors are wide, and hold.' : '', isBelow(i) ? 'Below the rounding floor: the change is not distinguishable from rounding.' : ''].filter(Boolean).join(' ')],
+    ['remarks', [textOf('notes', i), matrices.flags[i] & UNCONVERGED ? 'Did not converge: the errors are larger, and still valid' : '', isBelow(i) ? 'Below the rounding floor: the change is no larger than rounding' : ''].filter(Boolean).join('. ')],
   ];
   const lines = facts.filter(([, value]) => value).flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]);
   byId('facts').replaceChildren(...lines);

@@ -141,7 +141,7 @@ function unitText() {
 function about(i) {
   const found = shown(i);
   const lines = [matrices.name[i], found ? `${measure().label}: ${withError(found.value, found.error)}${state.show === 'share' ? ' %' : ''}` : 'no value'];
-  if (matrices.flags[i] & UNCONVERGED) lines.push('did not converge: the error is wide, and holds');
-  if (isBelow(i)) lines.push('below the rounding floor: not distinguishable from rounding');
+  if (matrices.flags[i] & UNCONVERGED) lines.push('did not converge: the error is larger, and still valid');
+  if (isBelow(i)) lines.push('below the rounding floor: no larger than rounding');
   return lines.join('\n');
 }

@@ -21,7 +21,7 @@ function drawRanks(i) {
   const box = byId('ranks');
   const sides = present(i).filter((side) => !state.hidden.has(side));
   caption('ranks-caption', 'Singular values by rank', 'both axes logarithmic; band: ± 2 errors');
-  if (!present(i).length) return message(box, 'This file holds no singular values of this matrix.');
+  if (!present(i).length) return message(box, 'This file has no singular values of this matrix.');
   if (isZero(i)) return message(box, ZERO);
   const width = widthOf(box);
   const { height, left, top, bottom } = PLOT;
@@ -122,7 +122,7 @@ function drawDensity(i) {
   const side = curveOf(i, state.side) ? state.side : present(i)[0];
   caption('density-caption', `Density of the singular values${comparison && side ? ` of ${SIDES[side]}` : ''}`, 'bars: measured; line: noise of the same median (Marchenko-Pastur)');
   const curve = side && curveOf(i, side);
-  if (!curve?.[3]) return message(box, curve ? 'Only the largest values are in this table: a density needs quantiles, which the efforts “density” and “exact” give.' : 'This file holds no singular values of this matrix.');
+  if (!curve?.[3]) return message(box, curve ? 'Only the largest values are in this table: a density needs quantiles, which the efforts “density” and “exact” give.' : 'This file has no singular values of this matrix.');
   if (isZero(i)) return message(box, ZERO);
   const width = widthOf(box);
   const { height, left, top, bottom } = PLOT;
