@@ -185,7 +185,7 @@ def test_arguments_of_workers(folders: tuple[Path, Path], tmp_path: Path) -> Non
     ):
         with pytest.raises(error, match=message):
             ss.extract(*folders, tmp_path / "a", rank=2, **options)
-    with pytest.raises(ValueError, match="workers of an executor open files"):
+    with pytest.raises(ValueError, match="workers of an executor can only open files"):
         ss.extract(
             base_model(), base_model(), tmp_path / "a", rank=2, executor=Pickling(), workers=2
         )

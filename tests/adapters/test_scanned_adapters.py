@@ -69,7 +69,7 @@ def test_other_settings_are_another_scan(tmp_path: Path) -> None:
     ss.scan(folder, resume=tmp_path / "scan.jsonl")
     path = folder / "adapter_config.json"
     path.write_text(path.read_text().replace('"lora_alpha": 8', '"lora_alpha": 9'))
-    with pytest.raises(ValueError, match=r"adapter_config.json has other content"):
+    with pytest.raises(ValueError, match=r"adapter_config.json has different content"):
         ss.scan(folder, resume=tmp_path / "scan.jsonl")
 
 
@@ -82,7 +82,7 @@ def test_each_of_several_adapters_must_be_the_same(tmp_path: Path) -> None:
         "first/adapter_config.json",
     ]
     write_adapter(tmp_path / "a" / "first", lora(Q, *factors(32, 24)), lora_alpha=9)
-    with pytest.raises(ValueError, match=r"first/adapter_config.json has other content"):
+    with pytest.raises(ValueError, match=r"first/adapter_config.json has different content"):
         ss.scan(tmp_path / "a", resume=tmp_path / "scan.jsonl")
 
 

@@ -82,7 +82,9 @@ def test_a_scan_of_a_file_of_fsspec_that_was_written_again_is_not_resumed(tmp_pa
         content[-1] ^= 1
         memory.pipe("/again.safetensors", bytes(content))
         file = memory.open("/again.safetensors")
-        with pytest.raises(ValueError, match=r"again\.safetensors has other content of the same"):
+        with pytest.raises(
+            ValueError, match=r"again\.safetensors has different content of the same"
+        ):
             ss.scan(ss.open_checkpoint(file), resume=tmp_path / "run.jsonl", **HOW)
     finally:
         memory.rm("/again.safetensors")

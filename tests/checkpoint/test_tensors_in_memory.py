@@ -202,7 +202,9 @@ def test_workers_that_open_files_are_refused() -> None:
     named = {"w": normal(20, 10)}
     with ThreadPoolExecutor(1) as executor:
         for call in (ss.scan, lambda x, **how: ss.compare(x, x, **how)):
-            with pytest.raises(ValueError, match=r"dict in memory is in none: leave the executor"):
+            with pytest.raises(
+                ValueError, match=r"dict in memory is not a file: omit the executor"
+            ):
                 call(named, executor=executor)
     with pytest.raises(TypeError, match="is in no file that another process could open"):
         pickle.dumps(ss.open_checkpoint(named))

@@ -89,7 +89,7 @@ def test_advice_holds(rank: int, folders: tuple[Path, Path], tmp_path: Path) -> 
     (line,) = [line for line in text.splitlines() if line.startswith("The adapter holds ")]
     match = re.fullmatch(
         r"The adapter holds ([\d.]+) % of the energy \|dW\|\^2 of all its changes, in (.*) of "
-        r"factors; --energy 0\.9 for each would take (?:between (.*) and )?(.*)\.",
+        r"factors; with --energy 0\.9 for each change they would take (?:between (.*) and )?(.*)\.",
         line,
     )
     assert match is not None, line

@@ -63,7 +63,7 @@ def test_tables_are_printed_again(
     assert status == 0
     first = first.replace(f"Saved: {file}.\n", "")
     if suffix == ".csv" and what in ("scan", "compare"):  # has neither paths nor options
-        assert "The file does not have the options of the run." in again
+        assert "The file does not record the options of the run." in again
         again, first = (
             text[text.index("By role" if what == "scan" else "pair ") :] for text in (again, first)
         )

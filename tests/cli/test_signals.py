@@ -142,5 +142,5 @@ def test_a_run_without_a_journal_says_what_would_help(slow: Path, tmp_path: Path
             process.kill()
     assert process.returncode == 130
     assert stdout.splitlines()[-1] == (
-        "No row is in a journal: a run with --resume FILE can be continued."
+        "No row was saved in a journal. A run with --resume FILE can be continued."
     )

@@ -95,7 +95,7 @@ def test_another_adapter_is_another_comparison(tmp_path: Path) -> None:
     base, folder = written(tmp_path / "base", llama()), adapter(tmp_path / "a", Q)
     ss.compare(base, folder, resume=tmp_path / "pair.jsonl", **OPTIONS)
     adapter(folder, Q, lora_alpha=9)
-    with pytest.raises(ValueError, match=r"after/adapter_config.json has other content"):
+    with pytest.raises(ValueError, match=r"after/adapter_config.json has different content"):
         ss.compare(base, folder, resume=tmp_path / "pair.jsonl", **OPTIONS)
 
 

@@ -100,7 +100,9 @@ def test_factors_that_lose_the_criterion_by_rounding_have_not_converged(tmp_path
         row = extraction[name]
         assert (row["status"], row["rank"], row["converged"]) == ("extracted", 3, kept)
         assert (row["relative_error"] < 1e-5) is kept
-        assert ("is not certain of factors rounded to" in (row["notes"] or "")) is not kept
+        assert (
+            "is not certain after the factors are rounded to" in (row["notes"] or "")
+        ) is not kept
 
 
 def test_a_rank_above_that_of_the_change_has_rows_of_zeros(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_the_commands_list_matrices_without_a_count_with_the_reason(tmp_path: Pa
     show_extraction(out, ss.extract(before, after, tmp_path, rank="edge"))
     show_comparison(out, ss.compare(before, after, effort="exact"))
     text = shown(out)
-    assert "No value above the noise, and not in the adapter:" in text
+    assert "No value above the noise, so not in the adapter:" in text
     assert "Without a count above noise:" in text
     assert text.count(NO_BULK) == 2
     lines = [line.split() for line in text.splitlines()]

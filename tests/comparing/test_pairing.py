@@ -36,7 +36,7 @@ def test_a_missing_partner_shifts_nothing(tmp_path: Path) -> None:
     lacking = {name: x for name, x in other.items() if name != gone}
     result, whole = both(tmp_path, base, lacking), both(tmp_path / "all", base, other)
     assert [row["name"] for row in result.unpaired] == [gone]
-    assert result[gone]["reason"] == "after has no tensor of this name, and none that is " + (
+    assert result[gone]["reason"] == "after has neither a tensor of this name nor one that is " + (
         "text q of layer 0"
     )
     assert result[gone]["after"] is None
@@ -52,7 +52,7 @@ def test_what_only_the_other_has_comes_last(tmp_path: Path) -> None:
     assert (last["before"], last["after"]) == (None, "model.visual.blocks.0.attn.proj.weight")
     assert (last["status"], last["tower"]) == ("unpaired", "vision")
     assert last["reason"] == (
-        "before has no tensor of this name, and none that is vision o of layer 0"
+        "before has neither a tensor of this name nor one that is vision o of layer 0"
     )
 
 
@@ -65,7 +65,7 @@ def test_filters_shift_no_row(tmp_path: Path) -> None:
     assert bits(comparison.analysed) == bits([whole["model." + UP.format(1)]])
     assert len(comparison) == len(whole)
     assert {row["reason"] for row in comparison.rows if row["status"] == "excluded"} == {
-        "matches no pattern to include",
+        "matches no include pattern",
         "matches '*.0.*'",
     }
     with pytest.raises(ValueError, match="no tensor matches 'nothing'"):
@@ -77,7 +77,7 @@ def test_unknown_roles_pair_by_their_names_alone(tmp_path: Path) -> None:
     comparison = both(tmp_path, {"a": w, "same": w}, {"b": 2 * w, "same": w})
     assert [row["status"] for row in comparison.rows] == ["unpaired", "analysed", "unpaired"]
     assert comparison["a"]["reason"] == (
-        "after has no tensor of this name, and its role is not known"
+        "after has no tensor of this name, and the role is unknown"
     )
 
 
@@ -116,7 +116,9 @@ def test_resized_vocabularies_compare_on_the_common_rows(tmp_path: Path, name: s
     more[name] = np.vstack([common, np.full((4, 24), 7.0)])
     row = both(tmp_path, base, more)[name]
     assert row["status"] == "analysed"
-    assert row["notes"].startswith("60 x 24 before, 64 x 24 after: the first 60 rows are compared")
+    assert row["notes"].startswith(
+        "60 x 24 before, 64 x 24 after: only the first 60 rows are compared"
+    )
     assert (row["rows"], row["before_shape"], row["after_shape"]) == (60, [60, 24], [64, 24])
     size = np.linalg.norm(common - base[name]) / np.linalg.norm(base[name])
     assert row["relative_change"] == pytest.approx(size, rel=1e-5)

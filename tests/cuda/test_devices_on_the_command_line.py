@@ -107,7 +107,7 @@ def test_a_plan_names_what_the_device_has_no_memory_for(model: Path, simulated: 
     status, out, _ = invoke("scan", model, *QUICK, "--plan", "--device", "cuda")
     assert status == 1
     assert "on cuda:0, which has 28.8 MiB that a call may take; device='cpu'" in out
-    assert "is the least at which" not in out  # no limit of the host's memory helps
+    assert "The smallest limit at which" not in out  # no limit of the host's memory helps
 
 
 @pytest.mark.parametrize("plan", [(), ("--plan",)])
@@ -132,4 +132,4 @@ def test_help_explains_the_devices(command: str) -> None:
     text = " ".join(out.split())
     assert "--device NAME" in text
     assert "Where to compute: cpu, or an NVIDIA GPU as cuda (the first one)" in text
-    assert "`sigmascope config` lists what there is." in text
+    assert "`sigmascope config` lists the devices." in text

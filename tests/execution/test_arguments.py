@@ -102,7 +102,10 @@ def test_arrays_that_are_not_matrices_are_refused(call: Call) -> None:
         (lambda: ss.spectral_density(A, passes=0), r"passes must be positive, not 0"),
         (lambda: ss.spectral_density(A, probes=1), r"at least 2 probes, not 1"),
         (lambda: ss.spectral_density(A[:1]), r"at least 2 singular values.*\(1, 30\) has 1"),
-        (lambda: ss.spectrum(A, effort="all"), r"effort is one of top, density, exact, not 'all'"),
+        (
+            lambda: ss.spectrum(A, effort="all"),
+            r"effort must be one of top, density, exact, not 'all'",
+        ),
         (lambda: ss.spectrum(A, k=0), r"k = 0 must be at least 1"),
         (lambda: ss.spectrum(A, tol=0), r"tol must be positive, not 0"),
         (lambda: ss.spectrum(A, max_passes=-1), r"max_passes must be positive, not -1"),

@@ -41,7 +41,7 @@ def test_names_are_taken_as_tables_show_them(pattern: str, expected: list[str]) 
         else:
             others.add(row["reason"])
     assert analysed == expected
-    assert others == {"matches no pattern to include"}
+    assert others == {"matches no include pattern"}
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_names_are_taken_as_tables_show_them(pattern: str, expected: list[str]) 
         (
             "*[head 3]",
             NAMES[4:],
-            "no tensor matches '*[head 3]' (attention heads are matrices of their own only "
-            "with the option heads)",
+            "no tensor matches '*[head 3]' (attention heads are separate matrices only with the "
+            "option heads)",
         ),
     ],
 )

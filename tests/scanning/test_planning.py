@@ -299,7 +299,7 @@ def test_a_plan_on_the_terminal(model: Path, tmp_path: Path) -> None:
         assert "1500 x 1100" in text
     assert "GFLOP/s" in text
     assert planned.peak_bytes > planned.memory_limit
-    assert "the limit of 28.7 MiB bounds what grows with a matrix" in text
+    assert "the limit of 28.7 MiB applies to what grows with a matrix" in text
     assert "GFLOP/s in float32" in text
     path = sparse(tmp_path / "large.safetensors", 16384, 16384)
     out = screen(200)
@@ -366,7 +366,7 @@ def test_a_plan_is_saved(command: str, suffix: str, model: Path, tmp_path: Path)
     before = path.read_bytes()
     status, _, error = invoke(*arguments, "--out", path)
     assert status == 2
-    assert f"{path} exists, and a plan replaces no file" in error
+    assert f"{path} already exists, and a plan does not replace a file" in error
     assert path.read_bytes() == before
 
 

@@ -159,7 +159,7 @@ def test_a_scan_is_resumed_where_its_server_failed(server: FileServer, tmp_path:
     assert server.url in text
     assert "access is refused (403 Forbidden)" in text
     server.tags[one] = '"another"'
-    with pytest.raises(ValueError, match=rf"{one} has other content of the same size"):
+    with pytest.raises(ValueError, match=rf"{one} has different content of the same size"):
         ss.scan(address, resume=journal, **HOW)
 
 

@@ -216,7 +216,7 @@ def test_an_excluded_tensor_is_not_a_problem(folder: Path) -> None:
     ("options", "message"),
     [
         ({"include": ["*.mlp.*", "nothing*"]}, r"no tensor matches 'nothing\*'"),
-        ({"effort": "all"}, "effort is one of top, density, exact, not 'all'"),
+        ({"effort": "all"}, "effort must be one of top, density, exact, not 'all'"),
         ({"k": 0}, "k must be positive, not 0"),
         ({"tol": float("nan")}, "tol must be positive, not nan"),
         ({"seed": -1}, "seed must be an integer between .*, not -1"),

@@ -379,7 +379,7 @@ def test_values_are_logged(names: tuple[str, str]) -> None:
         ({"every": 0}, "every must be at least 1, not 0"),
         ({"measures": "unheard_of"}, "no column 'unheard_of' with a number"),
         ({"measures": ["role"]}, "no column 'role' with a number"),
-        ({"effort": "much"}, "effort is one of"),
+        ({"effort": "much"}, "effort must be one of"),
         ({"include": "*nothing*"}, "no tensor matches"),
     ],
 )

@@ -76,7 +76,7 @@ def test_the_commands_read_the_file(tmp_path: Path) -> None:
         status, text, _ = invoke(name, path)
         assert status == 0
         assert "text up" in text
-        assert "Not every layer was analysed at every step" in text
+        assert "Some layers were not analysed at every step" in text
     status, text, _ = invoke("trajectory", path, "--measure", "stable_rank", "--json")
     rows = [json.loads(line) for line in text.splitlines()]
     assert rows == run.where(measure="stable_rank")

@@ -118,7 +118,7 @@ def test_what_has_not_converged_is_named_once() -> None:
         (lambda x: ss.svds(x, 2, method="qr"), "method is"),
         (lambda x: ss.svdvals(x, accuracy="some"), "accuracy is"),
         (lambda x: ss.spectral_density(x, probes=1), "at least 2 probes"),
-        (lambda x: ss.spectrum(x, effort="all"), "effort is one of"),
+        (lambda x: ss.spectrum(x, effort="all"), "effort must be one of"),
         (lambda x: unwrap(ss.svds)(x, 2, fro2=1.0), "fro2 is the squared norm of one matrix"),
         (lambda x: ss.svds(x[..., :0], 1), r"shape \(30, 0\) has no singular values"),
         (lambda x: ss.svds(x, 2, num_threads=0), "num_threads must be"),

@@ -266,9 +266,9 @@ def rename(folder: Path) -> None:
     ("change", "difference"),
     [
         (grow, rf"{SECOND} had \d+ bytes, has \d+; expected was"),
-        (retrain, f"{SECOND} has other content of the same size"),
-        (touch_up, f"{SECOND} has other content of the same size"),
-        (rename, rf"{FIRST} is not there; .*other-00001-of-00002\.safetensors was not there"),
+        (retrain, f"{SECOND} has different content of the same size"),
+        (touch_up, f"{SECOND} has different content of the same size"),
+        (rename, rf"{FIRST} is missing; .*other-00001-of-00002\.safetensors is new"),
     ],
     ids=["other size", "other numbers", "one other number", "other name"],
 )

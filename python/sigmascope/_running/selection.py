@@ -32,7 +32,7 @@ class Selection:
         self._unmatched -= set(included)
         excluded = next((pattern for pattern in self._exclude if _matches(names, pattern)), None)
         if self._include and not included:
-            return "matches no pattern to include"
+            return "matches no include pattern"
         return None if excluded is None else f"matches {excluded!r}"
 
     def check(self, where: str) -> None:
@@ -44,7 +44,7 @@ class Selection:
     def _near(self, pattern: str) -> str:
         """Return names that would have matched, for the message of a pattern without a match."""
         if "[head" in pattern and not any("[head " in name for name in self._names):
-            return " (attention heads are matrices of their own only with the option heads)"
+            return " (attention heads are separate matrices only with the option heads)"
         wider = f"*{pattern.strip('*')}*"
         names = [name for name in self._names if _matches({name}, wider)]
         if names:

@@ -75,7 +75,7 @@ class Options(RunOptions):
         DeviceError if there is no such device.
         """
         if effort not in EFFORTS:
-            raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
+            raise ValueError(f"effort must be one of {', '.join(EFFORTS)}, not {effort!r}")
         arguments.check_positive(k=k, tol=tol)
         arguments.check_accuracy(accuracy)
         return cls(
@@ -116,9 +116,9 @@ def check_files(executor: Executor | None, *checkpoints: Scannable) -> None:
     for checkpoint in checkpoints:
         if executor is not None and isinstance(checkpoint, Checkpoint) and checkpoint.in_memory:
             raise ValueError(
-                f"the workers of an executor open files, and {checkpoint.path} is in none: leave "
-                "the executor out, num_threads= uses the cores of this machine, or save the "
-                "tensors as safetensors"
+                f"the workers of an executor can only open files, but {checkpoint.path} is not a "
+                "file: omit the executor (num_threads= uses the cores of this machine), or save "
+                "the tensors as safetensors"
             )
 
 

@@ -89,10 +89,10 @@ def _files(then: Sequence[FileIdentity], now: Sequence[FileIdentity]) -> Iterato
     before, after = ({file["name"]: file for file in files} for files in (then, now))
     for name in sorted({*before, *after}):
         if name not in after:
-            yield f"{name} is not there"
+            yield f"{name} is missing"
         elif name not in before:
-            yield f"{name} was not there"
+            yield f"{name} is new"
         elif before[name]["size"] != after[name]["size"]:
             yield f"{name} had {before[name]['size']} bytes, has {after[name]['size']}"
         elif before[name]["digest"] != after[name]["digest"]:
-            yield f"{name} has other content of the same size"
+            yield f"{name} has different content of the same size"

@@ -10,9 +10,9 @@ SCAN = table_of(
         "effort",
         "str",
         "density",
-        "How much is computed of each matrix. top: its k largest singular values. density: also "
-        "the distribution of all its singular values, estimated; ranks and the noise edge follow "
-        "from it, each with its error. exact: every singular value, the slowest.",
+        "How much to compute for each matrix. top: its k largest singular values. density: also "
+        "an estimate of the distribution of all its singular values; ranks and the noise edge "
+        "follow from it, each with its error. exact: every singular value, the slowest.",
         "--effort",
         choices=("top", "density", "exact"),
         journal=MUST_MATCH,
@@ -40,8 +40,8 @@ SCAN = table_of(
         "accuracy",
         "str",
         "reference",
-        "Arithmetic of --effort exact. reference: sums in float64. fast: wider error bounds, and "
-        "less time from order 4096 on or where one side is 15 times the other.",
+        "Arithmetic of --effort exact. reference: sums in float64. fast: wider error bounds, "
+        "but less time from order 4096 on or if one side is 15 times the other.",
         "--accuracy",
         choices=("reference", "fast"),
         journal=MUST_MATCH,
@@ -50,9 +50,9 @@ SCAN = table_of(
         "measures",
         "str | Sequence[str] | None",
         None,
-        "Measures that are computed only on request: alpha_farms, randomized_distance, "
-        "correlation_traps (the last two take three times as long); by compare also update_shares "
-        "and update_masks. docs/measures.md explains them. Repeatable.",
+        "Measures to compute in addition: alpha_farms, randomized_distance, correlation_traps "
+        "(the last two take three times as long); compare also has update_shares and "
+        "update_masks. docs/measures.md explains them. Repeatable.",
         "--measures",
         metavar="NAME",
         journal=MUST_MATCH,
@@ -61,9 +61,9 @@ SCAN = table_of(
         "seed",
         "int | None",
         0,
-        "Seed of the random start; the same seed gives the same numbers. Default: that of the "
-        "journal of --resume, or else one that is drawn and shown, so that nobody can make a file "
-        "that the start misses.",
+        "Seed of the random start; the same seed gives the same numbers. Default: the seed in "
+        "the journal of --resume, or else a drawn seed, which is shown. Nobody can make a file "
+        "that a start from an unknown seed misses.",
         "--seed",
         metavar="N",
         least=0,
@@ -75,7 +75,7 @@ SCAN = table_of(
         "str",
         "cpu",
         "Where to compute: cpu, or an NVIDIA GPU as cuda (the first one), cuda:1, or cuda:all "
-        "(each matrix on one of them). `sigmascope config` lists what there is.",
+        "(each matrix on one of them). `sigmascope config` lists the devices.",
         "--device",
         metavar="NAME",
         journal=MAY_DIFFER,
@@ -84,7 +84,7 @@ SCAN = table_of(
         "num_threads",
         "int | None",
         None,
-        "Number of threads. Default: all cores. No number depends on it.",
+        "Number of threads. Default: all cores. The results do not depend on it.",
         "--threads",
         metavar="N",
         least=1,
@@ -104,9 +104,9 @@ SCAN = table_of(
         "reading",
         "str | None",
         None,
-        "Way of reading files; no number depends on it. buffered: through the system's cache of "
-        "files. uncached: past that cache, so that other programs keep theirs. mapped: as memory "
-        "maps.",
+        "How to read files; the results do not depend on it. buffered: through the system's "
+        "cache of files. uncached: without that cache, which stays free for other programs. "
+        "mapped: as memory maps.",
         "--reading",
         choices=("buffered", "uncached", "mapped"),
         command_default="buffered",
@@ -116,7 +116,7 @@ SCAN = table_of(
         "Patterns",
         None,
         'Analyse only the tensors whose names match: "*" stands for any characters, as in '
-        '"*.mlp.*", and "…" too, so that names can be given as tables show them. Repeatable.',
+        '"*.mlp.*". So does "…", so names can be copied from tables. Repeatable.',
         "--include",
         metavar="PATTERN",
         journal=MUST_MATCH,
@@ -125,7 +125,7 @@ SCAN = table_of(
         "exclude",
         "Patterns",
         None,
-        "Leave out the tensors whose names match. Repeatable.",
+        "Omit the tensors whose names match. Repeatable.",
         "--exclude",
         metavar="PATTERN",
         journal=MUST_MATCH,
@@ -134,7 +134,8 @@ SCAN = table_of(
         "vectors",
         "PathLike | None",
         None,
-        "Save the singular vectors of the k largest values there, a .safetensors per matrix.",
+        "Save the singular vectors of the k largest values in this folder, one .safetensors "
+        "file per matrix.",
         "--vectors",
         metavar="FOLDER",
         journal=MUST_MATCH,
@@ -143,8 +144,8 @@ SCAN = table_of(
         "out",
         "Paths",
         None,
-        "Save the rows. The suffix is the format: .jsonl (row by row while the command runs; "
-        "--resume continues it), .csv, .parquet, or .html (a page to read). Repeatable.",
+        "Save the rows. The suffix selects the format: .jsonl (row by row while the command "
+        "runs; --resume continues it), .csv, .parquet, or .html (a page to read). Repeatable.",
         "--out",
         metavar="FILE",
     ),
@@ -153,7 +154,7 @@ SCAN = table_of(
         "PathLike | None",
         None,
         "Continue an interrupted run: keep the rows of this .jsonl and append the missing ones. "
-        "Without such a file a new one is started.",
+        "If the file does not exist, a new one is started.",
         "--resume",
         metavar="FILE",
     ),
@@ -161,7 +162,7 @@ SCAN = table_of(
         "shard",
         "tuple[int, int] | None",
         None,
-        "Make only part I of N, counted from 0, for example 0/4 to 3/4 on four machines. "
+        "Compute only part I of N, counted from 0, for example 0/4 to 3/4 on four machines. "
         "`sigmascope merge` joins the parts.",
         "--shard",
         metavar="I/N",
@@ -170,7 +171,7 @@ SCAN = table_of(
         "resources",
         "Resources | None",
         None,
-        "Device, threads, memory and executor, where the call gives no other.",
+        "Device, threads, memory and executor, unless the call gives them.",
     ),
     Option(
         "executor",
@@ -197,8 +198,8 @@ SCAN = table_of(
         "plan",
         "bool",
         False,
-        "Compute nothing: print what would be done, in which memory and time. --out then saves the "
-        "plan, as .jsonl, .csv or .parquet, in a file that does not exist yet.",
+        "Compute nothing. Print what a run would do, and its memory and time. --out then saves "
+        "the plan to a new .jsonl, .csv or .parquet file.",
         "--plan",
     ),
 )
@@ -209,7 +210,7 @@ OPENING = table_of(
         "heads",
         "bool",
         False,
-        "Analyse each attention head of the q, k, v and o matrices as a matrix of its own.",
+        "Analyse each attention head of the q, k, v and o matrices as a separate matrix.",
         "--heads",
         journal=MUST_MATCH,
     ),
@@ -217,8 +218,8 @@ OPENING = table_of(
         "rules",
         "Source | None",
         None,
-        "Your rules that tell roles (q, up, …) from names of tensors, as .toml or .json; "
-        "docs/roles.md has the format.",
+        "Your rules that derive roles (q, up, …) from names of tensors, as .toml or .json; "
+        "docs/roles.md describes the format.",
         "--rules",
         metavar="FILE",
         journal=MUST_MATCH,

@@ -51,7 +51,7 @@ class Shard:
         index, count = shard
         if not 0 <= index < count:
             raise ValueError(
-                f"shard {index}/{count}: the first number is from 0 to {max(count - 1, 0)}"
+                f"shard {index}/{count}: the first number must be from 0 to {max(count - 1, 0)}"
             )
         owner = [0] * len(sizes)
         heap = [(0, part) for part in range(count)]

@@ -40,7 +40,7 @@ def route(
         If an argument is out of range.
     """
     if effort not in EFFORTS:
-        raise ValueError(f"effort is one of {', '.join(EFFORTS)}, not {effort!r}")
+        raise ValueError(f"effort must be one of {', '.join(EFFORTS)}, not {effort!r}")
     if operator.index(k) < 1:
         raise ValueError(f"k = {k} must be at least 1")
     arguments.check_positive(tol=tol)

@@ -48,9 +48,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Spectra of the weights in huge checkpoints, each number with its error.",
-    epilog="Exit status: 0 done; 1 tensors failed, cannot be read, did not converge or have no "
-    "partner, or most bytes were not analysed (results are written); 2 bad usage or input; "
-    "130 Ctrl-C (finished rows are written); 141 the reader of the output closed it.",
+    epilog="Exit status: 0 success; 1 some tensors failed, cannot be read, did not converge or "
+    "have no partner, or most bytes were not analysed (results are written); 2 invalid "
+    "usage or input; 130 Ctrl-C (finished rows are written); 141 the reader of the output "
+    "closed the pipe.",
 )
 
 
@@ -76,9 +77,7 @@ def _main(
 def info(
     path: CheckpointArgument,
     *,
-    every: Annotated[
-        bool, typer.Option("--all", help="List every tensor on a line of its own.")
-    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="List each tensor on its own line.")] = False,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print the tensors as JSON, one per line, instead of a table."),

@@ -35,7 +35,7 @@ def compare(
     before: Annotated[str, path_argument("BEFORE", "A checkpoint, as for `sigmascope scan`.")],
     after: Annotated[
         str,
-        path_argument("AFTER", "A later version of the first one, or a LoRA adapter of it."),
+        path_argument("AFTER", "A later version of BEFORE, or a LoRA adapter for it."),
     ],
     *,
     reference: ReferenceOption = None,

@@ -47,7 +47,7 @@ _RESIZE = ("rank", "energy", "error", "dtype", "overwrite", "memory_limit")
 @takes(_EXTRACT.values())
 def extract(
     base: Annotated[str, path_argument("BASE", "A checkpoint, as for `sigmascope scan`.")],
-    tuned: Annotated[str, path_argument("TUNED", "A fine-tuned version of it.")],
+    tuned: Annotated[str, path_argument("TUNED", "A fine-tuned version of BASE.")],
     *,
     out: FolderOption,
     edge: EdgeOption = False,
@@ -74,7 +74,7 @@ def criterion(
     given = [name for name, value in options.items() if value is not None]
     if len(given) != 1:
         known = "--rank, --energy, --error or --edge"
-        raise ValueError(f"one of {known} decides the rank, not {' and '.join(given) or 'none'}")
+        raise ValueError(f"give exactly one of {known}; got {' and '.join(given) or 'none'}")
     return {"rank": "edge" if edge else rank, "energy": energy, "error": error}
 
 

@@ -102,16 +102,17 @@ ReferenceOption = Annotated[
         "--reference",
         "--calibration",
         metavar="FILE",
-        help="A calibration that `sigmascope calibrate` made from runs of known data; with it the "
-        "result says how narrow or broad the data was. `example` shows what an answer looks like.",
+        help="A calibration that `sigmascope calibrate` made from runs whose data is known. With "
+        "it, the result says how narrow or broad the training data was. `example` shows "
+        "what an answer looks like.",
     ),
 ]
 RecipeOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="KEY=VALUE",
-        help="Part of the recipe by which the model was trained, like lr=1e-5; it is compared with "
-        "that of the calibration. Repeatable.",
+        help="Part of the recipe by which the model was trained, such as lr=1e-5, to compare "
+        "with the recipe of the calibration. Repeatable.",
     ),
 ]
 AlphaOption = Annotated[
@@ -120,17 +121,17 @@ AlphaOption = Annotated[
         min=0.0,
         max=0.5,
         metavar="P",
-        help="Significance level: the smaller, the more certain a verdict has to be.",
+        help="Significance level; a smaller level requires more certain verdicts.",
     ),
 ]
 CheckpointArgument = Annotated[
     str,
     path_argument(
         "PATH",
-        "A .safetensors, .gguf, .onnx, .pt, .npy or .h5 file (extra hdf5), a folder of them, "
-        "one of torch.distributed.checkpoint or of orbax (extra tensorstore), the folder of a LoRA "
-        "adapter, or that of a model in the cache of the Hugging Face Hub. Or a URL: "
-        "hf://org/model@revision, https://…, s3://…, gs://…, az://…; of it headers and tensors are "
-        "read when they are used, and nothing is stored on this machine.",
+        "A .safetensors, .gguf, .onnx, .pt, .npy or .h5 file (extra hdf5); a folder of such "
+        "files; a folder of torch.distributed.checkpoint or orbax (extra tensorstore); the folder "
+        "of a LoRA adapter; or the folder of a model in the cache of the Hugging Face Hub. Or a "
+        "URL: hf://org/model@revision, https://…, s3://…, gs://…, az://…. Headers and tensors at a "
+        "URL are read when they are used; nothing is stored on this machine.",
     ),
 ]

@@ -85,7 +85,7 @@ def tell_command(command: str | None, *, stderr: bool = False) -> None:
     """Print the command that continues a run, or the option by which a run can be continued."""
     out = console(stderr=stderr)
     if command is None:
-        out.print("No row is in a journal: a run with --resume FILE can be continued.")
+        out.print("No row was saved in a journal. A run with --resume FILE can be continued.")
     else:
         out.print("To continue, run:")
         out.print(f"  {command}", soft_wrap=True)

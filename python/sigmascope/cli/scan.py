@@ -61,7 +61,7 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
         return None
     index, slash, count = text.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal()):
-        raise ValueError(f"shard {text!r} is not like '0/4'")
+        raise ValueError(f"shard {text!r} is not of the form I/N, such as 0/4")
     return int(index), int(count)
 
 

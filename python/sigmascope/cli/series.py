@@ -59,7 +59,7 @@ def trajectory(
         list[float] | None,
         typer.Option(
             metavar="N",
-            help="Training step of each scan, in the order of the scans; one option for each. "
+            help="Training step of a scan. Repeat the option for each scan, in the same order. "
             "Default: the last number in the name of its file or folder.",
         ),
     ] = None,
@@ -108,7 +108,7 @@ def _saved(
         return None
     table = saved_trajectory(Path(run[0]), measure)
     if table is not None and step:
-        raise ValueError(f"{run[0]} is a trajectory, which has its own steps: give no --step")
+        raise ValueError(f"{run[0]} is a trajectory, which has its own steps: omit --step")
     return table
 
 
@@ -127,7 +127,7 @@ def reference(
         str | None,
         typer.Option(
             metavar="SCAN",
-            help="Print instead the place of this model among the others, as quantiles.",
+            help="Print instead where this model lies among the others, as quantiles.",
             autocompletion=paths_here,
         ),
     ] = None,
@@ -137,7 +137,7 @@ def reference(
         typer.Option(
             min=1,
             metavar="N",
-            help="Number of equal parts, by depth, into which layers are divided.",
+            help="Number of bands of equal depth into which the layers are divided.",
         ),
     ] = 4,
     out: OutOption = None,
@@ -166,8 +166,9 @@ def _interruptible() -> Iterator[None]:
         yield
     except ScanInterrupted as stop:
         print(
-            "sigmascope: interrupted, and no scan is kept. To keep them, scan each checkpoint by "
-            "`sigmascope scan PATH --resume FILE.jsonl`, and give the files in place of the paths.",
+            "sigmascope: interrupted; no scan was saved. To save the scans, scan each "
+            "checkpoint with `sigmascope scan PATH --resume FILE.jsonl`, and give the files "
+            "instead of the paths.",
             file=sys.stderr,
         )
         raise typer.Exit(status_of_interruption(stop)) from None

@@ -34,8 +34,8 @@ FileArgument = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="A file that a command saved: .jsonl, .csv or .parquet of scan, merge, compare, "
-        "trajectory or reference; .json of calibrate, diagnose or bench.",
+        help="A file that a command saved: .jsonl, .csv or .parquet from scan, merge, compare, "
+        "trajectory or reference; .json from calibrate, diagnose or bench.",
         show_default=False,
     ),
 ]
@@ -74,7 +74,9 @@ def merge(
     ] = None,
     partial: Annotated[
         bool,
-        typer.Option("--partial", help="Join what there is, if parts are missing or unfinished."),
+        typer.Option(
+            "--partial", help="Join the existing parts if some are missing or unfinished."
+        ),
     ] = False,
     as_json: Annotated[
         bool,

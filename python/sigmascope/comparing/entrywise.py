@@ -38,7 +38,10 @@ def compared_entrywise(both: tuple[Scannable, Scannable], pair: Pair) -> Row:
         elements = _elements(both, pair)
         one, two = elements
         if [piece.entry.shape for piece in one.pieces] != [p.entry.shape for p in two.pieces]:
-            reason = f"in pieces: {one.count} numbers before, {two.count} after"
+            reason = (
+                f"stored in pieces of different shapes: {one.count} numbers before, {two.count} "
+                "after"
+            )
             return {"status": "unpaired", "reason": reason}
         difference = VectorChange((one.dtype, two.dtype))
         for before, after in zip(one, two, strict=True):

@@ -30,7 +30,7 @@ from .matrix_pairs import MatrixPair
 from .pair_norms import PairNorms
 from .pair_plan import spectrum_options
 
-ROUNDING_ALONE = "the change is rounding alone, as far as its size and its singular values tell"
+ROUNDING_ALONE = "rounding alone explains the size and the singular values of the change"
 """The note of a change within the rounding of the stored numbers."""
 
 WITHOUT_COUNT = (NO_BULK, ROUNDING_ALONE)

@@ -95,10 +95,10 @@ def _no_partner(
     """Return the reason why a tensor has no partner."""
     place = member.place
     if place is None:
-        return f"{where} has no tensor of this name, and its role is not known"
+        return f"{where} has no tensor of this name, and the role is unknown"
     several, offers = own[place], others.get(place, [])
     if not offers:
-        return f"{where} has no tensor of this name, and none that is {_words(place)}"
+        return f"{where} has neither a tensor of this name nor one that is {_words(place)}"
     names = ", ".join(other.name for other in offers)
     if len(several) > 1:
         return f"ambiguous: {len(several)} tensors are {_words(place)}, {where} has {names}"
@@ -161,7 +161,7 @@ def _matrices(before: Member, after: Member, note: str | None) -> Pair:
     if role in VOCABULARY and role == after.record["role"] and before.shape[1] == after.shape[1]:
         m, n = (dimensions(member.shape) for member in (before, after))
         rows = min(before.shape[0], after.shape[0])
-        cut = f"{m} before, {n} after: the first {rows} rows are compared"
+        cut = f"{m} before, {n} after: only the first {rows} rows are compared"
         return Pair(before, after, rows=rows, note="; ".join(filter(None, (cut, note))))
     return Pair(before, after, "unpaired", _shapes_differ(before, after))
 

@@ -39,10 +39,10 @@ def show_extraction(out: Console, extraction: Extraction) -> None:
             for line, row in zip(cells, rows, strict=True):
                 line.insert(2, _above_noise(row))
         show_table(out, "", headers, cells)
-    more = "the journal has them all"
+    more = "the journal lists all"
     for title, chosen in (
-        ("Changed, and not in the adapter:", extraction.not_carried),
-        ("No value above the noise, and not in the adapter:", extraction.below_edge),
+        ("Changed, but not in the adapter:", extraction.not_carried),
+        ("No value above the noise, so not in the adapter:", extraction.below_edge),
         ("Failed:", extraction.failed),
         ("Without a partner:", extraction.unpaired),
     ):
@@ -51,7 +51,9 @@ def show_extraction(out: Console, extraction: Extraction) -> None:
     unconverged = [
         f"{row['name']}: {counted(row['passes'], 'read')}" for row in extraction.unconverged
     ]
-    print_section(out, "Search or criterion not reached (what remains is right):", unconverged)
+    print_section(
+        out, "Search or criterion not reached (the remaining errors are right):", unconverged
+    )
     print_section(out, "Remarks:", list(extraction.notes))
     _totals(out, extraction)
 
@@ -103,9 +105,9 @@ def _totals(out: Console, extraction: Extraction) -> None:
         parts.append("no adapter was written")
     out.print("; ".join(parts) + ".")
     if extraction.options.get("seed_drawn"):
-        out.print(f"Search from {seed_text(extraction.options)}.")
+        out.print(f"Search with {seed_text(extraction.options)}.")
     if extraction.analysed and extraction.complete:
-        out.print(_advice(extraction), soft_wrap=True)
+        out.print(_advice(extraction))
 
 
 _ENERGY = 0.9
@@ -131,7 +133,7 @@ def _advice(extraction: Extraction) -> str:
     if extraction.options["criterion"] == f"energy = {_ENERGY}":
         return f"{text}."
     sizes = size(high) if low == high else f"between {size(low)} and {size(high)}"
-    return f"{text}; --energy {_ENERGY} for each would take {sizes}."
+    return f"{text}; with --energy {_ENERGY} for each change they would take {sizes}."
 
 
 def _sides(row: Row) -> tuple[int, int]:

@@ -68,7 +68,7 @@ def show_info(out: Console, checkpoint: Scannable, *, every: bool = False) -> No
         if plain:
             out.print(f"Without a spectrum: {kinds(plain)}; --all lists every tensor.\n")
     print_section(out, "Remarks:", list(checkpoint.notes))
-    more = "a pipe or --json has them all"
+    more = "a pipe or --json prints all"
     by_reason(out, "Cannot be read:", checkpoint.unreadable.items(), more)
 
 
@@ -172,7 +172,8 @@ def _layers(out: Console, rows: Sequence[Row]) -> None:
     texts = [[_cell(cell, grid.measure) for cell in line] for line in grid.cells]
     many = any(len(cell) > 1 for line in grid.cells for cell in line)
     title = (
-        f"By layer: {_LABELS[grid.measure]}{', median where several, of how many' if many else ''}"
+        "By layer: "
+        f"{_LABELS[grid.measure]}{', median and count where there are several' if many else ''}"
     )
     widths = [max(len(role), *(len(t[j]) for t in texts)) for j, role in enumerate(grid.roles)]
     room = out.width - max(len("layer"), *map(len, grid.layers)) - 2
@@ -256,7 +257,7 @@ def _totals(out: Console, scan: Scan) -> None:
 def options_of(options: Mapping[str, Any]) -> str:
     """Return a sentence with the options that decide numbers."""
     if not options:
-        return "The file does not have the options of the run."
+        return "The file does not record the options of the run."
     return (
         f"Effort {options['effort']}, k = {options['k']}, tol = {options['tol']:g}, "
         f"{seed_text(options)}."

@@ -34,7 +34,7 @@ def show_plan(out: Console, plan: Plan) -> None:
     if plan.accepted:
         headers = _ON_DEVICE if plan.device else _HEADERS
         show_table(out, "", headers, _lines(plan), left=3)
-    more = "a pipe or --json has them all"
+    more = "a pipe or --json prints all"
     refused = [(tensor.name, str(tensor.refused)) for tensor in plan.refused]
     by_reason(out, "Refused:", refused, more)
     by_reason(out, "Cannot be read:", plan.unreadable.items(), more)
@@ -129,8 +129,8 @@ def _part(plan: Plan) -> Iterator[str]:
         shard = plan.shard
         yield f"Part {shard} of the {plan.what}: {len(shard.positions):,} of {shard.total:,} rows."
     if plan.kept:
-        have = "has its row" if plan.kept == 1 else "have their rows"
-        yield f"{counted(plan.kept, plan.one, plan.many)} {have} in the journal already."
+        noun = "row" if plan.kept == 1 else "rows"
+        yield f"The journal already has the {noun} of {counted(plan.kept, plan.one, plan.many)}."
 
 
 def _memory(plan: Plan) -> Iterator[str]:
@@ -143,14 +143,14 @@ def _memory(plan: Plan) -> Iterator[str]:
             yield f"{most}; the limit is {limit}."
         else:
             yield (
-                f"{most}: the limit of {limit} bounds what grows with a matrix, and the "
-                f"{plan.what} may take {amount(plan.floor_bytes)} whatever it is."
+                f"{most}: the limit of {limit} applies to what grows with a matrix; the "
+                f"{plan.what} may take {amount(plan.floor_bytes)} whatever the limit is."
             )
     if refused:
         reason = "reason" if len(refused) == 1 else "reasons"
         yield f"{counted(len(refused), plan.one, plan.many)} refused, with the {reason} above."
     if short:
         yield (
-            f"A limit of {amount(plan.sufficient_limit)}, instead of {limit}, is the least at "
-            "which none is refused for want of memory."
+            "The smallest limit at which nothing is refused for lack of memory is "
+            f"{amount(plan.sufficient_limit)}, instead of {limit}."
         )

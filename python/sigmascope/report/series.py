@@ -49,12 +49,12 @@ def show_trajectory(out: Console, run: Trajectory) -> None:
     out.print(f"{NO_ERROR}\n")
     if any(len(rows) < len(run.steps) for layers in groups.values() for rows in layers.values()):
         out.print(
-            "Not every layer was analysed at every step: its last value before counts, and a "
-            "median stands where all layers have one.\n"
+            "Some layers were not analysed at every step. Their last earlier value counts, and "
+            "a median is shown only where all layers have a value.\n"
         )
     if run.missing:
         left = counted(len(run.missing), "matrix", "matrices")
-        out.print(f"Left out, since not every step has them: {left}.\n")
+        out.print(f"Omitted, because some steps lack them: {left}.\n")
 
 
 def _rows_at(layers: Mapping[int | None, Sequence[Row]], step: float) -> list[Row]:

@@ -138,7 +138,7 @@ def split_columns(widths: Sequence[int], room: int) -> list[list[int]]:
 
 
 def print_section(
-    out: Console, title: str, lines: Sequence[str], more: str = "--out keeps them all"
+    out: Console, title: str, lines: Sequence[str], more: str = "--out saves all"
 ) -> None:
     """Print a title and the lines below it, the first ones on a terminal; nothing without lines.
 
@@ -162,14 +162,14 @@ def print_section(
 def print_unconverged(out: Console, rows: Iterable[Row]) -> None:
     """Print the matrices whose search did not converge, with the number of reads of each."""
     lines = [f"{row['name']}: {counted(row['passes'], 'read')}" for row in rows]
-    print_section(out, "Did not converge (the errors hold all the same):", lines)
+    print_section(out, "Did not converge (the errors are still valid):", lines)
 
 
 def by_reason(
     out: Console,
     title: str,
     reasons: Iterable[tuple[str, str]],
-    more: str = "--out keeps them all",
+    more: str = "--out saves all",
     sizes: Mapping[str, float | None] | None = None,
 ) -> None:
     """Print a title, and below it each reason with the names of its tensors, which are folded.

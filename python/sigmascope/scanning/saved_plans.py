@@ -49,7 +49,8 @@ def check_paths(paths: Sequence[Path]) -> None:
         saving.suffix_of(path, SCHEMA)  # Parquet needs a package
         if path.exists():
             raise FileExistsError(
-                f"{path} exists, and a plan replaces no file: it may hold the rows of a run"
+                f"{path} already exists, and a plan does not replace a file, which may hold the "
+                "rows of a run"
             )
         saving.probe(path)
 

@@ -126,7 +126,7 @@ def _extracted(
     bound = min(approx.spectral_bound + moved, measured.value + measured.error)
     row |= {"status": EXTRACTED, "spectral_bound": bound, "passes": approx.passes + reads}
     if approx.met and not criterion.allows(measured.value + measured.error, approx.fro_norm):
-        lost = f"{criterion.words} is not certain of factors rounded to {request.dtype}"
+        lost = f"{criterion.words} is not certain after the factors are rounded to {request.dtype}"
         row |= {"converged": False, "notes": "; ".join(filter(None, (row["notes"], lost)))}
     return row | _remaining(measured, approx), target.tensors(stored)
 

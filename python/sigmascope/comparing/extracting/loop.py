@@ -192,7 +192,7 @@ def _opened(source: Source, reading: str | None) -> Checkpoint:
     if isinstance(source, Checkpoint):
         return source
     if is_adapter(source):
-        raise ValueError(f"{source} is an adapter already; resize changes its rank")
+        raise ValueError(f"{source} is already an adapter; resize changes its rank")
     return open_checkpoint(source, split_fused=False, reading=reading or "buffered")
 
 

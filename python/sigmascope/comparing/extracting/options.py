@@ -22,8 +22,8 @@ EXTRACT = table_of(
         "energy",
         "float | None",
         None,
-        "Least share of the squared norm of each change that its product has, as 0.9; the rank "
-        "follows.",
+        "Smallest share of the squared norm of each change that its product must hold, such as "
+        "0.9. The rank follows from it.",
         "--energy",
         metavar="X",
     ),
@@ -31,7 +31,8 @@ EXTRACT = table_of(
         "error",
         "float | None",
         None,
-        "Largest part of the norm of each change that may remain, as 0.1; the rank follows.",
+        "Largest part of the norm of each change that may remain, such as 0.1. The rank follows "
+        "from it.",
         "--error",
         metavar="X",
     ),
@@ -55,7 +56,7 @@ EXTRACT = table_of(
         "whole",
         "bool",
         False,
-        "Also write changed norms and biases, in full: modules_to_save and bias of PEFT.",
+        "Also write changed norms and biases in full, as modules_to_save and bias of PEFT.",
         "--whole",
         journal=MUST_MATCH,
     ),
@@ -69,7 +70,7 @@ EXTRACT = table_of(
     replace(
         SCAN["tol"],
         default=1e-4,
-        help="Largest residual of the search, as a part of the largest value.",
+        help="Largest residual of the search, as a fraction of the largest value.",
     ),
     Option(
         "max_passes",

@@ -108,7 +108,7 @@ class Layouts:
         if not kinds <= {*FLOATS} or record["status"] not in ("vector", "scalar"):
             return f"PEFT has no {record['status']} of {record['dtype']}"
         if not module:
-            return "PEFT saves no parameter of the model itself, only modules"
+            return "PEFT saves only modules, not parameters of the model itself"
         if pair.before.looked_up:
             return f"the tensor is another name of {pair.before.source}"
         if not is_bias(own) and (reason := self._unsaved(module)) is not None:
@@ -144,21 +144,21 @@ class Layouts:
         name, shape, status = record["name"], record["shape"], record["status"]
         if status == "kernel" and shape[1] == 1 and shape[0] > 1:
             yield (
-                "the kernel has one input: PEFT cannot merge a convolution with groups, "
-                "and a checkpoint does not tell their number"
+                "the kernel has one input: PEFT cannot merge a convolution with groups, and a "
+                "checkpoint does not record their number"
             )
         own = name.removesuffix(_WEIGHT).rpartition(".")[2]
         if self.model.startswith(_MAMBA) and own in ("out_proj", "conv1d"):
-            yield f"PEFT adapts no {own} of models of this kind"
+            yield f"PEFT does not adapt {own} of models of this kind"
         expert = record["expert"] is not None and status == "matrix"
         if self.model.startswith(_LEFT_OUT) and expert:
-            yield "PEFT leaves out experts of this model that are matrices of their own"
+            yield "PEFT does not adapt experts of this model that are separate matrices"
         if status != "stack" and not self._is_parameter(record):
             return
         if "." not in name:
-            yield "PEFT adapts no parameter of the model itself, only those of its modules"
+            yield "PEFT adapts only the parameters of modules, not those of the model itself"
         if self.transposed:
-            yield "PEFT adapts no stacked parameters, and no routers, where fan_in_fan_out is set"
+            yield "PEFT adapts neither stacked parameters nor routers if fan_in_fan_out is set"
         if name in self.ambiguous:
             yield (
                 "the module has several stacked parameters, and their order, which names the "
@@ -209,7 +209,7 @@ def _obstacles(pair: Pair, base: Member) -> Iterator[str]:
     record = base.record
     stack = record["status"] == "stack" and len(record["shape"]) == 3
     if pair.rows is not None:
-        yield "the two models have vocabularies of two sizes"
+        yield "the two models have vocabularies of different sizes"
     if base.looked_up:
         yield f"the tensor is another name of {base.source}"
     if not stack and not record["name"].endswith(_WEIGHT):
