@@ -134,7 +134,7 @@ def test_entries_on_a_device_are_copied(
     there = (made.ndarray(simulated, x) for x in (rows, columns, values))
     assert_same_sums(LinearSketch(SHAPE, 5).add_entries(*there), host)
     monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(TypeError, match="Versioned on a GPU is not copied from there"):
+    with pytest.raises(TypeError, match="Versioned on a GPU cannot be copied to the host"):
         LinearSketch(SHAPE, 5).add_entries(rows, columns, Versioned(simulated, values))
 
 

@@ -37,7 +37,7 @@ def test_the_layouts_of_tensors_are_those_of_files(tmp_path: Path) -> None:
         elements, nbytes = SIZES[layout.upper()]
         (tmp_path / "x").write_bytes(bytes(nbytes))
         assert ss.tensor(tmp_path / "x", 0, (1, elements), layout).shape == (1, elements)
-        sizes = f"rows of {layout} are blocks of {elements} numbers in {nbytes} bytes"
+        sizes = f"a row of {layout} must consist of blocks of {elements} numbers in {nbytes} bytes"
         with pytest.raises(ValueError, match=sizes):
             ss.tensor(tmp_path / "x", 0, (1, elements - 1), layout)
 
@@ -141,7 +141,7 @@ def test_what_no_file_holds_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(bytes(18 * 6))
     assert not np.asarray(ss.tensor(path, 0, (2, 96), "q4_0")).any()
-    with pytest.raises(ValueError, match="rows of q4_0 are blocks of 32 numbers in 18 bytes"):
+    with pytest.raises(ValueError, match="q4_0 must consist of blocks of 32 numbers in 18 bytes"):
         ss.tensor(path, 0, (2, 95), "q4_0")
     with pytest.raises(ValueError, match="without gaps"):
         ss.tensor(path, 0, (2, 64), "q4_0", row_stride=54)

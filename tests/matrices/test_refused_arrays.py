@@ -73,9 +73,9 @@ def test_the_advice_for_masks_is_right() -> None:
     [
         (np.ones((2, 2), object), "holds Python objects"),
         (np.ones((2, 2), np.longdouble), "rounds it"),
-        (np.array([["a", "b"]]), "holds no numbers"),
-        (np.array([["2020-01-01"]], "datetime64[D]"), "holds no numbers"),
-        ([["a", "b"]], "holds no numbers"),
+        (np.array([["a", "b"]]), "holds text, not numbers"),
+        (np.array([["2020-01-01"]], "datetime64[D]"), "holds times, not numbers"),
+        ([["a", "b"]], "holds text, not numbers"),
         ([[1j, 2.0]], "complex"),
         ([[2**70, 1j]], "complex"),
     ],
@@ -109,7 +109,7 @@ def test_the_advice_for_layouts_of_torch_is_right(kind: str) -> None:
     cure = "dequantize"
     if kind == "oneDNN":
         x, cure = numbers.to_mkldnn(), "to_dense"
-    message = rf"{kind}.*x\.{cure}\(\) has"
+    message = rf"{kind}.*x\.{cure}\(\) (?:has|decodes) them"
     with pytest.raises(TypeError, match=message):
         ss.svds(x, 2)
     (row,) = ss.scan({"w": x}).rows

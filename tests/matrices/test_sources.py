@@ -97,8 +97,8 @@ def test_memmap(tmp_path: Path) -> None:
         (np.ones((2, 2), complex), TypeError, r"matrix of complex128 is not supported"),
         (np.ones((2, 2), object), TypeError, r"matrix of object is not supported"),
         (np.ones((2, 2), ml_dtypes.int4), TypeError, r"matrix of int4 is not supported"),
-        (object(), TypeError, r"no matrix can be made of a object"),
-        ([[1, 2], [3]], TypeError, r"no matrix can be made of a list"),
+        (object(), TypeError, "a object cannot be converted to a matrix"),
+        ([[1, 2], [3]], TypeError, "a list cannot be converted to a matrix"),
         ("text", FileNotFoundError, r"text"),
     ],
 )

@@ -15,8 +15,8 @@ _COMPLEX = (
     "(2 m, 2 n) has the singular values of the complex A, each of them twice"
 )
 MASKED = (
-    "a masked array is not supported where elements are masked, for a matrix has a number "
-    "everywhere: say what stands where none is, x.filled(0), or leave out the rows with gaps, "
+    "a masked array is not supported if elements are masked, since every element of a matrix is a "
+    "number: fill them, x.filled(0), or omit the rows that have some, "
     "x[~np.ma.getmaskarray(x).any(1)].data"
 )
 _NESTED = 4
@@ -109,22 +109,25 @@ def unsupported(dtype: np.dtype[Any]) -> str:
     check_real(dtype)
     what = f"a matrix of {dtype} is not supported"
     if not dtype.isnative:
-        return f"{what}, whose bytes are in the other order; x.astype(np.{dtype.name}) turns them"
+        return f"{what}: its bytes are in the other order; x.astype(np.{dtype.name}) swaps them"
     if dtype.kind in "iub":
         exact = " (exact up to 2**53)" if dtype.itemsize == 8 else ""
         return f"{what}; convert it with x.astype(np.float64){exact}"
     if dtype.names is not None:
-        return f"{what}: it has fields; numpy.lib.recfunctions.structured_to_unstructured(x) joins"
+        joined = "numpy.lib.recfunctions.structured_to_unstructured(x)"
+        return f"{what}: it has fields; {joined} joins them"
     if dtype.kind in "SU":
-        return f"{what}: it holds no numbers but text; x.astype(np.float64) reads them from it"
+        return f"{what}: it holds text, not numbers; x.astype(np.float64) parses it"
     if dtype.kind in "mM":
-        return f"{what}: it holds no numbers but times; (x - x.min()) / np.timedelta64(1, 's') does"
+        seconds = "(x - x.min()) / np.timedelta64(1, 's')"
+        return f"{what}: it holds times, not numbers; {seconds} converts them"
     if dtype.kind == "O":
-        return f"{what}: it holds Python objects; if all are numbers, x.astype(np.float64) converts"
+        converts = "if all are numbers, x.astype(np.float64) converts them"
+        return f"{what}: it holds Python objects; {converts}"
     if dtype.kind == "f":
         return f"{what}; x.astype(np.float64) rounds it"
     if dtype.kind == "V" and dtype.type is not np.void:
         return f"{what}; x.astype(np.float32) converts it"
     if dtype.kind == "V":
-        return f"{what}; say which numbers its bytes are: matrix(x, dtype=...)"
+        return f"{what}; say which dtype its bytes encode: matrix(x, dtype=...)"
     return f"{what}: it holds no numbers"

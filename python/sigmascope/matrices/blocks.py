@@ -49,8 +49,8 @@ def check_blocks(
     row = n // elements * nbytes
     if offset < 0 or m < 0 or n < 1 or n % elements or row_stride not in (None, row):
         raise ValueError(
-            f"offset {offset}, shape {shape}, row_stride {row_stride}: rows of {layout} are blocks "
-            f"of {elements} numbers in {nbytes} bytes, without gaps"
+            f"offset {offset}, shape {shape}, row_stride {row_stride}: a row of {layout} must "
+            f"consist of blocks of {elements} numbers in {nbytes} bytes, without gaps"
         )
     if offset + m * row >= 2**63 or 4 * m * n >= 2**63:
         raise CheckpointError(f"{where} cannot hold {m} rows of {row} bytes")

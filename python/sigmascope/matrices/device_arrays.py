@@ -51,8 +51,10 @@ def on_host(source: Any) -> Any:
         return source
     library = library_of(source)
     if library is None:
-        kind = type(source).__name__
-        raise TypeError(f"a {kind} on a GPU is not copied from there; arrays of CuPy and torch are")
+        raise TypeError(
+            f"a {type(source).__name__} on a GPU cannot be copied to the host; arrays of CuPy and "
+            "torch can"
+        )
     return library.on_host(source)
 
 
@@ -136,7 +138,7 @@ def new_array(
     try:
         array = library.empty((rows, cols), "float64" if f64 else "float32", index)
     except library.out_of_memory as error:
-        what = f"{library.name} has no memory on cuda:{index} for {rows} x {cols} numbers"
+        what = f"{library.name} cannot allocate {rows} x {cols} numbers on cuda:{index}"
         raise DeviceMemoryError(f"{what}: {error}") from error
     from_device(array)  # earlier work on its memory may still be running
     return array, library.address(array)
@@ -159,7 +161,7 @@ def _usable(index: int, what: str) -> ModuleType:
     except DeviceError as error:
         raise DeviceError(f"{where}: {error}; {COPIED}") from error
     if f"cuda:{index}" not in names:
-        raise DeviceError(f"{where}; there is {', '.join(names)}; {COPIED}")
+        raise DeviceError(f"{where} (available: {', '.join(names)}); {COPIED}")
     module = cuda()
     assert module is not None
     return module
@@ -181,14 +183,17 @@ def _from_interface(
 ) -> _core.Matrix:
     """Make a matrix of a ``__cuda_array_interface__`` of version 2 or 3; it is only read."""
     if interface["version"] < 2:
-        raise ValueError(f"__cuda_array_interface__ {interface['version']}: 2 or newer is read")
+        raise ValueError(
+            f"__cuda_array_interface__ has version {interface['version']}; version 2 or newer is "
+            "needed"
+        )
     if interface.get("mask") is not None:
         raise TypeError(MASKED)
     shape, typestr = interface["shape"], interface["typestr"]
     try:
         dtype = np.dtype(typestr)
     except TypeError as error:
-        message = f"typestr {typestr!r} names no dtype of NumPy; pass the array by DLPack"
+        message = f"typestr {typestr!r} is not a dtype of NumPy; pass the array by DLPack"
         raise TypeError(message) from error
     kind = array_dtype(dtype, codes)
     if len(shape) != 2:

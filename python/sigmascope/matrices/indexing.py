@@ -56,7 +56,7 @@ def _axis(key: Any, extent: int, name: str) -> Axis:
     if isinstance(key, slice):
         start, stop, step = key.indices(extent)
         if step < 1:
-            raise ValueError(f"slices of a matrix have a positive step, not {step}")
+            raise ValueError(f"a slice of a matrix must have a positive step, not {step}")
         return Axis(start, max(start, stop), min(step, max(extent, 1)), False)
     if isinstance(key, (bool, np.bool_)) or getattr(key, "shape", ()) != ():
         raise TypeError(_OTHER.format(kind=_kind(key)))
@@ -66,7 +66,7 @@ def _axis(key: Any, extent: int, name: str) -> Axis:
         raise TypeError(_OTHER.format(kind=_kind(key))) from None
     place = index + extent if index < 0 else index
     if not 0 <= place < extent:
-        raise IndexError(f"{name} {index} of a matrix with {extent} of them")
+        raise IndexError(f"{name} {index} is out of range: the matrix has {extent} {name}s")
     return Axis(place, place + 1, 1, True)
 
 

@@ -82,7 +82,7 @@ def hstack(parts: Sequence[Any], *, _names: tuple[str, int] = ("height", 0)) -> 
     """
     matrices = [matrix(part) for part in parts]
     if not matrices:
-        raise ValueError("nothing to join")
+        raise ValueError("there are no matrices to join")
     rows = matrices[0].shape[0]
     for part in matrices:
         if part.shape[0] != rows:

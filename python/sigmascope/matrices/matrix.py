@@ -140,7 +140,7 @@ class Matrix:
         if not isinstance(factor, (int, float, np.floating, np.integer)):
             return NotImplemented
         if not np.isfinite(factor):
-            raise ValueError(f"a matrix can be multiplied by a finite number, not {factor}")
+            raise ValueError(f"a matrix can only be multiplied by a finite number, not by {factor}")
         return Matrix(self.native.scaled(float(factor)))
 
     __rmul__ = __mul__
@@ -187,7 +187,7 @@ class Matrix:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Decode the matrix: float64 if any tile is f64 or float64 is requested, else float32."""
         if copy is False:
-            raise ValueError("decoding a matrix makes a new array; copy=False cannot be met")
+            raise ValueError("copy=False is impossible: decoding a matrix makes a new array")
         wanted = np.dtype(self.precision if dtype is None else dtype)
         threads = resolve_threads(None)
         if wanted == np.float64:
@@ -250,8 +250,9 @@ def _term(a: Matrix, other: Any) -> Matrix:
     """Return an operand of a sum or difference as a matrix of the shape of `a`."""
     if np.ndim(other) == 0 and not isinstance(other, Matrix):
         raise TypeError(
-            f"a matrix is added to a matrix or an array of its shape, not to {other!r}; "
-            "ss.matrix(np.broadcast_to(np.float32(1), A.shape)) is a matrix of ones, without memory"
+            f"a matrix can only be added to a matrix or an array of its shape, not to {other!r}; "
+            "ss.matrix(np.broadcast_to(np.float32(1), A.shape)) is a matrix of ones that takes no "
+            "memory"
         )
     from .sources import matrix
 
@@ -291,7 +292,10 @@ def multiply(a: Matrix, x: ArrayLike, *, num_threads: int | None = None) -> NDAr
     if right.ndim not in (1, 2) or right.shape[0] != a.shape[1]:
         raise ValueError(f"cannot multiply a matrix {a.shape} by an array {right.shape}")
     if np.iscomplexobj(right):
-        raise TypeError("a matrix multiplies real arrays; take the real and imaginary parts apart")
+        raise TypeError(
+            "a matrix can only multiply real arrays; multiply the real and the imaginary part "
+            "separately"
+        )
     wide = right if right.ndim == 2 else right[:, None]
     double = a.precision == "float64" or right.dtype == np.float64
     product = _core.product_f64 if double else _core.product_f32

@@ -38,7 +38,7 @@ def check_npy_name(path: str) -> None:
     if path.endswith(_CHECKPOINTS) or os.path.isdir(path):
         raise TypeError(
             f"{what} but a checkpoint of many: open_checkpoint({path!r})[name] is one of its "
-            f"matrices, scan({path!r}) takes all of them"
+            f"matrices, scan({path!r}) analyses all of them"
         )
     if path.endswith(".npz"):
         raise TypeError(f"{what} but an archive of several: matrix(np.load({path!r})[name])")
@@ -80,7 +80,8 @@ def read_npy_header(file: io.RawIOBase, path: str | os.PathLike[str]) -> NpyHead
             )  # NumPy warns of headers that Python 2 wrote, and of old names
             version = np.lib.format.read_magic(file)
             if version not in readers:
-                raise ValueError(f"version {version[0]}.{version[1]} is for arrays of records")
+                major, minor = version
+                raise ValueError(f"version {major}.{minor} is for records, which are not supported")
             shape, fortran, dtype = readers[version](file)
     except OSError:
         raise

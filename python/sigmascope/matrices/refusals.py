@@ -42,20 +42,22 @@ def refusal(source: Any) -> str | None:
             "(svds and randomized_svd take sparse matrices of SciPy)"
         )
     if str(getattr(source, "layout", "")).startswith("torch.sparse"):
-        return f"a sparse {kind} is not supported, since every element is read; x.to_dense() is"
+        return (
+            f"a sparse {kind} is not supported, since every element is read; x.to_dense() is dense"
+        )
     if getattr(source, "is_quantized", False) is True:
-        return f"a quantised {kind} has codes, scales and zeros; x.dequantize() has its numbers"
+        return f"a quantised {kind} holds codes, scales and zeros; x.dequantize() decodes them"
     if getattr(source, "is_mkldnn", False) is True:
-        return f"a {kind} in the layout of oneDNN (mkldnn) has no strides; x.to_dense() has"
+        return f"a {kind} in the layout of oneDNN (mkldnn) has no strides; x.to_dense() has them"
     if getattr(source, "is_meta", False) is True:
-        return f"a {kind} on the device meta has a shape and no numbers; load its weights first"
+        return f"a {kind} on the device meta has a shape but no numbers; load its weights first"
     if hasattr(source, "state_dict"):
-        return f"a {kind} holds many tensors: ss.scan(x) analyses all, x.weight may be one"
+        return f"a {kind} holds many tensors: ss.scan(x) analyses all of them, x.weight may be one"
     if isinstance(source, Mapping):
-        return f"a {kind} holds many matrices: ss.scan(x) analyses all, x[name] is one"
+        return f"a {kind} holds many matrices: ss.scan(x) analyses all of them, x[name] is one"
     if hasattr(source, "matvec") and hasattr(source, "rmatvec"):
         return (
-            f"a {kind} has products and no elements; x @ np.eye(x.shape[1]) is a matrix (svds and "
-            "randomized_svd take operators)"
+            f"a {kind} has products but no elements; x @ np.eye(x.shape[1]) is its matrix (svds "
+            "and randomized_svd take operators)"
         )
     return None

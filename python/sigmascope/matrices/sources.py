@@ -121,7 +121,8 @@ def array_of(source: Any) -> NDArray[Any]:
     try:
         return real_array(source)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"no matrix can be made of a {type(source).__name__}: {error}") from error
+        kind = type(source).__name__
+        raise TypeError(f"a {kind} cannot be converted to a matrix: {error}") from error
 
 
 def _on_device(source: Any, codes: str | None) -> Matrix:
@@ -146,7 +147,7 @@ def _from_npy(path: str, requested: str | None) -> Matrix:
     if len(shape) != 2:
         helps = "; NumPy's load with mmap_mode='r' opens a stack" if len(shape) > 2 else ""
         raise ValueError(
-            f"{path} holds an array of shape {shape}, a matrix has 2 dimensions{helps}"
+            f"{path} holds an array of shape {shape}, but a matrix has 2 dimensions{helps}"
         )
     try:
         kind = array_dtype(dtype, requested)

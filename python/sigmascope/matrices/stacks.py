@@ -116,7 +116,7 @@ def stack_of(source: Any, *, products: bool = False) -> MatrixStack:
     check_unmasked(source)
     if not hasattr(source, "__getitem__"):
         kind = type(source).__name__
-        raise TypeError(f"a stack of matrices is indexed, and a {kind} cannot be")
+        raise TypeError(f"a stack of matrices must support indexing, and a {kind} does not")
     matrices = tuple(matrix(source[index]) for index in np.ndindex(shape[:-2]))
     pattern = matrices[0] if matrices else _without_numbers(source)
     return MatrixStack(shape[:-2], matrices, pattern)
@@ -127,8 +127,9 @@ def _joined(stacks: Sequence[MatrixStack]) -> MatrixStack:
     if len(kinds) > 1:
         first, second, *_ = (_described(each) for each in kinds.values())
         raise ValueError(
-            f"the matrices of a stack have one shape, dtype and device, and these are {first} and "
-            f"{second}; call the function for each of them: [function(a) for a in matrices]"
+            f"the matrices of a stack must have the same shape, dtype and device, but these are "
+            f"{first} and {second}; call the function for each of them: [function(a) for a in "
+            "matrices]"
         )
     matrices = tuple(a for each in stacks for a in each.matrices)
     return MatrixStack((len(stacks), *stacks[0].shape), matrices, stacks[0].pattern)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from .integers import exact_float64
 
 _ADVICE = {
-    "pandas": 'df.select_dtypes("number") leaves out what holds no numbers',
-    "polars": "df.select(polars.selectors.numeric()) leaves out what holds no numbers",
+    "pandas": 'df.select_dtypes("number") omits columns without numbers',
+    "polars": "df.select(polars.selectors.numeric()) omits columns without numbers",
 }
 _FILLS = {
-    "pandas": "df.fillna(0), or leave out the rows, df.dropna()",
-    "polars": "df.fill_null(0), or leave out the rows, df.drop_nulls()",
+    "pandas": "df.fillna(0), or drop the rows, df.dropna()",
+    "polars": "df.fill_null(0), or drop the rows, df.drop_nulls()",
 }
 
 
@@ -31,10 +31,10 @@ def is_table(source: Any) -> bool:
         names, kind = _names_in(package, source), type(source).__name__
         if names & {"Series", "Index"}:
             raise TypeError(
-                f"a {kind} of {package} is a column, not a matrix; x.to_frame() is a table of it"
+                f"a {kind} of {package} is a column, not a matrix; x.to_frame() makes a table of it"
             )
         if "LazyFrame" in names:
-            raise TypeError(f"a {kind} of {package} has no numbers yet: lazy.collect() has them")
+            raise TypeError(f"a {kind} of {package} has no numbers yet: call lazy.collect()")
     return is_frame(source)
 
 
@@ -88,11 +88,10 @@ def _check_column(package: str, name: object, dtype: object, real: bool, missing
     """Raise TypeError, with advice, for a column without real numbers or with missing values."""
     if not real:
         raise TypeError(
-            f"column {name!r} of the DataFrame has dtype {dtype}, no real numbers; "
-            f"{_ADVICE[package]}"
+            f"column {name!r} of the DataFrame has dtype {dtype}, which does not hold real "
+            f"numbers; {_ADVICE[package]}"
         )
     if missing:
         raise TypeError(
-            f"column {name!r} of the DataFrame has missing values: say what stands there, "
-            f"{_FILLS[package]}"
+            f"column {name!r} of the DataFrame has missing values: fill them, {_FILLS[package]}"
         )

@@ -28,6 +28,6 @@ def products_of(source: Any) -> Products | None:
     if is_sparse(source):
         if root_module(source) == "cupyx":
             kind = type(source).__name__
-            raise TypeError(f"a sparse {kind} on a GPU is not multiplied there; x.get() is copied")
+            raise TypeError(f"a sparse {kind} on a GPU is not supported; x.get() copies it")
         return SparseProducts(source)
     return OperatorProducts(source) if is_operator(source) else None

@@ -150,7 +150,8 @@ class OperatorProducts:
         with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity raise an error below
             product = self._returned(many, single, x)
         if product.dtype.kind == "c":
-            raise TypeError(f"a product by {self._name} of {product.dtype} {complex_refusal()}")
+            kind = f"{self._name} with products of {product.dtype}"
+            raise TypeError(f"{kind} {complex_refusal()}")
         if product.shape != (rows, x.shape[1]):
             raise ValueError(
                 f"{many} of {self._name} returned an array of shape {product.shape}, "
@@ -261,15 +262,15 @@ def _norm_bound(squares: float, fourth: float) -> float:
 
 
 def _notes(exact: bool, error: float, margin: float) -> tuple[str, ...]:
-    notes = ["the matrix is known by its products alone"]
+    notes = ["only products with the matrix are available, not its elements"]
     if not exact:
         notes.append(
-            f"||A||_F is not known: a bound on its square, {margin:.2g} times an estimate from "
-            f"{_PROBES} random vectors, took its place; it fails in three cases of a million"
+            f"||A||_F is not known; its square is bounded by {margin:.2g} times an estimate from "
+            f"{_PROBES} random vectors, and this bound fails in three of a million cases"
         )
     if error > 0:
         notes.append(
             f"products have a relative error of {error:.2g}: residuals and errors below "
-            f"{_FLOOR * error:.2g} sigma_1 are not claimed"
+            f"{_FLOOR * error:.2g} sigma_1 are not resolved"
         )
     return tuple(notes)
