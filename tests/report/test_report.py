@@ -138,7 +138,13 @@ def test_a_report_fits_its_width_and_tells_all(scanned: Scan, width: int) -> Non
     assert max(map(len, tables)) <= width
     assert "\x1b" not in text
     flat = " ".join(text.split())
-    for part in ("By role", "By layer", "Lowest", "Highest", "median and count where there are several"):
+    for part in (
+        "By role",
+        "By layer",
+        "Lowest",
+        "Highest",
+        "median and count where there are several",
+    ):
         assert part in flat
     assert "[red]evil\N{REPLACEMENT CHARACTER}[31m[/red]: the matrix holds 1 NaN" in flat
     assert "codes: dtype F4 is not decoded" in flat
