@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from contextlib import suppress
 from inspect import stack
 from pathlib import Path
@@ -23,8 +24,10 @@ from tests.support.patterns import count_steps, linear_matcher, matcher, parsed
 from tests.support.roles import role_alone, roles_in_model
 
 import sigmascope as ss
+from sigmascope._host.limits import MAX_PATTERN_WORK
 from sigmascope.adapters import open_adapter
 from sigmascope.checkpoint.naming import patterns
+from sigmascope.checkpoint.naming.patterns import compiled_pattern
 from sigmascope.checkpoint.naming.roles import role_of
 from sigmascope.errors import CheckpointError
 
@@ -159,8 +162,8 @@ def test_the_length_of_a_name_chooses_who_matches(monkeypatch: pytest.MonkeyPatc
     short, long = "a" * 150, "a" * 400
     assert pattern._engine(150) is pattern._quick
     assert pattern._engine(400) is not pattern._quick
-    assert pattern.work(150) == 1 + int(patterns._bound(parsed(pattern.pattern), 160)[1]) // 10_000
-    assert pattern.work(400) < 10
+    assert pattern.work(150) == 200 + int(patterns._bound(parsed(pattern.pattern), 160)[1])
+    assert pattern.work(400) < 100_000
     monkeypatch.setitem(sys.modules, "re2", None)
     pattern = matcher(".*.*.*b")
     assert pattern.match(short) is None
@@ -300,16 +303,36 @@ def test_the_work_of_all_patterns_together_is_bounded(
     for layer in range(3):
         tensors |= lora(f"layers.{layer}.q_proj", B, A)
     write_adapter(tmp_path, tensors, r=2, alpha_pattern={"q_proj": 2, "k_proj": 2})
-    lower(monkeypatch, "MAX_PATTERN_WORK", 6)
+    each = compiled_pattern(r"(.*\.)?(q_proj)$", "here").work(len("layers.0.q_proj"))
+    lower(monkeypatch, "MAX_PATTERN_WORK", 6 * each)
     assert len(open_adapter(tmp_path)) == 3
-    lower(monkeypatch, "MAX_PATTERN_WORK", 5)
-    with pytest.raises(
-        CheckpointError, match=r"2 patterns of ranks and alphas for 3 modules.* 6 st"
-    ):
+    lower(monkeypatch, "MAX_PATTERN_WORK", 6 * each - 1)
+    message = (
+        f"{tmp_path / 'adapter_config.json'}: alpha_pattern: 'q_proj' may take {each} steps for a "
+        f"name of 15 letters, and all 2 patterns of ranks and alphas together {6 * each} steps for "
+        f"3 modules, above the limit of {6 * each - 1}"
+    )
+    with pytest.raises(CheckpointError, match=re.escape(message)):
         open_adapter(tmp_path)
     lower(monkeypatch, "MAX_PATTERNS", 1)
     with pytest.raises(CheckpointError, match="alpha_pattern: 2 patterns, above the limit of 1"):
         open_adapter(tmp_path)
+    lower(monkeypatch, "MAX_PATTERNS", 2)
+    lower(monkeypatch, "MAX_PATTERN_TEXT", 11)
+    with pytest.raises(CheckpointError, match=r"12 letters in 2 patterns.* of 11; .* 'q_proj'"):
+        open_adapter(tmp_path)
+
+
+@pytest.mark.parametrize("pattern", ["(?:.*?.)?c", "(?:[ab.]*.)?c", "(?:a?){500}b"])
+def test_all_work_within_the_limit_takes_less_than_a_minute(pattern: str) -> None:
+    """These patterns take longer for each step than others that were tried."""
+    hostile, name = matcher(rf"(.*\.)?({pattern})$"), "a." * 500
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert hostile.match(name) is None
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) / hostile.work(len(name)) * MAX_PATTERN_WORK < 60
 
 
 def test_a_name_of_a_checkpoint_meets_the_rules(tmp_path: Path) -> None:

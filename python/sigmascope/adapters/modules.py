@@ -79,13 +79,15 @@ def modules_of(weights: Checkpoint, settings: Settings, label: str | None) -> It
         if key not in pairs:
             entries.append(pairs.setdefault(key, _Pair(*key)))
         pairs[key].take(match.groupdict(), record)
-    settings.check_work(module for module, _ in pairs)
+    modules = [module for module, _ in pairs]
+    settings.check_work(modules)
     several = len({adapter for _, adapter in pairs}) > 1
     parameters = parameters_of(
         {key: None if pair.A is None else (*pair.A["shape"], 0)[0] for key, pair in pairs.items()},
         {key: settings.rank_of(key[0]) for key in pairs} if settings.parameters else {},
         settings.parameters,
     )
+    settings.check_work([*modules, *(parameter.name for parameter in parameters.values())])
     for entry in entries:
         if isinstance(entry, _Pair):
             own = label or (entry.adapter if several else None)

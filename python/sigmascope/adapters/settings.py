@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sigmascope._host.limits import MAX_PATTERN_WORK, MAX_PATTERNS
+from sigmascope._host.limits import MAX_PATTERN_TEXT, MAX_PATTERN_WORK, MAX_PATTERNS
 from sigmascope.checkpoint.formats.index import read_json
 from sigmascope.checkpoint.formats.jsontext import Members, brief, unique
 from sigmascope.checkpoint.naming.patterns import SafePattern, compiled_pattern
@@ -63,10 +63,14 @@ class Settings:
     version: Version | None
     base: str | None
     notes: tuple[str, ...]
+    _ranks_by_module: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    _alphas_by_module: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     def rank_of(self, module: str) -> int:
         """Return the rank that the settings give a module."""
-        return int(_matched(self.ranks, module, self.r))
+        if module not in self._ranks_by_module:
+            self._ranks_by_module[module] = int(_matched(self.ranks, module, self.r))
+        return self._ranks_by_module[module]
 
     def scale_of(self, module: str, rank: int) -> float:
         """Return the scale of the product of a module with this rank."""
@@ -74,20 +78,24 @@ class Settings:
 
     def alpha_of(self, module: str) -> float:
         """Return alpha of a module."""
-        return _matched(self.alphas, module, self.alpha)
+        if module not in self._alphas_by_module:
+            self._alphas_by_module[module] = _matched(self.alphas, module, self.alpha)
+        return self._alphas_by_module[module]
 
     def check_work(self, modules: Iterable[str]) -> None:
         """Raise CheckpointError if matching all patterns could exceed the limit of steps."""
         patterns = [pattern for pattern, _ in (*self.ranks, *self.alphas)]
-        count, letters = 0, 0
-        for module in modules:
-            count, letters = count + 1, max(letters, len(module))
-        work = count * sum(pattern.work(letters) for pattern in patterns)
+        names = set(modules)
+        letters = max(map(len, names), default=0)
+        works = [pattern.work(letters) for pattern in patterns]
+        work = len(names) * sum(works)
         if work > MAX_PATTERN_WORK:
+            most = max(works)
             raise CheckpointError(
-                f"{self.path}: {len(patterns)} patterns of ranks and alphas for {count} modules "
-                f"with names of up to {letters} letters may take {work} steps, above the limit of "
-                f"{MAX_PATTERN_WORK}: simpler patterns, or fewer, help"
+                f"{patterns[works.index(most)].title} may take {most} steps for a name of "
+                f"{letters} letters, and all {len(patterns)} patterns of ranks and alphas together "
+                f"{work} steps for {len(names)} modules, above the limit of {MAX_PATTERN_WORK}: "
+                "simpler patterns, or fewer, help"
             )
 
 
@@ -180,6 +188,11 @@ def _patterns(members: dict[str, Any], name: str, path: Place, integer: bool = F
     if len(entries) > MAX_PATTERNS:
         raise CheckpointError(
             f"{path}: {name}: {len(entries)} patterns, above the limit of {MAX_PATTERNS}"
+        )
+    if (letters := sum(map(len, entries))) > MAX_PATTERN_TEXT:
+        raise CheckpointError(
+            f"{path}: {name}: {letters} letters in {len(entries)} patterns, above the limit of "
+            f"{MAX_PATTERN_TEXT}; the longest is {brief(max(entries, key=len), 200)}"
         )
     patterns: list[tuple[SafePattern, float]] = []
     for key, value in entries.items():
