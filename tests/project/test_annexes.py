@@ -12,7 +12,8 @@ from pathlib import Path
 from tests.project.test_architecture import ANNEXES, home_of, imports
 from tests.support.sources import PACKAGE, ROOT, imports_of, sources, text_of
 
-from sigmascope.checkpoint.formats.readers import ANNEX
+from sigmascope._host.formats import REGISTERED
+from sigmascope.checkpoint.formats.readers import FORMATS
 
 
 def test_annexes_import_public_names_and_nothing_imports_them() -> None:
@@ -37,7 +38,8 @@ def test_entry_points_are_objects_of_annexes() -> None:
             module, _, attribute = target.partition(":")
             assert module.split(".")[1] in ANNEXES, f"{group}: {name}"
             assert hasattr(import_module(module), attribute), f"{group}: {name}"
-    assert {each.name for each in ANNEX} == groups["sigmascope.readers"].keys()
+    assert REGISTERED.keys() == groups["sigmascope.readers"].keys()
+    assert list(REGISTERED) == [each for each in FORMATS if isinstance(each, str)]
 
 
 def names_imported(path: Path) -> Iterator[tuple[str, str]]:

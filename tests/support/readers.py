@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+from sigmascope._host.formats import REGISTERED
 from sigmascope.checkpoint import Reader
-from sigmascope.checkpoint.formats.readers import ANNEX, BUILT_IN, annex_reader, registered
+from sigmascope.checkpoint.formats.readers import BUILT_IN, annex_reader, registered
 from sigmascope.checkpoint.quantised.registry import layout_of
 
 
 def own_formats() -> tuple[Reader, ...]:
     """The formats that need no other package."""
-    annex = (annex_reader(each.name) for each in ANNEX)
+    annex = map(annex_reader, REGISTERED)
     return (*BUILT_IN, *(reader for reader in annex if reader is not None))
 
 

@@ -1,10 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Recognition of file formats by their first bytes, for messages about unexpected files."""
+"""Recognition of file formats by their first bytes or their names, for messages about files."""
 
 from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
+
+REGISTERED: Mapping[str, tuple[str, ...]] = {
+    "ONNX": (".onnx",),
+    "orbax": ("_METADATA", "manifest.ocdbt"),
+    "HDF5": (".h5", ".hdf5", ".keras"),
+    "flax": (".msgpack",),
+}
+"""Formats whose readers :mod:`sigmascope.formats` registers, with the ends of their file names.
+
+By these a reader is imported only for its files, and a message can name one that is not registered.
+"""
 
 LOOK = 4096
 """Number of first bytes by which a format is recognised."""

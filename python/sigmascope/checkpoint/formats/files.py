@@ -30,8 +30,8 @@ from .hub import snapshot_of
 from .index import check_index, format_names, read_index, size_note
 from .jsontext import brief
 from .readers import (
-    FORMATS,
     SAFETENSORS,
+    SUFFIXES,
     Reader,
     missing_readers,
     own_readers,
@@ -233,7 +233,7 @@ def _check_numbering(folder: Place, names: Iterable[str]) -> None:
 
 def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
     """Return a note on files with weights that are not read."""
-    suffixes = tuple(suffix for each in FORMATS for suffix in each.suffixes) + tuple(_UNREAD)
+    suffixes = SUFFIXES + tuple(_UNREAD)
     present = list(present)
     others = sorted({name for name in present if name.endswith(suffixes)} - set(chosen))
     unread = {_UNREAD[Path(name).suffix] for name in others if Path(name).suffix in _UNREAD}

@@ -7,9 +7,9 @@ name of a `Reader`::
     [project.entry-points."sigmascope.readers"]
     npz = "some_package.npz:READER"
 
-The formats of :mod:`sigmascope.formats` are registered in the same way. The table lists them by the
-names of their files, and a reader is imported only for such a file. The readers of other packages
-are imported only if no format of this package fits.
+The formats of :mod:`sigmascope.formats` are registered in the same way. The table has their names,
+and a reader is imported only for files whose names end as `REGISTERED` says. The readers of other
+packages are imported only if no format of this package fits.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
-from sigmascope._host.formats import described
+from sigmascope._host.formats import REGISTERED, described
 from sigmascope._host.registered import Registered, RegistrationError, iter_registered
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.errors import CheckpointError
@@ -87,19 +86,6 @@ class Reader:
         return name.endswith(self.suffixes)
 
 
-class AnnexFormat(NamedTuple):
-    """A format of :mod:`sigmascope.formats`, whose entry point has the same name."""
-
-    name: str
-    suffixes: tuple[str, ...]
-    index_suffix: str = ""
-
-    def may_fit(self, name: str) -> bool:
-        """Return whether a file of that name may have the format, or be an index of such files."""
-        end = self.index_suffix.removesuffix("json")
-        return name.endswith(self.suffixes) or (end != "" and end in name)
-
-
 SAFETENSORS = Reader(
     "safetensors",
     (".safetensors",),
@@ -116,7 +102,7 @@ PYTORCH = Reader(
     "pytorch_model.bin",
     begins=is_saved_by_torch,
 )
-FORMATS: tuple[Reader | AnnexFormat, ...] = (
+FORMATS: tuple[Reader | str, ...] = (
     SAFETENSORS,
     PYTORCH,
     Reader(
@@ -126,27 +112,35 @@ FORMATS: tuple[Reader | AnnexFormat, ...] = (
         chosen=model_of,
         begins=lambda start: start.startswith(b"GGUF"),
     ),
-    AnnexFormat("ONNX", (".onnx",)),
+    "ONNX",
     Reader(
         "torch.distributed.checkpoint",
         (DISTCP,),
         read_distributed,
         chosen=lambda folder, names: names[0],
     ),
-    AnnexFormat("orbax", ("_METADATA", "manifest.ocdbt")),
+    "orbax",
     Reader(
         ".npy",
         (".npy",),
         lambda path: (read_npy(path),),
         begins=lambda start: start.startswith(NPY),
     ),
-    AnnexFormat("HDF5", (".h5", ".hdf5", ".keras")),
-    AnnexFormat("flax", (".msgpack",), ".msgpack.index.json"),
+    "HDF5",
+    "flax",
 )
-"""The formats of this package, in the order in which a folder is searched."""
+"""The formats of this package, in the order in which a folder is searched.
+
+Of a registered format there is only the name, which its entry point has.
+"""
 
 BUILT_IN = tuple(each for each in FORMATS if isinstance(each, Reader))
-ANNEX = tuple(each for each in FORMATS if isinstance(each, AnnexFormat))
+SUFFIXES = tuple(
+    suffix
+    for each in FORMATS
+    for suffix in (each.suffixes if isinstance(each, Reader) else REGISTERED[each])
+)
+"""Ends of the names of files with weights."""
 
 
 def own_readers(names: Sequence[str]) -> Iterator[Reader]:
@@ -160,8 +154,15 @@ def own_readers(names: Sequence[str]) -> Iterator[Reader]:
     for each in FORMATS:
         if isinstance(each, Reader):
             yield each
-        elif any(map(each.may_fit, names)) and (reader := annex_reader(each.name)) is not None:
+        elif _may_fit(each, names) and (reader := annex_reader(each)) is not None:
             yield reader
+
+
+def _may_fit(name: str, files: Sequence[str]) -> bool:
+    """Return whether a file may have a registered format, or be an index of such files."""
+    ends = REGISTERED[name]
+    indexes = tuple(f"{end}.index." for end in ends)
+    return any(file.endswith(ends) or any(index in file for index in indexes) for file in files)
 
 
 def readers(names: Sequence[str]) -> Iterator[Reader]:
@@ -210,8 +211,8 @@ def reader_of(path: Place) -> Reader:
 def _each_own_reader() -> Iterator[Reader]:
     """Yield first the readers that need no import."""
     yield from BUILT_IN
-    for each in ANNEX:
-        if (reader := annex_reader(each.name)) is not None:
+    for name in REGISTERED:
+        if (reader := annex_reader(name)) is not None:
             yield reader
 
 
@@ -225,8 +226,8 @@ def missing_readers(names: Sequence[str], what: str = "") -> str:
     what : str
         Description of the format of a file, from its first bytes.
     """
-    fitting = (each for each in ANNEX if each.name in what or any(map(each.may_fit, names)))
-    missing = [each.name for each in fitting if annex_reader(each.name) is None]
+    fitting = (name for name in REGISTERED if name in what or _may_fit(name, names))
+    missing = [name for name in fitting if annex_reader(name) is None]
     if not missing:
         return ""
     return (
@@ -257,11 +258,10 @@ def registered() -> tuple[Reader, ...]:
         if _is_own(each):
             continue
         reader = _load(each)
-        for other in (*FORMATS, *plugins):
-            if shared := sorted(set(reader.suffixes) & set(other.suffixes)):
-                raise CheckpointError(
-                    f"{each.label} reads {shared[0]} files, as {other.name!r} does"
-                )
+        others = {each.name: each.suffixes for each in (*BUILT_IN, *plugins)}
+        for name, suffixes in (*others.items(), *REGISTERED.items()):
+            if shared := sorted(set(reader.suffixes) & set(suffixes)):
+                raise CheckpointError(f"{each.label} reads {shared[0]} files, as {name!r} does")
         plugins.append(reader)
     return tuple(plugins)
 

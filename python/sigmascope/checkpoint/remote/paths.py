@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from sigmascope._host.formats import REGISTERED
 from sigmascope.matrices.byte_source import ByteSource
 
 _FILES = (
-    *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".distcp", ".msgpack"),
-    *(".npy", ".npz", ".json", ".h5", ".hdf5", ".keras", ".tar", ".jit"),
+    *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".distcp", ".npy", ".npz", ".json"),
+    *(".tar", ".jit", *(end for ends in REGISTERED.values() for end in ends if end[0] == ".")),
 )
 """Suffixes of files; a path with another one is a folder."""
 
