@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,6 +69,24 @@ class BenchmarkPlan:
             raise ValueError(f"timeout must be positive, not {self.timeout:g}")
 
 
+class Bench(NamedTuple):
+    """A plan, with the cores on which its processes run."""
+
+    plan: BenchmarkPlan
+    cores: list[int]
+
+    def run(self, backend: Backend, job: dict[str, Any]) -> Outcome:
+        """Run a job of a backend in a process."""
+        return self.plan.run(backend, job, cores=self.cores, timeout=self.plan.timeout)
+
+    def finish(self, backend: Backend, entry: BackendResult, job: dict[str, Any]) -> Outcome:
+        """Run a job; the entry gets the status of the first process that did not finish."""
+        outcome = self.run(backend, job)
+        if outcome.status != "done" and entry.status == "done":
+            entry.status, entry.message = outcome.status, outcome.message
+        return outcome
+
+
 def compare(
     workload: Workload, plan: BenchmarkPlan | None = None, backends: Sequence[Backend] | None = None
 ) -> BackendComparison:
@@ -95,6 +113,7 @@ def compare(
     cores = chosen_cores(plan.threads)
     present = sum(not any(backend.absence) for backend in chosen)
     plan = replace(plan, tell=_count_steps(plan.tell, 2 + present * (2 + plan.turns)))
+    bench = Bench(plan, cores)
     machine = describe(len(cores), (b.distribution for b in chosen))
     with tempfile.TemporaryDirectory(prefix="sigmascope-bench-") as folder:
         tuned = stage(workload, plan, plan.seed + TUNED, Path(folder) / "tuned.npy")
@@ -104,14 +123,14 @@ def compare(
             if status:
                 entry.status = status
                 continue
-            _find_settings(backend, entry, tuned, plan, cores)
+            _find_settings(backend, entry, tuned, bench)
         timed = tuned
         if workload.synthetic:
             timed = stage(workload, plan, plan.seed + TIMED, Path(folder) / "timed.npy")
         for backend, entry in zip(chosen, entries, strict=True):
-            _choose(backend, entry, timed, plan, cores)
-        limits = _limits(chosen, entries, plan, cores)
-        _take_turns(chosen, entries, timed, plan, cores)
+            _choose(backend, entry, timed, bench)
+        limits = _limits(chosen, entries, bench)
+        _take_turns(chosen, entries, timed, bench)
         return BackendComparison(
             workload=workload.title,
             shape=timed["shape"],
@@ -166,13 +185,11 @@ def _find_settings(
     backend: Backend,
     entry: BackendResult,
     job: dict[str, Any],
-    plan: BenchmarkPlan,
-    cores: list[int],
+    bench: Bench,
 ) -> None:
     """Find out the abilities of a backend, and measure the settings of its ladders."""
-    plan.tell(f"{entry.title}: looking for its settings")
-    abilities = plan.run(backend, {"kind": "probe"}, cores=cores, timeout=plan.timeout)
-    _note_end(entry, abilities)
+    bench.plan.tell(f"{entry.title}: looking for its settings")
+    abilities = bench.finish(backend, entry, {"kind": "probe"})
     entry.can = {
         "out_of_core": backend.out_of_core,
         "error_bound": backend.error_bound,
@@ -181,8 +198,7 @@ def _find_settings(
         **dict(*abilities.every("can")),
     }
     entry.device = next(iter(abilities.every("device")), "")
-    outcome = plan.run(backend, {**job, "kind": "climb"}, cores=cores, timeout=plan.timeout)
-    _note_end(entry, outcome)
+    outcome = bench.finish(backend, entry, {**job, "kind": "climb"})
     entry.rungs = [Rung(**rung) for rung in outcome.every("rung")]
 
 
@@ -196,21 +212,19 @@ def _choose(
     backend: Backend,
     entry: BackendResult,
     job: dict[str, Any],
-    plan: BenchmarkPlan,
-    cores: list[int],
+    bench: Bench,
 ) -> None:
     """Choose for each accuracy the fastest setting that reaches it on the matrix for timing."""
     choices = [
         (accuracy, settings)
-        for accuracy in sorted(plan.accuracies, reverse=True)
+        for accuracy in sorted(bench.plan.accuracies, reverse=True)
         if (settings := candidates(entry.rungs, accuracy))
     ]
     if not choices:
         return
-    plan.tell(f"{entry.title}: checking its settings")
-    job = {**job, "kind": "check", "candidates": choices, "turns": plan.turns}
-    outcome = plan.run(backend, job, cores=cores, timeout=plan.timeout)
-    _note_end(entry, outcome)
+    bench.plan.tell(f"{entry.title}: checking its settings")
+    job = {**job, "kind": "check", "candidates": choices, "turns": bench.plan.turns}
+    outcome = bench.finish(backend, entry, job)
     for line in outcome.lines:
         if "accuracy" not in line:
             continue
@@ -224,16 +238,15 @@ def _choose(
 def _limits(
     backends: Sequence[Backend],
     entries: Sequence[BackendResult],
-    plan: BenchmarkPlan,
-    cores: list[int],
+    bench: Bench,
 ) -> dict[str, Any]:
     """Measure the limits of the device that backends computed on, in a separate process."""
     pairs = zip(backends, entries, strict=True)
     on_device = [b for b, e in pairs if b.library is not None and not e.absent]
     if not on_device:
         return {}
-    plan.tell("measuring the limits of the device")
-    outcome = plan.run(on_device[0], {"kind": "limits"}, cores=cores, timeout=plan.timeout)
+    bench.plan.tell("measuring the limits of the device")
+    outcome = bench.run(on_device[0], {"kind": "limits"})
     limits: dict[str, Any] = next(iter(outcome.every("limits")), {"message": outcome.message})
     return limits
 
@@ -242,43 +255,35 @@ def _take_turns(
     backends: Sequence[Backend],
     entries: Sequence[BackendResult],
     job: dict[str, Any],
-    plan: BenchmarkPlan,
-    cores: list[int],
+    bench: Bench,
 ) -> None:
     """Time the chosen settings; the alternating order spreads a drift of speed over all."""
+    plan = bench.plan
     pairs = [(b, e) for b, e in zip(backends, entries, strict=True) if e.timings]
     for turn in range(plan.turns):
         for backend, entry in pairs if turn % 2 == 0 else pairs[::-1]:
             plan.tell(f"turn {turn + 1} of {plan.turns}: {entry.title}")
-            time_once(backend, entry, {**job, "seed": turn}, plan, cores)
+            time_once(backend, entry, {**job, "seed": turn}, bench)
     for turn in range(plan.turns, plan.turns * (1 + plan.repeats)):
         if turn % plan.turns == 0:
             unsteady = [(b, e) for b, e in pairs if not all(t.is_steady for t in e.timings)]
         for backend, entry in unsteady:
             plan.tell(f"another turn, since the times vary: {entry.title}")
-            time_once(backend, entry, {**job, "seed": turn}, plan, cores)
+            time_once(backend, entry, {**job, "seed": turn}, bench)
 
 
 def time_once(
     backend: Backend,
     entry: BackendResult,
     job: dict[str, Any],
-    plan: BenchmarkPlan,
-    cores: list[int],
+    bench: Bench,
 ) -> None:
     """Time all chosen settings of a backend in one process."""
     settings = [timing.setting for timing in entry.timings]
     first = next((r.seconds for r in entry.rungs if r.setting == settings[0]), 0.0)
     request = {**job, "kind": "time", "settings": settings, "seconds": first}
-    outcome = plan.run(backend, request, cores=cores, timeout=plan.timeout)
-    _note_end(entry, outcome)
+    outcome = bench.finish(backend, entry, request)
     entry.import_seconds += outcome.every("import_seconds")
     for line in outcome.lines:
         if "number" in line:
             entry.timings[line["number"]].add(line)
-
-
-def _note_end(entry: BackendResult, outcome: Outcome) -> None:
-    """Record the status and message of the first process that did not finish its job."""
-    if outcome.status != "done" and entry.status == "done":
-        entry.status, entry.message = outcome.status, outcome.message

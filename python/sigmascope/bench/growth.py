@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .backends import select
-from .comparing import BenchmarkPlan, stage, time_once
+from .comparing import Bench, BenchmarkPlan, stage, time_once
 from .machine import chosen_cores, describe
 from .results import BackendResult, Growth, Line, Point, Timing
 from .workloads import numpy_dtype, synthetic
@@ -72,7 +72,7 @@ def grow(
                             )
                         entry = BackendResult(backend.name, backend.title, None, "")
                         entry.timings = [line.points[-1].timing]
-                        time_once(backend, entry, {**job, "seed": turn}, plan, cores)
+                        time_once(backend, entry, {**job, "seed": turn}, Bench(plan, cores))
                         if entry.message:
                             entry.timings[0].messages.append(entry.message)
         for line in lines:
