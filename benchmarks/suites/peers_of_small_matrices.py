@@ -128,7 +128,10 @@ def measures_by_numpy(A: Array) -> float:
     rounding = 1e-14 * sigma[0]
     fro_norm = float(np.linalg.norm(elements["row_norms"]))
     measures = statistics.measures_from_values(
-        sigma, np.full(len(sigma), rounding), A.shape, fro_norm, floor=rounding
+        sigma,
+        np.full(len(sigma), rounding),
+        statistics.MatrixNorms(A.shape, fro_norm),
+        floor=rounding,
     )
     return float(measures["effective_rank"])
 

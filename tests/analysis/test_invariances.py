@@ -20,7 +20,7 @@ from tests.support.measure_names import EDGE_MEASURES, REQUESTED
 
 import sigmascope as ss
 from sigmascope.spectra import Spectrum
-from sigmascope.spectra.statistics import measures_from_values
+from sigmascope.spectra.statistics import MatrixNorms, measures_from_values
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 
@@ -163,8 +163,7 @@ def test_bfloat16_within_its_rounding(family: str, m: int, n: int, seed: int) ->
     wide = measures_from_values(
         before.values,
         np.full(len(before.values), noise),
-        A.shape,
-        float(np.linalg.norm(A)),
+        MatrixNorms(A.shape, float(np.linalg.norm(A))),
         floor=noise,
         k=before.k,
     )

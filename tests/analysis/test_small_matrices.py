@@ -80,9 +80,7 @@ def test_a_spectrum_is_what_its_parts_find(shape, dtype):
     measures = statistics.measures_from_values(
         values.values,
         values.errors,
-        shape,
-        elements.fro_norm,
+        statistics.MatrixNorms(shape, elements.fro_norm, extremes=statistics.Extremes.of(elements)),
         floor=values.floor,
-        extremes=statistics.Extremes.of(elements),
     )
     assert result.measures == measures

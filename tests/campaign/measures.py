@@ -108,7 +108,11 @@ def of_spectrum(result: Spectrum, truth: Truth, outcome: Outcome) -> None:
         return
     errors = np.full(len(truth.values), REFERENCE * truth.values[0])
     true = statistics.measures_from_values(
-        truth.values, errors, truth.shape, truth.fro, floor=errors[0], k=result.k
+        truth.values,
+        errors,
+        statistics.MatrixNorms(truth.shape, truth.fro),
+        floor=errors[0],
+        k=result.k,
     )
     for name, measure in result.measures.items():
         if name in true and not name.startswith(SKIPPED):

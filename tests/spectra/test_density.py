@@ -16,7 +16,7 @@ from tests.support.tiers import short
 
 from sigmascope.spectra import Density
 from sigmascope.spectra import statistics as sst
-from sigmascope.spectra.statistics import measures_from_density, measures_from_values
+from sigmascope.spectra.statistics import MatrixNorms, measures_from_density, measures_from_values
 
 
 def density_of(A, block, steps, seed=0):
@@ -87,11 +87,13 @@ SEEDS = 10
 def runs(name, block, steps):
     A, sigma = MATRICES[name]()
     fro = float(np.linalg.norm(A))
-    truth = measures_from_values(sigma, np.zeros(len(sigma)), A.shape, fro, k=4)
+    truth = measures_from_values(sigma, np.zeros(len(sigma)), MatrixNorms(A.shape, fro), k=4)
     results = []
     for seed in range(SEEDS):
         density = density_of(A, block, steps, seed)
-        results.append(measures_from_density(density, sigma[:4], np.zeros(4), A.shape, fro))
+        results.append(
+            measures_from_density(density, sigma[:4], np.zeros(4), MatrixNorms(A.shape, fro))
+        )
     return truth, results
 
 
@@ -227,7 +229,9 @@ def test_exact_low_rank_is_exact_and_certain(family, block):
     A, sigma = known_spectra.FAMILIES[family](120, 80, seed=9)
     rank = int(np.sum(sigma > 1e-9 * sigma[0]))
     density = density_of(A, block, 8)
-    measures = measures_from_density(density, sigma[:8], np.zeros(8), A.shape, np.linalg.norm(A))
+    measures = measures_from_density(
+        density, sigma[:8], np.zeros(8), MatrixNorms(A.shape, np.linalg.norm(A))
+    )
     assert measures["numerical_rank"].value == rank
     assert measures["numerical_rank"].error == 0
     assert_allclose(measures["nuclear_norm"].value, sigma.sum(), rtol=1e-5)
@@ -247,8 +251,8 @@ def test_rounded_nodes_are_covered_by_the_resolution(family):
         rules += [np.maximum(rule.nodes + noise, 0), rule.weights]
     fro = float(np.linalg.norm(A))
     density = Density.from_quadrature(40, fro**2, *rules, run.residuals, resolution=1e-7)
-    measures = measures_from_density(density, sigma[:4], np.zeros(4), A.shape, fro)
-    truth = measures_from_values(sigma, np.zeros(40), A.shape, fro, k=4, floor=1e-13)
+    measures = measures_from_density(density, sigma[:4], np.zeros(4), MatrixNorms(A.shape, fro))
+    truth = measures_from_values(sigma, np.zeros(40), MatrixNorms(A.shape, fro), k=4, floor=1e-13)
     for name, m in measures.items():
         assert abs(m.value - truth[name].value) <= 2 * m.error + 1e-12 * m.value, name
 
@@ -257,7 +261,7 @@ def test_zero_matrix():
     density = density_of(np.zeros((20, 12)), 4, 3)
     assert density.nuclear_norm().value == density.nuclear_norm().error == 0
     assert density.schatten(0.5).value == 0
-    measures = measures_from_density(density, np.zeros(2), np.zeros(2), (20, 12), 0.0)
+    measures = measures_from_density(density, np.zeros(2), np.zeros(2), MatrixNorms((20, 12), 0.0))
     assert {name: m.value for name, m in measures.items()} == {
         "fro_norm": 0, "spectral_norm": 0, "nuclear_norm": 0, "numerical_rank": 0,
     }  # fmt: skip
@@ -361,7 +365,10 @@ def test_scaling_changes_no_scale_free_measure(c):
     A, sigma = known_spectra.llm(120, 90, seed=18)
     results = [
         measures_from_density(
-            density_of(x * A, 8, 6), x * sigma[:4], np.zeros(4), A.shape, x * np.linalg.norm(A)
+            density_of(x * A, 8, 6),
+            x * sigma[:4],
+            np.zeros(4),
+            MatrixNorms(A.shape, x * np.linalg.norm(A)),
         )
         for x in (1.0, c)
     ]

@@ -20,7 +20,7 @@ from tests.support.tiers import short
 
 import sigmascope as ss
 from sigmascope.spectra import Density
-from sigmascope.spectra.statistics import measures_from_values
+from sigmascope.spectra.statistics import MatrixNorms, measures_from_values
 
 pytestmark = pytest.mark.usefixtures("density_of_small_matrices")
 
@@ -87,7 +87,9 @@ CROWDS: dict[str, Spectra] = {
 def missed(density: Density, A: Array) -> list[float]:
     """Return the distance of each measure from the truth, in its errors."""
     s = np.linalg.svd(A, compute_uv=False)
-    truth = measures_from_values(s, np.zeros(len(s)), A.shape, float(np.linalg.norm(A)), k=1)
+    truth = measures_from_values(
+        s, np.zeros(len(s)), MatrixNorms(A.shape, float(np.linalg.norm(A))), k=1
+    )
     results = [(getattr(density, name)(), truth[name].value) for name in NAMES]
     # LAPACK's own rounding.
     return [abs(m.value - value) / (m.error + 1e-12 * value) for m, value in results]
@@ -206,7 +208,11 @@ def test_every_measure_of_a_spectrum_of_few_values(seed: int) -> None:
     spectrum = ss.spectrum(A, effort="density", k=4, seed=seed, memory_limit="2MiB")
     assert spectrum["effective_rank"].basis == "density"
     truth = measures_from_values(
-        s, np.zeros(n), A.shape, float(np.linalg.norm(A.astype(np.float64))), k=4, floor=1e-6
+        s,
+        np.zeros(n),
+        MatrixNorms(A.shape, float(np.linalg.norm(A.astype(np.float64)))),
+        k=4,
+        floor=1e-6,
     )
     for name in spectrum.measures.keys() & truth.keys() - {"numerical_rank"}:
         m, value = spectrum[name], truth[name].value
@@ -314,7 +320,9 @@ def test_a_value_that_a_node_hides_is_in_the_errors(seed: int) -> None:
     A = left * sigma @ right
     truth = np.linalg.svd(A, compute_uv=False)
     density = ss.spectral_density(A, probes=probes, passes=steps, seed=seed)
-    true = measures_from_values(truth, np.zeros(n), A.shape, float(np.linalg.norm(truth)))
+    true = measures_from_values(
+        truth, np.zeros(n), MatrixNorms(A.shape, float(np.linalg.norm(truth)))
+    )
     measured = {
         "nuclear_norm": density.nuclear_norm(),
         "effective_rank": density.effective_rank(),

@@ -17,14 +17,14 @@ from tests.support.reference import block_krylov
 
 from sigmascope.spectra import Density, Known, Measure
 from sigmascope.spectra import statistics as sst
-from sigmascope.spectra.statistics import measures_from_values
+from sigmascope.spectra.statistics import MatrixNorms, measures_from_values
 
 
 def exact(sigma, shape=None, errors=None, **options):
     sigma = np.asarray(sigma, dtype=float)
     shape = shape or (len(sigma), len(sigma))
     errors = np.zeros(len(sigma)) if errors is None else errors
-    return measures_from_values(sigma, errors, shape, sst.fro_norm(sigma), **options)
+    return measures_from_values(sigma, errors, MatrixNorms(shape, sst.fro_norm(sigma)), **options)
 
 
 def density_of(A, block, steps, seed=0):
@@ -225,7 +225,7 @@ def test_a_density_counts_what_stands_far_above_the_bulk(shape, edges, seeds):
         density = density_of(A, 32, 5, seed)
         for k in (4, 24):
             measures = sst.measures_from_density(
-                density, sigma[:k], np.zeros(k), shape, np.linalg.norm(A)
+                density, sigma[:k], np.zeros(k), sst.MatrixNorms(shape, np.linalg.norm(A))
             )
             assert abs(measures["mp_outliers"].value - 16) <= 1
             above = measures["effective_rank_above_edge"]

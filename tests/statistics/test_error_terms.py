@@ -16,6 +16,7 @@ from tests.support.reference import block_krylov
 from sigmascope.spectra import Density, Known, Measure
 from sigmascope.spectra import statistics as sst
 from sigmascope.spectra.statistics import (
+    MatrixNorms,
     alpha_weighted,
     bulk,
     correlation_traps,
@@ -41,7 +42,7 @@ def measures(values: list[float], errors: dict[int, float]) -> dict[str, Measure
     """Return the measures of a square matrix of which a few values have errors."""
     s = np.array(values)
     return measures_from_values(
-        s, off_by(len(s), errors), (len(s), len(s)), float(np.linalg.norm(s))
+        s, off_by(len(s), errors), MatrixNorms((len(s), len(s)), float(np.linalg.norm(s)))
     )
 
 
@@ -68,7 +69,7 @@ def test_ratios_to_the_norm_have_its_rounding_besides_that_of_the_value() -> Non
 
 def test_a_share_of_the_energy_has_the_squares_of_errors() -> None:
     """A largest value of 1 that is 1.5 has 9/16 of the energy, not 1/4."""
-    values = measures_from_top([1.0], [0.5], (4, 4), 2.0)["concentration_1"]
+    values = measures_from_top([1.0], [0.5], MatrixNorms((4, 4), 2.0))["concentration_1"]
     assert values.error == pytest.approx(9 / 16 - 1 / 4, rel=1e-12, abs=0)
 
 
@@ -203,7 +204,9 @@ def test_the_nuclear_rank_of_a_density_moves_with_its_nuclear_norm() -> None:
     """It is the square of that norm over ||A||_F, which is known."""
     A, values = ks.llm(60, 48, seed=5)
     norm = float(np.linalg.norm(A))
-    measures = measures_from_density(density_of(A, 4, 3), values[:1], [0.0], (60, 48), norm)
+    measures = measures_from_density(
+        density_of(A, 4, 3), values[:1], [0.0], MatrixNorms((60, 48), norm)
+    )
     rank, nuclear = measures["nuclear_rank"], measures["nuclear_norm"]
     most = 2 * nuclear.value * nuclear.error / norm**2
     assert rank.error == pytest.approx(most, rel=1e-9, abs=0)
@@ -270,7 +273,7 @@ def test_a_value_below_the_lower_edge_is_not_certainly_there(term: str) -> None:
     large = [100.0] * 3 if term == "outliers" else []
     values = large + [1.0] * (13 - len(large)) + [1.0 - 1e-3 * i for i in range(1, 11)] + [least]
     off = off_by(24, {11: 1e-3, 12: 1e-3} if term == "median" else {})
-    measures = measures_from_values(values, off, shape, float(np.linalg.norm(values)))
+    measures = measures_from_values(values, off, MatrixNorms(shape, float(np.linalg.norm(values))))
     below = measures["mp_lower_outliers"]
     assert (below.value, below.error) == (1, 0 if term == "none" else 1)
 

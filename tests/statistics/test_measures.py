@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from tests.support import known_spectra
 
 from sigmascope.spectra import statistics as sst
-from sigmascope.spectra.statistics import measures_from_top, measures_from_values
+from sigmascope.spectra.statistics import MatrixNorms, measures_from_top, measures_from_values
 
 SCALE_FREE_RANKS = [
     sst.stable_rank,
@@ -41,7 +41,9 @@ WHOLE |= {"spectral_entropy", "participation_ratio", "nuclear_rank", "condition"
 def exact(sigma, shape=None, **options):
     sigma = np.asarray(sigma, dtype=float)
     shape = shape or (len(sigma), len(sigma))
-    return measures_from_values(sigma, np.zeros(len(sigma)), shape, sst.fro_norm(sigma), **options)
+    return measures_from_values(
+        sigma, np.zeros(len(sigma)), MatrixNorms(shape, sst.fro_norm(sigma)), **options
+    )
 
 
 @pytest.mark.parametrize("r", [1, 2, 7, 100])
@@ -191,7 +193,9 @@ def test_errors_of_the_values_are_propagated(sigma, seed, size):
     order = np.argsort(-noisy)
     shape = (len(sigma), len(sigma))
     measures = measures_from_values(
-        noisy[order], np.maximum(errors[order], errors.max()), shape, sst.fro_norm(sigma)
+        noisy[order],
+        np.maximum(errors[order], errors.max()),
+        MatrixNorms(shape, sst.fro_norm(sigma)),
     )
     truth = exact(sigma)
     for name in measures.keys() & truth.keys() - TAIL - NOISE:
@@ -209,7 +213,7 @@ def test_energy_ranks_cover_errors_as_large_as_the_values(sigma, seed, size):
     if true[0] == 0:
         return
     shape, fro = (len(sigma), len(sigma)), sst.fro_norm(true)
-    measures = measures_from_values(sigma, errors, shape, fro)
+    measures = measures_from_values(sigma, errors, MatrixNorms(shape, fro))
     for name in measures.keys() & ENERGY:
         rank = sst.energy_rank(true, int(name[-2:]) / 100)
         assert abs(measures[name].value - rank) <= measures[name].error, name
@@ -219,13 +223,13 @@ def test_what_each_effort_allows():
     A, sigma = known_spectra.llm(80, 60, seed=2)
     fro = float(np.linalg.norm(A))
     assert exact(sigma, A.shape).keys() == TOP | ENERGY | WHOLE | TAIL | NOISE | LOWER | SHOULDER
-    top = measures_from_top(sigma[:20], np.zeros(20), A.shape, fro)
+    top = measures_from_top(sigma[:20], np.zeros(20), MatrixNorms(A.shape, fro))
     assert top.keys() - ENERGY == TOP
     assert "energy_rank_50" in top
     assert "energy_rank_99" not in top
-    few = measures_from_top(sigma[:4], np.zeros(4), A.shape, fro)
+    few = measures_from_top(sigma[:4], np.zeros(4), MatrixNorms(A.shape, fro))
     assert few.keys() - ENERGY == TOP - {"concentration_10"}
-    assert measures_from_top(sigma, np.zeros(60), A.shape, fro).keys() >= WHOLE
+    assert measures_from_top(sigma, np.zeros(60), MatrixNorms(A.shape, fro)).keys() >= WHOLE
     truth = exact(sigma, A.shape, k=20)
     for name in top:
         assert_allclose(top[name].value, truth[name].value, rtol=1e-12, err_msg=name)
@@ -237,7 +241,7 @@ def test_zero_matrix_has_norms_and_rank_zero_only():
     assert {name: m.value for name, m in measures.items()} == {
         "fro_norm": 0, "spectral_norm": 0, "nuclear_norm": 0, "numerical_rank": 0,
     }  # fmt: skip
-    assert measures_from_top(np.zeros(3), np.zeros(3), (8, 30), 0.0).keys() == {
+    assert measures_from_top(np.zeros(3), np.zeros(3), MatrixNorms((8, 30), 0.0)).keys() == {
         "fro_norm",
         "spectral_norm",
     }
@@ -269,7 +273,10 @@ def test_a_matrix_of_low_rank_has_no_noise_edge_and_no_condition():
 def test_no_measure_is_nan_on_any_family(family):
     A, sigma = known_spectra.FAMILIES[family](48, 36, seed=4)
     measures = measures_from_values(
-        sigma, np.full(len(sigma), 1e-12), A.shape, float(np.linalg.norm(A)), floor=1e-11
+        sigma,
+        np.full(len(sigma), 1e-12),
+        MatrixNorms(A.shape, float(np.linalg.norm(A))),
+        floor=1e-11,
     )
     for name, m in measures.items():
         assert math.isfinite(m.value), name
@@ -294,7 +301,7 @@ def test_no_measure_is_nan_on_any_family(family):
 )
 def test_bad_input_is_named(values, errors, shape, fro, message):
     with pytest.raises(ValueError, match=message):
-        measures_from_values(values, errors, shape, fro)
+        measures_from_values(values, errors, MatrixNorms(shape, fro))
 
 
 COUNTS = ("energy_rank_", "numerical_rank", "mp_outliers", "mp_lower_", "alpha_tail", "shoulder_")
@@ -309,8 +316,8 @@ def test_no_error_is_below_the_rounding_of_its_value(spread, order):
     """Errors of equal values cancel in a ratio of their sums, whose rounding does not."""
     sigma = 1 - SPREADS[spread] * np.arange(order)
     errors, norm, shape = np.full(order, 1e-18), float(np.linalg.norm(sigma)), (order + 300, order)
-    every = measures_from_values(sigma, errors, shape, norm)
-    top = measures_from_top(sigma[:5], errors[:5], shape, norm)
+    every = measures_from_values(sigma, errors, MatrixNorms(shape, norm))
+    top = measures_from_top(sigma[:5], errors[:5], MatrixNorms(shape, norm))
     for name, measure in [*every.items(), *top.items()]:
         counts = name.startswith(COUNTS) and float(measure.value).is_integer()
         assert counts or measure.error >= np.spacing(abs(measure.value)) / 2, name

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from sigmascope.spectra import statistics as sst
-from sigmascope.spectra.statistics import measures_from_values
+from sigmascope.spectra.statistics import MatrixNorms, measures_from_values
 
 
 def exact(sigma, shape=None, **options):
     sigma = np.asarray(sigma, dtype=float)
     shape = shape or (len(sigma), len(sigma))
-    return measures_from_values(sigma, np.zeros(len(sigma)), shape, sst.fro_norm(sigma), **options)
+    return measures_from_values(
+        sigma, np.zeros(len(sigma)), MatrixNorms(shape, sst.fro_norm(sigma)), **options
+    )
 
 
 @pytest.mark.parametrize("alpha", [2.0, 3.5])
@@ -136,7 +138,9 @@ def test_power_laws_are_fitted_above_the_rounding_floor() -> None:
 
 def test_the_error_of_where_a_tail_begins_is_that_of_a_square() -> None:
     sigma, error = np.arange(1, 101) ** -0.5, 1e-3
-    measures = measures_from_values(sigma, np.full(100, error), (100, 100), sst.fro_norm(sigma))
+    measures = measures_from_values(
+        sigma, np.full(100, error), MatrixNorms((100, 100), sst.fro_norm(sigma))
+    )
     start = measures["alpha_x_min"]
     moved = (math.sqrt(start.value) + error) ** 2 - start.value
     assert moved * (1 - 1e-9) <= start.error <= 1.1 * moved

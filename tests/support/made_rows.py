@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope.results import Scan
-from sigmascope.spectra.statistics import measures_from_values
+from sigmascope.spectra.statistics import MatrixNorms, measures_from_values
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]
@@ -54,7 +54,7 @@ def columns_of(
     """Measures, largest values and quantiles of a spectrum whose values are known to an error."""
     errors = relative * values
     fro = math.sqrt(float(values @ values))
-    measures = measures_from_values(values, errors, shape, fro, k=min(k, len(values)))
+    measures = measures_from_values(values, errors, MatrixNorms(shape, fro), k=min(k, len(values)))
     row: Row = {}
     for name, measure in measures.items():
         row[f"{prefix}{name}"], row[f"{prefix}{name}_error"] = measure.value, measure.error

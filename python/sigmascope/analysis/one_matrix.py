@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -178,15 +177,9 @@ def _exact(a: Matrix, route: Route, request: Request, seen: Moments | None) -> S
     k, call = route.k, request.call.with_precision(a.precision)
     result, unit = EveryValue(route.accuracy).compute(a, call, request.plan)
     fro_norm = result.fro_norm if seen is None or unit else seen.fro_norm
+    norms = statistics.MatrixNorms(a.shape, fro_norm, unit, request.extremes_of(a, seen, unit))
     measures = statistics.measures_from_values(
-        result.values,
-        result.errors,
-        a.shape,
-        fro_norm,
-        floor=result.floor,
-        k=k,
-        unit=unit,
-        extremes=request.extremes_of(a, seen, unit),
+        result.values, result.errors, norms, floor=result.floor, k=k
     )
     result = result.scaled(unit)
     svd = None
@@ -232,13 +225,11 @@ def _searched(
     route, call, seed, seconds = request.route, request.call, request.seed, request.elapsed
     top, errors, unit = result["s"], result["errors"], result["unit"]
     fro_norm = float(np.sqrt(result["fro2"])) if seen is None or unit else seen.fro_norm
-    known: dict[str, Any] = {"unit": unit, "extremes": request.extremes_of(a, seen, unit)}
+    norms = statistics.MatrixNorms(a.shape, fro_norm, unit, request.extremes_of(a, seen, unit))
     if density is not None:
-        measures = statistics.measures_from_density(
-            density, top, errors, a.shape, fro_norm, **known
-        )
+        measures = statistics.measures_from_density(density, top, errors, norms)
     else:
-        measures = statistics.measures_from_top(top, errors, a.shape, fro_norm, **known)
+        measures = statistics.measures_from_top(top, errors, norms)
     return Spectrum(
         shape=a.shape,
         effort=route.effort,

@@ -195,7 +195,9 @@ def _zero_spectrum(shape: tuple[int, int], k: int) -> Spectrum:
         value_errors=zeros,
         density=None,
         moments=None,
-        measures=statistics.measures_from_values(zeros, zeros, shape, 0.0, k=k),
+        measures=statistics.measures_from_values(
+            zeros, zeros, statistics.MatrixNorms(shape, 0.0), k=k
+        ),
         method="all zero",
         precision="float64",
         passes=0,

@@ -178,10 +178,8 @@ def projected(
         density = DensityRequest(probes, STEPS, options.seed).compute(a, call)
         passes = density.passes
     errors = delta.top_errors + distance.spectral
-    size = density.fro_norm
-    measures = statistics.measures_from_density(
-        density, delta.top, errors, delta.shape, size, extremes=job.extremes
-    )
+    norms = statistics.MatrixNorms(delta.shape, density.fro_norm, extremes=job.extremes)
+    measures = statistics.measures_from_density(density, delta.top, errors, norms)
     return Spectrum(
         shape=delta.shape,
         effort=delta.effort,

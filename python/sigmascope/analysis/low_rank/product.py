@@ -287,11 +287,9 @@ class LowRank:
         measures = statistics.measures_from_values(
             singular_values.values,
             singular_values.errors,
-            self.shape,
-            singular_values.fro_norm,
+            statistics.MatrixNorms(self.shape, singular_values.fro_norm, unit),
             floor=singular_values.floor,
             k=k,
-            unit=unit,
         )
         if self.rank >= min(self.shape):
             return measures

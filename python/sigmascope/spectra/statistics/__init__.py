@@ -11,7 +11,12 @@ from __future__ import annotations
 
 from .bulk import correlation_traps, notes_on_bulk
 from .marchenko_pastur import marchenko_pastur_median, mp_edge, noise_scale, tracy_widom_width
-from .measures import measures_from_density, measures_from_top, measures_from_values
+from .measures import (
+    MatrixNorms,
+    measures_from_density,
+    measures_from_top,
+    measures_from_values,
+)
 from .noise_edge import Extremes
 from .power_law import (
     PowerLawFit,
@@ -40,6 +45,7 @@ from .wasserstein import randomized_distance, wasserstein
 
 __all__ = [
     "Extremes",
+    "MatrixNorms",
     "PowerLawFit",
     "alpha_farms",
     "alpha_hill",

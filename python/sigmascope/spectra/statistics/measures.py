@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,48 +40,66 @@ _SIGMAS = {"fro_norm": 1, "spectral_norm": 1, "nuclear_norm": 1, "mp_edge": 1, "
 """Powers of sigma in the units of measures; all others have no unit, or are logarithms."""
 
 
+class MatrixNorms(NamedTuple):
+    """Shape and norms of one matrix.
+
+    Attributes
+    ----------
+    shape, fro_norm
+        (m, n), and the exact ||A||_F.
+    unit
+        Norms, and values that come with them, are in units of 2^unit; measures are not.
+    extremes
+        Largest norms of rows, columns and entries, if they are known.
+    """
+
+    shape: tuple[int, int]
+    fro_norm: float
+    unit: int = 0
+    extremes: Extremes | None = None
+
+    def in_unit(self, unit: int) -> MatrixNorms:
+        """Return the norms in units of 2^unit."""
+        if (shift := unit - self.unit) == 0:
+            return self
+        extremes = self.extremes and self.extremes.scaled(-shift)
+        return MatrixNorms(self.shape, scaled(self.fro_norm, -shift), unit, extremes)
+
+
 def measures_from_values(
     values: ArrayLike,
     errors: ArrayLike,
-    shape: tuple[int, int],
-    fro_norm: float,
+    norms: MatrixNorms,
     *,
     floor: float = 0.0,
     k: int | None = None,
-    unit: int = 0,
-    extremes: Extremes | None = None,
 ) -> Measures:
     """Compute all measures of one matrix from all its singular values.
 
     Parameters
     ----------
     values, errors
-        (min(m, n),) descending, and a bound on the error of each; sigma units.
-    shape, fro_norm
-        (m, n), and the exact ||A||_F.
+        (min(m, n),) descending, and a bound on the error of each; in units of `norms`.
     floor
         Rounding floor: the method cannot distinguish a value below this sigma from zero.
     k
         Number of values of ``concentration_k``; min(64, min(m, n)) if None.
-    unit
-        Values, errors, fro_norm and floor are in units of 2^unit; the measures are not.
-    extremes
-        Largest norms of rows, columns and entries, in units of 2^unit, if they are known.
 
     Raises
     ------
     ValueError
         Unless the values are min(m, n) finite, non-negative, descending numbers.
     """
-    s, e = _checked(values, errors, shape, fro_norm)
+    s, e = _checked(values, errors, norms)
+    shape = norms.shape
     if len(s) != min(shape):
         raise ValueError(f"{len(s)} singular values for a {shape[0]} x {shape[1]} matrix")
     if (shift := exponent_of(float(s[0]))) != 0:
-        s, e = scaled(s, -shift), scaled_errors(e, s, -shift)
-        fro_norm, floor, unit = scaled(fro_norm, -shift), scaled(floor, -shift), unit + shift
-        extremes = extremes and extremes.scaled(-shift)
+        s, e, floor = scaled(s, -shift), scaled_errors(e, s, -shift), scaled(floor, -shift)
+        norms = norms.in_unit(norms.unit + shift)
+    unit = norms.unit
     k = min(64, len(s)) if k is None else k
-    measures = _from_top(s, e, fro_norm, min(k, len(s)), "spectrum")
+    measures = _from_top(s, e, norms.fro_norm, min(k, len(s)), "spectrum")
     measures["nuclear_norm"] = Measure(float(s.sum()), float(e.sum()), "spectrum")
     known = Known(len(s), s, e)
     cut = bulk.Cut(max(ranks.RANK_RTOL * float(s[0]), floor))
@@ -96,7 +115,7 @@ def measures_from_values(
     middle = known.quantile(0.5)
     if middle.value > max(floor, 2 * middle.error):
         top = measures["spectral_norm"]
-        measures |= bulk.bulk_measures(known, middle, top, shape, fro_norm, extremes)
+        measures |= bulk.bulk_measures(known, middle, top, shape, norms.fro_norm, norms.extremes)
     return _finished(measures, unit)
 
 
@@ -104,24 +123,21 @@ def measures_from_density(
     density: Density,
     top: ArrayLike,
     top_errors: ArrayLike,
-    shape: tuple[int, int],
-    fro_norm: float,
+    norms: MatrixNorms,
     *,
     k: int | None = None,
-    unit: int = 0,
-    extremes: Extremes | None = None,
 ) -> Measures:
     """Compute the measures of a density and the top k values: all except condition, power laws.
 
     ``numerical_rank`` is present only if it is certain: the energy outside the resolved values is
-    at most (1e-6 sigma_1)^2, so that no other value can exceed the threshold. ``top``,
-    ``top_errors``, ``fro_norm`` and ``extremes`` are in units of 2^unit.
+    at most (1e-6 sigma_1)^2, so that no other value can exceed the threshold. ``top`` and
+    ``top_errors`` are in units of `norms`.
     """
-    s, e = _checked(top, top_errors, shape, fro_norm)
-    if (shift := density.exponent - unit) != 0:
+    s, e = _checked(top, top_errors, norms)
+    if (shift := density.exponent - norms.unit) != 0:
         s, e = scaled(s, -shift), scaled_errors(e, s, -shift)
-        fro_norm, unit = scaled(fro_norm, -shift), density.exponent
-        extremes = extremes and extremes.scaled(-shift)
+        norms = norms.in_unit(density.exponent)
+    shape, fro_norm, unit, extremes = norms
     density = density.in_units()
     measures = _from_top(s, e, fro_norm, min(k or len(s), len(s)), "top")
     measures["nuclear_norm"] = density.nuclear_norm()
@@ -149,29 +165,20 @@ def measures_from_density(
     return _finished(measures, unit)
 
 
-def measures_from_top(
-    top: ArrayLike,
-    top_errors: ArrayLike,
-    shape: tuple[int, int],
-    fro_norm: float,
-    *,
-    unit: int = 0,
-    extremes: Extremes | None = None,
-) -> Measures:
+def measures_from_top(top: ArrayLike, top_errors: ArrayLike, norms: MatrixNorms) -> Measures:
     """Compute the measures that follow from the top k values and the exact ||A||_F.
 
     These are norms, stable rank, concentrations, and the energy ranks that the k values reach. With
     k = min(m, n) the values are the whole spectrum, and the result equals
-    :func:`measures_from_values`. ``top``, ``top_errors``, ``fro_norm`` and ``extremes`` are in
-    units of 2^unit.
+    :func:`measures_from_values`. ``top`` and ``top_errors`` are in units of `norms`.
     """
-    s, e = _checked(top, top_errors, shape, fro_norm)
-    if len(s) == min(shape):
-        return measures_from_values(s, e, shape, fro_norm, k=len(s), unit=unit, extremes=extremes)
+    s, e = _checked(top, top_errors, norms)
+    if len(s) == min(norms.shape):
+        return measures_from_values(s, e, norms, k=len(s))
     if (shift := exponent_of(float(s[0]))) != 0:
         s, e = scaled(s, -shift), scaled_errors(e, s, -shift)
-        fro_norm, unit = scaled(fro_norm, -shift), unit + shift
-    return _finished(_from_top(s, e, fro_norm, len(s), "top"), unit)
+        norms = norms.in_unit(norms.unit + shift)
+    return _finished(_from_top(s, e, norms.fro_norm, len(s), "top"), norms.unit)
 
 
 def _finished(measures: Measures, unit: int) -> Measures:
@@ -192,9 +199,8 @@ def _rounded(name: str, measure: Measure) -> Measure:
     return replace(measure, error=least)
 
 
-def _checked(
-    values: ArrayLike, errors: ArrayLike, shape: tuple[int, int], fro_norm: float
-) -> tuple[Array, Array]:
+def _checked(values: ArrayLike, errors: ArrayLike, norms: MatrixNorms) -> tuple[Array, Array]:
+    shape, fro_norm = norms.shape, norms.fro_norm
     s, e = ranks.checked(values), np.asarray(errors, dtype=np.float64)
     if e.shape != s.shape or not (e.min() >= 0 and e.max() < math.inf):  # false for NaN
         raise ValueError(f"errors must be {len(s)} finite numbers >= 0, not of shape {e.shape}")
