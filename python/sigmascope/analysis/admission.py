@@ -17,23 +17,17 @@ from sigmascope._words.text import amount
 from sigmascope.errors import MemoryLimitError
 from sigmascope.matrices.matrix import Matrix
 
-from .choice import options_for, route
+from .choice import SpectrumArguments, options_for, route
 from .routes import EFFORTS, Route
 
 
 @dataclass(frozen=True, slots=True)
-class SpectrumRequest:
+class SpectrumRequest(SpectrumArguments):
     """Arguments of one call.
 
     `options` are the arguments of :meth:`sigmascope._execution.options.CallOptions.of`.
     """
 
-    effort: str
-    k: int
-    tol: float
-    accuracy: str
-    measures: tuple[str, ...]
-    vectors: bool
     options: Mapping[str, Any]
 
     @classmethod
@@ -54,8 +48,7 @@ class SpectrumRequest:
     def chosen(self, a: Matrix) -> tuple[Route, CallMemory]:
         """Choose the route of a matrix; ValueError if an argument is out of range."""
         memory = CallMemory(a, options_for(a, self.effort, **self.options))
-        how = self.effort, self.k, self.tol, self.accuracy, self.measures, self.vectors
-        return route(memory, *how), memory
+        return route(memory, self), memory
 
     def plan(self, chosen: Route, memory: CallMemory) -> MemoryPlan:
         """Choose which parts of a matrix stay in memory, after the choice of its route.

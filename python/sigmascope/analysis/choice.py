@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sigmascope._execution import arguments, costs
@@ -23,15 +23,19 @@ def options_for(a: Matrix, effort: str, **options: Any) -> CallOptions:
     return CallOptions.of(a, precisions=precisions, **options)
 
 
-def route(
-    memory: CallMemory,
-    effort: str,
-    k: int,
-    tol: float,
-    accuracy: str,
-    measures: tuple[str, ...] = (),
-    vectors: bool = False,
-) -> Route:
+@dataclass(frozen=True, slots=True)
+class SpectrumArguments:
+    """The arguments of :func:`sigmascope.spectrum` that decide what runs on a matrix."""
+
+    effort: str
+    k: int
+    tol: float
+    accuracy: str
+    measures: tuple[str, ...]
+    vectors: bool
+
+
+def route(memory: CallMemory, request: SpectrumArguments) -> Route:
     """Choose what to run on a matrix.
 
     Raises
@@ -39,18 +43,19 @@ def route(
     ValueError
         If an argument is out of range.
     """
+    effort, tol, accuracy, vectors = request.effort, request.tol, request.accuracy, request.vectors
     if effort not in EFFORTS:
         raise ValueError(f"effort must be one of {', '.join(EFFORTS)}, not {effort!r}")
-    if operator.index(k) < 1:
-        raise ValueError(f"k = {k} must be at least 1")
+    if operator.index(request.k) < 1:
+        raise ValueError(f"k = {request.k} must be at least 1")
     arguments.check_positive(tol=tol)
     arguments.check_accuracy(accuracy)
     a, call = memory.a, memory.options
-    effort, k = str(effort), min(k, *a.shape)
+    effort, k = str(effort), min(request.k, *a.shape)
     width = 8 if a.precision == "float64" else 4
     vectors_too = _vector_search(a, k, tol, call) if vectors else None
     every = Route(
-        effort, "exact", a.shape, k, accuracy, None, width, measures, vectors, vectors_too
+        effort, "exact", a.shape, k, accuracy, None, width, request.measures, vectors, vectors_too
     )
     if effort == "exact" or min(a.shape) == 1:  # no density has a single value
         return every
