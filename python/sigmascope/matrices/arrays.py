@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checks of arrays that become matrices: what a matrix cannot represent is refused."""
+"""Arrays, tensors and sequences of numbers as matrices, without a copy where possible."""
 
 from __future__ import annotations
 
@@ -8,19 +8,82 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .integers import check_exact, exact_float64
+from sigmascope._host.native import _core
 
-_COMPLEX = (
-    "is not supported; the real np.block([[A.real, -A.imag], [A.imag, A.real]]) of shape "
-    "(2 m, 2 n) has the singular values of the complex A, each of them twice"
+from .device_arrays import detached, exported, from_device, lies_on_device
+from .dtypes import array_dtype
+from .integers import check_exact, exact_float64
+from .refusals import (
+    MASKED,
+    check_kind,
+    complex_refusal,
+    dtype_name,
+    holds_integers,
+    not_two,
+    unsupported,
 )
-MASKED = (
-    "a masked array is not supported if elements are masked, since every element of a matrix is a "
-    "number: fill them, x.filled(0), or omit the rows that have some, "
-    "x[~np.ma.getmaskarray(x).any(1)].data"
-)
+
 _NESTED = 4
 """Depth to which nested sequences are checked; no array of this package has more dimensions."""
+
+
+def is_array(source: Any) -> bool:
+    """Return whether an object is an array of NumPy, or of a library that exports its memory."""
+    exports = ("__dlpack__", "__cuda_array_interface__")
+    return isinstance(source, np.ndarray) or any(hasattr(source, name) for name in exports)
+
+
+def native_array(source: Any, codes: str | None = None) -> _core.Matrix:
+    """Make a matrix, in the native engine, of an array, a tensor or a sequence of numbers.
+
+    Parameters
+    ----------
+    source : array-like
+        It stays where it is, on the host or on a GPU, if a matrix may have its dtype.
+    codes : str, optional
+        The dtype of the codes in an array of unsigned integers.
+
+    Raises
+    ------
+    TypeError, ValueError, DeviceError
+        As :func:`sigmascope.matrix` does.
+    """
+    check_unmasked(source)
+    if not isinstance(source, np.ndarray):
+        check_kind(source)
+        if lies_on_device(source):
+            if codes is None and holds_integers(source):
+                raise TypeError(unsupported(np.dtype(dtype_name(source))))
+            return from_device(source, codes)
+        if hasattr(source, "__dlpack__") and codes is None and not holds_integers(source):
+            return _from_dlpack(source)
+        source = array_of(source)
+    if codes is None:
+        source = storable(source)
+    kind = array_dtype(source.dtype, codes)
+    if source.ndim != 2:
+        raise ValueError(f"a matrix has 2 dimensions, {not_two(source.shape)}")
+    address = source.__array_interface__["data"][0]
+    return _core.Matrix.from_memory(address, source, kind, *source.shape, *source.strides)
+
+
+def _from_dlpack(source: Any) -> _core.Matrix:
+    source = detached(source)
+    shape = tuple(getattr(source, "shape", (0, 0)))
+    if len(shape) != 2:
+        raise ValueError(f"a matrix has 2 dimensions, {not_two(shape)}")
+    return _core.Matrix.from_dlpack(exported(source), source, "")
+
+
+def array_of(source: Any) -> NDArray[Any]:
+    """Convert an array-like of numbers; TypeError for anything else."""
+    if hasattr(source, "__dlpack__"):
+        return np.from_dlpack(source)
+    try:
+        return real_array(source)
+    except (TypeError, ValueError) as error:
+        kind = type(source).__name__
+        raise TypeError(f"a {kind} cannot be converted to a matrix: {error}") from error
 
 
 def check_unmasked(x: Any, nested: int = _NESTED) -> None:
@@ -37,30 +100,6 @@ def check_unmasked(x: Any, nested: int = _NESTED) -> None:
             check_unmasked(part, nested - 1)
 
 
-def not_two(shape: tuple[int, ...]) -> str:
-    """Return the clause of a message that says why an array is not a matrix, with advice."""
-    clause = f"this array has shape {shape}"
-    if not shape:
-        return clause
-    if len(shape) == 1:
-        return f"{clause}; x[None, :] is one row, x[:, None] is one column"
-    return (
-        f"{clause}; svds, svdvals, randomized_svd, spectral_density and spectrum take a stack of "
-        "matrices (..., m, n); x.reshape(-1, x.shape[-1]) is one matrix"
-    )
-
-
-def check_real(dtype: np.dtype[Any]) -> None:
-    """Raise TypeError for a complex dtype, since half of each number would be dropped."""
-    if dtype.kind == "c":
-        raise TypeError(f"a matrix of {dtype} {_COMPLEX}")
-
-
-def complex_refusal() -> str:
-    """Return the clause of a message on complex numbers, with the real matrix to pass instead."""
-    return _COMPLEX
-
-
 def real_array(x: Any) -> NDArray[np.float64]:
     """Convert an array-like to float64.
 
@@ -73,11 +112,10 @@ def real_array(x: Any) -> NDArray[np.float64]:
     """
     check_unmasked(x)
     array = np.asarray(x)
-    check_real(array.dtype)
-    if array.dtype.kind in "SUmM":
+    if array.dtype.kind in "cSUmM":
         raise TypeError(unsupported(array.dtype))
     if array.dtype.kind == "O" and any(isinstance(each, complex) for each in array.flat):
-        raise TypeError(f"a matrix of complex numbers {_COMPLEX}")
+        raise TypeError(f"a matrix of complex numbers {complex_refusal()}")
     if array.dtype.kind in "iub":
         return exact_float64(array)
     check_exact(array if isinstance(x, np.ndarray) else x)
@@ -102,32 +140,3 @@ def storable(x: NDArray[Any]) -> NDArray[Any]:
     if x.dtype.kind == "f" and not x.dtype.isnative:
         return x.astype(x.dtype.newbyteorder("="))
     return x
-
-
-def unsupported(dtype: np.dtype[Any]) -> str:
-    """Return the message for an array dtype that a matrix cannot have, with a remedy."""
-    check_real(dtype)
-    what = f"a matrix of {dtype} is not supported"
-    if not dtype.isnative:
-        return f"{what}: its bytes are in the other order; x.astype(np.{dtype.name}) swaps them"
-    if dtype.kind in "iub":
-        exact = " (exact up to 2**53)" if dtype.itemsize == 8 else ""
-        return f"{what}; convert it with x.astype(np.float64){exact}"
-    if dtype.names is not None:
-        joined = "numpy.lib.recfunctions.structured_to_unstructured(x)"
-        return f"{what}: it has fields; {joined} joins them"
-    if dtype.kind in "SU":
-        return f"{what}: it holds text, not numbers; x.astype(np.float64) parses it"
-    if dtype.kind in "mM":
-        seconds = "(x - x.min()) / np.timedelta64(1, 's')"
-        return f"{what}: it holds times, not numbers; {seconds} converts them"
-    if dtype.kind == "O":
-        converts = "if all are numbers, x.astype(np.float64) converts them"
-        return f"{what}: it holds Python objects; {converts}"
-    if dtype.kind == "f":
-        return f"{what}; x.astype(np.float64) rounds it"
-    if dtype.kind == "V" and dtype.type is not np.void:
-        return f"{what}; x.astype(np.float32) converts it"
-    if dtype.kind == "V":
-        return f"{what}; say which dtype its bytes encode: matrix(x, dtype=...)"
-    return f"{what}: it holds no numbers"

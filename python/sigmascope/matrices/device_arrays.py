@@ -19,8 +19,8 @@ from sigmascope._host.native import _core, cuda
 from sigmascope.errors import DeviceError, DeviceMemoryError
 
 from .array_libraries import ArrayLibrary, library_of, root_module
-from .arrays import MASKED, not_two
 from .dtypes import array_dtype
+from .refusals import MASKED, not_two
 
 COPIED = "copy it to the host first (x.cpu() of torch, x.get() of CuPy)"
 """Advice, in messages, for an array that cannot be used on its device."""

@@ -11,7 +11,7 @@ import numpy as np
 from sigmascope._host.native import _core
 from sigmascope.errors import CheckpointError
 
-from .arrays import unsupported
+from .refusals import unsupported
 
 _DTYPES = {
     "float64": "f64",

@@ -13,7 +13,7 @@ from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope._host.threads import resolve_threads
 
-from .arrays import check_unmasked
+from .arrays import check_unmasked, is_array, native_array
 from .dtypes import numpy_dtype
 from .indexing import Slice, axes_of
 
@@ -241,9 +241,8 @@ class Matrix:
 
 def _may_be_term(other: Any) -> bool:
     """Return whether this class adds `other`; other classes may add a matrix themselves."""
-    if isinstance(other, (Matrix, np.ndarray, np.generic, list, tuple, numbers.Number)):
-        return True
-    return hasattr(other, "__dlpack__") or hasattr(other, "__cuda_array_interface__")
+    kinds = (Matrix, np.generic, list, tuple, numbers.Number)
+    return isinstance(other, kinds) or is_array(other)
 
 
 def _term(a: Matrix, other: Any) -> Matrix:
@@ -254,9 +253,7 @@ def _term(a: Matrix, other: Any) -> Matrix:
             "ss.matrix(np.broadcast_to(np.float32(1), A.shape)) is a matrix of ones that takes no "
             "memory"
         )
-    from .sources import matrix
-
-    term = matrix(other)
+    term = other if isinstance(other, Matrix) else Matrix(native_array(other))
     if term.shape != a.shape:
         raise ValueError(f"cannot add matrices of shapes {a.shape} and {term.shape}")
     return term

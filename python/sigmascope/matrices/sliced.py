@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from sigmascope._host.native import _core
 
-from .arrays import check_unmasked, not_two, storable
+from .arrays import check_unmasked, storable
 from .byte_source import ByteSource
 from .dtypes import array_dtype
 from .matrix import Matrix
+from .refusals import not_two
 
 _AT_ONCE = 8 << 20
 """Bytes of the rows of one request, unless a chunk has more."""

@@ -15,14 +15,13 @@ from sigmascope._host.keywords import public
 from sigmascope._host.native import _core
 from sigmascope.errors import CheckpointError
 
-from .arrays import check_unmasked, not_two, real_array, storable, unsupported
+from .arrays import is_array, native_array, real_array
 from .blocks import blocks_in_source, from_blocks
 from .byte_source import ByteSource
-from .device_arrays import detached, exported, from_device, lies_on_device
 from .dtypes import ITEMSIZE, PACKED, array_dtype, stride_of_rows
 from .matrix import Matrix
 from .npy import check_npy_name, read_npy_header
-from .refusals import check_kind, dtype_name, holds_integers
+from .refusals import check_kind
 from .sliced import is_sliced, of_slices
 from .tables import is_table, table_array
 
@@ -90,53 +89,15 @@ def matrix(source: Any, *, dtype: str | None = None) -> Matrix:
         if dtype not in (None, source.storage):
             raise TypeError(f"a matrix of {source.storage} cannot be read as {dtype}")
         return source
-    check_unmasked(source)
-    if not isinstance(source, np.ndarray):
-        if isinstance(source, (str, os.PathLike)):
-            return _from_npy(os.fspath(source), dtype)
-        check_kind(source)
-        if lies_on_device(source):
-            return _on_device(source, dtype)
-        if hasattr(source, "__dlpack__") and dtype is None and not holds_integers(source):
-            return _from_dlpack(source)
-        if is_sliced(source) and not is_table(source):
+    if isinstance(source, (str, os.PathLike)):
+        return _from_npy(os.fspath(source), dtype)
+    if not is_array(source):
+        check_kind(source)  # a sparse matrix looks like an array that is read by slices
+        if is_table(source):
+            source = table_array(source)
+        elif is_sliced(source):
             return of_slices(source, dtype)
-        source = table_array(source) if is_table(source) else array_of(source)
-    if dtype is None:
-        source = storable(source)
-    kind = array_dtype(source.dtype, dtype)
-    if source.ndim != 2:
-        raise ValueError(f"a matrix has 2 dimensions, {not_two(source.shape)}")
-    return Matrix(
-        _core.Matrix.from_memory(
-            source.__array_interface__["data"][0], source, kind, *source.shape, *source.strides
-        )
-    )
-
-
-def array_of(source: Any) -> NDArray[Any]:
-    """Convert an array-like of numbers; TypeError for anything else."""
-    if hasattr(source, "__dlpack__"):
-        return np.from_dlpack(source)
-    try:
-        return real_array(source)
-    except (TypeError, ValueError) as error:
-        kind = type(source).__name__
-        raise TypeError(f"a {kind} cannot be converted to a matrix: {error}") from error
-
-
-def _on_device(source: Any, codes: str | None) -> Matrix:
-    if codes is None and holds_integers(source):
-        raise TypeError(unsupported(np.dtype(dtype_name(source))))
-    return Matrix(from_device(source, codes))
-
-
-def _from_dlpack(source: Any) -> Matrix:
-    source = detached(source)
-    shape = tuple(getattr(source, "shape", (0, 0)))
-    if len(shape) != 2:
-        raise ValueError(f"a matrix has 2 dimensions, {not_two(shape)}")
-    return Matrix(_core.Matrix.from_dlpack(exported(source), source, ""))
+    return Matrix(native_array(source, dtype))
 
 
 def _from_npy(path: str, requested: str | None) -> Matrix:
@@ -274,7 +235,7 @@ def tensor_in_memory(
         packs = (ctypes.c_ubyte * (m * n // packed)).from_address(address)
         pairs = np.frombuffer(memoryview(packs), np.uint8)
         codes = np.stack([pairs & 15, pairs >> 4], axis=-1).reshape(m, n)
-        native = matrix(codes, dtype=dtype).native
+        native = native_array(codes, dtype)
     else:
         size = ITEMSIZE[dtype]
         stride = n * size if row_stride is None else row_stride

@@ -10,10 +10,10 @@ from typing import Any, Never, Protocol
 
 import numpy as np
 
-from .arrays import check_unmasked
+from .arrays import array_of, check_unmasked
 from .matrix import Matrix
 from .products import Products, products_of
-from .sources import array_of, matrix
+from .sources import matrix
 
 ArrayOfAnyShape = np.ndarray[tuple[Never, Never], np.dtype[Any]]
 """An array whose type does not say how many axes it has, as NDArray: a matrix or a stack.

@@ -202,7 +202,7 @@ def _of_torch(value: Any) -> _Stored:
 
 
 def _of_array(value: Any, kind: str) -> _Stored | str:
-    from sigmascope.matrices.arrays import MASKED
+    from sigmascope.matrices.refusals import MASKED
     from sigmascope.matrices.tables import is_frame, table_array
 
     if np.ma.is_masked(value):

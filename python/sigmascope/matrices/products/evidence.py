@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope.matrices.arrays import not_two
+from sigmascope.matrices.refusals import not_two
 
 _AT_ONCE = 1 << 20
 """Elements that are copied at a time to be hashed."""

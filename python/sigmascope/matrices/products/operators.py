@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope.errors import NonFiniteError
-from sigmascope.matrices.arrays import complex_refusal
+from sigmascope.matrices.refusals import complex_refusal
 
 from .evidence import Evidence, checked_shape, door_exponent, hash_of, working_nbytes
 

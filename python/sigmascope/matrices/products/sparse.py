@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope.errors import NonFiniteError
-from sigmascope.matrices.arrays import check_real, storable, unsupported
+from sigmascope.matrices.arrays import storable
+from sigmascope.matrices.refusals import check_real, unsupported
 
 from .evidence import Evidence, checked_shape, door_exponent, hash_of, working_nbytes
 
