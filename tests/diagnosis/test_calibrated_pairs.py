@@ -56,7 +56,7 @@ def test_narrow_and_broad_data_are_told_apart(calibration: Calibration) -> None:
     assert calibrated.interval[0] < calibrated.difference < calibrated.interval[1]
     assert calibrated.difference == pytest.approx(calibrated.distance, rel=0.4)
     assert verdict.text.startswith(f"{verdict.names[0]} had the narrower data")
-    assert "pairs of one class were called different" in verdict.text
+    assert "pairs of one class were reported as different" in verdict.text
     assert "Without the calibration: The update of" in verdict.text
     turned = pair(calibration, BROAD, NARROW)
     assert turned.narrower == turned.names[1]

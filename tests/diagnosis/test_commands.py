@@ -68,7 +68,7 @@ def test_a_verdict_is_printed_and_decides_the_status_on_request(
     status, text, _ = invoke("diagnose", *words)
     assert status == 0
     assert text.startswith(label.capitalize())
-    assert f"lies where {label} data put its update" in " ".join(text.split())
+    assert f"lies where {label} data would put it" in " ".join(text.split())
     assert "What this cannot say:" in text
     for word in LEVELS:
         expected = 3 if word == label else 0
@@ -169,7 +169,7 @@ def test_what_excludes_each_other_is_refused(reference: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[run]\n", "no TOML file"),
+        ("[[run]\n", "not a TOML file"),
         ("a = 1\n", "no table [[run]]"),
         ('[[run]]\nlabel = "narrow"\n', "run 1 has no comparison and no group"),
         ('[[run]]\ncomparison = "x.jsonl"\ngroup = "a"\n', "x.jsonl"),

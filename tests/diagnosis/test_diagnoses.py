@@ -70,7 +70,7 @@ def test_between_the_classes_there_is_no_verdict(calibration: Calibration) -> No
     )
     diagnosis = ss.diagnosis.diagnose(rows_of_update(0.545, noise=0.2, seed=77), wide, recipe={})
     assert diagnosis.verdict == "not distinguishable"
-    assert "one group only" in diagnosis.text
+    assert "only one group" in diagnosis.text
 
 
 def test_breadths_at_the_limits_of_the_classes_belong_to_them() -> None:
@@ -218,7 +218,7 @@ def test_a_saved_calibration_keeps_what_counts_as_narrow_and_broad(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no calibration"),
+        ("", "not a calibration"),
         ("[]", "schema is not"),
         ('{"schema": "sigmascope.scan"}', "schema is not"),
         ('{"schema": "sigmascope.calibration", "version": 2}', "reads version 1"),
@@ -237,9 +237,9 @@ def test_other_files_are_not_calibrations(text: str, message: str, tmp_path: Pat
     ("runs", "options", "message"),
     [
         (known_runs(1)[:1], {}, "has no broad run"),
-        ([(rows_of_update(0.5), "wide", "a")], {}, "a label is"),
+        ([(rows_of_update(0.5), "wide", "a")], {}, "a label must be"),
         ([(rows_of_update(0.5), 0.5, "a")], {}, "a breadth of 1 or more"),
-        ([(rows_of_update(0.5), True, "a")], {}, "a label is"),
+        ([(rows_of_update(0.5), True, "a")], {}, "a label must be"),
         (known_runs(1), {"score": "fitted"}, "a fitted score needs 16 labelled runs of 2 groups"),
         (known_runs(1), {"score": "best"}, "auto, spread or fitted"),
         (known_runs(1), {"narrow_at_most": 40.0}, "below broad_at_least"),
@@ -301,7 +301,8 @@ def test_without_a_calibration_it_is_said_what_cannot_be_told() -> None:
     diagnosis = ss.diagnosis.diagnose(rows_of_update(0.5))
     assert diagnosis.verdict == "no calibration"
     assert (
-        "stays open: that takes a calibration, made from runs whose data is known" in diagnosis.text
+        "remains unknown: to answer that takes a calibration, made from runs whose data is known"
+        in diagnosis.text
     )
     assert (
         diagnosis.position
@@ -318,11 +319,11 @@ def test_arguments_are_checked(calibration: Calibration) -> None:
         ss.diagnosis.diagnose(rows, calibration, group="x")
     with pytest.raises(ValueError, match="alpha = 0"):
         ss.diagnosis.diagnose(rows, calibration, alpha=0.0)
-    with pytest.raises(ValueError, match="need no group"):
+    with pytest.raises(ValueError, match="do not need a group"):
         ss.diagnosis.diagnose(rows, calibration, against=rows, group="base0")  # type: ignore[call-overload]
-    with pytest.raises(ValueError, match="a recipe is compared with that of a calibration"):
+    with pytest.raises(ValueError, match="a recipe needs a calibration to compare with"):
         ss.diagnosis.diagnose(rows, recipe={"lr": 1.0})
-    with pytest.raises(ValueError, match="a group is compared"):
+    with pytest.raises(ValueError, match="a group needs a calibration"):
         ss.diagnosis.diagnose(rows, group="base0")
     with pytest.raises(TypeError, match="no scan, file or checkpoint"):
         ss.diagnosis.diagnose(3)  # type: ignore[call-overload]

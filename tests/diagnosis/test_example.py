@@ -84,7 +84,7 @@ def test_a_refusal_by_the_example_shows_what_an_answer_would_read(example: Calib
     )
     assert answer.verdict == "refused"
     assert answer.reasons[0].startswith(NOTHING)
-    assert answer.reasons[-1].startswith("If it applied, an answer would read: number 0 ")
+    assert answer.reasons[-1].startswith("If it applied, the answer would be: number 0 ")
 
 
 def test_pairs_of_models_say_so(example: Calibration) -> None:

@@ -59,7 +59,7 @@ def test_few_matrices_or_places_are_refused(calibration: Calibration) -> None:
     fewer = ss.diagnosis.diagnose(rows[:10] + rows[-1:], calibration, recipe=RECIPE)
     assert outcome(fewer, "matrices") == (
         "refused",
-        "Only 11 matrices are counted; a diagnosis needs 12.",
+        "Only 11 matrices are used; a diagnosis needs 12.",
     )
     half = [row for row in rows if row["role"] in ("q", "k", "v")]
     diagnosis = ss.diagnosis.diagnose(half, calibration, recipe=RECIPE)
@@ -166,7 +166,7 @@ def test_the_score_of_a_class_with_another_pattern_is_refused() -> None:
     assert [guard.name for guard in diagnosis.refusals] == ["pattern"]
     assert re.search(
         r"are 1\d\.\d standard deviations from broad runs \(root mean square over 16\); those of "
-        r"one group at most 2\.\d+ from the others, which with 50 % more leaves it out",
+        r"one group at most 2\.\d+ from the others\. The model is more than 50 % beyond this",
         outcome(diagnosis, "pattern")[1],
     )
 

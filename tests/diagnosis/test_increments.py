@@ -29,7 +29,7 @@ def test_a_change_is_found_where_it_is() -> None:
     assert diagnosis.least_p == diagnosis.p
     assert (diagnosis.matrices, diagnosis.blocks) == (24, 8)
     assert np.exp(diagnosis.before) > 0.55 > 0.52 > np.exp(diagnosis.after)
-    assert "From 6000 to 7000 on each increment is spread over fewer directions" in diagnosis.text
+    assert "From 6000 to 7000 on, each increment is spread over fewer directions" in diagnosis.text
     rising = diagnose_increments(series([0.50] * 5 + [0.56] * 5))
     assert rising.changed
     assert "over more directions" in rising.text
@@ -39,7 +39,7 @@ def test_a_change_is_found_where_it_is() -> None:
 def test_the_first_quarter_does_not_count() -> None:
     diagnosis = diagnose_increments(series([0.2, 0.3, *[0.56] * 8], seed=3))
     assert not diagnosis.changed
-    assert "No change of the spread is distinguishable" in diagnosis.text
+    assert "There is no significant change of the spread" in diagnosis.text
 
 
 def rejected(
@@ -109,7 +109,8 @@ def test_few_increments_say_that_nothing_could_be_significant() -> None:
     assert diagnosis.p == diagnosis.least_p == pytest.approx(1 / 3)
     assert not diagnosis.changed
     assert (
-        "With 4 increments and 8 blocks the least p is 0.33: no change could be" in diagnosis.text
+        "With 4 increments and 8 blocks the smallest possible p is 0.33: no change could be"
+        in diagnosis.text
     )
     assert "the least p" not in diagnose_increments(series([0.56] * 10)).text
 
@@ -119,7 +120,7 @@ def test_few_blocks_or_increments_are_said() -> None:
     assert few.p is None
     assert not few.changed
     assert "4 blocks are too few" in few.text
-    with pytest.raises(ValueError, match="4 increments; a change needs 5"):
+    with pytest.raises(ValueError, match="4 increments are too few: at least 5"):
         diagnose_increments(series([0.5] * 4))
     with pytest.raises(ValueError, match="1 names for 8"):
         diagnose_increments(series([0.5] * 8), names=["a"])

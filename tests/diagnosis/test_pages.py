@@ -34,7 +34,7 @@ def known_to_the_example() -> Diagnosis:
         ("not distinguishable", "both narrow and broad data are plausible"),
         ("unlike both", "neither narrow nor broad"),
         ("refused", "there is no answer"),
-        ("no calibration", "stays open"),
+        ("no calibration", "remains unknown"),
     ],
 )
 def test_a_diagnosis_of_every_verdict(verdict: Any, words: str) -> None:
@@ -55,7 +55,7 @@ def run_named(names: list[str]) -> RunDiagnosis:
 
 def test_increments_and_pairs_of_models_are_explained() -> None:
     run = run_named([f"a.{i} to b" for i in range(10)])
-    assert run.text.startswith("From a.6 to b on each increment is spread over fewer directions: ")
+    assert run.text.startswith("From a.6 to b on, each increment is spread over fewer directions: ")
     assert sentences_of(page_of(run))[1] == run.text.split(". ")[0] + "."
     pair = ss.diagnosis.diagnose(rows_of_pair(), against=rows_of_pair(2))
     assert "two models of one base" in sentences_of(page_of(pair))[0]

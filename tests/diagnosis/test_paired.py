@@ -23,13 +23,13 @@ def test_a_more_concentrated_update_is_named() -> None:
     assert diagnosis.difference == pytest.approx(np.log(0.56 / 0.53), abs=0.01)
     assert diagnosis.interval[0] < diagnosis.difference < diagnosis.interval[1]
     assert diagnosis.p == pytest.approx(2 / 2**8)
-    assert diagnosis.text.startswith(f"The update of {diagnosis.names[0]} is the more concentrated")
+    assert diagnosis.text.startswith(f"The update of {diagnosis.names[0]} is more concentrated")
     assert "8 blocks, p = 0.0078 if they are independent" in diagnosis.text
-    assert "or its seed moved all blocks. Two runs cannot tell which" in diagnosis.text
+    assert "or its seed changed all blocks. Two runs cannot show which" in diagnosis.text
     assert diagnosis.narrower is None  # without a calibration nothing shows what a seed moves
     turned = ss.diagnosis.diagnose(two, against=one)
     assert turned.difference == pytest.approx(-diagnosis.difference)
-    assert turned.text.startswith(f"The update of {turned.names[1]} is the more concentrated")
+    assert turned.text.startswith(f"The update of {turned.names[1]} is more concentrated")
     low, high = (float(x) for x in diagnosis.text.split("[")[1].split("]")[0].split(", "))
     assert low < 100 * (1 - 0.53 / 0.56) < high
 

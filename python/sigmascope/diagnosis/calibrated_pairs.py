@@ -49,8 +49,9 @@ class PairRates:
         pairs = self.right + self.wrong + self.undecided
         return (
             f"With one group left out at a time, {self.right} of the calibration's {pairs} pairs "
-            f"of a narrow and a broad run were told apart, and {self.wrong} had the wrong sign; "
-            f"{self.called_different} of its {self.alike} pairs of one class were called different."
+            f"of a narrow and a broad run were distinguished, and {self.wrong} had the wrong "
+            f"sign; {self.called_different} of its {self.alike} pairs of one class were reported "
+            "as different."
         )
 
 
@@ -235,20 +236,20 @@ def _pairs_guard(rates: PairRates, freedom: int, distance: float, alpha: float) 
         return Guard(
             "pairs",
             "refused",
-            "No group of the calibration has two runs of one class: how much these differ is not "
-            "known.",
+            "No group of the calibration has two runs of one class, so it is unknown how much "
+            "such runs differ.",
         )
     if distance <= 0:
         return Guard(
             "pairs",
             "refused",
-            "With its group left out, a broad run of the calibration does not lie above narrow "
-            "ones in the mean.",
+            "With its group left out, a broad run of the calibration does not score above "
+            "narrow runs in the mean.",
         )
     pairs = rates.right + rates.wrong + rates.undecided
     text = (
         f"{rates.wrong} of the calibration's {pairs} pairs of a narrow and a broad run of one "
-        "group are told apart with the wrong sign"
+        "group are distinguished with the wrong sign"
     )
     if rates.wrong > alpha * pairs:
         return Guard("pairs", "refused", f"{text}, more than the level of {100 * alpha:g} %.")

@@ -123,7 +123,7 @@ class Calibration:
                 f"{broad_at_least}"
             )
         if score not in ("auto", "spread", "fitted"):
-            raise ValueError(f"score is auto, spread or fitted, not {score!r}")
+            raise ValueError(f"score must be auto, spread or fitted, not {score!r}")
         digests: list[CalibrationRun] = []
         for number, (source, label, group) in enumerate(runs, 1):
             read = read_source(source, {}, number)
@@ -230,9 +230,9 @@ class Calibration:
         try:
             record = json.loads(read_regular(Path(path), MAX_TABLE_BYTES))
         except ValueError as error:
-            raise ValueError(f"{where}: no calibration: {error}") from error
+            raise ValueError(f"{where}: not a calibration: {error}") from error
         if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-            raise ValueError(f"{where}: no calibration: its schema is not {SCHEMA!r}")
+            raise ValueError(f"{where}: not a calibration: its schema is not {SCHEMA!r}")
         if record.get("version") != VERSION:
             raise ValueError(
                 f"{where}: version {record.get('version')} of a calibration; this package reads "

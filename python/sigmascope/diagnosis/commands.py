@@ -43,8 +43,8 @@ PairsArgument = Annotated[
     list[Path],
     typer.Argument(
         metavar="COMPARISON...",
-        help="A saved comparison of a base with the model (sigmascope compare BASE MODEL --out); "
-        "several: of each checkpoint of one run with the next.",
+        help="A saved comparison of a base with the model (sigmascope compare BASE MODEL --out). "
+        "Several comparisons are those of each checkpoint of one run with the next.",
         show_default=False,
     ),
 ]
@@ -178,7 +178,7 @@ def read_runs(path: Path) -> Calibration:
     try:
         record = tomllib.loads(read_regular(path, MAX_TABLE_BYTES).decode("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: no TOML file: {error}") from error
+        raise ValueError(f"{path}: not a TOML file: {error}") from error
     listed = record.get("run")
     if not isinstance(listed, list) or not listed:
         raise ValueError(f"{path}: no table [[run]] with comparison, label and group")
@@ -250,7 +250,7 @@ def _show_saved_calibration(
     file: Path, record: dict[str, Any], out: Path | None, alpha: float
 ) -> None:
     if out is not None:
-        raise ValueError(f"{out}: a calibration has no other format")
+        raise ValueError(f"{out}: a calibration cannot be saved in another format")
     calibration = Calibration.load(file)
     show_calibration(console(), calibration, calibration.error_rate(alpha))
 

@@ -109,10 +109,12 @@ def diagnose(
     name, update = name_of(source), update_of(source.rows)
     if calibration is None and (recipe is not None or group is not None):
         given = "recipe" if recipe is not None else "group"
-        raise ValueError(f"a {given} is compared with that of a calibration, and there is none")
+        raise ValueError(f"a {given} needs a calibration to compare with: pass calibration=")
     if against is not None:
         if group is not None:
-            raise ValueError("two models of one base need no group: its level cancels")
+            raise ValueError(
+                "two models of one base do not need a group, because its level cancels: omit group"
+            )
         return _paired(source, update, read_source(against, {}, 1), calibration, recipe, alpha)
     if calibration is None:
         return without_calibration(name, update, alpha)
@@ -180,7 +182,7 @@ def _with_calibration(
         )
         if calibration.example and judgement is not None:
             answer = _reasons(name, judgement, narrow, broad, rate, ())
-            reasons += (f"If it applied, an answer would read: {' '.join(answer)}",)
+            reasons += (f"If it applied, the answer would be: {' '.join(answer)}",)
     else:
         verdict = judgement.word
         reasons = _reasons(name, judgement, narrow, broad, rate, guards)
@@ -218,14 +220,14 @@ def _reasons(
     if 0 < judgement.position < 1:
         unlike = "lies between narrow and broad runs, and would be rare among both"
     chances = (
-        f"Of broad runs {_percent(judgement.p_broad)} would be as low, and of narrow runs "
-        f"{_percent(judgement.p_narrow)} as high, if scores are normally distributed; by ranks, "
+        f"If scores are normally distributed, {_percent(judgement.p_broad)} of broad runs would "
+        f"score as low, and {_percent(judgement.p_narrow)} of narrow runs as high; by ranks, "
         f"{_percent(judgement.rank_p_broad)} and {_percent(judgement.rank_p_narrow)}."
     )
     first = {
-        "narrow": f"{name} lies where narrow data put its update: {place}.",
-        "broad": f"{name} lies where broad data put its update: {place}.",
-        "not distinguishable": f"Narrow and broad data are not distinguishable in {name}: {place}.",
+        "narrow": f"The update of {name} lies where narrow data would put it: {place}.",
+        "broad": f"The update of {name} lies where broad data would put it: {place}.",
+        "not distinguishable": f"Both narrow and broad data are plausible for {name}: {place}.",
         "unlike both": f"{name} {unlike}: {place}.",
     }[judgement.word]
     qualified = [guard.text for guard in guards if guard.outcome == "qualified"]

@@ -16,8 +16,8 @@ _MEANINGS = {
     "not distinguishable": "The update lies where both narrow and broad data are plausible",
     "unlike both": "The update is like that of neither narrow nor broad runs",
     "refused": "The reference runs do not apply to this model, so there is no answer",
-    "no calibration": "Without reference runs whose data is known, the breadth of the data stays "
-    "open; size and spread of the update are measured",
+    "no calibration": "Without reference runs whose data is known, the breadth of the data remains "
+    "unknown; only size and spread of the update are measured",
 }
 
 _LIMITS_OF_DATA = (
@@ -38,7 +38,7 @@ def explain(record: Mapping[str, Any]) -> Explanation:
         return Explanation(
             examined,
             _first_sentence(record["text"]),
-            "A change of spread does not say what changed: data and learning rate move it alike.",
+            "A change of spread does not say what changed: data and learning rate both change it.",
         )
     if record["kind"] == "paired":
         examined = (

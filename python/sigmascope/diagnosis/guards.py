@@ -98,8 +98,8 @@ def _recipe(known: Mapping[str, Any], declared: Mapping[str, Any] | None) -> Gua
         return Guard(
             "recipe",
             "qualified",
-            "The recipe of the model is not declared, and cannot be seen in its weights: the "
-            f"answer holds if it was that of the calibration ({listed}).",
+            "The recipe of the model is not declared and cannot be read from its weights. The "
+            f"answer is valid if it was that of the calibration ({listed}).",
         )
     differ = [
         f"{key} = {declared[key]} where the calibration has {known[key]}"
@@ -111,15 +111,15 @@ def _recipe(known: Mapping[str, Any], declared: Mapping[str, Any] | None) -> Gua
         return Guard(
             "recipe",
             "refused",
-            f"The recipe of the model differs: {'; '.join(differ)}. A level carries over to no "
-            "other recipe.",
+            f"The recipe of the model differs: {'; '.join(differ)}. A level does not carry over "
+            "to another recipe.",
         )
     if missing:
         return Guard(
             "recipe",
             "qualified",
-            f"The calibration does not record {', '.join(missing)}: whether the recipes agree is "
-            "not known.",
+            f"The calibration does not record {', '.join(missing)}, so it is unknown whether the "
+            "recipes agree.",
         )
     return Guard("recipe", "passed", "The declared recipe is that of the calibration.")
 
@@ -159,7 +159,8 @@ def _range(name: str, what: str, value: float, known: Sequence[float], wider: fl
         return Guard(
             name,
             "refused",
-            f"{text}, which with {100 * wider:.0f} % more on both sides leaves it out.",
+            f"{text}. Even widened by {100 * wider:.0f} % on both sides, this range does not "
+            "contain it.",
         )
     return Guard(name, "passed", f"{text}.")
 
@@ -171,8 +172,8 @@ def _profile(update: Update, known: Sequence[Update]) -> Guard:
             return Guard(
                 "profile",
                 "qualified",
-                "The shape of the spectrum is not compared: there are no quantiles (effort "
-                "'density' or 'exact' has them).",
+                "The shape of the spectrum is not compared: there are no quantiles (efforts "
+                "'density' and 'exact' compute them).",
             )
         what = f"the logarithm of the {place}/32 quantile of ΔW over its median"
         guard = _range("profile", what, update.profile[i], values, WIDER)
@@ -214,7 +215,7 @@ def _places(update: Update, places: Sequence[Place]) -> Guard:
 
 
 def _matrices(update: Update) -> Guard:
-    text = f"{update.matrices} matrices are counted"
+    text = f"{update.matrices} matrices are used"
     if update.matrices < LEAST_MATRICES:
         return Guard("matrices", "refused", f"Only {text}; a diagnosis needs {LEAST_MATRICES}.")
     return Guard("matrices", "passed", f"{text[0].upper()}{text[1:]}.")
@@ -239,7 +240,7 @@ def _order(scored: Sequence[Scored]) -> Guard:
         return Guard(
             "order",
             "refused",
-            f"The {text}: they do not lie above the narrow ones, so that the score says nothing of "
+            f"The {text}: they do not lie above the narrow ones, so the score says nothing about "
             "the data.",
         )
     return Guard("order", "passed", f"The {text}.")
@@ -262,11 +263,11 @@ def _qualified(update: Update, rate: ErrorRate) -> Iterator[Guard]:
         yield Guard(
             "groups",
             "qualified",
-            "The calibration has one group only: how levels differ between bases is not known.",
+            "The calibration has only one group, so it is unknown how levels differ between bases.",
         )
     if update.unchanged:
         yield Guard(
             "unchanged",
             "qualified",
-            f"{update.unchanged} matrices did not change, and are left out.",
+            f"{update.unchanged} matrices did not change and are omitted.",
         )

@@ -98,22 +98,22 @@ class RunDiagnosis:
         evidence = f"p = {self.p:.2g} over all splits, {count} increments, {self.blocks} blocks"
         if not self.changed:
             few = (
-                f" With {count} increments and {self.blocks} blocks the least p is "
+                f" With {count} increments and {self.blocks} blocks the smallest possible p is "
                 f"{self.least_p:.2g}: no change could be significant at {self.alpha:g}."
                 if self.least_p > self.alpha
                 else ""
             )
             return (
-                f"No change of the spread is distinguishable. The clearest is at "
+                "There is no significant change of the spread. The clearest change is at "
                 f"{self.names[self.split]}: {ranks} ({evidence}).{few}"
             )
         word = "fewer" if self.after < self.before else "more"
         return (
-            f"From {self.names[self.split]} on each increment is spread over {word} directions: "
-            f"{ranks} ({evidence}). The data or the learning rate changed, or the run drifts. The "
-            "p-value holds if, without a change, any order of the increments is equally likely. "
-            "Where all blocks drift, or carry chance from one increment to the next, it is too "
-            "small."
+            f"From {self.names[self.split]} on, each increment is spread over {word} directions: "
+            f"{ranks} ({evidence}). The data or the learning rate changed, or the run drifts. "
+            "The p-value holds if, without a change, any order of the increments is equally "
+            "likely. It is too small if all blocks drift, or if chance carries over from one "
+            "increment to the next in all blocks."
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -207,7 +207,9 @@ def increments(updates: Sequence[Update], names: tuple[str, ...], alpha: float) 
     first = int(WARM_UP * len(updates))
     if len(updates) - first < LEAST_INCREMENTS:
         least = next(n for n in count_from(1) if n - int(WARM_UP * n) >= LEAST_INCREMENTS)
-        raise ValueError(f"{len(updates)} increments; a change needs {least} to be told")
+        raise ValueError(
+            f"{len(updates)} increments are too few: at least {least} are needed to detect a change"
+        )
     tables = [
         {(s.place.tower, s.layer, s.role): s for s in update.spreads} for update in updates[first:]
     ]

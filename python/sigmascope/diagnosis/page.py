@@ -44,7 +44,7 @@ _MARKS = {"passed": "passed", "qualified": "condition", "refused": "refused"}
 _TITLES = {
     "narrow": "Narrow, or new to the base",
     "broad": "Broad",
-    "not distinguishable": "Not distinguishable",
+    "not distinguishable": "Narrow and broad data are both plausible",
     "unlike both": "Unlike narrow and broad runs",
     "refused": "No answer: the calibration does not apply",
     "no calibration": "What can be measured without reference runs",
@@ -168,9 +168,9 @@ def _body(record: Mapping[str, Any]) -> Iterator[str]:
     yield _strips(record["places"], PER_CENT)
     if record["judgement"] is not None:
         yield (
-            "<p class='note'>Position of the score between the levels of narrow runs (0) and broad "
-            f"runs (1), with its interval at {100 * (1 - record['alpha']):g}&nbsp;%; each run by "
-            "the score that is fitted without its group.</p>"
+            "<p class='note'>Position of the score between the levels of narrow runs (0) and "
+            f"broad runs (1), with its interval at {100 * (1 - record['alpha']):g}&nbsp;%; each "
+            "run is scored by a fit without its group.</p>"
         )
         place = record["judgement"]
         score = {"text": "position", "value": place["position"], "interval": place["interval"]}

@@ -119,7 +119,9 @@ class PairedDiagnosis:
             f"differ by {math.sqrt(2) * gap.deviation / gap.distance:.2f}, root mean square)"
         )
         if gap.p > self.alpha:
-            return f"The breadths of the data are not distinguishable: scores differ {evidence}."
+            return (
+                f"The breadths of the data do not differ significantly: scores differ {evidence}."
+            )
         name = self.names[int(gap.difference < 0)]
         return f"{name} had the narrower data, or data that was newer to the base: {evidence}."
 
@@ -137,14 +139,14 @@ class PairedDiagnosis:
         evidence = f"{self.blocks} blocks, {_p_text(self.p)} if they are independent"
         if self.p > self.alpha:
             return (
-                f"The updates are not distinguishable: their effective ranks differ by {change} "
-                f"{span} ({evidence})."
+                "The updates do not differ significantly: their effective ranks differ by "
+                f"{change} {span} ({evidence})."
             )
         return (
-            f"The update of {name} is the more concentrated, by {change} {span} ({evidence}). "
-            "Either its data was narrower, or newer to the base, or its recipe differed, or its "
-            "seed moved all blocks. Two runs cannot tell which; the runs of a calibration show how "
-            "much a seed moves."
+            f"The update of {name} is more concentrated, by {change} {span} ({evidence}). Either "
+            "its data was narrower, or newer to the base, or its recipe differed, or its seed "
+            "changed all blocks. Two runs cannot show which; the runs of a calibration show how "
+            "much a seed changes."
         )
 
     def _widths(self) -> tuple[float, float]:

@@ -44,7 +44,11 @@ def pattern_guard(
         The class; None if the score belongs to neither class. Then nothing is compared.
     """
     if side is None:
-        return Guard("pattern", "passed", "The score is of no class whose pattern it could miss.")
+        return Guard(
+            "pattern",
+            "passed",
+            "The score belongs to neither class, so there is no pattern to compare.",
+        )
     known = [run for run in runs if run.side == side]
     places = common_places([values, *(run.values for run in known)])
     if len(known) < LEAST_RUNS or not places:
@@ -65,8 +69,8 @@ def pattern_guard(
         return Guard(
             "pattern",
             "refused",
-            f"{text}, which with {100 * FARTHER:.0f} % more leaves it out: its score is that of "
-            f"{side} data, its pattern is not.",
+            f"{text}. The model is more than {100 * FARTHER:.0f} % beyond this: its score is "
+            f"that of {side} data, but its pattern is not.",
         )
     return Guard("pattern", "passed", f"{text}.")
 

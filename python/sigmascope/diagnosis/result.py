@@ -23,13 +23,14 @@ Verdict = Literal[
     "narrow", "broad", "not distinguishable", "unlike both", "refused", "no calibration"
 ]
 
-NOVELTY = "Data that is new to the base makes such an update too: narrow, or new to the base."
+NOVELTY = "Data that is new to the base causes such an update too: narrow, or new to the base."
 
 LIMITS = (
-    "How new the data was to the base: data far from what the base knows reads narrower.",
-    "Mixtures: data of the base's own kind, mixed in, hides narrow data; repetition does too.",
-    "Another recipe: a level carries over to no other optimiser, learning rate or number of steps.",
-    "Which data it was, or whether it was that of a test: the measure is of breadth alone.",
+    "How new the data was to the base: data far from what the base knows looks narrower.",
+    "Mixtures: mixing in data of the base's own kind hides narrow data, and so does repetition.",
+    "Another recipe: a level does not carry over to another optimiser, learning rate or number "
+    "of steps.",
+    "Which data it was, or whether it was that of a test: only its breadth is measured.",
 )
 """Limits of a diagnosis, in sentences."""
 

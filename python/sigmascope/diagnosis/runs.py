@@ -47,7 +47,7 @@ def check_label(label: Label, source: str) -> None:
         return
     if isinstance(label, bool) or not isinstance(label, int | float) or not 1 <= label < math.inf:
         raise ValueError(
-            f"{source}: a label is 'narrow', 'broad', a breadth of 1 or more, or None; it is "
+            f"{source}: a label must be 'narrow', 'broad', a breadth of 1 or more, or None, not "
             f"{label!r}"
         )
 

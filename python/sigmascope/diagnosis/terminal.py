@@ -73,7 +73,7 @@ def _show_places(out: Console, places: Sequence[Mapping[str, Any]]) -> None:
     ]
     if not any(place["narrow"] or place["broad"] for place in places):
         headers, lines = headers[:2], [line[:2] for line in lines]
-    title = "Effective rank of the update, of the full rank"
+    title = "Effective rank of the update, as a share of the full rank"
     show_table(out, title, headers, lines, left=1)
 
 
@@ -93,7 +93,7 @@ def _increments(out: Console, record: Mapping[str, Any]) -> None:
         [name, _share(value), "" if i >= record["left_out"] else "left out"]
         for i, (name, value) in enumerate(zip(record["names"], record["spreads"], strict=True))
     ]
-    title = "Effective rank of each increment, of the full rank"
+    title = "Effective rank of each increment, as a share of the full rank"
     show_table(out, title, ["increment", "effective rank", ""], lines, left=1)
 
 

@@ -15,12 +15,12 @@ def without_calibration(name: str, update: Update, alpha: float) -> Diagnosis:
     mean = math.exp(sum(spread.value for spread in update.spreads) / len(update.spreads))
     reasons = (
         f"The update of {name} has a relative size of {math.exp(update.size):.2g}, and an "
-        f"effective rank of {100 * mean:.0f} % of the full rank, in the geometric mean over "
-        f"{update.matrices} matrices.",
+        f"effective rank of {100 * mean:.0f} % of the full rank (geometric mean over "
+        f"{update.matrices} matrices).",
         *_precision(update),
         *_tokens(update),
-        "How narrow its data was stays open: that takes a calibration, made from runs whose data "
-        "is known.",
+        "How narrow its data was remains unknown: to answer that takes a calibration, made from "
+        "runs whose data is known.",
     )
     return Diagnosis(
         name=name,
