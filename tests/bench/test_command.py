@@ -105,10 +105,10 @@ def test_backends_without_a_device_are_asked_for_by_name(monkeypatch: pytest.Mon
     [
         (["nowhere.npy"], "nowhere.npy: No such file or directory"),
         (["--backends", "jax"], "unknown backend 'jax'; known: cuda, cuml, cupy"),
-        (["--shape", "4096"], "shape '4096' is not like 4096x11008"),
+        (["--shape", "4096"], "shape '4096' is not of the form MxN, such as 4096x11008"),
         (["--spectrum", "steep"], "unknown spectrum 'steep'; known: llm, decay"),
         (["--dtype", "int8"], "unknown dtype 'int8'"),
-        (["--accuracy", "high"], "accuracy 'high' is not like 1e-2,1e-3"),
+        (["--accuracy", "high"], "accuracy 'high' is not a list of numbers such as 1e-2,1e-3"),
         (["--accuracy", "3"], "accuracies must lie between 0 and 1"),
         (["--shape", "20x10", "-k", "11"], "k = 11 > min(m, n) = 10"),
         (["--tensor", "x"], "--tensor needs MATRIX"),

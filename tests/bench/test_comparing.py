@@ -242,7 +242,7 @@ def test_an_accuracy_that_was_missed_in_one_turn_is_not_reached(
 def remarks(record: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the lines below the last table."""
     text = printed(record, folder, monkeypatch)
-    return text.partition("How it was called")[2].partition("\n\n")[2].splitlines()
+    return text.partition("Settings, and their")[2].partition("\n\n")[2].splitlines()
 
 
 def test_what_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

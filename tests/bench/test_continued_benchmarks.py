@@ -179,7 +179,9 @@ def test_the_matrices_of_the_command_are_made_from_its_seed(
 def test_a_file_of_something_else_stays_as_it_is(tmp_path: Path) -> None:
     for text in ('{"a": 1}\n', "[1]\n", "words\n"):
         (tmp_path / "x.jsonl").write_text(text)
-        with pytest.raises(ValueError, match=r"x\.jsonl: line 1 is not a process of a benchmark"):
+        with pytest.raises(
+            ValueError, match=r"x\.jsonl: line 1 does not describe a process of a benchmark"
+        ):
             ProcessJournal(tmp_path / "x.jsonl")
         assert (tmp_path / "x.jsonl").read_text() == text
     with pytest.raises(ValueError, match=r"resumed from a \.jsonl, not '\.json'"):
@@ -210,7 +212,7 @@ def test_times_that_cannot_be_trusted(
     timing = timing_record([0.1], seconds=[0.4] * turns)
     record = comparison_record([entry_record(rungs=[rung], timings=[timing])], turns=turns)
     text = printed(record, tmp_path, monkeypatch)
-    remarks = text.partition("How it was called")[2].partition("\n\n")[2]
+    remarks = text.partition("Settings, and their")[2].partition("\n\n")[2]
     assert ("do not trust the time" in remarks) == (tried < 0.04)
     assert ("One turn" in remarks) == (turns == 1)
     assert said == bool(remarks.strip())

@@ -159,7 +159,7 @@ def test_files_that_hold_several_matrices_or_none(
     assert np.array_equal(given(tmp_path / "a.mat", "B").make(0), 2 * np.eye(4))
     with pytest.raises(ValueError, match=r"holds no matrix 'C', but A, B, z"):
         given(tmp_path / "a.mat", "C")
-    with pytest.raises(ValueError, match="complex128 numbers, and a benchmark real ones"):
+    with pytest.raises(ValueError, match="complex128 numbers, but a benchmark needs real ones"):
         given(tmp_path / "a.mat", "z")
     for suffix, kind in ((".mtx", "Matrix Market"), (".mat", "MATLAB"), (".npz", "archive")):
         path = tmp_path / f"text{suffix}"
@@ -168,5 +168,5 @@ def test_files_that_hold_several_matrices_or_none(
             given(path)
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(ImportError, match=r"a\.mat is a file of MATLAB.*pip install scipy.*\.npy"):
+    with pytest.raises(ImportError, match=r"a\.mat is a MATLAB file.*pip install scipy.*\.npy"):
         given(tmp_path / "a.mat")

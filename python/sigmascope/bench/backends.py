@@ -93,7 +93,7 @@ def known_backends() -> tuple[Backend, ...]:
         if not isinstance(backend, Backend):
             raise ImportError(f"{label} is a {type(backend).__name__}, not a Backend")
         if backend.name in {each.name for each in every}:
-            raise ImportError(f"{label}: there is a backend of the name {backend.name!r} already")
+            raise ImportError(f"{label}: there is already a backend named {backend.name!r}")
         every.append(backend)
     return tuple(every)
 
@@ -121,7 +121,7 @@ def select(names: Iterable[str] | None = None) -> list[Backend]:
         if name not in known | {"all"}:
             raise ValueError(f"unknown backend {name!r}; known: {', '.join(sorted(known))}, all")
     if not wanted:
-        raise ValueError("no backend is named")
+        raise ValueError("give the name of at least one backend")
     every = "all" in wanted
     return [
         b

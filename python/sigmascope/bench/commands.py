@@ -39,7 +39,7 @@ MatrixArgument = Annotated[
     typer.Argument(
         metavar="[MATRIX]",
         help="A .npy, .mtx, .mat or .npz file (all but the first need SciPy), or a .safetensors "
-        "file or folder with --tensor; else a synthetic one.",
+        "file or folder with --tensor. Default: a synthetic matrix.",
         show_default=False,
     ),
 ]
@@ -79,8 +79,8 @@ AccuracyOption = Annotated[
         "--accuracy",
         "--tol",
         metavar="X,...",
-        help="Largest relative errors of the k values, separated by commas; for each of them times "
-        "are compared.",
+        help="Largest relative errors of the k values, separated by commas. Times are compared "
+        "for each of them.",
     ),
 ]
 BackendsOption = Annotated[
@@ -97,22 +97,23 @@ ThreadsOption = Annotated[
     typer.Option(min=1, metavar="N", help="Threads of every library. Default: all cores."),
 ]
 TimeoutOption = Annotated[
-    float, typer.Option(metavar="S", help="Seconds after which a process is ended.")
+    float, typer.Option(metavar="S", help="Seconds after which a process is stopped.")
 ]
 SeedOption = Annotated[
     int,
     typer.Option(
         min=0,
         metavar="N",
-        help="Seed of the synthetic matrix for settings; timing uses the next one.",
+        help="Seed of the synthetic matrix on which settings are chosen; timing uses the next "
+        "seed.",
     ),
 ]
 ResumeOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Keep what each process has measured in this .jsonl, as soon as it ends. The same "
-        "command continues a benchmark that was stopped.",
+        help="Save the measurements of each process in this .jsonl as soon as it ends. The same "
+        "command continues an interrupted benchmark.",
     ),
 ]
 OutOption = Annotated[
@@ -127,7 +128,9 @@ PlotOption = Annotated[
 GrowthOption = Annotated[
     bool,
     typer.Option(
-        "--growth", help="Measure instead how svds grows with the matrix, from --shape to 8x."
+        "--growth",
+        help="Measure instead how time and memory of svds grow with the matrix, from --shape to "
+        "8x.",
     ),
 ]
 ListOption = Annotated[
@@ -233,14 +236,14 @@ def _check(
 def _pair(shape: str) -> tuple[int, int]:
     if match := re.fullmatch(r"([1-9][0-9]*)[xX×]([1-9][0-9]*)", shape):
         return int(match[1]), int(match[2])
-    raise ValueError(f"shape {shape!r} is not like 4096x11008")
+    raise ValueError(f"shape {shape!r} is not of the form MxN, such as 4096x11008")
 
 
 def _numbers(text: str) -> list[float]:
     try:
         return list(map(float, text.split(",")))
     except ValueError:
-        raise ValueError(f"accuracy {text!r} is not like 1e-2,1e-3") from None
+        raise ValueError(f"accuracy {text!r} is not a list of numbers such as 1e-2,1e-3") from None
 
 
 def _show(result: Any, growth: bool, out: Path | None, plot: Path | None) -> bool:
@@ -273,7 +276,7 @@ def _stopping(journal: Any) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if journal is None:
-            text = "nothing is kept; with --resume FILE.jsonl a benchmark can be continued"
+            text = "nothing was saved; with --resume FILE.jsonl a benchmark can be continued"
             print(f"sigmascope: interrupted, and {text}.", file=sys.stderr)
         else:
             tell_command(command_again(sys.argv[1:], journal.path, ()), stderr=True)

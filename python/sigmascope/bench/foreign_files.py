@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 KINDS = {
-    ".mtx": "a file of Matrix Market",
-    ".mat": "a file of MATLAB",
-    ".npz": "an archive of NumPy or a sparse matrix of SciPy",
+    ".mtx": "a Matrix Market file",
+    ".mat": "a MATLAB file",
+    ".npz": "a NumPy archive or a SciPy sparse matrix",
 }
 
 
@@ -56,7 +56,7 @@ def read_dense(path: Path, name: str | None) -> NDArray[Any]:
     chosen = _chosen(path, name, matrices)
     dense = chosen.toarray() if sparse.issparse(chosen) else np.asarray(chosen)
     if dense.dtype.kind not in "iubf":
-        raise ValueError(f"{path} holds {dense.dtype} numbers, and a benchmark real ones")
+        raise ValueError(f"{path} holds {dense.dtype} numbers, but a benchmark needs real ones")
     return dense if dense.dtype.kind == "f" else dense.astype(np.float64)
 
 

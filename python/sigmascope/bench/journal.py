@@ -62,7 +62,7 @@ class ProcessJournal:
                     self._outcomes[record["job"]] = outcome, float(record["timeout"])
                 except (ValueError, TypeError, KeyError):
                     raise ValueError(
-                        f"{self.path}: line {number} is not a process of a benchmark"
+                        f"{self.path}: line {number} does not describe a process of a benchmark"
                     ) from None
             file.truncate(len(whole))
 

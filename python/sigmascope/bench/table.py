@@ -36,11 +36,11 @@ def show_comparison(out: Console, comparison: BackendComparison) -> None:
     out.print(f"Fastest to {'; '.join(best)}", soft_wrap=True)
     out.print()
     _show_device(out, comparison, [entry for entry in ran if entry.device])
-    show_table(out, "What it can do", _ABILITIES, [_abilities(entry) for entry in ran])
+    show_table(out, "Capabilities", _ABILITIES, [_abilities(entry) for entry in ran])
     lines = [[e.title, _setting(t), *_worst(t)] for e in ran for t in e.timings]
     if lines:
         headers = ["backend", "setting", "to", "error", "residual", "MB added", "CPU s"]
-        show_table(out, "How it was called, and the worst that came of it", headers, lines, left=2)
+        show_table(out, "Settings, and their worst results", headers, lines, left=2)
     for text in notes(comparison):
         out.print(text, soft_wrap=True)
 
@@ -207,7 +207,7 @@ def _fastest(entries: Sequence[BackendResult], accuracy: float) -> str:
 
 
 _ABILITIES = ["backend", "vectors", "bf16 in", "f16 in", "out of core", "error bound", "stops"]
-_ABILITIES += ["tells"]
+_ABILITIES += ["reports failure"]
 
 
 def _abilities(entry: BackendResult) -> list[str]:
@@ -221,7 +221,7 @@ def _abilities(entry: BackendResult) -> list[str]:
         ),
         "yes" if can.get("out_of_core") else "no",
         can.get("error_bound") or "no",
-        "itself" if can.get("stops_itself") else "as told",
+        "itself" if can.get("stops_itself") else "preset",
         {None: "-", True: "yes", False: "no"}[can.get("tells")],
     ]
 
@@ -242,7 +242,7 @@ def _setting(timing: Timing) -> str:
 
 def _show_saved(file: Path, record: dict[str, Any], out: Path | None, alpha: float) -> None:
     if out is not None:
-        raise ValueError(f"{out}: a benchmark has no other format")
+        raise ValueError(f"{out}: a benchmark cannot be saved in another format")
     show_result(console(), result_of(record))
 
 
