@@ -112,8 +112,8 @@ def test_the_weighted_error_holds_what_rounding_hides_of_the_weight() -> None:
         ({"weight": np.zeros((40, 40))}, "zero"),
         ({"weight": np.full((40, 40), np.nan)}, "NaN"),
         ({"weight": np.eye(40), "rank": "edge"}, "no noise edge"),
-        ({"weight": np.eye(40), "part": "smallest"}, "without a weight"),
-        ({"part": "smallest", "rank": None, "error": 0.5}, "a given rank"),
+        ({"weight": np.eye(40), "part": "smallest"}, "do not take a weight"),
+        ({"part": "smallest", "rank": None, "error": 0.5}, "need a rank"),
         ({"part": "middle"}, "'middle'"),
     ],
 )

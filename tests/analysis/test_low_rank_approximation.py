@@ -62,7 +62,7 @@ def test_error_of_a_fixed_rank(shape: tuple[int, int], dtype: Any, k: int) -> No
 )
 def test_a_search_that_stops_early_has_a_right_error(max_passes: int, evidence: str) -> None:
     A = np.random.default_rng(0).standard_normal((900, 800))
-    with pytest.warns(ConvergenceWarning, match="another product of rank 20 may be nearer"):
+    with pytest.warns(ConvergenceWarning, match="another product of rank 20 may be closer"):
         result = ss.low_rank(A, 20, tol=1e-9, max_passes=max_passes)
     with pytest.warns(ConvergenceWarning):
         search = ss.svds(A, 21, tol=1e-9, max_passes=max_passes)
@@ -209,7 +209,7 @@ def test_same_bits_for_any_threads_and_panels() -> None:
 @pytest.mark.parametrize(
     ("criterion", "error", "message"),
     [
-        ({}, TypeError, "none of them"),
+        ({}, TypeError, "got none"),
         ({"rank": 3, "error": 0.1}, TypeError, "rank = 3 and error = 0.1"),
         ({"rank": 0}, ValueError, "k = 0 must be between 1"),
         ({"rank": 31}, ValueError, "k = 31 must be between 1"),

@@ -18,8 +18,8 @@ from sigmascope.report import show_comparison, show_extraction
 
 RANK = 8
 NO_BULK = (
-    "no noise edge: the singular values spread further than those of even noise, and too far to "
-    "tell directions from it"
+    "no noise edge: the singular values are spread more widely than those of homogeneous noise, "
+    "and too widely to separate directions from noise"
 )
 SHAPES = {
     "model.layers.0.self_attn.q_proj.weight": (96, 96),

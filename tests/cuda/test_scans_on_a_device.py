@@ -124,7 +124,8 @@ def test_a_refusal_has_both_numbers_and_what_helps(simulated: ModuleType) -> Non
     simulated.simulator.restart(memory=32 * MIB)
     with pytest.raises(
         MemoryLimitError,
-        match=r"needs [\d.]+ MiB on cuda:0, which has 28.8 MiB .* device='cpu' .*nothing less fits",
+        match=r"needs [\d.]+ MiB on cuda:0, which has 28.8 MiB .* device='cpu' "
+        r".*no smaller call fits",
     ):
         ss.spectrum(np.ones((96, 64)), k=4, device="cuda")
     assert simulated.simulator.counts()["launches"] == 0
@@ -152,7 +153,7 @@ def test_a_smaller_effort_that_fits_the_device_is_named(
     monkeypatch.setattr("sigmascope._execution.costs.prefers_values", lambda *_, **__: False)
     a = ss.matrix(np.ones((4000, 3000), np.float32))
     simulated.simulator.restart(memory=280 * MIB)
-    with pytest.raises(MemoryLimitError, match=r"on cuda:0, .*; what fits .*: k = \d+"):
+    with pytest.raises(MemoryLimitError, match=r"on cuda:0, .*; this fits .*: k = \d+"):
         ss.spectrum(a, k=900, effort="top", device="cuda")
     assert simulated.simulator.counts()["launches"] == 0
 

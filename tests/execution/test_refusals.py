@@ -43,9 +43,11 @@ REFUSAL = re.compile(
     r"(?P<what>.*?) needs (?P<least>[\d.]+ \w+)( \(up to (?P<most>.*) if its values span much\))?, "
     r"the memory limit is (?P<limit>[\d.]+ \w+); (?P<advice>.*)"
 )
-OFFER = re.compile(r"what fits(?P<unless> unless its values span much)?: (?P<calls>.*)")
+OFFER = re.compile(
+    r"this fits(?P<unless> unless the singular values span a wide range)?: (?P<calls>.*)"
+)
 LESS = re.compile(
-    r"nothing less (?P<sure>fits|is sure to fit): "
+    r"no smaller call (?P<sure>fits|is certain to fit): "
     r"effort '(?P<effort>\w+)' with k = 1 needs (?P<least>.*)"
 )
 
@@ -127,7 +129,7 @@ def test_what_is_offered_runs_at_that_limit(
     assert enough is None or "or more" in parts["what"], (parts[0], enough and enough[0])
     if nothing := LESS.fullmatch(parts["advice"]):
         fits = bytes_of(nothing["least"]) <= call["memory_limit"]
-        assert fits == (nothing["sure"] == "is sure to fit")
+        assert fits == (nothing["sure"] == "is certain to fit")
         least_call = {**call, "effort": nothing["effort"], "k": 1}
         least_call |= {"measures": (), "panel_rows": None, "memory_limit": nothing["least"]}
         again = refusal(A, **least_call)
@@ -190,7 +192,7 @@ def test_what_others_hold_refuses_a_call_or_changes_nothing(kilobytes: int) -> N
     A = ks.gaussian(400, 400)[0].astype(np.float32)
     call: dict[str, Any] = {"k": 8, "memory_limit": "16 MiB", "num_threads": 1}
     alone = ss.spectrum(A, **call)
-    assert "every value, cheaper here than effort 'density'" in alone.notes
+    assert "every value is computed, which is cheaper here than effort 'density'" in alone.notes
     try:
         beside = unwrap(ss.spectrum)(A, **call, reserved=2**24 - 1000 * kilobytes)
     except MemoryLimitError:

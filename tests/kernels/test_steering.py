@@ -267,7 +267,9 @@ def test_every_value_takes_the_place_of_a_density_that_costs_more() -> None:
     A = ks.llm(700, 600)[0].astype(np.float32)
     spectrum = ss.spectrum(A, k=8, effort="density")
     assert spectrum.effort == "exact"
-    assert "every value, cheaper here than effort 'density'" in " ".join(spectrum.notes)
+    assert "every value is computed, which is cheaper here than effort 'density'" in " ".join(
+        spectrum.notes
+    )
     values = np.linalg.svd(A.astype(np.float64), compute_uv=False)
     assert (
         abs(spectrum["nuclear_norm"].value - values.sum()) <= spectrum["nuclear_norm"].error + 1e-6

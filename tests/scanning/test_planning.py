@@ -144,7 +144,10 @@ def test_refusals_give_the_numbers(tmp_path: Path) -> None:
     assert planned.refused == [tensor]
     assert tensor.refused is not None
     assert tensor.refused.startswith("svdvals of 16384 x 16384 needs 2.")
-    offer = "; what fits unless its values span much: effort 'density', or effort 'top'"
+    offer = (
+        "; this fits unless the singular values span a wide range: effort 'density', or effort "
+        "'top'"
+    )
     assert tensor.refused.endswith(f" GiB, the memory limit is 1 GiB{offer}")
     assert tensor.peak_bytes > 2**31
     with pytest.raises(MemoryLimitError) as refused:
@@ -159,7 +162,7 @@ def test_refusals_give_the_numbers(tmp_path: Path) -> None:
     below = ss.scan(path, effort="density", k=256, memory_limit="128MiB", plan=True)["w"].refused
     assert below is not None
     assert below.startswith("effort 'density' of 16384 x 16384 needs ")
-    offer = re.search(r"the memory limit is 128 MiB; what fits unless .* much: k = (\d+)$", below)
+    offer = re.search(r"the memory limit is 128 MiB; this fits unless .* range: k = (\d+)$", below)
     assert offer is not None
     for k in (int(offer[1]), int(offer[1]) + 1):
         again = ss.scan(path, effort="density", k=k, memory_limit="128MiB", plan=True)["w"].refused

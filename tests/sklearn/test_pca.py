@@ -108,7 +108,7 @@ def test_rows_at_hand_lose_no_digits_to_their_means(mean: float, n_components: A
 
 def test_means_that_cost_digits_warn_and_a_shift_keeps_them() -> None:
     X = rows(1e7)
-    message = "rough means as `shift` reduce it"
+    message = "pass rough means as `shift` to reduce it"
     with pytest.warns(ConvergenceWarning, match=message):
         PCA(2).partial_fit(X)
     one, two = PCA(2).fit(X[:50]), PCA(2).fit(X[50:])

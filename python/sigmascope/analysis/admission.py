@@ -137,9 +137,11 @@ def _advice(a: Matrix, query: SpectrumRequest, refused: Route, *, surely: bool =
     sure = sure or _combined(a, query, refused, _Fits.SURELY)
     if not sure and not hoped:
         hoped = _combined(a, query, refused, _Fits.EXPECTED)
-    parts = [f"what fits: {', or '.join(sure)}"] if sure else []
+    parts = [f"this fits: {', or '.join(sure)}"] if sure else []
     if hoped and not surely:
-        parts.append(f"what fits unless its values span much: {', or '.join(hoped)}")
+        parts.append(
+            f"this fits unless the singular values span a wide range: {', or '.join(hoped)}"
+        )
     return "; ".join(parts) or _least_of_all(a, query)
 
 
@@ -149,7 +151,7 @@ def _changes(
     """Yield calls that differ from the request in one thing, the nearest first."""
     options = dict(query.options)
     if options.pop("panel_rows", None) is not None:
-        yield "the same with panel_rows left to the default", replace(query, options=options)
+        yield "the same without panel_rows", replace(query, options=options)
     if query.measures:
         yield f"the same without {' and '.join(query.measures)}", replace(query, measures=())
     for effort in reversed(EFFORTS):
@@ -182,9 +184,9 @@ def _least_of_all(a: Matrix, query: SpectrumRequest) -> str:
     ]
     needed, effort, memory, _ = min(least, key=itemgetter(0, 1))
     if not any(memory.fits_device(need) for _, _, memory, need in least):
-        return f"nothing less fits on {memory.options.device.name}"
-    sure = "fits" if needed > memory.options.memory else "is sure to fit"
-    return f"nothing less {sure}: effort {effort!r} with k = 1 needs {amount(needed)}"
+        return f"no smaller call fits on {memory.options.device.name}"
+    sure = "fits" if needed > memory.options.memory else "is certain to fit"
+    return f"no smaller call {sure}: effort {effort!r} with k = 1 needs {amount(needed)}"
 
 
 def _bare(query: SpectrumRequest) -> SpectrumRequest:

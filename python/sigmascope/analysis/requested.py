@@ -58,7 +58,7 @@ def check_measures(
         return requested
     for name in requested:
         if name not in known:
-            raise ValueError(f"measures on request are {', '.join(known)}, not {name!r}")
+            raise ValueError(f"measures must be among {', '.join(known)}, not {name!r}")
     return tuple(name for name in known if name in requested)
 
 

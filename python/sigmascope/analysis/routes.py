@@ -103,10 +103,15 @@ class Route:
         """Notes of the result on the choice of the route."""
         notes = []
         if self.effort != self.requested_effort:
-            notes.append(f"every value, cheaper here than effort {self.requested_effort!r}")
+            notes.append(
+                "every value is computed, which is cheaper here than effort "
+                f"{self.requested_effort!r}"
+            )
         if self._permuting and not self.permutes:
             names = " and no ".join(self._permuting)
-            notes.append(f"no {names} at effort 'top', which says nothing of the rest")
+            notes.append(
+                f"no {names} at effort 'top', which does not estimate the remaining values"
+            )
         return tuple(notes)
 
     @property

@@ -209,7 +209,7 @@ class PCA(Components):
         if pca.explained_variance_errors[0] > _WARNED * pca.explained_variance[0] > 0:
             warnings.warn(
                 f"variances have an error of {pca.explained_variance_errors[0]:.2g}, the largest "
-                f"is {pca.explained_variance[0]:.2g}: rough means as `shift` reduce it",
+                f"is {pca.explained_variance[0]:.2g}: pass rough means as `shift` to reduce it",
                 ConvergenceWarning,
                 stacklevel=3,
             )

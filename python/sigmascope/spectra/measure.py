@@ -136,7 +136,9 @@ class Measure:
         if isinstance(other, Measure):
             return other
         if not isinstance(other, numbers.Real):
-            raise TypeError(f"a measure is combined with numbers and measures, not with {other!r}")
+            raise TypeError(
+                f"a measure can be combined only with numbers and measures, not with {other!r}"
+            )
         return Measure(float(other), 0.0, self.basis)
 
     def _combined(self, other: Measure, value: float, error: float) -> Measure:

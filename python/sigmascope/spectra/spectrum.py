@@ -86,7 +86,7 @@ class Spectrum:
         except KeyError:
             have = ", ".join(self.measures)
             raise KeyError(
-                f"no measure {name!r} at effort {self.effort!r}; there are: {have}"
+                f"no measure {name!r} at effort {self.effort!r}; available: {have}"
             ) from None
 
     def __contains__(self, name: object) -> bool:

@@ -69,12 +69,13 @@ def beyond(exponent: int, *values: float) -> tuple[str, ...]:
     """Return notes if a value times 2^exponent is beyond float64, or all are subnormal."""
     if any(math.isfinite(x) and math.isinf(scaled(x, exponent)) for x in values):
         return (
-            "values beyond float64's range are given as infinite; of the matrix times 2**-64 they "
-            "are finite",
+            "values beyond the range of float64 are returned as infinite; for the matrix times "
+            "2**-64 they are finite",
         )
     if 0 < scaled(max(values), exponent) < NORMAL:
         return (
             "values are subnormal numbers, multiples of 4.9e-324: residuals and errors include "
-            "that rounding, and may exceed the tolerance by it; the matrix times 2**64 has none",
+            "that rounding, and may exceed the tolerance by it; the matrix times 2**64 does not "
+            "have subnormal values",
         )
     return ()

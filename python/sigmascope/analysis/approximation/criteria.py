@@ -50,20 +50,18 @@ class Criterion(NamedTuple):
         criteria = {name: value for name, value in given.items() if value is not None}
         if len(criteria) != 1:
             names = " and ".join(f"{name} = {value!r}" for name, value in criteria.items())
-            raise TypeError(
-                f"one of rank, energy and error decides the rank, not {names or 'none of them'}"
-            )
+            raise TypeError(f"give exactly one of rank, energy and error; got {names or 'none'}")
         ((name, value),) = criteria.items()
         if name == "rank":
             if isinstance(value, str) and value != EDGE:
-                raise ValueError(f"rank is a number or {EDGE!r}, not {value!r}")
+                raise ValueError(f"rank must be an integer or {EDGE!r}, not {value!r}")
             edge = isinstance(value, str)
             return cls(None if edge else operator.index(value), edge, None, f"rank = {value}")
         share = float(value)
         if not 0.0 < share < 1.0:
             raise ValueError(
-                f"{name} = {share:g} must be between 0 and 1, both excluded: no approximation "
-                "of a smaller rank is free of error, and 0 is one of error 1"
+                f"{name} = {share:g} must be between 0 and 1, both excluded: every approximation "
+                "of a smaller rank has an error, and 0 has the error 1"
             )
         relative2 = 1.0 - share if name == "energy" else share * share
         return cls(None, False, relative2, f"{name} = {share:g}")
@@ -76,9 +74,9 @@ class Criterion(NamedTuple):
     def check_part(self, part: str, *, weighted: bool) -> None:
         """Raise ValueError if the criterion means nothing for this part, or with a weight."""
         if part not in ("largest", "smallest"):
-            raise ValueError(f"part is 'largest' or 'smallest', not {part!r}")
+            raise ValueError(f"part must be 'largest' or 'smallest', not {part!r}")
         if part == "smallest" and (self.rank is None or weighted):
-            raise ValueError("the smallest triplets are those of a given rank, without a weight")
+            raise ValueError("the smallest triplets need a rank and do not take a weight")
         if weighted and self.edge:
             raise ValueError("a weighted matrix has no noise edge: give a rank, energy or error")
 

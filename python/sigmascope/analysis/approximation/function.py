@@ -148,7 +148,9 @@ def approximated(
     criterion.check_part(part, weighted=weight is not None)
     if isinstance(A, LowRank):
         if part == "smallest" or weight is not None:
-            raise ValueError("a product is truncated to its largest values, without a weight")
+            raise ValueError(
+                "a product can only be truncated to its largest values, without a weight"
+            )
         criterion.check(A.shape)
         A.check_memory(options.get("memory_limit"), vectors=True)
         return result_of(find_in_product(A, criterion), criterion, 1, started)
@@ -187,8 +189,8 @@ def _told(approx: LowRankApproximation) -> LowRankApproximation:
     elif not approx.converged:
         warnings.warn(
             f"the search of low_rank did not converge in {counted(approx.passes, 'read')} of A: "
-            f"another product of rank {approx.rank} may be nearer; the remaining error is right "
-            "all the same",
+            f"another product of rank {approx.rank} may be closer; the remaining error is still "
+            "right",
             ConvergenceWarning,
             stacklevel=4,
         )

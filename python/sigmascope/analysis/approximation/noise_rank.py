@@ -183,9 +183,12 @@ def _plus(k: int, of_rest: NoiseRank, rest: Spectrum, passes: int) -> NoiseRank:
     largest, rank = float(rest.top[0]), k + of_rest.rank
     edge, outliers, basis = of_rest.edge, of_rest.outliers, rest.known.basis
     if edge is None or outliers is None:
-        note = f"{k} values far above a remainder of uneven noise, the largest of it {largest:.2g}"
+        note = (
+            f"{k} values far above a remainder of uneven noise, whose largest value is "
+            f"{largest:.2g}"
+        )
         return NoiseRank(k, note, passes, Measure(largest, 0.0, basis), Measure(k, 0.0, basis))
-    note = f"{k} values far above a remainder whose largest is {largest:.2g}; {of_rest.note}"
+    note = f"{k} values far above a remainder whose largest value is {largest:.2g}; {of_rest.note}"
     return NoiseRank(rank, note, passes, edge, k + outliers)
 
 
@@ -204,7 +207,7 @@ def _above_rounding(a: Matrix, call: CallOptions, passes: int) -> NoiseRank:
     floor = every.scaled(unit).floor
     why = "the median of the values is not resolved"
     if min(a.shape) < MIN_VALUES:
-        why = f"fewer than {MIN_VALUES} values have no bulk"
+        why = f"fewer than {MIN_VALUES} values do not form a bulk"
     note = (
         f"there is no noise edge, since {why}: the rank is the number of values above the "
         f"rounding floor {floor:.2g}"

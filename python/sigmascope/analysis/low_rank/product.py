@@ -53,7 +53,7 @@ class LowRank:
     def __init__(self, B: Any, A: Any, scale: float = 1.0) -> None:
         self.B, self.A, self.scale = matrix(B), matrix(A), float(scale)
         if self.B.shape[1] != self.A.shape[0] or 0 in (*self.B.shape, *self.A.shape):
-            raise ValueError(f"no product of shapes {self.B.shape} and {self.A.shape}")
+            raise ValueError(f"shapes {self.B.shape} and {self.A.shape} cannot be multiplied")
         if not np.isfinite(self.scale):
             raise ValueError(f"the scale of a product must be finite, not {scale}")
 

@@ -71,8 +71,8 @@ EDGE_MEASURES = (
 """Measures that need a bulk of noise."""
 
 NO_BULK = (
-    "no noise edge: the singular values spread further than those of even noise, and too far to "
-    "tell directions from it"
+    "no noise edge: the singular values are spread more widely than those of homogeneous noise, "
+    "and too widely to separate directions from noise"
 )
 """The note of a spectrum whose values have a median but no bulk of noise."""
 

@@ -127,7 +127,7 @@ def _hill(s: Array, top: float, floor: float) -> float:
     """Compute :func:`alpha_hill` of values relative to the largest, which is `top`."""
     k = len(s) // 2
     if k < 2 or s[k - 1] ** 2 <= RELATIVE_CUT or s[k - 1] <= floor / top:
-        raise ValueError(f"alpha_hill needs 2 resolved values or more in the upper half; k = {k}")
+        raise ValueError(f"alpha_hill needs at least 2 resolved values in the upper half; k = {k}")
     total = float((np.log(s[:k] ** 2) - math.log(s[k - 1] ** 2)).sum())
     if total <= 1e-9 * k:
         raise ValueError("alpha_hill is undefined: the upper half of the values is all equal")

@@ -28,7 +28,10 @@ def wasserstein(a: Known, b: Known) -> Measure:
         If the spectra differ in length, or a quantile needs a missing density.
     """
     if a.n != b.n:
-        raise ValueError(f"spectra of {a.n} and {b.n} values; only equal numbers are compared")
+        raise ValueError(
+            f"spectra of {a.n} and {b.n} values cannot be compared: the numbers of values must "
+            "be equal"
+        )
     k = min(len(a.values), len(b.values))
     total = float(np.abs(a.values[:k] - b.values[:k]).sum())
     error = float(a.errors[:k].sum() + b.errors[:k].sum())
@@ -60,7 +63,9 @@ def randomized_distance(spectrum: Known, randomized: Sequence[Known]) -> Measure
     probabilities.
     """
     if len(randomized) < 2:
-        raise ValueError(f"{len(randomized)} permutation tells nothing of another; two do")
+        raise ValueError(
+            f"{len(randomized)} permutation says nothing about the others: use at least two"
+        )
     distances = [wasserstein(spectrum, other) for other in randomized]
     between = wasserstein(randomized[0], randomized[1])
     value, error = np.mean([[m.value, m.error] for m in distances], axis=0)
