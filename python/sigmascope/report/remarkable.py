@@ -32,7 +32,7 @@ def show_specials(out: Console, rows: Sequence[Row]) -> None:
     lines = [f"{name}: {structure}" for name, structure in specials(rows)]
     print_section(
         out,
-        "Degenerate matrices (zero, constant, rank-deficient, or with equal rows or columns):",
+        "Degenerate matrices (zero, constant, rank-deficient, equal rows or columns):",
         lines,
     )
 

@@ -90,7 +90,7 @@ def _amount(pairs: list[Row], changed: list[Row]) -> Iterator[Finding]:
     below = below_floor(pairs)
     if among is not None:
         text = f"‖ΔW‖/‖W‖ is {with_error(*total)} over all pairs together; " if total else ""
-        text += f"the median of a pair is {among}."
+        text += f"{'its median' if total else 'The median of ‖ΔW‖/‖W‖'} over pairs is {among}."
         if not changed:
             text += " As a whole, no pair of matrices changed by more than rounding."
         elif not below and any(row.get("above_rounding") for row in pairs):
