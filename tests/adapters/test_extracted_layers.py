@@ -193,7 +193,7 @@ def test_models_in_which_peft_adapts_not_all(tmp_path: Path) -> None:
     base, tuned = models({out: (8, 6), other: (8, 6)})
     extraction = ss.extract(Named("mamba", base), Named("mamba", tuned), tmp_path / "a", rank=2)
     assert [row["name"] for row in extraction.analysed] == [other]
-    assert "no out_proj" in extraction[out]["reason"]
+    assert "does not adapt out_proj" in extraction[out]["reason"]
     assert len(ss.extract(base, tuned, tmp_path / "b", rank=2).analysed) == 2
 
 

@@ -257,7 +257,7 @@ def test_what_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = [missed, failed | {"rungs": [no]}]
     record = comparison_record(both, turns=1, checked_on_another_matrix=False)
     assert remarks(record, tmp_path, monkeypatch) == [
-        "One turn: nothing shows whether a time was disturbed; --turns 3 does",
+        "One turn cannot show whether a time was disturbed; --turns 3 can",
         "X: the setting for 0.1 gave 2.0e-01 on other seeds",
         "Y: did not finish in 9 s",
         "Y: ValueError: no",

@@ -209,7 +209,7 @@ def test_limits_in_words() -> None:
         "Limits of Chip 0, torch 3: copy in its memory 2.9e+03 GB/s read and written, bf16 product "
         "of order 8192 700 TFLOP/s, pinned host memory to device 53 GB/s"
     )
-    assert limits_text({}) == "Limits of the device: not measured; torch or CuPy can"
+    assert limits_text({}) == "Limits of the device: not measured; that needs torch or CuPy"
     assert limits_text({"message": "killed"}) == "Limits of the device: not measured; killed"
 
 

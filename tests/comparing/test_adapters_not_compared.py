@@ -47,7 +47,7 @@ def test_all_that_is_not_compared_is_listed_with_the_reason(tmp_path: Path) -> N
     head = rest.pop("lm_head.weight")
     assert (head["status"], head["after"]) == ("entrywise", "lm_head.weight")
     assert (head["relative_change"], head["changed_entries"]) == (0.5, 64 * 40)
-    assert str(comparison.verdict).endswith("3 (1 cannot be read, 2 without a partner).")
+    assert str(comparison.verdict).endswith("not compared: 1 cannot be read, 2 without a partner.")
     assert head["reason"].startswith("saved whole and not as a product")
     dora = rest.pop(LAYER.format(1) + "self_attn.q_proj.weight")
     assert (dora["status"], dora["kind"]) == ("not analysed", "unreadable")

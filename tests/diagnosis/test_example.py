@@ -134,7 +134,7 @@ def test_the_command_line_takes_the_example_by_name(tmp_path: Path) -> None:
     assert json.loads(text)["example"] is True
     status, _, error = invoke("diagnose", pair, "--calibration", "example", "--fail-on", "refused")
     assert status == 2
-    assert "the example decides nothing" in error
+    assert "the example cannot give a verdict" in error
     html = tmp_path / "page.html"
     status, text, _ = invoke("compare", *paths, "-q", "--calibration", "example", "--out", html)
     assert LABEL in " ".join(text.split())

@@ -46,7 +46,7 @@ def claims_of_comparison(rows: list[Row]) -> list[str]:
     no = {
         "Which roles": "no clear difference",
         "Which layers": "no clear trend",
-        "Old or new directions": "no clear difference",
+        "Old or new directions": "not differ clearly",
         "Effective rank": ("no clear change", "too small to matter"),
         "Weight decay": "no clear weight decay",
         "Stand out in their role": "never",

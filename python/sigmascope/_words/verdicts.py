@@ -133,10 +133,7 @@ class Verdict:
 
     def _of_others(self) -> Iterator[str]:
         if self.not_adapted:
-            yield (
-                "Unchanged, since the adapter does not change them: "
-                f"{counted(len(self.not_adapted), 'tensor')}."
-            )
+            yield (f"Not in the adapter, so unchanged: {counted(len(self.not_adapted), 'tensor')}.")
         if self.parts:
             scales = counted(len(self.parts), "scale or other part", "scales and other parts")
             yield f"Decoded with their weights: {scales}."

@@ -104,8 +104,7 @@ SeedOption = Annotated[
     typer.Option(
         min=0,
         metavar="N",
-        help="Seed of the synthetic matrix on which settings are chosen; timing uses the next "
-        "seed.",
+        help="Seed of the synthetic matrix for settings; timing uses the next seed.",
     ),
 ]
 ResumeOption = Annotated[
@@ -129,8 +128,7 @@ GrowthOption = Annotated[
     bool,
     typer.Option(
         "--growth",
-        help="Measure instead how time and memory of svds grow with the matrix, from --shape to "
-        "8x.",
+        help="Measure instead how svds scales with the matrix, from --shape to 8x.",
     ),
 ]
 ListOption = Annotated[

@@ -92,7 +92,7 @@ def notes(comparison: BackendComparison) -> list[str]:
     """Return remarks on the times, and on single backends: absence, failures, warnings."""
     texts = []
     if comparison.turns == 1:
-        texts.append("One turn: nothing shows whether a time was disturbed; --turns 3 does")
+        texts.append("One turn cannot show whether a time was disturbed; --turns 3 can")
     for entry in comparison.entries:
         if entry.absent:
             texts.append(f"{entry.title}: {entry.status}; {entry.message}")
@@ -169,7 +169,8 @@ def _show_device(
 def limits_text(limits: dict[str, Any]) -> str:
     """Return the measured limits of a device as a sentence, or why there are none."""
     if "device" not in limits:
-        return f"Limits of the device: not measured; {limits.get('message') or 'torch or CuPy can'}"
+        why = limits.get("message") or "that needs torch or CuPy"
+        return f"Limits of the device: not measured; {why}"
     return (
         f"Limits of {limits['device']}: copy in its memory "
         f"{limits['copy_bytes_per_second'] / 1e9:.3g} GB/s read and written, bf16 product of order "

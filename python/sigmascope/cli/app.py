@@ -156,7 +156,7 @@ def _demo_model(quiet: bool) -> Path:
     """Return the demonstration model; show a status, since a download may take minutes."""
     if quiet:
         return fetch()
-    with console(stderr=True).status("fetching the model all-MiniLM-L6-v2, once"):
+    with console(stderr=True).status("downloading the model all-MiniLM-L6-v2, once"):
         return fetch()
 
 

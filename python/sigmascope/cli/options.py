@@ -121,7 +121,7 @@ AlphaOption = Annotated[
         min=0.0,
         max=0.5,
         metavar="P",
-        help="Significance level; a smaller level requires more certain verdicts.",
+        help="Significance level; a smaller level requires stronger evidence for a verdict.",
     ),
 ]
 CheckpointArgument = Annotated[

@@ -110,7 +110,7 @@ def diagnose(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell from a comparison how narrow the training data was."""
+    """Diagnose from a comparison how narrow the training data was."""
     with clean_errors():
         declared = recipe_of(recipe)
         alone = {
@@ -122,12 +122,12 @@ def diagnose(
         }
         given = [name for name, value in alone.items() if value is not None]
         if len(comparisons) > 1 and given:
-            raise ValueError(f"several comparisons and {given[0]} exclude each other")
+            raise ValueError(f"{given[0]} cannot be used with several comparisons")
         status = DONE
         calibration = None if reference is None else Calibration.load(reference)
         if calibration is not None and calibration.example and fail_on is not None:
             raise ValueError(
-                "--fail-on needs a calibration of your own: the example decides nothing"
+                "--fail-on needs a calibration of your own: the example cannot give a verdict"
             )
         if len(comparisons) > 1:
             run = diagnose_increments(comparisons, alpha=alpha)
@@ -135,7 +135,7 @@ def diagnose(
         elif against is not None:
             if group is not None or fail_on is not None:
                 option = "--group" if group is not None else "--fail-on"
-                raise ValueError(f"{option} and --against exclude each other")
+                raise ValueError(f"{option} cannot be used with --against")
             pair = diagnose_comparison(
                 comparisons[0], calibration, against=against, recipe=declared, alpha=alpha
             )

@@ -60,7 +60,7 @@ class Score:
         """
         known = [i for i, place in enumerate(self.places) if place in values]
         if not known:
-            raise ValueError("the update has none of the places of the calibration")
+            raise ValueError("the update has no place in common with the calibration")
         if self.kind == "spread":
             return float(np.mean([values[self.places[i]] for i in known]))
         terms = zip(self.places, self.weights, self.averages, strict=True)

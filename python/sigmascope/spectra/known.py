@@ -82,7 +82,7 @@ class Known:
         if np.any(rest):
             if self.density is None:
                 which = f"the quantile {q[rest][0]:g} of {self.n} values"
-                raise ValueError(f"{which} needs a density, or all of them")
+                raise ValueError(f"{which} needs a density or all values")
             # In the density, half of a value lies on each side of its index.
             middle = q[rest] if self.density.exact else 1.0 - (place[rest] + 0.5) / self.n
             quantiles, errors[rest] = self.density.quantiles(middle)

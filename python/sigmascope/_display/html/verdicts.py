@@ -92,7 +92,7 @@ def old_or_new(gaps: Sequence[Pair]) -> str:
         return "The change partly reinforces directions that W already has."
     if high < -LEAST.chance:
         return "The change avoids the directions that W already has."
-    return "This is no clear difference from chance: the directions are new."
+    return "This does not differ clearly from chance: the directions are new."
 
 
 def moved(shares: Sequence[Pair]) -> list[bool]:

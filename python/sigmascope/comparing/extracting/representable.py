@@ -106,7 +106,7 @@ class Layouts:
         module, _, own = record["name"].rpartition(".")
         kinds = {record["dtype"], pair.after.record["dtype"]}
         if not kinds <= {*FLOATS} or record["status"] not in ("vector", "scalar"):
-            return f"PEFT has no {record['status']} of {record['dtype']}"
+            return f"PEFT does not support a {record['status']} of {record['dtype']}"
         if not module:
             return "PEFT saves only modules, not parameters of the model itself"
         if pair.before.looked_up:
@@ -162,7 +162,7 @@ class Layouts:
         if name in self.ambiguous:
             yield (
                 "the module has several stacked parameters, and their order, which names the "
-                "factors in PEFT, is not known"
+                "factors in PEFT, is unknown"
             )
         if name.endswith(_RENAMED):
             yield "transformers 5 loads the parameter under another name"

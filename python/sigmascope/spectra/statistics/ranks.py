@@ -145,7 +145,7 @@ def concentration(sigma: ArrayLike, k: int, fro: float | None = None) -> float:
     """
     s = relative(sigma)
     if not 1 <= k <= len(s):
-        raise ValueError(f"k = {k} must be between 1 and the {len(s)} values given")
+        raise ValueError(f"k = {k} must be between 1 and {len(s)}, the number of values")
     total = float(np.sum(s**2)) if fro is None else (fro / spectral_norm(sigma)) ** 2
     return min(float(np.sum(s[:k] ** 2)) / total, 1.0)
 
