@@ -272,8 +272,9 @@ def test_a_matrix_that_cannot_be_permuted_within_the_limit_is_refused_with_numbe
     matrix = ss.open_checkpoint(path)["w"]
     message = (
         r"effort 'density' of 5000 x 4000 with randomized_distance needs 1\d\d MiB "
-        r"\(up to .* if its values span much\), the memory limit is 80 MiB; this fits unless the "
-        r"singular values span a wide range: the same without randomized_distance, or effort 'top'$"
+        r"\(up to .* if its values span a wide range\), but the memory limit is 80 MiB; "
+        r"this fits unless the singular values span a wide range: the same without "
+        r"randomized_distance, or effort 'top'$"
     )
     with pytest.raises(MemoryLimitError, match=message):
         ss.spectrum(matrix, measures=RANDOM, **options)

@@ -78,7 +78,7 @@ def test_torch_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.unsanitized
 def test_ours_says_what_it_lacks(cuda_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SIGMASCOPE_SIMULATED", raising=False)
-    assert "simulated devices alone" in libraries.OURS.missing()
+    assert "only for simulated devices" in libraries.OURS.missing()
     backend = select(["ours-cuda"])[0]
     assert backend.absence == ("no device", libraries.OURS.missing())
     monkeypatch.setattr(libraries, "show_config", lambda: {"cuda": "built without CUDA"})

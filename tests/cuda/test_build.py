@@ -129,7 +129,7 @@ def test_the_package_lists_simulated_devices_when_asked(
 ) -> None:
     monkeypatch.delenv("SIGMASCOPE_SIMULATED", raising=False)
     assert ss.available_devices() == ["cpu"]
-    assert ss.show_config()["cuda"].startswith("built for simulated devices alone")
+    assert ss.show_config()["cuda"].startswith("built only for simulated devices")
     monkeypatch.setenv("SIGMASCOPE_SIMULATED", "1")
     cuda_module.simulator.restart(devices=2)
     assert ss.available_devices() == ["cpu", "cuda:0", "cuda:1"]

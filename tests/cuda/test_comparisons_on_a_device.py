@@ -148,11 +148,11 @@ def test_a_device_that_is_too_small_is_the_reason(
     comparison = ss.compare(*pair, device="cuda", include="w.1", **OPTIONS)
     (row,) = comparison.failed
     assert row["failure"] == "environment"
-    assert "MiB on cuda:0, which has 28.8 MiB that a call may take" in row["reason"]
+    assert "MiB on cuda:0, where a call may use 28.8 MiB" in row["reason"]
 
 
 def test_a_device_that_is_not_there_is_named(pair: tuple[Path, Path]) -> None:
-    with pytest.raises(DeviceError, match="'cuda:3' is not available; there is cuda:0"):
+    with pytest.raises(DeviceError, match=r"'cuda:3' is not available \(available: cuda:0"):
         ss.compare(*pair, device="cuda:3")
 
 

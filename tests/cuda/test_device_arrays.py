@@ -64,7 +64,7 @@ def test_any_layout_has_the_bits_of_the_host_matrix(
     assert_same(result, ss.svds(x, 1, device="cuda"))
     assert result.notes[:2] == (
         "computed on cuda:0",
-        "arrays of tests came in, and NumPy's are returned",
+        "NumPy arrays are returned, since the arguments are arrays of tests",
     )
     np.testing.assert_array_equal(ss.svdvals(array).values, ss.svdvals(x, device="cuda").values)
     assert simulated.simulator.violation() == ""
@@ -273,9 +273,9 @@ def test_the_device_of_a_call_is_that_of_its_array(simulated: ModuleType) -> Non
     array = Versioned(simulated, BASE, device=1)
     for device in (None, "cuda", "cuda:1"):
         assert "computed on cuda:1" in ss.svds(array, 2, device=device).notes
-    with pytest.raises(DeviceError, match=r"device is 'cpu'.*lies on cuda:1; copy it to the host"):
+    with pytest.raises(DeviceError, match=r"device is 'cpu'.*is on cuda:1; copy it to the host"):
         ss.svds(array, 2, device="cpu")
-    with pytest.raises(DeviceError, match="device is 'cuda:0', and the matrix lies on cuda:1"):
+    with pytest.raises(DeviceError, match="device is 'cuda:0', but the matrix is on cuda:1"):
         ss.svds(array, 2, device="cuda:0")
     with pytest.raises(DeviceError, match="'cuda:7' is not available"):
         ss.svds(array, 2, device="cuda:7")

@@ -92,11 +92,14 @@ def test_arrays_of_several_libraries_give_numpy_s(
     parts = [cupy.ndarray(simulated, BASE), torch.ndarray(simulated, BASE)]
     result = ss.svds(ss.vstack(parts), 2)
     assert type(result.U) is np.ndarray
-    assert "arrays of cupy and torch came in, and NumPy's are returned" in result.notes
+    assert (
+        "NumPy arrays are returned, since the arguments are arrays of cupy and torch"
+        in result.notes
+    )
     assert type(ss.svds(ss.vstack(parts[:1] * 2), 2).U) is cupy.ndarray
     plain = ss.svds(Interface(simulated, BASE), 2)
     assert type(plain.U) is np.ndarray
-    assert "arrays of tests came in, and NumPy's are returned" in plain.notes
+    assert ("NumPy arrays are returned, since the arguments are arrays of tests") in plain.notes
 
 
 def test_a_tensor_with_gradients_is_detached(
@@ -217,7 +220,7 @@ def test_a_refusal_names_the_libraries_that_were_asked(
     taken = simulator.allocate(104 << 20)
     with pytest.raises(
         MemoryLimitError,
-        match=r"needs .* on cuda:0, which has .*; memory of cupy and torch remains .*x\.cpu\(\)",
+        match=r"needs .* on cuda:0, where a .*; memory of cupy and torch is still .*x\.cpu\(\)",
     ):
         ss.svds(array, 2)
     simulator.free(taken)
@@ -232,7 +235,7 @@ def test_the_second_failure_of_a_solver_is_told(
     with pytest.raises(DeviceMemoryError, match=r"torch cannot allocate 90 x 2 numbers on cuda:0"):
         ss.svds(array, 2)
     made.used = made.unused = 1
-    with pytest.raises(DeviceMemoryError, match=r"too much; memory of torch remains in use there"):
+    with pytest.raises(DeviceMemoryError, match=r"too much; memory of torch is still in use there"):
         ss.svds(array, 2)
     assert made.released == 2
     assert issubclass(DeviceMemoryError, MemoryError)

@@ -58,7 +58,7 @@ def test_series_scan_on_a_device(model: Path, tmp_path: Path, command: str) -> N
     options = ("--device", "cuda:3", "--measure", "fro_norm")
     status, _, err = invoke(command, numbered, *options)
     assert status == 2
-    assert "'cuda:3' is not available; there is cuda:0" in err
+    assert "'cuda:3' is not available (available: cuda:0" in err
 
 
 def test_a_plan_shows_the_memory_of_the_device(model: Path, simulated: ModuleType) -> None:
@@ -106,7 +106,7 @@ def test_a_plan_names_what_the_device_has_no_memory_for(model: Path, simulated: 
     simulated.simulator.restart(memory=32 * 2**20)
     status, out, _ = invoke("scan", model, *QUICK, "--plan", "--device", "cuda")
     assert status == 1
-    assert "on cuda:0, which has 28.8 MiB that a call may take; device='cpu'" in out
+    assert "on cuda:0, where a call may use 28.8 MiB; device='cpu'" in out
     assert "The smallest limit at which" not in out  # no limit of the host's memory helps
 
 
@@ -117,7 +117,9 @@ def test_without_a_device_the_exit_is_clear(
     monkeypatch.delenv("SIGMASCOPE_SIMULATED")
     status, out, err = invoke("scan", model, *plan, "--device", "cuda")
     assert (status, out) == (2, "")
-    assert err.startswith("sigmascope: device 'cuda' is not available: built for simulated devices")
+    assert err.startswith(
+        "sigmascope: device 'cuda' is not available: built only for simulated devices"
+    )
     assert len(err.splitlines()) == 1
     status, _, err = invoke("scan", model, *plan, "--device", "gpu")
     assert status == 2

@@ -162,7 +162,7 @@ def test_an_outer_product_that_is_refused_changes_nothing(simulated: ModuleType)
 def test_what_is_refused_changes_nothing(name: str, simulated: ModuleType) -> None:
     a = numbers("f64")
     made = MADE[name]()
-    with pytest.raises(DeviceError, match="'cuda:3' is not available; there is cuda:0"):
+    with pytest.raises(DeviceError, match=r"'cuda:3' is not available \(available: cuda:0"):
         made.update(a, device="cuda:3")
     simulated.simulator.restart(memory=28 << 20)
     with pytest.raises(MemoryLimitError, match=r"an update by 150 x 70 needs .* on cuda:0"):

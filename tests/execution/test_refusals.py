@@ -40,8 +40,9 @@ CALLS = {
 }
 
 REFUSAL = re.compile(
-    r"(?P<what>.*?) needs (?P<least>[\d.]+ \w+)( \(up to (?P<most>.*) if its values span much\))?, "
-    r"the memory limit is (?P<limit>[\d.]+ \w+); (?P<advice>.*)"
+    r"(?P<what>.*?) needs (?P<least>[\d.]+ \w+)"
+    r"( \(up to (?P<most>.*) if its values span a wide range\))?"
+    r", but the memory limit is (?P<limit>[\d.]+ \w+); (?P<advice>.*)"
 )
 OFFER = re.compile(
     r"this fits(?P<unless> unless the singular values span a wide range)?: (?P<calls>.*)"
@@ -254,7 +255,7 @@ def test_the_named_limit_has_room_for_scales(call: Callable[..., Any], tmp_path:
     matrix = ss.open_checkpoint(tmp_path)[name]
     with pytest.raises(MemoryLimitError) as refused:
         call(matrix, memory_limit=1)
-    named = re.search(r" needs ([\d.]+ \w+), the memory limit is 1 B", str(refused.value))
+    named = re.search(r" needs ([\d.]+ \w+), but the memory limit is 1 B", str(refused.value))
     assert named
     least = bytes_of(named[1])
     assert least >= scales.nbytes

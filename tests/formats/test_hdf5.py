@@ -104,7 +104,7 @@ def test_a_user_block_moves_every_offset(tmp_path: Path) -> None:
     """The file then does not begin with the magic of HDF5, and is named as unknown."""
     with h5py.File(tmp_path / "m.h5", "w", userblock_size=512) as file:
         file["w"] = normal(3, 4)
-    with pytest.raises(CheckpointError, match="something that is not recognised"):
+    with pytest.raises(CheckpointError, match="an unrecognised format"):
         ss.open_checkpoint(tmp_path / "m.h5")
 
 
@@ -256,7 +256,7 @@ def test_archives_of_keras_are_read_in_place(packed: bool, tmp_path: Path) -> No
         np.testing.assert_array_equal(numbers(checkpoint, "layers/dense/vars/1"), normal(3))
     for how, inner, message in [
         (zipfile.ZIP_DEFLATED, "", "'model.weights.h5' is compressed: unpack it"),
-        (zipfile.ZIP_STORED, "other", "an archive of Keras with 0 files model.weights.h5"),
+        (zipfile.ZIP_STORED, "other", "a Keras archive with 0 files model.weights.h5"),
     ]:
         with pytest.raises(CheckpointError, match=message):
             ss.open_checkpoint(archive(tmp_path / "bad.keras", raw, how, inner))

@@ -46,10 +46,13 @@ def zipped(name: str) -> bytes:
 
 
 CONTENTS = {
-    "html": (b"<!DOCTYPE html>\n<html><head><title>404</title>", "an HTML page, .*fetch it again"),
+    "html": (
+        b"<!DOCTYPE html>\n<html><head><title>404</title>",
+        "an HTML page, .*download it",
+    ),
     "html with a mark": (b"\xef\xbb\xbf  <HTML lang='en'><body>Log in", "an HTML page"),
     "xml": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an XML document"),
-    "json error": (b'{"error": "Repository not found"}', "JSON text, what a server answered"),
+    "json error": (b'{"error": "Repository not found"}', "JSON text, often a server.s answer"),
     "json": (b'{"a": 1, "b": [1, 2, 3]}\n', "JSON text, which holds no tensors"),
     "short json": (b"[1]", "JSON text"),
     "csv": (b"a,b,c\n1,2,3\n4,5,6\n", "a CSV table or other text, .* as a .npy file"),
@@ -59,9 +62,9 @@ CONTENTS = {
         b"version https://git-lfs.github.com/spec/v1\noid",
         "a Git LFS pointer, .*lfs pull",
     ),
-    "gzip": (gzip.compress(b"1" * 100), "packed by gzip: unpack it"),
-    "bzip2": (bz2.compress(b"1" * 100), "packed by bzip2"),
-    "xz": (lzma.compress(b"1" * 100), "packed by xz"),
+    "gzip": (gzip.compress(b"1" * 100), "compressed by gzip: unpack it"),
+    "bzip2": (bz2.compress(b"1" * 100), "compressed by bzip2"),
+    "xz": (lzma.compress(b"1" * 100), "compressed by xz"),
     "tar": (packed(), "a tar archive"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document"),
     "png": (b"\x89PNG\r\n\x1a\n" + bytes(30), "an image"),
@@ -69,26 +72,26 @@ CONTENTS = {
         b"PAR1\x15\x04\x15" + bytes(30),
         r"a Parquet file: .*ParquetFile\(path\).iter_batches\(\) to GramAccumulator",
     ),
-    "fastText": (struct.pack("<12i", 793712314, 12, 16, *range(9)), "a model of fastText: load"),
+    "fastText": (struct.pack("<12i", 793712314, 12, 16, *range(9)), "a fastText model: load"),
     "ctranslate2": (
         struct.pack("<IH", 6, 12) + b"WhisperSpec\x00" + bytes(60),
-        r"a model of CTranslate2 \(WhisperSpec\): open the checkpoint that it was made of",
+        r"a CTranslate2 model \(WhisperSpec\): open the checkpoint that it was made from",
     ),
-    "tflite": (b"\x1c\x00\x00\x00TFL3" + bytes(60), "a model of TensorFlow Lite"),
+    "tflite": (b"\x1c\x00\x00\x00TFL3" + bytes(60), "a TensorFlow Lite model"),
     "ncnn": (b"7767517\n999 1782\nInput  input.1  0 1 in0\n", "the layers of an ncnn model"),
     "ncnn's weights": (struct.pack("<I", 0x01306B47) + bytes(60), "weights of ncnn, whose shapes"),
-    "cactus": (struct.pack("<I", 0x05E12A84) + bytes(60), "a model of Cactus"),
+    "cactus": (struct.pack("<I", 0x05E12A84) + bytes(60), "a Cactus model"),
     "mat 5": (b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(90), "a MATLAB file.*loadmat"),
     "mat 7.3": (b"MATLAB 7.3 MAT-file, Platform: GLNXA64" + bytes(90), "a MATLAB file.*h5py"),
     "matrix market": (b"%%MatrixMarket matrix array real\n2 2\n", "a Matrix Market file: scipy"),
-    "ggml": (b"tjgg\x03\x00\x00\x00" + bytes(60), "a file of GGML of before GGUF"),
-    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(60), "packed by zstd: unpack"),
-    "sqlite": (b"SQLite format 3\x00" + bytes(60), "a database of SQLite"),
+    "ggml": (b"tjgg\x03\x00\x00\x00" + bytes(60), "a GGML file from before GGUF"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(60), "compressed by zstd: unpack"),
+    "sqlite": (b"SQLite format 3\x00" + bytes(60), "an SQLite database"),
     "npz": (
         archive(np.savez, w=np.ones((2, 3))),
         r"a .npz archive.* as dict\(numpy.load\(path\)\)",
     ),
-    "keras": (zipped("metadata.json"), "an archive of Keras"),
+    "keras": (zipped("metadata.json"), "a Keras archive"),
     "pickled array": (pickle.dumps({"a": np.ones(3)}), "a pickle of arrays of NumPy, which is not"),
     "pickled object": (pickle.dumps(Fraction(1, 3), 2), "a pickle of fractions.Fraction, which"),
     "newer pickle": (pickle.dumps(Fraction(1, 3), 5), "a pickle of fractions.Fraction, which"),
@@ -181,5 +184,5 @@ def test_noise_is_not_recognised(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(CheckpointError) as caught:
             ss.open_checkpoint(path)
-        words = f"something that is not recognised: it begins with {content[:8]!r}"
+        words = f"an unrecognised format: it begins with {content[:8]!r}"
         assert str(caught.value) == f"{path}: not a checkpoint but {words}"

@@ -160,15 +160,12 @@ def test_names_that_are_nearly_right() -> None:
 @pytest.mark.parametrize(
     ("estimator", "keyword", "message"),
     [
-        *(
-            ("PCA", name, "exactly: leave it out")
-            for name in ("svd_solver", "tol", "n_oversamples")
-        ),
-        ("PCA", "iterated_power", "exactly: leave it out"),
-        ("PCA", "power_iteration_normalizer", "exactly: leave it out"),
-        ("PCA", "random_state", "nothing is random: leave it out"),
-        ("PCA", "copy", "never changed: leave it out"),
-        ("PCA", "batch_size", "give batches to partial_fit"),
+        *(("PCA", name, "exactly: omit it") for name in ("svd_solver", "tol", "n_oversamples")),
+        ("PCA", "iterated_power", "exactly: omit it"),
+        ("PCA", "power_iteration_normalizer", "exactly: omit it"),
+        ("PCA", "random_state", "nothing is random: omit it"),
+        ("PCA", "copy", "never changed: omit it"),
+        ("PCA", "batch_size", "pass batches to partial_fit"),
         ("TruncatedSVD", "algorithm", "ends at tol="),
         ("TruncatedSVD", "n_iter", "ends at tol="),
         ("TruncatedSVD", "n_oversamples", "ends at tol="),

@@ -112,7 +112,7 @@ REFUSED = [
     # NumPy
     ("ss.svds(A, 3, full_matrices=False)", "the thin SVD is returned"),
     ("ss.svdvals(A, compute_uv=False)", "no singular vectors are computed"),
-    ("ss.svds(A, 3, hermitian=True)", "a symmetric matrix is taken as any other"),
+    ("ss.svds(A, 3, hermitian=True)", "a symmetric matrix is treated like any other"),
     ("ss.svdvals(A + 1j)", "np.block([[A.real, -A.imag], [A.imag, A.real]])"),
     ("ss.svdvals(np.ma.masked_greater(A, 0))", "x.filled(0)"),
     ("ss.svdvals(A[0])", "x[None, :] is one row"),
@@ -133,7 +133,7 @@ REFUSED = [
     ("ss.svds(A, 3, which='SM')", "the largest singular values are returned"),
     ("ss.svds(A, 3, v0=np.ones(8))", "seed= chooses it"),
     ("ss.svds(A, 3, rng=0)", "use seed= instead"),
-    ("ss.svdvals(A, check_finite=False)", "NaN and infinity are always found"),
+    ("ss.svdvals(A, check_finite=False)", "NaN and infinity are always detected"),
     ("ss.svdvals(A, overwrite_a=True)", "the matrix is never changed"),
     ("ss.svdvals(sparse.csr_array(N))", "x.toarray() is dense"),
     ("ss.svdvals(arpack.aslinearoperator(A))", "x @ np.eye(x.shape[1])"),

@@ -156,7 +156,7 @@ def test_functions_with_the_four_keywords_take_resources() -> None:
         (lambda: ss.Resources(num_threads=0), ValueError, "num_threads must be at least 1, not 0"),
         (lambda: ss.Resources(num_threads=1.5), TypeError, "num_threads must be an integer or No"),  # type: ignore[arg-type]
         (lambda: ss.Resources(memory_limit="much"), ValueError, "memory_limit 'much' is not a si"),
-        (lambda: ss.Resources(device=0), TypeError, "device must be a text or None, not 0"),  # type: ignore[arg-type]
+        (lambda: ss.Resources(device=0), TypeError, "device must be a string or None, not 0"),  # type: ignore[arg-type]
         (lambda: ss.Resources(executor=4), TypeError, "executor must be a concurrent.futures.Ex"),  # type: ignore[arg-type]
         (lambda: ss.svds(A, 3, resources=2), TypeError, "resources must be a sigmascope.Resources"),  # type: ignore[call-overload]
     ],

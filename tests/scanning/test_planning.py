@@ -148,7 +148,7 @@ def test_refusals_give_the_numbers(tmp_path: Path) -> None:
         "; this fits unless the singular values span a wide range: effort 'density', or effort "
         "'top'"
     )
-    assert tensor.refused.endswith(f" GiB, the memory limit is 1 GiB{offer}")
+    assert tensor.refused.endswith(f" GiB, but the memory limit is 1 GiB{offer}")
     assert tensor.peak_bytes > 2**31
     with pytest.raises(MemoryLimitError) as refused:
         ss.spectrum(ss.open_checkpoint(path)["w"], effort="exact", memory_limit="1GiB")
@@ -235,7 +235,7 @@ def test_memory_left_is_what_a_matrix_leaves(model: Path) -> None:
     assert admission.memory_left(a, memory_limit="100kB", num_threads=1, **options) == 0
     with pytest.raises(MemoryLimitError, match="limit is 1 GiB"):
         unwrap(ss.spectrum)(a, memory_limit="1GiB", reserved=2**30)
-    with pytest.raises(ValueError, match="reserved must not be negative, it is -1"):
+    with pytest.raises(ValueError, match="reserved must be at least 0, not -1"):
         unwrap(ss.spectrum)(a, reserved=-1)
 
 

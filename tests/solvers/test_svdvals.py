@@ -289,7 +289,7 @@ def test_accuracy_reaches_spectrum_and_scan_and_is_said(tmp_path: Any) -> None:
     row = ss.scan(tmp_path, effort="exact", accuracy="fast")["a"]
     assert (row["method"], row["precision"]) == ("fast Gram matrix", "float32")
     for call in (ss.svdvals, ss.spectrum):
-        with pytest.raises(ValueError, match="accuracy is 'reference' or 'fast', not 'best'"):
+        with pytest.raises(ValueError, match="accuracy must be 'reference' or 'fast', not 'best'"):
             call(A, accuracy="best")
 
 

@@ -50,7 +50,7 @@ STARTS = [
     Case("empty", b"", "no GGUF file: it begins with b''"),
     Case("three bytes", b"GGU", "no GGUF file but text, which holds no tensors"),
     Case("GGML", b"ggml" + bytes(40), "no GGUF file: it begins with b'ggml'"),
-    Case("GGJT", b"tjgg" + bytes(40), "no GGUF file but a file of GGML of before GGUF"),
+    Case("GGJT", b"tjgg" + bytes(40), "no GGUF file but a GGML file from before GGUF"),
     Case("JSON", b'{"a": 1}', "no GGUF file but JSON text, which holds no tensors"),
     Case(
         "LFS", b"version https://git-lfs.github.com/spec/v1", "no GGUF file but a Git LFS pointer"

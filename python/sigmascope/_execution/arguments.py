@@ -40,9 +40,7 @@ def resolve_seed(seed: SupportsIndex | None) -> int:
     """
     if seed is None:
         return secrets.randbits(DRAWN_BITS)
-    wanted = (
-        "seed must be an integer between 0 and 2**64 - 1, or None to draw one that nobody knows"
-    )
+    wanted = "seed must be an integer between 0 and 2**64 - 1, or None to draw a random one"
     try:
         number = operator.index(seed)
     except TypeError:
@@ -62,7 +60,7 @@ def check_fingerprint(fingerprint: int) -> None:
 def check_accuracy(accuracy: str) -> None:
     """Raise ValueError unless `accuracy` is a mode of svdvals."""
     if accuracy not in ("reference", "fast"):
-        raise ValueError(f"accuracy is 'reference' or 'fast', not {accuracy!r}")
+        raise ValueError(f"accuracy must be 'reference' or 'fast', not {accuracy!r}")
 
 
 def of_shape(shape: tuple[int, int]) -> str:

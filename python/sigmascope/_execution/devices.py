@@ -153,14 +153,14 @@ def device_of(name: str) -> Device:
         return CPU
     match = re.fullmatch(r"cuda(?::(\d+))?", name)
     if match is None:
-        raise DeviceError(f"device is 'cpu', 'cuda' or 'cuda:0', not {name!r}")
+        raise DeviceError(f"device must be 'cpu', 'cuda' or 'cuda:0', not {name!r}")
     try:
         names = cuda_devices()
     except DeviceError as error:
         raise DeviceError(f"device {name!r} is not available: {error}") from error
     index = int(match[1] or names[0].partition(":")[2])
     if f"cuda:{index}" not in names:
-        raise DeviceError(f"device {name!r} is not available; there is {', '.join(names)}")
+        raise DeviceError(f"device {name!r} is not available (available: {', '.join(names)})")
     return Device(f"cuda:{index}", index, _usable_nbytes(index))
 
 
@@ -175,11 +175,11 @@ def device_for(a: Matrix, name: str | None) -> Device:
     if a.device == "cpu":
         return device_of(name or "cpu")
     if name == "cpu":
-        raise DeviceError(f"device is 'cpu', and the matrix lies on {a.device}; {COPIED}")
+        raise DeviceError(f"device is 'cpu', but the matrix is on {a.device}; {COPIED}")
     if name not in (None, "cuda", a.device):
         device_of(name)
         raise DeviceError(
-            f"device is {name!r}, and the matrix lies on {a.device}; leave device out, or copy the "
+            f"device is {name!r}, but the matrix is on {a.device}; omit device, or copy the "
             f"arrays to {name} first"
         )
     sources = a.native.sources_on_device
@@ -188,7 +188,7 @@ def device_for(a: Matrix, name: str | None) -> Device:
     remarks: tuple[str, ...] = ()
     if library is None:
         names = " and ".join(sorted({root_module(source) for source in sources}))
-        remarks = (f"arrays of {names} came in, and NumPy's are returned",)
+        remarks = (f"NumPy arrays are returned, since the arguments are arrays of {names}",)
     return replace(device_of(a.device), library=library, remarks=remarks)
 
 

@@ -110,7 +110,7 @@ class DistributedOperator:
         size = 8 * self.cols**2
         need = Need(4 * size, 0)
         if not self._options.has(need):
-            what = f"the Gram matrix of order {self.cols}, and those of its blocks,"
+            what = f"the Gram matrix of order {self.cols}, with those of its blocks,"
             needed = amount(need.plus(self._options.reserved).limit)
             raise MemoryLimitError(self._options.refusal(what, needed))
         return _sum(self._each("gram matrix", None, size))

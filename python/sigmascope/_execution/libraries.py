@@ -56,12 +56,13 @@ class Libraries:
 
         `order`: of the Gram matrix. The processor computes `what` if it is small, without a note.
         """
-        kernel = "" if self.cublas.path else ": a slower kernel"
-        formed = f"{self.cublas}{kernel} formed the Gram matrix"
+        gram = "formed the Gram matrix"
+        missing = f"a slower kernel {gram}: {self.cublas}"
+        formed = f"{self.cublas} {gram}" if self.cublas.path else missing
         if order < LEAST_ORDER:
             return (formed,)
-        processor = "" if self.cusolver.path else ": the processor"
-        return formed, f"{self.cusolver}{processor} computed the {what}"
+        missing = f"the CPU computed the {what}: {self.cusolver}"
+        return formed, f"{self.cusolver} computed the {what}" if self.cusolver.path else missing
 
 
 def libraries() -> Libraries:
@@ -158,5 +159,5 @@ def found_path(name: str) -> str:
         first = str(error).strip().partition("\n")[0]
         raise DeviceError(f"{name} is not installed ({first}); {EXTRA}") from error
     if path is None:
-        raise DeviceError(f"the file of {name} is not known, though it is loaded; {EXTRA}")
+        raise DeviceError(f"the path of {name} is unknown, although it is loaded; {EXTRA}")
     return str(path)

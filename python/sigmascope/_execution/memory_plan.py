@@ -110,7 +110,7 @@ class CallMemory:
                 return MemoryPlan(self, layout, loaded, copied, remainder > 0, held, on_device)
         least = self.least(need, hold=hold)
         most = self.least(worst) if worst else least
-        more = f" (up to {amount(most)} if its values span much)" if most > least else ""
+        more = f" (up to {amount(most)} if its values span a wide range)" if most > least else ""
         raise MemoryLimitError(options.refusal(what, amount(least) + more))
 
     def leanest_plan(self, need: NeedOf, what: str, *, more: str) -> MemoryPlan:
@@ -155,10 +155,10 @@ class CallMemory:
         device = self.options.device.with_room(taken)
         if taken > device.nbytes:
             others = users_of_memory(index)
-            helps = "device='cpu' computes in the memory of the host"
+            helps = "device='cpu' uses the memory of the host"
             raise MemoryLimitError(
-                f"{what} needs {amount(taken)} on {device.name}, which has "
-                f"{amount(device.nbytes)} that a call may take{others}; "
+                f"{what} needs {amount(taken)} on {device.name}, where a call "
+                f"may use {amount(device.nbytes)}{others}; "
                 f"{COPIED if a.device != 'cpu' else helps}"
             )
         room = device.nbytes - taken

@@ -34,7 +34,7 @@ def with_total(progress: ByteProgress | None, total: int | None) -> Progress | N
     if progress is None:
         return None
     if not callable(progress):
-        raise TypeError(f"progress is a function of the bytes used, or None, not {progress!r}")
+        raise TypeError(f"progress must be a function of the bytes used, or None, not {progress!r}")
     if _needs_two(progress):
         both: Any = progress
         return lambda done: both(done if total is None else min(done, total), total)
@@ -139,27 +139,29 @@ class CallOptions:
         executor, device = options.get("executor"), options.get("device")
         chosen = device if isinstance(device, Device) else device_for(a, device)
         if chosen.index is not None and executor is not None:
-            raise ValueError(f"workers of an executor compute on 'cpu', not on {chosen.name!r}")
+            raise ValueError(
+                f"workers of an executor compute only on 'cpu', not on {chosen.name!r}"
+            )
         if products is not None:
             if executor is not None or chosen.index is not None:
                 raise ValueError(
-                    "a matrix that is known by its products is multiplied in this process: leave "
-                    "executor and device out"
+                    "sparse matrices and operators are multiplied in this process: omit executor "
+                    "and device"
                 )
             precisions = ("float32", "float64")
             precision = precision or a.precision
         if 0 in a.shape:
             raise ValueError(f"a matrix of shape {a.shape} has no singular values")
         if precision not in (None, *precisions):
-            raise ValueError(f"precision is one of {', '.join(precisions)}, not {precision!r}")
+            raise ValueError(f"precision must be one of {', '.join(precisions)}, not {precision!r}")
         if panel_rows is not None and panel_rows < 1:
             raise ValueError(f"panel_rows must be at least 1, not {panel_rows}")
         total = None if reads is None or products is not None else reads * a.nbytes
         counted = with_total(options.get("progress"), total)
         if executor is not None and not isinstance(executor, Executor):
-            raise TypeError(f"executor is a concurrent.futures.Executor, not {executor!r}")
+            raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
         if (reserved := options.get("reserved", 0)) < 0:
-            raise ValueError(f"reserved must not be negative, it is {reserved}")
+            raise ValueError(f"reserved must be at least 0, not {reserved}")
         arguments.check_fingerprint(options.get("fingerprint") or 0)
         if precision is None:
             precision = rounding.coarsest_for(a, precisions, on_cuda=chosen.is_cuda)
@@ -196,7 +198,7 @@ class CallOptions:
 
     def refusal(self, what: str, needed: str) -> str:
         """Return the message that something is too large: its need, and the memory limit."""
-        return f"{what} needs {needed}, the memory limit is {amount(self.memory)}"
+        return f"{what} needs {needed}, but the memory limit is {amount(self.memory)}"
 
     def file_nbytes(self, a: Matrix) -> int:
         """Return the stored bytes of a matrix that this process reads from files; else 0."""

@@ -45,7 +45,9 @@ def devices_of(name: str) -> tuple[Device, ...]:
     kinds = {each.name: _kind(each) for each in devices}
     if len(set(kinds.values())) > 1:
         listed = "; ".join(f"{each} is {kind}" for each, kind in kinds.items())
-        raise DeviceError(f"{EVERY!r} needs devices of one kind: {listed}; choose one by its name")
+        raise DeviceError(
+            f"{EVERY!r} needs devices of the same kind, but {listed}; choose one by its name"
+        )
     least = min(each.nbytes for each in devices)
     return tuple(each.share(least) for each in devices)
 

@@ -160,11 +160,11 @@ def _share(call: CallOptions, workers: int, memory: int, kept: int) -> CallOptio
 def _check(call: CallOptions) -> None:
     if call.executor is not None:
         raise ValueError(
-            "executor distributes the rows of one matrix, and this is a stack of matrices: call "
-            "the function for each of them, or leave executor out"
+            "executor distributes the rows of one matrix, but this is a stack of matrices: call "
+            "the function for each of them, or omit executor"
         )
     if call.fro2 is not None:
-        raise ValueError("fro2 is the squared norm of one matrix, and this is a stack of matrices")
+        raise ValueError("fro2 is the squared norm of one matrix, but this is a stack of matrices")
 
 
 def _await(

@@ -19,5 +19,5 @@ def cuda_devices() -> list[str]:
     if module is None:
         raise DeviceError("built without CUDA")
     if module.config()["simulated"] and os.environ.get(SIMULATED) != "1":
-        raise DeviceError(f"built for simulated devices alone, which {SIMULATED}=1 lists")
+        raise DeviceError(f"built only for simulated devices, which {SIMULATED}=1 enables")
     return [f"cuda:{index}" for index in module.usable_devices()]

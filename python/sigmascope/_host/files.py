@@ -30,7 +30,7 @@ READINGS = ("buffered", "uncached", "mapped")
 def check_reading(reading: str) -> str:
     """Return a mode of reading as a plain string; ValueError if there is no such mode."""
     if reading not in READINGS:
-        raise ValueError(f"reading is one of {', '.join(READINGS)}, not {reading!r}")
+        raise ValueError(f"reading must be one of {', '.join(READINGS)}, not {reading!r}")
     return str(reading)  # an enumeration becomes its value
 
 

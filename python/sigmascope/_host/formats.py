@@ -23,7 +23,7 @@ LOOK = 4096
 
 _UNPACK = "unpack it first"
 _READ = "which open_checkpoint reads"
-_ARRAYS = "give its arrays to open_checkpoint, as a dict of arrays by name"
+_ARRAYS = "pass its arrays to open_checkpoint as a dict of arrays by name"
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (
         b"version https://git-lfs",
@@ -34,25 +34,25 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89HDF\r\n\x1a\n", f"an HDF5 file, {_READ} (extra hdf5)"),
     (
         b"PAR1",
-        "a Parquet file: a saved scan is loaded by Scan.load and by merge, as .parquet; of a table "
-        "of numbers, give the batches of pyarrow.parquet.ParquetFile(path).iter_batches() to "
-        "GramAccumulator(columns).extend",
+        "a Parquet file: Scan.load and merge read it if it is a saved scan named .parquet; if it "
+        "is a table of numbers, pass the batches of "
+        "pyarrow.parquet.ParquetFile(path).iter_batches() to GramAccumulator(columns).extend",
     ),
     (
         b"\xba\x16\x4f\x2f",
-        "a model of fastText: load it by the package fasttext, and give its get_input_matrix() and "
+        "a fastText model: load it with the package fasttext, and pass its get_input_matrix() and "
         "get_output_matrix() to open_checkpoint in a dict",
     ),
-    (b"\x83\x2a\xe1\x05", "a model of Cactus: open the checkpoint that it was made of"),
-    (b"\x84\x2a\xe1\x05", "a model of Cactus: open the checkpoint that it was made of"),
+    (b"\x83\x2a\xe1\x05", "a Cactus model: open the checkpoint that it was made from"),
+    (b"\x84\x2a\xe1\x05", "a Cactus model: open the checkpoint that it was made from"),
     (
         b"7767517\n",
-        "the layers of an ncnn model, without weights: open the checkpoint that it was made of",
+        "the layers of an ncnn model, without weights: open the checkpoint that it was made from",
     ),
     (
         b"\x47\x6b\x30\x01",
         "weights of ncnn, whose shapes are in the .param file: open the checkpoint that they were "
-        "made of",
+        "made from",
     ),
     (
         b"%%MatrixMarket",
@@ -64,24 +64,24 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     ),
     (b"MATLAB 7.3 MAT-file", f"a MATLAB file: {_ARRAYS}, as h5py.File(path) holds them"),
     *(
-        (magic, "a file of GGML of before GGUF: llama.cpp converts it to GGUF")
+        (magic, "a GGML file from before GGUF: llama.cpp converts it to GGUF")
         for magic in (b"tjgg", b"fmgg", b"lmgg", b"algg")
     ),
-    (b"\x1f\x8b", f"a file packed by gzip: {_UNPACK}"),
-    (b"BZh", f"a file packed by bzip2: {_UNPACK}"),
-    (b"\xfd7zXZ\x00", f"a file packed by xz: {_UNPACK}"),
-    (b"\x28\xb5\x2f\xfd", f"a file packed by zstd: {_UNPACK}"),
-    (b"\x04\x22\x4d\x18", f"a file packed by lz4: {_UNPACK}"),
+    (b"\x1f\x8b", f"a file compressed by gzip: {_UNPACK}"),
+    (b"BZh", f"a file compressed by bzip2: {_UNPACK}"),
+    (b"\xfd7zXZ\x00", f"a file compressed by xz: {_UNPACK}"),
+    (b"\x28\xb5\x2f\xfd", f"a file compressed by zstd: {_UNPACK}"),
+    (b"\x04\x22\x4d\x18", f"a file compressed by lz4: {_UNPACK}"),
     (b"7z\xbc\xaf\x27\x1c", f"a 7z archive: {_UNPACK}"),
     (b"Rar!", f"a RAR archive: {_UNPACK}"),
-    (b"SQLite format 3\x00", "a database of SQLite"),
+    (b"SQLite format 3\x00", "an SQLite database"),
     (b"%PDF", "a PDF document"),
     (b"\x89PNG", "an image (PNG)"),
     (b"\xff\xd8\xff", "an image (JPEG)"),
     (b"GIF8", "an image (GIF)"),
     (b"\x7fELF", "a program (ELF)"),
 )
-_PAGE = "what a server answered in place of the file, mostly: fetch it again, perhaps logged in"
+_PAGE = "often a server's answer instead of the file: download it again, perhaps after logging in"
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 _CLASS = re.compile(
     rb"c(?P<module>[\w.]{1,99})\n(?P<name>[\w.]{1,99})\n"
@@ -92,9 +92,9 @@ _CTRANSLATE2 = re.compile(rb"[\x01-\x20]\0\0\0.\0(?P<name>\w{1,60}Spec)\0", re.D
 _TABLE = re.compile(r"[^\n]*\bname\b,[^\n]*\b(?:file|before_file)\b,")
 _ARCHIVES = (
     (rb".*\.npy", f"a .npz archive of NumPy: {_ARRAYS}, as dict(numpy.load(path)) returns them"),
-    (rb"metadata\.json|config\.json", f"an archive of Keras, {_READ} (extra hdf5)"),
-    (rb"\[Content_Types\]\.xml", "a document of an office program"),
-    (rb"META-INF/.*", "an archive of Java"),
+    (rb"metadata\.json|config\.json", f"a Keras archive, {_READ} (extra hdf5)"),
+    (rb"\[Content_Types\]\.xml", "an office document"),
+    (rb"META-INF/.*", "a Java archive"),
 )
 """Kinds of zip archives, by the name of the first file in them."""
 
@@ -118,12 +118,12 @@ def recognised(start: bytes) -> str | None:
     if start.startswith(b"PK\x03\x04"):
         return _archive(start)
     if start[257:262] == b"ustar":
-        return f"a tar archive, as PyTorch wrote before 0.1.10: {_UNPACK}, or load it there"
+        return f"a tar archive, as PyTorch before 0.1.10 wrote: {_UNPACK}, or load it with PyTorch"
     if start[4:8] == b"TFL3":
-        return "a model of TensorFlow Lite: open the checkpoint that it was made of"
+        return "a TensorFlow Lite model: open the checkpoint that it was made from"
     if match := _CTRANSLATE2.match(start):
         kind = match["name"].decode()
-        return f"a model of CTranslate2 ({kind}): open the checkpoint that it was made of"
+        return f"a CTranslate2 model ({kind}): open the checkpoint that it was made from"
     if _PICKLE.match(start):
         return _pickle(start)
     return _text(start)
@@ -148,8 +148,8 @@ def _pickle(start: bytes) -> str:
         kind = f" of {module.decode()}.{name.decode()}"
         kind = " of arrays of NumPy" if module.startswith(b"numpy") else kind
     return (
-        f"a pickle{kind}, which is not run here, and not a file of PyTorch: load it by the program "
-        f"that wrote it, if you trust it, and {_ARRAYS}"
+        f"a pickle{kind}, which is not executed here, and not a PyTorch file: if you trust it, "
+        f"load it with the program that wrote it, and {_ARRAYS}"
     )
 
 
@@ -159,9 +159,9 @@ def described(start: bytes) -> str:
     Examples
     --------
     >>> described(b"(pickled)" + bytes(100))
-    "something that is not recognised: it begins with b'(pickled'"
+    "an unrecognised format: it begins with b'(pickled'"
     """
-    return recognised(start) or f"something that is not recognised: it begins with {start[:8]!r}"
+    return recognised(start) or f"an unrecognised format: it begins with {start[:8]!r}"
 
 
 def _text(start: bytes) -> str | None:

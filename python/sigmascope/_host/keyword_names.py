@@ -43,8 +43,8 @@ _MATRIX = frozenset({"A"})
 _VALUES = frozenset({"A", "accuracy"})
 _EXACT = frozenset({"n_components", "whiten"})  # PCA
 _SEARCH = frozenset({"n_components", "random_state"})  # TruncatedSVD
-_SUMS = (_EXACT, "all rows are summed and decomposed exactly: leave it out")
-_TO_TOL = (_SEARCH, "the search ends at tol=: leave it out")
+_SUMS = (_EXACT, "all rows are summed and decomposed exactly: omit it")
+_TO_TOL = (_SEARCH, "the search ends at tol=: omit it")
 
 REMARKS: Mapping[str, tuple[tuple[frozenset[str], str], ...]] = {
     "full_matrices": (
@@ -56,7 +56,7 @@ REMARKS: Mapping[str, tuple[tuple[frozenset[str], str], ...]] = {
     "k": ((_VALUES, "every singular value is returned; svds returns the k largest"),),
     "n_components": ((_VALUES, "every singular value is returned; svds returns the k largest"),),
     "seed": ((_VALUES, "nothing is random"),),
-    "random_state": ((_VALUES, "nothing is random"), (_EXACT, "nothing is random: leave it out")),
+    "random_state": ((_VALUES, "nothing is random"), (_EXACT, "nothing is random: omit it")),
     "svd_solver": (_SUMS,),
     "tol": (_SUMS,),
     "iterated_power": (_SUMS, _TO_TOL),
@@ -64,15 +64,15 @@ REMARKS: Mapping[str, tuple[tuple[frozenset[str], str], ...]] = {
     "power_iteration_normalizer": (_SUMS, _TO_TOL),
     "n_iter": (_SUMS, _TO_TOL),
     "algorithm": (_SUMS, _TO_TOL),
-    "batch_size": ((_EXACT, "give batches to partial_fit"),),
+    "batch_size": ((_EXACT, "pass batches to partial_fit"),),
     "which": ((_TRIPLETS, "the largest singular values are returned; svdvals has all of them"),),
     "v0": ((_TRIPLETS | {"seed"}, "the start is random, and seed= chooses it"),),
-    "check_finite": ((_MATRIX, "NaN and infinity are always found"),),
+    "check_finite": ((_MATRIX, "NaN and infinity are always detected"),),
     "overwrite_a": ((_MATRIX, "the matrix is never changed"),),
-    "hermitian": ((_MATRIX, "a symmetric matrix is taken as any other"),),
+    "hermitian": ((_MATRIX, "a symmetric matrix is treated like any other"),),
     "copy": (
-        (frozenset({"source"}), "an array is shared wherever its storage can be read"),
-        (_EXACT, "the rows are never changed: leave it out"),
+        (frozenset({"source"}), "an array is copied only if its storage cannot be read"),
+        (_EXACT, "the rows are never changed: omit it"),
     ),
 }
 """Keywords of other libraries that have no counterpart: remarks for functions with some names."""

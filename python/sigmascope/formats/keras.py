@@ -52,8 +52,8 @@ def axes_of(name: str, count: int) -> str:
 
 
 def begins_as_hdf5(start: bytes) -> bool:
-    """Return whether a file begins like an HDF5 file or an archive of Keras."""
-    return start.startswith(MAGIC) or "an archive of Keras" in described(start)
+    """Return whether a file begins like an HDF5 file or a Keras archive."""
+    return start.startswith(MAGIC) or "a Keras archive" in described(start)
 
 
 def hdf5_part(file: io.RawIOBase, size: int) -> tuple[io.RawIOBase, int, int]:
@@ -66,7 +66,7 @@ def hdf5_part(file: io.RawIOBase, size: int) -> tuple[io.RawIOBase, int, int]:
     with zipfile.ZipFile(FilePart(file, 0, size)) as archive:
         names = [name for name in archive.namelist() if name.endswith(_INNER)]
         if len(names) != 1:
-            raise CheckpointError(f"an archive of Keras with {len(names)} files {_INNER}, not one")
+            raise CheckpointError(f"a Keras archive with {len(names)} files {_INNER}, not one")
         info = archive.getinfo(names[0])
     if info.compress_type != zipfile.ZIP_STORED:
         raise CheckpointError(f"{brief(names[0], 200)} is compressed: unpack it, and open that")

@@ -156,7 +156,7 @@ def release_memory(index: int) -> bool:
 def users_of_memory(index: int) -> str:
     """Return a clause that names the libraries that hold memory of a device; it may be empty."""
     names = [library.name for library in _imported() if library.reserved(index) > 0]
-    return f"; memory of {' and '.join(names)} remains in use there" if names else ""
+    return f"; memory of {' and '.join(names)} is still in use there" if names else ""
 
 
 def _imported() -> list[ArrayLibrary]:
