@@ -241,8 +241,7 @@ class Matrix:
 
 def _may_be_term(other: Any) -> bool:
     """Return whether this class adds `other`; other classes may add a matrix themselves."""
-    kinds = (Matrix, np.generic, list, tuple, numbers.Number)
-    return isinstance(other, kinds) or is_array(other)
+    return is_array(other) or isinstance(other, (Matrix, np.generic, list, tuple, numbers.Number))
 
 
 def _term(a: Matrix, other: Any) -> Matrix:
