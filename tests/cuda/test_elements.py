@@ -295,7 +295,7 @@ def test_change_and_fingerprint_of_the_package(simulated: ModuleType) -> None:
 
 def test_a_small_device_is_refused_before_any_work(simulated: ModuleType) -> None:
     simulated.simulator.restart(memory=32 << 20)
-    with pytest.raises(MemoryLimitError, match=r"a look at every element .* on cuda:0"):
+    with pytest.raises(MemoryLimitError, match=r"a pass over every element .* on cuda:0"):
         ss.moments(np.ones((300, 200)), device="cuda")
     assert simulated.simulator.counts()["launches"] == 0
 

@@ -325,7 +325,7 @@ def test_arguments_are_checked(calibration: Calibration) -> None:
         ss.diagnosis.diagnose(rows, recipe={"lr": 1.0})
     with pytest.raises(ValueError, match="a group needs a calibration"):
         ss.diagnosis.diagnose(rows, group="base0")
-    with pytest.raises(TypeError, match="no scan, file or checkpoint"):
+    with pytest.raises(TypeError, match="expected a scan, a file or a checkpoint"):
         ss.diagnosis.diagnose(3)  # type: ignore[call-overload]
 
 

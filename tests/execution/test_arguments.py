@@ -98,7 +98,7 @@ def test_arrays_that_are_not_matrices_are_refused(call: Call) -> None:
         ),
         (lambda: ss.randomized_svd(A, 31), r"k = 31 must be between 1 and min\(m, n\) = 30"),
         (lambda: ss.randomized_svd(A, 2, passes=0), r"passes must be positive, not 0"),
-        (lambda: ss.randomized_svd(A, 2, oversampling=-1), r"oversampling must not be negative"),
+        (lambda: ss.randomized_svd(A, 2, oversampling=-1), r"oversampling must be at least 0"),
         (lambda: ss.spectral_density(A, passes=0), r"passes must be positive, not 0"),
         (lambda: ss.spectral_density(A, probes=1), r"at least 2 probes, not 1"),
         (lambda: ss.spectral_density(A[:1]), r"at least 2 singular values.*\(1, 30\) has 1"),

@@ -121,7 +121,7 @@ def test_steps_and_blocks_of_no_whole_number(name: str, steps: Any) -> None:
 
 @pytest.mark.parametrize(
     ("method", "error", "message"),
-    [("ekki", ValueError, "method is"), (object, TypeError, "method must be a string")],
+    [("ekki", ValueError, "method must be"), (object, TypeError, "method must be a string")],
 )
 def test_unknown_method(method: Any, error: type[Exception], message: str) -> None:
     """Test_SVDS_once.test_svds_input_validation_solver."""

@@ -123,18 +123,18 @@ def test_what_does_not_belong_together(folder: Path, tmp_path: Path) -> None:
     whole = tmp_path / "whole.jsonl"
     ss.scan(folder, out=whole, **OPTIONS)
     strange = {
-        f"{first}: shard 0/2 is in {first} too": [first, second, first],
-        "whole.jsonl: not a part of a scan": [first, whole],
+        f"{first}: shard 0/2 is also in {first}": [first, second, first],
+        "whole.jsonl is not a part of a scan": [first, whole],
         "a part of another scan: seed was 0, is 3": [
             first,
             ss.scan(folder, shard=(1, 2), seed=3, **OPTIONS),
         ],
-        "2 shards in the one, 3 in the other": [
+        "2 shards in one, 3 in the other": [
             first,
             ss.scan(folder, shard=(1, 3), **OPTIONS),
         ],
         "safetensors had": [first, ss.scan(elsewhere, shard=(1, 2), **OPTIONS)],
-        "no part to merge": [],
+        "there are no parts to merge": [],
     }
     for message, some in strange.items():
         with pytest.raises(ValueError, match=re.escape(message)):

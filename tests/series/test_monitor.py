@@ -212,8 +212,8 @@ def test_what_waits_and_why_is_reported(clock: Clock) -> None:
         "vanished": [],
         "left_out": [],
         "replaced": [],
-        "reason": "1 s are spent and 0.5 s allowed; layers.0.mlp.down_proj.weight, the next one, "
-        "takes a time that is not known",
+        "reason": "1 s are spent, 0.5 s are allowed; the next matrix, "
+        "layers.0.mlp.down_proj.weight, takes an unknown time",
     }
     assert repr(monitor) == "Monitor(2 matrices, 1.0 of 2.0 s)"
 
@@ -311,7 +311,9 @@ def test_a_budget_is_a_share_of_time(budget: Any, share: float | None, clock: Cl
 
 @pytest.mark.parametrize("budget", ["0%", "101%", -0.1, "much", math.nan, ""])
 def test_budgets_that_are_not_shares(budget: Any) -> None:
-    with pytest.raises(ValueError, match=r"budget is a share of the time such as '1%' or 0\.01"):
+    with pytest.raises(
+        ValueError, match=r"budget must be a share of the time such as '1%' or 0\.01"
+    ):
         Monitor(weights(), budget=budget)
 
 
@@ -389,11 +391,15 @@ def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> No
 
 
 def test_models_of_other_types_are_refused() -> None:
-    with pytest.raises(TypeError, match=r"no module, mapping of names to arrays.*: int"):
+    with pytest.raises(
+        TypeError, match=r"expected a module, a mapping of names to arrays.*; got int"
+    ):
         Monitor(3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"no module, mapping of names to arrays.*: list"):
+    with pytest.raises(
+        TypeError, match=r"expected a module, a mapping of names to arrays.*; got list"
+    ):
         Monitor(lambda: [1])  # type: ignore[arg-type, return-value]
     monitor = Monitor(weights(1), every=1, budget=None)
     monitor.step(5)
-    with pytest.raises(ValueError, match="step 4 after step 5"):
+    with pytest.raises(ValueError, match="step 4 cannot follow step 5"):
         monitor.step(4)

@@ -82,7 +82,7 @@ def test_the_commands_read_the_file(tmp_path: Path) -> None:
     assert rows == run.where(measure="stable_rank")
     for options, message in (
         (("--step", 1), "has its own steps"),
-        (("--measure", "alpha"), "no 'alpha', its measures are stable_rank, spectral_norm"),
+        (("--measure", "alpha"), "no 'alpha'; its measures are stable_rank, spectral_norm"),
     ):
         status, _, error = invoke("trajectory", path, *options)
         assert status != 0
@@ -134,16 +134,16 @@ def test_files_that_are_not_trajectories_stay_as_they_are(tmp_path: Path) -> Non
     path = tmp_path / "x.jsonl"
     for text in ('{"a": 1}\n', '{"a": 1}\n{"b"', "a text"):
         path.write_text(text)
-        with pytest.raises(ValueError, match="not a trajectory; no row is appended"):
+        with pytest.raises(ValueError, match="not a trajectory, so no row is appended"):
             Monitor(weights(), out=path)
         assert path.read_text() == text
-    with pytest.raises(ValueError, match=r"appended to a \.jsonl, not to '\.csv'"):
+    with pytest.raises(ValueError, match=r"appended to a \.jsonl file, not to '\.csv'"):
         Monitor(weights(), out=tmp_path / "x.csv")
     with pytest.raises(FileNotFoundError, match=r"none/x\.jsonl"):
         Monitor(weights(), out=tmp_path / "none" / "x.jsonl")
     run = tmp_path / "run.jsonl"
     Monitor(weights(), every=1, budget=None, out=run, measures="fro_norm").step(1)
-    with pytest.raises(ValueError, match=r"its measures are fro_norm, and not stable_rank"):
+    with pytest.raises(ValueError, match=r"its measures are fro_norm, not stable_rank"):
         Monitor(weights(), out=run, measures="stable_rank")
 
 
@@ -206,12 +206,14 @@ def test_shards_are_refused_or_named() -> None:
         """A tensor that has a part of its numbers here."""
 
     for kind in (FullyShardedDataParallel, Named):
-        with pytest.raises(ValueError, match=f"a {kind.__name__} has flat shards .*: give a func"):
+        with pytest.raises(
+            ValueError, match=f"a {kind.__name__} holds flat shards .*; pass a func"
+        ):
             Monitor(torch.nn.Sequential(kind(3, 2)))
     empty = torch.nn.Linear(3, 2)
     empty.weight.data = torch.empty(0)
     empty.weight.ds_id = 0
-    with pytest.raises(ValueError, match=r"weight is partitioned by ZeRO, and empty here: give"):
+    with pytest.raises(ValueError, match=r"weight is partitioned by ZeRO and empty in .*; pass"):
         Monitor(empty)
     named = {"w": torch.ones(3, 2).as_subclass(DTensor), "v": torch.ones(3, 2)}
     first, second = Monitor(named, every=1, budget=None).step(1) or ()

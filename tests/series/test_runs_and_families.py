@@ -83,7 +83,7 @@ def test_what_a_step_lacks_is_left_out_of_all() -> None:
     trajectory = ss.series.trajectory(run, measures="effective_rank")
     assert trajectory.missing == {("up.1", "effective_rank"): (1, 2)}
     assert {r["layer"] for r in trajectory} == {0}
-    assert "1 left out" in repr(trajectory)
+    assert "1 omitted" in repr(trajectory)
 
 
 def test_failed_rows_have_no_value_and_unknown_roles_their_name() -> None:
@@ -177,13 +177,13 @@ def test_files_that_are_not_saved_tables_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("run", "options", "message"),
     [
-        ([layers(1.0)], {}, "the name '' has no number for the step: give steps"),
+        ([layers(1.0)], {}, "the name '' has no number for the step: pass steps="),
         (["model.jsonl"], {}, "the name 'model.jsonl' has no number for the step"),
         ([layers(1.0)], {"steps": [1, 2]}, "2 steps for 1 sources"),
         ([layers(1.0), layers(2.0)], {"steps": [1, 1]}, r"steps must be distinct, not \[1, 1\]"),
-        ({0: layers(1.0)}, {"steps": [1]}, "the keys of a mapping are the steps"),
+        ({0: layers(1.0)}, {"steps": [1]}, "the keys of a mapping are its steps"),
         ([], {}, "a trajectory needs at least one step"),
-        ({0: layers(1.0)}, {"measures": "unheard_of"}, "no column 'unheard_of' in the rows"),
+        ({0: layers(1.0)}, {"measures": "unheard_of"}, "the rows have no column 'unheard_of'"),
     ],
 )
 def test_runs_that_make_no_sense(run: Any, options: dict[str, Any], message: str) -> None:
@@ -192,7 +192,7 @@ def test_runs_that_make_no_sense(run: Any, options: dict[str, Any], message: str
 
 
 def test_sources_without_rows() -> None:
-    with pytest.raises(TypeError, match="no scan, file or checkpoint: int"):
+    with pytest.raises(TypeError, match="expected a scan, a file or a checkpoint; got int"):
         ss.series.trajectory({0: 3})  # type: ignore[dict-item]
 
 
@@ -352,5 +352,5 @@ def test_tables_are_saved_and_handed_on(tmp_path: Path) -> None:
     assert frame["count"].tolist() == [3, 3]
     with pytest.raises(ValueError, match=r"saved as .csv or .jsonl, not '.xlsx'"):
         reference.save(tmp_path / "r.xlsx")
-    with pytest.raises(ValueError, match="no column 'rol'; there are tower, role"):
+    with pytest.raises(ValueError, match="no column 'rol'; the columns are tower, role"):
         reference.where(rol="up")

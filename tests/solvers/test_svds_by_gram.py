@@ -117,7 +117,7 @@ def test_a_tolerance_out_of_reach_of_memory_is_said_to_be() -> None:
     with pytest.warns(ConvergenceWarning, match="the worst error is 2e-07 sigma_1"):
         result = ss.svds(A, 3, tol=1e-9, memory_limit="3MiB", **options)
     assert not result.converged
-    assert "2 of the values lie below" in result.notes[0]
+    assert "2 values below" in result.notes[0]
     assert ss.svds(A, 3, tol=1e-6, memory_limit="3MiB", **options).converged
     whole = ss.svds(A, 3, tol=1e-9, **options)
     assert whole.converged

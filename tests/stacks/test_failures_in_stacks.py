@@ -115,7 +115,7 @@ def test_what_has_not_converged_is_named_once() -> None:
         (lambda x: ss.randomized_svd(x, 21), r"k = 21 must be between"),
         (lambda x: ss.svds(x, 2, tol=0), "tol must be positive"),
         (lambda x: ss.svds(x, 2, seed=-1), "seed must be an integer between"),
-        (lambda x: ss.svds(x, 2, method="qr"), "method is"),
+        (lambda x: ss.svds(x, 2, method="qr"), "method must be"),
         (lambda x: ss.svdvals(x, accuracy="some"), "accuracy must be"),
         (lambda x: ss.spectral_density(x, probes=1), "at least 2 probes"),
         (lambda x: ss.spectrum(x, effort="all"), "effort must be one of"),

@@ -79,7 +79,7 @@ def test_centring_changes_no_bit_of_the_decomposition() -> None:
 
 def test_refusals() -> None:
     X = rows_of(3, 0.0)
-    with pytest.raises(ValueError, match="make it with center=True"):
+    with pytest.raises(ValueError, match="create it with center=True"):
         streamed(X, False).pca()
     with pytest.raises(ValueError, match="k = 6 must be between 1 and the sketch's k = 5"):
         streamed(X).pca(6)
@@ -89,5 +89,5 @@ def test_refusals() -> None:
     assert few.pca().components.shape == (3, 40)
     with pytest.raises(ValueError, match="k = 4 exceeds the number of rows, 3"):
         few.pca(4)
-    with pytest.raises(ValueError, match="add up"):
+    with pytest.raises(ValueError, match="cannot be merged"):
         streamed(X).merge(streamed(X, X[0]))

@@ -115,7 +115,7 @@ def test_magnitudes_far_apart() -> None:
     ("act", "error", "message"),
     [
         (lambda g: g.update(np.full((2, 9), np.nan)), NonFiniteError, "18 NaN"),
-        (lambda g: g.update(np.ones((2, 8))), ValueError, "rows of 8 columns.*n_cols = 9"),
+        (lambda g: g.update(np.ones((2, 8))), ValueError, "rows have 8 columns.*n_cols = 9"),
         (lambda g: g.svd(0), ValueError, "k = 0 must be between 1"),
         (lambda g: g.svd(5), ValueError, r"k = 5 must be between 1 and min.*\(4, 9\)"),
         (lambda g: g.merge(GramAccumulator(8)), ValueError, "'n_cols': 9.*'n_cols': 8"),
@@ -153,7 +153,7 @@ def test_arguments() -> None:
 
 
 def test_the_memory_limit() -> None:
-    with pytest.raises(MemoryLimitError, match=r"order 16384 needs 5\.18 GiB, .* is 1 GiB; a"):
+    with pytest.raises(MemoryLimitError, match=r"order 16384 needs 5\.18 GiB, .* is 1 GiB; the"):
         GramAccumulator(16384, memory_limit="1GiB")
     n = 64
     tight = 20 * n * n + 11200 * n

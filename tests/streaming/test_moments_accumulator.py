@@ -139,13 +139,13 @@ def test_beyond_the_range_of_fourth_powers() -> None:
 def test_what_is_refused_changes_nothing() -> None:
     held = MomentsAccumulator(5, row_norms=True).update(np.arange(20.0).reshape(4, 5))
     before = moments_bits(held)
-    with pytest.raises(ValueError, match="rows of 4 columns"):
+    with pytest.raises(ValueError, match="rows have 4 columns"):
         held.update(np.ones((2, 4)))
     with pytest.raises(ValueError, match=r"'row_norms': True.*'row_norms': False"):
         held.merge(MomentsAccumulator(5))
     held.update(np.ones((0, 5)))
     assert (moments_bits(held), held.rows) == (before, 4)
-    with pytest.raises(ValueError, match="seen no rows"):
+    with pytest.raises(ValueError, match="no rows yet"):
         MomentsAccumulator(5).result()
     with pytest.raises(ValueError, match="n_cols must be at least 1, not 0"):
         MomentsAccumulator(0)

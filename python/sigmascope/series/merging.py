@@ -64,11 +64,11 @@ def merge(parts: Iterable[str | os.PathLike[str] | Parts], *, partial: bool = Fa
         label = repr(part) if isinstance(part, Scan | Comparison) else os.fspath(part)
         shard = _shard_of(label, table, first)
         if shard.index in by_index:
-            raise ValueError(f"{label}: shard {shard} is in {by_index[shard.index][0]} too")
+            raise ValueError(f"{label}: shard {shard} is also in {by_index[shard.index][0]}")
         by_index[shard.index] = label, shard, table
         notes += [note for note in table.notes if note not in notes]
     if first is None or first.shard is None:
-        raise ValueError("no part to merge")
+        raise ValueError("there are no parts to merge")
     if not partial:
         _require_all(by_index, first.shard.count)
     engines = [table.engine for _, _, table in by_index.values()]
@@ -80,8 +80,8 @@ def merge(parts: Iterable[str | os.PathLike[str] | Parts], *, partial: bool = Fa
     if len(seeds) > 1:  # parts that were made without a seed
         options["seed"] = None
         notes.append(
-            f"{len(seeds)} parts drew a seed each, and every row has that of its part: parts that "
-            "are made with one seed have the bits of an unsharded run"
+            f"the parts used {len(seeds)} different seeds, and every row has that of its part; "
+            "only parts with the same seed give the bits of an unsharded run"
         )
     rows: dict[int, Row] = {}
     for _, shard, table in by_index.values():
@@ -96,16 +96,14 @@ def merge(parts: Iterable[str | os.PathLike[str] | Parts], *, partial: bool = Fa
 def _shard_of(label: str, table: Parts, first: Parts) -> Shard:
     what, other = first.schema.what, table.schema.what
     if what != other:
-        raise ValueError(f"{label}: a {other}, and not a part of a {what}")
+        raise ValueError(f"{label} is a {other}, not a part of a {what}")
     if table.shard is None:
-        raise ValueError(f"{label}: not a part of a {what}, made with a shard")
+        raise ValueError(f"{label} is not a part of a {what}: it was made without a shard")
     mismatches = differences(first.header(), table.header())
     if first.shard is not None and table.shard.count != first.shard.count:
-        mismatches.append(
-            f"{first.shard.count} shards in the one, {table.shard.count} in the other"
-        )
+        mismatches.append(f"{first.shard.count} shards in one, {table.shard.count} in the other")
     if mismatches:
-        raise ValueError(f"{label}: a part of another {what}: {'; '.join(mismatches)}")
+        raise ValueError(f"{label} is a part of another {what}: {'; '.join(mismatches)}")
     return table.shard
 
 

@@ -73,7 +73,7 @@ def saved_trajectory(path: Path, measures: Sequence[str] | None = None) -> Traje
     for measure in wanted:
         if measure not in table.measures:
             raise ValueError(
-                f"{path}: no {measure!r}, its measures are {', '.join(table.measures)}"
+                f"{path}: there is no {measure!r}; its measures are {', '.join(table.measures)}"
             )
     rows = [row for row in table if row["measure"] in wanted]
     return Trajectory(rows, table.steps, wanted, {}, table.seed)
@@ -116,4 +116,4 @@ def _cell(path: Path, number: int, name: str, cell: str | None) -> Any:
     try:
         return cell if name in _TEXTS else int(cell) if name in _INTEGERS else float(cell)
     except ValueError:
-        raise ValueError(f"{path}: line {number}: {name} is {cell!r}, no number") from None
+        raise ValueError(f"{path}: line {number}: {name} is {cell!r}, not a number") from None

@@ -117,7 +117,8 @@ def read_source(source: Source, options: ScanOptions, number: int = 0) -> Source
         seed = table.options["seed"]
     rows = getattr(table, "rows", table)
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
-        raise TypeError(f"no scan, file or checkpoint: {type(source).__name__}")
+        kind = type(source).__name__
+        raise TypeError(f"expected a scan, a file or a checkpoint; got {kind}")
     files = getattr(table, "files", ())
     return SourceRows(
         rows=[dict(row) for row in rows],
@@ -188,5 +189,5 @@ def check_measures(measures: Sequence[str] | str, rows: Sequence[Row]) -> tuple[
     wanted = (measures,) if isinstance(measures, str) else tuple(measures)
     for measure in wanted:
         if not any(measure in row for row in rows):
-            raise ValueError(f"no column {measure!r} in the rows")
+            raise ValueError(f"the rows have no column {measure!r}")
     return wanted

@@ -55,7 +55,8 @@ class SeriesTable(Sequence[Row]):
             If there is no such column.
         """
         if strange := sorted(values.keys() - set(self.columns)):
-            raise ValueError(f"no column {strange[0]!r}; there are {', '.join(self.columns)}")
+            names = ", ".join(self.columns)
+            raise ValueError(f"there is no column {strange[0]!r}; the columns are {names}")
         return [row for row in self.rows if all(row[name] == v for name, v in values.items())]
 
     def to_pandas(self) -> Any:
@@ -78,7 +79,7 @@ class SeriesTable(Sequence[Row]):
         """
         target = Path(path)
         if target.suffix not in (".csv", ".jsonl"):
-            raise ValueError(f"{target}: saved as .csv or .jsonl, not {target.suffix!r}")
+            raise ValueError(f"{target}: a table is saved as .csv or .jsonl, not {target.suffix!r}")
         with (
             replacing(target) as temporary,
             open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,

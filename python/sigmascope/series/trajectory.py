@@ -95,7 +95,7 @@ class Trajectory(SeriesTable):
         places = len({(row["tower"], row["role"], row["layer"]) for row in self.rows})
         return (
             f"Trajectory({len(self.steps)} steps, {places} places, {', '.join(self.measures)}"
-            + (f"; {len(self.missing)} left out" if self.missing else "")
+            + (f"; {len(self.missing)} omitted" if self.missing else "")
             + ")"
         )
 
@@ -172,7 +172,7 @@ def _by_step(
 ) -> dict[float, Source]:
     if isinstance(run, Mapping):
         if steps is not None:
-            raise ValueError("the keys of a mapping are the steps: no others can be given")
+            raise ValueError("the keys of a mapping are its steps: omit steps=")
         by_step = dict(run)
     else:
         sources = list(run)
@@ -192,7 +192,7 @@ def _step_of(source: Source) -> float:
     place = urlsplit(path).path if is_url(path) else os.path.abspath(path) if path else ""
     numbers = re.findall(r"\d+", Path(place).stem)
     if not numbers:
-        raise ValueError(f"the name {path!r} has no number for the step: give steps")
+        raise ValueError(f"the name {path!r} has no number for the step: pass steps=")
     return int(numbers[-1])
 
 

@@ -102,7 +102,7 @@ def change(before: Matrix, after: Matrix, **options: Any) -> Sums:
         If the squares of both norms have no common unit in float64.
     """
     if before.shape != after.shape:
-        raise ValueError(f"two shapes: {before.shape} and {after.shape}")
+        raise ValueError(f"the shapes must be the same, not {before.shape} and {after.shape}")
     both = after - before  # its plan is that of reading both at once
     plan = plan_change(both, **options)
     call = plan.memory.options
@@ -130,7 +130,7 @@ def plan_change(both: Matrix, **options: Any) -> MemoryPlan:
     `both` is the list of tiles of the difference.
     """
     call = CallOptions.of(both, **options)
-    what = f"a look at every element of two matrices of {arguments.of_shape(both.shape)}"
+    what = f"a pass over every element of two matrices of {arguments.of_shape(both.shape)}"
     return CallMemory(both, call).plan(elementwise_need, what, hold=False)
 
 
@@ -158,8 +158,8 @@ def _of_any_size(before: Matrix, after: Matrix, sums: Sums, plan: MemoryPlan) ->
     ):
         one, other = (scaled(math.sqrt(one["fro2"]), one["unit"]) for one in seen[:2])
         raise SigmascopeError(
-            f"matrices of norm {one:.3g} and {other:.3g} are too far apart to be compared: "
-            "multiply one of them by a power of two"
+            f"norms {one:.3g} and {other:.3g} differ too much to be compared in float64: multiply "
+            "one of the matrices by a power of two"
         )
     down = 2.0**-unit
     product = native.change((before * down).native, (after * down).native, **on)
@@ -193,7 +193,7 @@ def content_key(a: Matrix, **options: Any) -> tuple[Any, ...]:
 
 
 def _surveyed(a: Matrix, **options: Any) -> SurveyResult:
-    what = f"a look at {arguments.of_shape(a.shape)}"
+    what = f"a pass over {arguments.of_shape(a.shape)}"
     call = CallOptions.of(a, **options)
     plan = CallMemory(a, call).plan(elementwise_need, what, hold=False)
     return call.device.solvers.survey(a.native, **plan.native())

@@ -40,9 +40,7 @@ def tolerance_note(tol: float, precision: str) -> tuple[str, ...]:
     if tol >= floor:
         return ()
     kind = "float64" if precision == "float64" else "float32"
-    return (
-        f"tol = {tol:g} is below the floor of {kind}, {floor:.2g} sigma_1, which took its place",
-    )
+    return (f"tol = {tol:g} is below the floor of {kind}, which replaces it: {floor:.2g} sigma_1",)
 
 
 def warn_if_not_converged(top: SVD, tol: float, max_passes: int) -> SVD:
@@ -53,7 +51,7 @@ def warn_if_not_converged(top: SVD, tol: float, max_passes: int) -> SVD:
             worst = float(np.max(judged / max(float(top.s[0]), 2.0**-1074)))
         warnings.warn(
             f"svds did not converge to tol = {tol:g} in {_course(top, max_passes)}: the worst {of} "
-            f"is {worst:.2g} sigma_1; the error bounds hold all the same",
+            f"is {worst:.2g} sigma_1; the error bounds remain valid",
             ConvergenceWarning,
             stacklevel=4,
         )
@@ -73,7 +71,7 @@ def warn_if_stack_not_converged(triplets: SVDStack, tol: float) -> SVDStack:
     if names := not_converged(triplets):
         warnings.warn(
             f"svds did not converge to tol = {tol:g} for {len(names)} of {len(triplets.outcomes)} "
-            f"matrices: {format_names(names)}; the error bounds hold all the same",
+            f"matrices: {format_names(names)}; the error bounds remain valid",
             ConvergenceWarning,
             stacklevel=4,
         )

@@ -149,7 +149,7 @@ def spectral_density(
     if probes < 2:
         raise ValueError(f"a standard error needs at least 2 probes, not {probes}")
     if n < 2:
-        raise ValueError(f"a density needs at least 2 singular values, shape {a.shape} has {n}")
+        raise ValueError(f"a density needs at least 2 singular values, but shape {a.shape} has {n}")
     probes = min(probes, n)
     query = DensityRequest(probes, passes, arguments.resolve_seed(seed))
     if stack.is_single:

@@ -99,11 +99,11 @@ class GramTriplets:
         if opened is not None and not result["complete"]:
             notes += opened.notes(n, "eigenvectors")
         if result["complete"]:
-            notes += ("A itself was decomposed in place of its Gram matrix",)
+            notes += ("A itself was decomposed instead of its Gram matrix",)
         elif unresolved := int(np.sum(s < (floor := np.sqrt(2 * error)) * s[0])):
             notes += (
-                f"{unresolved} of the values lie below {floor:.2g} sigma_1, which the Gram matrix "
-                "cannot tell from 0; a finer tolerance with more memory resolves them",
+                f"{unresolved} values below {floor:.2g} sigma_1 are not resolved by the Gram "
+                "matrix; a smaller tolerance with more memory resolves them",
             )
         return SVD(
             U=result["u"] if self.vectors else None,

@@ -25,7 +25,7 @@ from sigmascope.spectra import SVD
 
 from .convergence import tolerance_note
 
-GIVEN_UP = "the search took too much work: the Gram matrix took its place"
+GIVEN_UP = "the search became too expensive; the Gram matrix replaced it"
 """Note of a result after an abandoned search."""
 
 
@@ -157,7 +157,9 @@ class KrylovSearch:
             need = self.settings.grown_need(self.columns, grown)
             more = "" if grown == result["columns"] else " or more"
             # A matrix in memory, or higher panels, took the memory.
-            plan = memory.leanest_plan(need, self.what, more=f", which took {grown} columns{more},")
+            plan = memory.leanest_plan(
+                need, self.what, more=f", which grew to {grown} columns{more},"
+            )
 
     def _attempt(self, plan: MemoryPlan) -> KrylovResult:
         """Search once; "required_columns" is the number of basis columns that did not fit."""
@@ -223,10 +225,10 @@ def krylov_notes(result: KrylovResult) -> tuple[str, ...]:
         notes.append("the basis was restarted")
     if result["refined"]:
         notes.append(
-            "rounded products did not reach the tolerance; the last steps have better ones"
+            "rounded products did not reach the tolerance; the last steps used more accurate ones"
         )
     if not result["consistent"]:
-        notes.append("not converged: the vectors are not orthonormal, or hold more than ||A||_F")
+        notes.append("not converged: the vectors are not orthonormal, or the values exceed ||A||_F")
     return tuple(notes)
 
 

@@ -76,7 +76,7 @@ def element_moments(
 ) -> Moments:
     """Compute :func:`moments` with resolved options, by `plan` if a larger call has one."""
     if plan is None:
-        what = f"a look at every element of {arguments.of_shape(a.shape)}"
+        what = f"a pass over every element of {arguments.of_shape(a.shape)}"
         plan = CallMemory(a, call).plan(elementwise_need, what, hold=False)
     started = time.perf_counter()
 

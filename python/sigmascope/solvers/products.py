@@ -47,8 +47,8 @@ def with_evidence(svd: SVD, call: CallOptions, tol: float = 0.0) -> SVD:
         converged &= bool(errors.max(initial=0.0) <= exact_to(svd.precision) * norm)
     if not converged and (svd.converged or (tol > 0 and error > floor * largest)):
         notes += (
-            f"not converged: errors of products, {_share(error, largest)} sigma_1, exceed "
-            + ("rounding" if tol == 0 else f"what tol = {tol:g} allows with them"),
+            f"not converged: the errors of products, {_share(error, largest)} sigma_1, exceed "
+            + ("rounding" if tol == 0 else f"what tol = {tol:g} allows"),
         )
     return replace(
         svd,

@@ -39,8 +39,8 @@ On slowly decaying, Gaussian and sparse matrices of order 500, the error of the 
 0.2 to 0.6 times scikit-learn's with the same number of reads; with 4 passes, up to ten times."""
 
 _CONTRADICTED = (
-    "||A||_F contradicts the random vectors, which missed a direction: the errors follow from it "
-    "alone; try another seed"
+    "||A||_F contradicts the random vectors, which missed a direction: the errors follow only "
+    "from ||A||_F; try another seed"
 )
 
 
@@ -195,7 +195,7 @@ def randomized_svd(
     arguments.check_positive(passes=passes)
     b = min(k + (10 if oversampling is None else oversampling), min(a.shape))
     if b < k:
-        raise ValueError(f"oversampling must not be negative, it is {oversampling}")
+        raise ValueError(f"oversampling must be at least 0, not {oversampling}")
     query = _Request(k, b, passes, arguments.resolve_seed(seed))
     if stack.is_single:
         return as_callers_arrays(A, with_evidence(query.compute(a, call), call))

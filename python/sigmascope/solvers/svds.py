@@ -192,7 +192,7 @@ def svds(
     arguments.check_rank(k, a.shape)
     arguments.check_positive(tol=tol, max_passes=max_passes)
     if method not in ("auto", "krylov", "gram"):
-        raise ValueError(f"method is 'auto', 'krylov' or 'gram', not {method!r}")
+        raise ValueError(f"method must be 'auto', 'krylov' or 'gram', not {method!r}")
     if method == "gram" and call.operator is not None:
         call = call.with_precision("float64")  # for the identity, and so for its examination
     if block is not None and block < 1:

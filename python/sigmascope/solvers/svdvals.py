@@ -202,14 +202,13 @@ class EveryValue:
         if self.accuracy == "fast" and call.device.index is not None:
             notes.append("a CUDA device forms the Gram matrix in float64, whatever the accuracy")
         elif self.accuracy == "fast" and not fast:
-            on_workers = "workers form the Gram matrix in float64, whatever the accuracy asked for"
-            notes.append(on_workers)
+            notes.append("workers form the Gram matrix in float64, whatever the accuracy")
         if result["fallen_back"]:
             notes.append(
-                "columns are parallel or few have nearly all of the norm: float64 after all"
+                "float64 was used after all: columns are parallel, or a few have most of the norm"
             )
         if result["fast_reduction"]:
-            notes.append("the eigenvalues were found by float32 products too")
+            notes.append("the eigenvalues were computed with float32 products, too")
         values = SingularValues(
             values=result["values"],
             errors=result["errors"],

@@ -118,11 +118,11 @@ class Accumulator(ABC):
         """
         if type(other) is not type(self):
             kinds = f"a {type(self).__name__} and a {type(other).__name__}"
-            raise TypeError(f"{kinds} do not add up")
+            raise TypeError(f"{kinds} cannot be merged")
         mine, theirs = self._key(), other._key()
         if mine != theirs:
             name = type(self).__name__
-            raise ValueError(f"a {name} of {mine} and one of {theirs} do not add up")
+            raise ValueError(f"a {name} of {mine} cannot be merged with one of {theirs}")
         with self._alone_with(other):
             other._require_intact()
             with self._changing(other.updates):
@@ -145,7 +145,7 @@ class Accumulator(ABC):
         with self._lock:
             self._require_intact()
             if self.updates + updates > MOST_TERMS:
-                raise OverflowError(f"at most {MOST_TERMS} updates add up; make each larger")
+                raise OverflowError(f"the limit is {MOST_TERMS} updates; make each of them larger")
             self._broken = True
             yield
             self.updates += updates
@@ -154,7 +154,8 @@ class Accumulator(ABC):
     def _require_intact(self) -> None:
         if self._broken:
             raise RuntimeError(
-                f"an update of this {type(self).__name__} was interrupted half-way; load another"
+                f"an update of this {type(self).__name__} was interrupted, so its sums are "
+                "incomplete; load a saved copy"
             )
 
     @unchanged
@@ -185,7 +186,7 @@ class Accumulator(ABC):
             if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a seek to nowhere
                 raise
             name = os.fspath(path)
-            raise CheckpointError(f"{name} is not a whole {cls.__name__}: {error}") from error
+            raise CheckpointError(f"{name} is not a complete {cls.__name__}: {error}") from error
 
     @classmethod
     def _of(cls, arrays: dict[str, NDArray[Any]]) -> Self:
@@ -193,10 +194,10 @@ class Accumulator(ABC):
         if head["kind"] != cls.__name__:
             raise ValueError(f"it holds a {head['kind']}")
         if head["format"] != FORMAT:
-            raise ValueError(f"format {head['format']}, this version reads {FORMAT}")
+            raise ValueError(f"it has format {head['format']}, but this version reads {FORMAT}")
         self = cls(**head["options"])
         self.updates = int(head["updates"])
         if not 0 <= self.updates <= MOST_TERMS:
-            raise ValueError(f"{self.updates} updates")
+            raise ValueError(f"{self.updates} updates are out of range")
         self._restore(head["counts"], arrays)
         return self

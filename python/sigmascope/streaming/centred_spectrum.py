@@ -55,14 +55,14 @@ class Centred(NamedTuple):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return remarks: on the rows seen, and on means that cost digits."""
-        seen = (f"{self.rows} rows seen",)
+        """Return remarks: on the number of rows, and on means that cost digits."""
+        rows = (f"{self.rows} rows accumulated",)
         if self.of_mean <= _LARGE_MEAN * self.total:
-            return seen
+            return rows
         note = f"the means are {np.sqrt(self.of_mean / max(self.total, 1e-300)):.1g} times"
         if self.total <= self.total_error:
-            note = "no variance is resolved, since the means are 1e6 times or more"
-        return (*seen, f"{note} the deviations: rough means as `center` keep more digits")
+            note = "no variance is resolved, since the means are at least 1e6 times"
+        return (*rows, f"{note} the deviations: pass rough means as `center` to keep more digits")
 
     def mean(self) -> Array:
         """Return the column means of the rows themselves."""

@@ -69,9 +69,9 @@ class CentredRows(RowAccumulator):
         """Return the sums in units of 2^unit; ValueError unless they were accumulated."""
         name = type(self).__name__
         if not self.center:
-            raise ValueError(f"this {name} has no column sums: make it with center=True")
+            raise ValueError(f"this {name} has no column sums: create it with center=True")
         if self.rows < 2:
-            raise ValueError(f"n_samples = {self.rows}: a variance takes at least two rows")
+            raise ValueError(f"n_samples = {self.rows}: a variance needs at least two rows")
         shift = 0.0 if self.shift is None else self.shift
         sums = self._sums["c"].value(unit)
         return Centred(sums, self.rows, squares, self._rounding(), shift, unit)
@@ -97,7 +97,7 @@ class CentredRows(RowAccumulator):
         if self.center:
             self._tallest = int(counts["tallest"])
             if not 0 <= self._tallest <= self.rows:
-                raise ValueError(f"an update of {self._tallest} rows, among {self.rows}")
+                raise ValueError(f"its largest update has {self._tallest} of {self.rows} rows")
 
     def _options(self) -> dict[str, Any]:
         """Return the options. Without centring, they are those of files of earlier versions."""
@@ -121,7 +121,7 @@ def _as_shift(center: bool | ArrayLike, n_cols: int) -> tuple[bool, Array | None
         return bool(center), None
     shift = np.array(center, dtype=np.float64)
     if shift.shape != (n_cols,):
-        raise ValueError(f"center has the shape {shift.shape}, not True, False or ({n_cols},)")
+        raise ValueError(f"center must be True, False or of shape ({n_cols},), not {shift.shape}")
     if not np.all(np.isfinite(shift)):
         raise ValueError("center holds NaN or infinite entries")
     return True, shift + 0.0  # no negative zeros: equal shifts have equal bits

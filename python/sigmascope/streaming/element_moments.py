@@ -163,7 +163,7 @@ class MomentsAccumulator(RowAccumulator):
         """
         self._require_intact()
         if self.rows == 0:
-            raise ValueError("the accumulator has seen no rows")
+            raise ValueError("the accumulator has no rows yet")
         started = time.perf_counter()
         raw: dict[str, Any] = {
             **self._count,
@@ -251,7 +251,7 @@ class MomentsAccumulator(RowAccumulator):
             arrays = {**arrays, "row_norms": np.sqrt(arrays["row_squares"])}
         rows, codes = arrays["row_norms"], arrays["codes"]
         if len(self._powers) != 5 or len(rows) != (self.rows if self.row_norms else 0):
-            raise ValueError(f"{len(self._powers)} powers, {len(rows)} row norms")
+            raise ValueError(f"{len(self._powers)} powers, but {len(rows)} row norms")
         self._row_norms = [rows]
         self._codes = codes if len(codes) else None
 

@@ -48,7 +48,7 @@ def outer(u: Any, v: Any, shape: tuple[int, int]) -> tuple[Matrix, Matrix]:
     if U.shape[1] != V.shape[1]:
         raise ValueError(f"u {U.shape} and v {V.shape} have no product u v^T")
     if (U.shape[0], V.shape[0]) != shape:
-        raise ValueError(f"u v^T is {U.shape[0]} x {V.shape[0]}, the sketch has {shape}")
+        raise ValueError(f"u v^T is {U.shape[0]} x {V.shape[0]}, but the sketch has shape {shape}")
     return U, V
 
 

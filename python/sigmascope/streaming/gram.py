@@ -82,7 +82,7 @@ class GramAccumulator(CentredRows):
         memory_limit: int | str | None = None,
     ) -> None:
         if not 1 <= n_cols <= 46340:
-            raise ValueError(f"n_cols = {n_cols} must be between 1 and 46340, for LAPACK's sake")
+            raise ValueError(f"n_cols = {n_cols} must be between 1 and 46340, the limit of LAPACK")
         self._memory = resolve_memory(memory_limit)
         triangle = ExactSum((n_cols * (n_cols + 1) // 2,))
         super().__init__(n_cols, center, g=triangle, f=ExactSum(()))
@@ -167,7 +167,7 @@ class GramAccumulator(CentredRows):
             seconds=time.perf_counter() - started,
             num_threads=threads,
             fro_norm=fro,
-            notes=(f"{self.rows} rows seen",),
+            notes=(f"{self.rows} rows accumulated",),
         ).scaled(unit)
 
     @unchanged
@@ -207,7 +207,7 @@ class GramAccumulator(CentredRows):
             seconds=time.perf_counter() - started,
             num_threads=1,
             fro_norm=fro,
-            notes=(f"{self.rows} rows seen",),
+            notes=(f"{self.rows} rows accumulated",),
         ).scaled(unit)
 
     @unchanged
@@ -266,7 +266,7 @@ class GramAccumulator(CentredRows):
         """Return the packed Gram matrix in units of 4^unit; unit; ||A||_F in units of 2^unit."""
         self._require_intact()
         if self.rows == 0:
-            raise ValueError("the Gram matrix has seen no rows")
+            raise ValueError("the Gram matrix has no rows yet")
         unit = self._sums["g"].highest // 2
         packed, fro2 = (self._sums[name].value(2 * unit) for name in "gf")
         return packed, unit, float(np.sqrt(fro2))
@@ -277,8 +277,9 @@ class GramAccumulator(CentredRows):
         needed = (bytes_per_element + 8 * (grids - 1)) * self.n_cols**2 + 11200 * self.n_cols
         if needed > self._memory:
             raise MemoryLimitError(
-                f"{what} a Gram matrix of order {self.n_cols} needs {amount(needed)}, the memory "
-                f"limit is {amount(self._memory)}; a Sketch grows with the order, not its square"
+                f"{what} a Gram matrix of order {self.n_cols} needs {amount(needed)}, but the "
+                f"memory limit is {amount(self._memory)}; the memory of a Sketch grows with the "
+                "order, not with its square"
             )
 
     def __repr__(self) -> str:

@@ -132,15 +132,16 @@ def entries(
     check_unmasked((i, j))
     rows, cols, numbers = np.asarray(i), np.asarray(j), real_array(values)
     if not rows.shape == cols.shape == numbers.shape or numbers.ndim != 1:
-        raise ValueError(f"i {rows.shape}, j {cols.shape}, values {numbers.shape} do not match")
+        shapes = f"{rows.shape}, {cols.shape} and {numbers.shape}"
+        raise ValueError(f"i, j and values must be vectors of one length, not of shapes {shapes}")
     if len(numbers) == 0:
         return rows, cols, numbers
     for name, places, extent in (("i", rows, shape[0]), ("j", cols, shape[1])):
         if places.dtype.kind not in "iu":
-            raise TypeError(f"{name} are integers, not {places.dtype}")
+            raise TypeError(f"{name} must be integers, not {places.dtype}")
         if places.min() < 0 or places.max() >= extent:
             seen = f"{places.min()} to {places.max()}"
-            raise ValueError(f"{name} is {seen}, the sketch has the shape {shape}")
+            raise ValueError(f"{name} is {seen}, but the sketch has shape {shape}")
     return rows, cols, numbers
 
 

@@ -75,7 +75,7 @@ class LinearSketch(Accumulator):
     ) -> None:
         m, n = (int(extent) for extent in shape)
         if min(m, n) < 1:
-            raise ValueError(f"a sketch of shape {(m, n)} holds nothing")
+            raise ValueError(f"a sketch needs at least one row and one column, not shape {(m, n)}")
         arguments.check_rank(k, (m, n))
         self.shape, self.k, self.seed = (m, n), int(k), arguments.resolve_seed(seed)
         self.width = min(4 * k + 1 if width is None else int(width), m, n)
@@ -127,8 +127,8 @@ class LinearSketch(Accumulator):
         a, i, j = matrix(delta), row or 0, column or 0
         if row is None and column is None and a.shape != self.shape:
             raise ValueError(
-                f"an update of shape {a.shape}, the sketch has {self.shape}; of a block, say its "
-                "row or column"
+                f"an update has shape {a.shape}, but the sketch has shape {self.shape}; for a "
+                "block, give its row or column"
             )
         if min(i, j) < 0 or i + a.shape[0] > self.shape[0] or j + a.shape[1] > self.shape[1]:
             raise ValueError(f"a block {a.shape} at {(i, j)} does not fit into {self.shape}")
@@ -239,7 +239,10 @@ class LinearSketch(Accumulator):
             seconds=time.perf_counter() - started,
             num_threads=1,
             fro_norm=float("nan"),
-            notes=(f"{self.updates} updates seen", f"core {self.core}, {self.probes} probes"),
+            notes=(
+                f"{self.updates} updates accumulated",
+                f"core {self.core}, {self.probes} probes",
+            ),
         ).scaled(self._unit)
 
     @unchanged
@@ -271,7 +274,7 @@ class LinearSketch(Accumulator):
         """Compute A_hat = U diag(s) V^T of rank `width` by least squares (Tropp et al. 2019)."""
         self._require_intact()
         if self.updates == 0:
-            raise ValueError("nothing was added to the sketch")
+            raise ValueError("the sketch has no updates yet")
         sums = {name: total.value(self._unit) for name, total in self._sums.items()}
         Q = np.linalg.qr(sums["y"])[0]  # m x width
         P = np.linalg.qr(sums["x"])[0]  # n x width

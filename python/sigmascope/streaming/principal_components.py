@@ -123,8 +123,8 @@ class PrincipalComponents:
             i = int(np.argmin(resolved))
             value, error = self.explained_variance[i], self.explained_variance_errors[i]
             raise ValueError(
-                f"the variance of component {i} is {value:.3g} ± {error:.3g}, which cannot be "
-                f"divided by: whiten {i} components at most"
+                f"the variance of component {i} is {value:.3g} ± {error:.3g}, too "
+                f"uncertain to divide by: whiten at most {i} components"
             )
         return np.sqrt(self.explained_variance)
 
@@ -195,7 +195,7 @@ class PrincipalComponents:
             raise ValueError(f"{message}: the covariance may be singular; keep fewer components")
         if error > _LOOSE * value:
             warnings.warn(
-                f"{message}: so are the precision and the likelihood",
+                f"{message}: the precision and the likelihood are as uncertain",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -204,7 +204,7 @@ class PrincipalComponents:
     def _of_width(rows: Any, width: int) -> Array:
         array = np.asarray(real_array(rows), dtype=np.float64)
         if array.ndim != 2 or array.shape[1] != width:
-            raise ValueError(f"an array of shape {array.shape}, not (any, {width})")
+            raise ValueError(f"rows must have shape (any, {width}), not {array.shape}")
         return array
 
     def __repr__(self) -> str:

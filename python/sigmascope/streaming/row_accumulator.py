@@ -93,7 +93,9 @@ class RowAccumulator(Accumulator):
     def _of_width(self, a: Matrix) -> Matrix:
         if a.shape[1] != self.n_cols:
             name = type(self).__name__
-            raise ValueError(f"rows of {a.shape[1]} columns, the {name} has n_cols = {self.n_cols}")
+            raise ValueError(
+                f"the rows have {a.shape[1]} columns, but the {name} has n_cols = {self.n_cols}"
+            )
         return a
 
     def _counts(self) -> dict[str, Any]:

@@ -163,10 +163,11 @@ class Sketch(CentredRows):
         vt = np.zeros((k, self.n_cols))
         vt[:count] = V[:, :count].T
         rounding = 1e-6 * fro
-        note = "residuals from the norm of A: certain"
+        note = "residuals are certain: they follow from the norm of A"
         if likely < certain:
             most = scaled(float(np.sqrt(certain)), unit)
-            note = f"residuals by leaving columns out; {most:.3g} is certain"
+            bound = "residuals are a probabilistic bound from subsets of columns"
+            note = f"{bound}; {most:.3g} is certain"
         return SVD(
             U=None,
             s=values,
@@ -183,7 +184,7 @@ class Sketch(CentredRows):
             seconds=time.perf_counter() - started,
             num_threads=1,
             fro_norm=fro,
-            notes=(f"{self.rows} rows seen", note),
+            notes=(f"{self.rows} rows accumulated", note),
         ).scaled(unit)
 
     @unchanged
@@ -222,7 +223,11 @@ class Sketch(CentredRows):
         rms = float(np.sqrt(fro2 / self.rows))
         s, V, certain, likely = _factors(z, y2, sums.total, largest)
         rounding = sums.total_error + 1e-12 * sums.total
-        note = "certain errors" if certain <= likely else "errors by leaving columns out"
+        note = (
+            "errors are certain"
+            if certain <= likely
+            else "errors are a probabilistic bound from subsets of columns"
+        )
         return CentredSpectrum(
             sums,
             np.concatenate([s**2, np.zeros(max(k - len(s), 0))]),
@@ -251,7 +256,7 @@ class Sketch(CentredRows):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], int]:
         """Return the sums z, y and f in units of 4^unit, and unit; ValueError without rows."""
         if self.rows == 0:
-            raise ValueError("the sketch has seen no rows")
+            raise ValueError("the sketch has no rows yet")
         self._require_intact()
         unit = self._sums["f"].highest // 2
         z, y2, fro2 = (self._sums[name].value(2 * unit) for name in "zyf")

@@ -67,11 +67,11 @@ def share_of(budget: str | float | None) -> float | None:
         return None
     text = str(budget).strip()
     if text == "1":
-        raise ValueError(f"budget {budget!r} may mean '1%' or '100%': give one of these")
+        raise ValueError(f"budget {budget!r} may mean '1%' or '100%': pass one of these")
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:
-        raise ValueError(f"budget is a share of the time such as '1%' or 0.01, not {budget!r}")
+        raise ValueError(f"budget must be a share of the time such as '1%' or 0.01, not {budget!r}")
     return share

@@ -12,7 +12,7 @@ Model = Tensors | Callable[[], Tensors]
 """A module of torch, a mapping of names to arrays, or a function that returns one of these."""
 
 _FULL = (
-    "give a function that returns full tensors, such as the state dict that "
+    "pass a function that returns full tensors, such as the state dict that "
     "torch.distributed.checkpoint.state_dict.get_model_state_dict gathers"
 )
 
@@ -33,7 +33,8 @@ def tensors_of(model: Model) -> Tensors:
         source = model()
     if not isinstance(source, Mapping | HasStateDict):
         kind = type(source).__name__
-        raise TypeError(f"no module, mapping of names to arrays, or function of one: {kind}")
+        expected = "a module, a mapping of names to arrays, or a function of one"
+        raise TypeError(f"expected {expected}; got {kind}")
     _check_whole(source)
     return source
 
@@ -45,8 +46,9 @@ def _check_whole(model: Tensors) -> None:
             kinds = {base.__name__ for base in type(module).__mro__}
             if "FullyShardedDataParallel" in kinds:
                 kind = type(module).__name__
-                raise ValueError(f"a {kind} has flat shards in place of its parameters: {_FULL}")
+                raise ValueError(f"a {kind} holds flat shards instead of its parameters; {_FULL}")
     if callable(named := getattr(model, "named_parameters", None)):
         for name, parameter in named():
             if hasattr(parameter, "ds_id") and parameter.numel() == 0:
-                raise ValueError(f"{name} is partitioned by ZeRO, and empty here: {_FULL}")
+                where = "is partitioned by ZeRO and empty in this process"
+                raise ValueError(f"parameter {name} {where}; {_FULL}")

@@ -181,7 +181,7 @@ class Monitor:
         if not self.due(step):
             return None
         if self._step is not None and step < self._step:
-            raise ValueError(f"step {step} after step {self._step}")
+            raise ValueError(f"step {step} cannot follow step {self._step}")
         with self._budget.timing():
             rows = self._analysed(step)
         self.decision |= {
@@ -239,10 +239,10 @@ class Monitor:
         self.decision["waiting"] = [name for group in order for name in group.names]
         if order:
             seconds = self._rotation.seconds(order[0])
-            takes = "a time that is not known" if seconds is None else f"about {seconds:.3g} s"
+            takes = "an unknown time" if seconds is None else f"about {seconds:.3g} s"
             self.decision["reason"] = (
-                f"{self._budget.spent():.3g} s are spent and {self._budget.allowed():.3g} s "
-                f"allowed; {order[0].names[0]}, the next one, takes {takes}"
+                f"{self._budget.spent():.3g} s are spent, {self._budget.allowed():.3g} s are "
+                f"allowed; the next matrix, {order[0].names[0]}, takes {takes}"
             )
 
     def _list_again(self) -> list[Row]:

@@ -50,13 +50,13 @@ class Record:
 
     def _continue(self, out: Path) -> None:
         if out.suffix != ".jsonl":
-            raise ValueError(f"{out}: rows are appended to a .jsonl, not to {out.suffix!r}")
+            raise ValueError(f"{out}: rows are appended to a .jsonl file, not to {out.suffix!r}")
         with naming(out):
             text = read_regular(out, MAX_TABLE_BYTES) if out.exists() else b""
             whole = text[: text.rfind(b"\n") + 1]
             stored = _columns_of(whole)
             if text and kind_of(stored) != COLUMNS:
-                raise ValueError(f"{out}: not a trajectory; no row is appended to it")
+                raise ValueError(f"{out}: not a trajectory, so no row is appended")
             if len(whole) < len(text):  # a line that a killed run did not finish
                 os.truncate(out, len(whole))
         self._append([])  # an error now, and not during the training
@@ -66,7 +66,7 @@ class Record:
         assert isinstance(table, Trajectory)
         if set(table.measures) != set(self.measures):
             then, now = ", ".join(table.measures), ", ".join(self.measures)
-            raise ValueError(f"{out}: its measures are {then}, and not {now}")
+            raise ValueError(f"{out}: its measures are {then}, not {now}")
         self.rows = table.rows
         if stored != COLUMNS:  # of an earlier version: every line of a file has the same columns
             self.trajectory().save(out)
