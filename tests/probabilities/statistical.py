@@ -14,7 +14,7 @@ from sigmascope._display.html.chance import (
     paired_by_layer,
     trend_within,
 )
-from sigmascope._words.distributions import clopper_pearson_upper
+from sigmascope._distributions import clopper_pearson_upper
 from sigmascope.diagnosis.calibrated_pairs import p_of
 from sigmascope.diagnosis.increments import clearest_split
 from sigmascope.diagnosis.paired import _sign_flip, signs_of

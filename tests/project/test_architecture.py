@@ -80,14 +80,15 @@ class Folder(NamedTuple):
 PYTHON_ROOMS = {
     "errors": Folder(),
     "_host": Folder("_core errors"),
+    "_distributions": Folder(),
     "_words": Folder(),
-    "_display": Folder("_words", outside="matplotlib"),
-    "spectra": Folder("_words _display"),
+    "_display": Folder("_distributions _words", outside="matplotlib"),
+    "spectra": Folder("_distributions _words _display"),
     "matrices": Folder("_host errors", outside="scipy ml_dtypes"),
     "_execution": Folder("_words _host errors matrices", outside="cuda"),
     "solvers": Folder("_words _execution _host errors matrices spectra"),
     "analysis": Folder("_words _execution _host errors matrices solvers spectra"),
-    "streaming": Folder("_words _execution _host errors matrices solvers spectra"),
+    "streaming": Folder("_distributions _words _execution _host errors matrices solvers spectra"),
     "checkpoint": Folder("_words _host errors matrices", outside="obstore huggingface_hub re2"),
     "adapters": Folder("_host analysis checkpoint errors matrices spectra"),
     "_tables": Folder("_words _display _host adapters checkpoint errors", outside="pandas pyarrow"),
@@ -101,7 +102,7 @@ PYTHON_ROOMS = {
         "_words _execution _host _running _tables adapters analysis checkpoint errors matrices "
         "scanning solvers spectra"
     ),
-    "series": Folder("_words _host _tables adapters checkpoint comparing scanning"),
+    "series": Folder("_distributions _words _host _tables adapters checkpoint comparing scanning"),
     "report": Folder(
         "_words _display _running _tables adapters checkpoint comparing scanning series",
         outside="rich",
@@ -114,7 +115,8 @@ PYTHON_ROOMS = {
         extra=True,
     ),
     "extension": Folder(
-        "_words _display _execution _host _tables checkpoint cli matrices report series spectra"
+        "_distributions _words _display _execution _host _tables checkpoint cli matrices report "
+        "series spectra"
     ),
     # Annexes: nothing imports them, and they import public names alone.
     "sklearn": Folder("errors extension streaming package", outside="scipy sklearn", extra=True),

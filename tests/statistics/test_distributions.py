@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sigmascope._words.distributions import (
+from sigmascope._distributions import (
     binomial_at_least,
     binomial_at_most,
     clopper_pearson_lower,

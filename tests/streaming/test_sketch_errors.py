@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tests.support import known_spectra as ks
 from tests.support.coverings import grid
 
-from sigmascope._words.distributions import mean_square_quantile
+from sigmascope._distributions import mean_square_quantile
 from sigmascope.streaming import Sketch
 from sigmascope.streaming.chances import UNLIKELY, missed_by_sketch
 

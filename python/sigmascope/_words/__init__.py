@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Numbers, rows and verdicts in words, and the probabilities that claims rest on."""
+"""Numbers, rows and verdicts in words, for every room that prints or saves them."""

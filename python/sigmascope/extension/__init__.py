@@ -14,18 +14,18 @@ sigmascope never imports a package that extends it. Such a package registers ent
 
 from __future__ import annotations
 
+from sigmascope._distributions import (
+    clopper_pearson_upper,
+    student_cdf,
+    student_quantile,
+    student_tail,
+)
 from sigmascope._host.cache import cache_folder
 from sigmascope._host.files import read_regular
 from sigmascope._host.keywords import explaining_keywords, public
 from sigmascope._host.limits import MAX_TABLE_BYTES
 from sigmascope._host.registered import RegistrationError, iter_registered
 from sigmascope._host.replacing import replacing
-from sigmascope._words.distributions import (
-    clopper_pearson_upper,
-    student_cdf,
-    student_quantile,
-    student_tail,
-)
 from sigmascope._words.text import counted, printable, short, writable
 
 __all__ = [

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
+from sigmascope._distributions import clopper_pearson_lower, clopper_pearson_upper
 from sigmascope._host.keywords import public_with_options_of
 from sigmascope._tables.schema import Row
-from sigmascope._words.distributions import clopper_pearson_lower, clopper_pearson_upper
 from sigmascope.scanning import scan
 from sigmascope.scanning.keywords import ScanOptions, ScanOptionsWithMeasures
 

@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._words.distributions import wilson_hilferty
+from sigmascope._distributions import wilson_hilferty
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._words.distributions import mean_square_quantile, wilson_hilferty
+from sigmascope._distributions import mean_square_quantile, wilson_hilferty
 
 UNLIKELY = 5e-5
 """Largest probability with which the error of a sketch may exceed its bound."""

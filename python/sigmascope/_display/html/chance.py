@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean, median, variance
 
-from sigmascope._words.distributions import (
+from sigmascope._distributions import (
     binomial_at_most,
     normal_tail,
     student_quantile,
