@@ -92,7 +92,7 @@ def elementwise_need(layout: PassLayout) -> Need:
 
 
 class SearchSizes(NamedTuple):
-    """What the memory of a block Krylov search depends on, besides matrix and basis.
+    """Numbers on which the memory of a block Krylov search depends, besides matrix and basis.
 
     Attributes
     ----------
