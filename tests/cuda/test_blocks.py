@@ -40,3 +40,26 @@ def test_no_order_and_no_sanitizer_finds_a_mistake(
         if build is TSAN and "Operation not permitted" in done.stderr:
             pytest.skip("the addresses of a process cannot be fixed here")
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_sums_of_groups_take_at_most_64_mib(tmp_path: Path, objects: Path) -> None:
+    """As many groups as fit are computed at once, of one result that is larger at least one."""
+    wide = 2**14  # rows whose results of 64 columns take 2^20 numbers: a sixteenth of 64 MiB
+    cases = {
+        (70, 3, 0, 5000): (5, 5),
+        (70, 3, 992, 64): (2, 2),  # the end of a group, and the start of the next
+        (wide, 64, 0, 16 * 1024): (16, 16),
+        (wide, 64, 0, 16 * 1024 + 1): (17, 16),
+        (wide + 1, 64, 0, 16 * 1024): (16, 15),
+        (16 * wide, 64, 0, 2048): (2, 1),
+        (32 * wide, 64, 0, 2048): (2, 1),
+        (0, 64, 0, 2048): (2, 2),
+    }
+    kernels = [CUDA / "kernels" / f"{name}.cu" for name in ("bf16_parts", "tensor_products")]
+    sources = [ROOT / "tests" / "cuda" / "groups_main.cpp", *kernels]
+    program = built(PLAIN, sources, tmp_path, objects=objects)
+    arguments = [str(number) for case in cases for number in case]
+    done = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=True)
+    lines = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    expected = [(*counts, counts[1] * case[0] * case[1]) for case, counts in cases.items()]
+    assert lines == expected

@@ -181,6 +181,22 @@ def test_factors(cuda_module: ModuleType, factor: float, dtype: str) -> None:
             np.testing.assert_allclose(result, once, atol=units * EPSILON * scale, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("power", "of_matrix"), [(60, 70), (61, -70), (-60, -80), (-61, 80), (120, -70), (-120, 80)]
+)
+def test_a_factor_up_to_2_60_scales_the_block_and_a_larger_one_the_matrix(
+    cuda_module: ModuleType, power: int, of_matrix: int
+) -> None:
+    """The other of the two would leave the range of fp32; the opposite power of x balances it."""
+    rng = np.random.default_rng(19)
+    A, x = bf16(rng, 70, 40), rng.standard_normal((40, 3)).astype(np.float32)
+    expected = np.ldexp(product(cuda_module, A, "multiply", x), power)
+    large = np.ldexp(A.astype(np.float32), of_matrix).astype(ml_dtypes.bfloat16)
+    opposite = np.ldexp(x, -of_matrix)
+    result = product(cuda_module, large, "multiply", opposite, factor=2.0**power)
+    np.testing.assert_array_equal(result, expected)
+
+
 @pytest.mark.parametrize("dtype", STORED)
 def test_a_multiple_of_a_matrix_has_that_multiple_of_its_products(
     cuda_module: ModuleType, dtype: str

@@ -12,7 +12,7 @@ import sigmascope as ss
 from sigmascope.errors import CheckpointError
 
 ROOM, SIZE = "cannot hold", "needs"
-"""What the refusal says of bytes that no file can have, and of bytes that this file lacks."""
+"""Words of a refusal: of bytes that no file can have, and of bytes that this file lacks."""
 
 
 @pytest.fixture
