@@ -66,7 +66,7 @@ def test_words_explain_themselves_on_hover_and_focus(opened: Open) -> None:
     page = opened("scan")
     tip = page.locator("#tip")
     page.locator("#findings .term", has_text="robust standard deviations").hover()
-    assert "outliers do not move" in (tip.text_content() or "")
+    assert "outliers do not distort" in (tip.text_content() or "")
     page.mouse.move(2, 2)
     assert not tip.is_visible()
     page.locator("#numbers .term", has_text="stable rank").focus()

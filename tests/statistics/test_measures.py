@@ -91,7 +91,7 @@ def test_concentration_with_and_without_the_whole_spectrum():
     sigma = np.sqrt([4.0, 3.0, 2.0, 1.0])
     assert_allclose([sst.concentration(sigma, k) for k in (1, 2, 4)], [0.4, 0.7, 1.0])
     assert_allclose(sst.concentration(sigma[:2], 2, fro=math.sqrt(10)), 0.7)
-    with pytest.raises(ValueError, match="k = 5 must be between 1 and the 4 values"):
+    with pytest.raises(ValueError, match="k = 5 must be between 1 and 4, the number of values"):
         sst.concentration(sigma, 5)
 
 
