@@ -88,7 +88,8 @@ def test_advice_holds(rank: int, folders: tuple[Path, Path], tmp_path: Path) -> 
     assert status == 0
     match = re.search(
         r"The adapter holds ([\d.]+) % of the energy \|dW\|\^2 of all its changes, in (.*) of "
-        r"factors; with --energy 0\.9 for each change they would take (?:between (.*) and )?(.*)\.$",
+        r"factors; with --energy 0\.9 for each change they would take "
+        r"(?:between (.*) and )?(.*)\.$",
         " ".join(text.split()),
     )
     assert match is not None, text
