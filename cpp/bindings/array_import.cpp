@@ -55,7 +55,7 @@ Matrix from_address(std::uintptr_t address, Owner owner, DType dtype, const Layo
 
 void check_tensor(const DlpackTensor& t) {
   if (t.dimensions != 2)
-    throw std::invalid_argument("a matrix has 2 dimensions, this tensor has " +
+    throw std::invalid_argument("a matrix has 2 dimensions, but this tensor has " +
                                 std::to_string(t.dimensions));
   if (t.device_type != dlpack_host && t.device_type != dlpack_pinned && !on_cuda(t))
     throw std::invalid_argument("the tensor is on a device (DLPack device type " +

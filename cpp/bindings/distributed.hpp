@@ -72,7 +72,7 @@ class DistributedOperator {
     const py::gil_scoped_acquire gil;
     const auto g = matrix_.attr("gram")().cast<py::array_t<double, py::array::c_style>>();
     if (g.ndim() != 2 || g.shape(0) != cols_ || g.shape(1) != cols_)
-      throw std::runtime_error("a Gram matrix came back from the workers in another shape");
+      throw std::runtime_error("the workers returned a Gram matrix of another shape");
     Small result(cols_, cols_);
     std::copy_n(g.data(), g.size(), result.data());
     return result;
@@ -88,7 +88,7 @@ class DistributedOperator {
     Block result =
         from_numpy<T>(array.cast<py::array_t<T, py::array::c_style | py::array::forcecast>>());
     if (result.rows != rows || result.cols != cols)
-      throw std::runtime_error("a product came back from the workers as " +
+      throw std::runtime_error("the workers returned a product of shape " +
                                std::to_string(result.rows) + " x " + std::to_string(result.cols) +
                                ", not " + std::to_string(rows) + " x " + std::to_string(cols));
     return result;

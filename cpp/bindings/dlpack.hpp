@@ -52,8 +52,8 @@ struct DlpackVersioned {
 
   void check_version() const {
     if (major != 1)
-      throw std::invalid_argument("a tensor of DLPack " + std::to_string(major) + "." +
-                                  std::to_string(minor) + "; version 1 is read");
+      throw std::invalid_argument("the tensor has DLPack version " + std::to_string(major) + "." +
+                                  std::to_string(minor) + "; only version 1 is supported");
   }
 };
 

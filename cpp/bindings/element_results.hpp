@@ -78,7 +78,7 @@ py::dict element_survey(P& passes, const Matrix& matrix,
 template <class P>
 py::dict element_change(P& passes, const Matrix& before, const Matrix& after) {
   if (before.rows != after.rows || before.cols != after.cols)
-    throw std::invalid_argument("matrices of two shapes");
+    throw std::invalid_argument("the matrices have different shapes");
   const auto [sums, was, is] = unlocked(before, [&] {
     auto difference = passes.difference(before, after);
     after.check_mappings();

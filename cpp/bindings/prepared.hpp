@@ -134,8 +134,8 @@ struct Prepared : Problem {
     // The scaled entries are too small for the sums of fourth powers in fp32.
     if (sizeof(T) == 4 && fro2 > 0 && fro2 < 0x1p-20)
       throw std::invalid_argument(
-          "float32 blocks hold no matrix whose largest entry is below 2^-1000; "
-          "precision='float64' does");
+          "float32 blocks cannot hold a matrix whose largest entry is below 2^-1000; use "
+          "precision='float64'");
     bool transposed = flipped;
     if (matrix.mostly_column_major()) {
       forget(backend, matrix);

@@ -51,7 +51,8 @@ PythonSource::~PythonSource() {
 void PythonSource::fill(std::byte* memory, std::uint64_t offset, std::size_t length) const {
   if (length == 0) return;
   // A thread that asks for the GIL now would never return.
-  if (interpreter_ends()) throw std::runtime_error(name_ + ": not read, since the program ends");
+  if (interpreter_ends())
+    throw std::runtime_error(name_ + ": not read, since the program is ending");
   const py::gil_scoped_acquire gil;
   source_.attr("read_into")(offset,
                             py::memoryview::from_memory(static_cast<void*>(memory),

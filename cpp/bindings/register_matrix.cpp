@@ -65,7 +65,7 @@ Matrix from_file(const std::filesystem::path& path, const Rows& at, const std::s
   if (reading != "mapped") return matrix;
   Tile& tile = matrix.tiles.front();
   if (info(tile.dtype).packed > 1)
-    throw std::invalid_argument(at.dtype + " is packed in a file: it is read, never mapped");
+    throw std::invalid_argument(at.dtype + " is packed in files: it can be read, but not mapped");
   tile.bytes = mapped(file, tile.bytes.offset(), tile.bytes.size());
   return matrix;
 }
@@ -162,7 +162,7 @@ void register_matrix(py::module_& module) {
              std::int64_t cols, const std::string& layout, const std::string& reading) {
             if (reading == "mapped")
               throw std::invalid_argument(layout +
-                                          " is decoded when it is read, and cannot be mapped");
+                                          " is decoded when it is read, so it cannot be mapped");
             return from_blocks(opened_file(path, reading), {offset, rows, cols, layout});
           },
           "path"_a, "offset"_a, "rows"_a, "cols"_a, "layout"_a, "reading"_a)

@@ -169,7 +169,7 @@ inline Products products_of(const std::string& name) {
   if (name == "rounded") return Products::bf16;
   if (name == "split") return Products::bf16x2;
   if (name == "full") return Products::full;
-  throw std::invalid_argument("products are rounded, split or full, not " + name);
+  throw std::invalid_argument("products must be rounded, split or full, not " + name);
 }
 
 inline KrylovOptions krylov_options(const py::kwargs& kwargs) {

@@ -235,7 +235,7 @@ void File::ends_at(std::uint64_t position, std::size_t missing) const {
 std::shared_ptr<const std::byte> File::map(std::uint64_t offset, std::size_t length) const {
   const auto size = static_cast<std::uint64_t>(status_of(descriptor_, path_).st_size);
   if (offset + length > size)
-    throw TruncatedFile(path_ + " has " + std::to_string(size) + " bytes, a tensor needs " +
+    throw TruncatedFile(path_ + " has " + std::to_string(size) + " bytes, but a tensor needs " +
                         std::to_string(offset + length));
   // mmap wants whole pages: map from the page that holds the first byte.
   const auto unit = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));

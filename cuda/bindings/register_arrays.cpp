@@ -77,8 +77,8 @@ void check_memory(const Matrix& matrix) {
                                     ? place_name(attributes.device)
                                 : attributes.type == cudaMemoryTypeHost ? place_name(on_host)
                                                                         : "no CUDA device";
-      throw DeviceError("an array that is said to lie on " + place_name(device) +
-                        " has memory of " + there + " at " + hexadecimal(at));
+      throw DeviceError("an array that claims to be on " + place_name(device) + " has memory of " +
+                        there + " at " + hexadecimal(at));
     }
   }
 }

@@ -62,7 +62,7 @@ std::unique_ptr<PythonRecorder>& recorder_of_thread() {
 
 void enter(const std::shared_ptr<Batch>& batch, std::size_t index) {
   auto& recorder = recorder_of_thread();
-  if (recorder) throw std::invalid_argument("this thread has a matrix of a batch already");
+  if (recorder) throw std::invalid_argument("this thread already has a matrix of a batch");
   recorder = std::make_unique<PythonRecorder>(batch, index);
 }
 

@@ -61,7 +61,7 @@ void fail_unless(bool succeeded, const char* call, LibraryStatus status, const s
   cudaGetLastError();  // which a later check would take for its own
   const bool lacks_memory = name.ends_with("_ALLOC_FAILED");
   throw DeviceError(std::string(call) + ": status " + std::to_string(status) + " (" + name + ")" +
-                    (lacks_memory ? ", the device has too little free memory" : ""));
+                    (lacks_memory ? ": the device has too little free memory" : ""));
 }
 
 // cuSOLVER has no function for it.

@@ -27,7 +27,7 @@ std::string needed(const Versions& versions) {
                       "; update it" + else_cpu);
   if (error == cudaErrorNoDevice)
     throw DeviceError("the driver (CUDA " + version_text(present.driver) +
-                      ") finds no device, one is needed; see what nvidia-smi lists and whether "
+                      ") finds no device; see what nvidia-smi lists and whether "
                       "CUDA_VISIBLE_DEVICES hides it" +
                       else_cpu);
   throw DeviceError(std::string("CUDA does not start: ") + cudaGetErrorName(error) + " (" +
@@ -101,7 +101,7 @@ std::vector<int> usable_devices() {
 std::size_t free_memory(int index) {
   const int count = count_devices();
   if (index < 0 || index >= count)
-    throw DeviceError("there is no " + place(index) + ", the index must be below the number of " +
+    throw DeviceError("there is no " + place(index) + ": the index must be below the number of " +
                       "devices, " + std::to_string(count) + "; choose another" + else_cpu);
   const Found device = facts(index);
   if (device.major < least_major)

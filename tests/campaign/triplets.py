@@ -37,7 +37,7 @@ def refusals(case: Case, truth: Truth) -> list[Refusal]:
     if "memory_limit" in case.options:
         results.append((MemoryLimitError, "memory limit"))
     if truth.shift < -1000 and case.options.get("precision", "float64") != "float64":
-        results.append((ValueError, "float32 blocks hold no matrix"))
+        results.append((ValueError, "float32 blocks cannot hold a matrix"))
     if case.layout.startswith("not linear"):
         results += [
             (ValueError, "is not linear"),

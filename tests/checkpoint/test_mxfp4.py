@@ -143,7 +143,7 @@ def test_rows_of_an_odd_number_of_codes_share_bytes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(a.T[1:, 3:]), table[codes].reshape(7, 5).T[1:, 3:])
     with pytest.raises(CheckpointError, match="needs 21 more"):
         ss.tensor(tmp_path / "codes", 0, (7, 5 + 1), "f4_e2m1", row_stride=3)
-    with pytest.raises(ValueError, match="read, never mapped"):
+    with pytest.raises(ValueError, match="read, but not mapped"):
         ss.tensor(tmp_path / "codes", 0, (7, 5), "f4_e2m1", reading="mapped")
 
 

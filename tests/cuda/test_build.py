@@ -27,7 +27,7 @@ WITHOUT = [
         {"driver": 12040},
         "driver 12.4 is too old, CUDA 13.0 is needed: driver 580 or newer; update it",
     ),
-    ({"devices": 0}, "the driver (CUDA 13.0) finds no device, one is needed; see what nvidia-smi"),
+    ({"devices": 0}, "the driver (CUDA 13.0) finds no device; see what nvidia-smi"),
     ({"failing_call": 0, "failure": 719}, "CUDA does not start: cudaErrorLaunchFailure"),
 ]
 """Settings of machines without a device, and what is said there."""
@@ -87,7 +87,7 @@ def test_without_a_device_the_error_says_what_helps(
 @pytest.mark.parametrize("index", [-1, 2, 2**31 - 1])
 def test_a_device_that_is_not_there_is_refused(index: int, cuda_module: Any) -> None:
     cuda_module.simulator.restart(devices=2)
-    wanted = f"there is no cuda:{index}, the index must be below the number of devices, 2"
+    wanted = f"there is no cuda:{index}: the index must be below the number of devices, 2"
     with pytest.raises(DeviceError, match=wanted):
         cuda_module.free_memory(index)
     assert cuda_module.free_memory(1) == cuda_module.free_memory(0) == 1 << 30

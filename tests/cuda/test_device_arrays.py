@@ -334,7 +334,7 @@ def exporting(**changes: Any) -> type[Versioned]:
         ({"device": (2, 1)}, DeviceError, r"lie on cuda:1 has memory of cuda:0"),
         ({"device": (2, 5)}, DeviceError, r"lies on cuda:5, .* there is cuda:0, cuda:1; copy it"),
         ({"device": (10, 0)}, ValueError, r"type 10\) that is neither the host nor a CUDA device"),
-        ({"major": 2}, ValueError, r"a tensor of DLPack 2\.0; version 1 is read"),
+        ({"major": 2}, ValueError, r"DLPack version 2\.0; only version 1 is supported"),
     ],
 )
 def test_false_descriptions(

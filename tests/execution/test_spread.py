@@ -335,7 +335,7 @@ def test_what_comes_back_in_another_shape_is_refused() -> None:
     A = ks.gaussian(20, 10)[0]
     with (
         Trimming(1) as executor,
-        pytest.raises(RuntimeError, match="came back from the workers as 9 x 4, not 10 x 4"),
+        pytest.raises(RuntimeError, match="returned a product of shape 9 x 4, not 10 x 4"),
     ):
         ss.spectral_density(A, passes=2, probes=4, executor=executor)
 

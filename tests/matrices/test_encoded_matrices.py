@@ -145,7 +145,7 @@ def test_what_no_file_holds_is_refused(tmp_path: Path) -> None:
         ss.tensor(path, 0, (2, 95), "q4_0")
     with pytest.raises(ValueError, match="without gaps"):
         ss.tensor(path, 0, (2, 64), "q4_0", row_stride=54)
-    with pytest.raises(ValueError, match="q4_0 is decoded when it is read, and cannot be mapped"):
+    with pytest.raises(ValueError, match="q4_0 is decoded when it is read, so it cannot be mapped"):
         ss.tensor(path, 0, (2, 96), "q4_0", reading="mapped")
     with pytest.raises(CheckpointError, match=r"a q4_0 matrix of 7 x 32 .* needs 126 more"):
         ss.tensor(path, 0, (7, 32), "q4_0")

@@ -284,7 +284,7 @@ def test_torch_memory_is_shared_kept_alive_and_let_go() -> None:
 
 def test_torch_tensors_that_are_not_matrices_are_refused() -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(ValueError, match=r"2 dimensions, this array has shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"2 dimensions, but this array has shape \(3,\)"):
         ss.matrix(torch.ones(3))
     with pytest.raises(TypeError, match="does not hold codes of f16"):
         ss.matrix(torch.ones(3, 3), dtype="f16")

@@ -58,11 +58,10 @@ void compare(const char* routine, const Small& computed, const Small& exact) {
   for (std::size_t e = 0; e < exact.values.size(); ++e)
     if (!(computed.values[e] == exact.values[e])) {
       std::ostringstream message;
-      message << "OpenBLAS computes wrong products on this processor, for which it takes its "
-                 "kernels of "
+      message << "OpenBLAS computes wrong products on this processor with its kernels for "
               << scipy_openblas_get_corename() << ": an entry of " << routine
               << " of two integer matrices of order " << exact.rows << " is " << computed.values[e]
-              << ", and " << exact.values[e]
+              << ", but " << exact.values[e]
               << " is exact. Choose other kernels before Python starts: OPENBLAS_CORETYPE="
 #if defined(__aarch64__)
               << "ARMV8";

@@ -74,7 +74,7 @@ def refusal(source: Any) -> str | None:
 
 def not_two(shape: tuple[int, ...]) -> str:
     """Return the clause of a message that says why an array is not a matrix, with advice."""
-    clause = f"this array has shape {shape}"
+    clause = f"but this array has shape {shape}"
     if not shape:
         return clause
     if len(shape) == 1:
