@@ -79,7 +79,7 @@ def test_the_shape_tells_the_rank_where_patterns_overlap(tmp_path: Path) -> None
     )
     assert adapter[f"{Q}.weight"].scale == pytest.approx(8 / 3)
     assert adapter.notes == (
-        f"{Q}.weight: rank 3 by its shape, 5 by rank_pattern; the shape counts",
+        f"{Q}.weight: rank 3 by its shape, but 5 by rank_pattern; the shape is used",
     )
 
 
@@ -243,10 +243,13 @@ def test_a_weight_that_is_adapted_by_its_own_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "reason"),
     [
-        ({f"{Q}.lora_A.weight": np.ones((4, 24), np.float32)}, "lora_B is not there"),
-        ({f"{Q}.lora_B.weight": np.ones((32, 4), np.float32)}, "lora_A is not there"),
+        ({f"{Q}.lora_A.weight": np.ones((4, 24), np.float32)}, "lora_B is missing"),
+        ({f"{Q}.lora_B.weight": np.ones((32, 4), np.float32)}, "lora_A is missing"),
         (lora(Q, np.ones((32, 3), "f4"), np.ones((4, 24), "f4")), "B and A of shapes [32, 3] and"),
-        (lora(Q, np.ones((32, 3), "f4"), np.ones((3, 24), "f4")), "rank 3 by its shape, 4 by the"),
+        (
+            lora(Q, np.ones((32, 3), "f4"), np.ones((3, 24), "f4")),
+            "rank 3 by its shape, but 4 by the",
+        ),
         (lora(Q, np.ones((32, 4), "f4"), np.ones(4, "f4")), "vector, no spectrum"),
     ],
 )
@@ -257,8 +260,8 @@ def test_halves_and_misfits(tensors: dict[str, Any], reason: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"peft_type": "IA3"}, "peft_type 'IA3': only LORA is known"),
-        ({"peft_type": None}, "peft_type None: only LORA is known"),
+        ({"peft_type": "IA3"}, "peft_type 'IA3': only LORA is supported"),
+        ({"peft_type": None}, "peft_type None: only LORA is supported"),
         ({"r": 0}, "r 0 is not a positive whole number"),
         ({"r": 2.5}, "r 2.5 is not a positive whole number"),
         ({"r": True}, "r True is not a positive whole number"),
@@ -272,7 +275,7 @@ def test_halves_and_misfits(tensors: dict[str, Any], reason: str, tmp_path: Path
         ),
         ({"use_rslora": "yes"}, "use_rslora 'yes' is not true or false"),
         ({"target_parameters": "x"}, "target_parameters 'x' is not a list of names"),
-        ({"use_qalora": True}, "use_qalora True: this form is not known"),
+        ({"use_qalora": True}, "use_qalora True: this form is not supported"),
     ],
 )
 def test_settings_that_are_off(

@@ -200,7 +200,7 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     ):
         with pytest.raises(error):
             ss.adapters.resize(folder, tmp_path / "new", **options)
-    with pytest.raises(ValueError, match=r"holds an adapter already; overwrite \(--overwrite\)"):
+    with pytest.raises(ValueError, match=r"already holds an adapter; overwrite \(--overwrite\)"):
         ss.adapters.resize(folder, folder, rank=2)
 
 

@@ -138,18 +138,19 @@ def test_what_has_no_partner_is_listed(tmp_path: Path) -> None:
     result = changes(base, open_adapter(write_adapter(tmp_path / "a", tensors)))
     assert len(result) == 0
     assert {name: reason.split(", ")[0] for name, reason in result.unpaired.items()} == {
-        "model.layers.9.self_attn.q_proj.weight": f"{base.path} has no "
-        "model.layers.9.self_attn.q_proj.weight",
+        "model.layers.9.self_attn.q_proj.weight": f"{base.path} has neither "
+        "model.layers.9.self_attn.q_proj.weight nor exactly one weight of its role",
         "model.layers.0.self_attn.k_proj.weight": "model.layers.0.self_attn.k_proj.weight of "
         "model.safetensors is [16",
-        "my.own.module.weight": f"{base.path} has no my.own.module.weight",
-        "lm_head.weight": "saved whole and not as a product (modules_to_save",
+        "my.own.module.weight": f"{base.path} has neither my.own.module.weight nor "
+        "exactly one weight of its role",
+        "lm_head.weight": "saved whole",
     }
 
 
 @pytest.mark.parametrize("heads", [False, True])
 def test_changes_of_parts_of_a_fused_weight(heads: bool, tmp_path: Path) -> None:
-    """GPT-2: fused q, k and v, stored turned, and so is their change (fan_in_fan_out)."""
+    """GPT-2: fused q, k and v, stored transposed, and so is their change (fan_in_fan_out)."""
     base = FAMILIES["gpt2"].opened(tmp_path / "base", heads=heads)
     B, A = factors(96, 32)
     module = "transformer.h.0.attn.c_attn"

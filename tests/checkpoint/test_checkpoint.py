@@ -139,7 +139,11 @@ BECOMES = [
     (Stored("t", "F8_E8M0", (4, 4)), "unreadable", "dtype F8_E8M0 is not decoded"),
     (Stored("t", "F8_E4M3FNUZ", (4, 4)), "unreadable", "dtype F8_E4M3FNUZ is not decoded"),
     (Stored("t", "C64", (4, 4)), "unreadable", "dtype C64 is not decoded"),
-    (Stored("t", "F32", (2, 2, 2, 2, 2, 2)), "unreadable", "6 dimensions: no matrix view is known"),
+    (
+        Stored("t", "F32", (2, 2, 2, 2, 2, 2)),
+        "unreadable",
+        "6 dimensions: a matrix view is not defined",
+    ),
     (Stored("t", "F16", (4097, 2, 2)), "unreadable", "stack of 4097 slices, above 4096"),
     (Stored("t", "F32", (1, 1, 4, 4)), "vector", "vector of shape [1, 1, 4, 4], no spectrum"),
 ]

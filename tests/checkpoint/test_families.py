@@ -216,7 +216,7 @@ def test_heads_of_values_that_are_narrower_than_queries(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "why"),
     [
-        (None, "no config.json gives its heads"),
+        (None, "there is no config.json that gives its heads"),
         ({"model_type": "llama", "hidden_size": 32}, "config.json gives no number of heads"),
         (
             {"model_type": "llama", "hidden_size": 32, "num_attention_heads": 3},

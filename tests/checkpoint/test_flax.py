@@ -217,18 +217,16 @@ def test_axes_of_layers_that_are_not_known_are_named() -> None:
     checkpoint = opened(same)
     assert list(checkpoint) == ["token_embedder.embedding"]
     assert set(checkpoint.unreadable.values()) == {
-        "an array of all layers, whose axis of layers is not the only one that it may be"
+        "an array of all layers, several of whose axes may be the axis of layers"
     }
     arrays = scanned(maxtext()[0], 1)
     strange = "params.params.decoder.layers.strange.kernel"
     checkpoint = opened(arrays | {strange: normal(E, L, 7)})
-    why = "an array of all layers, whose other axes are not known"
+    why = "an array of all layers, whose other axes are unknown"
     assert checkpoint.unreadable == {strange: why}
     blocks = "params.params.decoder.dense_layers.mlp.wi_0.kernel"
     checkpoint = opened(arrays | {blocks: normal(E, 2, F)})
-    assert (
-        checkpoint.unreadable[blocks] == "an array of several layers, whose numbers are not known"
-    )
+    assert checkpoint.unreadable[blocks] == "an array of several layers, whose numbers are unknown"
 
 
 @pytest.mark.parametrize(

@@ -244,8 +244,8 @@ def test_dicts_of_python_2(tmp_path: Path) -> None:
     program = b"\x80\x02}X\x01\x00\x00\x00dccollections\nOrderedDict\n" + items + b"\x85Rs."
     checkpoint = ss.open_checkpoint(crafted(tmp_path / "x.pt", program))
     assert [(each["name"], each["reason"]) for each in checkpoint.info()] == [
-        ("d.a", "int, no tensor"),
-        ("d.b", "int, no tensor"),
+        ("d.a", "int, not a tensor"),
+        ("d.b", "int, not a tensor"),
     ]
 
 

@@ -264,9 +264,9 @@ NEOX = "gpt_neox.layers.0.attention.query_key_value.weight"
 @pytest.mark.parametrize(
     ("name", "rows", "config", "why"),
     [
-        (NEOX, 72, None, "no config.json says how it is split"),
-        (NEOX, 72, {"model_type": "codegen", **LLAMA_SIZES}, "model_type 'codegen' is not known"),
-        (NEOX, 72, {"model_type": 3, **LLAMA_SIZES}, "model_type 3 is not known"),
+        (NEOX, 72, None, "there is no config.json that says how it is split"),
+        (NEOX, 72, {"model_type": "codegen", **LLAMA_SIZES}, "model_type 'codegen' is unknown"),
+        (NEOX, 72, {"model_type": 3, **LLAMA_SIZES}, "model_type 3 is unknown"),
         (NEOX, 72, {"model_type": "gpt_neox", "hidden_size": WIDTH}, "gives no number of heads"),
         (NEOX, 70, {"model_type": "gpt_neox", **LLAMA_SIZES}, "4 + 2 x 4 heads of 6 by config"),
         (UP, 20, {"model_type": "phi3"}, "twice an intermediate size"),
@@ -289,7 +289,8 @@ def test_one_note_for_all_of_a_kind(tmp_path: Path) -> None:
     names = [f"gpt_neox.layers.{i}.attention.query_key_value.weight" for i in range(3)]
     checkpoint = opened(tmp_path, *(Stored(name, "F32", (72, WIDTH)) for name in names))
     assert checkpoint.notes == (
-        f"fused weights read whole: {names[0]} and 2 more: no config.json says how it is split",
+        f"fused weights read whole: {names[0]} and 2 more: there is no config.json that says how "
+        "it is split",
     )
 
 

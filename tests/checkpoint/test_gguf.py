@@ -75,7 +75,7 @@ def test_every_type_is_read_or_has_a_reason(tmp_path: Path) -> None:
         assert checkpoint.record_of(name)["nbytes"] == stored.nbytes
     assert record(checkpoint, "I16")["status"] == "integer"
     assert checkpoint.unreadable == {
-        "Q8_1": "dtype Q8_1 is not decoded: llama.cpp makes it for products and does not store it",
+        "Q8_1": "dtype Q8_1 is not decoded: llama.cpp uses it in products and does not store it",
         "Q1_0": "dtype Q1_0 is not decoded: this version does not know the layout",
     }
 
@@ -202,9 +202,12 @@ def test_a_shard_stands_for_all(tmp_path: Path) -> None:
 
 def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"split__no": 2}, "00002-of-00003.gguf: shard 2 of 3 by its metadata, 1 of 3 by its name"),
-        ({"split__count": 4}, "00002-of-00003.gguf: shard 1 of 4 by its metadata, 1 of 3"),
-        ({"split__count": "3"}, "metadata 'split.count' is '3', no integer"),
+        (
+            {"split__no": 2},
+            "00002-of-00003.gguf: shard 2 of 3 by its metadata, but 1 of 3 by its name",
+        ),
+        ({"split__count": 4}, "00002-of-00003.gguf: shard 1 of 4 by its metadata, but 1 of 3"),
+        ({"split__count": "3"}, "metadata 'split.count' is '3', not an integer"),
     ]
     for wrong, message in cases:
         first, *_ = shards(tmp_path, **wrong)
@@ -213,13 +216,13 @@ def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     first, second, _ = shards(tmp_path)
     raw = second.read_bytes()
     second.write_bytes(raw.replace(b"blk.1.", b"blk.0."))
-    with pytest.raises(CheckpointError, match=r"'blk\.0\.attn_v\.weight' stands in model-00001"):
+    with pytest.raises(CheckpointError, match=r"'blk\.0\.attn_v\.weight' is also in model-00001"):
         ss.open_checkpoint(first)
     second.unlink()
     with pytest.raises(CheckpointError, match="shards missing from the folder: 'model-00002-of"):
         ss.open_checkpoint(first)
     first.rename(tmp_path / "alone.gguf")
-    with pytest.raises(CheckpointError, match="one of 3 shards by its metadata, which are found"):
+    with pytest.raises(CheckpointError, match="its metadata says that it is one of 3 shards"):
         ss.open_checkpoint(tmp_path / "alone.gguf")
 
 
@@ -227,7 +230,7 @@ def test_tensors_of_all_shards_are_counted(tmp_path: Path) -> None:
     first, *_ = shards(tmp_path)
     raw = first.read_bytes()
     first.write_bytes(raw.replace(pair("split.tensors.count", 3), pair("split.tensors.count", 4)))
-    with pytest.raises(CheckpointError, match="4 tensors in all shards by its metadata, 3 are"):
+    with pytest.raises(CheckpointError, match="all shards have 4 tensors, but they have 3"):
         ss.open_checkpoint(first)
 
 

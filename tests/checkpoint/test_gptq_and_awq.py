@@ -79,7 +79,7 @@ def test_shapes_that_have_no_number_of_bits_are_named(tmp_path: Path) -> None:
     words = Stored("q_proj.qweight", "I32", (5, 16))
     settings = config(GPTQ, dynamic={".*": {}})
     checkpoint = opened(tmp_path, words, *tensors[1:], config=settings)
-    reason = "64 inputs in 5 words and 2 groups have no bits and group size"
+    reason = "64 inputs in 5 words and 2 groups fit no number of bits and group size"
     assert reason in checkpoint.unreadable["q_proj.qweight"]
 
 
@@ -193,7 +193,7 @@ def test_a_weight_of_the_same_name_is_not_hidden(tmp_path: Path) -> None:
     other = Stored("q_proj.weight", "F32", (2, 3))
     checkpoint = opened(tmp_path, *tensors, other, config=config(GPTQ))
     assert list(checkpoint) == ["q_proj.weight"]
-    assert "there is a q_proj.weight, too" in checkpoint.unreadable["q_proj.qweight"]
+    assert "there is also a q_proj.weight" in checkpoint.unreadable["q_proj.qweight"]
 
 
 def test_indices_and_scales_are_checked_when_they_are_read(tmp_path: Path) -> None:

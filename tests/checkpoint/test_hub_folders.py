@@ -112,7 +112,7 @@ def test_a_variant_is_a_choice(tmp_path: Path) -> None:
     assert value_of(plain) == pytest.approx(1.0)
     assert plain.notes == (
         "files not part of the checkpoint: 'diffusion_pytorch_model.fp16.safetensors' (the option "
-        "variant reads fp16)",
+        "variant selects fp16)",
     )
     half = ss.open_checkpoint(tmp_path, variant="fp16")
     assert value_of(half) == pytest.approx(2.0)
@@ -121,7 +121,7 @@ def test_a_variant_is_a_choice(tmp_path: Path) -> None:
     assert ss.scan(half).options["variant"] == "fp16"
     with pytest.raises(CheckpointError, match=r"no variant 'bf16'; .* there: fp16"):
         ss.open_checkpoint(tmp_path, variant="bf16")
-    with pytest.raises(CheckpointError, match="no folder"):
+    with pytest.raises(CheckpointError, match="needs a folder"):
         ss.open_checkpoint(plain.files[0], variant="fp16")
 
 

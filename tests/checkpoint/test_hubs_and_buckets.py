@@ -95,7 +95,7 @@ def test_files_and_folders_of_a_model_on_the_hub(hub: HubServer) -> None:
     [
         ("hf://org/other", r"hf://org/other@main: there is no such model, or a private one: .*log"),
         ("hf://org/model@v9", r"hf://org/model@v9: the model has no revision 'v9'"),
-        ("hf://org/model@v1@v2", r"an address on the hub is hf://org/model@revision"),
+        ("hf://org/model@v1@v2", r"an address on the hub has the form hf://org/model@revision"),
     ],
 )
 def test_what_the_hub_does_not_have(url: str, words: str, hub: HubServer) -> None:
@@ -107,7 +107,7 @@ def test_a_gated_model_and_a_hub_that_is_not_reached(
     hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.gated = True
-    with pytest.raises(CheckpointError, match=r"the model is gated: ask for access") as caught:
+    with pytest.raises(CheckpointError, match=r"the model is gated: request access") as caught:
         ss.open_checkpoint("hf://org/model")
     assert TOKEN not in str(caught.value)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")

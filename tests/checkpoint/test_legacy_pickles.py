@@ -134,7 +134,7 @@ def in_dict(tensor: bytes) -> bytes:
 
 
 MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
-    "no storages": ({"storages": b""}, "storage '0' begins at byte .*, the file ends there"),
+    "no storages": ({"storages": b""}, "storage '0' begins at byte .*, where the file ends"),
     "cut in a number": ({"storages": STORAGE[:5]}, "storage '0' begins at byte"),
     "cut in a storage": ({"storages": STORAGE[:-1]}, r"has 16 elements, and reaches byte \d+ of"),
     "a huge storage": ({"storages": struct.pack("<q", 2**62)}, "has 4611686018427387904 elements"),
@@ -143,12 +143,12 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
         {"storages": struct.pack("<q", 7) + bytes(28)},
         "32 bytes of storage '0', which has 28",
     ),
-    "another version": ({"version": 1002}, "version 1002 of PyTorch's files, 1001 is read"),
+    "another version": ({"version": 1002}, "version 1002 of PyTorch's files, not 1001"),
     "big-endian": ({"machine": {"little_endian": False}}, "its numbers are big-endian"),
     "no machine": ({"machine": 3}, "version 1001 of PyTorch's files"),
-    "no keys": ({"keys": ()}, "no record of storage '0'"),
-    "keys that are numbers": ({"keys": (1,)}, "the keys of its storages are not a list of texts"),
-    "keys that are a text": ({"keys": "0"}, "the keys of its storages are not a list of texts"),
+    "no keys": ({"keys": ()}, "storage '0' has no record"),
+    "keys that are numbers": ({"keys": (1,)}, "the keys of its storages are not a list of strings"),
+    "keys that are a text": ({"keys": "0"}, "the keys of its storages are not a list of strings"),
     "a key twice": ({"keys": ("0", "0")}, "2 storages, some of them twice"),
     "a key of nothing": ({"keys": ("1", "0")}, "storage '1' belongs to no tensor"),
     "a storage of a new type": (
@@ -157,7 +157,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a view of nothing": (
         {"program": in_dict(tensor(b"K\x01"))},
-        "has a view that is not its part",
+        "has a view that is not a part of it",
     ),
     "a view beyond": (
         {"program": in_dict(tensor(TEXT + b"vK\x0cK\x08\x87"))},
@@ -165,7 +165,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a view before": (
         {"program": in_dict(tensor(TEXT + b"vJ\xff\xff\xff\xffK\x08\x87"))},
-        "has a view that is not its part",
+        "has a view that is not a part of it",
     ),
     "a short reference": ({"program": b"\x80\x02K\x01Q."}, "a reference to 1 is not a storage"),
     "a pickle of many bytes": (
@@ -174,7 +174,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a list": (
         {"program": b"\x80\x02].", "keys": (), "storages": b""},
-        "holds a list, no tensors by name",
+        "holds a list, not tensors by name",
     ),
 }
 

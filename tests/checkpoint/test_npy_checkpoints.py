@@ -42,7 +42,7 @@ def test_a_folder_and_a_file(tmp_path: Path) -> None:
     for name, matrix in checkpoint.items():
         assert not matrix.in_memory
         np.testing.assert_array_equal(np.asarray(matrix), arrays[name])
-    assert record(checkpoint, "fortran")["view"] == "stored turned"
+    assert record(checkpoint, "fortran")["view"] == "stored transposed"
     alone = open_checkpoint(tmp_path / "c.npy")
     assert list(alone) == ["c"]
     np.testing.assert_array_equal(np.asarray(alone["c"]), arrays["c"])
@@ -74,7 +74,7 @@ def test_every_array_is_accounted_for(
         (np.zeros((2, 2), np.complex128), "unreadable", "dtype C128 is not decoded"),
         (np.zeros((2, 2), ml_dtypes.bfloat16), "unreadable", "dtype V2 is not decoded"),
         (np.zeros((2, 2), np.int16), "integer", "I16 holds no real numbers"),
-        (np.zeros((2, 2), "U3"), "other", "an array of <U3, no tensor"),
+        (np.zeros((2, 2), "U3"), "other", "an array of <U3, not a tensor"),
         (np.asfortranarray(np.zeros((2, 3, 4))), "unreadable", "strides [1, 2, 6]"),
     ],
     ids=str,
@@ -88,7 +88,7 @@ def test_what_has_no_matrix(array: Any, status: str, reason: str, tmp_path: Path
 def test_objects_are_never_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([{}, []], object), allow_pickle=True)
     row = record(open_checkpoint(tmp_path), "x")
-    assert (row["status"], row["reason"]) == ("other", "an array of object, no tensor")
+    assert (row["status"], row["reason"]) == ("other", "an array of object, not a tensor")
 
 
 def test_broken_files(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_broken_files(tmp_path: Path) -> None:
         (b"", "is not a readable .npy file"),
         (b"PK\3\4" + bytes(100), "is not a readable .npy file"),
         (raw[:60], "is not a readable .npy file"),
-        (raw[:-1], r"takes 128 bytes from byte 128 on, the file ends at 255"),
+        (raw[:-1], r"takes 128 bytes from byte 128 on, but the file ends at 255"),
         (raw.replace(b"(4, 4)", b"(4,-4)"), "holds a negative size"),
     ]:
         (tmp_path / "x.npy").write_bytes(content)

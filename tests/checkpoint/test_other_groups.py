@@ -109,7 +109,7 @@ def test_one_scale_for_a_block(tmp_path: Path) -> None:
 def test_words_that_could_be_of_either_version_are_refused(tmp_path: Path) -> None:
     tensors, _ = formats.compressed(np.random.default_rng(1), (8, 12), 3, None)
     checkpoint = opened(tmp_path, *tensors, config=scheme(num_bits=3, strategy="channel"))
-    reason = "12 codes of 3 bits in 2 words may cross words or not"
+    reason = "12 codes of 3 bits in 2 words may or may not cross words"
     assert reason in checkpoint.unreadable["q_proj.weight_packed"]
 
 
@@ -332,8 +332,8 @@ def changed_state(**changes: Any) -> list[Stored]:
 
 STATES: list[tuple[dict[str, Any], str]] = [
     ({"shape": [40, 127]}, "has 2560 bytes, where 40 x 127 codes have 2540"),
-    ({"shape": [40]}, "the state gives shape [40]: no matrix"),
-    ({"shape": [-40, -128]}, "the state gives shape [-40, -128]: no matrix"),
+    ({"shape": [40]}, "the state gives shape [40], which is not a matrix"),
+    ({"shape": [-40, -128]}, "the state gives shape [-40, -128], which is not a matrix"),
     ({"shape": [1024, 5], "blocksize": 32}, "absmax has shape [80], where [160] would fit"),
     ({"shape": [80, 64], "blocksize": 96}, "absmax has shape [80], where [54] would fit"),
     ({"blocksize": 0}, "the state gives blocksize 0"),

@@ -93,7 +93,7 @@ def test_views_with_offsets_and_strides(tmp_path: Path) -> None:
     expected |= {f"stack[{i}]": tensors["stack"][i] for i in range(3)}
     assert set(checkpoint) == set(expected)
     assert_same(checkpoint, expected)
-    assert record(checkpoint, "turned")["view"] == "stored turned"
+    assert record(checkpoint, "turned")["view"] == "stored transposed"
 
 
 def test_strides_that_no_row_or_column_has_are_unreadable(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_strides_that_no_row_or_column_has_are_unreadable(tmp_path: Path) -> Non
     checkpoint = open_checkpoint(saved(tmp_path, tensors))
     assert list(checkpoint) == ["whole"]
     assert set(checkpoint.unreadable) == set(tensors) - {"whole"}
-    assert checkpoint.unreadable["columns apart"].endswith("together: strides [8, 2]")
+    assert checkpoint.unreadable["columns apart"].endswith("contiguous: strides [8, 2]")
     assert checkpoint.unreadable["windows"] == "elements overlap: strides [2, 1]"
 
 
@@ -175,10 +175,10 @@ def test_nested_dicts_are_flattened_and_the_rest_is_listed(tmp_path: Path) -> No
     assert list(checkpoint) == ["encoder.layers.0", "encoder.layers.1"]
     others = {r["name"]: r["reason"] for r in checkpoint.info() if r["status"] == "other"}
     assert others == {
-        "encoder.size": "int, no tensor",
-        "args": "list, no tensor",
-        "empty": "dict, no tensor",
-        "none": "NoneType, no tensor",
+        "encoder.size": "int, not a tensor",
+        "args": "list, not a tensor",
+        "empty": "dict, not a tensor",
+        "none": "NoneType, not a tensor",
     }
     assert checkpoint.unreadable == {}
 
@@ -190,7 +190,7 @@ def test_a_tensor_alone_is_named_as_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([1, 2], "holds a list, no tensors by name"),
+        ([1, 2], "holds a list, not tensors by name"),
         ({"a.b": 1, "a": {"b": 2}}, "two entries are named 'a.b'"),
     ],
 )

@@ -194,7 +194,7 @@ def test_what_cannot_be_told_is_unreadable_with_the_reason(tmp_path: Path) -> No
         "layers.0.attention.wv.weight",
         "layers.0.feed_forward.gate.weight",
     }
-    assert "which axis is cut cannot be told" in checkpoint.unreadable["layers.0.adapter.weight"]
+    assert "the axis that is cut is ambiguous" in checkpoint.unreadable["layers.0.adapter.weight"]
     assert checkpoint.unreadable["layers.0.attention.wv.weight"].startswith(
         "pieces [[4, 15], [4, 16]] do not join by rows"
     )
@@ -206,14 +206,14 @@ def test_routers_are_whole_on_every_rank(tmp_path: Path) -> None:
     paths = written(tmp_path, [{name: router}, {name: router}])
     checkpoint = open_checkpoint(paths)
     np.testing.assert_array_equal(np.asarray(checkpoint[name]), router)
-    assert record(checkpoint, name)["view"] == "whole on each of 2 ranks, that of rank 0 is read"
+    assert record(checkpoint, name)["view"] == "whole on each of 2 ranks; that of rank 0 is read"
 
 
 def test_without_norms_the_embedding_is_not_guessed_at(tmp_path: Path) -> None:
     name = "tok_embeddings.weight"
     ranks = [{name: np.ones((4, 4), np.float32)}] * 2
     checkpoint = open_checkpoint(written(tmp_path, ranks))
-    assert "which axis is cut cannot be told" in checkpoint.unreadable[name]
+    assert "the axis that is cut is ambiguous" in checkpoint.unreadable[name]
 
 
 def test_fewer_key_heads_than_ranks(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_fewer_key_heads_than_ranks(tmp_path: Path) -> None:
         "layers.0.attention.wv.weight",
     }
     assert checkpoint.unreadable["layers.0.attention.wk.weight"] == (
-        "2 heads on 4 ranks: some hold copies, which ones is not known"
+        "2 heads on 4 ranks: some hold copies, but it is unknown which"
     )
 
 
@@ -247,14 +247,14 @@ def test_ranks_that_do_not_belong_together(tmp_path: Path) -> None:
         (write_file(tmp_path / "1.safetensors", a, b), "ranks 0 and 1 hold different tensors: 'b'"),
         (
             write_file(tmp_path / "2.safetensors", Stored("a", "BF16", (2, 3))),
-            r"2\.safetensors: tensor 'a' is BF16 \[2, 3\], that of rank 0 F32 \[2, 3\]",
+            r"2\.safetensors: tensor 'a' is BF16 \[2, 3\], but that of rank 0 is F32 \[2, 3\]",
         ),
         (write_file(tmp_path / "3.safetensors", Stored("a", "F32", (6,))), r"is F32 \[6\]"),
         (tmp_path / "absent.safetensors", "cannot be read"),
     ):
         with pytest.raises(CheckpointError, match=message):
             open_checkpoint([first, other])
-    with pytest.raises(CheckpointError, match="no paths of ranks"):
+    with pytest.raises(CheckpointError, match="the list of paths of ranks is empty"):
         open_checkpoint([])
 
 

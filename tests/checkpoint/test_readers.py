@@ -165,7 +165,7 @@ def test_without_the_annex_a_message_says_what_is_missing(
         ss.open_checkpoint(path)
     assert str(refusal.value).startswith(f"{path}: {what}")
     assert str(refusal.value).endswith(
-        f" (the reader of {missing} is not registered: install sigmascope again, with its "
+        f" (the reader of {missing} is not registered: reinstall sigmascope with its "
         "subpackage sigmascope.formats)"
     )
     write_file(tmp_path / "w.safetensors", Stored("w", "F32", (2, 3)))

@@ -103,7 +103,7 @@ def test_two_names_of_one_role_become_other_by_own_rules_too() -> None:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"module": []}, "no rules are called 'module'; there are experts, layers, models, modul"),
+        ({"module": []}, "there are no rules 'module'; known: experts, layers, models, modul"),
         ({"modules": {}}, "modules {} is not a list"),
         ({"modules": [["q"]]}, r"modules, rule 1: \['q'\] is not of the form"),
         ({"modules": [["q", "a"], ["k", 3]]}, r"modules, rule 2: \['k', 3\] is not of the form"),
@@ -121,8 +121,8 @@ def test_two_names_of_one_role_become_other_by_own_rules_too() -> None:
         ({"models": {}}, "models {} is not a list"),
         ({"models": [{"modules": []}]}, "models: type None is not a list of model types"),
         ({"models": [3]}, "models: type None is not a list of model types"),
-        ({"models": [{"type": ["a"], "layers": []}]}, "models: no rules are called 'layers'"),
-        ({"modules": [["q", "<unheard>"]]}, "'<unheard>': no shorthand <unheard>"),
+        ({"models": [{"type": ["a"], "layers": []}]}, "models: there are no rules 'layers'"),
+        ({"modules": [["q", "<unheard>"]]}, "'<unheard>': there is no shorthand <unheard>"),
     ],
 )
 def test_malformed_rules_are_refused(members: dict[str, Any], message: str) -> None:
@@ -136,8 +136,8 @@ def test_malformed_rules_are_refused(members: dict[str, Any], message: str) -> N
         ("rules.toml", "modules = [", "not TOML"),
         ("rules.json", "{", "not JSON"),
         ("rules.json", "[]", r"\[\] is not a table of rules"),
-        ("rules.yaml", "", "rules are a .toml or .json file, not '.yaml'"),
-        ("rules.toml", "modul = []", "no rules are called 'modul'"),
+        ("rules.yaml", "", "rules must be a .toml or .json file, not '.yaml'"),
+        ("rules.toml", "modul = []", "there are no rules 'modul'"),
     ],
 )
 def test_files_without_rules_are_named(name: str, text: str, message: str, tmp_path: Path) -> None:

@@ -106,12 +106,12 @@ def test_a_dripping_server_is_given_up(server: SlowServer, monkeypatch: pytest.M
         ss.svds(far["w"], 1)
     for words in (
         f"{url}: tensor 'w', bytes ",
-        "the server sends too slowly, also after retries: fewer than ",
-        " s, where at least 1024 bytes a second are waited for: check the network",
+        "the server is too slow, also after retries: fewer than ",
+        " s, but at least 1024 bytes a second are needed: check the network",
     ):
         assert words in str(caught.value)
     server.slow_from = 0
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: the server sends too slow"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: the server is too slow"):
         ss.open_checkpoint(url)
 
 
@@ -121,7 +121,7 @@ def test_a_server_that_began_fast_is_given_up_too(
     far = ss.open_checkpoint(f"{server.url}/model.safetensors")
     server.slow_from, server.at_once, server.drips = 1, 100_000, 400
     give_up_after(monkeypatch, 0.1)
-    with pytest.raises(CheckpointError, match="the server sends too slowly"):
+    with pytest.raises(CheckpointError, match="the server is too slow"):
         far["w"].load()
 
 

@@ -174,7 +174,7 @@ def test_entries_that_are_not_tensors_have_a_reason() -> None:
 
 
 def test_names_are_text() -> None:
-    with pytest.raises(TypeError, match="the names of tensors are text, not 3"):
+    with pytest.raises(TypeError, match="the names of tensors must be strings, not 3"):
         ss.scan({3: normal(3, 3)})  # type: ignore[dict-item]
 
 
@@ -206,7 +206,7 @@ def test_workers_that_open_files_are_refused() -> None:
                 ValueError, match=r"dict in memory is not a file: omit the executor"
             ):
                 call(named, executor=executor)
-    with pytest.raises(TypeError, match="is in no file that another process could open"):
+    with pytest.raises(TypeError, match="is not in files, so another process cannot open it"):
         pickle.dumps(ss.open_checkpoint(named))
     with pytest.raises(ValueError, match="reading = 'mapped' is for files"):
         ss.scan(named, reading="mapped")
@@ -272,7 +272,7 @@ def test_tensors_of_torch_without_numbers_in_memory_have_a_reason() -> None:
     reasons = {row["name"]: row["reason"] for row in scan}
     assert "x.to_dense()" in reasons["sparse"]
     assert "load its weights first" in reasons["meta"]
-    assert "a plain Tensor is read" in reasons["odd"]
+    assert "convert it to a plain Tensor" in reasons["odd"]
 
 
 def test_settings_of_a_module_split_its_fused_weights(tmp_path: Path) -> None:

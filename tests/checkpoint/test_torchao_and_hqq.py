@@ -101,8 +101,8 @@ def test_nibbles_have_a_transposed_grid(tmp_path: Path) -> None:
         ("Int4TilePackedTo4dTensor", {}, "an Int4TilePackedTo4dTensor: its codes are in tiles"),
         ("Int4PlainInt32Tensor", {}, "order of codes is that of one of two accelerators"),
         ("UintxTensor", {}, "of class 'UintxTensor', which is not decoded"),
-        ("Int8Tensor", {"block_size": [1]}, r"the metadata give block_size [1] of q_proj.weight"),
-        ("Int8Tensor", {"block_size": [1, 0]}, "the metadata give block_size [1, 0]"),
+        ("Int8Tensor", {"block_size": [1]}, r"the metadata gives block_size [1] of q_proj.weight"),
+        ("Int8Tensor", {"block_size": [1, 0]}, "the metadata gives block_size [1, 0]"),
         ("Int8Tensor", {"block_size": [2, 8]}, "has shape [12, 4], where [6, 4] would fit"),
         ("Float8Tensor", {"block_size": [1, 8]}, "is I8 [12, 32], not F8_E4M3 or F8_E5M2"),
     ],
@@ -123,7 +123,7 @@ def test_neither_configuration_nor_metadata_are_guessed(tmp_path: Path) -> None:
     why = "quantised weight (torchao): I8 codes are not decoded"
     assert record(result, QDATA)["reason"] == why
     result = opened(tmp_path, *tensors, config=CONFIG)
-    assert "do not describe q_proj.weight" in record(result, QDATA)["reason"]
+    assert "does not describe q_proj.weight" in record(result, QDATA)["reason"]
 
 
 GROUPS = "in groups of 64 elements along axis 1 of a reshaped weight"

@@ -195,17 +195,17 @@ MX: dict[str, Any] = {"elem_dtype": of_torch("float8_e4m3fn"), "block_size": 32}
 @pytest.mark.parametrize(
     ("kind", "data", "grid", "reason"),
     [
-        ("MXTensor", MX | {"block_size": 48}, (2, 24, 2), "give block_size 48 of"),
-        ("MXTensor", MX | {"block_size": [32]}, (2, 24, 2), "give block_size [32] of"),
-        ("MXTensor", MX | {"elem_dtype": "int8"}, (2, 24, 2), "give elem_dtype 'int8' of"),
-        ("MXTensor", MX | {"elem_dtype": None}, (2, 24, 2), "give elem_dtype None of"),
+        ("MXTensor", MX | {"block_size": 48}, (2, 24, 2), "gives block_size 48 of"),
+        ("MXTensor", MX | {"block_size": [32]}, (2, 24, 2), "gives block_size [32] of"),
+        ("MXTensor", MX | {"elem_dtype": "int8"}, (2, 24, 2), "gives elem_dtype 'int8' of"),
+        ("MXTensor", MX | {"elem_dtype": None}, (2, 24, 2), "gives elem_dtype None of"),
         ("MXTensor", MX | {"elem_dtype": of_torch("float4_e2m1fn_x2")}, (2, 24, 2), "not U8"),
         ("MXTensor", MX | {"is_swizzled_scales": 1}, (2, 24, 2), "is_swizzled_scales 1 of"),
         ("MXTensor", MX | {"is_swizzled_scales": True}, (2, 24, 2), "2 matrices of 24 rows share"),
         ("MXTensor", MX, (2, 2, 24), "has shape [2, 2, 24], where [2, 24, 2] would fit"),
         ("MXTensor", MX, (48, 2), "is F8_E8M0 [48, 2], not F8_E8M0 with 3 axes"),
         ("NVFP4Tensor", {"block_size": 32}, (2, 24, 2), "is F8_E4M3 [2, 24, 64], not U8"),
-        ("Float8Tensor", {"block_size": [1, 64]}, (2, 24, 2), "give block_size [1, 64] of"),
+        ("Float8Tensor", {"block_size": [1, 64]}, (2, 24, 2), "gives block_size [1, 64] of"),
     ],
 )
 def test_what_does_not_fit_is_named(
@@ -241,4 +241,4 @@ def test_a_class_without_metadata_is_not_guessed(tmp_path: Path) -> None:
     checkpoint = opened(
         tmp_path, codes, Stored(SCALE, "F8_E8M0", (EXPERTS, ROWS, 8)), config=CONFIG
     )
-    assert "do not describe" in record(checkpoint, QDATA)["reason"]
+    assert "does not describe" in record(checkpoint, QDATA)["reason"]

@@ -73,7 +73,7 @@ def test_rows_as_json_and_a_second_run(folders: tuple[Path, Path], tmp_path: Pat
     assert text.count('"status": "extracted"') == len(CARRIED)
     status, _, message = invoke(*arguments)
     assert status == 2
-    assert "holds an adapter already; overwrite (--overwrite) replaces it" in message
+    assert "already holds an adapter; overwrite (--overwrite) replaces it" in message
     status, text, _ = invoke(*arguments, "--overwrite")
     assert status == 0
     resized = "resize", tmp_path / "a", "--out", tmp_path / "a", "--rank", 1, "-q", "--overwrite"

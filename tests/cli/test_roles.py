@@ -57,7 +57,7 @@ def test_an_adapter_is_shown_and_scanned(tmp_path: Path) -> None:
     assert (row["method"], row["role"]) == ("low-rank product, exact", "q")
     assert "q" in run("scan", folder, "-q")
     assert "1 matrix" in run("scan", folder, "--plan") or "exact" in run("scan", folder, "--plan")
-    assert "not cut into heads" in run("info", folder, "--heads", status=2)
+    assert "cannot be split into heads" in run("info", folder, "--heads", status=2)
     assert "has no variant 'fp16'" in run("scan", folder, "--variant", "fp16", status=2)
 
 

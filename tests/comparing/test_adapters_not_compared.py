@@ -36,7 +36,9 @@ def test_all_that_is_not_compared_is_listed_with_the_reason(tmp_path: Path) -> N
     rest = {row["name"]: row for row in comparison.rows if row["reason"] != "not adapted"}
     alone = rest.pop(LAYER.format(9) + "mlp.up_proj.weight")
     assert (alone["status"], alone["before"], alone["after"]) == ("unpaired", None, alone["name"])
-    assert alone["reason"].endswith(f"has no {alone['name']}, nor one weight of its role")
+    assert alone["reason"].endswith(
+        f"has neither {alone['name']} nor exactly one weight of its role"
+    )
     misfit = rest.pop(f"{UP}.weight")
     assert misfit["status"] == "unpaired"
     assert misfit["reason"] == (
@@ -48,7 +50,7 @@ def test_all_that_is_not_compared_is_listed_with_the_reason(tmp_path: Path) -> N
     assert (head["status"], head["after"]) == ("entrywise", "lm_head.weight")
     assert (head["relative_change"], head["changed_entries"]) == (0.5, 64 * 40)
     assert str(comparison.verdict).endswith("not compared: 1 cannot be read, 2 without a partner.")
-    assert head["reason"].startswith("saved whole and not as a product")
+    assert head["reason"].startswith("saved whole, not as a product")
     dora = rest.pop(LAYER.format(1) + "self_attn.q_proj.weight")
     assert (dora["status"], dora["kind"]) == ("not analysed", "unreadable")
     assert dora["reason"].startswith("DoRA")

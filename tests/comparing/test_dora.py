@@ -157,7 +157,7 @@ def test_without_a_base_the_row_says_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "reason"),
     [
-        (lora(Q, *change(Q)), "lora_magnitude_vector is not there"),
+        (lora(Q, *change(Q)), "lora_magnitude_vector is missing"),
         (files(np.ones(47, np.float32)), r"DoRA: magnitudes of shape \[47\] for 48 outputs"),
     ],
     ids=["without magnitudes", "too few magnitudes"],

@@ -205,7 +205,7 @@ def test_a_run_that_was_killed_goes_on(damage: Callable[[Path], Any], tmp_path: 
     assert kinds.count("kept") == 2
     name = "adapter_model.safetensors"
     assert (folder / name).read_bytes() == (whole / name).read_bytes()
-    with pytest.raises(ValueError, match="holds an adapter already"):
+    with pytest.raises(ValueError, match="already holds an adapter"):
         ss.extract(BASE, TUNED, folder, rank=3)
     assert len(Extraction.load(folder / JOURNAL)) == len(BASE)
 

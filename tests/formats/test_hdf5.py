@@ -129,18 +129,18 @@ def foreign(file: Any) -> None:
 
 
 REASONS = {
-    "compound": "a compound dataset of 'x, y', no tensor",
-    "text": "a dataset of 'object', no tensor",
-    "texts": "a dataset of '|S2', no tensor",
-    "ragged": "a dataset without a shape, no tensor",
-    "type": "a type of data, no tensor",
+    "compound": "a compound dataset of 'x, y', not a tensor",
+    "text": "a dataset of 'object', not a tensor",
+    "texts": "a dataset of '|S2', not a tensor",
+    "ragged": "a dataset without a shape, not a tensor",
+    "type": "a data type, not a tensor",
     "soft": "a link to another place or file, not followed",
     "elsewhere": "a link to another place or file, not followed",
     "nothing": "a link to another place or file, not followed",
-    "references": "a dataset of 'object', no tensor",
-    "long": "a dataset of 'float128', no tensor",
-    "unwritten": "a dataset of which nothing was written",
-    "chunks": "a dataset of which nothing was written",
+    "references": "a dataset of 'object', not a tensor",
+    "long": "a dataset of 'float128', not a tensor",
+    "unwritten": "a dataset that was never written",
+    "chunks": "a dataset that was never written",
     "outside": "a dataset whose numbers are in other files, not read",
     "virtual": "a dataset whose numbers are in other files, not read",
 }
@@ -268,7 +268,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     raw = (tmp_path / "m.h5").read_bytes()
     for length in (0, 8, 100, 1000, len(raw) // 2, len(raw) - 1):
         (tmp_path / "cut.h5").write_bytes(raw[:length])
-        with pytest.raises(CheckpointError, match=r"cut\.h5: no .*HDF5 file"):
+        with pytest.raises(CheckpointError, match=r"cut\.h5: not an? .*HDF5 file"):
             ss.open_checkpoint(tmp_path / "cut.h5")
 
 

@@ -101,8 +101,8 @@ def test_numbers_that_a_type_does_not_have_are_refused(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([1, 2, 3], "3 numbers, where its shape has 4"),
-        ([1] * 5, "5 numbers, where its shape has 4"),
+        ([1, 2, 3], "3 numbers, but its shape has 4"),
+        ([1] * 5, "5 numbers, but its shape has 4"),
     ],
 )
 def test_lists_of_another_length_are_refused(
@@ -149,8 +149,8 @@ def test_what_holds_no_numbers_is_named_with_a_reason(tmp_path: Path) -> None:
     opened = ss.open_checkpoint(path)
     results = {each["name"]: (each["status"], each["reason"]) for each in opened.info()}
     assert results == {
-        "text": ("other", "texts, no numbers that are read"),
-        "new": ("other", "elements of type 77, no numbers that are read"),
+        "text": ("other", "texts, which are not supported"),
+        "new": ("other", "elements of type 77, which are not supported"),
         "part": ("other", "a segment of a tensor, not read"),
         "loose": ("other", "numbers in several places of the file (float_data), not read"),
         "codes": ("integer", "U4 holds no real numbers"),
@@ -161,7 +161,7 @@ def test_what_holds_no_numbers_is_named_with_a_reason(tmp_path: Path) -> None:
     bodies = content(1, content(4, "Loop")) + content(1, content(4, "If"))
     path.write_bytes(number(1, 10) + content(7, graph() + sparse + bodies) + content(25, "f"))
     (note,) = ss.open_checkpoint(path).notes
-    assert note.startswith("m.onnx: tensors not read, those of ")
+    assert note.startswith("m.onnx: tensors not read: those of ")
     for kind in ("sparse initialisers (1)", "bodies of If, Loop and Scan (2)", "functions (1)"):
         assert kind in note
 
@@ -181,14 +181,14 @@ def test_constants_of_the_graph_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(opened["w"]), A)
     np.testing.assert_array_equal(np.asarray(opened["half"]), [[1.0, 2.0]])
     path.write_bytes(content(7, graph(of_array("w", "F32", A)) + nodes[0]))
-    with pytest.raises(CheckpointError, match="tensor 'w' stands in the file twice"):
+    with pytest.raises(CheckpointError, match="tensor 'w' is in the file twice"):
         ss.open_checkpoint(path)
 
 
 def test_a_folder_with_several_models_is_refused(tmp_path: Path) -> None:
     for name in ("decoder.onnx", "encoder.onnx"):
         write_onnx(tmp_path / name, of_array("w", "F32", A))
-    with pytest.raises(CheckpointError, match="several ONNX models, open one of them: 'decoder"):
+    with pytest.raises(CheckpointError, match="several ONNX models; open one of them: 'decoder"):
         ss.open_checkpoint(tmp_path)
     write_onnx(tmp_path / "model.onnx", of_array("w", "F32", A))
     opened = ss.open_checkpoint(tmp_path)
@@ -282,7 +282,7 @@ def test_tensors_in_bodies_are_read(tmp_path: Path) -> None:
 def test_bodies_have_limits(tmp_path: Path) -> None:
     path, w = tmp_path / "m.onnx", of_array("w", "F32", np.ones((2, 3), np.float32))
     path.write_bytes(number(1, 10) + content(7, body("Loop", "l", body=graph(w, w))))
-    with pytest.raises(CheckpointError, match="'w' stands in the file twice"):
+    with pytest.raises(CheckpointError, match="'w' is in the file twice"):
         ss.open_checkpoint(path)
     deep = graph(w)
     for _ in range(101):
@@ -304,6 +304,6 @@ def test_an_infinite_constant_of_the_graph_is_not_a_failure(
     made = [of_array(name, dtype, x.astype(kind)) for name, x in numbers.items()]
     scan = ss.scan(write_onnx(tmp_path / "m.onnx", *made))
     assert sorted(row["name"] for row in scan.failed) == ["bad", "w"]
-    assert scan["limit"]["reason"] == "the constant -inf of the graph, no weight"
-    assert scan["top"]["reason"] == "the constant inf of the graph, no weight"
+    assert scan["limit"]["reason"] == "the constant -inf of the graph, not a weight"
+    assert scan["top"]["reason"] == "the constant inf of the graph, not a weight"
     assert scan["one"]["status"] != "failed"

@@ -275,10 +275,10 @@ def test_other_arithmetic_is_not_guessed(what: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "reason"),
     [
-        ({S: scales(7)}, "w_scale has shape [7], which is not spread over [12, 20]"),
+        ({S: scales(7)}, "w_scale has shape [7], which cannot be broadcast to [12, 20]"),
         ({S: scales(1, 12, 20)}, "w_scale is F32 [1, 12, 20], not F32 or F16 or BF16 with"),
         ({S: scales(20, dtype="f8")}, "w_scale is F64 [20], not F32 or F16 or BF16"),
-        ({S: scales(20), "z": scales(7)}, "z has shape [7], which is not spread over [12, 20]"),
+        ({S: scales(20), "z": scales(7)}, "z has shape [7], which cannot be broadcast to [12, 20]"),
     ],
 )
 def test_what_does_not_fit_is_named(tensors: dict[str, Array], reason: str, tmp_path: Path) -> None:

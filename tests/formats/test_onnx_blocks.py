@@ -204,7 +204,7 @@ def test_computed_scales_and_nodes_that_disagree_are_named(tmp_path: Path) -> No
     made = blocks((4, 32), 4, 16)
     path = tmp_path / "m.onnx"
     path.write_bytes(of_nodes([made.node()], *made.stored()[:1], *made.stored()[2:]))
-    assert "the scales are computed, no stored tensor" in ss.open_checkpoint(path).unreadable["B"]
+    assert "the scales are computed, not stored" in ss.open_checkpoint(path).unreadable["B"]
     again = made.node(name="other")
     path.write_bytes(of_nodes([made.node(), again], *made.stored()))
     assert list(ss.open_checkpoint(path)) == ["B"]

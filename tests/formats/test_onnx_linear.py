@@ -268,7 +268,7 @@ def test_tensors_that_do_not_fit(tmp_path: Path) -> None:
     assert "w_zero_point has shape [4], where [6] would fit" in opened(path, other).unreadable["w"]
     node = dequantise(["w", "computed"])
     checkpoint = opened(path, {"w": tensors["w"]}, node)
-    assert "the scales are computed, no stored tensor" in checkpoint.unreadable["w"]
+    assert "the scales are computed, not stored" in checkpoint.unreadable["w"]
     nodes = [dequantise(NAMES, axis=1), dequantise(NAMES[:2], axis=1)]
     checkpoint = opened(path, tensors, *nodes)
     assert "nodes use w with different scales or attributes" in checkpoint.unreadable["w"]

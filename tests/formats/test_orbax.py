@@ -66,7 +66,7 @@ def test_arrays_of_every_rank_and_dtype_are_read(ocdbt: bool, zarr3: bool, tmp_p
     np.testing.assert_array_equal(numbers(opened, "step"), [3])
     np.testing.assert_array_equal(numbers(opened, "long"), np.arange(60))
     reasons = {each["name"]: each["reason"] for each in opened.info()}
-    assert reasons["empty"] == "an empty leaf (Dict), no tensor"
+    assert reasons["empty"] == "an empty leaf (Dict), not a tensor"
     assert reasons["text"] == "text, not read"
 
 
@@ -98,7 +98,7 @@ def test_the_item_with_tensors_is_found(tmp_path: Path) -> None:
     write_folder(tmp_path / "7" / "state", {("w",): (W, [7, 9])})
     (tmp_path / "7" / "_CHECKPOINT_METADATA").write_text('{"item_handlers": {}}')
     np.testing.assert_array_equal(np.asarray(ss.open_checkpoint(tmp_path / "7")["w"]), W)
-    with pytest.raises(CheckpointError, match="sub-folders with some: '7'"):
+    with pytest.raises(CheckpointError, match="these sub-folders have some: '7'"):
         ss.open_checkpoint(tmp_path)
     write_folder(tmp_path / "7" / "ema", {("w",): (W, [7, 9])})
     with pytest.raises(CheckpointError, match="several items, open one of them: 'ema', 'state'"):
@@ -123,10 +123,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a list": (changed(tree_metadata=[]), r"tree_metadata is \[\], not an object"),
     "flags": (changed(use_zarr3=2), "use_zarr3 is 2, not true or false"),
     "no keys": (node(key_metadata=[]), r"key_metadata is \[\], not a list of keys"),
-    "key types": (node(key_metadata=[{"key": 3}]), r"the keys \[3\] are not all texts"),
+    "key types": (node(key_metadata=[{"key": 3}]), r"the keys \[3\] are not all strings"),
     "no name": (node(key_metadata=[{"key": ""}]), "a leaf without a name"),
     "no value": (node(value_metadata=None), "value_metadata is None, not an object"),
-    "no kind": (node(value_metadata={}), "value_type is None, not a text"),
+    "no kind": (node(value_metadata={}), "value_type is None, not a string"),
     "long": (node(key_metadata=[{"key": "x" * 1001}]), "a name of 1001 letters"),
     "twice": (changed(tree_metadata={"a": leaf("w"), "b": leaf("w")}), "two leaves have the name"),
     "absent": (changed(tree_metadata={"x": leaf("x")}), "tensor 'x' cannot be opened"),
@@ -138,7 +138,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: (folder / "_CHECKPOINT_METADATA").write_text(
             '{"commit_timestamp_nsecs": null}'
         ),
-        "had not finished this checkpoint",
+        "did not finish this checkpoint",
     ),
 }
 
@@ -161,7 +161,7 @@ def test_names_lead_to_no_other_folder(tmp_path: Path) -> None:
 
 def test_unfinished_folders_are_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "7.orbax-checkpoint-tmp-12", {("w",): (W, [7, 9])})
-    with pytest.raises(CheckpointError, match="had not finished this checkpoint, by its name"):
+    with pytest.raises(CheckpointError, match="its name says that orbax did not finish this"):
         ss.open_checkpoint(folder)
     single = write_folder(tmp_path / "8" / "ocdbt.process_0", {("w",): (W, [7, 9])})
     (single / "_METADATA").rename(tmp_path / "8" / "_METADATA")

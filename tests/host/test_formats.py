@@ -128,9 +128,9 @@ def test_pages_in_place_of_settings_are_named(tmp_path: Path) -> None:
     write_file(tmp_path / "model.safetensors", Stored("w", "F32", (6, 4)))
     (tmp_path / "config.json").write_bytes(CONTENTS["html"][0])
     (note,) = ss.open_checkpoint(tmp_path).notes
-    assert "config.json: no JSON object but an HTML page" in note
+    assert "config.json: not a JSON object but an HTML page" in note
     (tmp_path / "model.safetensors.index.json").write_bytes(CONTENTS["lfs"][0])
-    with pytest.raises(CheckpointError, match=r"index\.json: no JSON object but a Git LFS"):
+    with pytest.raises(CheckpointError, match=r"index\.json: not a JSON object but a Git LFS"):
         ss.open_checkpoint(tmp_path)
 
 

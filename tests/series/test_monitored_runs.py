@@ -218,7 +218,7 @@ def test_shards_are_refused_or_named() -> None:
     named = {"w": torch.ones(3, 2).as_subclass(DTensor), "v": torch.ones(3, 2)}
     first, second = Monitor(named, every=1, budget=None).step(1) or ()
     assert first["name"] == "w"
-    assert "a plain Tensor is read" in first["reason"]
+    assert "convert it to a plain Tensor" in first["reason"]
     assert second["status"] == "analysed"
 
 

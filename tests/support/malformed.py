@@ -43,9 +43,11 @@ A = Stored("a", "F32", (2, 3))
 GOOD = '"dtype":"F32","shape":[2,3],"data_offsets":[0,24]'
 
 HEADERS = [
-    _file("empty file", b"", "0 bytes, shorter than the 8 of a header length"),
-    _file("seven bytes", b"\x02\0\0\0\0\0\0", "7 bytes, shorter than the 8"),
-    _file("length above the file", (50).to_bytes(8, "little") + b"{}", "header length 50 beyond"),
+    _file("empty file", b"", "0 bytes, fewer than the 8 of the header length"),
+    _file("seven bytes", b"\x02\0\0\0\0\0\0", "7 bytes, fewer than the 8"),
+    _file(
+        "length above the file", (50).to_bytes(8, "little") + b"{}", "header length 50, but only"
+    ),
     _file(
         "length above the limit",
         (100_000_001).to_bytes(8, "little") + b"{}",
@@ -53,7 +55,7 @@ HEADERS = [
     ),
     _file("length of 2**64 - 1", b"\xff" * 8 + b"{}", "header length 18446744073709551615 above"),
     _file("Git LFS pointer", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
-    _file("zip archive", b"PK\x03\x04\x14\0\x08\x08" + bytes(40), "no readable zip archive"),
+    _file("zip archive", b"PK\x03\x04\x14\0\x08\x08" + bytes(40), "not a readable zip archive"),
     _file("GGUF", b"GGUF\x03\0\0\0" + bytes(10), "the number of metadata takes 8 bytes"),
     _file("no header", framed(b""), "the header starts with b''"),
     _file("list", framed([]), "the header starts with b'['"),
@@ -78,10 +80,10 @@ HEADERS = [
     _file("entry is a number", framed({"w": 1}), "tensor 'w': the entry is 1, not an object"),
     _file("entry is a list", framed({"w": ["F32", [], []]}), "the entry is ['F32', [...], [...]]"),
     _file("entry is null", framed({"w": None}), "the entry is None, not an object"),
-    _text("no shape", '"dtype":"F32","data_offsets":[0,24]', "no 'shape' in its entry"),
-    _text("no dtype", '"shape":[2,3],"data_offsets":[0,24]', "no 'dtype' in its entry"),
-    _text("no offsets", '"dtype":"F32","shape":[2,3]', "no 'data_offsets' in its entry"),
-    _text("unknown key", GOOD + ',"strides":[3,1]', "unknown key 'strides' in its entry"),
+    _text("no shape", '"dtype":"F32","data_offsets":[0,24]', "its entry has no 'shape'"),
+    _text("no dtype", '"shape":[2,3],"data_offsets":[0,24]', "its entry has no 'dtype'"),
+    _text("no offsets", '"dtype":"F32","shape":[2,3]', "its entry has no 'data_offsets'"),
+    _text("unknown key", GOOD + ',"strides":[3,1]', "its entry has an unknown key 'strides'"),
     _file("metadata is a list", framed({"__metadata__": []}), "__metadata__ is [], not an object"),
     _file("metadata is null", framed({"__metadata__": None}), "__metadata__ is None, not"),
     _file(

@@ -85,24 +85,26 @@ def file_of(raw: bytes) -> Callable[[Folder], Any]:
 
 
 PICKLES = [
-    Case("empty", lambda f: b"", "no readable pickle: EOFError"),
-    Case("no pickle", lambda f: b"abc", "no readable pickle"),
-    Case("cut", lambda f: pickled(f.metadata())[:-40], "no readable pickle"),
-    Case("a number", lambda f: pickled(3), "the metadata of no checkpoint but a int"),
-    Case("a dict", lambda f: pickled({}), "the metadata of no checkpoint but a dict"),
-    Case("a tensor", lambda f: pickled(f.entries["w"]), "the metadata of no checkpoint"),
-    Case("a call", lambda f: pickled(Call("os.system", "true")), "its pickle asks for 'os.system'"),
-    Case("a builtin", lambda f: pickled(Call("builtins.eval", "1")), "asks for 'builtins.eval'"),
-    Case("a class", lambda f: pickled(named("os.Path")()), "its pickle asks for 'os.Path'"),
+    Case("empty", lambda f: b"", "not a readable pickle: EOFError"),
+    Case("no pickle", lambda f: b"abc", "not a readable pickle"),
+    Case("cut", lambda f: pickled(f.metadata())[:-40], "not a readable pickle"),
+    Case("a number", lambda f: pickled(3), "not the metadata of a checkpoint but a int"),
+    Case("a dict", lambda f: pickled({}), "not the metadata of a checkpoint but a dict"),
+    Case("a tensor", lambda f: pickled(f.entries["w"]), "not the metadata of a checkpoint"),
+    Case("a call", lambda f: pickled(Call("os.system", "true")), "its pickle requests 'os.system'"),
+    Case("a builtin", lambda f: pickled(Call("builtins.eval", "1")), "requests 'builtins.eval'"),
+    Case("a class", lambda f: pickled(named("os.Path")()), "its pickle requests 'os.Path'"),
     Case("a call of torch", lambda f: pickled(Call("torch.load", "x")), "torch.load is called"),
     Case("a call of a dtype", lambda f: pickled(Call("torch.float32")), "torch.float32 is called"),
-    Case("a deep name", lambda f: pickled(Call("torch.hub.load", "x")), "for 'torch.hub.load'"),
+    Case(
+        "a deep name", lambda f: pickled(Call("torch.hub.load", "x")), "requests 'torch.hub.load'"
+    ),
     Case(
         "arguments of a class",
         lambda f: b"ctorch.distributed.checkpoint.metadata\nMetadata\n(K\1t\x81.",
-        "an object is made of",
+        "it creates an object of",
     ),
-    Case("an object of a dtype", lambda f: b"ctorch\nfloat32\n)\x81.", "an object is made of"),
+    Case("an object of a dtype", lambda f: b"ctorch\nfloat32\n)\x81.", "it creates an object of"),
     Case(
         "a class as a function",
         lambda f: pickled(Call(f"{Metadata.__module__}.Metadata")),
@@ -113,9 +115,9 @@ PICKLES = [
     Case(
         "pickled by number",
         lambda f: b"\x80\x02\x82\x01.",
-        "no readable pickle",
+        "not a readable pickle",
     ),
-    Case("running code", lambda f: pickle.dumps(print, 0), "its pickle asks for"),
+    Case("running code", lambda f: pickle.dumps(print, 0), "its pickle requests"),
 ]
 
 PARTS = [
@@ -131,7 +133,7 @@ PARTS = [
     Case("a long name", lambda f: f.entries.update({"v" * 1001: Bytes()}), "of 1001 letters"),
     Case("no chunks", attribute(entry, "chunks", None), "tensor 'w': chunks are not a list"),
     Case("other chunks", attribute(entry, "chunks", [3]), "tensor 'w': a chunk is a int"),
-    Case("no size", attribute(entry, "size", None), "tensor 'w': size: no tuple of at most"),
+    Case("no size", attribute(entry, "size", None), "tensor 'w': size: not a tuple of at most"),
     Case("size of texts", attribute(entry, "size", ("a",)), "tensor 'w': size: ['a']"),
     Case("negative", attribute(entry, "size", size([-1, 4])), "tensor 'w': size: [-1, 4]"),
     Case("a boolean", attribute(entry, "size", size([True, 4])), "tensor 'w': size: [True, 4]"),
@@ -151,19 +153,19 @@ PARTS = [
     Case(
         "another dtype",
         attribute(entry, "properties", Tensor(dtype=Global("torch.float64"))),
-        "tensor 'w' is F64, and F32 in its file",
+        "tensor 'w' is F64, but F32 in its file",
     ),
 ]
 
 CHUNKS = [
-    Case("no offsets", attribute(chunk, "offsets", None), "offsets of a chunk: no tuple"),
-    Case("no sizes", attribute(chunk, "sizes", 3), "sizes of a chunk: no tuple"),
+    Case("no offsets", attribute(chunk, "offsets", None), "offsets of a chunk: not a tuple"),
+    Case("no sizes", attribute(chunk, "sizes", 3), "sizes of a chunk: not a tuple"),
     Case("offsets", attribute(chunk, "offsets", size([-1, 0])), "offsets of a chunk: [-1, 0]"),
     Case("sizes", attribute(chunk, "sizes", size([1.0, 2])), "sizes of a chunk: [1.0, 2]"),
-    Case("elsewhere", attribute(chunk, "offsets", size([1, 0])), "no place of the chunk at [1, 0]"),
-    Case("of another tensor", attribute(index, "fqn", "v"), "no place of the chunk at [0, 0]"),
+    Case("elsewhere", attribute(chunk, "offsets", size([1, 0])), "no file has the chunk at [1, 0]"),
+    Case("of another tensor", attribute(index, "fqn", "v"), "no file has the chunk at [0, 0]"),
     Case("of no tensor", attribute(index, "fqn", 3), "the place of 3 is not in a file"),
-    Case("bad offset", attribute(index, "offset", "a"), "tensor 'w': offset: no tuple"),
+    Case("bad offset", attribute(index, "offset", "a"), "tensor 'w': offset: not a tuple"),
     Case(
         "a place of another class",
         lambda f: f.places.update({Index(fqn="w", offset=size([0, 0])): Chunk()}),
@@ -178,8 +180,8 @@ CHUNKS = [
     Case("start", attribute(place, "offset", -1), "tensor 'w': place of a chunk: [-1, "),
     Case("a text as start", attribute(place, "offset", "0"), "'w': place of a chunk: ['0', "),
     Case("no length", attribute(place, "length", None), "tensor 'w': place of a chunk: [0, None]"),
-    Case("beyond", attribute(place, "offset", 1), "reach beyond byte"),
-    Case("largest", attribute(place, "length", MOST), f"{MOST} bytes from byte 0 on reach beyond"),
+    Case("beyond", attribute(place, "offset", 1), "extend beyond byte"),
+    Case("largest", attribute(place, "length", MOST), f"{MOST} bytes from byte 0 on extend beyond"),
     Case("overlap", attribute(place, "length", 700), "where the file ends"),
     Case(
         "twice",
@@ -189,16 +191,16 @@ CHUNKS = [
         "where another chunk begins",
         halves,
     ),
-    Case("short", attribute(place, "length", 30), "no readable zip archive"),
-    Case("empty file", file_of(b""), "no readable zip archive"),
-    Case("no archive", file_of(bytes(600)), "no readable zip archive"),
-    Case("no tensor", file_of(archived(pickle.dumps({}, 2), b"")), "holds a dict, no tensor"),
+    Case("short", attribute(place, "length", 30), "not a readable zip archive"),
+    Case("empty file", file_of(b""), "not a readable zip archive"),
+    Case("no archive", file_of(bytes(600)), "not a readable zip archive"),
+    Case("no tensor", file_of(archived(pickle.dumps({}, 2), b"")), "holds a dict, not a tensor"),
     Case(
         "a call in a chunk",
         file_of(archived(pickled(Call("os.system", "true")), b"")),
-        "its pickle asks for 'os.system'",
+        "its pickle requests 'os.system'",
     ),
-    Case("another shape", file_of(saved(W.T.copy())), "has shape [4, 3], [3, 4] in .metadata"),
+    Case("another shape", file_of(saved(W.T.copy())), "has shape [4, 3], but [3, 4] in .metadata"),
     Case("numbers missing", file_of(saved(W[:2], shape=(3, 4))), "48 bytes of storage '0', which"),
 ]
 

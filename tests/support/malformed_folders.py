@@ -39,7 +39,7 @@ INDEXES = [
     _index("index: not JSON", "{", "the text is not JSON"),
     _index("index: list", [], "the text is [], not an object"),
     _index("index: duplicate key", '{"weight_map":{},"weight_map":{}}', "duplicate key"),
-    _index("index: no weight_map", {"metadata": {}}, "no 'weight_map' in the index"),
+    _index("index: no weight_map", {"metadata": {}}, "the index has no 'weight_map'"),
     _index("index: weight_map is a list", {"weight_map": []}, "weight_map is [], not an object"),
     _index("index: weight_map is empty", {"weight_map": {}}, "weight_map is empty"),
     _index(
@@ -98,7 +98,7 @@ def _nothing(folder: Path) -> Path:
 def _empty(folder: Path) -> None: ...
 
 
-@_folder("folder of an old pickle", "pytorch_model.bin: no file of PyTorch but text")
+@_folder("folder of an old pickle", "pytorch_model.bin: not a PyTorch file but text")
 def _pickles(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"PK")
 
@@ -108,43 +108,43 @@ def _gguf(folder: Path) -> None:
     (folder / "q4.gguf").write_bytes(b"GGUF")
 
 
-@_folder("two GGUF models", "several GGUF models, open one of them: 'q4.gguf', 'q8.gguf'")
+@_folder("two GGUF models", "several GGUF models; open one of them: 'q4.gguf', 'q8.gguf'")
 def _two_ggufs(folder: Path) -> None:
     (folder / "q4.gguf").write_bytes(b"GGUF")
     (folder / "q8.gguf").write_bytes(b"GGUF")
 
 
-@_folder("weights in sub-folders", "sub-folders with some: 'unet', 'vae'")
+@_folder("weights in sub-folders", "these sub-folders have some: 'unet', 'vae'")
 def _below(folder: Path) -> None:
     for name in ("vae", "unet"):
         (folder / name).mkdir()
         write_file(folder / name / "model.safetensors", A)
 
 
-@_folder("several indexes", "several indexes, open one of them: 'p.safetensors.index.json', 'q.")
+@_folder("several indexes", "several indexes; open one of them: 'p.safetensors.index.json', 'q.")
 def _indexes(folder: Path) -> None:
     for name in "pq":
         (folder / f"{name}.safetensors.index.json").write_text("{}")
 
 
-@_folder("numbered shard absent", "1 of the 2 shards model-*-of-00002 are here, and no index")
+@_folder("numbered shard absent", "1 of the 2 shards model-*-of-00002 are here, without an index")
 def _numbered(folder: Path) -> None:
     write_file(folder / "model-00001-of-00002.safetensors", A)
     write_file(folder / "other.safetensors", B)
 
 
-@_folder("only shard of two", "1 of the 2 shards model-*-of-00002 are here, and no index")
+@_folder("only shard of two", "1 of the 2 shards model-*-of-00002 are here, without an index")
 def _alone(folder: Path) -> None:
     write_file(folder / "model-00002-of-00002.safetensors", A)
 
 
-@_folder("tensor in two files", "b.safetensors: tensor 'a' stands in a.safetensors too")
+@_folder("tensor in two files", "b.safetensors: tensor 'a' is also in a.safetensors")
 def _twice(folder: Path) -> None:
     write_file(folder / "a.safetensors", A)
     write_file(folder / "b.safetensors", A)
 
 
-@_folder("tensor in two shards", "b.safetensors: tensor 'a' stands in a.safetensors too")
+@_folder("tensor in two shards", "b.safetensors: tensor 'a' is also in a.safetensors")
 def _twice_indexed(folder: Path) -> None:
     shards = {"a.safetensors": [A, Stored("c", "F32", ())], "b.safetensors": [B, A]}
     write_sharded(folder, shards)

@@ -47,20 +47,22 @@ def placed(*infos: bytes, data: bytes = DATA) -> bytes:
 
 
 STARTS = [
-    Case("empty", b"", "no GGUF file: it begins with b''"),
-    Case("three bytes", b"GGU", "no GGUF file but text, which holds no tensors"),
-    Case("GGML", b"ggml" + bytes(40), "no GGUF file: it begins with b'ggml'"),
-    Case("GGJT", b"tjgg" + bytes(40), "no GGUF file but a GGML file from before GGUF"),
-    Case("JSON", b'{"a": 1}', "no GGUF file but JSON text, which holds no tensors"),
+    Case("empty", b"", "not a GGUF file: it begins with b''"),
+    Case("three bytes", b"GGU", "not a GGUF file but text, which holds no tensors"),
+    Case("GGML", b"ggml" + bytes(40), "not a GGUF file: it begins with b'ggml'"),
+    Case("GGJT", b"tjgg" + bytes(40), "not a GGUF file but a GGML file from before GGUF"),
+    Case("JSON", b'{"a": 1}', "not a GGUF file but JSON text, which holds no tensors"),
     Case(
-        "LFS", b"version https://git-lfs.github.com/spec/v1", "no GGUF file but a Git LFS pointer"
+        "LFS",
+        b"version https://git-lfs.github.com/spec/v1",
+        "not a GGUF file but a Git LFS pointer",
     ),
     Case("no version", b"GGUF\x03\0", "the version takes 4 bytes from byte 4 on"),
-    Case("version 0", framed(version=0), "GGUF version 0; versions 2 and 3 are read"),
-    Case("version 1", framed(version=1), "GGUF version 1; versions 2 and 3 are read"),
-    Case("version 4", framed(version=4), "GGUF version 4; versions 2 and 3 are read"),
+    Case("version 0", framed(version=0), "GGUF version 0; only versions 2 and 3 are supported"),
+    Case("version 1", framed(version=1), "GGUF version 1; only versions 2 and 3 are supported"),
+    Case("version 4", framed(version=4), "GGUF version 4; only versions 2 and 3 are supported"),
     Case("largest version", framed(version=2**32 - 1), "GGUF version 4294967295"),
-    Case("big endian", framed(version=3 << 24), "a GGUF file in big endian, which is not read"),
+    Case("big endian", framed(version=3 << 24), "a big-endian GGUF file, which is not supported"),
     Case("no counts", START, "the number of tensors takes 8 bytes from byte 8 on"),
     Case("half a count", START + u32(1), "the number of tensors takes 8 bytes from byte 8 on"),
     Case("one count", START + u64(0), "the number of metadata takes 8 bytes from byte 16 on"),
@@ -91,7 +93,7 @@ KEYS = [
         r"a key of the metadata b'k\xff' is not UTF-8: byte 1",
     ),
     Case("half a length", metadata(u32(3)), "the length of a key of the metadata takes 8 bytes"),
-    Case("key twice", framed([pair("k", 1), pair("k", 2)]), "metadata key 'k' stands twice"),
+    Case("key twice", framed([pair("k", 1), pair("k", 2)]), "metadata key 'k' occurs twice"),
     Case("no type", metadata(text("key")), "metadata 'key': its type takes 4 bytes"),
     Case("half a type", metadata(text("key") + b"\4\0"), "metadata 'key': its type takes 4 bytes"),
     Case("type 13", value(13, bytes(8)), "metadata 'key' has type 13, which GGUF does not have"),
@@ -140,8 +142,12 @@ ALIGNMENTS = [
         ("alignment true", (True, 7), "general.alignment True is not a power of two"),
         ("alignment in words", ("32",), "general.alignment '32' is not a power of two"),
         ("alignment as a list", ([32],), "general.alignment [32] is not a power of two"),
-        ("alignment beyond", (2**31,), "from byte 2147483648 on, the file ends at"),
-        ("alignment of 2**63", (2**63, 10), "from byte 9223372036854775808 on, the file ends at"),
+        ("alignment beyond", (2**31,), "from byte 2147483648 on, but the file ends at"),
+        (
+            "alignment of 2**63",
+            (2**63, 10),
+            "from byte 9223372036854775808 on, but the file ends at",
+        ),
     )
 ]
 
@@ -168,9 +174,7 @@ RECORDS = [
     Case(
         "no offset", tensor(text("a") + u32(1) + u64(4) + u32(0)), "tensor 'a': the offset takes 8"
     ),
-    Case(
-        "name twice", placed(A, info("a", (2, 4), "F32", 32)), "tensor 'a' stands in the file twice"
-    ),
+    Case("name twice", placed(A, info("a", (2, 4), "F32", 32)), "tensor 'a' is in the file twice"),
     Case(
         "dimension of 2**64 - 1",
         placed(info("a", (MOST,), "F32", 0)),
@@ -186,17 +190,17 @@ RECORDS = [
     Case(
         "half a block",
         placed(info("a", (2, 255), "Q4_K", 0)),
-        "rows of 255 elements are not whole blocks of 256",
+        "rows have 255 elements, not a multiple of 256",
     ),
     Case(
         "a scalar of blocks",
         placed(info("a", (), "Q8_0", 0)),
-        "rows of 1 elements are not whole blocks of 32",
+        "rows have 1 elements, not a multiple of 32",
     ),
     Case(
         "rows across blocks",
         placed(info("a", (4, 8), "Q8_0", 0)),
-        "rows of 8 elements are not whole blocks",
+        "rows have 8 elements, not a multiple",
     ),
 ]
 
@@ -214,14 +218,14 @@ PLACES = [
     Case(
         "no data",
         placed(A, data=b""),
-        "F32 [2, 4] takes 32 bytes from byte 96 on, the file ends at 96",
+        "F32 [2, 4] takes 32 bytes from byte 96 on, but the file ends at 96",
     ),
     Case(
         "a byte missing",
         placed(A, data=bytes(31)),
-        "takes 32 bytes from byte 96 on, the file ends at 127",
+        "takes 32 bytes from byte 96 on, but the file ends at 127",
     ),
-    Case("hole at the start", placed(info("a", (2, 4), "F32", 32)), "what is before it ends at"),
+    Case("hole at the start", placed(info("a", (2, 4), "F32", 32)), "the data before it ends at"),
     Case("same place", placed(A, info("b", (2, 4), "F32", 0)), "tensor 'b' begins at byte"),
     Case(
         "overlap",

@@ -55,14 +55,14 @@ def external(*pairs: bytes, shape: tuple[int, ...] = (2, 3)) -> bytes:
 
 
 MODELS = [
-    Case("empty", b"", "no ONNX model: it has 0 graphs"),
-    Case("no graph", number(1, 10), "no ONNX model: it has 0 graphs"),
-    Case("two graphs", model(W) + content(7, graph()), "no ONNX model: it has 2 graphs"),
-    Case("HTML", b"<!doctype html><html>", "no ONNX model but an HTML page"),
+    Case("empty", b"", "not an ONNX model: it has 0 graphs"),
+    Case("no graph", number(1, 10), "not an ONNX model: it has 0 graphs"),
+    Case("two graphs", model(W) + content(7, graph()), "not an ONNX model: it has 2 graphs"),
+    Case("HTML", b"<!doctype html><html>", "not an ONNX model but an HTML page"),
     Case("LFS", b"version https://git-lfs.github.com/spec/v1\n", "but a Git LFS pointer"),
-    Case("zip", b"PK\x03\x04" + bytes(40), "no readable zip archive"),
+    Case("zip", b"PK\x03\x04" + bytes(40), "not a readable zip archive"),
     Case("GGUF", b"GGUF" + bytes(40), "GGUF version 0"),
-    Case("pickle", b"\x80\x02}q\x00." + bytes(9), "no ONNX model but a pickle"),
+    Case("pickle", b"\x80\x02}q\x00." + bytes(9), "not an ONNX model but a pickle"),
     Case("zeros", bytes(40), "the model has field 0 of type 0 at byte 0"),
     Case("type 3", b"\x0b", "the model has field 1 of type 3 at byte 0"),
     Case("type 4", b"\x14", "the model has field 2 of type 4 at byte 0"),
@@ -116,7 +116,7 @@ GRAPHS = [
     ),
     Case("constant too short", content(7, constant("w", tensor("", "F32", (2,)))), "0 are there"),
     Case("constant without a name", content(7, constant("", tensor("", "F32", ()))), "has no name"),
-    Case("name twice", model(W, W), "tensor 'w' stands in the file twice"),
+    Case("name twice", model(W, W), "tensor 'w' is in the file twice"),
 ]
 
 FIELDS = [
@@ -160,17 +160,17 @@ NUMBERS = [
     Case(
         "in two fields",
         model(tensor("w", "F32", (2, 3), DATA + packed(FLOATS, [1.0] * 6))),
-        "tensor 'w': numbers in several fields",
+        "tensor 'w': its numbers are in several fields",
     ),
     Case(
         "floats as integers",
         model(tensor("w", "F32", (2,), packed(INT32S, [1, 2]))),
-        "F32 in int32_data, which does not hold such numbers",
+        "F32 in int32_data, which cannot hold such numbers",
     ),
     Case(
         "integers in a list of others",
         model(tensor("w", "I32", (2,), packed(INT64S, [1, 2]))),
-        "I32 in int64_data, which does not hold",
+        "I32 in int64_data, which cannot hold",
     ),
     Case(
         "five floats",
@@ -186,8 +186,8 @@ NUMBERS = [
 ]
 
 PLACES = [
-    Case("no place", external(), "tensor 'w': numbers in a file that is not named"),
-    Case("no location", external(pair("offset", "0")), "in a file that is not named"),
+    Case("no place", external(), "tensor 'w': its numbers are in a file without a name"),
+    Case("no location", external(pair("offset", "0")), "in a file without a name"),
     *(
         Case(f"location {name!r}", external(pair("location", name)), BELOW)
         for name in ("", ".", "..", "/x", "../x", "a/../x", "/etc/passwd", "a/../../x", "//x")
@@ -228,7 +228,7 @@ PLACES = [
     Case(
         "numbers in both",
         model(tensor("w", "F32", (2, 3), DATA + elsewhere(location="data"))),
-        "numbers in the model, and in a file of their own",
+        "its numbers are both in the model and in another file",
     ),
 ]
 

@@ -110,7 +110,7 @@ def _saved_in_full(record: TensorRecord, label: str | None) -> Module:
         offset=record["offset"],
         label=label,
         stored=record["name"],
-        reason="saved whole and not as a product (modules_to_save, or a bias)",
+        reason="saved whole, not as a product (modules_to_save, or a bias)",
     )
 
 
@@ -134,7 +134,7 @@ def _changes(
     )
     A, B = pair.A, pair.B
     if A is None or B is None:
-        yield replace(lost, reason=f"lora_{'A' if A is None else 'B'} is not there")
+        yield replace(lost, reason=f"lora_{'A' if A is None else 'B'} is missing")
         return
     for record in (A, B):
         if record["status"] not in _READABLE:
@@ -145,7 +145,7 @@ def _changes(
         return
     reason = parameter.reason or misfit(A, B, settings, weight)
     if settings.dora or pair.magnitude:
-        reason = "DoRA of a parameter that is adapted by its name is not known"
+        reason = "DoRA of a parameter that is adapted by its name is not supported"
     if reason is not None:
         yield replace(lost, reason=reason)
     elif A["shape"][0] == settings.rank_of(weight):
@@ -167,8 +167,8 @@ def _product(
     note = None
     if said != r:
         if not settings.ranks:
-            return replace(lost, reason=f"rank {r} by its shape, {said} by the settings")
-        note = f"{weight}: rank {r} by its shape, {said} by rank_pattern; the shape counts"
+            return replace(lost, reason=f"rank {r} by its shape, but {said} by the settings")
+        note = f"{weight}: rank {r} by its shape, but {said} by rank_pattern; the shape is used"
     heeds = heeds_fan_in_fan_out(weight) and len(A["shape"]) == 2 and not lost.parameter
     transposed = pair.embedding or (settings.transposed and heeds)
     module = replace(
@@ -191,9 +191,9 @@ def _scaled(module: Module, pair: _Pair, outputs: int) -> Module:
     """Return the change of DoRA, which depends on the weight of a base."""
     magnitude, lost = pair.magnitude, replace(module, status="unreadable")
     if magnitude is None:
-        return replace(lost, reason="DoRA: lora_magnitude_vector is not there")
+        return replace(lost, reason="DoRA: lora_magnitude_vector is missing")
     if pair.embedding:
-        return replace(lost, reason="DoRA of an embedding is not computed")
+        return replace(lost, reason="DoRA of an embedding is not supported")
     if prod(magnitude["shape"]) != outputs:
         shape = list(magnitude["shape"])
         return replace(lost, reason=f"DoRA: magnitudes of shape {shape} for {outputs} outputs")

@@ -146,7 +146,7 @@ def changes(base: Checkpoint, adapter: Adapter) -> Changes:
         if not change["matrices"] and not adapter.needs_base(name):
             unpaired[name] = change["reason"] or ""
         elif tensor not in records:
-            unpaired[name] = f"{base.path} has no {tensor}, nor one weight of its role"
+            unpaired[name] = f"{base.path} has neither {tensor} nor exactly one weight of its role"
         elif reason := (
             _misfit(base, records[tensor], parts.of(tensor), adapter.module_of(name))
             or _cut_within_outputs(base, records[tensor], adapter, name)

@@ -109,8 +109,8 @@ def _assigned(inner: str, names: list[str], keys: list[Key]) -> dict[Key, Parame
         )
     elif not has_known_order(names):
         reason = (
-            f"target_parameters names {', '.join(names)} of {inner}, and the order in which the "
-            "module has them, which tells whose factors are whose, is not in the files"
+            f"target_parameters names {', '.join(names)} of {inner}, but the files do not give "
+            "their order in the module, which decides whose factors are whose"
         )
     own = _ordered(names) if reason is None else [None] * len(keys)
     return {

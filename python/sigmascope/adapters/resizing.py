@@ -161,7 +161,7 @@ def _check_products(source: Adapter, modules: list[Module]) -> None:
         if module.label is not None:
             reason = "the folder holds several adapters"
         if reason:
-            raise ValueError(f"{source.path}: {module.name} is not resized: {reason}")
+            raise ValueError(f"{source.path}: {module.name} cannot be resized: {reason}")
     if not modules:
         raise ValueError(f"{source.path} has no products")
 

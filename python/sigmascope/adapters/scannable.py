@@ -72,7 +72,7 @@ def as_scannable(
     if variant is not None:
         raise ValueError(f"{source} is an adapter, which has no variant {variant!r}")
     if heads:
-        raise ValueError(f"{source} is an adapter: its products are not cut into heads")
+        raise ValueError(f"{source} is an adapter: its products cannot be split into heads")
     return open_adapter(source, rules=rules, reading=reading)
 
 

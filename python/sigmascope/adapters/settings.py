@@ -95,7 +95,7 @@ class Settings:
                 f"{patterns[works.index(most)].title} may take {most} steps for a name of "
                 f"{letters} letters, and all {len(patterns)} patterns of ranks and alphas together "
                 f"{work} steps for {len(names)} modules, above the limit of {MAX_PATTERN_WORK}: "
-                "simpler patterns, or fewer, help"
+                "use simpler or fewer patterns"
             )
 
 
@@ -116,10 +116,11 @@ def read_settings(path: Place) -> Settings:
     members = read_json(path)
     kind = members.get("peft_type")
     if kind != "LORA":
-        raise CheckpointError(f"{path}: peft_type {brief(kind)}: only LORA is known")
+        raise CheckpointError(f"{path}: peft_type {brief(kind)}: only LORA is supported")
     for form in _OTHER_FORMS:
         if members.get(form):
-            raise CheckpointError(f"{path}: {form} {brief(members[form])}: this form is not known")
+            shown = f"{form} {brief(members[form])}"
+            raise CheckpointError(f"{path}: {shown}: this form is not supported")
     start, base = members.get("init_lora_weights"), members.get("base_model_name_or_path")
     notes: tuple[str, ...] = ()
     if isinstance(start, str) and start.startswith(_CHANGES_BASE):

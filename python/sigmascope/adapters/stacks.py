@@ -25,8 +25,8 @@ def misfit(A: TensorRecord, B: TensorRecord, settings: Settings, parameter: str)
     (rows, _), (_, columns) = A["shape"], B["shape"]
     if rows != columns:
         return (
-            f"{_shown(A)} and {_shown(B)} are not factors of {parameter}: as many rows of A "
-            "as columns of B are needed"
+            f"{_shown(A)} and {_shown(B)} are not factors of {parameter}: A must have as "
+            "many rows as B has columns"
         )
     rank = settings.rank_of(parameter)
     if rows % rank:

@@ -98,7 +98,7 @@ class Target:
 def check_dtype(dtype: str) -> None:
     """ValueError unless it is one of :data:`DTYPES`."""
     if dtype not in DTYPES:
-        raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {dtype!r}")
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
 
 
 def factor_name(module: str, side: str, form: str = LINEAR) -> str:

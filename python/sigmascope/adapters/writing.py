@@ -79,7 +79,7 @@ class AdapterFolder:
         if (self.path / NAME).exists():
             if not overwrite:
                 raise ValueError(
-                    f"{self.path} holds an adapter already; overwrite (--overwrite) replaces it "
+                    f"{self.path} already holds an adapter; overwrite (--overwrite) replaces it "
                     "when the new one is complete"
                 )
             beside = self.path.with_name(f"{self.path.absolute().name}.new")

@@ -108,7 +108,7 @@ def with_outputs_first(
     return done
 
 
-_UNKNOWN_AXES = "an array of all layers, whose other axes are not known"
+_UNKNOWN_AXES = "an array of all layers, whose other axes are unknown"
 
 
 def _arrays_of_layers(
@@ -120,8 +120,8 @@ def _arrays_of_layers(
     matches = {name: match for name in readings if (match := _OF_LAYERS.search(name))}
     plain = [name for name, match in matches.items() if match[1] == "layers" and not match[2]]
     axis = _axis_of_layers([tensors[name].entry.shape for name in plain])
-    unknown = "an array of all layers, whose axis of layers is not the only one that it may be"
-    kinds = "an array of several layers, whose numbers are not known"
+    unknown = "an array of all layers, several of whose axes may be the axis of layers"
+    kinds = "an array of several layers, whose numbers are unknown"
     if len(plain) < len(matches):  # the plain ones do not begin at layer 0, or not only they do
         return dict.fromkeys(matches, kinds)
     return dict.fromkeys(matches, unknown if axis is None else axis)

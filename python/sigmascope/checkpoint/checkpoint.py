@@ -128,7 +128,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.in_memory:
-            raise TypeError(f"{self.path} is in no file that another process could open")
+            raise TypeError(f"{self.path} is not in files, so another process cannot open it")
         return reopened, (self.origin,)
 
     @property

@@ -131,7 +131,7 @@ def cuts_of(
         The settings of the model; empty if there are none.
     """
     if not config:
-        return "no config.json says how it is split"
+        return "there is no config.json that says how it is split"
     if kind == "qkv":
         return _attention(shape, config)
     return _gated(shape, stack, packed, config)
@@ -142,7 +142,7 @@ def _attention(shape: tuple[int, int], config: Mapping[str, Any]) -> dict[str, C
     model = named.lower() if isinstance(named, str) else ""
     known = model in f"{_RUNS} {_VISION_RUNS} {GROUPS}".split() or model.startswith(MODEL_TYPE)
     if not known or model == f"{MODEL_TYPE}persimmon":
-        return f"how q, k and v lie in model_type {brief(named)} is not known"
+        return f"the layout of q, k and v in model_type {brief(named)} is unknown"
     heads, width = first(config, HEADS), first(config, WIDTH)
     if heads is None or width is None:
         return "config.json gives no number of heads, or no width"

@@ -124,7 +124,7 @@ def _cuts(
         return None
     settings = config.of_tower(role.tower)
     if not settings:
-        return "no config.json gives its heads"
+        return "there is no config.json that gives its heads"
     count = _count(part, role.tower, settings)
     if count is None:
         return "config.json gives no number of heads"

@@ -41,7 +41,7 @@ def check_ranks(ranks: Sequence[Mapping[str, Located]]) -> None:
             if here.dtype != there.dtype or len(here.shape) != len(there.shape):
                 raise CheckpointError(
                     f"{located.header.path}: tensor {name!r} is {here.dtype} {list(here.shape)}, "
-                    f"that of rank 0 {there.dtype} {list(there.shape)}"
+                    f"but that of rank 0 is {there.dtype} {list(there.shape)}"
                 )
 
 
@@ -79,13 +79,13 @@ def joined(
     if any(len(piece.views) != len(first.views) for piece in pieces):
         return Reading("unreadable", reason="the ranks hold different numbers of slices")
     if role.role in ("k", "v") and key_heads is not None and key_heads < count:
-        reason = f"{key_heads} heads on {count} ranks: some hold copies, which ones is not known"
+        reason = f"{key_heads} heads on {count} ranks: some hold copies, but it is unknown which"
         return Reading("unreadable", reason=reason)
     axis = _axis(role, first.views[0].full_shape, width, count)
     if isinstance(axis, str):
         return Reading("unreadable", reason=axis)
     if axis is None:
-        how = f"whole on each of {count} ranks, that of rank 0 is read"
+        how = f"whole on each of {count} ranks; that of rank 0 is read"
         return Reading(first.status, first.views, "; ".join(filter(None, (first.how, how))))
     across = {piece.views[0].full_shape[1 - axis] for piece in pieces}
     if len(across) > 1 or (width is not None and role.role != "embed" and across != {width}):
@@ -114,7 +114,7 @@ def _axis(role: Role, shape: tuple[int, int], width: int | None, count: int) -> 
         axes = [axis for axis, full in ((0, shape[1]), (1, shape[1] * count)) if full == width]
         if len(axes) == 1:
             return axes[0]
-    return f"a piece of {list(shape)} on each of {count} ranks: which axis is cut cannot be told"
+    return f"a piece of {list(shape)} on each of {count} ranks: the axis that is cut is ambiguous"
 
 
 def _joined_view(pieces: Sequence[View], axis: int) -> View:

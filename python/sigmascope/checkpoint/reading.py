@@ -113,7 +113,9 @@ def _floating(
 ) -> Reading:
     shape = tensor.entry.shape
     if len(shape) > 5:
-        return Reading("unreadable", reason=f"{len(shape)} dimensions: no matrix view is known")
+        return Reading(
+            "unreadable", reason=f"{len(shape)} dimensions: a matrix view is not defined"
+        )
     if len(shape) == 2:
         return _views(tensor, tensors, block, "matrix", (shape[0], shape[1]), None)
     named = tensor.entry.usage.kernel or "conv" in tensor.entry.name
@@ -171,7 +173,7 @@ def _strided(tensor: Located, scale: Located | None) -> Reading:
     entry = tensor.entry
     strides = entry.strides or ()
     if len(entry.shape) != 2 or min(strides) != 1 or scale is not None:
-        lies = "scaled, but" if scale is not None else "neither rows nor columns lie together:"
+        lies = "scaled, but" if scale is not None else "neither rows nor columns are contiguous:"
         return Reading("unreadable", reason=f"{lies} strides {list(strides)}")
     transposed = strides[1] != 1 or (strides[0] == 1 and entry.shape[1] > 1)
     m, n = entry.shape
@@ -188,7 +190,7 @@ def _strided(tensor: Located, scale: Located | None) -> Reading:
         transposed=transposed,
     )
     gaps = f"rows of {stride} elements, of which {stored[1]} are read"
-    how = "stored turned" if transposed else gaps
+    how = "stored transposed" if transposed else gaps
     return Reading("matrix", (_view(entry, extent, None),), how)
 
 

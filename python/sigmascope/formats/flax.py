@@ -85,7 +85,7 @@ def read_flax(path: Place) -> tuple[Header, ...]:
     """
     with opened(path) as (file, stored):
         if what := recognised(start_of(file)):
-            raise CheckpointError(f"{path}: no msgpack file of flax but {what}")
+            raise CheckpointError(f"{path}: not a flax msgpack file but {what}")
         tree = _Tree(ValueStream(file, stored.size, path))
         tree.read()
     return _headers(path, stored, tree.leaves)
@@ -104,7 +104,8 @@ class _Tree:
         self._read_map(stream.expect(MAP, "the tree").number, ())
         if stream.position != stream.size:
             raise CheckpointError(
-                f"{stream.path}: the tree ends at byte {stream.position}, the file at {stream.size}"
+                f"{stream.path}: the tree ends at byte {stream.position}, but the file at "
+                f"{stream.size}"
             )
 
     def _read_map(self, count: int, keys: tuple[str, ...]) -> None:
@@ -143,7 +144,7 @@ class _Tree:
         else:
             stream.pass_over(value, what)
             kind = value.kind.split(" ")[-1]
-            self._add(_Leaf(keys, kind, reason=f"{value.kind}, no tensor"))
+            self._add(_Leaf(keys, kind, reason=f"{value.kind}, not a tensor"))
 
     def _add(self, leaf: _Leaf) -> None:
         self.leaves.append(leaf)
@@ -260,7 +261,7 @@ def _headers(path: Place, stored: Stored, leaves: Sequence[_Leaf]) -> tuple[Head
         inside = wrapper is None or (leaf.keys[0] == wrapper and len(leaf.keys) > 1)
         name = "/".join(leaf.keys[wrapper is not None and inside :])
         if name in plain or name in cut:
-            raise CheckpointError(f"{path}: tensor {brief(name, 200)} stands in the file twice")
+            raise CheckpointError(f"{path}: tensor {brief(name, 200)} is in the file twice")
         if reason := leaf.reason if inside else f"a leaf next to {wrapper!r}, not read":
             plain[name] = TensorEntry(name, leaf.kind, (), 0, 0, foreign=reason)
             continue

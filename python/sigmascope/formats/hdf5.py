@@ -84,7 +84,7 @@ def read_hdf5(path: Place) -> tuple[Header, ...]:
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
         except _BROKEN as error:
-            raise CheckpointError(f"{path}: no readable HDF5 file: {error!s:.200}") from None
+            raise CheckpointError(f"{path}: not a readable HDF5 file: {error!s:.200}") from None
     whole = [each for each in walk.datasets if each.offset is not None]
     entries = sorted((each.entry(start + (each.offset or 0)) for each in whole), key=_place)
     notes = (f"{path.name}: the tensors of {walk.wrapper!r}, named without it",) * bool(
@@ -158,7 +158,7 @@ class _Walk:
         elif isinstance(member, library.Dataset):
             self._add(name, path, member)
         else:
-            self._add_foreign(name, "type", "a type of data, no tensor")
+            self._add_foreign(name, "type", "a data type, not a tensor")
         return None
 
     def _add_foreign(self, name: str, kind: str, reason: str) -> None:
@@ -196,20 +196,20 @@ def _unread(library: Any, dataset: Any) -> str | None:
     """Return the reason why a dataset is not read; None if it is read."""
     dtype, properties = dataset.dtype, dataset.id.get_create_plist()
     if dataset.shape is None:
-        return "a dataset without a shape, no tensor"
+        return "a dataset without a shape, not a tensor"
     if dtype.names is not None and dtype.kind == "V":
-        return f"a compound dataset of {brief(', '.join(dtype.names), 100)}, no tensor"
+        return f"a compound dataset of {brief(', '.join(dtype.names), 100)}, not a tensor"
     if dtype.kind not in "fiubc" or dtype.name not in DTYPE_NAMES:
-        return f"a dataset of {brief(str(dtype), 60)}, no tensor"
+        return f"a dataset of {brief(str(dtype), 60)}, not a tensor"
     if dataset.is_virtual or properties.get_external_count():
         return "a dataset whose numbers are in other files, not read"
     filters = (properties.get_filter(k) for k in range(properties.get_nfilters()))
     for code, _, _, name in filters:
         if not library.h5z.filter_avail(code):
             shown = brief(name.decode(errors="replace"), 60)
-            return f"packed by the filter {code} {shown}, which h5py lacks: pip install hdf5plugin"
+            return f"needs the filter {code} {shown}, which h5py lacks: pip install hdf5plugin"
     if prod(dataset.shape) and not dataset.id.get_storage_size():
-        return "a dataset of which nothing was written"
+        return "a dataset that was never written"
     return None
 
 

@@ -62,14 +62,16 @@ def hdf5_part(file: io.RawIOBase, size: int) -> tuple[io.RawIOBase, int, int]:
     if start.startswith(MAGIC):
         return _Part(file, 0, size), 0, size
     if not begins_as_hdf5(start):
-        raise CheckpointError(f"no HDF5 file but {described(start)}")
+        raise CheckpointError(f"not an HDF5 file but {described(start)}")
     with zipfile.ZipFile(FilePart(file, 0, size)) as archive:
         names = [name for name in archive.namelist() if name.endswith(_INNER)]
         if len(names) != 1:
             raise CheckpointError(f"a Keras archive with {len(names)} files {_INNER}, not one")
         info = archive.getinfo(names[0])
     if info.compress_type != zipfile.ZIP_STORED:
-        raise CheckpointError(f"{brief(names[0], 200)} is compressed: unpack it, and open that")
+        raise CheckpointError(
+            f"{brief(names[0], 200)} is compressed: unpack it and open the result"
+        )
     file.seek(info.header_offset + 26)
     lengths = file.read(4) or b""
     begin = (

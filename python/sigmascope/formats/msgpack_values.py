@@ -104,7 +104,9 @@ class ValueStream(FileStream):
         if 0xD4 <= first <= 0xD8:
             return Value(EXTENSION, 1 << (first - 0xD4), self._code(what))
         if first == 0xC1:
-            raise CheckpointError(f"{self.path}: {what} at byte {at} begins with 0xc1, no value")
+            raise CheckpointError(
+                f"{self.path}: {what} at byte {at} begins with 0xc1, which is not a value"
+            )
         return Value(NIL if first == 0xC0 else BOOL)
 
     def _code(self, what: str) -> int:

@@ -65,9 +65,9 @@ def read_orbax(path: Place) -> tuple[Header, ...]:
     """
     folder = path.parent
     if not isinstance(folder, Path):
-        raise CheckpointError(f"{folder}: orbax checkpoints are read from folders of this machine")
+        raise CheckpointError(f"{folder}: orbax checkpoints can only be read from local folders")
     if _UNFINISHED in folder.name:
-        raise CheckpointError(f"{folder}: orbax had not finished this checkpoint, by its name")
+        raise CheckpointError(f"{folder}: its name says that orbax did not finish this checkpoint")
     items = _items(folder)
     folder = _folder_of_tree(folder, items is not None)
     with opened(folder / TREE) as (file, stored):
@@ -92,7 +92,7 @@ def _items(folder: Path) -> Header | None:
     with opened(path) as (file, stored):
         members = unique(parse_json(_text(file, stored, path), str(path)), str(path))
     if "commit_timestamp_nsecs" in members and members["commit_timestamp_nsecs"] is None:
-        raise CheckpointError(f"{path}: orbax had not finished this checkpoint, by its times")
+        raise CheckpointError(f"{path}: its times say that orbax did not finish this checkpoint")
     return Header(path, (), {}, stored)
 
 
@@ -104,7 +104,7 @@ def _folder_of_tree(folder: Path, has_items: bool) -> Path:
         raise CheckpointError(f"{folder}: {MANIFEST} without {TREE}, which names the tensors")
     items = sorted(each.parent.name for each in folder.glob(f"*/{TREE}"))
     if len(items) != 1:
-        which = f"several items, open one of them: {format_names(items)}" if items else "no item"
+        which = f"several items; open one of them: {format_names(items)}" if items else "no item"
         raise CheckpointError(f"{folder}: {which} with tensors ({TREE})")
     return folder / items[0]
 

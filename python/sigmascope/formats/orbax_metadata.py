@@ -27,7 +27,7 @@ class Leaf(NamedTuple):
     def reason(self) -> str | None:
         """Reason why the leaf has no array; None if it has one."""
         if self.kind in _EMPTY:
-            return f"an empty leaf ({self.kind}), no tensor"
+            return f"an empty leaf ({self.kind}), not a tensor"
         return "text, not read" if self.kind == "string" else None
 
 
@@ -63,7 +63,7 @@ def parsed_tree(raw: bytes, where: str) -> Tree:
     """
     members = unique(parse_json(raw, where), where)
     if "tree_metadata" not in members:
-        raise CheckpointError(f"{where}: no tree_metadata, as orbax writes")
+        raise CheckpointError(f"{where}: there is no tree_metadata, which orbax writes")
     nodes = unique(members["tree_metadata"], f"{where}: tree_metadata")
     check_count(nodes, where)
     leaves = tuple(_leaf(node, f"{where}: {brief(key, 200)}") for key, node in nodes.items())
@@ -88,11 +88,11 @@ def _leaf(node: Any, where: str) -> Leaf:
     stated = [unique(key, f"{where}: a key").get("key") for key in keys]
     names = tuple(name for name in stated if isinstance(name, str))
     if len(names) < len(stated):
-        raise CheckpointError(f"{where}: the keys {brief(stated)} are not all texts")
+        raise CheckpointError(f"{where}: the keys {brief(stated)} are not all strings")
     value = unique(members.get("value_metadata"), f"{where}: value_metadata")
     kind = value.get("value_type")
     if not isinstance(kind, str):
-        raise CheckpointError(f"{where}: value_type is {brief(kind)}, not a text")
+        raise CheckpointError(f"{where}: value_type is {brief(kind)}, not a string")
     leaf = Leaf(names, kind)
     if not leaf.name:
         raise CheckpointError(f"{where}: a leaf without a name")

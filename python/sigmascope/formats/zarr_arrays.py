@@ -141,6 +141,6 @@ def _tensorstore() -> Any:
         import tensorstore
     except ModuleNotFoundError as error:
         raise ImportError(
-            "orbax checkpoints are read by tensorstore: pip install 'sigmascope[tensorstore]'"
+            "orbax checkpoints need tensorstore: pip install 'sigmascope[tensorstore]'"
         ) from error
     return tensorstore

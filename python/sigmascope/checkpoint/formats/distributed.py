@@ -65,7 +65,7 @@ class _Entries:
         entries = [self.files[chunk.file].tensors[chunk.start] for chunk in tensor.chunks]
         if other := {each.dtype for each in entries} - {dtype}:
             raise CheckpointError(
-                f"{self.place}: tensor {brief(name, 200)} is {dtype}, and {other.pop()} in its file"
+                f"{self.place}: tensor {brief(name, 200)} is {dtype}, but {other.pop()} in its file"
             )
         if not entries:
             self.others.append(TensorEntry(name, dtype, tensor.shape, 0, 0))
@@ -194,7 +194,7 @@ def _read_file(path: Place, chunks: list[tuple[Chunk, str]]) -> _File:
             if chunk.start + chunk.nbytes > stop:
                 raise CheckpointError(
                     f"{path}: tensor {brief(name, 200)}: {chunk.nbytes} bytes from byte "
-                    f"{chunk.start} on reach beyond byte {stop}, where "
+                    f"{chunk.start} on extend beyond byte {stop}, where "
                     f"{'the file ends' if chunk is last else 'another chunk begins'}"
                 )
         tensors = {chunk.start: _tensor(file, path, chunk, name) for chunk, name in chunks}
@@ -211,6 +211,6 @@ def _tensor(file: io.RawIOBase, path: Place, chunk: Chunk, name: str) -> TensorE
     if entry.shape != chunk.sizes:
         raise CheckpointError(
             f"{path}: tensor {brief(name, 200)} at byte {chunk.start} has shape "
-            f"{brief(list(entry.shape))}, {brief(list(chunk.sizes))} in {_METADATA}"
+            f"{brief(list(entry.shape))}, but {brief(list(chunk.sizes))} in {_METADATA}"
         )
     return replace(entry, offset=chunk.start + entry.offset)

@@ -92,7 +92,7 @@ def _new(reader: Any) -> None:
     """Make a record instead of an object of a class."""
     arguments, cls = reader.stack.pop(), reader.stack.pop()
     if not isinstance(cls, Name) or cls.name not in _CLASSES or arguments != ():
-        raise CheckpointError(f"an object is made of {brief(cls)}")
+        raise CheckpointError(f"it creates an object of {brief(cls)}")
     reader.append(_Record(cls.name))
 
 
@@ -132,7 +132,7 @@ def parsed_metadata(raw: bytes) -> Metadata:
     root = unpickled(raw, _InertMetadata)
     if not isinstance(root, _Record) or root.kind != f"{_METADATA}Metadata":
         kind = root.kind if isinstance(root, _Record) else type(root).__name__
-        raise CheckpointError(f"the metadata of no checkpoint but a {kind}")
+        raise CheckpointError(f"not the metadata of a checkpoint but a {kind}")
     entries, keys = root.get("state_dict_metadata"), root.get("planner_data")
     if not isinstance(entries, dict):
         raise CheckpointError("state_dict_metadata is not a dict")
@@ -220,7 +220,7 @@ def _chunks(name: str, chunks: list[Any], places: _Places) -> Iterator[Chunk]:
             continue
         place = places.get((name, offsets))
         if place is None:
-            raise CheckpointError(f"{where}: no place of the chunk at {brief(list(offsets))}")
+            raise CheckpointError(f"{where}: no file has the chunk at {brief(list(offsets))}")
         file, start, nbytes = (place.get(key) for key in ("relative_path", "offset", "length"))
         if type(file) is not str or not is_plain(file):
             raise CheckpointError(f"{where}: file {brief(file, 200)} is not a plain file name")
@@ -232,7 +232,7 @@ def _chunks(name: str, chunks: list[Any], places: _Places) -> Iterator[Chunk]:
 def _numbers(sizes: object, what: str) -> tuple[int, ...]:
     """Check a tuple of sizes."""
     if not isinstance(sizes, tuple) or len(sizes) > MAX_DIMENSIONS:
-        raise CheckpointError(f"{what}: no tuple of at most {MAX_DIMENSIONS} numbers")
+        raise CheckpointError(f"{what}: not a tuple of at most {MAX_DIMENSIONS} numbers")
     if not all(type(number) is int and 0 <= number <= MAX_SIZE for number in sizes):
         raise CheckpointError(f"{what}: {brief(list(sizes))}")
     return sizes

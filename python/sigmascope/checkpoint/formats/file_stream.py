@@ -79,8 +79,8 @@ class FileStream:
         end = self.position + count
         if end > self.size:
             raise CheckpointError(
-                f"{self.path}: {what} takes {count} bytes from byte {self.position} on, the file "
-                f"ends at {self.size}"
+                f"{self.path}: {what} takes {count} bytes from byte {self.position} on, but the "
+                f"file ends at {self.size}"
             )
         if self.most is not None and end > self.most:
             raise CheckpointError(

@@ -98,7 +98,7 @@ def read_files(path: str | os.PathLike[str] | RemotePath, variant: str | None = 
         if path.is_dir():
             return _read_folder(path, variant)
         if variant is not None:
-            raise CheckpointError(f"{path}: no folder, of which variant {variant!r} could be read")
+            raise CheckpointError(f"{path}: variant {variant!r} needs a folder, and this is a file")
         if isinstance(path, Path):
             path.stat()
         if path.suffix == ".json":
@@ -120,10 +120,10 @@ def read_ranks(paths: Sequence[str | os.PathLike[str] | RemotePath]) -> Files:
     """
     checkpoints = [read_files(path) for path in paths]
     if not checkpoints:
-        raise CheckpointError("no paths of ranks")
+        raise CheckpointError("the list of paths of ranks is empty")
     for files, path in zip(checkpoints, paths, strict=True):
         if len(files.ranks) > 1:
-            raise CheckpointError(f"{path}: {len(files.ranks)} ranks, where one is expected")
+            raise CheckpointError(f"{path}: {len(files.ranks)} ranks, but one is expected")
     notes = tuple(dict.fromkeys(note for files in checkpoints for note in files.notes))
     return Files(checkpoints[0].folder, tuple(files.ranks[0] for files in checkpoints), notes)
 
@@ -144,7 +144,7 @@ def _read_folder(folder: Place, variant: str | None = None) -> Files:
             return _read_indexed(folder / reader.main_index, reader, every)
         if len(indexes) > 1:
             raise CheckpointError(
-                f"{folder}: several indexes, open one of them: {format_names(indexes)}"
+                f"{folder}: there are several indexes; open one of them: {format_names(indexes)}"
             )
         if indexes:
             return _read_indexed(folder / indexes[0], reader, every)
@@ -166,7 +166,7 @@ def _read_all(folder: Place, names: list[str], reader: Reader, notes: tuple[str,
     if len(ranks) == len(names) > 1 and any(other == tensors[0] for other in tensors[1:]):
         numbers = [int(match[1]) for match in ranks]
         if numbers != list(range(len(ranks))):
-            raise CheckpointError(f"{folder}: ranks {numbers} are here, counting from 0")
+            raise CheckpointError(f"{folder}: only ranks {numbers} are here, counting from 0")
         notes += tuple(note for header in headers for note in header.notes)
         return Files(folder, tuple((header,) for header in headers), notes)
     return _read_together(folder, headers, notes)
@@ -208,8 +208,8 @@ def _check_distinct(headers: Iterable[Header]) -> None:
         for entry in header.entries:
             if entry.name in seen:
                 raise CheckpointError(
-                    f"{header.path}: tensor {brief(entry.name, 200)} stands in "
-                    f"{seen[entry.name].name} too (pieces of one matrix, the ranks of tensor "
+                    f"{header.path}: tensor {brief(entry.name, 200)} is also in "
+                    f"{seen[entry.name].name} (pieces of one matrix, the ranks of tensor "
                     "parallelism, are opened as a list of paths)"
                 )
             seen[entry.name] = header.path
@@ -227,7 +227,7 @@ def _check_numbering(folder: Place, names: Iterable[str]) -> None:
         if len(numbers) < int(total):
             raise CheckpointError(
                 f"{folder}: {len(numbers)} of the {int(total)} shards {stem}-*-of-{total} "
-                "are here, and no index"
+                "are here, without an index"
             )
 
 
@@ -240,7 +240,7 @@ def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
     reasons = sorted(unread)
     variants = {variant for name, variant in variants_of(present).items() if name in others}
     if variants:
-        reasons.append(f"the option variant reads {' or '.join(sorted(variants))}")
+        reasons.append(f"the option variant selects {' or '.join(sorted(variants))}")
     why = f" ({'; '.join(reasons)})" if reasons else ""
     return (f"files not part of the checkpoint: {format_names(others)}{why}",) if others else ()
 
@@ -248,15 +248,15 @@ def _left_out(present: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
 def _elsewhere(folder: Place, names: Sequence[str]) -> str:
     """Return a hint where weights may be, for the message that a folder has no weights."""
     if isinstance(folder, RemotePath):
-        there = format_names(sorted(names)) or "none that is known"
-        return f"; files there: {there}: give the address of a file"
+        there = format_names(sorted(names)) or "unknown"
+        return f"; files there: {there}; pass the address of a file"
     below = {
         path.parent.relative_to(folder).as_posix()
         for pattern in ("*/*.safetensors", "snapshots/*/*.safetensors", "*/_CHECKPOINT_METADATA")
         for path in folder.glob(pattern)
     }
     if below:
-        return f"; sub-folders with some: {format_names(sorted(below))}"
+        return f"; these sub-folders have some: {format_names(sorted(below))}"
     for pattern, what in _TENSORFLOW.items():
         if next(folder.glob(pattern), None) is not None:
             return f" but {what}"

@@ -45,7 +45,7 @@ def _rows(table: str) -> list[list[str]]:
 
 
 _NOT_DECODED = {
-    9: GgmlType("Q8_1", 32, 36, "llama.cpp makes it for products and does not store it"),
+    9: GgmlType("Q8_1", 32, 36, "llama.cpp uses it in products and does not store it"),
     41: GgmlType("Q1_0", 128, 18, "this version does not know the layout"),
     **{
         int(number): GgmlType(name, 1, 0, "llama.cpp no longer reads it; convert the model again")

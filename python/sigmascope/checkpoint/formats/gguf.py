@@ -63,17 +63,18 @@ def _start(stream: GgufStream) -> int:
     start = stream.take(min(stream.size, LOOK), "the start")
     if not start.startswith(_MAGIC):
         what = recognised(start)
-        seen = f" but {what}" if what else f": it begins with {brief(start[:4])}"
-        raise CheckpointError(f"{stream.path}: no GGUF file{seen}")
+        reason = f" but {what}" if what else f": it begins with {brief(start[:4])}"
+        raise CheckpointError(f"{stream.path}: not a GGUF file{reason}")
     stream.position = len(_MAGIC)
     version = stream.number(4, "the version")
     if version & 0xFFFF == 0 and version:
         raise CheckpointError(
-            f"{stream.path}: a GGUF file in big endian, which is not read; llama.cpp's "
-            "gguf_convert_endian.py makes it little endian"
+            f"{stream.path}: a big-endian GGUF file, which is not supported; llama.cpp's "
+            "gguf_convert_endian.py converts it"
         )
     if version not in (2, 3):
-        raise CheckpointError(f"{stream.path}: GGUF version {version}; versions 2 and 3 are read")
+        supported = "only versions 2 and 3 are supported"
+        raise CheckpointError(f"{stream.path}: GGUF version {version}; {supported}")
     return stream.count("tensors", MAX_TENSORS)
 
 
@@ -116,7 +117,7 @@ def _placed(
     for name, dtype, shape, offset in sorted(infos, key=lambda info: info[3]):
         where = f"{stream.path}: tensor {brief(name, 200)}"
         if name in seen:
-            raise CheckpointError(f"{where} stands in the file twice")
+            raise CheckpointError(f"{where} is in the file twice")
         seen.add(name)
         nbytes = _nbytes(shape, dtype, where)
         if offset % alignment:
@@ -125,11 +126,11 @@ def _placed(
         if begin + nbytes > stream.size:
             raise CheckpointError(
                 f"{where}: {dtype.name} {list(shape)} takes {nbytes} bytes from byte {begin} on, "
-                f"the file ends at {stream.size}"
+                f"but the file ends at {stream.size}"
             )
         if position is not None and begin != position:
             raise CheckpointError(
-                f"{where} begins at byte {begin}, but what is before it ends at {position}"
+                f"{where} begins at byte {begin}, but the data before it ends at {position}"
             )
         position = _padded(begin + nbytes, alignment) if dtype.nbytes else None
         entries.append(TensorEntry(name, dtype.name, shape, begin, nbytes))
@@ -141,7 +142,7 @@ def _nbytes(shape: tuple[int, ...], dtype: GgmlType, where: str) -> int:
     row = shape[-1] if shape else 1
     if row % dtype.elements:
         raise CheckpointError(
-            f"{where}: rows of {row} elements are not whole blocks of {dtype.elements}, as "
-            f"{dtype.name} has them"
+            f"{where}: rows have {row} elements, not a multiple of {dtype.elements}, the block "
+            f"size of {dtype.name}"
         )
     return math.prod(shape) // dtype.elements * dtype.nbytes

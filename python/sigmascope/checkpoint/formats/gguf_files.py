@@ -35,7 +35,7 @@ def model_of(folder: Place, names: Iterable[str]) -> str:
     files = list((main or models).values())
     if len(files) > 1:
         raise CheckpointError(
-            f"{folder}: several GGUF models, open one of them: {format_names(files)}"
+            f"{folder}: there are several GGUF models; open one of them: {format_names(files)}"
         )
     return files[0]
 
@@ -55,7 +55,7 @@ def read_shards(path: Place) -> tuple[Header, ...]:
     match = _SHARD.fullmatch(path.name)
     if match is None or int(match["total"]) != total:
         raise CheckpointError(
-            f"{path}: one of {total} shards by its metadata, which are found by their names: "
+            f"{path}: its metadata says that it is one of {total} shards, which must be named "
             f"...-00001-of-{total:05}.gguf"
         )
     names = [f"{match['stem']}-{number:05}-of-{total:05}.gguf" for number in range(1, total + 1)]
@@ -68,15 +68,15 @@ def read_shards(path: Place) -> tuple[Header, ...]:
         of, number = _number(header, "split.count", 1), _number(header, "split.no", 0)
         if (of, number) != (total, place):
             raise CheckpointError(
-                f"{header.path}: shard {number} of {of} by its metadata, {place} of {total} by its "
-                "name, counting from 0"
+                f"{header.path}: shard {number} of {of} by its metadata, but {place} of {total} by "
+                "its name, counting from 0"
             )
     claimed = _number(headers[0], "split.tensors.count", -1)
     present = sum(len(header.entries) for header in headers)
     if claimed not in (-1, present):
         raise CheckpointError(
-            f"{headers[0].path}: {claimed} tensors in all shards by its metadata, {present} are "
-            "there"
+            f"{headers[0].path}: its metadata says that all shards have {claimed} tensors, but "
+            f"they have {present}"
         )
     return headers
 
@@ -84,5 +84,5 @@ def read_shards(path: Place) -> tuple[Header, ...]:
 def _number(header: Header, key: str, default: int) -> int:
     value = (header.settings or {}).get(key, default)
     if type(value) is not int:
-        raise CheckpointError(f"{header.path}: metadata {key!r} is {brief(value)}, no integer")
+        raise CheckpointError(f"{header.path}: metadata {key!r} is {brief(value)}, not an integer")
     return value

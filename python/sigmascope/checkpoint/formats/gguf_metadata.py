@@ -77,7 +77,7 @@ def read_metadata(stream: GgufStream, count: int) -> Metadata:
                 f"limit of {MAX_NAME}"
             )
         if key in metadata:
-            raise CheckpointError(f"{stream.path}: metadata key {brief(key)} stands twice")
+            raise CheckpointError(f"{stream.path}: metadata key {brief(key)} occurs twice")
         value = _value(stream, f"metadata {brief(key)}")
         metadata[key] = value if _is_kept(key) else None
     return metadata

@@ -38,13 +38,13 @@ def snapshot_of(path: Path) -> Path:
             raise CheckpointError(f"{reference}: cannot be read: {error}") from error
         if not _REVISION.fullmatch(named) or named not in present:
             raise CheckpointError(
-                f"{reference}: names revision {named!r:.80}, which is not among those in "
+                f"{reference} names revision {named!r:.80}, which is not among those in "
                 f"{snapshots}: {format_names(present) or 'none'}"
             )
         return snapshots / named
     if len(present) == 1:
         return snapshots / present[0]
     raise CheckpointError(
-        f"{path}: no refs/main; open one of the revisions in {snapshots}: "
+        f"{path}: there is no refs/main; open one of the revisions in {snapshots}: "
         f"{format_names(present) or 'none'}"
     )

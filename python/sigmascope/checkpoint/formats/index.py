@@ -52,7 +52,7 @@ def read_json(path: Place, most: int = MAX_CONFIG_BYTES) -> dict[str, object]:
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     if not raw.lstrip().startswith((b"{", b"[")) and (what := recognised(raw[:LOOK])):
-        raise CheckpointError(f"{path}: no JSON object but {what}")
+        raise CheckpointError(f"{path}: not a JSON object but {what}")
     return unique(parse_json(raw, f"{path}: the text"), f"{path}: the text")
 
 
@@ -68,7 +68,7 @@ def read_index(path: Place, suffixes: tuple[str, ...]) -> Index:
     members = read_json(path, MAX_JSON_BYTES)
     if "weight_map" not in members:
         raise CheckpointError(
-            f"{path}: no 'weight_map' in the index; of a model that has none, open the folder"
+            f"{path}: the index has no 'weight_map'; open the folder of the model instead"
         )
     weight_map = unique(members["weight_map"], f"{path}: weight_map")
     if not weight_map:

@@ -109,7 +109,7 @@ def _last(name: str) -> str:
 def _sizes(value: object) -> tuple[Any, ...]:
     """Convert a shape or strides to a tuple, after checking their type and length."""
     if not isinstance(value, list | tuple):
-        raise TypeError(f"a shape, or strides, of type {type(value).__name__}")
+        raise TypeError(f"a shape or strides of type {type(value).__name__}")
     if len(value) > MAX_DIMENSIONS:
         raise CheckpointError(
             f"a tensor of {len(value)} dimensions, above the limit of {MAX_DIMENSIONS}"
@@ -124,7 +124,7 @@ def _tensor(
     numbers = (offset, *shape, *strides)
     if not isinstance(storage, Storage) or len(shape) != len(strides):
         raise CheckpointError(
-            f"a tensor of shape {brief(list(shape))} has no storage, or no stride"
+            f"a tensor of shape {brief(list(shape))} has no storage or no strides"
         )
     if not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
         raise CheckpointError(f"a tensor has shape, strides or offset {brief(list(numbers))}")
@@ -238,11 +238,11 @@ class Inert(pickle._Unpickler):
             return function(*arguments)
         made, pairs = _OrderedDict(), arguments[0] if arguments else ()
         if len(arguments) > 1 or not isinstance(pairs, list | tuple):
-            raise CheckpointError("an OrderedDict made of something else")
+            raise CheckpointError("an OrderedDict made from something else")
         self.steps += len(pairs)  # Python 2 gives the items to the class
         for pair in pairs:
             if type(pair) not in (list, tuple) or len(pair) != 2:
-                raise CheckpointError("an OrderedDict made of something else")
+                raise CheckpointError("an OrderedDict made from something else")
             self.check_keys(pair[:1])
             made[pair[0]] = pair[1]
         return made
@@ -258,8 +258,8 @@ class Inert(pickle._Unpickler):
         if (stand_in := self.known(module, name)) is not None:
             return stand_in
         raise CheckpointError(
-            f"refused, for its pickle asks for {brief(f'{module}.{name}')}, which is not part "
-            "of a tensor; nothing of it was run"
+            f"refused: its pickle requests {brief(f'{module}.{name}')}, which is not part of a "
+            "tensor; nothing in it was executed"
         )
 
     def persistent_load(self, pid: Any) -> Storage:
@@ -292,5 +292,5 @@ def unpickled_from(stream: Any, reader: type[Inert] | Inert = Inert) -> object:
         raise
     except Exception as error:  # a broken pickle may raise anything
         raise CheckpointError(
-            f"no readable pickle: {type(error).__name__}: {error!s:.200}"
+            f"not a readable pickle: {type(error).__name__}: {error!s:.200}"
         ) from None

@@ -56,14 +56,14 @@ def legacy_contents(file: io.RawIOBase, size: int) -> tuple[object, dict[str, Re
     unpickled_from(stream, Tolerant)  # the magic number
     version, machine = unpickled_from(stream, Tolerant), unpickled_from(stream, Tolerant)
     if version != _VERSION or not isinstance(machine, dict):
-        raise CheckpointError(f"version {brief(version)} of PyTorch's files, {_VERSION} is read")
+        raise CheckpointError(f"version {brief(version)} of PyTorch's files, not {_VERSION}")
     if machine.get("little_endian") is not True:
         raise CheckpointError("its numbers are big-endian")
     reader = _Legacy(stream, encoding="utf-8", errors="surrogateescape")
     root = unpickled_from(stream, reader)
     keys = unpickled_from(stream, Tolerant)
     if not isinstance(keys, list) or not all(type(key) is str for key in keys):
-        raise CheckpointError("the keys of its storages are not a list of texts")
+        raise CheckpointError("the keys of its storages are not a list of strings")
     if len(keys) > MAX_TENSORS or len(set(keys)) != len(keys):
         raise CheckpointError(
             f"{len(keys)} storages, some of them twice, or above the limit of {MAX_TENSORS}"
@@ -79,11 +79,11 @@ def _storages(
     for key in keys:
         shown = brief(key, 200)
         if key not in sizes:
-            raise CheckpointError(f"storage {shown} belongs to no tensor: its size is not known")
+            raise CheckpointError(f"storage {shown} belongs to no tensor, so its size is unknown")
         file.seek(position)
         raw = file.read(8) or b""
         if len(raw) < 8:
-            raise CheckpointError(f"storage {shown} begins at byte {position}, the file ends there")
+            raise CheckpointError(f"storage {shown} begins at byte {position}, where the file ends")
         (count,) = struct.unpack("<q", raw)
         end = position + 8 + count * sizes[key]
         if count < 0 or end > size:
@@ -152,5 +152,5 @@ class _Legacy(Tolerant):
         if view is None or isinstance(storage, Placeholder):
             return storage
         if type(view) is not tuple or len(view) != 3 or type(view[1]) is not int or view[1] < 0:
-            raise CheckpointError(f"storage {brief(key, 200)} has a view that is not its part")
+            raise CheckpointError(f"storage {brief(key, 200)} has a view that is not a part of it")
         return storage._replace(start=view[1])

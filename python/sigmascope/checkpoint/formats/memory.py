@@ -147,7 +147,7 @@ def memory_header(tensors: Mapping[str, Any], label: str) -> Header:
     end = 0
     for name, value in tensors.items():
         if not isinstance(name, str):
-            raise TypeError(f"the names of tensors are text, not {name!r}")
+            raise TypeError(f"the names of tensors must be strings, not {name!r}")
         stored = _stored(value)
         if isinstance(stored, str):
             kind = type(value).__name__
@@ -182,7 +182,9 @@ def _stored(value: Any) -> _Stored | str:
         return f"a {kind} on a GPU; {COPIED}"
     if "torch" in {base.__module__.partition(".")[0] for base in type(value).__mro__}:
         if type(value).__module__.partition(".")[0] != "torch" or kind not in PLAIN_TENSORS:
-            return f"a {kind} of torch may keep its numbers elsewhere; a plain Tensor is read"
+            return (
+                f"a {kind} of torch may store its numbers elsewhere; convert it to a plain Tensor"
+            )
         return _of_torch(value)
     return _of_array(value, kind)
 
@@ -210,7 +212,7 @@ def _of_array(value: Any, kind: str) -> _Stored | str:
     try:
         array = np.asarray(table_array(value) if is_frame(value) else value)
     except (TypeError, ValueError, RuntimeError) as error:
-        return f"no array can be made of a {kind}: {error}"
+        return f"a {kind} cannot be converted to an array: {error}"
     if array.dtype.kind not in "fiubcV" or array.dtype.type is np.void:
         return f"a {kind} of {array.dtype} holds no numbers"
     if not array.dtype.isnative:

@@ -24,7 +24,7 @@ def read_npy(path: Place) -> Header:
     with opened(path) as (file, stored):
         shape, fortran, dtype, offset = read_npy_header(file, str(path))
     if dtype.kind not in "fiubcV" or dtype.names is not None:
-        foreign = f"an array of {dtype}, no tensor"
+        foreign = f"an array of {dtype}, not a tensor"
         entry = TensorEntry(path.stem, "object", (), 0, 0, None, foreign)
         return Header(path, (entry,), {}, stored)
     # The dtypes of ml_dtypes are stored without their names, as V2 and V1.
@@ -33,7 +33,7 @@ def read_npy(path: Place) -> Header:
     if offset + nbytes > stored.size:
         raise CheckpointError(
             f"{path}: {dtype} {list(shape)} takes {nbytes} bytes from byte {offset} on, "
-            f"the file ends at {stored.size}"
+            f"but the file ends at {stored.size}"
         )
     strides = tuple(prod(shape[:axis]) for axis in range(len(shape))) if fortran else None
     entry = TensorEntry(path.stem, name, shape, offset, nbytes, strides)

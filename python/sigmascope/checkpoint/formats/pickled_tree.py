@@ -72,18 +72,18 @@ def tensor_entry(name: str, value: object, records: Mapping[str, Record]) -> Ten
     if is_unread_tensor(value):
         return _foreign(name, value, ", not read")
     if not isinstance(value, Tensor):
-        return _foreign(name, value, ", no tensor")
+        return _foreign(name, value, ", not a tensor")
     storage, shape, dtype = value.storage, value.shape, value.dtype
     if storage.key not in records:
         key = brief(storage.key, 200)
-        raise CheckpointError(f"tensor {brief(name, 200)}: no record of storage {key}")
+        raise CheckpointError(f"tensor {brief(name, 200)}: storage {key} has no record")
     record = records[storage.key]
     size = 16 if dtype == "C128" else DTYPE_BITS[dtype] // 8
     count = prod(shape)
     reach = 1 + sum((n - 1) * s for n, s in zip(shape, value.strides, strict=True))
     if count and (value.offset + reach) * size > record.nbytes:
         raise CheckpointError(
-            f"tensor {brief(name, 200)}: {(value.offset + reach) * size} bytes of storage "
+            f"tensor {brief(name, 200)}: it needs {(value.offset + reach) * size} bytes of storage "
             f"{brief(storage.key, 200)}, which has {record.nbytes}"
         )
     strides = None if _is_dense(shape, value.strides) else value.strides
@@ -103,7 +103,7 @@ class _Tree:
         if isinstance(root, Tensor):
             return None, {stem: root}, []
         if not isinstance(root, dict) and not self._has_names(root):
-            raise CheckpointError(f"holds a {kind_of(root)}, no tensors by name")
+            raise CheckpointError(f"holds a {kind_of(root)}, not tensors by name")
         named: Mapping[Any, Any] = root if isinstance(root, dict) else {}
         for key in WRAPPERS:
             if self._has_names(named.get(key)):

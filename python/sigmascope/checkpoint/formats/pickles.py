@@ -80,7 +80,7 @@ def read_pickled(path: Place) -> Header:
     with opened(path) as (file, stored):
         start = start_of(file)
         if not is_saved_by_torch(start):
-            raise CheckpointError(f"{path}: no file of PyTorch but {described(start)}")
+            raise CheckpointError(f"{path}: not a PyTorch file but {described(start)}")
         try:
             read = legacy_contents if is_legacy(start) else _archived
             root, records = read(file, stored.size)
@@ -88,7 +88,7 @@ def read_pickled(path: Place) -> Header:
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
         except _BROKEN_ARCHIVE as error:
-            raise CheckpointError(f"{path}: no readable zip archive: {error!s:.200}") from None
+            raise CheckpointError(f"{path}: not a readable zip archive: {error!s:.200}") from None
     notes = (f"{path.name}: the tensors of {wrapper!r}, named without it",) if wrapper else ()
     return Header(path, tuple(entries), {}, stored, notes)
 
@@ -104,9 +104,9 @@ def tensor_in(file: io.RawIOBase, size: int, name: str) -> TensorEntry:
     try:
         root, records = _archived(file, size, Inert)
     except _BROKEN_ARCHIVE as error:
-        raise CheckpointError(f"no readable zip archive: {error!s:.200}") from None
+        raise CheckpointError(f"not a readable zip archive: {error!s:.200}") from None
     if not isinstance(root, Tensor):
-        raise CheckpointError(f"holds a {type(root).__name__}, no tensor")
+        raise CheckpointError(f"holds a {type(root).__name__}, not a tensor")
     return tensor_entry(name, root, records)
 
 

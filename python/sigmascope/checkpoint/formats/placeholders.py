@@ -26,8 +26,8 @@ _OF_OWN_CLASSES = ("_rebuild_from_type_v2", "_rebuild_wrapper_subclass")
 """Functions of torch that make tensors of other classes than its own."""
 
 _OWN_CLASSES = (
-    "weights are of a class of their own, as torchao quantises them: save them as safetensors, "
-    "which are read"
+    "the weights have a class of their own, such as those quantised by torchao: save them as "
+    "safetensors, which are supported"
 )
 _REBUILDS = ("torch._utils._rebuild_", "torch._tensor._rebuild_")
 _BYTES = "_codecs.encode"

@@ -231,7 +231,7 @@ def missing_readers(names: Sequence[str], what: str = "") -> str:
     if not missing:
         return ""
     return (
-        f" (the reader of {', '.join(missing)} is not registered: install sigmascope again, with "
+        f" (the reader of {', '.join(missing)} is not registered: reinstall sigmascope with "
         "its subpackage sigmascope.formats)"
     )
 

@@ -62,22 +62,22 @@ def begins_with_header(start: bytes) -> bool:
 def _read_header_bytes(file: io.RawIOBase, size: int, path: Place) -> bytes:
     """Check the length of the JSON text, and read it."""
     if 0 < size < 8 and (what := recognised(start_of(file, size))):
-        raise CheckpointError(f"{path}: no safetensors file but {what}")
+        raise CheckpointError(f"{path}: not a safetensors file but {what}")
     if size < 8:
-        raise CheckpointError(f"{path}: {size} bytes, shorter than the 8 of a header length")
+        raise CheckpointError(f"{path}: {size} bytes, fewer than the 8 of the header length")
     start = start_of(file)
     length = int.from_bytes(read_exactly(file, 8, path), "little")
     # Some formats begin with bytes that could be a length; they are recognised without a header.
     if start[8:9] != b"{" and (what := recognised(start)):
-        raise CheckpointError(f"{path}: no safetensors file but {what}")
+        raise CheckpointError(f"{path}: not a safetensors file but {what}")
     if length > MAX_JSON_BYTES:
         raise CheckpointError(
-            f"{path}: no safetensors file, or a damaged one: header length {length} above the "
+            f"{path}: not a safetensors file, or a damaged one: header length {length} above the "
             f"limit of {MAX_JSON_BYTES} bytes; it begins with {start[:8]!r}"
         )
     if length > size - 8:
         raise CheckpointError(
-            f"{path}: header length {length} beyond the {size - 8} bytes that follow it"
+            f"{path}: header length {length}, but only {size - 8} bytes follow it"
         )
     return read_exactly(file, length, path)
 
@@ -139,10 +139,10 @@ def _entry(name: str, value: object, data_start: int, data_size: int, path: Plac
     fields = unique(value, f"{where}: the entry")
     for key in ("dtype", "shape", "data_offsets"):
         if key not in fields:
-            raise CheckpointError(f"{where}: no {key!r} in its entry")
+            raise CheckpointError(f"{where}: its entry has no {key!r}")
     if len(fields) != 3:
         unknown = next(key for key in fields if key not in ("dtype", "shape", "data_offsets"))
-        raise CheckpointError(f"{where}: unknown key {brief(unknown)} in its entry")
+        raise CheckpointError(f"{where}: its entry has an unknown key {brief(unknown)}")
     dtype = fields["dtype"]
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         raise CheckpointError(f"{where}: unknown dtype {brief(dtype)}")

@@ -76,7 +76,7 @@ def read_header(path: Path) -> dict[str, Any]:
             raise CheckpointError(f"{path}: a broken header: {error}") from None
         size = os.fstat(file.fileno()).st_size
         if size != 8 + length + max(ends, default=0):
-            raise CheckpointError(f"{path}: {size} bytes, and not those of its header")
+            raise CheckpointError(f"{path}: its {size} bytes do not match its header")
     header.pop("__metadata__", None)
     return header
 

@@ -72,7 +72,7 @@ class SafePattern:
         self._linear: Any = None
         self.pattern, self.groups = pattern, self._quick.groups
         if self._parsed.state.flags & ~re.UNICODE.value:
-            raise ValueError("sets flags, which are not known here")
+            raise ValueError("sets flags, which are not supported")
         self._engine(_USUAL)
 
     def search(self, text: str) -> re.Match[str] | None:
@@ -112,7 +112,9 @@ class SafePattern:
             count = f"{steps:.0e} steps" if steps < math.inf else "exponential time"
             slow = f"{self.title} could take {count} in a name of {length} letters"
             if text.endswith("\n"):  # before which `$` matches in `re` alone
-                raise CheckpointError(f"{slow}, and RE2 takes none that ends with a newline")
+                raise CheckpointError(
+                    f"{slow}, and RE2 does not accept names that end with a newline"
+                )
             if self._linear is None:
                 self._linear = _linear(self._parsed, slow)
         except RecursionError:
@@ -163,7 +165,7 @@ def _bound(parsed: Any, length: int) -> tuple[float, float]:
             once = _bound_branches(argument[1], _literal(parsed[index + 1 :]), length)
         elif kind == "SUBPATTERN":
             if argument[1] or argument[2]:
-                raise ValueError("sets flags, which are not known here")
+                raise ValueError("sets flags, which are not supported")
             once = _bound(argument[3], length)
         elif kind in ("ASSERT", "ASSERT_NOT"):
             once = 1.0, _bound(argument[1], length)[1]
@@ -172,7 +174,7 @@ def _bound(parsed: Any, length: int) -> tuple[float, float]:
         elif kind in (*_SINGLE, "AT"):
             once = 1.0, 0.0
         else:
-            raise ValueError(f"holds {kind}, which is not known here")
+            raise ValueError(f"contains {kind}, which is not supported")
         steps += ways * (1 + once[1])
         ways *= once[0]
     return ways, steps

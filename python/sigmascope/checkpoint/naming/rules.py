@@ -105,7 +105,7 @@ def compiled(table: Table) -> Rules:
         for name, meaning in table.shorthands:
             pattern = pattern.replace(f"<{name}>", meaning)
         if unknown := re.search(r"<\w+>", pattern):
-            raise CheckpointError(f"rules: {brief(pattern)}: no shorthand {unknown[0]}")
+            raise CheckpointError(f"rules: {brief(pattern)}: there is no shorthand {unknown[0]}")
         return re.sub(r"(?<![\[\\])\^", lambda _: top, pattern)
 
     def is_ours(pattern: str) -> bool:

@@ -93,7 +93,7 @@ def read_table(source: Source) -> Table:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     if path.suffix not in (".toml", ".json"):
-        raise CheckpointError(f"{path}: rules are a .toml or .json file, not {path.suffix!r}")
+        raise CheckpointError(f"{path}: rules must be a .toml or .json file, not {path.suffix!r}")
     try:
         text = raw.decode()
         members = json.loads(text) if path.suffix == ".json" else tomllib.loads(_plain(text))
@@ -116,8 +116,7 @@ def _table(members: object, where: str, model: bool = False) -> Table:
         raise CheckpointError(f"{where}: {brief(members)} is not a table of rules")
     if strange := sorted(map(str, members.keys() - allowed)):
         raise CheckpointError(
-            f"{where}: no rules are called {brief(strange[0])}; there are "
-            f"{', '.join(sorted(allowed))}"
+            f"{where}: there are no rules {brief(strange[0])}; known: {', '.join(sorted(allowed))}"
         )
     shorthands = members.get("shorthands", {})
     if not isinstance(shorthands, dict) or not all(

@@ -108,7 +108,7 @@ def byte_rows(module: Module) -> GroupedWeight:
 def _state_of(module: Module) -> tuple[str, Located]:
     kinds = [kind for kind in KINDS if module.find(f".weight{_STATE}{kind}") is not None]
     if len(kinds) != 1:
-        raise LayoutError(f"there is no {module.stem}.weight{_STATE}nf4, nor one of fp4")
+        raise LayoutError(f"there is no {module.stem}.weight{_STATE}nf4, nor one with fp4")
     return kinds[0], module.need(f".weight{_STATE}{kinds[0]}", ("U8",), (1,))
 
 
@@ -139,7 +139,7 @@ def _shape(state: Mapping[str, Any], codes: Located) -> tuple[int, int]:
         or len(shape) != 2
         or not all(type(n) is int and n > 0 for n in shape)
     ):
-        raise LayoutError(f"the state gives shape {brief(shape)}: no matrix")
+        raise LayoutError(f"the state gives shape {brief(shape)}, which is not a matrix")
     rows, columns = shape
     if -(-rows * columns // 2) != codes.entry.nbytes:
         raise LayoutError(

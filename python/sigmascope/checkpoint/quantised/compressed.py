@@ -169,8 +169,8 @@ def _orders(bits: int, module: Module, codes: Located, columns: int) -> list[tup
     version = _version(module.settings.get("version"))
     if version is None:
         raise LayoutError(
-            f"{codes.entry.name}: {columns} codes of {bits} bits in {words} words may cross words "
-            "or not, and the configuration gives no version"
+            f"{codes.entry.name}: {columns} codes of {bits} bits in {words} words may or may not "
+            "cross words, and the configuration gives no version"
         )
     return [kinds[0] if version >= _DENSE_SINCE else kinds[1]]
 

@@ -80,7 +80,9 @@ def awq_weight(module: Module) -> GroupedWeight:
     bits = module.integer("bits", 4)
     version = module.settings.get("version", "gemm")
     if not isinstance(version, str) or version.lower() != "gemm":
-        raise LayoutError(f"the layout of version {brief(version)} is not decoded, that of gemm is")
+        raise LayoutError(
+            f"the layout of version {brief(version)} is not decoded; only that of gemm is"
+        )
     codes = module.need(".qweight", ("I32", "U32"), (2,))
     inputs, words = codes.entry.shape
     packing = Packing((inputs, 8 * words), bits, AWQ_ORDER)
@@ -107,7 +109,9 @@ def auto_round_weight(module: Module) -> GroupedWeight:
         return gptq_weight(module)
     if packing == "auto_round:auto_awq":
         return awq_weight(module)
-    raise LayoutError(f"packing_format {brief(packing)} is not decoded, those of GPTQ and AWQ are")
+    raise LayoutError(
+        f"packing_format {brief(packing)} is not decoded; only those of GPTQ and AWQ are"
+    )
 
 
 def _by_shapes(module: Module, words: int, inputs: int) -> Module:
@@ -119,7 +123,8 @@ def _by_shapes(module: Module, words: int, inputs: int) -> Module:
     groups = scales.entry.shape[0]
     if len(fitting) != 1 or inputs % groups:
         raise LayoutError(
-            f"{inputs} inputs in {words} words and {groups} groups have no bits and group size"
+            f"{inputs} inputs in {words} words and {groups} groups fit no number of bits and group "
+            "size"
         )
     settings = {**module.settings, "bits": fitting[0], "group_size": inputs // groups}
     return Module(module.stem, module.tensors, settings)
@@ -131,9 +136,13 @@ def _version(module: Module) -> int:
     if settings.get("is_marlin_format"):
         kind = "marlin"
     if kind not in ("gptq", "gptq_v2"):
-        raise LayoutError(f"checkpoint_format {brief(kind)} is not decoded, gptq and gptq_v2 are")
+        raise LayoutError(
+            f"checkpoint_format {brief(kind)} is not decoded; only gptq and gptq_v2 are"
+        )
     if settings.get("pack_dtype", "int32") not in ("int32", "torch.int32"):
-        raise LayoutError(f"pack_dtype {brief(settings['pack_dtype'])} is not decoded, int32 is")
+        raise LayoutError(
+            f"pack_dtype {brief(settings['pack_dtype'])} is not decoded; only int32 is"
+        )
     return 1 if kind == "gptq" else 2
 
 

@@ -45,7 +45,7 @@ def grouped_weights(tensors: Mapping[str, Located], config: Configuration) -> Gr
             try:
                 weight = read(module)
                 if weight.name != name and weight.name in tensors:
-                    raise LayoutError(f"there is a {weight.name}, too")
+                    raise LayoutError(f"there is also a {weight.name}")
             except LayoutError as error:
                 parts[name] = Part("unreadable", f"quantised weight ({layout}): {error}")
                 parts |= {each: Part.of(name, "part") for each in tensor.entry.usage.others}
@@ -78,7 +78,7 @@ def _candidate(
 
 
 def _refuse(module: Module) -> GroupedWeight:
-    raise LayoutError("its layout is not registered by a package that is installed")
+    raise LayoutError("no installed package registers its layout")
 
 
 def _method(tensors: Mapping[str, Located], config: Configuration) -> str:

@@ -35,7 +35,7 @@ def mlx_weight(module: Module) -> GroupedWeight:
         raise LayoutError(f"the configuration gives {module.stem} {brief(own)}")
     mode = module.settings.get("mode", "affine")
     if mode not in ("affine", "mxfp4"):
-        raise LayoutError(f"mode {brief(mode)} is not decoded, affine and mxfp4 are")
+        raise LayoutError(f"mode {brief(mode)} is not decoded; only affine and mxfp4 are")
     allowed = (2, 3, 4, 5, 6, 8) if mode == "affine" else (4,)
     bits, size = module.integer("bits", *allowed), module.integer("group_size")
     codes = module.need(".weight", ("U32",), (2, 3))

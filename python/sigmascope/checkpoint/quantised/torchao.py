@@ -130,7 +130,7 @@ def _described(name: str, codes: Located) -> tuple[str, Mapping[str, Any]]:
     """Return the class of a weight, and its attributes."""
     text = codes.header.metadata.get(name)
     if text is None:
-        raise LayoutError(f"the metadata of {codes.header.path.name} do not describe {name}")
+        raise LayoutError(f"the metadata of {codes.header.path.name} does not describe {name}")
     if len(text) > _MOST_METADATA:
         raise LayoutError(f"metadata of {name} with {len(text)} letters, above {_MOST_METADATA}")
     try:
@@ -139,7 +139,7 @@ def _described(name: str, codes: Located) -> tuple[str, Mapping[str, Any]]:
         raise LayoutError(str(error)) from None
     kind, data = members.get("_type"), members.get("_data")
     if not isinstance(kind, str) or not isinstance(data, Members):
-        raise LayoutError(f"the metadata of {name} name no class with attributes")
+        raise LayoutError(f"the metadata of {name} does not name a class with attributes")
     return kind, dict(data)
 
 
@@ -152,12 +152,12 @@ def _blocks(sizes: Any, shape: tuple[int, ...], name: str, transposed: bool) -> 
         or len(sizes) != len(shape)
         or not all(type(n) is int and n > 0 for n in sizes)
     ):
-        raise LayoutError(f"the metadata give block_size {brief(sizes)} of {name}")
+        raise LayoutError(f"the metadata gives block_size {brief(sizes)} of {name}")
     *stacked, rows, columns = map(min, sizes, shape)
     *stack, m, n = shape
     if stacked and stacked[0] not in (1, stack[0]):
         raise LayoutError(
-            f"the metadata give block_size {brief(sizes)} of {name}: {stacked[0]} of {stack[0]} "
+            f"the metadata gives block_size {brief(sizes)} of {name}: {stacked[0]} of {stack[0]} "
             "matrices share scales"
         )
     each = bool(stacked) and stacked[0] == 1

@@ -71,10 +71,10 @@ def microscaled_weight(
     size, swizzled = data.get("block_size"), data.get("is_swizzled_scales", False)
     if type(size) is not int or size < 1 or columns % size or (nvidia and size != 16):
         raise LayoutError(
-            f"the metadata give block_size {brief(size)} of {name}, {columns} columns"
+            f"the metadata gives block_size {brief(size)} of {name}, {columns} columns"
         )
     if type(swizzled) is not bool:
-        raise LayoutError(f"the metadata give is_swizzled_scales {brief(swizzled)} of {name}")
+        raise LayoutError(f"the metadata gives is_swizzled_scales {brief(swizzled)} of {name}")
     grid = (rows, columns // size)
     scales = module.need("_scale", ("F8_E4M3",) if nvidia else ("F8_E8M0",), (len(stack) + 2,))
     if swizzled and stack and stack[0] > 1 and rows % _TILE[0]:
@@ -108,7 +108,7 @@ def _element(dtype: Any, name: str) -> str:
     stated = dict(dtype) if isinstance(dtype, Members) else {}
     text = stated.get("_data") if stated.get("_type") == "torch.dtype" else dtype
     if not isinstance(text, str) or text not in _ELEMENTS:
-        raise LayoutError(f"the metadata give elem_dtype {brief(text)} of {name}")
+        raise LayoutError(f"the metadata gives elem_dtype {brief(text)} of {name}")
     return text
 
 

@@ -15,7 +15,7 @@ from .requests import LEAST_RATE, SlowAnswerError
 
 _STATUS = re.compile(r"status code: (\d{3}[\w -]*)")
 _UNREACHED = {
-    "dns error": "its name is not known",
+    "dns error": "its name is unknown",
     "Connection refused": "the connection is refused",
     "timed out": "it does not answer in time",
     "TimedOut": "it does not answer in time",
@@ -23,14 +23,14 @@ _UNREACHED = {
 }
 
 _LOGIN = {
-    "hf": "log in with `hf auth login`, or set HF_TOKEN; of a gated model ask for access on its "
-    "page first",
+    "hf": "log in with `hf auth login`, or set HF_TOKEN; for a gated model, first request access "
+    "on its page",
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a "
     "public bucket",
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true for a public bucket",
     "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
-_SIGNED = "give a user and a password in the URL, or a new URL if a signature in it has expired"
+_SIGNED = "put a user and a password into the URL, or use a new URL if its signature has expired"
 
 CHANGED = "the file changed since it was opened: open the checkpoint again"
 AGAIN = "try again later; a scan with --resume keeps its rows"
@@ -45,8 +45,8 @@ def check_compression(answer: Any, place: str) -> None:
     encoding = answer.attributes.get("Content-Encoding")
     if encoding not in (None, "", "identity"):
         raise CheckpointError(
-            f"{place}: the server compresses its answers ({encoding!r:.40}), so that bytes do "
-            "not lie where they are asked for: let it send files as they are, or download the file"
+            f"{place}: the server compresses its answers ({encoding!r:.40}), so bytes are not "
+            "at the requested offsets: let it send files as they are, or download the file"
         )
 
 
@@ -66,8 +66,8 @@ def failure(error: Exception, where: str, what: str = "") -> CheckpointError:
     text = str(error)
     if isinstance(error, SlowAnswerError):
         return CheckpointError(
-            f"{place}the server sends too slowly, also after retries: {text}, where at least "
-            f"{LEAST_RATE} bytes a second are waited for: check the network, or {AGAIN}"
+            f"{place}the server is too slow, also after retries: {text}, but at least "
+            f"{LEAST_RATE} bytes a second are needed: check the network, or {AGAIN}"
         )
     match = _STATUS.search(text)
     status = match[1].strip() if match else ""
@@ -80,8 +80,8 @@ def failure(error: Exception, where: str, what: str = "") -> CheckpointError:
         return CheckpointError(f"{place}{CHANGED}")
     if "Range request not supported" in text:
         return CheckpointError(
-            f"{place}the server does not send parts of a file, so that no tensor can be read by "
-            "itself: download the file"
+            f"{place}the server does not send parts of a file, so single tensors cannot be read: "
+            "download the file"
         )
     if status[:1] == "5" or status.startswith("429"):
         return CheckpointError(f"{place}the server fails, also after retries ({status}): {AGAIN}")
@@ -97,7 +97,7 @@ def failure(error: Exception, where: str, what: str = "") -> CheckpointError:
             f"{place}the server cannot be reached, {reason}: check the address and the network"
         )
     if "Requested" in text:
-        return CheckpointError(f"{place}the server sends other bytes than were asked for: {AGAIN}")
+        return CheckpointError(f"{place}the server sends other bytes than requested: {AGAIN}")
     return CheckpointError(f"{place}the connection breaks ({type(error).__name__}): {AGAIN}")
 
 

@@ -42,7 +42,7 @@ def hub_path(url: str) -> RemotePath:
     """
     match = _URL.fullmatch(url.rstrip("/"))
     if match is None:
-        raise CheckpointError(f"{url}: an address on the hub is hf://org/model@revision")
+        raise CheckpointError(f"{url}: an address on the hub has the form hf://org/model@revision")
     repo, revision = match["repo"], unquote(match["revision"] or "main")
     info = _info(repo, revision)
     names = frozenset(file.rfilename for file in info.siblings or ())
@@ -67,7 +67,7 @@ def _info(repo: str, revision: str) -> Any:
         api = package.HfApi(endpoint=_endpoint() or None)
         return api.model_info(repo, revision=revision, timeout=_SECONDS)
     except errors.GatedRepoError:
-        why = "the model is gated: ask for access on its page, then log in with `hf auth login`"
+        why = "the model is gated: request access on its page, then log in with `hf auth login`"
     except errors.RevisionNotFoundError:
         why = f"the model has no revision {revision!r}"
     except errors.RepositoryNotFoundError:

@@ -23,6 +23,6 @@ def hub_package() -> Any:
         import huggingface_hub.errors
     except ModuleNotFoundError as error:
         raise ImportError(
-            "models on the hub are found by huggingface_hub: pip install 'sigmascope[hub]'"
+            "models on the hub need huggingface_hub: pip install 'sigmascope[hub]'"
         ) from error
     return huggingface_hub

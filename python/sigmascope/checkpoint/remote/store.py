@@ -129,7 +129,9 @@ class UrlStore:
             source = UrlSource(self, key, meta["size"], meta["e_tag"] or "", _date(meta))
             if len(start) != min(START, source.size):
                 check_compression(answer, where)
-                raise CheckpointError(f"{where}: {len(start)} bytes of its first {START}")
+                raise CheckpointError(
+                    f"{where}: only {len(start)} of its first {START} bytes were received"
+                )
             return source, start
 
         return trying(read, where)
@@ -273,6 +275,6 @@ def _obstore() -> Any:
         import obstore
     except ModuleNotFoundError as error:
         raise ImportError(
-            "files on other machines are read by obstore: pip install 'sigmascope[remote]'"
+            "files on other machines need obstore: pip install 'sigmascope[remote]'"
         ) from error
     return obstore

@@ -56,6 +56,4 @@ def path_of_url(url: str) -> RemotePath:
     if scheme in _BUCKETS:
         kind = _BUCKETS[scheme]
         return RemotePath(UrlStore(f"{kind}://{host}", f"{kind}://{host}"), key)
-    raise CheckpointError(
-        f"{scheme}://{host}: no scheme that is read; known: hf, https, http, s3, gs, az"
-    )
+    raise CheckpointError(f"{scheme}://{host}: unknown scheme; known: hf, https, http, s3, gs, az")

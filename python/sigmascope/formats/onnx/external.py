@@ -35,7 +35,7 @@ def location_of(external: Mapping[str, str], where: str, nbytes: int) -> Locatio
         fit the shape.
     """
     if "location" not in external:
-        raise CheckpointError(f"{where}: numbers in a file that is not named")
+        raise CheckpointError(f"{where}: its numbers are in a file without a name")
     name = external["location"]
     parts = PurePosixPath(name).parts
     if not parts or not all(map(is_plain, parts)):

@@ -105,7 +105,8 @@ def chosen_model(folder: Place, names: Sequence[str]) -> str:
         return "model.onnx"
     if len(names) > 1:
         raise CheckpointError(
-            f"{folder}: several ONNX models, open one of them: {format_names(list(names))}"
+            f"{folder}: there are several ONNX models; open one of them: "
+            f"{format_names(list(names))}"
         )
     return names[0]
 
@@ -181,7 +182,7 @@ class _Tensors:
 
     def _add(self, tensor: Initializer, graph: Graph) -> None:
         path = self.stream.path
-        twice = CheckpointError(f"{path}: {tensor.label} stands in the file twice")
+        twice = CheckpointError(f"{path}: {tensor.label} is in the file twice")
         if tensor.name in graph.own:
             raise twice
         graph.own[tensor.name] = tensor
@@ -204,7 +205,7 @@ def _initializers(
 ) -> tuple[list[Initializer], str, tuple[str, ...]]:
     """Return the tensors of the graphs, the name of the producer, and notes on unread tensors."""
     if what := recognised(start_of(file)):
-        raise CheckpointError(f"{stream.path}: no ONNX model but {what}")
+        raise CheckpointError(f"{stream.path}: not an ONNX model but {what}")
     tensors = _Tensors(stream)
     graphs, producer = 0, ""
     for part in stream.fields(stream.size, "the model"):
@@ -215,9 +216,9 @@ def _initializers(
             graphs += 1
             tensors.read(part)
     if graphs != 1:
-        raise CheckpointError(f"{stream.path}: no ONNX model: it has {graphs} graphs")
+        raise CheckpointError(f"{stream.path}: not an ONNX model: it has {graphs} graphs")
     kinds = ", ".join(f"{kind} ({count})" for kind, count in tensors.unread.items() if count)
-    notes = (f"{stream.path.name}: tensors not read, those of {kinds}",) if kinds else ()
+    notes = (f"{stream.path.name}: tensors not read: those of {kinds}",) if kinds else ()
     return list(tensors.found.values()), producer, notes
 
 

@@ -209,7 +209,7 @@ def _name_infinity(stream: WireStream, tensor: Initializer) -> None:
     stream.position = tensor.start
     (value,) = struct.unpack(form, stream.take(tensor.stored, "a number"))
     if math.isinf(value):
-        tensor.reason = f"the constant {value} of the graph, no weight"
+        tensor.reason = f"the constant {value} of the graph, not a weight"
 
 
 def _add_external(tensor: Initializer, stream: WireStream, part: Field) -> None:
@@ -237,7 +237,7 @@ def _check_shape(tensor: Initializer, where: str) -> None:
     check_extent(tensor.shape, bits, where)
     if tensor.code not in _TYPES and tensor.reason is None:
         kind = "texts" if tensor.code == _STRING else f"elements of type {tensor.code}"
-        tensor.reason = f"{kind}, no numbers that are read"
+        tensor.reason = f"{kind}, which are not supported"
 
 
 def _add_numbers(
@@ -258,18 +258,16 @@ def _place(tensor: Initializer, places: dict[int, Field], where: str) -> None:
     """Set the place of the numbers, and check that its bytes fit the shape."""
     if tensor.elsewhere:
         if places:
-            raise CheckpointError(f"{where}: numbers in the model, and in a file of their own")
+            raise CheckpointError(f"{where}: its numbers are both in the model and in another file")
         return
     if len(places) > 1:
-        raise CheckpointError(f"{where}: numbers in several fields")
+        raise CheckpointError(f"{where}: its numbers are in several fields")
     if places:
         tensor.numbers, part = next(iter(places.items()))
         tensor.start, tensor.stored = part.start, part.nbytes
     if tensor.numbers not in (0, _RAW, _TYPES[tensor.code].numbers):
         name = _LISTS[tensor.numbers][0]
-        raise CheckpointError(
-            f"{where}: {tensor.dtype} in {name}, which does not hold such numbers"
-        )
+        raise CheckpointError(f"{where}: {tensor.dtype} in {name}, which cannot hold such numbers")
     if not tensor.is_varints and tensor.stored != tensor.nbytes:
         raise CheckpointError(
             f"{where}: {tensor.dtype} {brief(list(tensor.shape))} takes {tensor.nbytes} bytes, "

@@ -67,7 +67,7 @@ class VarintNumbers(VirtualFile):
         count = packed.nbytes // size
         total = np.count_nonzero(raw < 128)
         if total != count or (raw.size and raw[-1] > 127):
-            raise CheckpointError(f"{where}: {total} numbers, where its shape has {count}")
+            raise CheckpointError(f"{where}: {total} numbers, but its shape has {count}")
         parts: list[bytes] = []
         while raw.size:
             ends = np.flatnonzero(raw[:_AT_ONCE] < 128)

@@ -70,7 +70,8 @@ def _spread(tensor: Located, shape: Shape, order: Shape) -> Shape:
     codes = tuple(shape[axis] for axis in order)
     if not all(n in (1, codes[axis]) for axis, n in enumerate(aligned)):
         raise LayoutError(
-            f"{tensor.entry.name} has shape {list(stored)}, which is not spread over {list(codes)}"
+            f"{tensor.entry.name} has shape {list(stored)}, which cannot be broadcast to "
+            f"{list(codes)}"
         )
     return tuple(aligned[order.index(axis)] for axis in range(len(order)))
 

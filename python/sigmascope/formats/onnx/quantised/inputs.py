@@ -39,7 +39,7 @@ def inputs_of(module: Module, codes: Located, names: tuple[str, ...]) -> Module:
     inputs: dict[str, Located] = {}
     for what, name in zip(names, use.others, strict=True):
         if name is None or (name and name not in module.tensors):
-            raise LayoutError(f"the {what} are computed, no stored tensor")
+            raise LayoutError(f"the {what} are computed, not stored")
         if name:
             inputs[what] = module.tensors[name]
     return Module("", inputs, module.settings)
