@@ -45,6 +45,6 @@ def ctrl_c_is_heard() -> Iterator[None]:
 def density_of_small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute densities of matrices of some hundred rows, where every value costs less.
 
-    It takes their place only where it takes that of the largest values, too.
+    It replaces them only where it replaces the largest values, too.
     """
     monkeypatch.setitem(costs.SPECTRUM, "density", costs.SPECTRUM["top"])

@@ -213,7 +213,7 @@ bool is_projection_poor(const Assessment& a, std::int64_t k, double tolerance) {
   return projection_rounding<B>(a) > tolerance * std::sqrt(a.theta(0) * a.theta(k - 1));
 }
 
-// The values as T knows them, k at most: for a method that takes the place of a search given up.
+// The values as T knows them, k at most: for a method that replaces an abandoned search.
 inline std::vector<double> estimated_values(const Assessment& a, std::int64_t k) {
   std::vector<double> values;
   for (std::int64_t i = 0; i < std::min(k, a.count()); ++i) values.push_back(std::sqrt(a.theta(i)));

@@ -98,8 +98,8 @@ double orthonormal_to() {
   return 160 * B::epsilon();
 }
 
-// The basis, orthonormalised again if needed. Random columns take the place of columns that were
-// linear combinations of others.
+// The basis, orthonormalised again if needed. Random columns replace columns that were linear
+// combinations of others.
 template <Backend B>
 typename B::Block repaired(B& device, typename B::Block basis, std::uint64_t seed) {
   if (deviation(device, basis) <= orthonormal_to<B>() / 2) return basis;

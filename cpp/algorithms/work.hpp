@@ -2,7 +2,7 @@
 // The work of a search, and its limit.
 //
 // A search may take two fifths of the work of computing every singular value; a quarter of it below
-// order 256. If it is given up there, the Gram matrix and its eigenvectors take its place, and both
+// order 256. If it is given up there, the Gram matrix and its eigenvectors replace it, and both
 // together cost about twice a full decomposition at most. Below order 128 the overhead of calls
 // dominates, and the limit is the whole work of every singular value.
 #pragma once

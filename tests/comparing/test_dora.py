@@ -149,8 +149,8 @@ def test_without_a_base_the_row_says_why(tmp_path: Path) -> None:
     row = ss.scan(folder)[f"{Q}.weight"]
     assert row["status"] == "not analysed"
     assert row["reason"] == (
-        "DoRA: the outputs of the changed weight are scaled as well, "
-        "so that the change is known only in a comparison with the base"
+        "DoRA: the outputs of the changed weight are scaled too, "
+        "so the change can only be computed in a comparison with the base"
     )
 
 

@@ -129,7 +129,7 @@ change(a[:1], b[:1])
 
 
 @pytest.mark.unsanitized
-def test_a_look_at_two_matrices_takes_no_more_panels_than_at_one(tmp_path: Path) -> None:
+def test_a_pass_over_two_matrices_takes_no_more_panels_than_over_one(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     np.save(path, np.ones((10_000, 1024), np.float32))
     ready = _CHANGE.format(path=str(path))

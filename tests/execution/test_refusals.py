@@ -189,7 +189,7 @@ def test_a_basis_that_grows_lets_go_of_the_file(tmp_path: Path, dtype: Any, load
 
 @pytest.mark.parametrize("kilobytes", [600, 800, 1000, 1200, 1600, 4000])
 def test_what_others_hold_refuses_a_call_or_changes_nothing(kilobytes: int) -> None:
-    """Every value takes the place of a density here, and more memory than it."""
+    """Every value replaces a density here, and takes more memory."""
     A = ks.gaussian(400, 400)[0].astype(np.float32)
     call: dict[str, Any] = {"k": 8, "memory_limit": "16 MiB", "num_threads": 1}
     alone = ss.spectrum(A, **call)
@@ -204,7 +204,7 @@ def test_what_others_hold_refuses_a_call_or_changes_nothing(kilobytes: int) -> N
         assert beside.measures == alone.measures
 
 
-def test_a_search_takes_the_place_of_a_gram_matrix_without_room() -> None:
+def test_a_search_replaces_a_gram_matrix_without_room() -> None:
     """Whatever takes the room: the limit itself, or what else is held within it."""
     A = np.random.default_rng(0).standard_normal((600, 500)).astype(np.float32)
     whole, limited, beside = (

@@ -263,7 +263,7 @@ def test_the_default_is_the_coarsest_that_pays() -> None:
     assert (default.effort, default.precision) == ("density", densities)
 
 
-def test_every_value_takes_the_place_of_a_density_that_costs_more() -> None:
+def test_every_value_replaces_a_density_that_costs_more() -> None:
     A = ks.llm(700, 600)[0].astype(np.float32)
     spectrum = ss.spectrum(A, k=8, effort="density")
     assert spectrum.effort == "exact"

@@ -181,7 +181,7 @@ def test_all_components(dtype: str) -> None:
 
 @DTYPES
 def test_dtypes_are_kept(dtype: str) -> None:
-    """test_pca_dtype_preservation; exact methods, which take the place of passes, give float64."""
+    """test_pca_dtype_preservation; exact methods, which replace passes, give float64."""
     A = np.random.RandomState(0).rand(1000, 400).astype(dtype)
     for result in (solved(A[:, :4], 3, tol=1e-4, method="krylov"), randomized(A, 3)):
         assert result.U is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sentences negate the verb ("x is not a matrix") instead of the noun, and say "None" once."""
+"""Sentences negate the verb ("x is not a matrix") instead of the noun, and use common phrases."""
 
 from __future__ import annotations
 
@@ -39,6 +39,21 @@ BEFORE_THERE = re.compile(r"\b[Tt]here (?:\w+ )?$")
 SAID_TWICE = re.compile(r"\bNone\b[^.!?\"'`]*\bnone\b|\bnone\b[^.!?\"'`]*\bNone\b")
 """The constant and the word, which sound alike, in one sentence."""
 
+PRIVATE = {
+    r"\b(?:takes?|took|taken) (?:its|their|the) place\b": "replaces",
+    r"\bholds? no \w+ but\b": "holds x, not y",
+    r"\bnot known here\b": "not supported",
+    r"\bno readable\b": "not a readable",
+    r"\bno [\w.]+ (?:archive|file|model|object) but\b": "not a x but",
+    r", no (?:integer|list|number|tensor|value|weight)$": "not a",
+    r"'cpu' alone\b": "only on",
+    r"\btoo much work\b": "too expensive",
+    r"\b[Aa] look at\b": "a pass over",
+    r"\bin (?:big|little) endian\b": "big-endian",
+    r"\b(?:has|have) seen no\b": "has no",
+}
+"""Phrases that no colleague would say, as patterns, and what to say instead."""
+
 NAME_OF_TEST = re.compile(r"^ *def (test_\w+)", re.MULTILINE)
 
 
@@ -49,6 +64,9 @@ def faults(text: str) -> Iterator[str]:
             yield text[max(0, match.start() - 20) : match.end() + 20]
     for match in SAID_TWICE.finditer(text):
         yield match[0]
+    for pattern, instead in PRIVATE.items():
+        for match in re.finditer(pattern, text):
+            yield f"{match[0]} (say: {instead})"
 
 
 def names_of_tests(path: Path) -> Iterator[Paragraph]:
@@ -70,7 +88,7 @@ def test_sentences_negate_the_verb() -> None:
     prose = [paragraph for path in READ for paragraph in paragraphs(path)]
     assert sum(len(END_OF_SENTENCE.findall(paragraph.text)) for paragraph in prose) > 10_000
     faults = places(prose)
-    assert not faults, 'say "is not a", "has no" or "does not": ' + "\n".join(faults)
+    assert not faults, 'say "is not a", "has no" or "does not", or as stated: ' + "\n".join(faults)
 
 
 def test_names_of_tests_negate_the_verb() -> None:
@@ -96,6 +114,18 @@ def test_a_word_that_is_said_twice_is_noticed() -> None:
         assert list(faults(f"Return {one} where {other} has it."))
         assert not list(faults(f"Return {one}. Otherwise {other} has it."))
     assert not list(faults("Return None for 'none'."))
+
+
+def test_private_phrases_are_noticed() -> None:
+    nouns = ("file", "tensor")
+    for text in (
+        *(f"The bound {verb} the place of the value." for verb in ("took", "takes")),
+        f"It computes on 'cpu' {'alone'}.",
+        f"x.gguf: no GGUF {nouns[0]} but a picture",
+        f"an array of text, no {nouns[1]}",
+    ):
+        assert list(faults(text)), text
+    assert not list(faults("It took a place, and there is no tensor in the file but one."))
 
 
 EXAMPLES = {

@@ -311,9 +311,7 @@ def test_a_budget_is_a_share_of_time(budget: Any, share: float | None, clock: Cl
 
 @pytest.mark.parametrize("budget", ["0%", "101%", -0.1, "much", math.nan, ""])
 def test_budgets_that_are_not_shares(budget: Any) -> None:
-    with pytest.raises(
-        ValueError, match=r"budget must be a share of the time such as '1%' or 0\.01"
-    ):
+    with pytest.raises(ValueError, match=r"budget must be a share .* such as '1%' or 0\.01"):
         Monitor(weights(), budget=budget)
 
 
@@ -391,13 +389,9 @@ def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> No
 
 
 def test_models_of_other_types_are_refused() -> None:
-    with pytest.raises(
-        TypeError, match=r"expected a module, a mapping of names to arrays.*; got int"
-    ):
+    with pytest.raises(TypeError, match=r"expected a module, a mapping .*; got int"):
         Monitor(3)  # type: ignore[arg-type]
-    with pytest.raises(
-        TypeError, match=r"expected a module, a mapping of names to arrays.*; got list"
-    ):
+    with pytest.raises(TypeError, match=r"expected a module, a mapping .*; got list"):
         Monitor(lambda: [1])  # type: ignore[arg-type, return-value]
     monitor = Monitor(weights(1), every=1, budget=None)
     monitor.step(5)

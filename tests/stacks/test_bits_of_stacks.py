@@ -129,7 +129,7 @@ def test_shares_are_as_large_as_a_call_can_come_to(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_share_that_would_change_bits_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of this memory has no room for the Gram matrix, and a search would take its place."""
+    """Half of this memory has no room for the Gram matrix, and a search would replace it."""
     monkeypatch.setattr(stacks, "MINIMUM", 1)
     memory = {"memory_limit": 6_000_000, "num_threads": 2}
     matrices = np.random.default_rng(0).standard_normal((2, 600, 500)).astype(np.float32)

@@ -320,7 +320,7 @@ def test_stacks_without_matrices(name: str) -> None:
 
 
 def test_vectors_of_several_precisions() -> None:
-    """The Gram matrix takes the place of one search, and gives vectors in float64."""
+    """The Gram matrix replaces one search, and gives vectors in float64."""
     rng = np.random.default_rng(0)
     flat = np.linalg.qr(rng.standard_normal((300, 260)))[0] * np.linspace(1, 0.99, 260)
     steep = rng.standard_normal((300, 260)) * 0.5 ** np.arange(260)

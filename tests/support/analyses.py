@@ -104,6 +104,6 @@ def after_each_krylov_search(
 def let_densities_cost_as_little_as_the_top(patch: pytest.MonkeyPatch) -> None:
     """Have matrices of some hundred rows a density, where every value costs less.
 
-    It takes their place only where the largest values alone do so, too.
+    It replaces them only where it replaces the largest values, too.
     """
     patch.setitem(costs.SPECTRUM, "density", costs.SPECTRUM["top"])

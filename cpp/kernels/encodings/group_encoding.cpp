@@ -81,7 +81,7 @@ GroupLayout checked(GroupLayout layout) {
   return layout;
 }
 
-// A sum takes the place of such a table, and is exact.
+// A sum replaces such a table, and is exact.
 bool counts_up(const std::vector<float>& table) {
   if (!(table[0] >= -256 && table[0] <= 256)) return false;
   for (std::size_t k = 0; k < table.size(); ++k)

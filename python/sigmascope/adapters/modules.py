@@ -198,8 +198,8 @@ def _scaled(module: Module, pair: _Pair, outputs: int) -> Module:
         shape = list(magnitude["shape"])
         return replace(lost, reason=f"DoRA: magnitudes of shape {shape} for {outputs} outputs")
     reason = (
-        "DoRA: the outputs of the changed weight are scaled as well, "
-        "so that the change is known only in a comparison with the base"
+        "DoRA: the outputs of the changed weight are scaled too, "
+        "so the change can only be computed in a comparison with the base"
     )
     nbytes = module.nbytes + magnitude["nbytes"]
     return replace(lost, reason=reason, nbytes=nbytes, magnitude=magnitude["name"])

@@ -249,8 +249,7 @@ def _term(a: Matrix, other: Any) -> Matrix:
     if np.ndim(other) == 0 and not isinstance(other, Matrix):
         raise TypeError(
             f"a matrix can only be added to a matrix or an array of its shape, not to {other!r}; "
-            "ss.matrix(np.broadcast_to(np.float32(1), A.shape)) is a matrix of ones that takes no "
-            "memory"
+            "ss.matrix(np.broadcast_to(np.float32(1), A.shape)) is a lazy matrix of ones"
         )
     term = other if isinstance(other, Matrix) else Matrix(native_array(other))
     if term.shape != a.shape:
@@ -288,10 +287,7 @@ def multiply(a: Matrix, x: ArrayLike, *, num_threads: int | None = None) -> NDAr
     if right.ndim not in (1, 2) or right.shape[0] != a.shape[1]:
         raise ValueError(f"cannot multiply a matrix {a.shape} by an array {right.shape}")
     if np.iscomplexobj(right):
-        raise TypeError(
-            "a matrix can only multiply real arrays; multiply the real and the imaginary part "
-            "separately"
-        )
+        raise TypeError("a matrix multiplies only real arrays; pass x.real and x.imag separately")
     wide = right if right.ndim == 2 else right[:, None]
     double = a.precision == "float64" or right.dtype == np.float64
     product = _core.product_f64 if double else _core.product_f32

@@ -239,10 +239,7 @@ class LinearSketch(Accumulator):
             seconds=time.perf_counter() - started,
             num_threads=1,
             fro_norm=float("nan"),
-            notes=(
-                f"{self.updates} updates accumulated",
-                f"core {self.core}, {self.probes} probes",
-            ),
+            notes=(f"{self.updates} updates", f"core {self.core}, {self.probes} probes"),
         ).scaled(self._unit)
 
     @unchanged

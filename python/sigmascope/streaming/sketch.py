@@ -166,8 +166,7 @@ class Sketch(CentredRows):
         note = "residuals are certain: they follow from the norm of A"
         if likely < certain:
             most = scaled(float(np.sqrt(certain)), unit)
-            bound = "residuals are a probabilistic bound from subsets of columns"
-            note = f"{bound}; {most:.3g} is certain"
+            note = f"residuals are probabilistic, from subsets of columns; {most:.3g} is certain"
         return SVD(
             U=None,
             s=values,
@@ -223,11 +222,7 @@ class Sketch(CentredRows):
         rms = float(np.sqrt(fro2 / self.rows))
         s, V, certain, likely = _factors(z, y2, sums.total, largest)
         rounding = sums.total_error + 1e-12 * sums.total
-        note = (
-            "errors are certain"
-            if certain <= likely
-            else "errors are a probabilistic bound from subsets of columns"
-        )
+        note = "errors are certain" if certain <= likely else "errors are probabilistic bounds"
         return CentredSpectrum(
             sums,
             np.concatenate([s**2, np.zeros(max(k - len(s), 0))]),
