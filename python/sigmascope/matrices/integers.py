@@ -44,6 +44,6 @@ def check_exact(x: Any, index: tuple[int, ...] = ()) -> None:
 
 def _refusal(value: int, index: tuple[int, ...]) -> str:
     return (
-        f"element {index} is {value}, which float64 cannot represent exactly (only up to 2**53 "
-        "are all integers exact); np.asarray(x, dtype=np.float64) rounds it"
+        f"element {index} is {value}, which float64 cannot represent exactly (integers up to 2**53 "
+        "are exact); np.asarray(x, dtype=np.float64) rounds it"
     )
