@@ -124,7 +124,7 @@ def test_a_refusal_has_both_numbers_and_what_helps(simulated: ModuleType) -> Non
     simulated.simulator.restart(memory=32 * MIB)
     with pytest.raises(
         MemoryLimitError,
-        match=r"needs [\d.]+ MiB on cuda:0, where a call may use 28.8 MiB .* device='cpu' "
+        match=r"needs [\d.]+ MiB on cuda:0, where a call may use 28.8 MiB.* device='cpu' "
         r".*no smaller call fits",
     ):
         ss.spectrum(np.ones((96, 64)), k=4, device="cuda")
