@@ -40,6 +40,13 @@ from .rows import GROUPS
 from .scaled_pairs import ScaledPair
 from .updates import mask_columns, share_columns, spread_columns, update_passes
 
+_NOUNS = {
+    "before": "the first matrix",
+    "after": "the second matrix",
+    "delta": "the change",
+    "projected": "the projected change",
+}
+
 _NEAR = 1.25
 """Largest ratio of a bound for the projected change's rows and entries to those of the change."""
 
@@ -82,6 +89,8 @@ def findings(
         If one of them holds NaN or infinity.
     MemoryLimitError
         If a spectrum does not fit into the memory limit.
+    OverflowError
+        If singular values are beyond the range of float64.
     """
     with lease.threads(plan.workers, spare=True) as fraction:
         how: dict[str, Any] = {
@@ -114,6 +123,7 @@ def findings(
     if change.product == 0 and change.before2 > 0:
         spectra["projected"] = spectra["delta"]
     spectra = {g: spectra[g] for g in GROUPS if g in spectra}
+    _check_range(spectra)
     if moved:
         with lease.threads(plan.workers, spare=True) as fraction:
             how["num_threads"] = options.threads_of(fraction)
@@ -123,6 +133,16 @@ def findings(
                 update |= direction_columns(pair.delta, norms, spectra, **how)
     passes = update_passes(pair, options.measures) if moved else 0
     return Findings(norms, spectra, structures, entries, update, passes)
+
+
+def _check_range(spectra: Mapping[str, Spectrum]) -> None:
+    """Raise OverflowError for values beyond float64, whose differences are not numbers."""
+    beyond = [_NOUNS[group] for group, spectrum in spectra.items() if np.isinf(spectrum.top).any()]
+    if beyond:
+        raise OverflowError(
+            f"{' and '.join(beyond)}: singular values are beyond the range of float64; compare "
+            "both matrices times 2**-64"
+        )
 
 
 def _moments(a: Matrix, **options: Any) -> Moments:

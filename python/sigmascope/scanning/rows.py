@@ -210,13 +210,22 @@ def spectrum_columns(spectrum: Spectrum) -> Row:
         raise KeyError(f"measures without a column in a scan: {', '.join(sorted(unknown))}")
     row: Row = dict(spectrum.to_dict())
     row["notes"] = row["notes"] or None
-    row["top"], row["top_errors"] = spectrum.top.tolist(), spectrum.top_errors.tolist()
+    row |= _finite_curve("top", "top_errors", spectrum.top, spectrum.top_errors)
     quantiles = spectrum.quantiles()
     if quantiles is not None:
-        row["quantiles"], row["quantile_errors"] = (x.tolist() for x in quantiles)
+        row |= _finite_curve("quantiles", "quantile_errors", *quantiles)
     if spectrum.moments is not None:
         row |= moment_columns(spectrum.moments)
     return row
+
+
+def _finite_curve(
+    name: str, errors_name: str, values: NDArray[np.float64], errors: NDArray[np.float64]
+) -> Row:
+    """Return values and errors as lists; None if one is infinite, which no table of JSON holds."""
+    if not (np.isfinite(values).all() and np.isfinite(errors).all()):
+        return {name: None, errors_name: None}
+    return {name: values.tolist(), errors_name: errors.tolist()}
 
 
 def moment_columns(moments: Moments) -> Row:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -91,6 +92,8 @@ class Moments:
         if len(norms) == 0:
             return np.zeros(0, dtype=np.intp)
         median = float(np.median(norms))
+        if math.isinf(median):  # most norms are beyond float64, and none is farther out
+            return np.zeros(0, dtype=np.intp)
         # 1.4826 MAD estimates the standard deviation of a Gaussian.
         spread = 1.4826 * float(np.median(np.abs(norms - median)))
         far = norms > median + (_ROBUST if threshold is None else threshold) * spread
