@@ -352,7 +352,9 @@ def test_pieces_on_ranks_are_all_looked_at(tmp_path: Path) -> None:
     pair = ss.compare(ss.open_checkpoint(paths), ss.open_checkpoint(paths[:1]), **OPTIONS)
     assert pair["norm.weight"]["changed_entries"] == 0
     assert pair["x.bias"]["status"] == "unpaired"
-    assert pair["x.bias"]["reason"] == "in pieces: 6 numbers before, 3 after"
+    assert pair["x.bias"]["reason"] == (
+        "stored in pieces of different shapes: 6 numbers before, 3 after"
+    )
     assert pair.verdict.not_compared == {"without a partner": ("x.bias",)}
 
 

@@ -91,7 +91,7 @@ def test_every_precision_agrees_with_the_processor(precision: str) -> None:
     A, _ = known_spectra.exponential(300, 200)
     a = A.astype(np.float32)
     host, device = (
-        ss.svds(a, 6, precision=precision, method="krylov", block=24, **on)
+        ss.svds(a, 6, precision=precision, method="krylov", block=12, **on)
         for on in ({}, {"device": "cuda"})
     )
     assert device.precision == host.precision == precision

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -24,13 +25,20 @@ MANY = (*ODD, *ODD, 3, 3, *ODD, *ODD)
 
 
 def both(verb: Callable[..., Array], *given: Any, panel_rows: int = 0, **options: Any) -> Array:
-    """Return what the device makes of it, after comparing it with the processor's bits."""
+    """Return what the device makes of it, after comparing it with the processor's bits.
+
+    A processor with tiles multiplies three bf16 parts of each float32 number: such products are
+    as exact, and have other bits.
+    """
     run = {"threads": 1, "load_bytes": 0, "progress": None, "panel_rows": panel_rows}
     stored = options.pop("device_bytes", 0)
     host = verb(*given, device=None, device_bytes=0, **run, **options)
     device = verb(*given, device=0, device_bytes=stored, **run, **options)
     assert host.dtype == device.dtype
-    np.testing.assert_array_equal(device, host)
+    if verb.__name__ == "product" and host.dtype == np.float32 and ss.show_config()["tiles"]:
+        np.testing.assert_allclose(device, host, rtol=0, atol=1e-5 * np.abs(host).max())
+    else:
+        np.testing.assert_array_equal(device, host)
     return device
 
 
@@ -158,7 +166,10 @@ def test_panels_and_memory_change_no_bit(
     a = ss.matrix(rng.standard_normal((1500, 70)).astype(np.float32)).native
     x = rng.standard_normal((1500, 5)).astype(np.float32)
     options = {"panel_rows": panel_rows, "device_bytes": device_bytes}
-    both(cuda_module.product, a, "multiply_adjoint", x, transposed=False, f64=False, **options)
+    adjoint = partial(
+        both, cuda_module.product, a, "multiply_adjoint", x, transposed=False, f64=False
+    )
+    np.testing.assert_array_equal(adjoint(**options), adjoint())
 
 
 @needs_fused
@@ -169,10 +180,12 @@ def test_no_order_of_threads_or_streams_changes_a_bit(
     rng = np.random.default_rng(8)
     A = rng.standard_normal((400, 90)).astype(np.float32)
     x = rng.standard_normal((90, 17)).astype(np.float32)
+    options = {"transposed": False, "f64": False, "panel_rows": 64}
+    step = partial(both, cuda_module.product, ss.matrix(A).native, "gram_step", x, **options)
+    expected = step()
     for seed in range(2):
         cuda_module.simulator.restart(order=order, timing=timing, seed=seed)
-        options = {"transposed": False, "f64": False, "panel_rows": 64}
-        both(cuda_module.product, ss.matrix(A).native, "gram_step", x, **options)
+        np.testing.assert_array_equal(step(), expected)
         both(cuda_module.inner, [A, A], A, f64=False)
         assert cuda_module.simulator.violation() == ""
         assert cuda_module.simulator.objects_in_use() == 0

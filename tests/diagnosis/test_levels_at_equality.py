@@ -103,7 +103,7 @@ def test_two_models_differ_from_the_probability_of_their_difference_on(
     assert at.narrower == at.names[0]
     assert at.text.startswith(f"{at.names[0]} had the narrower data")
     assert under.narrower is None
-    assert under.text.startswith("The breadths of the data are not distinguishable")
+    assert under.text.startswith("The breadths of the data do not differ significantly")
 
 
 def test_a_run_has_changed_from_the_probability_of_its_split_on() -> None:
@@ -118,8 +118,8 @@ def test_the_least_probability_of_a_change_may_be_the_level() -> None:
     """Ten increments without a change: 2 of 70 orders are the fewest that a split can have."""
     updates = [rows_of_update(0.56, seed=i) for i in range(10)]
     least = diagnose_increments(updates).least_p
-    assert "the least p" not in diagnose_increments(updates, alpha=least).text
-    assert "the least p" in diagnose_increments(updates, alpha=below(least)).text
+    assert "the smallest possible p" not in diagnose_increments(updates, alpha=least).text
+    assert "the smallest possible p" in diagnose_increments(updates, alpha=below(least)).text
 
 
 @pytest.mark.parametrize(("rounded", "expected"), [(11, "passed"), (12, "refused")])

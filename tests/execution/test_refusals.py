@@ -93,7 +93,7 @@ def offers(parts: re.Match[str], call: dict[str, Any]) -> Iterator[tuple[bool, d
 
 def late(parts: re.Match[str] | None) -> bool:
     """Whether the search began, and was refused as its basis grew."""
-    return parts is not None and ", which took " in parts["what"]
+    return parts is not None and ", which grew to " in parts["what"]
 
 
 @settings(max_examples=15, deadline=None)

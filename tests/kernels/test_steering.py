@@ -225,7 +225,8 @@ def test_split_steps_find_what_full_ones_do(name: str) -> None:
         assert result.converged
         assert result.precision == "split"
         assert np.all(np.abs(result.s - sigma[:10]) <= result.errors)
-        assert np.max(result.residuals) <= (tol + 3e-6) * sigma[0]
+        floor = 96 * 2.0**-24  # of a tolerance in float32: docs/how-svds-works.md
+        assert np.max(result.residuals) <= (tol + floor) * sigma[0]
 
 
 @pytest.mark.parametrize("name", ["llm", "gaussian", *REPEATED])

@@ -37,8 +37,8 @@ _STEP_RATE = {
 _CACHE, _MEMORY_RATE = 16e6, 15e9
 """Largest float64 matrix, in bytes, that stays in the cache; bytes per second of larger ones."""
 
-_TILE, _IN_TILES = 16, ("mixed", "split")
-"""Columns of X that fill a tile, where fewer columns take as long; precisions that use tiles."""
+_TILE = 16
+"""Columns of X that fill a tile; fewer columns take as long. Float64 does without tiles."""
 
 _BASIS_RATE, _HALF_FULL = 60e9, 0.5
 """Flops per second of orthogonalisation in float32: 2 n D w flops over n (D + w) numbers. And the
@@ -259,7 +259,7 @@ def best_block(search: Search) -> int:
 def step_rate(precision: str, columns: int) -> float:
     """Return the flops per second of A^T (A X) by one thread."""
     widths, rates = _STEP_RATE[precision]
-    if TILES and precision in _IN_TILES and columns < _TILE:
+    if TILES and precision != "float64" and columns < _TILE:
         return step_rate(precision, _TILE) * columns / _TILE
     return float(np.interp(np.log2(columns), np.log2(widths), rates))
 
