@@ -329,18 +329,10 @@ def exporting(**changes: Any) -> type[Versioned]:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        (
-            {"address": 4096},
-            DeviceError,
-            r"claims to be on cuda:0 has memory of no CUDA device at 0x",
-        ),
+        ({"address": 4096}, DeviceError, r"claims .* cuda:0 has memory of no CUDA device at 0x"),
         ({"shape": (91, 64)}, DeviceError, r"claims to be on cuda:0 has memory of no CUDA device"),
         ({"device": (2, 1)}, DeviceError, r"claims to be on cuda:1 has memory of cuda:0"),
-        (
-            {"device": (2, 5)},
-            DeviceError,
-            r"lies on cuda:5, .* \(available: cuda:0, cuda:1\); copy it",
-        ),
+        ({"device": (2, 5)}, DeviceError, r"on cuda:5, .* \(available: cuda:0, cuda:1\); copy it"),
         ({"device": (10, 0)}, ValueError, r"type 10\) that is neither the host nor a CUDA device"),
         ({"major": 2}, ValueError, r"DLPack version 2\.0; only version 1 is supported"),
     ],

@@ -186,17 +186,18 @@ def test_a_search_that_outgrows_the_limit_is_refused_within_it(folder: Path, imp
     noise = rng.standard_normal((1000, 1200), dtype=np.float32) * 1e-3
     stack = np.tile(noise, (30, 1))
     np.save(path, (left @ right + stack).astype(np.float32))
+    limit = 64 if ss.show_config()["tiles"] else 72  # MiB: tiles take wider blocks
     work = f"""
 import sigmascope as ss
-options = dict(effort="top", k=24, precision="float32", memory_limit="72MiB", num_threads=2)
+options = dict(effort="top", k=24, precision="float32", memory_limit="{limit}MiB", num_threads=2)
 try:
     ss.spectrum({str(path)!r}, **options)
 except ss.errors.MemoryLimitError as refused:
-    assert "columns, needs " in str(refused) and "the memory limit is 72 MiB" in str(refused)
+    assert "columns, needs " in str(refused) and "the memory limit is {limit} MiB" in str(refused)
 else:
     raise AssertionError("not refused")
 """
-    assert peak(work) - imported <= 72 * MIB
+    assert peak(work) - imported <= limit * MIB
 
 
 _COMPARE = """
@@ -298,8 +299,12 @@ def test_a_part_is_held_of_what_does_not_fit(tmp_path: Path, stored_by_columns: 
             for limit in ("1GiB", "88MiB", "80MiB")
         ]
         assert [each.held for each in planned] == [True, False, False]
+        # A plan counts a sharper step, which a search may spare: see Route.passes.
+        extra = planned[0].passes - whole.passes
+        assert 0 <= extra <= 1
+        expected = [A.nbytes + (size - A.nbytes) * (again + extra) / again for size in read]
         assert [each.read_bytes for each in planned] == pytest.approx(
-            [A.nbytes, *read], abs=again * 2**10
+            [A.nbytes, *expected], abs=again * 2**10
         )
 
 
