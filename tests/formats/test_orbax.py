@@ -101,7 +101,7 @@ def test_the_item_with_tensors_is_found(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="these sub-folders have some: '7'"):
         ss.open_checkpoint(tmp_path)
     write_folder(tmp_path / "7" / "ema", {("w",): (W, [7, 9])})
-    with pytest.raises(CheckpointError, match="several items, open one of them: 'ema', 'state'"):
+    with pytest.raises(CheckpointError, match="several items; open one of them: 'ema', 'state'"):
         ss.open_checkpoint(tmp_path / "7")
 
 
