@@ -291,7 +291,10 @@ def test_larger_matrices_are_the_same_bits_however_they_are_computed(
         )
         row = comparison["w"]
         assert (row["status"], row["effort"]) == ("analysed", effort), row["reason"]
-        rows.append({**row, "passes": None})  # a small limit may take further reads
+        rows.append(row)
+    if ss.show_config()["tiles"]:  # whose panels take more of the small limit
+        fewer, more = (row.pop("passes") for row in rows)
+        assert more - fewer in (0, 2)
     assert bits(rows[1:]) == bits(rows[:1])
     if effort == "density":
         assert abs(rows[0]["delta_mp_outliers"] - 16) <= 1

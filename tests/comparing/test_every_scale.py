@@ -14,8 +14,8 @@ import sigmascope as ss
 
 MEASURES = ["update_shares", "update_masks"]
 
-NEAR_ROUNDING = ("projected_top_errors",)
-"""Columns that the last bit of a sum of 960 products shows in their fifth digit."""
+NEAR_ROUNDING = ("projected_top_errors",) if ss.show_config()["vector_bits"] == 512 else ()
+"""Columns in whose sixth digit the last bit of a sum shows, if vectors have eight numbers."""
 
 ROUNDING_ALONE = ("projected_quantile_errors", "passes", "read", "seconds")
 """Columns of rounding alone, and of the work, which takes a pass more where units are needed."""
@@ -74,7 +74,7 @@ def test_columns_are_those_of_the_matrices_themselves(make: Any, exponent: int) 
     wrong = {
         name: (row[name], scaled[name])
         for name in numbers
-        if not is_same(row[name], scaled[name], exponent, 1e-4 if name in NEAR_ROUNDING else 1e-6)
+        if not is_same(row[name], scaled[name], exponent, 1e-5 if name in NEAR_ROUNDING else 1e-6)
     }
     assert not wrong
 

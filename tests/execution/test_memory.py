@@ -301,7 +301,7 @@ def test_a_part_is_held_of_what_does_not_fit(tmp_path: Path, stored_by_columns: 
         assert [each.held for each in planned] == [True, False, False]
         # A plan counts a sharper step, which a search may spare: see Route.passes.
         extra = planned[0].passes - whole.passes
-        assert 0 <= extra <= 1
+        assert extra == 0 or (extra == 1 and ss.show_config()["tiles"])
         expected = [A.nbytes + (size - A.nbytes) * (again + extra) / again for size in read]
         assert [each.read_bytes for each in planned] == pytest.approx(
             [A.nbytes, *expected], abs=again * 2**10

@@ -225,7 +225,8 @@ def test_split_steps_find_what_full_ones_do(name: str) -> None:
         assert result.converged
         assert result.precision == "split"
         assert np.all(np.abs(result.s - sigma[:10]) <= result.errors)
-        floor = 96 * 2.0**-24  # of a tolerance in float32: docs/how-svds-works.md
+        # With tiles all products are of parts of bf16: the floor of docs/how-svds-works.md.
+        floor = 96 * 2.0**-24 if ss.show_config()["tiles"] else 3e-6
         assert np.max(result.residuals) <= (tol + floor) * sigma[0]
 
 
