@@ -108,7 +108,7 @@ def test_a_page_says_that_it_is_a_part(tmp_path: Path) -> None:
 
 
 def test_outlier_channels_are_named_with_their_size(tmp_path: Path) -> None:
-    W = RNG.standard_normal((300, 200))
+    W = np.random.default_rng(5).standard_normal((300, 200))
     far, other = W.copy(), W.copy()
     far[[3, 77, 200, 250]] *= np.array([[40.0], [90.0], [20.0], [30.0]])
     other[:, 9] *= 25
