@@ -84,7 +84,7 @@ def test_eigenvectors_by_cusolver(simulated: Any, decaying: tuple[Any, Any]) -> 
 
 @pytest.mark.slow
 def test_vectors_of_other_values_are_noticed(simulated: Any, decaying: tuple[Any, Any]) -> None:
-    """Eigenvectors have small residuals, whichever they are; the bounds hold all the same."""
+    """Eigenvectors have small residuals, whichever they are; the bounds remain valid."""
     A, s = decaying
     simulated.simulator.restart(solver_lost=1)
     with pytest.warns(ConvergenceWarning):
