@@ -115,8 +115,8 @@ def recognised(start: bytes) -> str | None:
     for magic, what in _MAGIC:
         if start.startswith(magic):
             return what
-    if start.startswith(b"PK\x03\x04"):
-        return _archive(start)
+    if (member := first_member(start)) is not None:
+        return kind_of_archive(member) or "a zip archive, as PyTorch writes"
     if start[257:262] == b"ustar":
         return f"a tar archive, as PyTorch before 0.1.10 wrote: {_UNPACK}, or load it with PyTorch"
     if start[4:8] == b"TFL3":
@@ -129,14 +129,29 @@ def recognised(start: bytes) -> str | None:
     return _text(start)
 
 
-def _archive(start: bytes) -> str:
-    """Name a zip archive by the first file in it."""
-    length = int.from_bytes(start[26:28], "little")
-    name = start[30 : 30 + length]
-    for pattern, what in _ARCHIVES:
-        if re.fullmatch(pattern, name, re.DOTALL):
-            return what
-    return "a zip archive, as PyTorch writes"
+def first_member(start: bytes) -> bytes | None:
+    r"""Return the name of the first file in a zip archive; None if the bytes begin no archive.
+
+    Examples
+    --------
+    >>> first_member(b"PK\x03\x04" + bytes(22) + b"\x05\0\0\0" + b"a.txt and its content")
+    b'a.txt'
+    """
+    if not start.startswith(b"PK\x03\x04"):
+        return None
+    return start[30 : 30 + int.from_bytes(start[26:28], "little")]
+
+
+def kind_of_archive(name: bytes) -> str | None:
+    """Return the kind of a zip archive, with advice; None if PyTorch may have written it.
+
+    Parameters
+    ----------
+    name : bytes
+        Name of the first file in it.
+    """
+    kinds = (what for pattern, what in _ARCHIVES if re.fullmatch(pattern, name, re.DOTALL))
+    return next(kinds, None)
 
 
 def _pickle(start: bytes) -> str:

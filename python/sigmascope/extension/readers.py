@@ -8,7 +8,7 @@ of files by their first bytes, and tensors whose bytes a reader makes when they 
 
 from __future__ import annotations
 
-from sigmascope._host.formats import described, recognised
+from sigmascope._host.formats import described, first_member, recognised
 from sigmascope._host.limits import (
     MAX_DIMENSIONS,
     MAX_JSON_BYTES,
@@ -57,6 +57,7 @@ __all__ = [
     "check_extent",
     "checked_name",
     "described",
+    "first_member",
     "format_names",
     "is_integer",
     "is_plain",

@@ -14,10 +14,12 @@ import zipfile
 from typing import Any
 
 from sigmascope.errors import CheckpointError
-from sigmascope.extension.readers import FilePart, brief, described, start_of
+from sigmascope.extension.readers import FilePart, brief, described, first_member, start_of
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _INNER = "model.weights.h5"
+_FIRST_MEMBERS = (b"metadata.json", b"config.json")
+"""Names of the file that Keras writes first in an archive."""
 
 _KERNEL = re.compile(
     r"(?:^|/)(?P<layer>[^/]*)/(?:(?:recurrent_|pointwise_)?kernel(?::0)?|(?:cell/)?vars/[01])$"
@@ -53,7 +55,7 @@ def axes_of(name: str, count: int) -> str:
 
 def begins_as_hdf5(start: bytes) -> bool:
     """Return whether a file begins like an HDF5 file or a Keras archive."""
-    return start.startswith(MAGIC) or "a Keras archive" in described(start)
+    return start.startswith(MAGIC) or first_member(start) in _FIRST_MEMBERS
 
 
 def hdf5_part(file: io.RawIOBase, size: int) -> tuple[io.RawIOBase, int, int]:

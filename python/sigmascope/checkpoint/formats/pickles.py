@@ -15,7 +15,7 @@ import struct
 import zipfile
 from typing import Any
 
-from sigmascope._host.formats import described, recognised
+from sigmascope._host.formats import described, first_member, kind_of_archive
 from sigmascope._host.limits import (
     MAX_DIRECTORY_BYTES,
     MAX_PICKLE_BYTES,
@@ -64,7 +64,8 @@ class _Directory:
 
 def is_saved_by_torch(start: bytes) -> bool:
     """Return whether a file begins like an archive of PyTorch, or like one of its older files."""
-    return is_legacy(start) or recognised(start) == "a zip archive, as PyTorch writes"
+    member = first_member(start)
+    return is_legacy(start) or (member is not None and kind_of_archive(member) is None)
 
 
 def read_pickled(path: Place) -> Header:
