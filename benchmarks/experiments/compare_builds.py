@@ -22,122 +22,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from timed_calls import write_matrices
 
 from sigmascope.bench.machine import chosen_cores, describe, thread_environment
 
-CASES = """
-import json, sys, time
-from fnmatch import fnmatch
-from pathlib import Path
-import ml_dtypes
-import numpy as np
-import sigmascope as ss
-
-folder, threads, pattern = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-f32, tall, long, f64 = (np.load(folder / f"{each}.npy") for each in ("f32", "tall", "long", "f64"))
-tiny = np.ascontiguousarray(f64[:64, :64])
-repeated = np.tile(f64[:600, :1], 400)
-bf16, small = f32.astype(ml_dtypes.bfloat16), np.ascontiguousarray(f32[:768, :512])
-ss.set_num_threads(threads)
-
-def sketch():
-    stream = ss.streaming.Sketch(4096, 32, seed=0)
-    for rows in np.split(f32, 8):
-        stream.update(rows)
-    return stream.svd().s
-
-def accumulate():
-    gram = ss.streaming.GramAccumulator(50)
-    gram.update(long)
-    return gram.svd(8).s
-
-def many(call, *arguments, **options):
-    for _ in range(100):
-        result = call(tiny, *arguments, **options)
-    return result
-
-def operator():
-    from scipy.sparse.linalg import aslinearoperator
-    return ss.svds(aslinearoperator(f64[:, :1500]), 8).s
-
-def compare(effort):
-    pair = (folder / f"{name}.safetensors" for name in ("before", "after"))
-    row, = ss.compare(*pair, effort=effort, k=32).rows
-    assert row["status"] == "analysed", row["reason"]
-    return [row["relative_change"]]
-
-CALLS = {
-    "svds, 4096 x 4096 f32, k 64": lambda: ss.svds(f32, 64).s,
-    "svds, 4096 x 4096 f32, k 64, tol 1e-6": lambda: ss.svds(f32, 64, tol=1e-6).s,
-    "svds, 4096 x 4096 bf16, k 64": lambda: ss.svds(bf16, 64).s,
-    "svds, 8192 x 1024 f32, k 32": lambda: ss.svds(tall, 32).s,
-    "svds, 2048 x 2048 f64, k 32": lambda: ss.svds(f64, 32).s,
-    "svds, 768 x 512 f32, k 16": lambda: ss.svds(small, 16).s,
-    "randomized_svd, 4096 x 4096 f32, 5 passes": lambda: ss.randomized_svd(f32, 64, passes=5).s,
-    "svdvals, 2048 x 2048 f64": lambda: ss.svdvals(f64).values,
-    "svdvals, 2048 x 2048 f64, fast": lambda: ss.svdvals(f64, accuracy="fast").values,
-    "svdvals, 768 x 512 f32": lambda: ss.svdvals(small).values,
-    "spectral_density, 4096 x 4096 f32": lambda: [ss.spectral_density(f32).nuclear_norm().value],
-    "spectrum, 4096 x 4096 bf16": lambda: ss.spectrum(bf16).top,
-    "moments, 4096 x 4096 bf16": lambda: [ss.moments(bf16).std],
-    "Sketch, 4096 x 4096 f32": sketch,
-    "GramAccumulator, 500000 x 50 f32": accumulate,
-    "svds, 500000 x 50 f32, k 8": lambda: ss.svds(long, 8).s,
-    "randomized_svd, 500000 x 50 f32, 3 passes": lambda: ss.randomized_svd(long, 8, passes=3).s,
-    "spectral_density, 500000 x 50 f32": lambda: [ss.spectral_density(long).nuclear_norm().value],
-    "moments, 500000 x 50 f32": lambda: [ss.moments(long).std],
-    "svds, operator 2048 x 1500 f64, k 8": operator,
-    "svds, 600 x 400 f64 of rank 1, k 400": lambda: ss.svds(repeated, 400).s,
-    "100 x svds, 64 x 64 f64, k 4": lambda: many(ss.svds, 4).s,
-    "100 x randomized_svd, 64 x 64 f64, k 4": lambda: many(ss.randomized_svd, 4, passes=5).s,
-    "100 x spectrum, 64 x 64 f64": lambda: many(ss.spectrum).top,
-    "100 x svdvals, 64 x 64 f64": lambda: many(ss.svdvals).values,
-    "100 x moments, 64 x 64 f64": lambda: [many(ss.moments).std],
-    "compare, 4096 x 4096 f32, top": lambda: compare("top"),
-    "compare, 4096 x 4096 f32, density": lambda: compare("density"),
-}
-found = {}
-for name, call in CALLS.items():
-    if not fnmatch(name, pattern):
-        continue
-    value, seconds = call(), []
-    for _ in range(3):
-        began = time.process_time()
-        call()
-        seconds.append(time.process_time() - began)
-    found[name] = {"seconds": min(seconds), "value": float(np.ravel(value)[0])}
-print(json.dumps(found))
-"""
+CALLS = Path(__file__).with_name("timed_calls.py")
 AGREE = 1e-3
 """Relative difference of the largest value that both builds may show."""
 
 
-def matrices(folder: Path) -> None:
-    """Write the matrices: Gaussian noise with a few large values on top."""
-    rng = np.random.default_rng(0)
-    for name, (m, n), dtype in (
-        ("f32", (4096, 4096), np.float32),
-        ("tall", (8192, 1024), np.float32),
-        ("long", (500_000, 50), np.float32),
-        ("f64", (2048, 2048), np.float64),
-    ):
-        A = rng.standard_normal((m, n), dtype=np.float32).astype(dtype)
-        left, right = rng.standard_normal((m, 12)), rng.standard_normal((12, n))
-        A += ((left * np.geomspace(0.4, 0.05, 12)) @ right).astype(dtype)
-        np.save(folder / f"{name}.npy", A)
-        if name == "f32":
-            save_file({"w": A}, folder / "before.safetensors")
-            changed = np.float32(1e-3) * rng.standard_normal((m, n), dtype=np.float32)
-            save_file({"w": A + changed}, folder / "after.safetensors")
-
-
 def timed(build: Path, folder: Path, cores: list[int], pattern: str) -> dict[str, dict[str, float]]:
     """Run the cases whose name fits the pattern in a process of its own."""
-    command = ["taskset", "--cpu-list", ",".join(map(str, cores)), sys.executable, "-c", CASES]
+    command = ["taskset", "--cpu-list", ",".join(map(str, cores)), sys.executable, os.fspath(CALLS)]
     environment = thread_environment(len(cores)) | {"PYTHONPATH": os.fspath(build)}
     done = subprocess.run(
-        [*command, str(folder), str(len(cores)), pattern],
+        [*command, os.fspath(folder), str(len(cores)), pattern],
         env=environment,
         cwd=folder,
         check=True,
@@ -161,7 +60,7 @@ def main() -> None:
     seconds: dict[str, dict[str, list[float]]] = {}
     values: dict[str, set[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        matrices(Path(scratch))
+        write_matrices(Path(scratch))
         for turn in range(given.turns):
             for name in list(builds)[:: 1 - 2 * (turn % 2)]:
                 print(f"turn {turn + 1}: {name}", file=sys.stderr)

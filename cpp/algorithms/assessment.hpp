@@ -172,20 +172,23 @@ inline double ritz_residual(const Assessment& a, std::int64_t i, double epsilon)
   return sigma > 0 ? std::hypot(a.rho[e], a.moved[e]) / sigma : 0.0;
 }
 
-// The quantities that the tolerance bounds, one for each of the k values, in sigma: residuals, or
-// the errors that follow from them.
+// The quantities that the tolerance bounds, one for each of the k values, in sigma: residuals, the
+// errors that follow from them, or what `either` makes of both.
 template <Backend B>
 std::vector<double> estimated_defects(const Assessment& a, const KrylovOptions& options) {
-  std::vector<double> values, defects;
+  std::vector<double> values, residuals, errors;
   for (std::int64_t i = 0; i < options.k; ++i) {
-    const double residual = ritz_residual(a, i, B::epsilon());
+    residuals.push_back(ritz_residual(a, i, B::epsilon()));
     values.push_back(std::sqrt(a.theta(i)));
-    defects.push_back(options.of_residuals() ? residual
-                                             : value_error(values.back(), residual, a.unconverged,
-                                                           a.clusters[as_size(i)]));
+    errors.push_back(
+        value_error(values.back(), residuals.back(), a.unconverged, a.clusters[as_size(i)]));
   }
-  if (!options.of_residuals()) bound_by_earlier(values, defects);
-  return defects;
+  if (options.of_residuals()) return residuals;
+  bound_by_earlier(values, errors);
+  if (options.kind == Tolerance::of_errors) return errors;
+  for (std::size_t i = 0; i < errors.size(); ++i)
+    errors[i] = std::min(errors[i], std::max(residuals[i], errors[i] / widest_error));
+  return errors;
 }
 
 // The largest of these quantities over the tolerance; 0 if none exceeds it.

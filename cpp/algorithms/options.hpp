@@ -12,9 +12,19 @@ namespace sigmascope {
 // few large values is hardly resolved.
 inline constexpr std::int64_t least_density_steps = 8;
 
+// What the tolerance bounds. `either`: of each value its error, or its residual if the error is not
+// above the tolerance by more than a factor. A residual says that a singular value lies that near,
+// an error that the one of this place does: inside the bulk of a spectrum errors come down only
+// after the bulk itself is resolved.
+enum class Tolerance { of_residuals, of_errors, of_either };
+
+// The factor: errors of a search for either that has converged are at most so many tolerances.
+inline constexpr double widest_error = 10;
+
 struct KrylovOptions {
   std::int64_t k = 6;
-  double tolerance = 1e-4;  // relative to sigma_1; of the residuals, or of the values' errors
+  double tolerance = 1e-4;  // relative to sigma_1
+  Tolerance kind = Tolerance::of_residuals;
   std::int64_t block = 32;
   std::int64_t max_steps = 200;
 
@@ -31,11 +41,10 @@ struct KrylovOptions {
   bool bounded = false;                // end without an answer at the limit of Work
   bool density = false;                // also the quadrature of the space, before any restart
   Products products = Products::full;  // of the first steps
-  bool of_values = false;              // the tolerance is of the values' errors even with vectors
   bool norm_is_bound = false;          // the ||A||_F^2 given is an upper bound
   ProductErrors product_errors = {};
 
-  bool of_residuals() const { return vectors && !of_values; }
+  bool of_residuals() const { return kind == Tolerance::of_residuals; }
 };
 
 }  // namespace sigmascope

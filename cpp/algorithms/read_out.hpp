@@ -76,22 +76,38 @@ class ReadOut {
       return with_shortfalls;
     };
     result.errors = errors(how_.placement == Placement::sure);
-    const auto& judged = options_.of_residuals() ? result.residuals : result.errors;
-    const double largest = triplets.s.front(), wanted = options_.tolerance * largest;
-    // What rounding adds to residuals when they are measured; errors count all of the floor.
-    const double rounding =
-        options_.of_residuals() ? triplets.measuring + 2 * B::epsilon() * largest : least;
-    const double allowed = wanted < least ? 2 * least : wanted + rounding;
+    const double largest = triplets.s.front();
     result.consistent = is_consistent(triplets);
     // A bound above sigma_1 says nothing, however small the residuals are.
     const bool useful =
         *std::max_element(result.errors.begin(), result.errors.end()) <= largest + floor;
     result.converged = result.consistent && useful && how_.placement != Placement::open &&
-                       *std::max_element(judged.begin(), judged.end()) <= allowed;
+                       meets_tolerance(result, least);
     if (!result.converged) result.errors = errors(false);
   }
 
  private:
+  // Whether what the tolerance bounds is within it, of every value. `least`: the floor of rounding,
+  // which errors count in full; residuals count what it adds where they are measured.
+  bool meets_tolerance(const KrylovResult<B>& result, double least) const {
+    const double largest = result.triplets.s.front(), requested = options_.tolerance * largest;
+    const auto allowed = [&](double rounding) {
+      return requested < least ? 2 * least : requested + rounding;
+    };
+    const double residual = allowed(result.triplets.measuring + 2 * B::epsilon() * largest);
+    const double error = allowed(least);
+    for (std::size_t i = 0; i < result.errors.size(); ++i) {
+      const bool by_residual = result.residuals[i] <= residual;
+      const bool by_error = result.errors[i] <= error;
+      const bool near = result.errors[i] <= widest_error * error;
+      const bool meets = options_.kind == Tolerance::of_either ? by_error || (by_residual && near)
+                         : options_.of_residuals()             ? by_residual
+                                                               : by_error;
+      if (!meets) return false;
+    }
+    return true;
+  }
+
   // bf16x2 where the error of such products is far below the tolerance, else full.
   Rounding products() const {
     const Rounding split = Rounding::of(Products::bf16x2, how_.fro2, a_.cols());

@@ -172,9 +172,17 @@ inline Products products_of(const std::string& name) {
   throw std::invalid_argument("products must be rounded, split or full, not " + name);
 }
 
+inline Tolerance tolerance_of(const std::string& name) {
+  if (name == "residuals") return Tolerance::of_residuals;
+  if (name == "errors") return Tolerance::of_errors;
+  if (name == "either") return Tolerance::of_either;
+  throw std::invalid_argument("a tolerance is of residuals, errors or either, not " + name);
+}
+
 inline KrylovOptions krylov_options(const py::kwargs& kwargs) {
   return {.k = keyword<std::int64_t>(kwargs, "k"),
           .tolerance = keyword<double>(kwargs, "tol"),
+          .kind = tolerance_of(keyword<std::string>(kwargs, "tolerance_of")),
           .block = keyword<std::int64_t>(kwargs, "block"),
           .max_steps = keyword<std::int64_t>(kwargs, "max_steps"),
           .soft_restart_columns = keyword<std::int64_t>(kwargs, "soft_restart_columns"),
@@ -185,8 +193,7 @@ inline KrylovOptions krylov_options(const py::kwargs& kwargs) {
           .vectors = keyword<bool>(kwargs, "vectors"),
           .bounded = keyword<bool>(kwargs, "bounded"),
           .density = keyword<bool>(kwargs, "density"),
-          .products = products_of(keyword<std::string>(kwargs, "products")),
-          .of_values = keyword<bool>(kwargs, "of_values")};
+          .products = products_of(keyword<std::string>(kwargs, "products"))};
 }
 
 inline GramOptions gram_options(const py::kwargs& kwargs) {

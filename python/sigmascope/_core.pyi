@@ -127,7 +127,7 @@ def krylov(
     bounded: bool,
     density: bool,
     products: str,
-    of_values: bool,
+    tolerance_of: str,
     rounded_copy: bool,
     f64: bool,
     gather: bool = False,

@@ -23,7 +23,7 @@ BY_NAME: dict[str, dict[str, Any]] = {
         "bounded": False,
         "density": False,
         "products": "full",
-        "of_values": False,
+        "tolerance_of": "residuals",
         "rounded_copy": False,
         "f64": True,
     },

@@ -31,7 +31,7 @@ SCAN = table_of(
         "tol",
         "float",
         1e-3,
-        "Largest error of the k values, as a fraction of the largest one; 0.001 is 0.1 %.",
+        "Tolerance of the k values over the largest value; 0.001 is 0.1 %.",
         "--tol",
         metavar="X",
         journal=MUST_MATCH,

@@ -85,7 +85,7 @@ def _search(
     else:
         precision, block = call.precision, _block(a, k, tol, call.precision, call)
     return KrylovSettings(
-        a.shape, k, tol, block, precision, density=density, vectors=vectors, of_values=vectors
+        a.shape, k, tol, block, precision, density=density, vectors=vectors, tolerance_of="either"
     )
 
 

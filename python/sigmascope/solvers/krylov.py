@@ -42,9 +42,10 @@ class KrylovSettings:
         Precision of the blocks.
     density : bool
         Whether to return the quadrature of the basis as well, which is then not restarted early.
-    of_values : bool
-        With vectors: whether the tolerance still applies to the values instead of the residuals.
-        The vectors come with the values, and are as good as their residuals say.
+    tolerance_of : {"residuals", "errors", "either"}
+        The quantity that the tolerance bounds. "either" accepts a value if its error meets it, or
+        its residual does and its error is at most ten times as large. Inside the bulk of a spectrum
+        errors come down long after residuals.
     """
 
     shape: tuple[int, int]
@@ -54,7 +55,7 @@ class KrylovSettings:
     precision: str
     vectors: bool
     density: bool
-    of_values: bool = False
+    tolerance_of: str = "residuals"
 
     @property
     def columns(self) -> int:
@@ -183,7 +184,7 @@ class KrylovSearch:
             seed=self.seed,
             vectors=settings.vectors,
             density=settings.density,
-            of_values=settings.of_values,
+            tolerance_of=settings.tolerance_of,
             bounded=self.bounded,
             **plan.search(),
         )

@@ -71,7 +71,14 @@ class TripletsRequest:
         if self._prefers_gram(memory, gram, block):
             return gram.within(memory)
         settings = KrylovSettings(
-            a.shape, self.k, self.tol, block, call.precision, self.vectors, density=False
+            a.shape,
+            self.k,
+            self.tol,
+            block,
+            call.precision,
+            self.vectors,
+            density=False,
+            tolerance_of="residuals" if self.vectors else "errors",
         )
         what = f"a basis for the {self.k} largest singular values of {arguments.of_shape(a.shape)}"
         bounded = call.operator is None and gram.fits(memory)
