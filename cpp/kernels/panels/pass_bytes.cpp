@@ -103,7 +103,7 @@ std::int64_t tile_pass_bytes(const PassLayout& layout, std::int64_t columns,
   const std::int64_t across = round_up(length, tile_depth) + tile_side;
   const std::int64_t count = layout.files ? 1 : layout.threads;
   const PanelOptions options{.width = ld, .height = layout.panel_rows};
-  std::int64_t codes = 0, tallest = 0;  // of a panel
+  std::int64_t codes = 0, tallest = 0, strips = 1;  // of a panel
   for (const int parts : {1, 2, 3}) {
     if (layout.element_bytes > 2 && parts < tile_parts) continue;
     const std::int64_t row_bytes = 2 * parts * across,
@@ -113,6 +113,7 @@ std::int64_t tile_pass_bytes(const PassLayout& layout, std::int64_t columns,
     codes = std::max(codes, parts * std::max(rows * spread<std::uint16_t>(across),
                                              across * spread<std::uint16_t>(rows)));
     tallest = std::max(tallest, rows);
+    strips = std::max(strips, TilePanels::strips_at_a_time(row_bytes * rows, parts));
   }
   // Sums of the threads, of all of them, and those that longer sums take.
   const std::int64_t more = ChainSums<float>::more_sums(lines, TilePanels::chain);
@@ -128,7 +129,7 @@ std::int64_t tile_pass_bytes(const PassLayout& layout, std::int64_t columns,
   const std::int64_t numbers =
       sums * across + count * products_of_panel + tasks + (turned ? layout.longer() : 0);
   return 2 * (count * codes + (operand + count * given) * ld) + 4 * numbers * ld +
-         TilePanels::strip_bytes * layout.threads +
+         TilePanels::strip_bytes * strips * layout.threads +
          layout.stored_panels(std::min(tallest, lines), length, lines);
 }
 

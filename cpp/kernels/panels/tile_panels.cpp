@@ -43,11 +43,12 @@ TilePanels::TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a,
       own ? own_tile_rows(row_bytes, width_ * cols_ * (2 * block_parts_ + 4), most_parts_)
           : shared_tile_rows(row_bytes, pool.threads());
   height_ = std::min(tile_rows(options, fitting), round_up(a.rows(), depth));
+  strips_ = strips_at_a_time(2 * most_parts_ * height_ * cols_, most_parts_);
   const Factors factors(a.factor);
   block_factor_ = static_cast<float>(factors.block);
   panel_factor_ = factors.panel;
   decoding_.resize(as_size(pool.threads()));
-  strips_.resize(as_size(pool.threads()));
+  paired_.resize(as_size(pool.threads()));
   given_ = PackedBlock(height_, width_, block_parts_);
 }
 
@@ -188,32 +189,44 @@ void TilePanels::add_columns(std::int64_t i0, std::int64_t rows, std::int64_t co
                          fresh = tile_sum / tile_depth;
   const std::int64_t step_bytes = parts_ * across * bytes, most = strip_bytes / step_bytes;
   static_assert(strip_bytes >= tile_parts * across * bytes);
+  const std::int64_t together = steps > 1 ? strips_ * strip : strip;
   pool_.run(chunks(all, chunk), [&](std::int64_t index, int worker) {
-    AlignedArray<std::uint16_t>& paired = strips_[as_size(worker)];
-    if (!paired) paired = aligned_array<std::uint16_t>(strip_bytes / 2);
-    const TileOperand right{.data = reinterpret_cast<const std::byte*>(paired.get()),
-                            .stride = 2 * depth,
-                            .tile = bytes,
-                            .step = step_bytes,
-                            .part = across * bytes,
-                            .parts = parts_};
+    AlignedArray<std::uint16_t>& paired = paired_[as_size(worker)];
+    if (!paired) paired = aligned_array<std::uint16_t>(strips_ * strip_bytes / 2);
+    const auto strip_of = [&](std::int64_t j) {
+      return paired.get() + j / strip * strip_bytes / 2;
+    };
+    TileOperand right{.data = nullptr,
+                      .stride = 2 * depth,
+                      .tile = bytes,
+                      .step = step_bytes,
+                      .part = across * bytes,
+                      .parts = parts_};
     const TileRegisters ready(tiles_);
     const std::int64_t end = std::min(index * chunk + chunk, all);
-    for (std::int64_t j = index * chunk; j < end; j += strip) {
-      const std::int64_t count = std::min(strip, end - j) / edge;
+    for (std::int64_t first = index * chunk; first < end; first += together) {
+      const std::int64_t stop = std::min(first + together, end);
+      const auto each_strip = [&](const auto& task) {
+        for (std::int64_t j = first; j < stop; j += strip) task(j, std::min(strip, stop - j));
+      };
       for (std::int64_t s0 = 0, length = 0; s0 < steps; s0 += length) {
         length = std::min(most, std::min(steps - s0, fresh - s0 % fresh));
         for (std::int64_t s = 0; s < length; ++s)
           for (int q = 0; q < parts_; ++q)
-            tiles_.pair_rows(codes_ + (i0 + (s0 + s) * depth) * ld_ + j + q * part_stride_, ld_,
-                             count, paired.get() + (s * parts_ + q) * across * tile_codes,
-                             tile_codes);
+            each_strip([&](std::int64_t j, std::int64_t count) {
+              tiles_.pair_rows(
+                  codes_ + (i0 + (s0 + s) * depth) * ld_ + j + q * part_stride_, ld_, count / edge,
+                  strip_of(j - first) + (s * parts_ + q) * across * tile_codes, tile_codes);
+            });
         TileOperand left = b.operand(steps);
         left.data += s0 * left.step;
-        tiles_.multiply(width_ / edge, count, length, left, right, BlockSide::left,
-                        {c + j * width_, edge, edge * edge, edge * width_}, Accumulate::chain);
+        each_strip([&](std::int64_t j, std::int64_t count) {
+          right.data = reinterpret_cast<const std::byte*>(strip_of(j - first));
+          tiles_.multiply(width_ / edge, count / edge, length, left, right, BlockSide::left,
+                          {c + j * width_, edge, edge * edge, edge * width_}, Accumulate::chain);
+        });
         if ((s0 + length) % fresh == 0 || s0 + length == steps)
-          finish(j, j + count * edge, s0 / fresh);
+          each_strip([&](std::int64_t j, std::int64_t count) { finish(j, j + count, s0 / fresh); });
       }
     }
   });

@@ -41,6 +41,13 @@ class TilePanels {
 
   TilePanels(const Isa& isa, ThreadPool& pool, const MatrixView& a, const PanelOptions& options);
 
+  // Strips that are paired before any is multiplied. L2 holds most panels, and then one strip after
+  // another is best. Of others, long runs of each row are read.
+  static std::int64_t strips_at_a_time(std::int64_t panel_bytes, int parts) {
+    constexpr std::int64_t far_bytes = std::int64_t{2} << 20, far_strips = 8;
+    return parts == 1 && panel_bytes > far_bytes ? far_strips : 1;
+  }
+
   std::int64_t height() const { return height_; }
 
   std::shared_ptr<const PackedBlock> packed(const Block<float>& x) const;
@@ -87,7 +94,8 @@ class TilePanels {
   ChainSums<float>* totals_ = nullptr;
   AlignedArray<std::uint16_t> own_;  // of a panel, unless A's own bytes serve
   std::vector<DecodeScratch> decoding_;
-  std::vector<AlignedArray<std::uint16_t>> strips_;  // of columns, paired
+  std::int64_t strips_ = 1;                          // at a time
+  std::vector<AlignedArray<std::uint16_t>> paired_;  // of each thread, columns in pairs of rows
 
   // Element (i, j) of part q of the panel is at i*ld_ + j + q*part_stride_.
   const std::uint16_t* codes_ = nullptr;

@@ -153,6 +153,18 @@ void configure() {
 }
 void release() { _tile_release(); }
 
+// Sums that follow each other along rows of A before the next rows. Short runs of far rows cost
+// more than reading the block's operand, of so many tiles a sum, again from L2.
+inline std::int64_t sums_of_a_run(const TileOperand& a, const TileOperand& block,
+                                  std::int64_t tiles) {
+  constexpr std::int64_t held = std::int64_t{32} << 10, far_bytes = std::int64_t{400} << 10,
+                         far_stride = std::int64_t{16} << 10, longest = 4;
+  const std::int64_t bytes = tiles * block.step;
+  if (a.parts > 1 || a.stride < far_stride || bytes <= held) return 1;
+  const std::int64_t fitting = far_bytes / bytes;
+  return fitting < 1 ? 1 : fitting > longest ? longest : fitting;
+}
+
 // See TileKernels::multiply.
 void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps,
                     const TileOperand& left, const TileOperand& right, BlockSide side,
@@ -162,20 +174,27 @@ void multiply_tiles(std::int64_t rows, std::int64_t cols, std::int64_t steps,
   const bool chain = mode == Accumulate::chain;
   alignas(64) float fresh[4 * tile_side * tile_side];
   const std::int64_t most = chain ? steps : tile_sum / tile_depth;
-  for (std::int64_t s = 0; s < steps; s += most) {
-    const std::int64_t length = steps - s < most ? steps - s : most;
+  const std::int64_t run = most * (block_left ? 1 : sums_of_a_run(left, right, most * cols));
+  for (std::int64_t first = 0; first < steps; first += run) {
+    const std::int64_t stop = steps - first < run ? steps : first + run;
     const auto sums = [&]<int R, int S>(std::int64_t i, std::int64_t j) {
-      TileOperand l = left, r = right;
-      l.data += i * left.tile + s * left.step;
-      r.data += j * right.tile + s * right.step;
       const TileSums there{c.data + i * c.below + j * c.beside, c.stride, c.below, c.beside};
-      if (chain) return tile_block<R, S>(length, l, r, parts, there);
-      for (int e = 0; e < 256 * R * S; e += 16) store(fresh + e, Vector<float>{});
-      tile_block<R, S>(length, l, r, parts, {fresh, 16, 256 * S, 256});
-      for (int row = 0; row < 16 * R * S; ++row) {
-        const int tile = row / 16;
-        float* sum = there.data + tile / S * c.below + tile % S * c.beside + row % 16 * c.stride;
-        store(sum, load(sum) + load(fresh + 16 * row));
+      for (std::int64_t s = first; s < stop; s += most) {
+        const std::int64_t length = stop - s < most ? stop - s : most;
+        TileOperand l = left, r = right;
+        l.data += i * left.tile + s * left.step;
+        r.data += j * right.tile + s * right.step;
+        if (chain) {
+          tile_block<R, S>(length, l, r, parts, there);
+          continue;
+        }
+        for (int e = 0; e < 256 * R * S; e += 16) store(fresh + e, Vector<float>{});
+        tile_block<R, S>(length, l, r, parts, {fresh, 16, 256 * S, 256});
+        for (int row = 0; row < 16 * R * S; ++row) {
+          const int tile = row / 16;
+          float* sum = there.data + tile / S * c.below + tile % S * c.beside + row % 16 * c.stride;
+          store(sum, load(sum) + load(fresh + 16 * row));
+        }
       }
     };
     for (std::int64_t i = 0; i < rows;) {
