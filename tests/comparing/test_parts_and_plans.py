@@ -9,6 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from tests.support.adapters import factors, lora, write_adapter
@@ -203,3 +204,17 @@ def test_no_option_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert options_of("compare") - shown_alone == reached
     of_the_run = shown_alone | {"resources", "executor", "progress"}
     assert set(signature(ss.compare).parameters) - of_the_run <= reached
+
+
+@pytest.mark.unsanitized
+def test_one_thread_has_the_memory_for_every_value_of_a_change(tmp_path: Path) -> None:
+    """With tiles, the sparse remainder of a change takes memory next to its Gram matrix."""
+    rng = np.random.default_rng(3)
+    bf16 = ml_dtypes.bfloat16
+    before = rng.standard_normal((640, 512), dtype=np.float32).astype(bf16)
+    after = (before.astype(np.float32) * np.float32(1.01) + np.float32(2e-3)).astype(bf16)
+    folders = (
+        written(tmp_path / name, {"w": each}) for name, each in (("a", before), ("b", after))
+    )
+    (row,) = ss.compare(*folders, effort="exact", k=16, num_threads=1).rows
+    assert row["status"] == "analysed", row["reason"]
