@@ -189,9 +189,9 @@ def test_a_search_that_outgrows_the_limit_is_refused_within_it(folder: Path, imp
     limit = 64 if ss.show_config()["tiles"] else 72  # MiB: tiles take wider blocks
     work = f"""
 import sigmascope as ss
-options = dict(effort="top", k=24, tol=1e-4, precision="float32", memory_limit="{limit}MiB", num_threads=2)
+options = dict(precision="float32", memory_limit="{limit}MiB", num_threads=2)
 try:
-    ss.spectrum({str(path)!r}, **options)
+    ss.spectrum({str(path)!r}, effort="top", k=24, tol=1e-4, **options)
 except ss.errors.MemoryLimitError as refused:
     assert "columns, needs " in str(refused) and "the memory limit is {limit} MiB" in str(refused)
 else:
