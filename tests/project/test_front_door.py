@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from inspect import getdoc
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.support.public_names import MODULES, PLACES, PUBLIC
@@ -65,6 +66,30 @@ print(ss.streaming.Sketch.__name__, ss.diagnosis.diagnose.__name__)
     assert modules.split() == [f"sigmascope.{name}" for name in names.split()]
     assert numpy == "False"
     assert last == "Sketch diagnose"
+
+
+def test_numbers_need_no_folder_that_shows_them() -> None:
+    """A wheel without these folders computes, compares and saves."""
+    code = """
+import sys
+for folder in "_display report cli bench diagnosis formats sklearn".split():
+    sys.modules[f"sigmascope.{folder}"] = None  # an import of it fails
+import numpy as np
+import sigmascope as ss
+from sigmascope import *
+A = np.random.default_rng(0).standard_normal((60, 40))
+results = ss.svds(A, 3), ss.svdvals(A), ss.spectrum(A), ss.spectral_density(A), ss.moments(A)
+assert all(result._repr_html_() for result in results if hasattr(result, "_repr_html_"))
+pair = {"w": A}, {"w": A + 1}
+ss.scan(pair[0]).save("scan.jsonl")
+print(ss.compare(*pair).rows[0]["status"])
+"""
+    with TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "analysed\n"
 
 
 def test_type_checkers_see_the_names_that_are_imported_on_demand() -> None:

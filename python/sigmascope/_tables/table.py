@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from sigmascope._display.notebook import rows_html
 from sigmascope._host.keywords import similar
+from sigmascope._words.notebook import rows_html
 from sigmascope.checkpoint.formats.identity import FileIdentity
 
 from . import saving

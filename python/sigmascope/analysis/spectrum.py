@@ -131,9 +131,7 @@ def spectrum(
     k : int
         Number of largest values; min(m, n) if that is less.
     tol : float
-        Tolerance of the k values, in units of sigma_1. Values apart from their neighbours have
-        error bounds within it. Inside the bulk of a spectrum residuals within it suffice; error
-        bounds are then up to ten times as wide, and `top_errors` states them.
+        Bound on errors, in units of sigma_1; on residuals in the bulk, where errors reach 10 tol.
     accuracy : {"reference", "fast"}
         Accuracy if every value is computed: see :func:`svdvals`.
     measures : str or sequence of str

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sigmascope._display.notebook import quantiles_html
+from sigmascope._words.notebook import quantiles_html
 
 from . import quantiles, shares, staircase
 from .measure import Measure

@@ -14,7 +14,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from sigmascope._display.notebook import values_html
+from sigmascope._words.notebook import values_html
 from sigmascope._words.text import at_most, counted, with_error
 
 from .array_values import ArrayOfValues

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sigmascope._display.notebook import measures_html
+from sigmascope._words.notebook import measures_html
 from sigmascope._words.text import counted, dimensions, with_error
 
 from . import weightwatcher
