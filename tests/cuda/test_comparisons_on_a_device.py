@@ -65,10 +65,9 @@ def test_the_rows_are_those_of_the_cpu(
 ) -> None:
     if searched:
         prefer_searches(monkeypatch)
-    host, result = (
-        ss.compare(*pair, effort=effort, device=device, include=["w.1", "w.4", "bad"], **OPTIONS)
-        for device in ("cpu", "cuda")
-    )
+    # With a finer tolerance, the processor's search of these small matrices gives up.
+    options = OPTIONS | {"effort": effort, "tol": 3e-2, "include": ["w.1", "w.4", "bad"]}
+    host, result = (ss.compare(*pair, device=device, **options) for device in ("cpu", "cuda"))
     agree(result.rows, host.rows)
     assert {row["device"] for row in result.analysed} == {"cuda:0"}
     assert {row["device"] for row in host.analysed} == {"cpu"}

@@ -35,7 +35,9 @@ class TilePanels {
   using Real = float;
   static constexpr bool transposes = true;
   static constexpr std::int64_t chain = tile_sum;
-  // Bytes of a strip of columns that are paired at a time: the L1 cache holds them and the sums.
+  static constexpr std::int64_t edge = tile_side, depth = tile_depth;
+  static constexpr std::int64_t strip = 64;  // columns that are paired at a time
+  // Bytes of a strip, of so many rows: the L1 cache holds them and the sums.
   static constexpr std::int64_t strip_bytes = std::int64_t{16} << 10;
   static constexpr std::int64_t row_chunk = 128;  // rows per task
 
