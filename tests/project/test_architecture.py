@@ -52,7 +52,7 @@ CPP_ROOMS = {
 CPP_MORE = {
     "algorithms/matrix_operator.hpp": "matrix/matrix.hpp",  # it alone knows what a Matrix is
     "kernels/blocks/block.hpp": "storage/memory.hpp",
-    # Times decide which threads work, and a test of each kernel that this changes no bit.
+    # Times decide which threads work, and no bit depends on these.
     "kernels/blocks/thread_pool.hpp": "<chrono>",
     "kernels/simd/dispatch.cpp": "<sys/syscall.h> <unistd.h>",  # asks the system for tile registers
 }
