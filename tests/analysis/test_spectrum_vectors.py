@@ -104,6 +104,9 @@ def test_values_in_the_bulk_have_wider_bounds_instead_of_more_passes(
     assert np.all(np.abs(spectrum.top - every[:64]) <= spectrum.top_errors)
     assert np.all(spectrum.top_errors[:16] <= 1e-3 * every[0])
     assert 1.1e-3 * every[0] < np.max(spectrum.top_errors[16:]) <= 1.02e-2 * every[0]
+    assert np.all(np.diff(spectrum.top + spectrum.top_errors) <= 1e-5 * every[0])
+    assert np.all(spectrum.top <= every[:64] + 1e-5 * every[0])
+    assert spectrum.columns < 0.4 * 1200
     if effort == "top":
         assert np.all(spectrum.svd.residuals <= 1.02e-3 * every[0])
         assert spectrum.passes < ss.svds(A, 64, tol=1e-3, seed=2, vectors=False).passes

@@ -31,7 +31,7 @@ SCAN = table_of(
         "tol",
         "float",
         1e-3,
-        "Tolerance of the k values over the largest value; 0.001 is 0.1 %.",
+        "Largest error of the k values over the largest one; in the bulk up to 10 times that.",
         "--tol",
         metavar="X",
         journal=MUST_MATCH,

@@ -131,7 +131,7 @@ def spectrum(
     k : int
         Number of largest values; min(m, n) if that is less.
     tol : float
-        Bound on errors, in units of sigma_1; on residuals in the bulk, where errors reach 10 tol.
+        Bound on errors, in units of sigma_1; in the bulk on residuals (errors <= 10 tol).
     accuracy : {"reference", "fast"}
         Accuracy if every value is computed: see :func:`svdvals`.
     measures : str or sequence of str
