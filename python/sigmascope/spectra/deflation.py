@@ -98,11 +98,14 @@ def errors_of_one(chances: Array) -> Array:
     A value above 0.3 may be an expected number; the error is then its root. Below 1e-15 the error
     is 0.
     """
-    rare = np.clip(chances, 1e-15, 0.3)
-    deviates = np.array([NormalDist().inv_cdf(1.0 - chance / 2.0) for chance in rare.ravel()])
-    errors = 1.0 / deviates.reshape(rare.shape)
-    errors = np.where(chances >= 0.3, np.maximum(errors, np.sqrt(chances)), errors)
-    return np.asarray(np.where(chances < 1e-15, 0.0, errors))
+    likely = ~(chances < 1e-15)
+    rare = np.minimum(chances[likely], 0.3)
+    deviates = np.array([NormalDist().inv_cdf(1.0 - chance / 2.0) for chance in rare])
+    errors = np.zeros(chances.shape)
+    errors[likely] = np.maximum(
+        1.0 / deviates, np.where(rare >= 0.3, np.sqrt(chances[likely]), 0.0)
+    )
+    return errors
 
 
 def _clustered(nodes: Array, rho: Array, b: int, rounding: float) -> NDArray[np.bool_]:

@@ -10,13 +10,12 @@ from .quadrature import Quadrature
 from .staircase import (
     WIDTHS,
     Staircase,
-    counts_above,
+    counts_at_gaps,
     mean_of,
     neighbours,
     ramp,
     slope_ratios,
     staircases,
-    steps_at,
 )
 
 Array = NDArray[np.float64]
@@ -106,23 +105,26 @@ def _outside_gaps(q: Quadrature, above: Array, value: Array, error: Array) -> tu
     stairs = staircases(q)
     half = mean_of(s.half_window(above, 1.0) for s in stairs)
     nodes, places = stairs[0].roots, stairs[0].middles
+    first = np.maximum(np.searchsorted(places, above - half) - 1, 0)
+    last = np.minimum(np.searchsorted(places, above + half) + 1, len(nodes))
+    gaps: list[tuple[int, float, float]] = []  # the quantile, and the ends of the widest gap
+    for i in np.flatnonzero(last - first >= 2):
+        within = nodes[first[i] : last[i]]
+        j = int(np.argmax(within[:-1] - within[1:]))
+        high, low = float(within[j]), float(within[j + 1])
+        if high - low > error[i] and low < value[i] < high:
+            gaps.append((int(i), high, low))
+    if not gaps:
+        return value, error
+    middles, gap_of = np.unique([(high + low) / 2.0 for _, high, low in gaps], return_inverse=True)
+    counts, offs, stepped = counts_at_gaps(q, middles)
     value, error = value.copy(), error.copy()
-    for i in range(len(above)):
-        first = max(int(np.searchsorted(places, above[i] - half[i])) - 1, 0)
-        last = min(int(np.searchsorted(places, above[i] + half[i])) + 1, len(nodes))
-        if last - first < 2:
+    for (i, high, low), gap in zip(gaps, gap_of, strict=True):
+        if not stepped[gap]:  # the end of a stair
             continue
-        j = first + int(np.argmax(nodes[first : last - 1] - nodes[first + 1 : last]))
-        high, low = float(nodes[j]), float(nodes[j + 1])
-        if high - low <= error[i] or not low < value[i] < high:
-            continue
-        middle = np.array([(high + low) / 2.0])
-        if not steps_at(q, middle)[0]:  # the end of a stair
-            continue
-        count, off = (float(x[0]) for x in counts_above(q, middle))
-        if count - off > above[i] + 0.5:
+        if counts[gap] - offs[gap] > above[i] + 0.5:
             value[i] = high
-        elif count + off < above[i] - 0.5:
+        elif counts[gap] + offs[gap] < above[i] - 0.5:
             value[i] = low
         else:
             error[i] = max(error[i], high - value[i], value[i] - low)

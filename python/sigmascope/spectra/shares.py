@@ -78,7 +78,7 @@ def rank_above(
         return staircase.ramp(y, low, high)
 
     # The same choice as for the count, so that the rank does not exceed the count.
-    share = step if staircase.steps_at(q, cut[None])[0] else slope
+    share = step if staircase.counts_at_gaps(q, cut[None])[2][0] else slope
     effective = rank(measure, scale, share)
     total = measure(lambda s: s, lambda s: (1.0,), lambda y: share(y) * np.sqrt(y))
     # One more value at x, which is r times the mean of those above, adds r (1 - ln r) <= 1.

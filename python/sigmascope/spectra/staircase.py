@@ -150,6 +150,25 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
     error of one. One node may stand, for some steps, for two values that are closer than this
     reach. The error is enlarged by the probability of that (`errors_of_one`).
     """
+    exact, near, resolved = _counts_of_converged(q, x)
+    if np.all(resolved):
+        return exact, near
+    value, error, _ = _estimated_counts(q, x)
+    return np.where(resolved, exact, value), np.where(resolved, near, error)
+
+
+def counts_at_gaps(q: Quadrature, x: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Return `counts_above`, and whether a step is more accurate than a ramp at each x (f,).
+
+    It is more accurate in a gap of the nodes.
+    """
+    exact, near, resolved = _counts_of_converged(q, x)
+    value, error, stepped = _estimated_counts(q, x)
+    return np.where(resolved, exact, value), np.where(resolved, near, error), stepped
+
+
+def _counts_of_converged(q: Quadrature, x: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Count the converged values above x; with the error, and whether these are all values."""
     singles = np.sqrt(q.converged)
     exact = np.sum(singles > x[:, None], axis=1)
     least, most = np.maximum(x - q.distance.spectral, 0.0), x + q.distance.spectral
@@ -159,20 +178,16 @@ def counts_above(q: Quadrature, x: Array) -> tuple[Array, Array]:
         axis=1,
     )
     hidden = np.append(0.0, np.cumsum(q.hidden))[exact]
-    near = np.hypot(near, errors_of_one(hidden))
-    resolved = resolves(q, x)
-    if np.all(resolved):
-        return exact.astype(np.float64), near
+    return exact.astype(np.float64), np.hypot(near, errors_of_one(hidden)), resolves(q, x)
+
+
+def _estimated_counts(q: Quadrature, x: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Count the values above x by whichever of a ramp and a step is more accurate."""
     (by_ramps, ramp_error), (by_steps, step_error) = _through_ramps(q, x), _through_steps(q, x)
-    value = np.clip(np.where(step_error < ramp_error, by_steps, by_ramps), len(singles), q.n)
+    stepped = step_error < ramp_error
+    value = np.clip(np.where(stepped, by_steps, by_ramps), len(q.converged), q.n)
     # Half a count for the rounding to an integer.
-    error = np.minimum(ramp_error, step_error) + 0.5
-    return np.where(resolved, exact, value), np.where(resolved, near, error)
-
-
-def steps_at(q: Quadrature, x: Array) -> NDArray[np.bool_]:
-    """Return whether a step is more accurate than a ramp at x (sigma), as in a gap of nodes."""
-    return np.asarray(_through_steps(q, x)[1] < _through_ramps(q, x)[1])
+    return value, np.minimum(ramp_error, step_error) + 0.5, stepped
 
 
 def _through_ramps(q: Quadrature, x: Array) -> tuple[Array, Array]:
@@ -246,15 +261,20 @@ def slope_ratios(q: Quadrature, places: NDArray[np.int64]) -> Array:
     """
     stair = staircases(q)[0]
     b, end = stair.probes, len(stair.roots)
+    starts = places[:, None] + np.arange(-2 * b, b + 1)
+    valid = (starts >= stair.singles) & (starts < end - b)
+    comparable = valid.sum(axis=1) >= max(b // 2, 2)
     ratios = np.full(len(places), np.nan)
-    for i, place in enumerate(places):
-        starts = np.arange(max(place - 2 * b, stair.singles), min(place + b, end - b - 1) + 1)
-        if len(starts) < max(b // 2, 2):
-            continue
-        width = stair.roots[starts] - stair.roots[starts + b]
-        slope = width / np.maximum(stair.middles[starts + b] - stair.middles[starts], 0.5)
-        steepest, least = float(slope.max()), float(slope.min())
-        ratios[i] = steepest / least if least > 0 else math.inf
+    if not np.any(comparable):
+        return ratios
+    starts = np.clip(starts, 0, end - b - 1)
+    width = stair.roots[starts] - stair.roots[starts + b]
+    slope = width / np.maximum(stair.middles[starts + b] - stair.middles[starts], 0.5)
+    steepest = slope.max(axis=1, initial=-np.inf, where=valid)
+    least = slope.min(axis=1, initial=np.inf, where=valid)
+    some = comparable & (least > 0.0)
+    ratios[comparable] = np.inf
+    ratios[some] = steepest[some] / least[some]
     return ratios
 
 
