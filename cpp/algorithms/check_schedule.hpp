@@ -65,7 +65,8 @@ class CheckSchedule {
         cost_root_ * columns * std::sqrt(left * (columns + quadratic_order) / size_);
     // A check that comes a little too early is in vain, and the next one costs more.
     const double wait = std::min({1.25 * left, columns / 2, cheapest});
-    return std::max(block_, static_cast<std::int64_t>(wait));
+    const auto blocks = std::llround(wait / static_cast<double>(block_));
+    return block_ * std::max<std::int64_t>(blocks, 1);
   }
 
   // The order below which the quadratic part of the cost is the larger one.

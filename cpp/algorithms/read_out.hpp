@@ -108,15 +108,25 @@ class ReadOut {
     return true;
   }
 
-  // bf16x2 where the error of such products is far below the tolerance, else full.
+  // bf16x2 where the error of such products is far below the tolerance, and leaves what the space
+  // estimates within it, else full.
   Rounding products() const {
     const Rounding split = Rounding::of(Products::bf16x2, how_.fro2, a_.cols());
     const double largest = std::sqrt(assessment_.theta(0));
     const double allowed = options_.tolerance * largest / 16;
     const bool suffices = a_.has_bf16x2() && options_.products != Products::full &&
                           !how_.whole_basis &&
-                          std::max(4 * split.noise, split.share * largest) <= allowed;
+                          std::max(4 * split.noise, split.share * largest) <= allowed &&
+                          leaves_tolerance(4 * split.noise + split.share * largest);
     return suffices ? split : Rounding::of(Products::full, how_.fro2, a_.cols());
+  }
+
+  // Whether each of the k values meets the tolerance with so much added to its estimate.
+  bool leaves_tolerance(double added) const {
+    if (assessment_.count() < options_.k) return true;
+    const std::vector<double> defects = estimated_defects<B>(assessment_, options_);
+    return *std::max_element(defects.begin(), defects.end()) + added <=
+           options_.tolerance * std::sqrt(assessment_.theta(0));
   }
 
   // Error of a value sigma, and of its residual, that the products of the read-out cause.

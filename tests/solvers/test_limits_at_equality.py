@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -59,3 +60,23 @@ def test_a_tolerance_at_the_floor_is_not_below_it(dtype: type, floor: float) -> 
     for tol, below in ((floor, False), (math.nextafter(floor, 0.0), True)):
         notes = " ".join(ss.svds(A, 3, tol=tol, method="krylov").notes)
         assert ("is below the floor" in notes) == below
+
+
+@pytest.mark.parametrize("k", [8, 24])
+def test_a_tolerance_that_the_space_just_meets_takes_no_further_steps(k: int) -> None:
+    """The products of the read-out must not add what makes a residual miss the tolerance."""
+    rng = np.random.default_rng(0)
+    m, n, spikes = 1500, 1200, 30
+    left, right = (np.linalg.qr(rng.standard_normal((rows, spikes)))[0] for rows in (m, n))
+    sizes = np.linspace(4.0, 1.2, spikes) * (math.sqrt(m) + math.sqrt(n))
+    A = (rng.standard_normal((m, n)) + (left * sizes) @ right.T).astype(ml_dtypes.bfloat16)
+    first = ss.svds(A, k, tol=1e-3, precision="split")
+    residual = float(first.residuals.max() / first.s[0])
+    results = [
+        ss.svds(A, k, tol=residual * share, precision="split")
+        for share in np.linspace(0.9, 1.02, 13)
+    ]
+    assert all(result.converged for result in results)
+    passes = [result.passes for result in results]
+    assert passes == sorted(passes, reverse=True)
+    assert passes[-1] <= first.passes + 1

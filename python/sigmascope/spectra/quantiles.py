@@ -108,12 +108,12 @@ def _outside_gaps(q: Quadrature, above: Array, value: Array, error: Array) -> tu
     first = np.maximum(np.searchsorted(places, above - half) - 1, 0)
     last = np.minimum(np.searchsorted(places, above + half) + 1, len(nodes))
     gaps: list[tuple[int, float, float]] = []  # the quantile, and the ends of the widest gap
-    for i in np.flatnonzero(last - first >= 2):
+    for i in np.flatnonzero(last - first >= 2).tolist():
         within = nodes[first[i] : last[i]]
         j = int(np.argmax(within[:-1] - within[1:]))
         high, low = float(within[j]), float(within[j + 1])
         if high - low > error[i] and low < value[i] < high:
-            gaps.append((int(i), high, low))
+            gaps.append((i, high, low))
     if not gaps:
         return value, error
     middles, gap_of = np.unique([(high + low) / 2.0 for _, high, low in gaps], return_inverse=True)

@@ -264,18 +264,15 @@ def slope_ratios(q: Quadrature, places: NDArray[np.int64]) -> Array:
     starts = places[:, None] + np.arange(-2 * b, b + 1)
     valid = (starts >= stair.singles) & (starts < end - b)
     comparable = valid.sum(axis=1) >= max(b // 2, 2)
-    ratios = np.full(len(places), np.nan)
     if not np.any(comparable):
-        return ratios
+        return np.full(len(places), np.nan)
     starts = np.clip(starts, 0, end - b - 1)
     width = stair.roots[starts] - stair.roots[starts + b]
     slope = width / np.maximum(stair.middles[starts + b] - stair.middles[starts], 0.5)
-    steepest = slope.max(axis=1, initial=-np.inf, where=valid)
+    steepest = slope.max(axis=1, initial=0.0, where=valid)
     least = slope.min(axis=1, initial=np.inf, where=valid)
-    some = comparable & (least > 0.0)
-    ratios[comparable] = np.inf
-    ratios[some] = steepest[some] / least[some]
-    return ratios
+    ratios = np.where(least > 0.0, steepest / np.where(least > 0.0, least, 1.0), np.inf)
+    return np.where(comparable, ratios, np.nan)
 
 
 def energy_rank(q: Quadrature, share: float) -> tuple[float, float]:
