@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Errors of quantiles beside a gap of the singular values, in closed form.
 
-The rules are made by hand: 16 nodes (sigma), each of which stands for as many values. Their sigmas
+The rules are made by hand but for the last test: 16 nodes (sigma), each of which stands for as many values. Their sigmas
 fall by 1 from node to node, but for one gap.
 """
 
@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.support.rules_by_hand import MANY, density_of, noise_of_ramp
+
+import sigmascope as ss
 
 Array = NDArray[np.float64]
 
@@ -67,3 +69,15 @@ def test_a_window_over_a_gap_has_the_difference_to_its_node_as_an_error(below: f
     excess = max(GAP + 1.0 - max(below, 2.0), 0.0)
     expected = max(spread / 4.0, min(0.75 * difference, excess))
     assert error_at_node(sigmas, MANY) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("probes", [8, 16])
+@pytest.mark.parametrize("seed", range(4))
+def test_each_of_two_gaps_is_decided_by_its_own_count(probes: int, seed: int) -> None:
+    levels = np.concatenate(
+        [np.linspace(10.0, 9.0, 300), np.linspace(5.0, 4.5, 400), np.linspace(1.0, 0.9, 324)]
+    )
+    places = np.concatenate([np.arange(200, 400, 5), np.arange(600, 800, 5)])
+    density = ss.spectral_density(np.diag(levels), passes=8, probes=probes, seed=seed)
+    sigma, error = density.quantiles(1.0 - (places + 0.5) / len(levels))
+    assert np.all(np.abs(sigma - levels[places]) <= 2.0 * error)
