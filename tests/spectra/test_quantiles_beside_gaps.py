@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Errors of quantiles beside a gap of the singular values, in closed form.
 
-The rules are made by hand but for the last test: 16 nodes (sigma), each of which stands for as many values. Their sigmas
-fall by 1 from node to node, but for one gap.
+The rules are made by hand but for the last test: 16 nodes (sigma), each of which stands for as many
+values. Their sigmas fall by 1 from node to node, but for one gap.
 """
 
 from __future__ import annotations
