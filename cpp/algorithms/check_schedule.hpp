@@ -65,6 +65,7 @@ class CheckSchedule {
         cost_root_ * columns * std::sqrt(left * (columns + quadratic_order) / size_);
     // A check that comes a little too early is in vain, and the next one costs more.
     const double wait = std::min({1.25 * left, columns / 2, cheapest});
+    // Steps take whole blocks: the nearest number of them.
     const auto blocks = std::llround(wait / static_cast<double>(block_));
     return block_ * std::max<std::int64_t>(blocks, 1);
   }
