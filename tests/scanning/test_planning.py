@@ -214,7 +214,13 @@ def test_totals_are_sums(model: Path) -> None:
     assert planned.workers == 2
     totals = planned.totals()
     assert totals["nbytes"] == sum(tensor.nbytes for tensor in planned) == totals["read_bytes"]
-    assert totals["seconds"] == pytest.approx(sum(t.seconds for t in planned) / 2)
+    seconds = [tensor.seconds for tensor in planned]
+    assert max(*seconds, sum(seconds) / 2) <= totals["seconds"] < sum(seconds)
+    alone, many = (
+        ss.scan(model, effort="exact", workers=n, num_threads=n, plan=True) for n in (1, 99)
+    )
+    assert alone.seconds == pytest.approx(sum(tensor.seconds for tensor in alone))
+    assert many.seconds == pytest.approx(max(tensor.seconds for tensor in many))
     assert totals["least_seconds"] < totals["seconds"] < totals["most_seconds"]
     two = sorted(tensor.peak_bytes for tensor in planned)[-2:]
     of_the_process = 27 * 2**20  # stacks of threads and buffers, which every need has once

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.checkpoints import of_array, write_file
 
 import sigmascope as ss
-from sigmascope._running.ordered import submission_order
+from sigmascope._running.ordered import OrderedPrefetch, expected_seconds, submission_order
 from sigmascope._running.run_options import RunKeywords
 from sigmascope._running.tasks import Options
 from sigmascope.analysis.admission import SpectrumRequest
@@ -175,20 +176,66 @@ def test_one_alone_waits_and_is_waited_for() -> None:
         thread.join()
 
 
-@given(st.lists(st.integers(1, 1000), max_size=40))
-def test_large_matrices_are_begun_neither_first_nor_last(sizes: list[int]) -> None:
-    """And each while its row is not yet wanted, with two workers."""
+@given(st.lists(st.integers(1, 1000), max_size=40), st.integers(1, 8))
+def test_large_matrices_are_begun_neither_first_nor_last(sizes: list[int], workers: int) -> None:
+    """And each while its row is not yet wanted; the last while others have as much to do."""
     indices = [3 * i for i in range(len(sizes))]
-    order = submission_order(indices, lambda index: sizes[index // 3])
+    order = submission_order(indices, lambda index: sizes[index // 3], workers)
     assert sorted(order) == indices
     if len(sizes) > 1:
         assert sizes[order[0] // 3] == min(sizes[:2])
-    if len(sizes) > 2:
+    if len(sizes) > 2 and workers > 1:
         assert order[-1] != indices[-1]
-    begun: set[int] = set()
-    to_come = iter(order)
-    for index in indices:  # as OrderedPrefetch does it
-        while len(begun) < 8 and (later := next(to_come, None)) is not None:
-            begun.add(later)
-        assert index in begun
-        begun.remove(index)
+        behind = order[order.index(indices[-1]) + 1 :]
+        to_do = sum(sizes[index // 3] for index in behind)
+        assert to_do >= (workers - 1) * sizes[-1] or len(behind) == len(sizes) - 2
+        assert to_do - sizes[behind[0] // 3] < (workers - 1) * sizes[-1]  # and no earlier
+
+
+class Clock:
+    """A runner whose matrices take the given seconds of a clock, which only waiting advances."""
+
+    def __init__(self, seconds: list[float], alone: list[bool], workers: int) -> None:
+        self.workers, self.now = workers, 0.0
+        self._seconds, self._alone = seconds, alone
+        self._free = [0.0] * workers
+        self._ended: dict[int, float] = {}
+
+    def submit(self, index: int) -> Future[Any]:
+        self._free.sort()
+        begun = max(self.now, self._free[-1 if self._alone[index] else 0])
+        self._ended[index] = begun + self._seconds[index]
+        if self._alone[index]:
+            self._free = [self._ended[index]] * self.workers
+        self._free[0] = self._ended[index]
+        row: Future[Any] = Future()
+        row.set_result({})
+        return row
+
+    def bytes_read(self, index: int) -> int:
+        return 0
+
+    def result(self, index: int, future: Future[Any]) -> Any:
+        self.now = max(self.now, self._ended[index])
+        return future.result()
+
+    def close(self) -> None:
+        pass
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 100), st.booleans()), min_size=1, max_size=60),
+    st.integers(1, 6),
+    st.booleans(),
+)
+def test_expected_seconds_are_those_of_the_loop(
+    matrices: list[tuple[int, bool]], workers: int, together: bool
+) -> None:
+    sizes = [size for size, _ in matrices]
+    alone = [each and not together for _, each in matrices]
+    clock = Clock([float(size) for size in sizes], alone, workers)
+    with OrderedPrefetch(clock, range(len(sizes)), sizes.__getitem__) as rows:
+        for index in range(len(sizes)):
+            rows.row(index, lambda read: None)
+    assert expected_seconds(list(map(float, sizes)), sizes, alone, workers) == clock.now
+    assert max(sizes) <= clock.now <= sum(sizes)

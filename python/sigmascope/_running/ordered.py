@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from heapq import heappop, heappush
 from typing import Protocol
 
 from sigmascope._execution.byte_counts import POLL, ByteCounts
@@ -15,9 +16,6 @@ from .tasks import ByteListener
 
 _QUEUE_DEPTH = 4
 """Matrices per worker that are submitted at a time."""
-
-_MAX_ADVANCE = 2 * _QUEUE_DEPTH - 2
-"""Places by which a matrix may be submitted early, so that two workers still have it queued."""
 
 
 class TaskRunner(Protocol):
@@ -40,22 +38,70 @@ class TaskRunner(Protocol):
         """Stop the analyses that still run."""
 
 
-class OrderedPrefetch:
-    """Rows in the order in which they are requested, computed ahead in the order of `indices`.
+def submission_order(indices: Sequence[int], size: Callable[[int], int], workers: int) -> list[int]:
+    """Return the order in which to submit matrices whose rows are used in the order of indices.
 
-    At most four matrices per worker are submitted at a time. Only the thread that made this object
-    takes rows and calls `tell`. Therefore a listener runs in that thread, and Ctrl-C arrives there.
+    In many files the first and the last matrix are large embeddings. A large first matrix changes
+    places with the second, so that something is computed while it is read. A large last matrix is
+    submitted so early that the other workers compute what comes after it meanwhile.
+    """
+    order = list(indices)
+    if len(order) > 1 and size(order[0]) > size(order[1]):
+        order[:2] = order[1], order[0]
+    if len(order) > 2:
+        last = order.pop()
+        place, behind = len(order), 0
+        while place > 1 and behind < (workers - 1) * size(last):
+            place -= 1
+            behind += size(order[place])
+        order.insert(place, last)
+    return order
+
+
+class _Submissions:
+    """The matrices to submit before the loop waits for a row, whose order is that of `indices`.
+
+    At most four matrices per worker are submitted at a time, so that a process which is killed
+    loses few rows. While the loop waits for a large matrix, more are submitted: until the other
+    workers have as many bytes each.
     """
 
-    def __init__(self, runner: TaskRunner, indices: Iterable[int]) -> None:
+    def __init__(self, indices: Sequence[int], size: Callable[[int], int], workers: int) -> None:
+        self._remaining = deque(submission_order(indices, size, workers))
+        self._size, self._workers = size, workers
+        self._count = self._nbytes = 0  # of matrices whose rows are not yet taken
+
+    def before(self, index: int) -> Iterator[int]:
+        """Yield the matrices to submit, in order, before the row of a matrix is taken."""
+        own, others = self._size(index), self._workers - 1
+        while self._remaining and (
+            self._count < _QUEUE_DEPTH * self._workers or self._nbytes - own < others * own
+        ):
+            later = self._remaining.popleft()
+            self._count += 1
+            self._nbytes += self._size(later)
+            yield later
+        self._count -= 1
+        self._nbytes -= own
+
+
+class OrderedPrefetch:
+    """Rows in the order of `indices`, computed ahead in the order of :func:`submission_order`.
+
+    Only the thread that made this object takes rows and calls `tell`. Therefore a listener runs in
+    that thread, and Ctrl-C arrives there.
+    """
+
+    def __init__(
+        self, runner: TaskRunner, indices: Sequence[int], size: Callable[[int], int]
+    ) -> None:
         self._runner = runner
-        self._remaining = deque(indices)
+        self._submissions = _Submissions(indices, size, runner.workers)
         self._submitted: dict[int, Future[Row]] = {}
 
     def row(self, index: int, tell: ByteListener) -> Row:
         """Wait for a row; report the bytes read while waiting, and once more at the end."""
-        while self._remaining and len(self._submitted) < _QUEUE_DEPTH * self._runner.workers:
-            later = self._remaining.popleft()
+        for later in self._submissions.before(index):
             self._submitted[later] = self._runner.submit(later)
         future = self._submitted[index]
         while not wait((future,), timeout=POLL).done:
@@ -74,24 +120,27 @@ class OrderedPrefetch:
         self._runner.close()
 
 
-def submission_order(indices: Sequence[int], size: Callable[[int], int]) -> list[int]:
-    """Return the order in which to submit matrices whose rows are used in the order of indices.
+def expected_seconds(
+    seconds: Sequence[float], sizes: Sequence[int], alone: Sequence[bool], workers: int
+) -> float:
+    """Return the time of a run from those of its matrices, in the order of the table.
 
-    In many files the first and the last matrix are large embeddings. A large first matrix changes
-    places with the second, so that something is computed while it is read. A large last matrix is
-    submitted earlier, so that others are computed while it is.
+    Workers take matrices as :class:`OrderedPrefetch` submits them, so they may wait for the row of
+    a large one, and at the end. A matrix that is analysed `alone` waits for all before it.
     """
-    order = list(indices)
-    if len(order) > 1 and size(order[0]) > size(order[1]):
-        order[:2] = order[1], order[0]
-    if len(order) > 2:
-        last = order.pop()
-        place, behind = len(order), 0
-        while place > max(len(order) - _MAX_ADVANCE, 1) and behind < size(last):
-            place -= 1
-            behind += size(order[place])
-        order.insert(place, last)
-    return order
+    submissions = _Submissions(range(len(sizes)), sizes.__getitem__, workers)
+    now, free = 0.0, [0.0] * workers
+    ended = [0.0] * len(sizes)
+    for index in range(len(sizes)):
+        for later in submissions.before(index):
+            begin = max(heappop(free), now)
+            if alone[later]:
+                begin = max([begin, *free])
+                free = [begin + seconds[later]] * (workers - 1)  # a heap of equal numbers
+            ended[later] = begin + seconds[later]
+            heappush(free, ended[later])
+        now = max(now, ended[index])
+    return now
 
 
 class ThreadTasks:

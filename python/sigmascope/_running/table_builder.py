@@ -13,7 +13,7 @@ from sigmascope._tables.schema import Row
 from sigmascope._tables.table import Table
 from sigmascope.errors import OutputError, ScanInterrupted
 
-from .ordered import OrderedPrefetch, TaskRunner
+from .ordered import OrderedPrefetch, TaskRunner, submission_order
 from .progress import Meter, Progress
 
 
@@ -103,25 +103,27 @@ class TableBuilder(Generic[T, I]):
             self._places.insert(at, index)
             self.table.rows.insert(at, row)
 
+    def order(self, workers: int) -> list[int]:
+        """Return the order in which the missing rows with a spectrum go to `workers` workers."""
+        return submission_order(self.matrices, self._size, workers)
+
+    def _size(self, index: int) -> int:
+        return self.items[index].stored_bytes
+
     def fill(
         self,
         runner: TaskRunner,
         outputs: Outputs[T],
         progress: Progress | None,
-        order: Sequence[int] | None = None,
     ) -> None:
-        """Take the missing rows in order and write them.
-
-        `order` lists the matrices in the order in which they are submitted, by default the order of
-        their rows.
-        """
+        """Take the missing rows in order and write them."""
         items = self.items
         meter = Meter(
             progress,
             count=sum(item.matrix for item in items),
             total_bytes=sum(items[index].stored_bytes for index in self.matrices),
         )
-        with OrderedPrefetch(runner, order or self.matrices) as prefetch:
+        with OrderedPrefetch(runner, self.matrices, self._size) as prefetch:
             try:
                 for index, item in enumerate(items):
                     if index in self.finished:

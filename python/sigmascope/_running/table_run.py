@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -76,10 +75,8 @@ class TableRun(ABC, Generic[T, I, O]):
         """Return the columns of a tensor whose numbers are read one by one."""
 
     @abstractmethod
-    def on_threads(
-        self, builder: TableBuilder[T, I]
-    ) -> AbstractContextManager[tuple[TaskRunner, Sequence[int]]]:
-        """Return a runner on threads of this process, and the order in which it takes matrices."""
+    def on_threads(self, builder: TableBuilder[T, I]) -> AbstractContextManager[TaskRunner]:
+        """Return a runner on threads of this process."""
 
     @abstractmethod
     def task(self, index: int, each: O) -> WorkerTask:
@@ -124,8 +121,8 @@ class TableRun(ABC, Generic[T, I, O]):
             run = self.resuming(outputs.resumed_settings)
             builder = run.builder(outputs.begin(run.empty_table()))
             if executor is None or workers is None:
-                with run.on_threads(builder) as (runner, order):
-                    builder.fill(runner, outputs, progress, order)
+                with run.on_threads(builder) as runner:
+                    builder.fill(runner, outputs, progress)
             else:
                 builder.fill(run.on_executor(executor, workers), outputs, progress)
         return builder.table

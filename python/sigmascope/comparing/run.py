@@ -6,13 +6,13 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
 from sigmascope._execution.memory import keeping
-from sigmascope._running.ordered import ThreadTasks, submission_order
+from sigmascope._running.ordered import ThreadTasks
 from sigmascope._running.selection import Patterns, as_list
 from sigmascope._running.table_builder import TableBuilder
 from sigmascope._running.table_run import TableRun, select_part
@@ -100,9 +100,7 @@ class ComparisonRun(TableRun[Comparison, Pair, Options]):
         return compared_entrywise(self.both, item)
 
     @contextmanager
-    def on_threads(
-        self, builder: TableBuilder[Comparison, Pair]
-    ) -> Iterator[tuple[ThreadTasks, Sequence[int]]]:
+    def on_threads(self, builder: TableBuilder[Comparison, Pair]) -> Iterator[ThreadTasks]:
         """Compare pairs in this process, at most two at a time."""
         links = {index: Link.of(self.items[index]) for index in builder.matrices}
         matrices = MatrixPairs(*self.both, links.values())
@@ -112,9 +110,8 @@ class ComparisonRun(TableRun[Comparison, Pair, Options]):
             own = self.options.of_row(index)
             return compare_matrices(matrices, links[index], own, budget, read)
 
-        order = submission_order(builder.matrices, lambda index: self.items[index].stored_bytes)
         with keeping():  # about a third of the loaded bytes reuse memory whose pages exist
-            yield ThreadTasks(row_of, 2, matrices.stop_reading), order
+            yield ThreadTasks(row_of, 2, matrices.stop_reading)
 
     def task(self, index: int, each: Options) -> PairTask:
         """Describe the comparison of a pair for a worker with these options."""

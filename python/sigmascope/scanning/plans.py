@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from sigmascope._execution.memory import MINIMUM, OVERHEAD
 from sigmascope._execution.rates import Rates
 from sigmascope._running.device_slots import most_on_device
+from sigmascope._running.ordered import expected_seconds
 from sigmascope._tables.shards import Shard
 from sigmascope._words.text import amount
 
@@ -229,8 +230,10 @@ class Plan(ABC):
 
     @property
     def seconds(self) -> float:
-        """Expected time of the run."""
-        return sum(tensor.seconds for tensor in self.accepted) / self.workers
+        """Expected time of the run, with the time that workers wait, at the end above all."""
+        tensors = self.accepted
+        times, sizes = [t.seconds for t in tensors], [t.nbytes for t in tensors]
+        return expected_seconds(times, sizes, [t.name in self.alone for t in tensors], self.workers)
 
     @property
     def least_seconds(self) -> float:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -87,13 +87,11 @@ class ScanRun(TableRun[Scan, Item, Options]):
         return entrywise(self.checkpoint, item.name, item.record["status"])
 
     @contextmanager
-    def on_threads(
-        self, builder: TableBuilder[Scan, Item]
-    ) -> Iterator[tuple[ThreadTasks, Sequence[int]]]:
+    def on_threads(self, builder: TableBuilder[Scan, Item]) -> Iterator[ThreadTasks]:
         """Analyse matrices in this process."""
         checkpoint, items, options = self.checkpoint, self.items, self.options
         plan = ConcurrencyPlan.of(checkpoint, [item for item in items if item.matrix], options)
-        names = [items[index].name for index in builder.matrices]
+        names = [items[index].name for index in builder.order(plan.workers)]
         remote = bool(checkpoint.sources)
         prefetch: Prefetch[Matrix | LowRank] = Prefetch(checkpoint, names, remote=remote)
         queue, slots = ExclusiveQueue(), DeviceSlots(options.devices)
@@ -110,7 +108,7 @@ class ScanRun(TableRun[Scan, Item, Options]):
                         row = analyse(matrices, name, options.on(device), read)
                 return row
 
-            yield ThreadTasks(row_of, plan.workers, checkpoint.stop_reading), builder.matrices
+            yield ThreadTasks(row_of, plan.workers, checkpoint.stop_reading)
 
     def task(self, index: int, each: Options) -> MatrixTask:
         """Describe the analysis of a matrix for a worker with these options."""

@@ -67,9 +67,9 @@ class TripletsRequest:
     def choose(self, memory: CallMemory) -> GramTriplets | KrylovSearch:
         """Return the method that is requested, or else the one that costs less and fits."""
         a, call = memory.a, memory.options
-        gram, block = self._gram(a), self._block(a, call)
+        gram, block = self._gram(a).within(memory), self._block(a, call)
         if self._prefers_gram(memory, gram, block):
-            return gram.within(memory)
+            return gram
         settings = KrylovSettings(
             a.shape,
             self.k,
@@ -81,7 +81,7 @@ class TripletsRequest:
             tolerance_of="residuals" if self.vectors else "errors",
         )
         what = f"a basis for the {self.k} largest singular values of {arguments.of_shape(a.shape)}"
-        bounded = call.operator is None and gram.fits(memory)
+        bounded = call.operator is None and (gram.complete or gram.fits(memory))
         search = KrylovSearch(settings, what, self.max_passes, self.seed, False, bounded)
         return search.within(memory)
 
@@ -106,8 +106,8 @@ class TripletsRequest:
         a, call = memory.a, memory.options
         if self.method != "auto" or not call.forms_gram:
             return self.method == "gram"
-        search = work_of_search(a, call, self.k, self.tol)
-        return costs.prefers_gram(search._replace(block=block)) and gram.fits(memory)
+        search = work_of_search(a, call, self.k, self.tol)._replace(block=block)
+        return costs.prefers_gram(search) and (gram.complete or gram.fits(memory))
 
 
 def work_of_search(a: Matrix, call: CallOptions, k: int, tol: float) -> costs.Search:

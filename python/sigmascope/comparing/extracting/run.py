@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -66,9 +66,7 @@ class ExtractionRun(TableRun[Extraction, Item, Request]):
         return entrywise(self.both, item)
 
     @contextmanager
-    def on_threads(
-        self, builder: TableBuilder[Extraction, Item]
-    ) -> Iterator[tuple[ThreadTasks, Sequence[int]]]:
+    def on_threads(self, builder: TableBuilder[Extraction, Item]) -> Iterator[ThreadTasks]:
         """Extract one matrix at a time on each device."""
         items, devices = self.items, self.options.devices
         links = {index: Link.of(items[index].pair) for index in builder.matrices}
@@ -80,7 +78,7 @@ class ExtractionRun(TableRun[Extraction, Item, Request]):
             with slots.lent() as device:
                 return extracted(pairs, links[index], carrier, each.on(device), read)
 
-        yield ThreadTasks(row_of, len(devices), pairs.stop_reading), builder.matrices
+        yield ThreadTasks(row_of, len(devices), pairs.stop_reading)
 
     def task(self, index: int, each: Request) -> ExtractionTask:
         """Describe the extraction of a matrix for a worker with these options."""
