@@ -239,3 +239,13 @@ def test_expected_seconds_are_those_of_the_loop(
             rows.row(index, lambda read: None)
     assert expected_seconds(list(map(float, sizes)), sizes, alone, workers) == clock.now
     assert max(sizes) <= clock.now <= sum(sizes)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 8])
+@pytest.mark.parametrize("place", [0, 100, 199])
+def test_workers_do_not_wait_for_the_row_of_a_large_matrix(place: int, workers: int) -> None:
+    sizes = [1] * 200
+    sizes[place] = 100
+    expected = expected_seconds([float(size) for size in sizes], sizes, [False] * 200, workers)
+    before = 0 if place == 199 else place / workers  # the last is begun early
+    assert expected <= max(before + 100, sum(sizes) / workers) + 2
