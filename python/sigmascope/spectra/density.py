@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sigmascope._words.notebook import quantiles_html
 
-from . import quantiles, shares, staircase
+from . import energy_ranks, quantiles, shares, staircase
 from .measure import Measure
 from .quadrature import Difference, Function, Quadrature, check_rules, from_rules
 from .shares import entropy_term
@@ -250,7 +250,7 @@ class Density:
         if not 0 < q < 1:
             raise ValueError(f"q must be in (0, 1), not {q}")
         self._require_nonzero()
-        return Measure(*staircase.energy_rank(self.quadrature, q), "density")
+        return Measure(*energy_ranks.energy_rank(self.quadrature, q), "density")
 
     def quantile(self, q: float) -> Measure:
         """Estimate the sigma below which the fraction q of the values lies (0.5: the median)."""

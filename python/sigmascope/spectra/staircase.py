@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Counts and energy ranks from the staircases of two quadrature rules.
+"""Counts from the staircases of two quadrature rules.
 
 A step function is the worst integrand for quadrature: the cumulative count of a rule of q steps is
 a staircase of q stairs, each made of the b nodes of one step. So counts use ramps about one stair
-wide, quantiles are means over such a window, and energy ranks use the Lorenz curve, whose corners
-are exact minima over hinge functions. The spread over three window widths enters every error.
+wide, and quantiles are means over such a window. The spread over three window widths enters every
+error.
 
 All of this takes values to be evenly spread within a stair. Where the nodes show that they are not,
 errors come from a bracket that assumes nothing (`bracket`).
@@ -25,8 +25,6 @@ from .rule import Array, Rule
 
 # Window widths, in nodes per probe. The answer uses the middle one.
 WIDTHS = (0.75, 1.0, 1.5)
-# Fraction of the sag of a one-stair chord that counts as error of an energy rank.
-SAG = 0.4
 # Fraction of the uncertainty within the first and the last stair that counts as error of a count.
 END = 0.25
 # Ratio of the slopes of stairs up to which values count as even, and the excess over that ratio at
@@ -80,18 +78,6 @@ class Staircase:
     def raw_count(self, x: Array) -> Array:
         """Return the count above x, by linear interpolation between nodes."""
         return np.asarray(np.interp(-x, -self.roots, self.middles))
-
-    def sag(self, above: float) -> float:
-        """Return the height of the Lorenz curve (energy) above a chord one stair wide."""
-        half = float(self.half_window(np.asarray(above), 1.0))
-        ends = np.interp([above - half, above, above + half], self.count, self.energy)
-        return float(ends[1] - (ends[0] + ends[2]) / 2.0)
-
-    def energy_rank(self, target: float) -> tuple[float, float]:
-        """Find the count that holds the energy ``target``, and the lambda of the node there."""
-        target = min(target, float(self.energy[-1]))
-        node = max(int(np.searchsorted(self.energy, target)) - 1, 0)
-        return float(np.interp(target, self.energy, self.count)), float(self.lambdas[node])
 
 
 @lru_cache(maxsize=8)  # the measures of one density share them
@@ -273,28 +259,3 @@ def slope_ratios(q: Quadrature, places: NDArray[np.int64]) -> Array:
     least = slope.min(axis=1, initial=np.inf, where=valid)
     ratios = np.where(least > 0.0, steepest / np.where(least > 0.0, least, 1.0), np.inf)
     return np.where(comparable, ratios, np.nan)
-
-
-def energy_rank(q: Quadrature, share: float) -> tuple[float, float]:
-    """Estimate the least k whose k largest lambdas have ``share`` of ||A||_F^2, and its error.
-
-    The sum of the k largest is the minimum over x of k x + tr (lambda - x)_+. So k is a maximum
-    over x of a hinge trace; at that x the error of k is the error of the trace divided by x.
-    """
-    target = share * q.fro2
-    energy = np.cumsum(q.converged)
-    k = int(np.searchsorted(energy, target)) + 1
-    if k <= len(energy):
-        close = np.abs(energy[max(k - 2, 0) : k] - target).min() < 1e-3 * q.converged[k - 1]
-        return float(k), float(close)
-    if q.exhausted:
-        return float(q.n), 0.0
-    stairs = staircases(q)
-    (gauss, level_g), (radau, level_r) = (s.energy_rank(target) for s in stairs)
-    level = (level_g + level_r) / 2.0
-    error = float(q.traces(lambda x: np.maximum(x / level - 1.0, 0.0))[1])
-    rank = (2.0 * gauss + radau) / 3.0
-    sag = float(np.mean([s.sag(rank) for s in stairs])) / level
-    # Half a count for the rounding up to an integer.
-    error += abs(gauss - radau) / 4.0 + SAG * sag + 0.5
-    return float(min(math.ceil(rank - 1e-9), q.n)), error
