@@ -2,14 +2,15 @@
 """Plans of scans that several machines share, and a scan by two workers of Dask beside its plan.
 
     python benchmarks/experiments/plan_machines.py plan FOLDER
+    python benchmarks/experiments/plan_machines.py experts FOLDER    # 256 of them, with numbers
     python benchmarks/experiments/plan_machines.py measure CHECKPOINT... --include 'model.layers.*'
 
 The plans are of checkpoints that consist of headers and holes, which take no disk: the shapes of
 Llama 3.1 405B in bf16, of DeepSeek V3 (671B) in fp8, and 44,032 experts of 2048 x 768 in stacks.
 Every machine is taken to be this one: a worker of one thread for each core, and 8 GiB for all of
 them. The rate of files is that of one that the system has cached, so that a plan tells of
-processors, not of disks. `measure` compares a scan by a Dask cluster of two workers, one thread
-each, with the plan of the same call.
+processors, not of disks. `measure` scans in two threads of this process, then by a Dask cluster of
+two workers of one thread each, and prints the plan of each beside it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from make_checkpoints import SHARD_BYTES, Family
+from make_checkpoints import SHARD_BYTES, Family, planted, write_shard
 
 import sigmascope as ss
 from sigmascope.bench.machine import chosen_cores, describe
@@ -32,6 +33,7 @@ EACH = 8 << 30
 """Memory of every machine that takes part."""
 
 MACHINES = (1, 8, 64)
+EXPERT = (2048, 768)
 NBYTES = {"BF16": 2, "F8_E4M3": 1, "F32": 4}
 
 Tensor = tuple[str, str, tuple[int, ...]]
@@ -69,7 +71,7 @@ def deepseek_671b() -> Iterator[Tensor]:
 
 def experts() -> Iterator[Tensor]:
     for stack in range(344):
-        yield f"model.layers.{stack // 3}.mlp.experts.w{stack % 3}", "BF16", (128, 2048, 768)
+        yield f"model.layers.{stack // 3}.mlp.experts.w{stack % 3}", "BF16", (128, *EXPERT)
 
 
 MODELS = {"405B, bf16": llama_405b, "671B, fp8": deepseek_671b, "experts, bf16": experts}
@@ -78,7 +80,7 @@ MODELS = {"405B, bf16": llama_405b, "671B, fp8": deepseek_671b, "experts, bf16":
 def write_headers(folder: Path, tensors: Iterator[Tensor]) -> None:
     """Write a checkpoint whose data are holes."""
     folder.mkdir(parents=True)
-    shards: list[dict[str, object]] = [{}]
+    shards: list[dict[str, Any]] = [{}]
     places, end = {}, 0
     for name, dtype, shape in tensors:
         if end > SHARD_BYTES:
@@ -91,10 +93,22 @@ def write_headers(folder: Path, tensors: Iterator[Tensor]) -> None:
         text = json.dumps(shard).encode()
         with open(folder / f"model-{number:05d}.safetensors", "wb") as file:
             file.write(struct.pack("<Q", len(text)) + text)
-            last = max(entry["data_offsets"][1] for entry in shard.values())  # type: ignore[index]
+            last = max(entry["data_offsets"][1] for entry in shard.values())
             file.truncate(8 + len(text) + last)
     index = {"metadata": {}, "weight_map": places}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def write_experts(folder: Path) -> None:
+    """Write two stacks of 128 experts with noise and planted values, all of one matrix."""
+    folder.mkdir(parents=True)
+    one, stack = folder / ".one", folder / ".stack"
+    planted(one, EXPERT, seed=0)
+    stack.write_bytes(128 * one.read_bytes())
+    names = (f"model.layers.0.mlp.experts.w{i}" for i in range(2))
+    write_shard(folder / "model.safetensors", dict.fromkeys(names, ((128, *EXPERT), stack)))
+    one.unlink()
+    stack.unlink()
 
 
 def plan(folder: Path) -> None:
@@ -126,39 +140,45 @@ def plan(folder: Path) -> None:
 
 
 def measure(paths: list[Path], include: list[str] | None) -> None:
-    """Print planned and measured seconds of scans by a Dask cluster on this machine."""
+    """Print planned and measured seconds of scans, in threads and by a Dask cluster."""
     from dask.distributed import Client, LocalCluster
 
-    options = {"num_threads": 2, "workers": 2, "memory_limit": 2 * EACH, "include": include}
+    options: dict[str, Any] = {"num_threads": 2, "memory_limit": 2 * EACH, "include": include}
+    for path in paths:
+        print_times(f"{path.name}, threads", path, **options)
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     with cluster, Client(cluster) as client:
-        executor = client.get_executor()
         for path in paths:
-            expected = ss.scan(path, plan=True, **options)
-            began = time.perf_counter()
-            table = ss.scan(path, executor=executor, **options)
-            seconds = time.perf_counter() - began
-            assert len(table.analysed) == len(expected.accepted), table.failed
-            rate = sum(tensor.nbytes for tensor in expected.accepted) / 1e9 / seconds * 60
-            print(
-                f"{path.name}: {len(table.analysed)} matrices, planned {expected.seconds:.1f} s, "
-                f"measured {seconds:.1f} s: {len(table.analysed) / seconds:.1f} matrices a second, "
-                f"{rate:.1f} GB a minute"
-            )
+            executor = client.get_executor()
+            print_times(f"{path.name}, Dask", path, executor=executor, workers=2, **options)
+
+
+def print_times(title: str, path: Path, **options: Any) -> None:
+    expected = ss.scan(path, plan=True, **options)
+    began = time.perf_counter()
+    table = ss.scan(path, **options)
+    seconds = time.perf_counter() - began
+    count = len(table.analysed)
+    assert count == len(expected.accepted), table.failed
+    print(
+        f"{title}: {count} matrices, planned {expected.seconds:.1f} s, measured {seconds:.1f} s: "
+        f"{count / seconds:.1f} a second, {expected.nbytes / 1e9 / seconds * 60:.1f} GB a minute"
+    )
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Plans for several machines.")
-    arguments.add_argument("what", choices=["plan", "measure"])
-    arguments.add_argument("paths", type=Path, nargs="+", help="folder for headers; checkpoints")
+    arguments.add_argument("what", choices=["plan", "experts", "measure"])
+    arguments.add_argument("paths", type=Path, nargs="+", help="new folder, or checkpoints")
     arguments.add_argument("--include", nargs="+", help="shell patterns of tensors to measure")
     given = arguments.parse_args()
     if given.what == "plan":
         plan(given.paths[0])
+    elif given.what == "experts":
+        write_experts(given.paths[0])
     else:
         measure(given.paths, given.include)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     main()

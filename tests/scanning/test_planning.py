@@ -221,6 +221,11 @@ def test_totals_are_sums(model: Path) -> None:
     )
     assert alone.seconds == pytest.approx(sum(tensor.seconds for tensor in alone))
     assert many.seconds == pytest.approx(max(tensor.seconds for tensor in many))
+    equal = ss.scan(
+        model, effort="exact", include="*.up_proj.*", workers=2, num_threads=2, plan=True
+    )
+    assert len(equal) == 2  # of one shape
+    assert equal.seconds == pytest.approx(sum(tensor.seconds for tensor in equal) / 2)
     assert totals["least_seconds"] < totals["seconds"] < totals["most_seconds"]
     two = sorted(tensor.peak_bytes for tensor in planned)[-2:]
     of_the_process = 27 * 2**20  # stacks of threads and buffers, which every need has once

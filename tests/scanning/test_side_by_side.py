@@ -190,6 +190,13 @@ def test_large_matrices_are_begun_neither_first_nor_last(sizes: list[int], worke
         to_do = sum(sizes[index // 3] for index in behind)
         assert to_do >= (workers - 1) * sizes[-1] or len(behind) == len(sizes) - 2
         assert to_do - sizes[behind[0] // 3] < (workers - 1) * sizes[-1]  # and no earlier
+    begun: set[int] = set()
+    to_come = iter(order)
+    for index in indices:  # as OrderedPrefetch does it at least
+        while len(begun) < 4 * workers and (later := next(to_come, None)) is not None:
+            begun.add(later)
+        assert index in begun
+        begun.remove(index)
 
 
 class Clock:

@@ -273,6 +273,13 @@ def test_an_energy_rank_may_be_off_by_the_rules() -> None:
     assert rank.error == pytest.approx(of_hinge + (18 / 9 - 18 / 16) / 4 + 0.5, rel=1e-9)
 
 
+def test_an_energy_rank_in_the_last_stair_may_be_off_by_what_its_nodes_hide() -> None:
+    """Twelve values hold 76 of 80. Even from 5 on, the last eight bend by 4 (1 - 4/8) (5 - 1)."""
+    rank = density_of([9.0, 9.0, 1.0, 1.0], np.full(4, 4.0)).energy_rank(0.95)
+    assert rank.value == math.ceil(12 - 0.2 * 8)
+    assert rank.error == pytest.approx(0.15 * 8 + 0.5, rel=1e-9)
+
+
 def quantile_error(density: Density, above: float) -> float:
     """Return the error of the sigma that this many values exceed."""
     return density.quantile(1 - above / density.n).error

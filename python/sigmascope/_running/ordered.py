@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from heapq import heappop, heappush
 from typing import Protocol
@@ -59,11 +59,11 @@ def submission_order(indices: Sequence[int], size: Callable[[int], int], workers
 
 
 class _Submissions:
-    """The matrices to submit before the loop waits for a row, whose order is that of `indices`.
+    """The matrices that are submitted before each row is taken; rows have the order of `indices`.
 
-    At most four matrices per worker are submitted at a time, so that a process which is killed
-    loses few rows. While the loop waits for a large matrix, more are submitted: until the other
-    workers have as many bytes each.
+    At most four matrices per worker are submitted at a time, since a process that is killed loses
+    the rows that are not yet taken. While the row of a large matrix is awaited, more are submitted:
+    until the other workers have as many bytes each.
     """
 
     def __init__(self, indices: Sequence[int], size: Callable[[int], int], workers: int) -> None:
@@ -71,8 +71,9 @@ class _Submissions:
         self._size, self._workers = size, workers
         self._count = self._nbytes = 0  # of matrices whose rows are not yet taken
 
-    def before(self, index: int) -> Iterator[int]:
-        """Yield the matrices to submit, in order, before the row of a matrix is taken."""
+    def before(self, index: int) -> list[int]:
+        """Return the matrices to submit, in order, before the row of a matrix is taken."""
+        due: list[int] = []
         own, others = self._size(index), self._workers - 1
         while self._remaining and (
             self._count < _QUEUE_DEPTH * self._workers or self._nbytes - own < others * own
@@ -80,9 +81,10 @@ class _Submissions:
             later = self._remaining.popleft()
             self._count += 1
             self._nbytes += self._size(later)
-            yield later
+            due.append(later)
         self._count -= 1
         self._nbytes -= own
+        return due
 
 
 class OrderedPrefetch:
