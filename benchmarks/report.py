@@ -21,6 +21,7 @@ from suites.workloads import TURNS
 
 TITLES = {
     "svds": "The top singular triplets, over time",
+    "calls": "Calls on whole matrices",
     "svdvals": "Every singular value",
     "small_svds": "Triplets of small matrices",
     "small_svdvals": "Every value of small matrices",
@@ -41,6 +42,10 @@ NOTES = {
 U, values and V asked for, in {TURNS} rounds. "error" is the worst relative error of the k values
 against float64; "residual" is max ‖Av − σu‖ / σ₁ from both sides. Each value's bound is in the
 time.""",
+    "calls": """\
+Ours alone, with k = 64, each beside its floor. A density's error is part of its answer, which is
+held against every value in float64. The floor of a comparison is that of the spectra of W, W' and
+W' − W; the fourth one, of what the change projects to, is not in it.""",
     "svdvals": """\
 Matrices in memory, stored in the given dtype; what a method converts is in its time. The error is
 absolute, in units of σ₁, against LAPACK in float64. The methods take turns; the slow ones are timed
@@ -151,10 +156,19 @@ def times_ours(methods: dict[str, Timing], name: str) -> str:
     return "1" if name == OURS else f"{methods[name].median / methods[OURS].median:.2f}"
 
 
+def floor_beside(timing: Timing) -> str:
+    """Return the seconds of the floor, what sets it, and the time over it; empty if not known."""
+    note = timing.notes[-1]
+    if "floor" not in note:
+        return ""
+    return f"{number(note['floor'])}, {note['bound']}; {timing.median / note['floor']:.1f}×"
+
+
 def by_method(table: Table) -> list[str]:
-    """One line for every method: seconds, accuracy, setting."""
+    """One line for every method: seconds, floor, accuracy, setting."""
     keys = [key for key, _ in next(iter(table))]
-    figures = ["method", "seconds (quartiles)", "× ours", "worst error", "residual", "cores busy"]
+    figures = ["method", "seconds (quartiles)", "× ours", "floor, s; × floor"]
+    figures += ["worst error", "residual", "cores busy"]
     lines = [row([*keys, *figures, "setting"]), row(["---"] * (len(keys) + len(figures) + 1))]
     for case, methods in table.items():
         for name, timing in methods.items():
@@ -168,6 +182,7 @@ def by_method(table: Table) -> list[str]:
                         name,
                         f"{number(timing.median)} ({low}–{high})",
                         times_ours(methods, name),
+                        floor_beside(timing),
                         "" if error is None else f"{error:.1e}",
                         "" if residual is None else f"{residual:.1e}",
                         number_of_cores(timing.notes),
@@ -179,7 +194,7 @@ def by_method(table: Table) -> list[str]:
 
 
 def by_rate(table: Table, unit: str) -> list[str]:
-    """One line for every case, one column for every method: rate, quartiles, time over ours."""
+    """One line for every case, a column for every method: rate, quartiles, × ours, floor."""
     keys = [key for key, _ in next(iter(table))]
     names = list(dict.fromkeys(name for methods in table.values() for name in methods))
     lines = [row([*keys, *(f"{name}, {unit}" for name in names)])]
@@ -194,6 +209,8 @@ def by_rate(table: Table, unit: str) -> list[str]:
             work = timing.notes[0]["work"]
             low, high = (number(work / seconds) for seconds in reversed(timing.quartiles))
             ratio = "" if name == OURS else f"; {times_ours(methods, name)}×"
+            if floor := timing.notes[-1].get("floor"):
+                ratio += f"; floor {number(work / floor)}"
             cells.append(f"{number(work / timing.median)} ({low}–{high}){ratio}")
         lines.append(row(cells))
     return lines
@@ -202,9 +219,17 @@ def by_rate(table: Table, unit: str) -> list[str]:
 def peak_of(rates: dict[str, float]) -> str:
     if not rates:
         return "not known"
-    units = {"fp32": "fp32 multiply-adds", "bf16": "bf16 dot products", "tiles": "bf16 tiles"}
+    units = {"fp32": "fp32 multiply-adds", "fp64": "fp64 multiply-adds"}
+    units |= {"bf16": "bf16 dot products", "tiles": "bf16 tiles"}
     had = [f"{rates[key]:.0f} GFLOP/s of {unit}" for key, unit in units.items() if rates.get(key)]
     return ", ".join(had)
+
+
+def reading_of(rates: dict[str, float]) -> str:
+    """Return the rates of reading of arrays of each size."""
+    sizes = sorted((int(key), rate) for key, rate in rates.items() if key.isdigit())
+    large = [f"{rate:.0f} GB/s of {size / 1e6:.0f} MB" for size, rate in sizes if size >= 1e7]
+    return ", ".join(large) if large else "not known"
 
 
 def page(results: dict[str, Any], plot: str) -> str:
@@ -224,12 +249,15 @@ Made by `benchmarks/run.py`; do not edit.
 - **Threads**: {machine["threads"]} for every library, on as many cores; load average of the machine
   before: {results["load_average_at_start"]:.2f}
 - **Peak**, measured on registers alone: {peak_of(results["peak"])}
+- **Reading**, an array over and over: {reading_of(results["peak"])}
 - **Versions**: {versions}; our BLAS: {machine["blas"]}
 - **When**: {results["date"]}, commit {results["commit"][:10]}
 {failed(results.get("failures", {}))}
 Times are medians with quartiles in brackets, after a warm-up. "×" is the time of a method over the
 time of sigmascope on the same case: above 1, sigmascope is faster. "cores busy" is processor time
 over wall time; well below the number of threads, a method did not get, or did not use, its cores.
+"floor" is the least time of the method here: its bytes at the rate of reading arrays of that size,
+or its multiply-adds at the peak of their type, whichever takes longer (`suites/floors.py`).
 Every case asserts its answer; one that is wrong has no line here. A part that fails is named above.
 
 ![Time against accuracy, a curve for each library]({plot})"""

@@ -170,7 +170,7 @@ def main() -> None:
         "commit": commit,
         "date": datetime.now(UTC).date().isoformat(),
         "load_average_at_start": max(suite["load_average_at_start"] for suite in suites),
-        "peak": suites[0]["peak"],
+        "peak": {name: rate for suite in suites[::-1] for name, rate in suite["peak"].items()},
         "failures": {name: part["failure"] for name, part in parts.items() if "failure" in part},
         "suites": [
             {**entry["extra_info"], "seconds": entry["stats"]["data"]}

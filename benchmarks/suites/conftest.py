@@ -16,6 +16,7 @@ from typing import Any
 import machine
 import numpy as np
 import pytest
+from floors import Work, floor_of
 from peak import peak
 from peers_of_kernels import Peer
 from workloads import TURNS
@@ -97,9 +98,9 @@ def measure(benchmark: Any, smoke: bool) -> Measure:
     """Time `run()`, record the time, and return its result.
 
     `table` and `case` say where the number belongs; `work` is in units of 1e9 `unit`, for a rate;
-    `prepare` runs before every round, untimed; other keywords are recorded with the time. `busy`
-    is processor time over wall time: less than the number of threads where they had to share a core
-    or wait.
+    `prepare` runs before every round, untimed; `least_work` returns the work of a result, of which
+    the floor is made (floors.py); other keywords are recorded with the time. `busy` is processor
+    time over wall time: less than the number of threads where they had to share a core or wait.
     """
 
     def measured(
@@ -113,6 +114,7 @@ def measure(benchmark: Any, smoke: bool) -> Measure:
         unit: str = "",
         warmup_rounds: int = 1,
         prepare: Callable[[], None] | None = None,
+        least_work: Callable[[Any], Work] | None = None,
         **more: Any,
     ) -> Any:
         busy: list[float] = []
@@ -156,6 +158,8 @@ def measure(benchmark: Any, smoke: bool) -> Measure:
             rounds=rounds,
             warmup_rounds=warmup_rounds,
         )
+        if least_work is not None:
+            benchmark.extra_info["least_work"] = least_work(result)._asdict()
         if benchmark.stats is not None:
             benchmark.extra_info["busy"] = float(np.median(busy[-rounds:]))
             if work is not None:
@@ -183,4 +187,10 @@ def pytest_benchmark_update_machine_info(
 
 def pytest_benchmark_update_json(output_json: dict[str, Any]) -> None:
     output_json["load_average_at_start"] = LOAD_AT_START[0]
-    output_json["peak"] = peak(output_json["machine_info"]["threads"])
+    notes = [entry["extra_info"] for entry in output_json["benchmarks"]]
+    works = [note["least_work"] for note in notes if "least_work" in note]
+    threads = output_json["machine_info"]["threads"]
+    output_json["peak"] = rates = peak(threads, [work["size"] for work in works])
+    for note in notes:
+        if "least_work" in note:
+            note.update(floor_of(note["least_work"], rates))

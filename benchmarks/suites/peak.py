@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The floating-point peak of this machine, measured: no product can be faster."""
+"""The peak of this machine, measured: no product, and no reading, can be faster."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import tempfile
-from functools import lru_cache
+from collections.abc import Iterable
 from pathlib import Path
 
 SOURCE = Path(__file__).parent / "peak.cpp"
 
 
-@lru_cache
-def peak(threads: int) -> dict[str, float]:
-    """GFLOP/s of fp32 multiply-adds, bf16 dot products and bf16 tiles (Intel AMX), 0 for none.
+def peak(threads: int, sizes: Iterable[int] = ()) -> dict[str, float]:
+    """GFLOP/s of multiply-adds in fp32 and fp64, bf16 dot products and tiles (Intel AMX), 0: none.
 
-    Empty without fused multiply-adds (AVX2) or a compiler.
+    And GB/s of reading an array of each size in bytes over and over, by the size in words. Empty
+    without fused multiply-adds (AVX2) or a compiler.
     """
     compiler = shutil.which("g++")
     if compiler is None or " fma " not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
@@ -25,8 +25,9 @@ def peak(threads: int) -> dict[str, float]:
         program = str(Path(folder) / "peak")
         flags = ["-O2", "-std=c++20", "-march=native", "-pthread"]
         subprocess.run([compiler, *flags, str(SOURCE), "-o", program], check=True)
-        said = subprocess.run(
-            [program, str(threads)], check=True, capture_output=True, text=True
+        arguments = [str(threads), *(str(size) for size in sorted(set(sizes)))]
+        printed = subprocess.run(
+            [program, *arguments], check=True, capture_output=True, text=True
         ).stdout
-    fp32, bf16, tiles = (float(number) for number in said.split())
-    return {"fp32": fp32, "bf16": bf16, "tiles": tiles}
+    lines = (line.split() for line in printed.splitlines())
+    return {name: float(rate) for name, rate in lines}

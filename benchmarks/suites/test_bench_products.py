@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import floors
 import numpy as np
 import peers_of_kernels
 import pytest
@@ -45,6 +46,9 @@ def test_product(
         rounds=7,
         work=(4.0 if verb == "gram" else 2.0) * m * n * k,
         unit="GFLOP/s",
+        least_work=(lambda _: floors.product(A, k, "float32", both=verb == "gram"))
+        if peer.name == peers_of_kernels.OURS
+        else None,
     )
     error = _error(A, X, verb, result)
     benchmark.extra_info["error"] = error

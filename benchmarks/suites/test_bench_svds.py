@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import floors
 import peers_of_kernels
 import pytest
 import workloads
@@ -32,6 +33,7 @@ def test_svds(
         case={"matrix": f"{kind} {m} x {n}", "dtype": dtype, "k": k, "tol": tol},
         peer=peer,
         rounds=7,
+        least_work=lambda top: floors.search_of(A, top),
     )
     assert top.converged
     error = workloads.worst_relative_error(top.s, workloads.reference(A))
