@@ -257,7 +257,8 @@ Times are medians with quartiles in brackets, after a warm-up. "×" is the time 
 time of sigmascope on the same case: above 1, sigmascope is faster. "cores busy" is processor time
 over wall time; well below the number of threads, a method did not get, or did not use, its cores.
 "floor" is the least time of the method here: its bytes at the rate of reading arrays of that size,
-or its multiply-adds at the peak of their type, whichever takes longer (`suites/floors.py`).
+or its multiply-adds at the peak of their type, whichever takes longer (`suites/floors.py`). In
+tables of rates it is the rate at that time, of ours alone.
 Every case asserts its answer; one that is wrong has no line here. A part that fails is named above.
 
 ![Time against accuracy, a curve for each library]({plot})"""
