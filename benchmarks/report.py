@@ -43,9 +43,10 @@ U, values and V asked for, in {TURNS} rounds. "error" is the worst relative erro
 against float64; "residual" is max ‖Av − σu‖ / σ₁ from both sides. Each value's bound is in the
 time.""",
     "calls": """\
-Ours alone, with k = 64, each beside its floor. A density's error is part of its answer, which is
-held against every value in float64. The floor of a comparison is that of the spectra of W, W' and
-W' − W; the fourth one, of what the change projects to, is not in it.""",
+Ours alone, with k = 64, each beside its floor. Held against float64 are the values of a search with
+their errors, a density's leading values and nuclear norm, every value of `svdvals` and the Gram
+matrix, the norm of moments, and the relative change of a comparison. The floor of a comparison is
+that of the spectra of W, W' and W' − W, without the fourth, of what the change projects to.""",
     "svdvals": """\
 Matrices in memory, stored in the given dtype; what a method converts is in its time. The error is
 absolute, in units of σ₁, against LAPACK in float64. The methods take turns; the slow ones are timed

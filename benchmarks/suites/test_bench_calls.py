@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Calls on whole matrices of the sizes of models, each beside its floor: ours alone.
 
-Every answer is held against singular values, norms and sums in float64.
+Answers are held against float64: values and errors of searches, leading values and the nuclear
+norm of a density, every value of a Gram matrix, the norm of moments, the relative change of a
+comparison.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ MATRICES = {
 K = 64
 
 ERRORS = 4
-"""Stated errors within which an estimate must lie: it has never lain farther off."""
+"""Stated errors within which an estimate must lie."""
 
 
 class Call(NamedTuple):
