@@ -46,7 +46,7 @@ CudaBackend<T>::CudaBackend(CpuOptions host, const DeviceOptions& device)
     : cpu_(std::move(host)),
       libraries_(device.libraries),
       device_(device.index, device.planned_bytes),
-      panels_(device_, cpu_, device.stored_bytes) {
+      panels_(device_, cpu_, device.staying, device.panel_numbers) {
   scipy_openblas_set_num_threads(1);
 }
 

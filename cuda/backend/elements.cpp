@@ -39,7 +39,7 @@ bool is_empty(const Matrix& a) { return a.rows == 0 || a.cols == 0; }
 ElementPasses::ElementPasses(CpuOptions host, const DeviceOptions& device)
     : cpu_(std::move(host)),
       device_(device.index, device.planned_bytes),
-      panels_(device_, cpu_, 0) {}
+      panels_(device_, cpu_, {}, device.panel_numbers) {}
 
 template <class T>
 std::vector<T> ElementPasses::received(const DeviceBlock<T>& from) {

@@ -112,26 +112,34 @@ DeviceBlock<double> gram_by_kernel(DeviceContext& device, DecodedPanels& panels,
                                    const MatrixView& a) {
   const std::int64_t n = a.cols();
   auto z = device.block<double>(n, n);
-  const auto kept = device.block<double>(kept_sums(a.rows()) * n, n);
+  const auto levels = device.block<double>(tree_levels(a.rows()) * n, n);
+  auto group = device.block<double>(n, n), unfinished = device.block<double>(n, n);
+  DeviceBlock<double> sums;
   check(set_bytes(z.data(), 0, z.bytes(), device.compute.handle()), "cudaMemsetAsync");
   panels.each<double>(a, [&](const DecodedPanel<double>& panel) {
     const std::int64_t before = a.transposed ? panel.col0 : panel.row0,
                        depth = a.transposed ? panel.cols : panel.rows;
-    check(device::multiply<double>({.l = panel.numbers,
-                                    .rows = n,
-                                    .depth = depth,
-                                    .row_step = a.transposed ? depth : 1,
-                                    .depth_step = a.transposed ? 1 : n,
-                                    .x = panel.numbers,
-                                    .cols = n,
-                                    .x_step = a.transposed ? depth : n,
-                                    .x_by_columns = a.transposed,
-                                    .z = z.data(),
-                                    .kept = kept.data(),
-                                    .before = before,
-                                    .all = a.rows()},
-                                   device.compute.handle()),
-          "a Gram matrix");
+    const Product<double> product{.l = panel.numbers,
+                                  .rows = n,
+                                  .depth = depth,
+                                  .row_step = a.transposed ? depth : 1,
+                                  .depth_step = a.transposed ? 1 : n,
+                                  .x = panel.numbers,
+                                  .cols = n,
+                                  .x_step = a.transposed ? depth : n,
+                                  .x_by_columns = a.transposed,
+                                  .z = z.data(),
+                                  .group = group.data(),
+                                  .unfinished = unfinished.data(),
+                                  .levels = levels.data(),
+                                  .before = before,
+                                  .all = a.rows()};
+    if (sums.size() < product.workspace()) {
+      sums = {};  // before there is more
+      sums = device.block<double>(product.workspace(), 1);
+    }
+    check(multiply(product, sums.data(), device.compute.handle()), "a Gram matrix");
+    std::swap(group, unfinished);
   });
   return z;
 }
@@ -141,7 +149,19 @@ DeviceBlock<double> gram_by_kernel(DeviceContext& device, DecodedPanels& panels,
 std::int64_t gram_bytes(std::int64_t rows, std::int64_t n, bool by_cublas) {
   constexpr std::int64_t number = sizeof(double);
   if (by_cublas) return std::min(rows, rows_at_once) * n * number + workspace_bytes;
-  return kept_sums(rows) * n * n * number;
+  // Sums of the tree, of two unfinished groups, and of one group if it alone takes more than 64
+  // MiB.
+  const Product<double> product{.l = nullptr,
+                                .rows = n,
+                                .depth = rows,
+                                .row_step = 1,
+                                .depth_step = n,
+                                .x = nullptr,
+                                .cols = n,
+                                .x_step = n,
+                                .z = nullptr,
+                                .all = rows};
+  return (tree_levels(rows) + 2) * n * n * number + product.workspace() * number;
 }
 
 template <class T>
@@ -173,7 +193,7 @@ std::vector<double> CudaBackend<T>::eigvalsh(Small& a, GramProducts products) {
 template <class T>
 std::int64_t CudaBackend<T>::gram_additions(const MatrixView& a) const {
   if (libraries_.cublas.empty()) return product_additions(a.rows());
-  return product_chain + product_group + a.rows() / rows_at_once;
+  return product_chain + group_terms / product_chain + a.rows() / rows_at_once;
 }
 
 template <class T>

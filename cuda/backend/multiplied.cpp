@@ -65,39 +65,41 @@ class Pass {
 
   // In the order of the CPU.
   void in_numbers() {
-    if (blocks_.z) kept_ = device_.template block<T>(kept_sums(m_) * n_, cols_);
-    panels_.template each<T>(stored_, [&](const DecodedPanel<T>& panel) {
-      const T* image = given(panel.row0);
-      if (blocks_.x)
-        check(device::multiply<T>({.l = panel.numbers,
-                                   .rows = panel.rows,
-                                   .depth = n_,
-                                   .row_step = n_,
-                                   .depth_step = 1,
-                                   .x = blocks_.x->data(),
-                                   .cols = cols_,
-                                   .x_step = cols_,
-                                   .z = made(panel.row0, panel.rows, image),
-                                   .kept = along_rows(panel.rows),
-                                   .all = n_},
-                                  stream()),
-              "a product");
-      if (blocks_.z)
-        check(device::multiply<T>({.l = panel.numbers,
-                                   .rows = n_,
-                                   .depth = panel.rows,
-                                   .row_step = 1,
-                                   .depth_step = n_,
-                                   .x = image,
-                                   .cols = cols_,
-                                   .x_step = cols_,
-                                   .z = blocks_.z->data(),
-                                   .kept = kept_.data(),
-                                   .before = panel.row0,
-                                   .all = m_},
-                                  stream()),
-              "a product");
-    });
+    keep_sums();
+    panels_.template each<T>(
+        stored_,
+        [&](const DecodedPanel<T>& panel) {
+          const T* image = given(panel.row0);
+          if (blocks_.x)
+            multiply(Product<T>{.l = panel.numbers,
+                                .rows = panel.rows,
+                                .depth = n_,
+                                .row_step = panel.row_step,
+                                .depth_step = panel.col_step,
+                                .x = blocks_.x->data(),
+                                .cols = cols_,
+                                .x_step = cols_,
+                                .z = made(panel.row0, panel.rows, image),
+                                .levels = along_rows(panel.rows),
+                                .all = n_});
+          if (!blocks_.z) return;
+          multiply(Product<T>{.l = panel.numbers,
+                              .rows = n_,
+                              .depth = panel.rows,
+                              .row_step = panel.col_step,
+                              .depth_step = panel.row_step,
+                              .x = image,
+                              .cols = cols_,
+                              .x_step = cols_,
+                              .z = blocks_.z->data(),
+                              .group = group_.data(),
+                              .unfinished = unfinished_.data(),
+                              .levels = kept_.data(),
+                              .before = panel.row0,
+                              .all = m_});
+          std::swap(group_, unfinished_);
+        },
+        Layout::as_stored);
   }
 
   // By tensor cores: of so many parts of the matrix, which is rounded to bf16 if it is one, and of
@@ -107,39 +109,36 @@ class Pass {
   {
     const Factors factors(stored_.factor);
     PartsOnDevice x, y;
-    if (blocks_.z) {
-      group_ = device_.block<float>(n_, cols_), unfinished_ = device_.block<float>(n_, cols_);
-      kept_ = device_.block<float>(tree_levels(m_) * n_, cols_);
-    }
+    keep_sums();
     if (blocks_.x) split(x, blocks_.x->data(), n_, parts, factors.block);
     const MatrixView stored{stored_.matrix, false, factors.codes};
     panels_.each_in_bf16(stored, of_matrix, [&](const Bf16Panel& panel) {
       const float* image = given(panel.row0);
       if (blocks_.x)
-        multiply({.l = panel.codes,
-                  .rest = panel.rest,
-                  .rows = panel.rows,
-                  .depth = n_,
-                  .step = panel.step,
-                  .x = x.parts,
-                  .z = made(panel.row0, panel.rows, image),
-                  .levels = along_rows(panel.rows),
-                  .all = n_});
+        multiply(TensorProduct{.l = panel.codes,
+                               .rest = panel.rest,
+                               .rows = panel.rows,
+                               .depth = n_,
+                               .step = panel.step,
+                               .x = x.parts,
+                               .z = made(panel.row0, panel.rows, image),
+                               .levels = along_rows(panel.rows),
+                               .all = n_});
       if (!blocks_.z) return;
       split(y, image, panel.rows, parts, factors.block);
-      multiply({.l = panel.codes,
-                .rest = panel.rest,
-                .rows = n_,
-                .depth = panel.rows,
-                .step = panel.step,
-                .transposed = true,
-                .x = y.parts,
-                .z = blocks_.z->data(),
-                .group = group_.data(),
-                .unfinished = unfinished_.data(),
-                .levels = kept_.data(),
-                .before = panel.row0,
-                .all = m_});
+      multiply(TensorProduct{.l = panel.codes,
+                             .rest = panel.rest,
+                             .rows = n_,
+                             .depth = panel.rows,
+                             .step = panel.step,
+                             .transposed = true,
+                             .x = y.parts,
+                             .z = blocks_.z->data(),
+                             .group = group_.data(),
+                             .unfinished = unfinished_.data(),
+                             .levels = kept_.data(),
+                             .before = panel.row0,
+                             .all = m_});
       std::swap(group_, unfinished_);
     });
   }
@@ -158,11 +157,18 @@ class Pass {
     return y;
   }
 
+  // Memory for what the sums of z keep from panel to panel.
+  void keep_sums() {
+    if (!blocks_.z) return;
+    group_ = device_.template block<T>(n_, cols_),
+    unfinished_ = device_.template block<T>(n_, cols_);
+    kept_ = device_.template block<T>(tree_levels(m_) * n_, cols_);
+  }
   // Memory for what the sums along rows keep, if they have more than one block of terms.
   T* along_rows(std::int64_t rows) {
     if (n_ <= block_terms) return nullptr;
-    if (rows_kept_.rows < kept_sums(n_) * rows)
-      rows_kept_ = device_.template block<T>(kept_sums(n_) * rows, cols_);
+    if (rows_kept_.rows < tree_levels(n_) * rows)
+      rows_kept_ = device_.template block<T>(tree_levels(n_) * rows, cols_);
     return rows_kept_.data();
   }
 
@@ -174,10 +180,11 @@ class Pass {
     to.parts.codes = to.codes.data();
     check(split_block({x, rows, cols_}, factor, to.parts, stream()), "the parts of a block");
   }
-  void multiply(const TensorProduct& product) {
+  template <class AnyProduct>
+  void multiply(const AnyProduct& product) {
     if (sums_.size() < product.workspace()) {
       sums_ = {};  // before there is more
-      sums_ = device_.template block<float>(product.workspace(), 1);
+      sums_ = device_.template block<T>(product.workspace(), 1);
     }
     check(device::multiply(product, sums_.data(), stream()), "a product");
   }
@@ -187,8 +194,7 @@ class Pass {
   MatrixView stored_;
   Blocks<T> blocks_;
   std::int64_t cols_, m_, n_;
-  DeviceBlock<T> kept_, rows_kept_, some_;
-  DeviceBlock<float> group_, unfinished_, sums_;
+  DeviceBlock<T> kept_, rows_kept_, some_, group_, unfinished_, sums_;
 };
 
 template <class T>

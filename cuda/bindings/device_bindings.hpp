@@ -37,11 +37,14 @@ inline DeviceOptions device_options(const py::kwargs& kwargs) {
   const auto path = [&](const char* name) {
     return kwargs.contains(name) ? kwargs[name].cast<std::string>() : std::string();
   };
+  const auto count = [&](const char* name, std::int64_t usual) {
+    return kwargs.contains(name) ? keyword<std::int64_t>(kwargs, name) : usual;
+  };
   return {.index = keyword<int>(kwargs, "device"),
-          .stored_bytes = keyword<std::int64_t>(kwargs, "device_bytes"),
-          .planned_bytes = kwargs.contains("device_planned_bytes")
-                               ? keyword<std::int64_t>(kwargs, "device_planned_bytes")
-                               : 0,
+          .staying = {.stored = keyword<std::int64_t>(kwargs, "device_bytes"),
+                      .parts = count("device_parts_bytes", 0)},
+          .planned_bytes = count("device_planned_bytes", 0),
+          .panel_numbers = count("device_panel_numbers", least_panel_numbers),
           .libraries = {.cublas = path("cublas"), .cusolver = path("cusolver")}};
 }
 

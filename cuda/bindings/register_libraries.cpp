@@ -35,8 +35,15 @@ void register_libraries(py::module_& module) {
   module.def(
       "cusolver_version", [](const std::string& path) { return Cusolver(path).version(); },
       "path"_a, released);
-  module.def("panel_bytes", &panel_bytes, "a"_a, py::kw_only(), "panel_rows"_a, "columns"_a,
-             "tensors"_a);
+  module.attr("least_panel_numbers") = least_panel_numbers;
+  module.def(
+      "panel_bytes",
+      [](const Matrix& a, std::int64_t rows, std::int64_t numbers, std::int64_t columns,
+         bool tensors) {
+        return panel_bytes(a, {.rows = rows, .numbers = numbers}, columns, tensors);
+      },
+      "a"_a, py::kw_only(), "panel_rows"_a, "panel_numbers"_a, "columns"_a, "tensors"_a);
+  module.def("parts_bytes", &parts_bytes, "a"_a, py::kw_only(), "rounded"_a);
   module.def("gram_bytes", &gram_bytes, "rows"_a, "n"_a, py::kw_only(), "by_cublas"_a);
   module.def("cusolver_bytes", &cusolver_bytes, "index"_a, "path"_a, "n"_a, py::kw_only(),
              "vectors"_a, released);

@@ -12,7 +12,7 @@ namespace {
 
 CudaBackend<double> backend_of_one_pass(const py::kwargs& kwargs) {
   DeviceOptions device = device_options(kwargs);
-  device.stored_bytes = 0, device.libraries = {};
+  device.staying = {}, device.libraries = {};
   return {cpu_options(run_options(kwargs)), device};
 }
 

@@ -5,12 +5,14 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
 
+#include "bindings/device_bindings.hpp"
 #include "bindings/module.hpp"
 #include "memory/pinned_memory.hpp"
 #include "runtime/handles.hpp"
@@ -53,6 +55,7 @@ void restart(const py::kwargs& given) {
   s.order = order_named(order), s.timing = timing_named(timing);
   take(options, "seed", s.seed);
   take(options, "devices", s.devices);
+  take(options, "occupied", s.occupied);
   take(options, "driver", s.driver);
   take(options, "capability", s.capability);
   take(options, "memory", s.memory);
@@ -64,6 +67,7 @@ void restart(const py::kwargs& given) {
   take(options, "tensor_core_extra_bits", s.tensor_core.extra_bits);
   take(options, "cublas", s.libraries.cublas);
   take(options, "cusolver", s.libraries.cusolver);
+  take(options, "counted_blocks", s.counted_blocks);
   take(options, "solver_info", s.libraries.info);
   take(options, "solver_scale", s.libraries.scale);
   take(options, "solver_lost", s.libraries.lost);
@@ -89,6 +93,53 @@ py::dict counts() {
   result["bytes_to_device"] = c.bytes_to_device;
   result["bytes_to_host"] = c.bytes_to_host;
   return result;
+}
+
+// What a launch asked for, and what the blocks did that ran.
+py::dict described(const simulator::Launched& launch) {
+  py::dict result;
+  result["kernel"] = launch.kernel;
+  result["blocks"] = std::int64_t{launch.blocks} * launch.grids;
+  result["threads"] = launch.threads;
+  result["shared_bytes"] = launch.shared_bytes;
+  result["blocks_run"] = launch.blocks_run;
+  result["tiles"] = launch.work.tiles;
+  result["fragments"] = launch.work.fragments;
+  result["barriers"] = launch.work.barriers;
+  result["copies"] = launch.work.copies;
+  result["bytes_copied"] = launch.work.bytes_copied;
+  return result;
+}
+
+py::list launches() {
+  py::list all;
+  for (const simulator::Launched& launch : simulator::launches()) all.append(described(launch));
+  return all;
+}
+
+// Multiplies a block of zeros by A^T A so often, on one backend, as a search does; with `rounded`,
+// by A and its numbers rounded to bf16. before(number) is called before each product and at the
+// end.
+template <class T>
+void steps_in(const device::DeviceOptions& device, const RunOptions& run, const MatrixView& a,
+              std::int64_t columns, int count, bool rounded, const py::function& before) {
+  device::CudaBackend<T> backend(cpu_options(run), device);
+  const auto block = backend.zeros(a.cols(), columns);
+  for (int step = 0; step < count; ++step) {
+    before(step);
+    if (rounded) backend.steer(a, block);
+    else backend.gram_step(a, block, nullptr);
+  }
+  before(count);
+}
+
+void steps(const Matrix& a, std::int64_t columns, int count, bool f64, bool transposed,
+           bool rounded, const py::function& before, const py::kwargs& kwargs) {
+  const device::DeviceOptions device = device::device_options(kwargs);
+  const RunOptions run = run_options(kwargs);
+  const MatrixView view{&a, transposed};
+  if (f64) steps_in<double>(device, run, view, columns, count, rounded, before);
+  else steps_in<float>(device, run, view, columns, count, rounded, before);
 }
 
 using Numbers = py::array_t<float, py::array::c_style | py::array::forcecast>;
@@ -176,6 +227,12 @@ void register_simulator(py::module_& module) {
   auto part = module.def_submodule("simulator", "settings and counters of the simulated devices");
   part.def("restart", &restart, "Frees everything and begins anew with settings, by keyword");
   part.def("counts", &counts);
+  part.def("launches", &launches, "Those since the start, if counted_blocks is not 0");
+  part.def("steps", &steps, "a"_a, "columns"_a, "count"_a, py::kw_only(), "f64"_a, "transposed"_a,
+           "rounded"_a, "before"_a);
+  part.def("contexts", &simulator::contexts, "Devices that have a context");
+  part.def("device_of_thread", &simulator::device_of_thread);
+  part.def("last_error", [] { return static_cast<int>(simulator::last_error_of_thread()); });
   part.def("bytes_in_use", &simulator::bytes_in_use);
   part.def("objects_in_use", &objects_in_use);
   part.def("violation", &simulator::violation);

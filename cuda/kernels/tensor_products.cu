@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <algorithm>
-
 #include "kernels/launches.cuh"
 #include "kernels/tensor_products.hpp"
 #include "runtime/calls.cuh"
@@ -14,7 +12,7 @@ namespace {
 // through shared memory, several stages of them at a time; a chain is one tile deep.
 constexpr int tall = 128, deep = 32, own_rows = 32, widest_warp = 32;
 constexpr int in_lines = codes_at_once, mma_rows = 16, mma_cols = 8, mma_deep = 16;
-static_assert(tensor_group % deep == 0 && parts_rows == deep);
+static_assert(group_terms % deep == 0 && parts_rows == deep);
 
 // `lefts`: parts of the numbers of L.
 template <int width, int lefts>
@@ -36,41 +34,80 @@ __device__ int swizzled(int line, int chunk) {
   return (line * chunks + (chunk ^ (line / lines % places))) * in_lines;
 }
 
-// One tile of each part of L and of the block, on its way to shared memory.
+// What a thread copies of every stage to shared memory: 16 bytes of lines that are `apart` from
+// each other, of the tiles of L and of the block. From stage to stage its places go on by
+// constants, and what is compared has 32 bits: the copies would else take more instructions than
+// the products.
 template <int width, bool transposed, int lefts>
-__device__ void load_stage(const TensorProduct& p, std::int64_t i0, std::int64_t j0,
-                           std::int64_t k0, std::uint16_t* stage) {
-  constexpr int lines = transposed ? deep : tall, chunks = (transposed ? tall : deep) / in_lines;
-  const int thread = static_cast<int>(threadIdx.x);
-  for (int e = thread; e < lefts * lines * chunks; e += Shape<width, lefts>::threads) {
-    const int part = lefts == 1 ? 0 : e / (lines * chunks), line = e / chunks % lines,
-              chunk = e % chunks;
-    const std::int64_t i = i0 + (transposed ? chunk * in_lines : line),
-                       k = k0 + (transposed ? line : chunk * in_lines);
-    std::uint16_t* to = stage + part * tall * deep + swizzled<chunks>(line, chunk);
-    if (i < p.rows && k < p.depth) {
-      copy_in_background(
-          to, (part == 0 ? p.l : p.rest) + (transposed ? k * p.step + i : i * p.step + k));
+class StageCopies {
+ public:
+  __device__ StageCopies(const TensorProduct& p, std::int64_t i0, std::int64_t j0,
+                         std::int64_t from) {
+    const int thread = static_cast<int>(threadIdx.x), line = thread / chunks,
+              chunk = thread % chunks, right_line = thread / right_chunks,
+              right_chunk = thread % right_chunks;
+    const std::int64_t first = transposed ? from : i0, other = transposed ? i0 : from;
+    left_at_ = (first + line) * p.step + other + chunk * in_lines;
+    lines_ = bounded((transposed ? p.depth - from : p.rows - i0) - line);
+    chunks_end_ = bounded((transposed ? p.rows - i0 : p.depth - from) - chunk * in_lines);
+    left_to_ = swizzled<chunks>(line, chunk);
+    right_at_ = (right_line / width * p.x.columns + j0 + right_line % width) * p.x.step + from +
+                right_chunk * in_lines;
+    right_to_ = Shape::left_size + swizzled<right_chunks>(right_line, right_chunk);
+    right_inside_ = j0 + right_line % width < p.x.columns;
+  }
+
+  // The tiles of stage `at` of this group, on their way.
+  __device__ void start(const TensorProduct& p, int at, std::uint16_t* stage) const {
+    const std::int64_t left = left_at_ + at * (transposed ? deep * p.step : std::int64_t{deep});
+    // Along K the stages go on: along the lines of a transposed L, else along their chunks.
+    const int lines = transposed ? lines_ - at * deep : lines_,
+              chunks_end = transposed ? chunks_end_ : chunks_end_ - at * deep;
+#pragma unroll
+    for (int part = 0; part < lefts; ++part)
+#pragma unroll
+      for (int c = 0; c < copies; ++c)
+        copy(stage + part * tall * deep + left_to_ + c * apart * chunks * in_lines,
+             (part == 0 ? p.l : p.rest) + left + c * apart * p.step,
+             c * apart < lines && chunks_end > 0);
+    const std::uint16_t* right = p.x.codes + right_at_ + at * deep;
+    std::uint16_t* to = stage + right_to_;
+    for (int line = static_cast<int>(threadIdx.x) / right_chunks; line < p.x.count * width;
+         line += right_apart) {
+      copy(to, right, right_inside_);
+      right += right_apart / width * p.x.columns * p.x.step;
+      to += right_apart * right_chunks * in_lines;
+    }
+  }
+
+ private:
+  using Shape = device::Shape<width, lefts>;
+  // Lines of 16-byte chunks, and those that all threads copy at once.
+  static constexpr int chunks = (transposed ? tall : deep) / in_lines,
+                       right_chunks = deep / in_lines;
+  static constexpr int apart = Shape::threads / chunks, right_apart = Shape::threads / right_chunks;
+  static constexpr int copies = (transposed ? deep : tall) / apart;
+  // Lines that are so far apart have their chunks in the same places.
+  static_assert(apart % 8 == 0 && right_apart % 8 == 0 && right_apart % width == 0);
+
+  static __device__ int bounded(std::int64_t number) {
+    constexpr std::int64_t most = 1 << 30;
+    return static_cast<int>(smaller(number, most));
+  }
+
+  static __device__ void copy(std::uint16_t* to, const std::uint16_t* from, bool inside) {
+    if (inside) {
+      copy_in_background<16>(to, from);
     } else {
 #pragma unroll
       for (int c = 0; c < in_lines; ++c) to[c] = 0;
     }
   }
-  std::uint16_t* right = stage + Shape<width, lefts>::left_size;
-  constexpr int along = deep / in_lines;
-  for (int e = thread; e < p.x.count * width * along; e += Shape<width, lefts>::threads) {
-    const int line = e / along, chunk = e % along, part = line / width;
-    const std::int64_t j = j0 + line % width;
-    std::uint16_t* to = right + swizzled<along>(line, chunk);
-    if (j < p.x.columns) {
-      copy_in_background(to,
-                         p.x.codes + (part * p.x.columns + j) * p.x.step + k0 + chunk * in_lines);
-    } else {
-#pragma unroll
-      for (int c = 0; c < in_lines; ++c) to[c] = 0;
-    }
-  }
-}
+
+  std::int64_t left_at_, right_at_;
+  int lines_, chunks_end_, left_to_, right_to_;
+  bool right_inside_;
+};
 
 // The fragments of L of a warp: 16 rows from `row` on, 16 of K from `k` on.
 template <bool transposed>
@@ -157,18 +194,17 @@ __device__ void multiply_group(const TensorProduct& p, int first, float* sums) {
   const unsigned tile = blockIdx.x % (across * down), number = blockIdx.x / (across * down);
   const std::int64_t i0 = std::int64_t{tile / across} * tall,
                      j0 = std::int64_t{tile % across} * width;
-  const std::int64_t start = (p.before / tensor_group + first + number) * tensor_group,
+  const std::int64_t start = (p.before / group_terms + first + number) * group_terms,
                      from = start < p.before ? 0 : start - p.before,
-                     to = smaller(start + tensor_group - p.before, p.depth);
+                     to = smaller(start + group_terms - p.before, p.depth);
   const int warp = static_cast<int>(threadIdx.x) / 32, row = warp % S::warps_down * own_rows,
             col = warp / S::warps_down * S::own_cols;
   const int size = S::left_size + p.x.count * width * deep;  // of a stage
   const int count = static_cast<int>(tiles_over(to - from, deep));
 
+  const StageCopies<width, transposed, lefts> copies(p, i0, j0, from);
   const auto load = [&](int at) {
-    if (at < count)
-      load_stage<width, transposed, lefts>(p, i0, j0, from + at * deep,
-                                           shared + at % S::stages * size);
+    if (at < count) copies.start(p, at, shared + at % S::stages * size);
     end_group_of_copies();
   };
   for (int at = 0; at < S::stages - 1; ++at) load(at);
@@ -181,35 +217,15 @@ __device__ void multiply_group(const TensorProduct& p, int first, float* sums) {
     wait_for_copies<S::stages - 2>();
     __syncthreads();
     load(at + S::stages - 1);
+    __syncwarp();  // lanes may have gone several ways; fragments are loaded by all of them at once
     add_chains<width, transposed, lefts>(shared + at % S::stages * size, p.x.count, row, col,
                                          group);
   }
   const std::int64_t seen = p.before + to;
   float* out =
-      seen % tensor_group == 0 || seen == p.all ? sums + number * p.rows * p.x.cols : p.unfinished;
+      seen % group_terms == 0 || seen == p.all ? sums + number * p.rows * p.x.cols : p.unfinished;
   each_sum<S>(p, i0 + row, j0 + col,
               [&](int i, int j, int e, std::int64_t place) { out[place] = group[i][j][e]; });
-}
-
-// Sums of groups, from the group `start` of the product on, which go to z and to the levels of the
-// tree.
-struct Groups {
-  const float* sums;
-  std::int64_t size, start, count, all;
-  float *z, *levels;
-};
-
-__device__ void add_groups(const Groups& groups) {
-  constexpr std::int64_t of_block = block_terms / tensor_group;
-  static_assert(block_terms % tensor_group == 0);
-  for (std::int64_t e = first_element(); e < groups.size; e += element_step()) {
-    float total = groups.start == 0 ? 0.0F : groups.z[e];
-    for (std::int64_t g = 0; g < groups.count; ++g) {
-      total += groups.sums[g * groups.size + e];
-      end_part(groups.start + g + 1, of_block, groups.all, total, groups.levels + e, groups.size);
-    }
-    groups.z[e] = total;
-  }
 }
 
 template <int width, int lefts>
@@ -239,30 +255,15 @@ cudaError_t multiply_groups(const TensorProduct& p, int first, std::int64_t coun
 
 }  // namespace
 
-std::int64_t TensorProduct::groups_at_once() const {
-  constexpr std::int64_t most = std::int64_t{16} << 20;
-  const std::int64_t size = std::max<std::int64_t>(rows * x.cols, 1);
-  return std::min(groups(), std::max<std::int64_t>(most / size, 1));
-}
-
 cudaError_t multiply(const TensorProduct& product, float* workspace, cudaStream_t stream) {
-  const std::int64_t size = product.rows * product.x.cols, seen = product.before + product.depth;
-  if (size == 0) return cudaSuccess;
-  Groups groups{workspace, size,          0, 0, tiles_over(product.all, tensor_group),
-                product.z, product.levels};
-  if (product.all == 0) return launch<add_groups, usual_threads>(grid_over(size), stream, groups);
-  const bool ends = seen % tensor_group == 0 || seen == product.all;
-  for (std::int64_t first = 0, count; first < product.groups(); first += count) {
-    count = std::min(product.groups() - first, product.groups_at_once());
-    const bool last = first + count == product.groups();
-    groups.start = product.before / tensor_group + first;
-    groups.count = count - (last && !ends ? 1 : 0);
-    cudaError_t error = multiply_groups(product, static_cast<int>(first), count, workspace, stream);
-    if (error == cudaSuccess && groups.count > 0)
-      error = launch<add_groups, usual_threads>(grid_over(size), stream, groups);
-    if (error != cudaSuccess) return error;
-  }
-  return cudaSuccess;
+  const GroupSums<float> sums{.size = product.rows * product.x.cols,
+                              .all = product.all,
+                              .z = product.z,
+                              .levels = product.levels};
+  const auto start = [&](int first, std::int64_t count, float* to) {
+    return multiply_groups(product, first, count, to, stream);
+  };
+  return multiply_in_groups(product.groups(), workspace, sums, stream, start);
 }
 
 }  // namespace sigmascope::device

@@ -14,13 +14,10 @@
 #include <cstdint>
 
 #include "kernels/bf16_parts.hpp"
-#include "kernels/blocks/term_blocks.hpp"
+#include "kernels/group_sums.hpp"
 #include "runtime/runtime.hpp"
 
 namespace sigmascope::device {
-
-// Terms of a group of chains: the unit of K that blocks of threads share out.
-inline constexpr std::int64_t tensor_group = 1024;
 
 // z (rows x cols, row-major) = L x, with L (rows x depth) in bf16. Element (i, k) of L is at l + i
 // * step + k, or at l + k * step + i if L is the transpose of the stored panel. All lines of the
@@ -44,13 +41,9 @@ struct TensorProduct {
   float* levels = nullptr;
   std::int64_t before = 0, all = 0;
 
-  // Groups that have terms in this call.
-  std::int64_t groups() const {
-    return (before + depth + tensor_group - 1) / tensor_group - before / tensor_group;
-  }
-  // Groups at a time, and the numbers of fp32 that their sums take: within 64 MiB, but for one.
-  std::int64_t groups_at_once() const;
-  std::int64_t workspace() const { return groups_at_once() * rows * x.cols; }
+  TermGroups groups() const { return {before, depth, all}; }
+  // Numbers that the sums of groups take.
+  std::int64_t workspace() const { return workspace_of<float>(groups(), rows * x.cols); }
 };
 
 cudaError_t multiply(const TensorProduct& product, float* workspace, cudaStream_t stream);

@@ -32,7 +32,7 @@ MemoryPool::MemoryPool(int device, const Stream& stream, std::int64_t planned) :
           "cudaMemPoolSetAttribute");
     if (planned > 0) give_back(take(static_cast<std::size_t>(planned)));
   } catch (...) {
-    cudaMemPoolDestroy(pool_);
+    note(cudaMemPoolDestroy(pool_), "cudaMemPoolDestroy");
     throw;
   }
 }
@@ -41,7 +41,7 @@ MemoryPool::MemoryPool(int device, const Stream& stream, std::int64_t planned) :
 MemoryPool::~MemoryPool() {
   if (pool_ == nullptr) return;
   stream_.settle_direct();
-  cudaMemPoolDestroy(pool_);
+  note(cudaMemPoolDestroy(pool_), "cudaMemPoolDestroy");
 }
 
 void* MemoryPool::take(std::size_t bytes) {
@@ -54,8 +54,8 @@ void* MemoryPool::take(std::size_t bytes) {
 }
 
 void MemoryPool::give_back(void* at) noexcept {
-  if (pool_ == nullptr) cudaFree(at);
-  else cudaFreeAsync(at, stream_.handle());
+  if (pool_ == nullptr) note(cudaFree(at), "cudaFree");
+  else note(cudaFreeAsync(at, stream_.handle()), "cudaFreeAsync");
 }
 
 }  // namespace sigmascope::device

@@ -8,6 +8,7 @@
 #include "kernels/survey.hpp"
 #include "kernels/tensor_products.hpp"
 #include "matrix/sizes.hpp"
+#include "panels/bf16_numbers.hpp"
 #include "panels/stored_panels.hpp"
 
 namespace sigmascope::device {
@@ -48,44 +49,62 @@ std::int64_t decoded_bytes(const Matrix& matrix, std::int64_t rows, std::int64_t
   return std::max(surveyed, rounded);
 }
 
+// Whether panels of one tile will be bf16 numbers that are multiplied where they are. Those of the
+// host are copied without gaps.
+bool will_be_aligned_bf16(const Tile& tile) {
+  constexpr std::int64_t size = 2;
+  const bool by_rows = tile.col_stride == size || (tile.cols == 1 && tile.row_stride != size);
+  return tile.dtype == DType::bf16 && !tile.scale && tile.coefficient == 1 &&
+         tile.cols % codes_at_once == 0 && by_rows &&
+         (tile.bytes.device() == on_host || tile.row_stride % (codes_at_once * size) == 0);
+}
+
 // Sums that products of a panel and of its transpose with a block keep, of more than one block of
-// terms: of fp64, which has no tensor cores, or of fp32.
-std::int64_t tree_bytes(std::int64_t rows, std::int64_t cols, std::int64_t height,
-                        std::int64_t columns, bool tensors) {
-  const std::int64_t sums = tree_levels(rows) * cols + tree_levels(cols) * height;
+// terms: of fp64, which has no tensor cores, or of fp32. A panel may have all rows.
+std::int64_t tree_bytes(std::int64_t rows, std::int64_t cols, std::int64_t columns, bool tensors) {
+  const std::int64_t sums = tree_levels(rows) * cols + tree_levels(cols) * rows;
   return sums * columns * (tensors ? number / 2 : number);
 }
 
-// Sums of tensor cores, for the products of a panel and of its transpose with a block.
-std::int64_t tensor_bytes(std::int64_t rows, std::int64_t cols, std::int64_t columns) {
-  BlockParts block;
-  block.cols = columns;
-  const TensorProduct image{.rows = rows, .depth = cols, .x = block};
+// Sums of groups, for the products of a panel and of its transpose with a block: of fp64, or of
+// tensor cores in fp32.
+std::int64_t group_bytes(std::int64_t rows, std::int64_t cols, std::int64_t columns, bool tensors) {
+  const std::int64_t size = tensors ? number / 2 : number;
+  const TermGroups image{.depth = cols, .all = cols};
   // Its first group may have begun in the panel before.
-  const TensorProduct adjoint{.rows = cols, .depth = rows, .x = block, .before = tensor_group - 1};
-  return std::max(image.workspace(), adjoint.workspace()) * std::int64_t{sizeof(float)};
+  const TermGroups adjoint{.before = group_terms - 1, .depth = rows, .all = group_terms + rows};
+  return std::max(image.at_once(rows * columns, size) * rows,
+                  adjoint.at_once(cols * columns, size) * cols) *
+         columns * size;
 }
 
 }  // namespace
 
-std::int64_t panel_height(std::int64_t cols, std::int64_t asked) {
-  constexpr std::int64_t most = std::int64_t{4} << 20;
-  const std::int64_t rows = asked > 0 ? asked : most / std::max<std::int64_t>(cols, 1);
-  return std::max(rows / product_chain, std::int64_t{1}) * product_chain;
+std::int64_t PanelSize::height(std::int64_t cols) const {
+  const std::int64_t most = rows > 0 ? rows : numbers / std::max<std::int64_t>(cols, 1);
+  // Whole groups of sums, where that leaves out few rows.
+  const std::int64_t unit = rows == 0 && most >= 4 * group_terms ? group_terms : product_chain;
+  return std::max(most / unit, std::int64_t{1}) * unit;
 }
 
-std::int64_t panel_bytes(const Matrix& matrix, std::int64_t asked, std::int64_t columns,
+std::int64_t parts_bytes(const Matrix& matrix, bool rounded) {
+  constexpr std::int64_t code = 2;
+  if (!has_sums(matrix) && will_be_aligned_bf16(matrix.tiles[0])) return 0;
+  const std::int64_t parts = std::max(bf16_parts(matrix), rounded ? 1 : 0);
+  return parts * matrix.rows * round_up(matrix.cols, codes_at_once) * code;
+}
+
+std::int64_t panel_bytes(const Matrix& matrix, const PanelSize& size, std::int64_t columns,
                          bool tensors) {
   const std::int64_t m = matrix.rows, n = matrix.cols;
-  const std::int64_t height = panel_height(n, asked), rows = std::min(height, m),
-                     transposed_rows = std::min(panel_height(m, asked), n);
+  const std::int64_t height = size.height(n), rows = std::min(height, m),
+                     transposed_rows = std::min(size.height(m), n);
   const std::int64_t decoded =
       std::max(decoded_bytes(matrix, rows, n), decoded_bytes(matrix, transposed_rows, m));
   // Panels that are multiplied as they are stored may be one.
   const std::int64_t sums =
-      tensors ? std::max(tensor_bytes(rows, n, columns), tensor_bytes(m, n, columns)) : 0;
-  return stored_panel_bytes(matrix, height) + decoded + sums +
-         tree_bytes(m, n, rows, columns, tensors);
+      std::max(group_bytes(rows, n, columns, tensors), group_bytes(m, n, columns, tensors));
+  return stored_panel_bytes(matrix, height) + decoded + sums + tree_bytes(m, n, columns, tensors);
 }
 
 }  // namespace sigmascope::device

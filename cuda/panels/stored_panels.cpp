@@ -51,9 +51,14 @@ std::size_t aligned(std::size_t bytes, std::size_t alignment) {
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
+// Whether a panel may be one with others of numbers by rows.
+bool can_be_joined(const StoredPanel& panel, DType dtype) {
+  return dtype == DType::bf16 ? is_aligned_bf16(panel) : plain_numbers(panel, dtype).col_step == 1;
+}
+
 // Adds the rows of `next` to `panel`, if they follow in memory too; whether they do.
-bool join(StoredPanel& panel, const StoredPanel& next) {
-  if (!is_aligned_bf16(panel) || !is_aligned_bf16(next)) return false;
+bool join(StoredPanel& panel, const StoredPanel& next, DType dtype) {
+  if (!can_be_joined(panel, dtype) || !can_be_joined(next, dtype)) return false;
   StoredPiece& piece = panel.pieces[0];
   const StoredPiece& more = next.pieces[0];
   if (more.data != piece.data + piece.rows * piece.row_stride || more.cols != piece.cols ||
@@ -63,31 +68,52 @@ bool join(StoredPanel& panel, const StoredPanel& next) {
   return true;
 }
 
-std::vector<StoredPanel> joined(const std::vector<StoredPanel>& panels) {
+std::vector<StoredPanel> joined_panels(const std::vector<StoredPanel>& panels, DType dtype) {
   std::vector<StoredPanel> result;
   for (const StoredPanel& panel : panels)
-    if (result.empty() || !join(result.back(), panel)) result.push_back(panel);
+    if (result.empty() || !join(result.back(), panel, dtype)) result.push_back(panel);
   return result;
 }
 
 }  // namespace
 
-bool is_aligned_bf16(const StoredPanel& panel) {
-  constexpr std::int64_t bytes = 16;
-  if (panel.pieces.size() != 1 || !panel.covered_once) return false;
+PlainNumbers plain_numbers(const StoredPanel& panel, DType dtype) {
+  if (panel.pieces.size() != 1 || !panel.covered_once) return {};
   const StoredPiece& piece = panel.pieces[0];
-  return piece.dtype == DType::bf16 && piece.scales == nullptr && piece.coefficient == 1 &&
-         piece.col_stride == 2 && piece.row_stride > 0 && piece.row_stride % bytes == 0 &&
-         piece.cols * 2 % bytes == 0 && reinterpret_cast<std::uintptr_t>(piece.data) % bytes == 0;
+  const std::int64_t size = info(dtype).size;
+  if (piece.dtype != dtype || piece.scales != nullptr || piece.coefficient != 1 ||
+      reinterpret_cast<std::uintptr_t>(piece.data) % as_size(size) != 0)
+    return {};
+  const std::int64_t row_step = piece.row_stride / size, col_step = piece.col_stride / size;
+  const bool by_rows = piece.col_stride == size && row_step >= piece.cols,
+             by_columns = piece.row_stride == size && col_step >= piece.rows;
+  if (piece.row_stride % size != 0 || piece.col_stride % size != 0 || !(by_rows || by_columns))
+    return {};
+  return {piece.data, row_step, col_step};
 }
 
-void StoredPanels::pass(const std::function<void(const StoredPanel&)>& act, bool whole) {
+bool is_aligned_bf16(const StoredPanel& panel) {
+  constexpr std::int64_t numbers = 8;  // of 16 bytes
+  const PlainNumbers plain = plain_numbers(panel, DType::bf16);
+  return plain.numbers != nullptr && plain.col_step == 1 && plain.row_step % numbers == 0 &&
+         panel.cols % numbers == 0 && reinterpret_cast<std::uintptr_t>(plain.numbers) % 16 == 0;
+}
+
+const std::vector<StoredPanel>& StoredPanels::kept(std::optional<DType> joined) {
+  if (!joined) return kept_;
+  auto& panels = joined_[*joined];
+  if (panels.empty()) panels = joined_panels(kept_, *joined);
+  return panels;
+}
+
+void StoredPanels::pass(const std::function<void(const StoredPanel&)>& act,
+                        std::optional<DType> joined) {
   const auto count = as_size(count_panels(view_, height_));
   if (stays_ && kept_.size() == count) {
-    for (const StoredPanel& panel : whole ? joined_ : kept_) act(panel);
+    for (const StoredPanel& panel : kept(joined)) act(panel);
     return;
   }
-  kept_.clear();
+  kept_.clear(), joined_.clear();
   if (stays_ && by_rows_ == nullptr) reserve(count);
   for (std::size_t index = 0; index < count; ++index) {
     Slot& slot = slots_[index % slots_.size()];
@@ -100,7 +126,6 @@ void StoredPanels::pass(const std::function<void(const StoredPanel&)>& act, bool
     slot.used.record(device_.compute);
     if (stays_) kept_.push_back(panel);
   }
-  if (stays_) joined_ = joined(kept_);
 }
 
 const std::vector<StoredPanel>& StoredPanels::all() {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "matrix/panel.hpp"
@@ -34,9 +35,10 @@ class StoredPanels {
         stays_(stays || view.matrix->device() != on_host),
         by_rows_(by_rows) {}
 
-  // Calls act for each panel, in their order. `whole`: of panels of aligned bf16 numbers those that
-  // follow each other on the device are one.
-  void pass(const std::function<void(const StoredPanel&)>& act, bool whole = false);
+  // Calls act for each panel, in their order. `joined`: panels of numbers of this dtype by rows,
+  // aligned ones of bf16, are one where they follow each other on the device.
+  void pass(const std::function<void(const StoredPanel&)>& act,
+            std::optional<DType> joined = std::nullopt);
   // All panels, after the first pass or one that is made for this; for panels that stay.
   const std::vector<StoredPanel>& all();
 
@@ -65,7 +67,10 @@ class StoredPanels {
   std::map<const std::vector<float>*, DeviceBlock<float>> scales_;
   DeviceBlock<std::byte> codes_;  // of all panels, if they stay
   std::size_t codes_used_ = 0;
-  std::vector<StoredPanel> kept_, joined_;
+  const std::vector<StoredPanel>& kept(std::optional<DType> joined);
+
+  std::vector<StoredPanel> kept_;
+  std::map<DType, std::vector<StoredPanel>> joined_;
 };
 
 }  // namespace sigmascope::device

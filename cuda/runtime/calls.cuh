@@ -58,8 +58,8 @@ cudaError_t start_at_most(const Grid& grid, cudaStream_t stream,
   Calls<most, Types...> calls{};
   for (std::size_t i = 0; i < arguments.size(); ++i)
     std::memcpy(&calls.each[i], arguments[i], sizeof calls.each[i]);
-  return launch_grids(&run_calls<body, threads, most, Types...>, grid,
-                      static_cast<unsigned>(arguments.size()), stream, calls);
+  return launch_grids<body>(&run_calls<body, threads, most, Types...>, grid,
+                            static_cast<unsigned>(arguments.size()), stream, calls);
 }
 
 template <auto body, unsigned threads, class... Types>

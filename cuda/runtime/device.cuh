@@ -38,13 +38,16 @@ __device__ inline T* shared_memory() {
   return reinterpret_cast<T*>(shared_bytes);
 }
 
-// Starts `count` grids in one launch.
-template <class... Parameters, class... Given>
+// Starts `count` grids of a kernel in one launch; `body`: what it calls, if that names it. The
+// status is that of the launch: cudaGetLastError() would return an earlier error of the thread,
+// even one of another library.
+template <auto body, class... Parameters, class... Given>
 cudaError_t launch_grids(void (*kernel)(Parameters...), const Grid& grid, unsigned count,
                          cudaStream_t stream, const Given&... given) {
-  kernel<<<dim3(grid.blocks, count), grid.threads, grid.shared_bytes, stream>>>(
-      static_cast<const Parameters&>(given)...);
-  return cudaGetLastError();
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(grid.blocks, count), config.blockDim = dim3(grid.threads);
+  config.dynamicSmemBytes = grid.shared_bytes, config.stream = stream;
+  return cudaLaunchKernelEx(&config, kernel, static_cast<const Parameters&>(given)...);
 }
 
 // sums += left right, tiles of 16 x 8, 16 x 16 and 16 x 8 numbers over the lanes of a warp; bf16,
@@ -76,10 +79,16 @@ __device__ inline void load_transposed_matrices(Fragments& to, const void* row) 
                : "memory");
 }
 
-// 16 bytes from global to shared memory, in the background.
+// 4, 8 or 16 bytes from global to shared memory, in the background.
+template <int bytes>
 __device__ inline void copy_in_background(void* to, const void* from) {
   const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" ::"r"(address), "l"(from) : "memory");
+  if constexpr (bytes == 16)  // past the L1 cache
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" ::"r"(address), "l"(from)
+                 : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;\n" ::"r"(address), "l"(from), "n"(bytes)
+                 : "memory");
 }
 
 __device__ inline void end_group_of_copies() {
@@ -99,11 +108,12 @@ T* shared_memory() {
   return static_cast<T*>(simulator::shared_memory());
 }
 
-template <class... Parameters, class... Given>
+template <auto body, class... Parameters, class... Given>
 cudaError_t launch_grids(void (*kernel)(Parameters...), const Grid& grid, unsigned count,
                          cudaStream_t stream, const Given&... given) {
-  return simulator::launch_kernel(stream, {grid.blocks, count, grid.threads, grid.shared_bytes},
-                                  [=] { kernel(static_cast<Parameters>(given)...); });
+  return simulator::launch_kernel(
+      stream, {grid.blocks, count, grid.threads, grid.shared_bytes, simulator::name_of<body>()},
+      [=] { kernel(static_cast<Parameters>(given)...); });
 }
 
 inline void mma_bf16(MmaSums& sums, const MmaLeft& left, const MmaRight& right) {
@@ -118,8 +128,9 @@ inline void load_transposed_matrices(Fragments& to, const void* row) {
   simulator::load_matrices({to, row, true});
 }
 
-inline void copy_in_background(void* to, const void* from) {
-  simulator::copy_in_background(to, from, 16);
+template <int bytes>
+void copy_in_background(void* to, const void* from) {
+  simulator::copy_in_background(to, from, bytes);
 }
 
 inline void end_group_of_copies() { simulator::end_group_of_copies(); }
@@ -135,8 +146,9 @@ void wait_for_copies() {
 template <class... Parameters, class... Given>
 cudaError_t launch(void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream,
                    Given... given) {
-  return start_or_record(
-      stream, [=](cudaStream_t on) { return launch_grids(kernel, grid, 1, on, given...); });
+  return start_or_record(stream, [=](cudaStream_t on) {
+    return launch_grids<nullptr>(kernel, grid, 1, on, given...);
+  });
 }
 
 __device__ inline float bf16_value(std::uint16_t code) {

@@ -106,17 +106,15 @@ std::size_t free_memory(int index) {
   const Found device = facts(index);
   if (device.major < least_major)
     throw DeviceError(too_old(device) + "; use another device" + else_cpu);
-  int before = 0;
-  check(cudaGetDevice(&before), "cudaGetDevice");
-  std::size_t free = 0, total = 0;
-  cudaError_t error = cudaSetDevice(index);
-  if (error == cudaSuccess) error = cudaMemGetInfo(&free, &total);
-  cudaSetDevice(before);
-  if (error == cudaSuccess) return free;
-  cudaGetLastError();
-  throw DeviceError(
-      place(index) + " (" + device.name + ") cannot be used: " + cudaGetErrorName(error) + " (" +
-      cudaGetErrorString(error) + "); see what else runs on it by nvidia-smi" + else_cpu);
+  try {
+    const ChosenDevice chosen(index);
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    return free;
+  } catch (const CudaError& error) {
+    throw DeviceError(place(index) + " (" + device.name + ") cannot be used: " + error.what() +
+                      "; see what else runs on it by nvidia-smi" + else_cpu);
+  }
 }
 
 }  // namespace sigmascope::device

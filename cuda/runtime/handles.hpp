@@ -4,42 +4,26 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
-#include <string>
 #include <utility>
 
+#include "runtime/contexts.hpp"
+#include "runtime/errors.hpp"
 #include "runtime/operations.hpp"
 #include "runtime/runtime.hpp"
 
 namespace sigmascope::device {
 
-// A call of the CUDA runtime failed.
-class CudaError : public std::runtime_error {
- public:
-  CudaError(cudaError_t code, const std::string& call)
-      : std::runtime_error(call + ": " + cudaGetErrorName(code) + " (" + cudaGetErrorString(code) +
-                           ")"),
-        code_(code) {}
-  cudaError_t code() const { return code_; }
-
- private:
-  cudaError_t code_;
-};
-
-inline void check(cudaError_t code, const char* call) {
-  if (code == cudaSuccess) return;
-  cudaGetLastError();  // which would return it again
-  throw CudaError(code, call);
-}
-
-// The device of this thread, which is another again in the end.
+// The device of this thread. In the end it is the one before again, if that has a context: to
+// choose a device makes one. A thread that had no device keeps this one.
 class ChosenDevice {
  public:
   explicit ChosenDevice(int index) : index_(index) {
     check(cudaGetDevice(&before_), "cudaGetDevice");
     check(cudaSetDevice(index), "cudaSetDevice");
   }
-  ~ChosenDevice() { cudaSetDevice(before_); }
+  ~ChosenDevice() {
+    if (before_ != index_ && has_context(before_)) note(cudaSetDevice(before_), "cudaSetDevice");
+  }
   ChosenDevice(const ChosenDevice&) = delete;
   ChosenDevice& operator=(const ChosenDevice&) = delete;
 
@@ -63,7 +47,7 @@ class Stream {
             "cudaStreamCreateWithFlags");
   }
   ~Stream() {
-    if (handle_ != nullptr && owned_) cudaStreamDestroy(handle_);
+    if (handle_ != nullptr && owned_) note(cudaStreamDestroy(handle_), "cudaStreamDestroy");
   }
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -82,7 +66,9 @@ class Stream {
   // have waited: the next one does.
   void settle() const noexcept {
     if (Recorder* recorder = recorder_of(handle_)) return recorder->settle();
-    if (cudaStreamSynchronize(handle_) != cudaSuccess) cudaStreamSynchronize(handle_);
+    const cudaError_t error = cudaStreamSynchronize(handle_);
+    if (error != cudaSuccess) cudaStreamSynchronize(handle_);
+    note(error, "cudaStreamSynchronize");
   }
   // The same of what no recorder has seen.
   void settle_direct() const noexcept {
@@ -101,7 +87,7 @@ class Event {
     check(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
   }
   ~Event() {
-    if (handle_ != nullptr) cudaEventDestroy(handle_);
+    if (handle_ != nullptr) note(cudaEventDestroy(handle_), "cudaEventDestroy");
   }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
@@ -146,8 +132,8 @@ class Array {
     data_ = static_cast<T*>(at);
   }
   ~Array() {
-    if constexpr (place == Place::device) cudaFree(data_);
-    else cudaFreeHost(data_);
+    if constexpr (place == Place::device) note(cudaFree(data_), "cudaFree");
+    else note(cudaFreeHost(data_), "cudaFreeHost");
   }
   Array(Array&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}

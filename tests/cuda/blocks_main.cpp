@@ -161,24 +161,31 @@ bool product(made::Random& random, const Stream& stream) {
                      across = transposed ? rows : depth;
   const auto l = made_numbers<T>(random, transposed ? depth : rows, across, across, stream);
   const auto x = made_numbers<T>(random, depth, cols, cols, stream);
-  Numbers<T> z(rows, cols, cols), kept(kept_sums(depth) * rows, cols, cols);
+  Numbers<T> z(rows, cols, cols), levels(tree_levels(depth) * rows + 1, cols, cols);
+  Numbers<T> one(rows, cols, cols), other(rows, cols, cols);
+  T *before_it = one.device.data(), *left = other.device.data();
   const std::int64_t height =
       transposed ? product_chain * random.between(1, is_long ? 500 : 5) : depth;
-  for (std::int64_t before = 0; before < depth; before += height)
-    check(multiply<T>({.l = l.device.data() + before * across,
-                       .rows = rows,
-                       .depth = std::min(height, depth - before),
-                       .row_step = transposed ? 1 : across,
-                       .depth_step = transposed ? across : 1,
-                       .x = x.device.data() + before * cols,
-                       .cols = cols,
-                       .x_step = cols,
-                       .z = z.device.data(),
-                       .kept = kept.device.data(),
-                       .before = before,
-                       .all = depth},
-                      stream.handle()),
-          "multiply");
+  for (std::int64_t before = 0; before < depth; before += height) {
+    const Product<T> product{.l = l.device.data() + before * across,
+                             .rows = rows,
+                             .depth = std::min(height, depth - before),
+                             .row_step = transposed ? 1 : across,
+                             .depth_step = transposed ? across : 1,
+                             .x = x.device.data() + before * cols,
+                             .cols = cols,
+                             .x_step = cols,
+                             .z = z.device.data(),
+                             .group = before_it,
+                             .unfinished = left,
+                             .levels = levels.device.data(),
+                             .before = before,
+                             .all = depth};
+    const DeviceArray<T> workspace(as_size(product.workspace()));
+    check(multiply(product, workspace.data(), stream.handle()), "multiply");
+    stream.wait();  // before the memory of this call goes
+    std::swap(before_it, left);
+  }
   z.receive(stream);
   return is_sum(z, 20, "a product", [&](std::int64_t i, std::int64_t j, const auto& add) {
     for (std::int64_t k = 0; k < depth; ++k)

@@ -15,8 +15,9 @@ int main(int argc, char** argv) {
     TensorProduct product;
     product.rows = number(0), product.before = number(2), product.depth = number(3);
     product.x = BlockParts(3, product.depth, number(1));
-    std::printf("%lld %lld %lld\n", static_cast<long long>(product.groups()),
-                static_cast<long long>(product.groups_at_once()),
+    const TermGroups groups = product.groups();
+    std::printf("%lld %lld %lld\n", static_cast<long long>(groups.count()),
+                static_cast<long long>(groups.at_once(product.rows * number(1), sizeof(float))),
                 static_cast<long long>(product.workspace()));
   }
   return 0;

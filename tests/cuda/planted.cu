@@ -92,8 +92,8 @@ __global__ void __launch_bounds__(warp)
   const std::int64_t width = static_cast<std::int64_t>(steps) * depth;
   const auto fetch = [&](int step) {
     const int shift = mistake == Mistake::misaligned ? 1 : 0;
-    copy_in_background(tiles + step % 2 * 256 + lane / 2 * depth + lane % 2 * 8,
-                       a + lane / 2 * width + step * depth + lane % 2 * 8 + shift);
+    copy_in_background<16>(tiles + step % 2 * 256 + lane / 2 * depth + lane % 2 * 8,
+                           a + lane / 2 * width + step * depth + lane % 2 * 8 + shift);
     end_group_of_copies();
   };
   const auto two = [](const std::uint16_t* at) {

@@ -31,7 +31,7 @@ Compute = Callable[[Any], Any]
 
 SOURCES = [
     ROOT / "tests" / "cuda" / "batch_main.cpp",
-    CUDA / "runtime" / "batch.cpp",
+    *(CUDA / "runtime" / f"{name}.cpp" for name in ("batch", "contexts")),
     *(CUDA / "memory" / f"{name}.cpp" for name in ("memory_pool", "pinned_memory", "upload")),
     *(CUDA / "kernels" / f"{name}.cu" for name in ("bytes", "gaussian", "verbs")),
     *(CPP / "storage" / f"{name}.cpp" for name in ("file", "memory")),
@@ -210,6 +210,7 @@ def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleT
         gc.collect()  # an error and the frames that it passed refer to each other
         assert simulated.simulator.objects_in_use() == 0, number
         assert simulated.simulator.violation() == "", number
+        assert simulated.simulator.last_error() == 0, number
     assert 1 in failures
     assert len(failures) - failures.count(0) > len(failures) / 5  # most calls are of destructors
 

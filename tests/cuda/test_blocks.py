@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler"),
 ]
 
-KERNELS = ("bf16_parts", "products", "symmetric_sums", "tensor_products", "verbs")
+KERNELS = ("bf16_parts", "group_sums", "products", "symmetric_sums", "tensor_products", "verbs")
 SOURCES = [
     ROOT / "tests" / "cuda" / "blocks_main.cpp",
     *(CUDA / "kernels" / f"{name}.cu" for name in KERNELS),
@@ -55,7 +55,9 @@ def test_sums_of_groups_take_at_most_64_mib(tmp_path: Path, objects: Path) -> No
         (32 * wide, 64, 0, 2048): (2, 1),
         (0, 64, 0, 2048): (2, 2),
     }
-    kernels = [CUDA / "kernels" / f"{name}.cu" for name in ("bf16_parts", "tensor_products")]
+    kernels = [
+        CUDA / "kernels" / f"{name}.cu" for name in ("bf16_parts", "group_sums", "tensor_products")
+    ]
     sources = [ROOT / "tests" / "cuda" / "groups_main.cpp", *kernels]
     program = built(PLAIN, sources, tmp_path, objects=objects)
     arguments = [str(number) for case in cases for number in case]

@@ -110,8 +110,8 @@ def test_a_device_without_bf16_is_refused(cuda_module: Any) -> None:
 
 def test_a_device_that_does_not_start_says_so(cuda_module: Any) -> None:
     cuda_module.free_memory(0)
-    last = cuda_module.simulator.counts()["calls"] - 1  # it goes back to the device of before
-    for call in (last - 2, last - 1):  # choosing the device, and asking it
+    last = cuda_module.simulator.counts()["calls"] - 1
+    for call in (last - 1, last):  # choosing the device, and asking it
         cuda_module.simulator.restart(failing_call=call)
         with pytest.raises(DeviceError, match=r"cuda:0 \(simulated device\) cannot be used"):
             cuda_module.free_memory(0)

@@ -30,6 +30,7 @@ VIEWS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "rows": lambda x: x,
     "columns": np.asfortranarray,
     "offset": lambda x: x[3:, 5:],
+    "some columns": lambda x: x[:, 1:57],
     "steps": lambda x: x[::2, ::3],
     "negative": lambda x: x[::-1, ::-2],
     "negative columns": lambda x: np.asfortranarray(x)[::-3],
@@ -102,7 +103,7 @@ def test_every_dtype(dtype: Any, kind: type[DeviceArray], simulated: ModuleType)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
-@pytest.mark.parametrize("view", ["rows", "offset", "columns", "broadcast"])
+@pytest.mark.parametrize("view", ["rows", "offset", "some columns", "columns", "broadcast"])
 def test_several_panels(view: str, dtype: Any, simulated: ModuleType) -> None:
     """Numbers of bf16 are multiplied where they lie, several panels at a time; unaligned too."""
     x = VIEWS[view](np.random.default_rng(4).standard_normal((300, 64)).astype(dtype))

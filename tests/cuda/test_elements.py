@@ -319,6 +319,7 @@ def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleT
             failed += 1
         assert simulated.simulator.objects_in_use() == 0, number
         assert simulated.simulator.violation() == "", number
+        assert simulated.simulator.last_error() == 0, number
     assert failed > calls / 9
 
 

@@ -148,6 +148,7 @@ def test_any_call_of_the_runtime_may_fail_and_nothing_is_left(simulated: ModuleT
         assert not message or "memory" in message or "cuda" in message
         assert simulated.simulator.objects_in_use() == 0, number
         assert simulated.simulator.violation() == "", number
+        assert simulated.simulator.last_error() == 0, number
     assert failed > calls / 3  # most of the others are calls that free
 
 

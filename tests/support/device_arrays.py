@@ -14,6 +14,14 @@ from numpy.typing import NDArray
 from tests.support.dlpack import Exported, capsule_of
 
 CUDA, MANAGED = 2, 13
+ALIGNMENT = 256  # of memory that CUDA allocates
+
+
+def first_address(view: NDArray[Any]) -> int:
+    """Return where the array begins that owns the memory of a view."""
+    while isinstance(view.base, np.ndarray):
+        view = view.base
+    return np.lib.array_utils.byte_bounds(view)[0]
 
 
 class DeviceArray:
@@ -49,7 +57,8 @@ class DeviceArray:
         self.capsules: list[Any] = []
         low, high = np.lib.array_utils.byte_bounds(view)
         self.nbytes = high - low
-        self.base = self.simulator.allocate(max(self.nbytes, 1), device)
+        skipped = (low - first_address(view)) % ALIGNMENT  # of the array that is viewed
+        self.base = self.simulator.allocate(skipped + max(self.nbytes, 1), device) + skipped
         self.offset = view.__array_interface__["data"][0] - low
         self.dtype, self.shape, self.strides = view.dtype, view.shape, view.strides
         self.write(view)

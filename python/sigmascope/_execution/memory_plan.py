@@ -23,11 +23,11 @@ from .reading import (
     NO_DEVICE,
     DevicePlan,
     copy_nbytes,
+    fitting_plan,
     layout_of,
-    panels_nbytes,
-    parts_nbytes,
     pinned_nbytes,
     remainder_nbytes,
+    taken_on_device,
 )
 
 _PANEL_ROWS = (0, 240, 96, 48, 16)
@@ -74,7 +74,7 @@ class CallMemory:
         """Return whether a CUDA device has the memory that a call needs; True for the CPU."""
         if self.options.device.index is None:
             return True
-        taken = self._taken_on_device(need)
+        taken = taken_on_device(self.a, self.options, need)
         return taken <= self.options.device.with_room(taken).nbytes
 
     def least(self, need: NeedOf, *, hold: bool = True) -> int:
@@ -151,7 +151,7 @@ class CallMemory:
         a, index = self.a, self.options.device.index
         if index is None:
             return NO_DEVICE
-        taken = self._taken_on_device(need)
+        taken = taken_on_device(self.a, self.options, need)
         device = self.options.device.with_room(taken)
         if taken > device.nbytes:
             others = users_of_memory(index)
@@ -161,18 +161,15 @@ class CallMemory:
                 f"may use {amount(device.nbytes)}{others}; "
                 f"{COPIED if a.device != 'cpu' else helps}"
             )
-        room = device.nbytes - taken
-        copied = a.nbytes if a.device == "cpu" and a.nbytes <= room else 0
-        return DevicePlan(room, taken + copied)
+        return fitting_plan(a, self.options, need, device.nbytes)
 
     def planned_on_device(self, need: NeedOf) -> tuple[int, bool]:
         """Return the bytes that a call takes on a CUDA device, and whether the numbers stay there.
 
         The bytes include the stored numbers if these stay.
         """
-        taken, nbytes = self._taken_on_device(need), self.a.nbytes
-        stays = taken + nbytes <= self.options.device.nbytes
-        return taken + stays * nbytes, stays
+        plan = fitting_plan(self.a, self.options, need, self.options.device.nbytes)
+        return plan.planned_nbytes, self.a.nbytes <= plan.stored_nbytes
 
     def host_need(self, need: NeedOf, layout: PassLayout | None = None) -> Need:
         """Return the need on the host, with the pinned memory for copies to a device.
@@ -190,12 +187,6 @@ class CallMemory:
             for rows in heights:
                 layout = layout_of(a, options, rows, held=loaded > 0)
                 yield loaded, layout, self.host_need(need, layout).plus(loaded)
-
-    def _taken_on_device(self, need: NeedOf) -> int:
-        a, options = self.a, self.options
-        needed = need(layout_of(a, options))
-        panels = panels_nbytes(a, options, needed.columns)
-        return needed.peak + panels + parts_nbytes(a, options, needed.columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,14 @@ int& device_of_thread() {
   return device;
 }
 
+cudaError_t make_context(int device) {
+  Devices& all = devices();
+  if (all.contexts.contains(device)) return cudaSuccess;
+  if (device == all.settings.occupied) return Call::failed(cudaErrorDevicesUnavailable);
+  all.contexts.insert(device);
+  return cudaSuccess;
+}
+
 cudaError_t& last_error_of_thread() {
   thread_local cudaError_t error = cudaSuccess;
   return error;
@@ -60,8 +68,9 @@ void restart(const Settings& settings) {
   all.streams.clear(), all.events.clear();
   for (Stream& stream : all.defaults) stream.queue.clear();
   all.memory.clear(), all.pinned.clear(), all.bytes.clear(), all.pools.clear();
+  all.contexts.clear();
   all.open_handles = 0;
-  all.counts = {};
+  all.counts = {}, all.launches.clear();
   all.sticky = cudaSuccess, last_error_of_thread() = cudaSuccess;
   all.violation.clear();
   all.settings = settings;
@@ -76,6 +85,16 @@ Settings settings() {
 Counts counts() {
   const std::lock_guard lock(devices().mutex);
   return devices().counts;
+}
+
+std::vector<Launched> launches() {
+  const std::lock_guard lock(devices().mutex);
+  return devices().launches;
+}
+
+std::vector<int> contexts() {
+  const std::lock_guard lock(devices().mutex);
+  return {devices().contexts.begin(), devices().contexts.end()};
 }
 
 std::size_t bytes_in_use() {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <random>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -80,11 +81,13 @@ struct Devices {
   Settings settings;
   std::mt19937_64 random;
   Counts counts;
+  std::vector<Launched> launches;
   cudaError_t sticky = cudaSuccess;
   std::string violation;
   std::map<void*, std::unique_ptr<Allocation>> memory;
   std::map<void*, std::unique_ptr<Allocation>> pinned;
   std::map<int, std::size_t> bytes;  // in use, of each device
+  std::set<int> contexts;            // devices that have one
   std::vector<std::unique_ptr<Pool>> pools;
   std::vector<std::unique_ptr<Stream>> streams;
   // The legacy default stream, and that of the thread: they are always there.
@@ -95,6 +98,8 @@ struct Devices {
   // The device was asked for what it must not be: all later calls fail.
   void violate(const std::string& what);
   std::size_t draw(std::size_t below) { return random() % below; }
+  // Of the kernel that runs, if its work is counted; else null.
+  Work* work() { return settings.counted_blocks > 0 ? &launches.back().work : nullptr; }
 };
 
 Devices& devices();
@@ -120,6 +125,8 @@ class Call {
 };
 
 int& device_of_thread();
+// Makes the context of a device unless there is one.
+cudaError_t make_context(int device);
 cudaError_t& last_error_of_thread();
 
 // After a wait for a stream, pools keep only what their thresholds allow.

@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "simulator/dialect.hpp"
 
+#include <iterator>
+
 #include "simulator/devices.hpp"
 #include "simulator/sanitizers.hpp"
 
 namespace sigmascope::simulator {
+
+namespace {
+
+void count_copy(Work& work, const void* from, std::size_t bytes) {
+  const auto after = devices().memory.upper_bound(const_cast<void*>(from));
+  ++work.copies;
+  work.bytes_copied[std::prev(after)->second->memory.size()] += static_cast<std::int64_t>(bytes);
+}
+
+}  // namespace
 
 Index thread_index() { return current_thread().index; }
 Index block_index() { return current_thread().block->index; }
@@ -15,6 +27,7 @@ void* shared_memory() { return current_thread().block->shared->data(); }
 
 void wait_at_barrier(const void* place) {
   Thread& self = current_thread();
+  if (Work* work = devices().work()) ++work->barriers;
   self.barrier = place;
   const char& token = self.block->barrier_tokens[self.barriers_passed++ % 2];
   release(&token);
@@ -41,6 +54,7 @@ std::uint64_t exchanged(std::uint32_t lanes, Meeting meeting, std::uint64_t valu
 
 void multiply_tile(const MmaPart& part) {
   Thread& self = current_thread();
+  if (Work* work = devices().work()) ++work->tiles;
   self.lanes = 0xffffffffU, self.meeting = Meeting::mma, self.mma = part;
   pause(State::in_warp);
 }
@@ -49,6 +63,7 @@ void load_matrices(const MatrixLoad& load) {
   if (reinterpret_cast<std::uintptr_t>(load.row) % matrix_row_bytes != 0)
     return devices().violate("a row of a matrix of 8 x 8 starts at an address that is not aligned");
   Thread& self = current_thread();
+  if (Work* work = devices().work()) ++work->fragments;
   self.lanes = 0xffffffffU, self.meeting = Meeting::matrices, self.load = load;
   pause(State::in_warp);
 }
@@ -57,6 +72,7 @@ void copy_in_background(void* to, const void* from, std::size_t bytes) {
   if (reinterpret_cast<std::uintptr_t>(to) % bytes != 0 ||
       reinterpret_cast<std::uintptr_t>(from) % bytes != 0)
     return devices().violate("a copy in the background from or to an address that is not aligned");
+  if (Work* work = devices().work()) count_copy(*work, from, bytes);
   auto& open = current_thread().copies.back();
   open.push_back({to, from, bytes});
   if (devices().settings.timing == Timing::eager) perform(open);

@@ -40,6 +40,12 @@ Index grid_size();
 int lane();
 void* shared_memory();
 
+// A text with the name of the function.
+template <auto function>
+const char* name_of() {
+  return static_cast<const char*>(__PRETTY_FUNCTION__);
+}
+
 template <class T>
 T shuffled(std::uint32_t lanes, T value, int source) {
   static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(std::uint64_t));

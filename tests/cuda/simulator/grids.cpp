@@ -15,6 +15,8 @@ namespace {
 
 constexpr unsigned largest_block = 1024;
 constexpr unsigned most_grids = 65535;
+// Dynamic shared memory of a block, of a kernel for which no attribute allows more.
+constexpr std::size_t most_shared_memory = std::size_t{48} << 10;
 
 [[gnu::noinline]] Thread*& current() {
   [[gnu::tls_model("initial-exec")]] static constinit thread_local Thread* thread = nullptr;
@@ -118,6 +120,17 @@ void run_block(Block& block) {
   }
 }
 
+// Begins the list of what a launch does.
+void list(const Launch& launch, std::size_t blocks_run) {
+  devices().launches.push_back({.kernel = launch.kernel,
+                                .blocks = launch.blocks,
+                                .grids = launch.grids,
+                                .threads = launch.threads,
+                                .shared_bytes = launch.shared_bytes,
+                                .blocks_run = static_cast<std::int64_t>(blocks_run),
+                                .work = {}});
+}
+
 void leave_block(Block& block) {
   block.shared.reset();
   for (Thread& thread : block.threads) thread.fiber.reset();
@@ -141,6 +154,11 @@ void perform(std::vector<BackgroundCopy>& copies) {
 void run_grid(const Launch& launch, const std::function<void()>& kernel) {
   std::vector<std::size_t> order = first_order(std::size_t{launch.blocks} * launch.grids);
   draw_order(order);
+  if (const std::size_t most = devices().settings.counted_blocks; most > 0) {
+    const std::size_t all = order.size();
+    order.resize(std::min(all, most));
+    list(launch, order.size());
+  }
   // To ThreadSanitizer, memory that two threads had one after the other is shared: there each block
   // has its own, which the next one does not get.
   std::deque<Block> blocks;
@@ -158,8 +176,10 @@ cudaError_t launch_kernel(cudaStream_t stream, const Launch& launch, std::functi
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
   if (launch.blocks == 0 || launch.grids == 0 || launch.grids > most_grids || launch.threads == 0 ||
-      launch.threads > largest_block || launch.shared_bytes > devices().settings.shared_memory)
+      launch.threads > largest_block)
     return Call::failed(cudaErrorInvalidConfiguration);
+  if (launch.shared_bytes > std::min(most_shared_memory, devices().settings.shared_memory))
+    return Call::failed(cudaErrorInvalidValue);
   ++devices().counts.launches;
   return enqueue(stream,
                  {.act = [launch, kernel = std::move(kernel)] { run_grid(launch, kernel); }});

@@ -28,6 +28,7 @@ struct Launch {
   unsigned grids;  // the second dimension
   unsigned threads;
   std::size_t shared_bytes;
+  const char* kernel;  // its name
 };
 
 enum class State { ready, at_barrier, in_warp, ended };

@@ -40,7 +40,7 @@ void begin(void* at) {
   Allocation& allocation = *place->second;
   allocation.begun = true;
   allocation.memory.allow_access(true);
-  if (!allocation.given_back) allocation.memory.fill();
+  if (!allocation.given_back && devices().settings.counted_blocks == 0) allocation.memory.fill();
 }
 
 // The stream has reached the end of an allocation of a pool.
@@ -72,6 +72,8 @@ void trim_pools() {
 cudaError_t cudaMalloc(void** at, std::size_t bytes) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
+  if (const cudaError_t error = make_context(device_of_thread()); error != cudaSuccess)
+    return error;
   Devices& all = devices();
   if (!reserve(device_of_thread(), bytes)) return Call::failed(cudaErrorMemoryAllocation);
   auto allocation = std::make_unique<Allocation>(bytes, device_of_thread());
@@ -102,6 +104,8 @@ cudaError_t cudaFree(void* at) {
 cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* properties) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
+  if (const cudaError_t error = make_context(device_of_thread()); error != cudaSuccess)
+    return error;
   const auto& [type, location] = *properties;
   if (!devices().settings.memory_pools || type != cudaMemAllocationTypePinned ||
       location.type != cudaMemLocationTypeDevice || location.id < 0 ||
@@ -167,6 +171,8 @@ cudaError_t cudaFreeAsync(void* at, cudaStream_t stream) {
 cudaError_t cudaMallocHost(void** at, std::size_t bytes) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
+  if (const cudaError_t error = make_context(device_of_thread()); error != cudaSuccess)
+    return error;
   ++devices().counts.pinned_allocations;
   auto allocation = std::make_unique<Allocation>(bytes, device_of_thread());
   *at = allocation->memory.data();

@@ -38,6 +38,9 @@ std::shared_ptr<Event> owned(cudaEvent_t event) {
   return place == all.end() ? nullptr : *place;
 }
 
+// Whether memory has content.
+bool has_content() { return devices().settings.counted_blocks == 0; }
+
 void count_copy(cudaMemcpyKind kind, std::size_t bytes) {
   Counts& counts = devices().counts;
   if (kind == cudaMemcpyHostToDevice) counts.bytes_to_device += static_cast<std::int64_t>(bytes);
@@ -84,6 +87,7 @@ cudaError_t cudaSetDevice(int device) {
   if (call.error() != cudaSuccess) return call.error();
   if (device < 0 || device >= devices().settings.devices)
     return Call::failed(cudaErrorInvalidDevice);
+  if (const cudaError_t error = make_context(device); error != cudaSuccess) return error;
   device_of_thread() = device;
   return cudaSuccess;
 }
@@ -111,6 +115,20 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   return Call::failed(cudaErrorInvalidValue);
 }
 
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned,
+                                             unsigned long long,
+                                             cudaDriverEntryPointQueryResult* result) {
+  constexpr auto state = +[](int device, unsigned* flags, int* active) {
+    const std::lock_guard lock(devices().mutex);
+    *flags = 0, *active = devices().contexts.contains(device) ? 1 : 0;
+    return 0;
+  };
+  const bool known = std::strcmp(symbol, "cuDevicePrimaryCtxGetState") == 0;
+  *function = known ? reinterpret_cast<void*>(state) : nullptr;
+  *result = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+  return cudaSuccess;
+}
+
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
@@ -123,6 +141,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   const Call call;
+  if (const cudaError_t error = make_context(device_of_thread()); error != cudaSuccess)
+    return error;
   *total = devices().settings.memory;
   *free = *total - devices().bytes[device_of_thread()];
   return call.error();
@@ -146,7 +166,9 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   if (call.error() != cudaSuccess) return call.error();
   check_pinned(kind, to, from);
   count_copy(kind, bytes);
-  return enqueue(stream, {.act = [=] { std::memcpy(to, from, bytes); }});
+  return enqueue(stream, {.act = [=] {
+                   if (has_content()) std::memcpy(to, from, bytes);
+                 }});
 }
 
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
@@ -157,7 +179,7 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
   check_pinned(kind, to, from);
   count_copy(kind, width * height);
   return enqueue(stream, {.act = [=] {
-                   for (std::size_t row = 0; row < height; ++row)
+                   for (std::size_t row = 0; has_content() && row < height; ++row)
                      std::memcpy(static_cast<std::byte*>(to) + row * to_pitch,
                                  static_cast<const std::byte*>(from) + row * from_pitch, width);
                  }});
@@ -166,12 +188,16 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
 cudaError_t cudaMemsetAsync(void* at, int value, std::size_t bytes, cudaStream_t stream) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
-  return enqueue(stream, {.act = [=] { std::memset(at, value, bytes); }});
+  return enqueue(stream, {.act = [=] {
+                   if (has_content()) std::memset(at, value, bytes);
+                 }});
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
+  if (const cudaError_t error = make_context(device_of_thread()); error != cudaSuccess)
+    return error;
   if (flags != cudaStreamNonBlocking)
     devices().violate("a stream that waits for the default stream");
   devices().streams.push_back(std::make_unique<Stream>());
@@ -210,6 +236,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
+  if (const cudaError_t error = make_context(device_of_thread()); error != cudaSuccess)
+    return error;
   devices().events.push_back(std::make_shared<Event>());
   *event = devices().events.back().get();
   return cudaSuccess;

@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
+#include <vector>
 
 namespace sigmascope::simulator {
 
@@ -34,14 +36,16 @@ struct LibrarySettings {
 };
 
 constexpr std::int64_t no_call = -1;
+constexpr int no_device = -1;
 
 struct Settings {
   Order order = Order::random;
   Timing timing = Timing::late;
   std::uint64_t seed = 1;
   int devices = 1;
-  int driver = 13000;   // 0: there is none
-  int capability = 90;  // compute capability 9.0
+  int occupied = no_device;  // a device that another process has alone: no context can be made
+  int driver = 13000;        // 0: there is none
+  int capability = 90;       // compute capability 9.0
   std::size_t memory = std::size_t{1} << 30;
   bool memory_pools = true;
   std::size_t shared_memory = std::size_t{227} << 10;  // of a block
@@ -49,6 +53,9 @@ struct Settings {
   int failure = 2;                                     // its error: out of memory
   TensorCore tensor_core;
   LibrarySettings libraries;
+  // Unless it is 0, so many blocks of every grid run and launches are listed, with what these did;
+  // memory has no content and nothing is copied. So the work on a large matrix is counted.
+  unsigned counted_blocks = 0;
 };
 
 // Calls of the runtime, and what they asked for.
@@ -63,11 +70,30 @@ struct Counts {
   std::int64_t bytes_to_host = 0;
 };
 
-// Frees everything and begins anew: counts at zero, no violation.
+// What blocks of a grid did. Instructions of a warp count once for each of its lanes.
+struct Work {
+  std::int64_t tiles = 0;      // of tensor cores
+  std::int64_t fragments = 0;  // loads of four matrices of 8 x 8
+  std::int64_t barriers = 0;
+  std::int64_t copies = 0;                           // in the background
+  std::map<std::size_t, std::int64_t> bytes_copied;  // by the size of the memory they are from
+};
+
+struct Launched {
+  std::string kernel;
+  unsigned blocks, grids, threads;
+  std::size_t shared_bytes;
+  std::int64_t blocks_run = 0;
+  Work work;  // of these
+};
+
+// Frees everything and begins anew: counts at zero, no launches, no violation.
 void restart(const Settings& settings);
 Settings settings();
 Counts counts();
+std::vector<Launched> launches();  // if they are listed
 
+std::vector<int> contexts();    // devices that have one
 std::size_t bytes_in_use();     // of the device's memory
 std::int64_t objects_in_use();  // allocations, also pinned, pools, streams, events, handles
 std::string violation();        // the first thing that a device must not be asked for; or empty
