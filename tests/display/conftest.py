@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.html_pages import PAGES, Open, Read
+from tests.support.html_pages import PAGES, Open, Read, wait_for_drawing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -66,6 +66,7 @@ def open_page(
         lambda request: None if request.url in (uri, "data:,") else wrong.append(request.url),
     )
     page.goto(uri)
+    wait_for_drawing(page)  # which the first frame begins
     return page
 
 
