@@ -100,12 +100,9 @@ py::dict described(const simulator::Launched& launch) {
   py::dict result;
   result["kernel"] = launch.kernel;
   result["blocks"] = std::int64_t{launch.blocks} * launch.grids;
-  result["threads"] = launch.threads;
-  result["shared_bytes"] = launch.shared_bytes;
   result["blocks_run"] = launch.blocks_run;
   result["tiles"] = launch.work.tiles;
   result["fragments"] = launch.work.fragments;
-  result["barriers"] = launch.work.barriers;
   result["copies"] = launch.work.copies;
   result["bytes_copied"] = launch.work.bytes_copied;
   return result;

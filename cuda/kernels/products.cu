@@ -51,68 +51,63 @@ struct Copied {
   }
 };
 
-// Of a tile of L: threads that follow each other read along its lines.
+// A factor as tiles are copied from it: lines `line_step` apart, with numbers one after the other.
+// In shared memory numbers that follow each other along K or across it are so far apart.
+template <class T>
+struct Factor {
+  const T* numbers;
+  std::int64_t line_step;
+  std::int64_t extent;  // across K
+  int along_apart, across_apart;
+};
+
+// Threads that follow each other read along the lines of a factor: those along K, from the term k0
+// of the line c0 on.
+template <class S, class T>
+__device__ Copied<T> copied_along(const Factor<T>& f, std::int64_t c0, std::int64_t k0) {
+  constexpr int lines = S::threads / S::deep;
+  const int thread = static_cast<int>(threadIdx.x), k = thread % S::deep, c = thread / S::deep;
+  return {.from = f.numbers + (c0 + c) * f.line_step + k0 + k,
+          .apart = lines * f.line_step,
+          .step = S::deep,
+          .k = k,
+          .k_apart = 0,
+          .line = c0 + c,
+          .line_apart = lines,
+          .lines = f.extent,
+          .to = c * f.across_apart + k * f.along_apart,
+          .to_apart = lines * f.across_apart};
+}
+
+// Lines across K, of which a tile is so wide.
+template <class S, int width, class T>
+__device__ Copied<T> copied_across(const Factor<T>& f, std::int64_t c0, std::int64_t k0) {
+  constexpr int terms = S::threads / width;
+  const int thread = static_cast<int>(threadIdx.x), c = thread % width, k = thread / width;
+  return {.from = f.numbers + (k0 + k) * f.line_step + c0 + c,
+          .apart = terms * f.line_step,
+          .step = S::deep * f.line_step,
+          .k = k,
+          .k_apart = terms,
+          .line = c0 + c,
+          .line_apart = 0,
+          .lines = f.extent,
+          .to = c * f.across_apart + k * f.along_apart,
+          .to_apart = terms * f.along_apart};
+}
+
 template <class S, class T>
 __device__ Copied<T> copied_left(const Product<T>& p, std::int64_t i0, std::int64_t k0) {
-  const int thread = static_cast<int>(threadIdx.x);
-  if constexpr (S::along) {
-    constexpr int rows = S::threads / S::deep;
-    const int k = thread % S::deep, i = thread / S::deep;
-    return {.from = p.l + (i0 + i) * p.row_step + k0 + k,
-            .apart = rows * p.row_step,
-            .step = S::deep,
-            .k = k,
-            .k_apart = 0,
-            .line = i0 + i,
-            .line_apart = rows,
-            .lines = p.rows,
-            .to = i * S::left_step + k,
-            .to_apart = rows * S::left_step};
-  } else {
-    constexpr int terms = S::threads / S::tall;
-    const int i = thread % S::tall, k = thread / S::tall;
-    return {.from = p.l + i0 + i + (k0 + k) * p.depth_step,
-            .apart = terms * p.depth_step,
-            .step = S::deep * p.depth_step,
-            .k = k,
-            .k_apart = terms,
-            .line = i0 + i,
-            .line_apart = 0,
-            .lines = p.rows,
-            .to = k * S::left_step + i,
-            .to_apart = terms * S::left_step};
-  }
+  if constexpr (S::along)
+    return copied_along<S>(Factor<T>{p.l, p.row_step, p.rows, 1, S::left_step}, i0, k0);
+  else
+    return copied_across<S, S::tall>(Factor<T>{p.l, p.depth_step, p.rows, S::left_step, 1}, i0, k0);
 }
 
 template <class S, class T>
 __device__ Copied<T> copied_right(const Product<T>& p, std::int64_t j0, std::int64_t k0) {
-  const int thread = static_cast<int>(threadIdx.x);
-  if (p.x_by_columns) {
-    constexpr int columns = S::threads / S::deep;
-    const int k = thread % S::deep, j = thread / S::deep;
-    return {.from = p.x + k0 + k + (j0 + j) * p.x_step,
-            .apart = columns * p.x_step,
-            .step = S::deep,
-            .k = k,
-            .k_apart = 0,
-            .line = j0 + j,
-            .line_apart = columns,
-            .lines = p.cols,
-            .to = k * S::wide + j,
-            .to_apart = columns};
-  }
-  constexpr int terms = S::threads / S::wide;
-  const int j = thread % S::wide, k = thread / S::wide;
-  return {.from = p.x + (k0 + k) * p.x_step + j0 + j,
-          .apart = terms * p.x_step,
-          .step = S::deep * p.x_step,
-          .k = k,
-          .k_apart = terms,
-          .line = j0 + j,
-          .line_apart = 0,
-          .lines = p.cols,
-          .to = k * S::wide + j,
-          .to_apart = terms * S::wide};
+  const Factor<T> block{p.x, p.x_step, p.cols, S::wide, 1};
+  return p.x_by_columns ? copied_along<S>(block, j0, k0) : copied_across<S, S::wide>(block, j0, k0);
 }
 
 template <class S, class T>

@@ -27,7 +27,6 @@ void* shared_memory() { return current_thread().block->shared->data(); }
 
 void wait_at_barrier(const void* place) {
   Thread& self = current_thread();
-  if (Work* work = devices().work()) ++work->barriers;
   self.barrier = place;
   const char& token = self.block->barrier_tokens[self.barriers_passed++ % 2];
   release(&token);

@@ -125,8 +125,6 @@ void list(const Launch& launch, std::size_t blocks_run) {
   devices().launches.push_back({.kernel = launch.kernel,
                                 .blocks = launch.blocks,
                                 .grids = launch.grids,
-                                .threads = launch.threads,
-                                .shared_bytes = launch.shared_bytes,
                                 .blocks_run = static_cast<std::int64_t>(blocks_run),
                                 .work = {}});
 }

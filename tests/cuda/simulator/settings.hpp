@@ -44,7 +44,7 @@ struct Settings {
   std::uint64_t seed = 1;
   int devices = 1;
   int occupied = no_device;  // a device that another process has alone: no context can be made
-  int driver = 13000;        // 0: there is none
+  int driver = 13000;        // 0: no driver is installed
   int capability = 90;       // compute capability 9.0
   std::size_t memory = std::size_t{1} << 30;
   bool memory_pools = true;
@@ -72,17 +72,15 @@ struct Counts {
 
 // What blocks of a grid did. Instructions of a warp count once for each of its lanes.
 struct Work {
-  std::int64_t tiles = 0;      // of tensor cores
-  std::int64_t fragments = 0;  // loads of four matrices of 8 x 8
-  std::int64_t barriers = 0;
+  std::int64_t tiles = 0;                            // of tensor cores
+  std::int64_t fragments = 0;                        // loads of four matrices of 8 x 8
   std::int64_t copies = 0;                           // in the background
   std::map<std::size_t, std::int64_t> bytes_copied;  // by the size of the memory they are from
 };
 
 struct Launched {
   std::string kernel;
-  unsigned blocks, grids, threads;
-  std::size_t shared_bytes;
+  unsigned blocks, grids;
   std::int64_t blocks_run = 0;
   Work work;  // of these
 };
