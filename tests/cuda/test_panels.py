@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,11 @@ from tests.support import known_spectra
 from tests.support.coverings import covered
 
 import sigmascope as ss
+from sigmascope._execution.devices import Device
+from sigmascope._execution.memory_plan import CallMemory
+from sigmascope._execution.options import CallOptions
+from sigmascope._execution.reading import DevicePlan
+from sigmascope.solvers.krylov import KrylovSettings
 
 pytestmark = pytest.mark.unsanitized
 
@@ -64,6 +70,21 @@ def test_size_of_panels_and_what_stays_change_no_bit(
     cuda_module.simulator.restart(timing="random", seed=2)
     memory = {"device_bytes": stored, "device_parts_bytes": parts} | size
     made = density(cuda_module, a, products, **memory)
+    for name, value in expected.items():
+        if name != "seconds":
+            np.testing.assert_array_equal(made[name], value)
+
+
+@pytest.mark.parametrize("products", ["full", "split", "rounded"])
+def test_rows_that_are_in_bf16_already_leave_the_others_as_they_are(
+    products: str, cuda_module: ModuleType
+) -> None:
+    """Parts of such a matrix are never complete: the rows in bf16 are multiplied where they lie."""
+    a = ss.vstack([numbers("f16", rows=128), numbers("bf16", rows=192)])
+    expected = density(cuda_module, a, products, panel_rows=64)
+    made = density(
+        cuda_module, a, products, panel_rows=64, device_bytes=PLENTY, device_parts_bytes=PLENTY
+    )
     for name, value in expected.items():
         if name != "seconds":
             np.testing.assert_array_equal(made[name], value)
@@ -138,3 +159,31 @@ def test_whatever_the_memory_holds_the_bits_are_the_same(
         copied.append(counts["bytes_to_device"])
     assert copied == sorted(copied, reverse=True)
     assert copied[0] > 2 * copied[-1]  # with the least memory, nothing stays
+
+
+@pytest.mark.parametrize("precision", ["float64", "split", "mixed"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_plan_counts_all_that_stays(dtype: str, precision: str, simulated: ModuleType) -> None:
+    """Whatever the memory, the numbers stay if they are counted, and are counted if they stay."""
+    a = numbers(dtype)
+    settings = KrylovSettings(a.shape, 4, 1e-2, 16, precision, vectors=True, density=False)
+
+    def plan(nbytes: int) -> DevicePlan:
+        device = Device("cuda:0", 0).share(nbytes)
+        call = CallOptions.of(a, device=device, panel_rows=64)
+        memory = CallMemory(a, dataclasses.replace(call, precision=precision))
+        return memory.device_plan(settings.need(), "a search")
+
+    alone = plan(1 << 30)
+    taken = alone.planned_nbytes - alone.parts_nbytes - a.nbytes
+    ways = set()
+    for eighths in range(49):
+        nbytes = taken + eighths * a.nbytes // 8
+        made = plan(nbytes)
+        stays = made.stored_nbytes >= a.nbytes
+        assert made.planned_nbytes == taken + stays * a.nbytes + made.parts_nbytes
+        assert made.planned_nbytes <= nbytes
+        ways.add((stays, made.parts_nbytes > 0))
+    assert {(False, False), (True, alone.parts_nbytes > 0)} <= ways
+    with pytest.raises(ss.errors.MemoryLimitError):
+        plan(taken - 1)
