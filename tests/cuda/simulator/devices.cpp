@@ -22,14 +22,12 @@ Stream* stream_of(cudaStream_t handle) {
   return nullptr;
 }
 
-Call::Call() : Call(true) {}
-
-Call::Call(bool may_fail) : lock_(devices().mutex), error_(cudaSuccess) {
+Call::Call(Acts acts) : lock_(devices().mutex), error_(cudaSuccess) {
   Devices& all = devices();
-  const bool chosen = all.counts.calls++ == all.settings.failing_call;
-  if (!may_fail) return;
-  if (chosen) {
+  if (all.counts.calls++ == all.settings.failing_call) {
     error_ = failed(static_cast<cudaError_t>(all.settings.failure));
+  } else if (acts == Acts::always) {
+    return;
   } else if (all.settings.driver < 13000) {
     error_ = failed(cudaErrorInsufficientDriver);
   } else if (all.settings.devices == 0) {
@@ -38,6 +36,8 @@ Call::Call(bool may_fail) : lock_(devices().mutex), error_(cudaSuccess) {
     error_ = all.sticky;
   }
 }
+
+cudaError_t Call::status() const { return error_ != cudaSuccess ? error_ : devices().sticky; }
 
 cudaError_t Call::failed(cudaError_t error) {
   last_error_of_thread() = error;

@@ -111,15 +111,20 @@ Stream* stream_of(cudaStream_t handle);
 // A call of the runtime, alone on the devices. `error` is not cudaSuccess if the call is to fail.
 class Call {
  public:
-  Call();
-  // A call that must not fail, as destructors make it.
-  static Call of_destructor() { return Call(false); }
+  // always: it does what it is asked. Else it fails if it is to, or if an earlier one has failed
+  // for good.
+  enum class Acts { unless_it_fails, always };
+
+  explicit Call(Acts acts = Acts::unless_it_fails);
+  // A call that frees: it does so even if it is to fail.
+  static Call of_destructor() { return Call(Acts::always); }
   cudaError_t error() const { return error_; }
+  // What a call that frees returns.
+  cudaError_t status() const;
   // Returns the error, and keeps it for cudaGetLastError.
   static cudaError_t failed(cudaError_t error);
 
  private:
-  explicit Call(bool may_fail);
   std::unique_lock<std::recursive_mutex> lock_;
   cudaError_t error_;
 };

@@ -86,11 +86,11 @@ cudaError_t cudaMalloc(void** at, std::size_t bytes) {
 cudaError_t cudaFree(void* at) {
   const auto call = Call::of_destructor();
   Devices& all = devices();
-  if (at == nullptr) return all.sticky;
+  if (at == nullptr) return call.status();
   const auto place = all.memory.find(at);
   if (place == all.memory.end()) {
     all.violate("freed memory that was not allocated, or twice");
-    return all.sticky;
+    return call.status();
   }
   // A device would wait. With an arena nobody would, so that here it is a mistake.
   for (const auto& stream : all.streams)
@@ -98,7 +98,7 @@ cudaError_t cudaFree(void* at) {
       all.violate("memory freed while operations are pending");
   all.bytes[place->second->device] -= place->second->memory.size();
   all.memory.erase(place);
-  return all.sticky;
+  return call.status();
 }
 
 cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* properties) {
@@ -133,7 +133,7 @@ cudaError_t cudaMemPoolDestroy(cudaMemPool_t handle) {
   if (pool == nullptr) return Call::failed(cudaErrorInvalidValue);
   pool->destroyed = true;
   remove_if_empty(pool);
-  return devices().sticky;
+  return call.status();
 }
 
 cudaError_t cudaMallocFromPoolAsync(void** at, std::size_t bytes, cudaMemPool_t handle,
@@ -161,11 +161,12 @@ cudaError_t cudaFreeAsync(void* at, cudaStream_t stream) {
   const auto place = all.memory.find(at);
   if (place == all.memory.end() || place->second->pool == nullptr || place->second->given_back) {
     all.violate("gave memory back that is of no pool, or twice");
-    return all.sticky;
+    return call.status();
   }
   place->second->given_back = true;
   place->second->pool->used -= place->second->memory.size();
-  return enqueue(stream, {.act = [at] { unmap(at); }});
+  const cudaError_t error = enqueue(stream, {.act = [at] { unmap(at); }});
+  return error != cudaSuccess ? error : call.status();
 }
 
 cudaError_t cudaMallocHost(void** at, std::size_t bytes) {
@@ -185,5 +186,5 @@ cudaError_t cudaFreeHost(void* at) {
   Devices& all = devices();
   if (at != nullptr && all.pinned.erase(at) == 0)
     all.violate("freed pinned memory that was not allocated, or twice");
-  return all.sticky;
+  return call.status();
 }

@@ -61,13 +61,13 @@ void check_pinned(cudaMemcpyKind kind, const void* to, const void* from) {
 cudaError_t cudaDriverGetVersion(int* version) {
   const auto call = Call::of_destructor();
   *version = devices().settings.driver;
-  return cudaSuccess;
+  return call.status();
 }
 
 cudaError_t cudaRuntimeGetVersion(int* version) {
   const auto call = Call::of_destructor();
   *version = 13000;
-  return cudaSuccess;
+  return call.status();
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
@@ -221,7 +221,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   if (!has(devices().streams, stream)) return Call::failed(cudaErrorInvalidResourceHandle);
   run_until([&] { return stream->queue.empty(); }, stream);
   remove_from(devices().streams, stream);
-  return devices().sticky;
+  return call.status();
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
@@ -264,7 +264,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   const auto call = Call::of_destructor();
-  return remove_from(devices().events, event) ? devices().sticky
+  return remove_from(devices().events, event) ? call.status()
                                               : Call::failed(cudaErrorInvalidResourceHandle);
 }
 

@@ -50,7 +50,7 @@ SIGMASCOPE_EXPORTED LibraryStatus cublasCreate_v2(CublasHandle* handle) {
 }
 
 SIGMASCOPE_EXPORTED LibraryStatus cublasDestroy_v2(CublasHandle handle) {
-  const auto call = simulator::Call::of_destructor();
+  const std::lock_guard lock(simulator::devices().mutex);
   delete handle;
   --simulator::devices().open_handles;
   return 0;

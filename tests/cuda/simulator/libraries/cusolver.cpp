@@ -40,7 +40,7 @@ LibraryStatus create(T** made) {
 
 template <class T>
 LibraryStatus destroy(T* made) {
-  const auto call = simulator::Call::of_destructor();
+  const std::lock_guard lock(simulator::devices().mutex);
   delete made;
   --simulator::devices().open_handles;
   return 0;
