@@ -2,7 +2,6 @@
 #include "backend/cuda_backend.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/blocks/lapack.hpp"
 #include "kernels/bytes.hpp"
@@ -48,6 +47,7 @@ CudaBackend<T>::CudaBackend(CpuOptions host, const DeviceOptions& device)
       device_(device.index, device.planned_bytes),
       panels_(device_, cpu_, device.staying, device.panel_numbers) {
   scipy_openblas_set_num_threads(1);
+  device_.upload.fill_by(cpu_.pool);
 }
 
 template <class T>
@@ -67,8 +67,7 @@ DeviceBlock<T> CudaBackend<T>::gaussian(std::int64_t rows, std::int64_t cols, st
 
 template <class T>
 void CudaBackend<T>::download(const Block& x, T* to) {
-  if (x.size() == 0) return;
-  std::memcpy(to, device_.staging.received(x.data(), x.bytes(), device_.compute), x.bytes());
+  if (x.size() > 0) device_.staging.receive(to, x.data(), x.bytes(), device_.compute);
 }
 
 template <class T>

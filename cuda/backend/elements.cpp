@@ -2,7 +2,6 @@
 #include "backend/elements.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "backend/surveyed.hpp"
@@ -39,14 +38,15 @@ bool is_empty(const Matrix& a) { return a.rows == 0 || a.cols == 0; }
 ElementPasses::ElementPasses(CpuOptions host, const DeviceOptions& device)
     : cpu_(std::move(host)),
       device_(device.index, device.planned_bytes),
-      panels_(device_, cpu_, {}, device.panel_numbers) {}
+      panels_(device_, cpu_, {}, device.panel_numbers) {
+  device_.upload.fill_by(cpu_.pool);
+}
 
 template <class T>
 std::vector<T> ElementPasses::received(const DeviceBlock<T>& from) {
   std::vector<T> numbers(as_size(from.size()));
   if (!numbers.empty())
-    std::memcpy(numbers.data(),
-                device_.staging.received(from.data(), from.bytes(), device_.compute), from.bytes());
+    device_.staging.receive(numbers.data(), from.data(), from.bytes(), device_.compute);
   return numbers;
 }
 

@@ -4,7 +4,6 @@
 // steps or other widths. Arguments: order, timing, seed, matrices, threads that run at a time.
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <thread>
 #include <vector>
 
@@ -23,8 +22,7 @@ using Numbers = std::vector<double>;
 
 Numbers received(DeviceContext& device, const DeviceBlock<double>& x) {
   Numbers numbers(as_size(x.size()));
-  std::memcpy(numbers.data(), device.staging.received(x.data(), x.bytes(), device.compute),
-              x.bytes());
+  device.staging.receive(numbers.data(), x.data(), x.bytes(), device.compute);
   return numbers;
 }
 

@@ -116,8 +116,9 @@ void threads_share_it() {
 
 std::byte pattern(std::size_t i) { return static_cast<std::byte>(i * 7 + i / 251); }
 
-// Bytes of memory in steps, and of a file from an odd place on, through three buffers of 64 KiB.
-void copies_are_whole(const char* path) {
+// Bytes of memory in steps, and of a file from an odd place on, through three buffers of 64 KiB,
+// which so many threads fill.
+void copies_are_whole(const char* path, int threads) {
   constexpr std::size_t count = 500 * kib + 3, offset = 5001;
   std::vector<std::byte> numbers(2 * count + offset);
   for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = pattern(i);
@@ -130,11 +131,13 @@ void copies_are_whole(const char* path) {
     const DeviceArray<std::byte> there(2 * count + 64);
     const PinnedArray<std::byte> back(2 * count + 64);
     const Stream stream;
+    sigmascope::ThreadPool pool(threads);
     Upload upload(stream, 64 * kib);
+    upload.fill_by(pool);
     Event copied;
     for (int again = 0; again < 2; ++again) {
       upload.start(there.data(), 2 * count);
-      upload.add({numbers.data(), static_cast<std::int64_t>(count), 1, 2});
+      upload.add({numbers.data(), 1, static_cast<std::int64_t>(count), 1, 0, 2});
       upload.align(16);
       upload.add(bytes, offset - 1000, count);
       upload.finish(copied);
@@ -153,6 +156,38 @@ void copies_are_whole(const char* path) {
   pinned_memory().clear();
 }
 
+// While buffers are copied, the host fills the next ones: it waits for the first of three when it
+// needs that again, and not before.
+void buffers_are_filled_while_others_are_copied(const char* path) {
+  constexpr std::size_t buffer = 64 * kib, most = 7;
+  const std::vector<std::byte> numbers(most * buffer);
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(numbers.data()),
+             static_cast<std::streamsize>(numbers.size()));
+  const auto file = std::make_shared<const sigmascope::File>(path, sigmascope::Caching::kept);
+  const auto bytes = sigmascope::Bytes::in_file(file, 0, numbers.size());
+  for (const bool in_file : {false, true})
+    for (std::size_t count = 1; count <= most; ++count) {
+      const DeviceArray<std::byte> there(most * buffer);
+      const Stream stream;
+      sigmascope::ThreadPool pool(2);
+      Upload upload(stream, buffer);
+      upload.fill_by(pool);
+      Event copied;
+      const std::int64_t before = simulator::counts().waits;
+      const std::size_t of_buffer =
+          in_file ? 2 * sigmascope::ByteSource::most_in(buffer / 2) : buffer;
+      upload.start(there.data(), most * buffer);
+      if (in_file) upload.add(bytes, 0, count * of_buffer);
+      else upload.add({numbers.data(), 1, static_cast<std::int64_t>(count * of_buffer), 1, 0, 1});
+      upload.finish(copied);
+      const std::int64_t waits = simulator::counts().waits - before;
+      expect(waits == (count > 3 ? static_cast<std::int64_t>(count) - 3 : 0), "waits of the host");
+      stream.wait();
+    }
+  pinned_memory().clear();
+}
+
 }  // namespace
 
 int main(int, char** arguments) {
@@ -163,7 +198,8 @@ int main(int, char** arguments) {
   what_is_given_back_is_lent_again();
   memory_is_bounded();
   threads_share_it();
-  copies_are_whole(arguments[3]);
+  for (const int threads : {1, 3}) copies_are_whole(arguments[3], threads);
+  buffers_are_filled_while_others_are_copied(arguments[3]);
   a_failure_loses_nothing();
   expect(simulator::violation().empty() && simulator::objects_in_use() == 0, "nothing is left");
   return failures;

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import gc
-import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.support.cuda_builds import CPP, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
+from tests.support.cuda_builds import (
+    CPP,
+    CUDA,
+    PLAIN,
+    ROOT,
+    TSAN,
+    Build,
+    built,
+    compiler,
+    run_program,
+)
 from tests.support.tiers import parametrize_builds
 
 import sigmascope as ss
@@ -35,6 +43,7 @@ SOURCES = [
     *(CUDA / "memory" / f"{name}.cpp" for name in ("memory_pool", "pinned_memory", "upload")),
     *(CUDA / "kernels" / f"{name}.cu" for name in ("bytes", "gaussian", "verbs")),
     *(CPP / "storage" / f"{name}.cpp" for name in ("file", "memory")),
+    CPP / "kernels" / "blocks" / "thread_pool.cpp",
 ]
 
 
@@ -277,16 +286,10 @@ def test_a_batch_that_is_closed_waits_for_nobody(simulated: ModuleType) -> None:
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
 @parametrize_builds(PLAIN, TSAN)
 def test_no_order_of_threads_is_a_race(build: Build, tmp_path: Path, objects: Path) -> None:
-    command = [str(built(build, SOURCES, tmp_path, objects=objects))]
+    program = built(build, SOURCES, tmp_path, objects=objects)
     orders = [(0, 0, 1), (1, 1, 2), (2, 2, 5)]
-    if build is TSAN:  # which wants its addresses where they are without randomisation
+    if build is TSAN:
         orders = orders[-1:]  # of five threads: half a minute
-        if shutil.which("setarch") is None:
-            pytest.skip("needs setarch, to fix the addresses of a process")
-        command = ["setarch", "-R", *command]
     for order, timing, threads in orders:
-        given = [*command, *map(str, (order, timing, threads, 5, threads))]
-        done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=300)
-        if build is TSAN and "Operation not permitted" in done.stderr:
-            pytest.skip("the addresses of a process cannot be fixed here")
-        assert done.returncode == 0, done.stdout + done.stderr
+        status, text = run_program(build, program, order, timing, threads, 5, threads)
+        assert status == 0, text

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +10,17 @@ from types import ModuleType
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.support.cuda_builds import ASAN, CPP, CUDA, ROOT, TSAN, Build, built, compiler
+from tests.support.cuda_builds import (
+    ASAN,
+    CPP,
+    CUDA,
+    ROOT,
+    TSAN,
+    Build,
+    built,
+    compiler,
+    run_program,
+)
 from tests.support.tiers import parametrize_builds
 
 import sigmascope as ss
@@ -27,6 +35,7 @@ SOURCES = [
     ROOT / "tests" / "cuda" / "pinned_main.cpp",
     *(CUDA / "memory" / f"{name}.cpp" for name in ("pinned_memory", "upload")),
     CUDA / "kernels" / "bytes.cu",
+    CPP / "kernels" / "blocks" / "thread_pool.cpp",
     *(CPP / "storage" / f"{name}.cpp" for name in ("file", "memory")),
 ]
 
@@ -35,17 +44,10 @@ SOURCES = [
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
 @parametrize_builds(ASAN, TSAN)
 def test_threads_and_copies_share_it(build: Build, tmp_path: Path, objects: Path) -> None:
-    command = [str(built(build, SOURCES, tmp_path, objects=objects))]
-    if build is TSAN:  # which wants its addresses where they are without randomisation
-        if shutil.which("setarch") is None:
-            pytest.skip("needs setarch, to fix the addresses of a process")
-        command = ["setarch", "-R", *command]
+    program = built(build, SOURCES, tmp_path, objects=objects)
     for timing in range(3):
-        given = [*command, "2", str(timing), str(tmp_path / "numbers")]
-        done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=300)
-        if build is TSAN and "Operation not permitted" in done.stderr:
-            pytest.skip("the addresses of a process cannot be fixed here")
-        assert done.returncode == 0, done.stdout + done.stderr
+        status, text = run_program(build, program, 2, timing, tmp_path / "numbers")
+        assert status == 0, text
 
 
 def numbers() -> NDArray[np.float32]:

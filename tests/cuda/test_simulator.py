@@ -5,14 +5,23 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.support.cuda_builds import ASAN, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
+from tests.support.cuda_builds import (
+    ASAN,
+    CUDA,
+    PLAIN,
+    ROOT,
+    TSAN,
+    Build,
+    built,
+    compiler,
+    run_program,
+)
 from tests.support.tiers import parametrize_builds
 
 pytestmark = [
@@ -42,15 +51,7 @@ def program(tmp_path_factory: pytest.TempPathFactory, objects: Path) -> Program:
 
 def run(build: Build, program: Program, *arguments: int) -> tuple[int, str]:
     """Return the exit status and what was printed."""
-    command = [str(program(build)), *map(str, arguments)]
-    if build is TSAN:  # which wants its addresses where they are without randomisation
-        if shutil.which("setarch") is None:
-            pytest.skip("needs setarch, to fix the addresses of a process")
-        command = ["setarch", "-R", *command]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    if build is TSAN and "Operation not permitted" in done.stderr:
-        pytest.skip("the addresses of a process cannot be fixed here")
-    return done.returncode, done.stdout + done.stderr
+    return run_program(build, program(build), *arguments)
 
 
 def test_there_are_a_dozen_kinds_of_mistakes() -> None:

@@ -26,7 +26,7 @@ class Room(NamedTuple):
 CUDA_ROOMS = {
     "runtime": Room(),
     "kernels": Room("runtime", engine="kernels/blocks kernels/simd matrix"),
-    "memory": Room("runtime kernels", engine="matrix storage"),
+    "memory": Room("runtime kernels", engine="kernels/blocks matrix storage"),
     "libraries": Room("runtime", outside="dlfcn.h"),
     "panels": Room("kernels memory", engine="kernels/blocks matrix"),
     "backend": Room(

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 CPP, CUDA = ROOT / "cpp", ROOT / "cuda"
 DOUBLES = ROOT / "tests" / "cuda"
@@ -126,3 +128,16 @@ def built(
     done = subprocess.run(link, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return program
+
+
+def run_program(build: Build, program: Path, *arguments: object) -> tuple[int, str]:
+    """Return the exit status and what was printed; skip the test if a sanitizer cannot run here."""
+    command = [str(program), *map(str, arguments)]
+    if build is TSAN:  # which wants its addresses where they are without randomisation
+        if shutil.which("setarch") is None:
+            pytest.skip("needs setarch, to fix the addresses of a process")
+        command = ["setarch", "-R", *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if build is TSAN and "Operation not permitted" in done.stderr:
+        pytest.skip("the addresses of a process cannot be fixed here")
+    return done.returncode, done.stdout + done.stderr
