@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "kernels/bytes.hpp"
@@ -126,14 +125,11 @@ std::vector<double> decomposed(DeviceContext& device, const std::string& path,
   device.compute.direct();
   solver.start(a, eigenvalues.data(), workspace, on_host, info.data());
   int failed = 0;
-  std::memcpy(&failed, device.staging.received(info.data(), sizeof failed, device.compute),
-              sizeof failed);
+  device.staging.receive(&failed, info.data(), sizeof failed, device.compute);
   if (failed != 0)
     throw DeviceError("cusolverDnXsyevd failed with info = " + std::to_string(failed) +
                       " for a matrix of order " + std::to_string(n) + else_cpu);
-  std::memcpy(values.data(),
-              device.staging.received(eigenvalues.data(), eigenvalues.bytes(), device.compute),
-              eigenvalues.bytes());
+  device.staging.receive(values.data(), eigenvalues.data(), eigenvalues.bytes(), device.compute);
   require_sums(sums, values);
   return values;
 }

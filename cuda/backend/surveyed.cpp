@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "backend/surveyed.hpp"
 
-#include <cstring>
-
 #include "backend/cuda_backend.hpp"
 #include "kernels/survey.hpp"
 #include "matrix/sizes.hpp"
@@ -34,12 +32,10 @@ ElementSurvey surveyed(DeviceContext& device, DecodedPanels& panels, const Matri
   });
   ElementSurvey survey;
   SurveyTotals all;
-  std::memcpy(&all, device.staging.received(counted, sizeof all, device.compute), sizeof all);
+  device.staging.receive(&all, counted, sizeof all, device.compute);
   survey.row_squares.resize(as_size(a.rows));
-  if (a.rows > 0)
-    std::memcpy(survey.row_squares.data(),
-                device.staging.received(row_squares.data(), row_squares.bytes(), device.compute),
-                row_squares.bytes());
+  device.staging.receive(survey.row_squares.data(), row_squares.data(),
+                         as_size(a.rows) * sizeof(double), device.compute);
   survey.largest = all.largest();
   survey.nans = static_cast<std::int64_t>(all.sums.nans);
   survey.infinities = static_cast<std::int64_t>(all.sums.infinities);

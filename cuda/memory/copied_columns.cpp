@@ -35,12 +35,8 @@ DeviceBlock<double> sent_columns(DeviceContext& device, const Small& a) {
 Small received_columns(DeviceContext& device, const DeviceBlock<double>& a, std::int64_t first,
                        std::int64_t count) {
   Small values(a.rows, count);
-  each_group(a.rows, count, [&](std::int64_t offset, std::int64_t numbers) {
-    const std::size_t bytes = as_size(numbers) * sizeof(double);
-    const double* from = a.data() + first * a.rows + offset;
-    std::memcpy(values.data() + offset, device.staging.received(from, bytes, device.compute),
-                bytes);
-  });
+  device.staging.receive(values.data(), a.data() + first * a.rows,
+                         as_size(a.rows * count) * sizeof(double), device.compute);
   return values;
 }
 

@@ -53,6 +53,17 @@ class Staging {
     return to;
   }
 
+  // Copies what `bytes` of the device hold then to `to`, some at a time: to pin as much memory as
+  // a large result takes would take longer than the copy.
+  void receive(void* to, const void* from, std::size_t bytes, const Stream& stream) {
+    constexpr auto most = static_cast<std::size_t>(copied_at_once);
+    for (std::size_t done = 0; done < bytes; done += most) {
+      const std::size_t few = std::min(bytes - done, most);
+      std::memcpy(static_cast<std::byte*>(to) + done,
+                  received(static_cast<const std::byte*>(from) + done, few, stream), few);
+    }
+  }
+
  private:
   struct Slot {
     PinnedMemory::Piece bytes;
