@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 
 #include "kernels/bytes.hpp"
 #include "kernels/change.hpp"
@@ -127,12 +128,48 @@ __global__ void __launch_bounds__(usual_threads)
   }
 }
 
-// One thread adds the rows one after the other.
-__global__ void add_rows(const ChangeSums* stretches, std::int64_t rows, std::int64_t across,
-                         ChangeTotal* total) {
-  ChangeTotal all = *total;
-  for (std::int64_t i = 0; i < rows; ++i) add(all, stretches[i * across]);
-  *total = all;
+// One warp adds the rows one after the other, each lane a field of theirs, while the next rows are
+// on their way to shared memory: one thread would wait for each row.
+constexpr int real_fields = 6, fields = 8;
+static_assert(sizeof(ChangeSums) == fields * sizeof(double) &&
+              offsetof(ChangeSums, units) == real_fields * sizeof(double));
+
+__global__ void __launch_bounds__(lanes) add_rows(const ChangeSums* stretches, std::int64_t rows,
+                                                  std::int64_t across, ChangeTotal* total) {
+  constexpr int chunk = 16, chunks_of_row = sizeof(ChangeSums) / chunk;
+  ChangeSums* const shared = shared_memory<ChangeSums>();  // two stages, a row for each lane
+  const int lane = static_cast<int>(threadIdx.x);
+  const auto load = [&](std::int64_t first, int stage) {
+    if (first + lane < rows) {
+      const auto* from = reinterpret_cast<const char*>(stretches + (first + lane) * across);
+      auto* to = reinterpret_cast<char*>(shared + stage * lanes + lane);
+      for (int c = 0; c < chunks_of_row; ++c)
+        copy_in_background<chunk>(to + c * chunk, from + c * chunk);
+    }
+    end_group_of_copies();
+  };
+  const auto field = [&](auto* sums) { return reinterpret_cast<double*>(sums) + lane; };
+  const auto count = [&](auto* sums) { return reinterpret_cast<std::int64_t*>(sums) + lane; };
+  LongSum sum;
+  std::int64_t counted = 0;
+  if (lane < real_fields) sum = {*field(&total->sums), *field(&total->lost)};
+  else if (lane < fields) counted = *count(&total->sums);
+  load(0, 0);
+  int stage = 0;
+  for (std::int64_t first = 0; first < rows; first += lanes, stage ^= 1) {
+    load(first + lanes, stage ^ 1);
+    wait_for_copies<1>();
+    __syncwarp();
+    const int few = static_cast<int>(smaller(rows - first, lanes));
+    ChangeSums* const loaded = shared + stage * lanes;
+    if (lane < real_fields)
+      for (int i = 0; i < few; ++i) sum.add(*field(loaded + i));
+    else if (lane < fields)
+      for (int i = 0; i < few; ++i) counted += *count(loaded + i);
+    __syncwarp();
+  }
+  if (lane < real_fields) *field(&total->sums) = sum.total, *field(&total->lost) = sum.lost;
+  else if (lane < fields) *count(&total->sums) = counted;
 }
 
 }  // namespace
@@ -154,8 +191,8 @@ cudaError_t add_change(const ChangeRows& rows, ChangeTotals* totals, cudaStream_
     error = launch(add_stretches_of_rows, grid_over(rows.rows), stream, rows.stretches, rows.rows,
                    across);
   if (error == cudaSuccess)
-    error = launch(add_rows, Grid{1, 1}, stream, static_cast<const ChangeSums*>(rows.stretches),
-                   rows.rows, across, &totals->all);
+    error = launch(add_rows, Grid{1, lanes, 2 * lanes * sizeof(ChangeSums)}, stream,
+                   static_cast<const ChangeSums*>(rows.stretches), rows.rows, across, &totals->all);
   return error;
 }
 

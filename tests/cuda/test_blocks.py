@@ -1,14 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Kernels on blocks under the sanitizers, in every order of threads, blocks and streams."""
+"""Kernels on blocks and on elements under the sanitizers, in every order of threads and streams."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.cuda_builds import ASAN, CUDA, PLAIN, ROOT, TSAN, Build, built, compiler
+from tests.support.cuda_builds import (
+    ASAN,
+    CUDA,
+    PLAIN,
+    ROOT,
+    TSAN,
+    Build,
+    built,
+    compiler,
+    run_program,
+)
 from tests.support.tiers import parametrize_builds
 
 pytestmark = [
@@ -22,6 +31,10 @@ SOURCES = [
     ROOT / "tests" / "cuda" / "blocks_main.cpp",
     *(CUDA / "kernels" / f"{name}.cu" for name in KERNELS),
 ]
+SOURCES_OF_ELEMENTS = [
+    ROOT / "tests" / "cuda" / "elements_main.cpp",
+    *(CUDA / "kernels" / f"{name}.cu" for name in ("bytes", "change", "moments", "survey")),
+]
 
 
 @parametrize_builds(PLAIN, ASAN, TSAN)
@@ -29,17 +42,22 @@ def test_no_order_and_no_sanitizer_finds_a_mistake(
     build: Build, tmp_path: Path, objects: Path
 ) -> None:
     orders = [(0, 1), (1, 2), (2, 0)] if build is PLAIN else [(2, 0)]  # each order and timing
-    command = [str(built(build, SOURCES, tmp_path, objects=objects))]
-    if build is TSAN:  # which wants its addresses where they are without randomisation
-        if shutil.which("setarch") is None:
-            pytest.skip("needs setarch, to fix the addresses of a process")
-        command = ["setarch", "-R", *command]
+    program = built(build, SOURCES, tmp_path, objects=objects)
     for number, (order, timing) in enumerate(orders):
-        given = [*command, *map(str, (order, timing, number, 1))]
-        done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=300)
-        if build is TSAN and "Operation not permitted" in done.stderr:
-            pytest.skip("the addresses of a process cannot be fixed here")
-        assert done.returncode == 0, done.stdout + done.stderr
+        status, text = run_program(build, program, order, timing, number, 1)
+        assert status == 0, text
+
+
+@parametrize_builds(PLAIN, TSAN)
+def test_sums_over_elements_have_the_same_bits_in_any_order(
+    build: Build, tmp_path: Path, objects: Path
+) -> None:
+    """Survey, moments, counts of codes and change: their blocks share what they add to."""
+    program = built(build, SOURCES_OF_ELEMENTS, tmp_path, objects=objects)
+    sizes = (300, 4200) if build is PLAIN else (40, 600)  # of stretches of 4096 numbers
+    for order, timing in [(1, 1), (2, 2)] if build is PLAIN else [(2, 0)]:
+        status, text = run_program(build, program, order, timing, 3, *sizes)
+        assert status == 0, text
 
 
 def test_sums_of_groups_take_at_most_64_mib(tmp_path: Path, objects: Path) -> None:
