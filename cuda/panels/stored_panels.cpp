@@ -39,11 +39,12 @@ struct Packed {
   }
 
   void add(const Piece& piece, Upload& upload) const {
-    const std::int64_t lines = by_columns ? cols : rows, along = by_columns ? rows : cols;
-    const std::int64_t line_stride = by_columns ? piece.col_stride : piece.row_stride,
-                       step = by_columns ? piece.row_stride : piece.col_stride;
-    for (std::int64_t i = 0; i < lines; ++i)
-      upload.add({piece.data + i * line_stride, along, size, step});
+    upload.add({.first = piece.data,
+                .lines = by_columns ? cols : rows,
+                .count = by_columns ? rows : cols,
+                .size = size,
+                .line_step = by_columns ? piece.col_stride : piece.row_stride,
+                .step = by_columns ? piece.row_stride : piece.col_stride});
   }
 };
 
