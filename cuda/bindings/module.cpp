@@ -71,11 +71,18 @@ py::list devices() {
   return result;
 }
 
-// Frees pinned memory at the end of the process, while CUDA is still there. It is not there for a
-// process that this one forked.
-void free_pinned_memory_at_exit() {
+// Bytes that a call can take: those that are free, and those that pools keep for it.
+std::size_t free_memory(int index) {
+  return device::free_memory(index) +
+         device::spare_pools().sum(index,
+                                   [](const device::MemoryPool& pool) { return pool.kept(); });
+}
+
+// Frees what is kept for the next call at the end of the process, while CUDA is still there. It is
+// not there for a process that this one forked.
+void free_spares_at_exit() {
   const auto free = [process = ::getpid()] {
-    if (::getpid() == process) device::pinned_memory().clear();
+    if (::getpid() == process) device::free_spares();
   };
   py::module_::import("atexit").attr("register")(
       py::cpp_function(free, py::call_guard<py::gil_scoped_release>()));
@@ -90,12 +97,12 @@ PYBIND11_MODULE(_cuda, module) {
   module.doc() = "sigmascope on CUDA devices; use the package sigmascope, not this module";
   py::module_::import("sigmascope._core");  // which registers Matrix
   sigmascope::register_errors();
-  sigmascope::free_pinned_memory_at_exit();
+  sigmascope::free_spares_at_exit();
   module.def("config", &sigmascope::config);
   module.def("devices", &sigmascope::devices);
   module.def("usable_devices", &sigmascope::device::usable_devices,
              py::call_guard<py::gil_scoped_release>());
-  module.def("free_memory", &sigmascope::device::free_memory, py::arg("index"),
+  module.def("free_memory", &sigmascope::free_memory, py::arg("index"),
              py::call_guard<py::gil_scoped_release>());
   sigmascope::device::register_linalg(module);
   sigmascope::device::register_arrays(module);

@@ -72,13 +72,15 @@ void restart(const py::kwargs& given) {
   take(options, "solver_scale", s.libraries.scale);
   take(options, "solver_lost", s.libraries.lost);
   if (!options.empty()) throw py::type_error("no such setting: " + std::string(py::str(options)));
-  device::pinned_memory().clear();
+  device::free_spares();
   simulator::restart(s);
 }
 
-// Without the pinned memory that is kept for the next call.
+// Without what is kept for the next call: pinned memory, pools, streams with an event each.
 std::int64_t objects_in_use() {
-  return simulator::objects_in_use() - static_cast<std::int64_t>(device::pinned_memory().kept());
+  const std::size_t kept = device::pinned_memory().kept() + device::spare_pools().size() +
+                           2 * device::spare_streams().size();
+  return simulator::objects_in_use() - static_cast<std::int64_t>(kept);
 }
 
 py::dict counts() {
@@ -88,6 +90,8 @@ py::dict counts() {
   result["launches"] = c.launches;
   result["allocations"] = c.allocations;
   result["pools"] = c.pools;
+  result["trims"] = c.trims;
+  result["streams"] = c.streams;
   result["pinned_allocations"] = c.pinned_allocations;
   result["waits"] = c.waits;
   result["bytes_to_device"] = c.bytes_to_device;
@@ -234,6 +238,7 @@ void register_simulator(py::module_& module) {
   part.def("objects_in_use", &objects_in_use);
   part.def("violation", &simulator::violation);
   part.def("tensor_core_chains", &tensor_core_chains);
+  part.def("free_spares", &device::free_spares);
   part.def("fail_after", &fail_after, "calls"_a);
   part.def("allocate", &allocate, "bytes"_a, "device"_a = 0);
   part.def("free", [](std::uintptr_t at) { cudaFree(reinterpret_cast<void*>(at)); }, "at"_a);

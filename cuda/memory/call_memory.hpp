@@ -2,7 +2,8 @@
 // Memory of one call on a device: a pool of CUDA's stream-ordered allocator, in which what the call
 // is planned to take is reserved at once (as rmm::mr::cuda_async_memory_resource does). Pieces that
 // are given back are kept for the next ones of about their size: all of them are used by one
-// stream, in whose order the memory is free again.
+// stream, in whose order the memory is free again. The next call has the pool, with a little of its
+// memory.
 #pragma once
 
 #include <cstddef>
@@ -42,13 +43,19 @@ class CallMemory : public std::enable_shared_from_this<CallMemory> {
   // `planned` bytes are reserved when the first piece is taken. More are taken if need be.
   CallMemory(int device, const Stream& stream, std::int64_t planned)
       : device_(device), stream_(stream), planned_(planned) {}
+  ~CallMemory();
+  CallMemory(const CallMemory&) = delete;
+  CallMemory& operator=(const CallMemory&) = delete;
 
   // At least so many bytes; their content is undefined.
   Piece piece(std::size_t bytes);
 
  private:
   static constexpr std::size_t unit = 256;
+  // Bytes that a pool keeps for the next call: a small one then takes no memory of the device.
+  static constexpr std::size_t most_kept = std::size_t{32} << 20;
 
+  std::unique_ptr<MemoryPool> reserved();
   PoolArray taken(std::size_t bytes);
 
   int device_;
@@ -69,8 +76,38 @@ inline void CallMemory::Piece::give_back() noexcept {
   }
 }
 
+// The wait is for memory that was given back, which the next call may need. The pool is not kept if
+// something went wrong.
+inline CallMemory::~CallMemory() {
+  free_.clear();
+  if (!pool_) return;
+  stream_.settle_direct();
+  const cudaError_t error = pool_->shrink(most_kept);
+  note(error, "cudaMemPoolTrimTo");
+  if (error == cudaSuccess && pool_->kept() > 0) spare_pools().keep(device_, std::move(pool_));
+}
+
+inline std::unique_ptr<MemoryPool> CallMemory::reserved() {
+  const auto planned = static_cast<std::size_t>(planned_);
+  if (auto pool = spare_pools().take(device_)) {
+    pool->follow(stream_);
+    try {
+      if (planned > pool->kept()) check(pool->shrink(0), "cudaMemPoolTrimTo");
+      pool->reserve(planned);
+      return pool;
+    } catch (const CudaError& error) {
+      if (error.code() != cudaErrorMemoryAllocation) throw;
+      pool.reset(), spare_pools().clear();  // which may have what is lacking
+    }
+  }
+  auto pool = std::make_unique<MemoryPool>(device_);
+  pool->follow(stream_);
+  pool->reserve(planned);
+  return pool;
+}
+
 inline PoolArray CallMemory::taken(std::size_t bytes) {
-  if (!pool_) pool_ = std::make_unique<MemoryPool>(device_, stream_, planned_);
+  if (!pool_) pool_ = reserved();
   return {*pool_, bytes};
 }
 
@@ -85,9 +122,10 @@ inline CallMemory::Piece CallMemory::piece(std::size_t bytes) {
   try {
     return {shared_from_this(), taken(size)};
   } catch (const CudaError& error) {
-    if (error.code() != cudaErrorMemoryAllocation || free_.empty()) throw;
+    if (error.code() != cudaErrorMemoryAllocation || (free_.empty() && spare_pools().size() == 0))
+      throw;
     stream_.wait();
-    free_.clear();
+    free_.clear(), spare_pools().clear();
     return {shared_from_this(), taken(size)};
   }
 }

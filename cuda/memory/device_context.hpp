@@ -53,4 +53,9 @@ class DeviceContext {
   std::shared_ptr<CallMemory> memory_;
 };
 
+// Frees what is kept for the next call.
+inline void free_spares() noexcept {
+  pinned_memory().clear(), spare_pools().clear(), spare_streams().clear();
+}
+
 }  // namespace sigmascope::device

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A pool of device memory that is taken and given back in the order of one stream. It keeps what it
-// has until its end, so that no call waits for the device. A device that supports no pools, as some
-// virtual ones, has memory of its own for each array.
+// has, so that no call waits for the device. A device that supports no pools, as some virtual ones,
+// has memory of its own for each array.
 #pragma once
 
 #include <cstddef>
@@ -15,20 +15,36 @@ namespace sigmascope::device {
 
 class MemoryPool {
  public:
-  // Reserves `planned` bytes.
-  MemoryPool(int device, const Stream& stream, std::int64_t planned);
+  explicit MemoryPool(int device);
   ~MemoryPool();
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
+
+  // Memory is taken and given back in the order of this stream from here on. What other streams
+  // were to do with memory of the pool is done.
+  void follow(const Stream& stream) { stream_ = &stream; }
+  // Makes sure that so many bytes can be taken.
+  void reserve(std::size_t bytes);
+  // Gives the device back what is beyond so many bytes, if nobody has it.
+  cudaError_t shrink(std::size_t most) noexcept;
+  // Bytes that it has after that.
+  std::size_t kept() const { return kept_; }
 
   void* take(std::size_t bytes);
   // Operations that use the memory must have been started, not only recorded.
   void give_back(void* at) noexcept;
 
  private:
-  const Stream& stream_;
+  const Stream* stream_ = nullptr;
   cudaMemPool_t pool_ = nullptr;  // null: the device supports none
+  std::size_t kept_ = 0;
 };
+
+// Pools that the next call may use.
+inline Spares<MemoryPool>& spare_pools() {
+  static auto* const pools = new Spares<MemoryPool>;  // CUDA may be gone before their end
+  return *pools;
+}
 
 // Bytes of a pool, which must outlive them.
 class PoolArray {

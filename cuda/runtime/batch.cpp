@@ -40,7 +40,7 @@ void Batch::Member::settle_direct() noexcept {
 Batch::Batch(int device, std::size_t matrices, std::size_t threads)
     : device_(device), turns_(std::max<std::size_t>(threads, 1)) {
   const ChosenDevice chosen(device);
-  stream_ = std::make_unique<Stream>();
+  stream_ = std::make_unique<Stream>(device);
   for (std::size_t i = 0; i < matrices; ++i) members_.push_back(std::make_unique<Member>(*this));
 }
 
@@ -131,9 +131,7 @@ void Batch::start_all() {
   } catch (const std::bad_alloc&) {
     error = cudaErrorMemoryAllocation;
   }
-  // A wait that returns the error of an earlier operation may not have waited: the next one does.
-  const cudaError_t waited = cudaStreamSynchronize(stream_->handle());
-  if (waited != cudaSuccess) cudaStreamSynchronize(stream_->handle());
+  const cudaError_t waited = stream_->settled();
   if (error == cudaSuccess) error = waited;
   if (error != cudaSuccess) cudaGetLastError();  // which would return it again
   for (const auto& member : members_) {

@@ -175,7 +175,9 @@ bool pooled(Mistake mistake) {
   const PinnedArray<float> x(64), y(64);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = number(i + 3), y[i] = 0;
   const Stream filling, reading;
-  MemoryPool pool(0, filling, 4096);
+  MemoryPool pool(0);
+  pool.follow(filling);
+  pool.reserve(4096);
   const auto await = [](const Stream& stream, const Stream& other, bool forgotten) {
     Event reached;
     reached.record(other);

@@ -111,7 +111,9 @@ void pools() {
   const std::int64_t allocations = simulator::counts().allocations;
   const Stream stream;
   {
-    MemoryPool pool(0, stream, 4096);
+    MemoryPool pool(0);
+    pool.follow(stream);
+    pool.reserve(4096);
     expect(simulator::bytes_in_use() == 4096, "what is planned is reserved");
     void* const first = pool.take(3000);
     void* const second = pool.take(1096);
@@ -124,6 +126,9 @@ void pools() {
     for (void* at : {second, third, more}) pool.give_back(at);
     stream.wait();
     expect(simulator::bytes_in_use() == 4097, "and keeps what it has");
+    expect(pool.shrink(5000) == cudaSuccess && pool.kept() == 4097, "which may be less than asked");
+    expect(pool.shrink(1000) == cudaSuccess && pool.kept() == 1000, "or is given back in part");
+    expect(simulator::bytes_in_use() == 1000, "to the device");
   }
   expect(simulator::bytes_in_use() == 0, "until its end");
   cudaMemPool_t none = nullptr;

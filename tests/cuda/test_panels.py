@@ -155,7 +155,7 @@ def test_whatever_the_memory_holds_the_bits_are_the_same(
         for name in ("s", "errors", "U"):
             np.testing.assert_array_equal(getattr(result, name), getattr(expected, name))
         counts = simulated.simulator.counts()
-        assert counts["allocations"] == counts["pools"]
+        assert counts["allocations"] <= counts["trims"]
         copied.append(counts["bytes_to_device"])
     assert copied == sorted(copied, reverse=True)
     assert copied[0] > 2 * copied[-1]  # with the least memory, nothing stays

@@ -14,6 +14,7 @@ from tests.support.cuda_builds import (
     ASAN,
     CPP,
     CUDA,
+    PLAIN,
     ROOT,
     TSAN,
     Build,
@@ -42,7 +43,7 @@ SOURCES = [
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
-@parametrize_builds(ASAN, TSAN)
+@parametrize_builds(PLAIN, ASAN, TSAN)
 def test_threads_and_copies_share_it(build: Build, tmp_path: Path, objects: Path) -> None:
     program = built(build, SOURCES, tmp_path, objects=objects)
     for timing in range(3):

@@ -25,6 +25,7 @@ namespace sigmascope::simulator {
 struct Event {
   std::uint64_t recorded = 0;  // how often it was enqueued
   std::uint64_t done = 0;      // how often it was reached
+  Stream* stream = nullptr;    // in which it was enqueued last
   char token = 0;
 };
 

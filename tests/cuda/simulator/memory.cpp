@@ -127,6 +127,28 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t handle, cudaMemPoolAttr attrib
   return cudaSuccess;
 }
 
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t handle, cudaMemPoolAttr attribute, void* value) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  const Pool* const pool = owned(handle);
+  if (pool == nullptr || attribute != cudaMemPoolAttrReservedMemCurrent)
+    return Call::failed(cudaErrorInvalidValue);
+  *static_cast<std::uint64_t*>(value) = pool->reserved;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t handle, std::size_t most) {
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  Pool* const pool = owned(handle);
+  if (pool == nullptr) return Call::failed(cudaErrorInvalidValue);
+  ++devices().counts.trims;
+  const std::size_t kept = std::max(pool->used, std::min(most, pool->reserved));
+  devices().bytes[pool->device] -= pool->reserved - kept;
+  pool->reserved = kept;
+  return cudaSuccess;
+}
+
 cudaError_t cudaMemPoolDestroy(cudaMemPool_t handle) {
   const auto call = Call::of_destructor();
   Pool* const pool = owned(handle);

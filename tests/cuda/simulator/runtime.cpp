@@ -200,8 +200,23 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
     return error;
   if (flags != cudaStreamNonBlocking)
     devices().violate("a stream that waits for the default stream");
+  ++devices().counts.streams;
   devices().streams.push_back(std::make_unique<Stream>());
   *stream = devices().streams.back().get();
+  return devices().sticky;
+}
+
+// How often something is asked before it is ready depends on the clock. Only the last answer counts
+// as a call, which may fail, and as a wait.
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  if (const std::lock_guard lock(devices().mutex);
+      has(devices().streams, stream) && !stream->queue.empty())
+    return Call::failed(cudaErrorNotReady);
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  if (!has(devices().streams, stream)) return Call::failed(cudaErrorInvalidResourceHandle);
+  ++devices().counts.waits;
+  acquire(&stream->token);
   return devices().sticky;
 }
 
@@ -249,15 +264,29 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::shared_ptr<Event> recorded = owned(event);
   if (!recorded) return Call::failed(cudaErrorInvalidResourceHandle);
   const std::uint64_t ticket = ++recorded->recorded;
+  recorded->stream = stream_of(stream);
   return enqueue(stream,
                  {.act = nullptr, .record = recorded, .awaited = nullptr, .ticket = ticket});
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (const std::lock_guard lock(devices().mutex); event->done < event->recorded)
+    return Call::failed(cudaErrorNotReady);
+  const Call call;
+  if (call.error() != cudaSuccess) return call.error();
+  ++devices().counts.waits;
+  acquire(&event->token);
+  return devices().sticky;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
   ++devices().counts.waits;
-  run_until([event, wanted = event->recorded] { return event->done >= wanted; }, nullptr);
+  // A wait runs what it must: what nobody waits for may not have run.
+  Stream* const first = has(devices().streams, event->stream) ? event->stream : nullptr;
+  run_until([event, wanted = event->recorded] { return event->done >= wanted; }, first);
+  trim_pools();
   acquire(&event->token);
   return devices().sticky;
 }

@@ -64,8 +64,10 @@ struct Counts {
   std::int64_t launches = 0;
   std::int64_t allocations = 0;  // of the device's memory, by pools too
   std::int64_t pools = 0;
+  std::int64_t trims = 0;  // of pools
+  std::int64_t streams = 0;
   std::int64_t pinned_allocations = 0;  // of the host's
-  std::int64_t waits = 0;               // of the host, for a stream or an event
+  std::int64_t waits = 0;  // of the host, for a stream or an event; or it sees that it need not
   std::int64_t bytes_to_device = 0;
   std::int64_t bytes_to_host = 0;
 };
