@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What one call on a device has made and the next one uses again: to make it takes longer than the
-// work on a small matrix.
+// Objects of a device that one call gives back and the next one uses again: to make them takes
+// longer than the work on a small matrix.
 #pragma once
 
 #include <cstddef>

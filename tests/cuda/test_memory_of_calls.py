@@ -75,7 +75,7 @@ KEPT = 32 << 20
 
 
 def test_a_second_call_makes_no_stream_and_no_pool(simulated: ModuleType) -> None:
-    """Nor does it take memory of the device: a search of a small matrix has less to do than that."""
+    """Nor does it take memory of the device: a small matrix has less work in it than that."""
     a = known_spectra.exponential(60, 24)[0].astype(np.float32)
     options: dict[str, Any] = {"method": "krylov", "device": "cuda", "panel_rows": 16}
     expected = ss.svds(a, 2, **options)
@@ -127,14 +127,14 @@ def test_threads_have_streams_and_pools_of_their_own(simulated: ModuleType) -> N
 def test_what_is_kept_makes_room_for_a_call_that_needs_it(simulated: ModuleType) -> None:
     """A device whose memory is full, but for what a pool keeps and a tenth more."""
     a, larger = (known_spectra.exponential(n, 24)[0] for n in (60, 900))
-    search: dict[str, Any] = {"k": 2, "method": "krylov", "device": "cuda"}
+    search: dict[str, Any] = {"k": 2, "method": "krylov", "panel_rows": 16, "device": "cuda"}
     expected = ss.svds(larger, **search)
     needed = simulated.simulator.bytes_in_use()
     simulated.simulator.free_spares()
     ss.svds(a, **search)
     assert simulated.simulator.bytes_in_use() < needed
     held = simulated.simulator.allocate((1 << 30) - needed * 10 // 9)
-    np.testing.assert_array_equal(ss.svds(larger, **search).s, expected.s)
+    np.testing.assert_allclose(ss.svds(larger, **search).s, expected.s, rtol=1e-13)
     simulated.simulator.free(held)
 
 
