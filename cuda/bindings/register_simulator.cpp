@@ -118,6 +118,13 @@ py::list launches() {
   return all;
 }
 
+py::list uploads() {
+  py::list all;
+  for (const simulator::Uploaded& each : simulator::uploads())
+    all.append(py::make_tuple(each.bytes, each.copies));
+  return all;
+}
+
 // Multiplies a block of zeros by A^T A so often, on one backend, as a search does; with `rounded`,
 // by A and its numbers rounded to bf16. before(number) is called before each product and at the
 // end.
@@ -229,6 +236,7 @@ void register_simulator(py::module_& module) {
   part.def("restart", &restart, "Frees everything and begins anew with settings, by keyword");
   part.def("counts", &counts);
   part.def("launches", &launches, "Those since the start, if counted_blocks is not 0");
+  part.def("uploads", &uploads, "Copies (bytes, 0) and waits (0, copies), as launches");
   part.def("steps", &steps, "a"_a, "columns"_a, "count"_a, py::kw_only(), "f64"_a, "transposed"_a,
            "rounded"_a, "before"_a);
   part.def("contexts", &simulator::contexts, "Devices that have a context");

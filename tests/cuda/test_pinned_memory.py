@@ -23,6 +23,7 @@ from tests.support.cuda_builds import (
     run_program,
 )
 from tests.support.tiers import parametrize_builds
+from tests.support.upload_timeline import FILLED, LINKED, list_uploads, model_timeline
 
 import sigmascope as ss
 from sigmascope._execution.memory import elementwise_need
@@ -49,6 +50,25 @@ def test_threads_and_copies_share_it(build: Build, tmp_path: Path, objects: Path
     for timing in range(3):
         status, text = run_program(build, program, 2, timing, tmp_path / "numbers")
         assert status == 0, text
+
+
+@pytest.mark.parametrize("threads", [1, 4, 8])
+def test_an_upload_takes_as_long_as_the_slower_of_host_and_link(
+    threads: int, simulated: ModuleType
+) -> None:
+    """One buffer is filled while another is copied: but for the first and the last, see `draw`."""
+    uploads = list_uploads(simulated, 96 << 20, threads)
+    copies = model_timeline(uploads, threads)
+    nbytes = [copied.nbytes for copied in copies]
+    assert sum(nbytes) >= 96 << 20
+    assert max(nbytes) <= 8 << 20
+    filling, copying = sum(nbytes) / (threads * FILLED), sum(nbytes) / LINKED
+    begun_and_ended = max(nbytes) / (threads * FILLED) + max(nbytes) / LINKED
+    assert copies[-1].copied[1] <= max(filling, copying) + begun_and_ended
+    one_at_a_time = [step for copy in uploads if copy[0] for step in (copy, (0, 0))]
+    waits = [(0, i // 2 + 1) if i % 2 else step for i, step in enumerate(one_at_a_time)]
+    serial = model_timeline(waits, threads)[-1].copied[1]
+    assert serial == pytest.approx(filling + copying)  # what one buffer would take
 
 
 def numbers() -> NDArray[np.float32]:

@@ -104,6 +104,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=needs_simulated_device)
 
 
+def load() -> ModuleType:
+    """Load the module for simulated devices, which it builds first."""
+    # Under another name: pybind11 would return the package's own module, if that was imported.
+    spec = importlib.util.spec_from_file_location("simulated._cuda", built())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="session", autouse=True)
 def simulated_device_is_built(request: pytest.FixtureRequest) -> Iterator[None]:
     """Start the build of the simulated device before the first test, if one needs it."""
@@ -129,13 +140,7 @@ def simulated_module() -> ModuleType:
     absent = missing()
     if absent:
         pytest.skip(f"needs {absent}")
-    # Under another name: pybind11 would return the package's own module, if that was imported.
-    spec = importlib.util.spec_from_file_location("simulated._cuda", built())
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load()
 
 
 @pytest.fixture

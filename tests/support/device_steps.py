@@ -10,7 +10,6 @@ as blocks of threads load it, and what a cache of 50 MB holds is read once.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import re
 import sys
@@ -169,13 +168,9 @@ def _summed(launches: list[dict[str, Any]], number: int) -> Step:
 
 
 def _rows() -> list[str]:
-    from tests.support.cuda_module import built
+    from tests.support.cuda_module import load
 
-    spec = importlib.util.spec_from_file_location("simulated._cuda", built())
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load()
     sys.modules["sigmascope._cuda"] = ss._cuda = module  # type: ignore[attr-defined]
     os.environ["SIGMASCOPE_SIMULATED"] = "1"
     rows = [

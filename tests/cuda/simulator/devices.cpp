@@ -70,7 +70,7 @@ void restart(const Settings& settings) {
   all.memory.clear(), all.pinned.clear(), all.bytes.clear(), all.pools.clear();
   all.contexts.clear();
   all.open_handles = 0;
-  all.counts = {}, all.launches.clear();
+  all.counts = {}, all.launches.clear(), all.uploads.clear(), all.copies = 0;
   all.sticky = cudaSuccess, last_error_of_thread() = cudaSuccess;
   all.violation.clear();
   all.settings = settings;
@@ -90,6 +90,11 @@ Counts counts() {
 std::vector<Launched> launches() {
   const std::lock_guard lock(devices().mutex);
   return devices().launches;
+}
+
+std::vector<Uploaded> uploads() {
+  const std::lock_guard lock(devices().mutex);
+  return devices().uploads;
 }
 
 std::vector<int> contexts() {

@@ -26,6 +26,7 @@ struct Event {
   std::uint64_t recorded = 0;  // how often it was enqueued
   std::uint64_t done = 0;      // how often it was reached
   Stream* stream = nullptr;    // in which it was enqueued last
+  std::size_t copies = 0;      // to a device, before that
   char token = 0;
 };
 
@@ -83,6 +84,8 @@ struct Devices {
   std::mt19937_64 random;
   Counts counts;
   std::vector<Launched> launches;
+  std::vector<Uploaded> uploads;
+  std::size_t copies = 0;  // to a device
   cudaError_t sticky = cudaSuccess;
   std::string violation;
   std::map<void*, std::unique_ptr<Allocation>> memory;

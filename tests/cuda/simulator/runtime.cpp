@@ -43,8 +43,17 @@ bool has_content() { return devices().settings.counted_blocks == 0; }
 
 void count_copy(cudaMemcpyKind kind, std::size_t bytes) {
   Counts& counts = devices().counts;
-  if (kind == cudaMemcpyHostToDevice) counts.bytes_to_device += static_cast<std::int64_t>(bytes);
+  if (kind == cudaMemcpyHostToDevice) {
+    counts.bytes_to_device += static_cast<std::int64_t>(bytes);
+    ++devices().copies;
+    if (!has_content()) devices().uploads.push_back({.bytes = bytes});
+  }
   if (kind == cudaMemcpyDeviceToHost) counts.bytes_to_host += static_cast<std::int64_t>(bytes);
+}
+
+void count_wait(const Event& event) {
+  ++devices().counts.waits;
+  if (!has_content()) devices().uploads.push_back({.copies = event.copies});
 }
 
 // The host's side of a copy must be pinned: from other memory the call would wait in silence.
@@ -264,7 +273,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::shared_ptr<Event> recorded = owned(event);
   if (!recorded) return Call::failed(cudaErrorInvalidResourceHandle);
   const std::uint64_t ticket = ++recorded->recorded;
-  recorded->stream = stream_of(stream);
+  recorded->stream = stream_of(stream), recorded->copies = devices().copies;
   return enqueue(stream,
                  {.act = nullptr, .record = recorded, .awaited = nullptr, .ticket = ticket});
 }
@@ -274,7 +283,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
     return Call::failed(cudaErrorNotReady);
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
-  ++devices().counts.waits;
+  count_wait(*event);
   acquire(&event->token);
   return devices().sticky;
 }
@@ -282,7 +291,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const Call call;
   if (call.error() != cudaSuccess) return call.error();
-  ++devices().counts.waits;
+  count_wait(*event);
   // A wait runs what it must: what nobody waits for may not have run.
   Stream* const first = has(devices().streams, event->stream) ? event->stream : nullptr;
   run_until([event, wanted = event->recorded] { return event->done >= wanted; }, first);

@@ -87,11 +87,18 @@ struct Launched {
   Work work;  // of these
 };
 
+// A copy to a device, or a wait of the host until so many of them have ended.
+struct Uploaded {
+  std::size_t bytes = 0;  // 0: a wait
+  std::size_t copies = 0;
+};
+
 // Frees everything and begins anew: counts at zero, no launches, no violation.
 void restart(const Settings& settings);
 Settings settings();
 Counts counts();
 std::vector<Launched> launches();  // if they are listed
+std::vector<Uploaded> uploads();   // if launches are listed
 
 std::vector<int> contexts();    // devices that have one
 std::size_t bytes_in_use();     // of the device's memory
