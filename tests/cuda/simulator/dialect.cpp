@@ -13,6 +13,7 @@ namespace {
 void count_copy(Work& work, const void* from, std::size_t bytes) {
   const auto after = devices().memory.upper_bound(const_cast<void*>(from));
   ++work.copies;
+  if (after == devices().memory.begin()) return;  // memory that the program has mapped itself
   work.bytes_copied[std::prev(after)->second->memory.size()] += static_cast<std::int64_t>(bytes);
 }
 
