@@ -141,10 +141,12 @@ void each_of_last_block(std::int64_t count, const Act& act) {
 struct Case {
   const char* name;
   void (*run)(const Stream& stream);
+  bool copies = false;  // else of each grid only the last block runs, and nothing is copied
 };
 std::vector<Case> cases_of_elements();
 std::vector<Case> cases_of_sums();
 std::vector<Case> cases_of_products();
 std::vector<Case> cases_of_verbs();
+std::vector<Case> cases_of_copies();
 
 }  // namespace large

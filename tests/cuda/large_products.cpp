@@ -56,7 +56,7 @@ constexpr std::int64_t tall = many / 16 + 3, last_tile = tall - 3;
 template <class T>
 void multiply_to_many_results(const Stream& stream, bool along, bool goes_on) {
   const std::int64_t cols = goes_on ? 20 : 16, depth = goes_on ? 64 : 40, before = 896;
-  Steps<T> l(tall, along ? depth : 1, depth, along ? 1 : tall + 5);
+  Steps<T> l(tall, along ? depth : 1, depth, along ? 1 : many + 5);
   Steps<T> x(depth, goes_on ? 1 : cols, cols, goes_on ? many / 16 : 1);  // by columns, or by rows
   Results<T> z(last_tile, tall, cols), group(last_tile, tall, cols);
   for (std::int64_t k = 0; k < depth; ++k) {
@@ -187,8 +187,8 @@ struct Parts {
 
 // With two parts of L, the second 2^-8 of the first.
 void multiply_parts_to_many_results(const Stream& stream, bool transposed, bool goes_on) {
-  const std::int64_t cols = goes_on ? 20 : 16, depth = goes_on ? 64 : 32, before = 896;
-  const std::int64_t line = (tall / codes_at_once + 1) * codes_at_once;
+  const std::int64_t cols = goes_on ? 20 : 16, depth = 64, before = 896,
+                     line = many + codes_at_once;  // from one term to the next
   Steps<std::uint16_t> l(line, transposed ? 1 : depth, depth, transposed ? line : 1),
       rest(line, l.row, depth, l.col);
   Parts x(2, depth, cols);

@@ -19,7 +19,8 @@ using namespace sigmascope::device;
 constexpr int width = 8;                              // of a CPU's vectors
 constexpr std::int64_t more = std::int64_t{1} << 24;  // threads of the largest grid
 
-double number_at(std::int64_t place) { return small_number(place); }
+// So near each other that powers of them are summed about their mean.
+double number_at(std::int64_t place) { return 100 + small_number(place); }
 double square_at(std::int64_t place) { return number_at(place) * number_at(place); }
 
 // Numbers from the place `first` on, and the sum of their squares.
@@ -75,7 +76,7 @@ void survey_stretches_of_a_panel(const Stream& stream) {
   for (std::int64_t i = 0; i < rows; ++i) row_squares.expect(i, expected[i]);
   const std::int64_t place = row0 * cols + last + stretch_length - 1;
   if (totals.least.place != static_cast<unsigned long long>(place) || totals.sums.infinities != 1 ||
-      totals.largest() != 8)
+      totals.largest() != number_at(0) - small_number(0) + 8)
     throw std::runtime_error("another place, or another largest magnitude");
   if (totals.sums.digest != digest.sum) throw std::runtime_error("another hash");
   a.check_reach();

@@ -7,10 +7,11 @@ is another place, which has none: the program ends by a segmentation fault.
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
-from tests.support.cuda_builds import CUDA, PLAIN, ROOT, built, compiler, run_program
+from tests.support.cuda_builds import CPP, CUDA, PLAIN, ROOT, built, compiler, run_program
 
 pytestmark = [
     pytest.mark.slow,
@@ -18,13 +19,17 @@ pytestmark = [
     pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler"),
 ]
 
-PARTS = ("main", "elements", "products", "sums", "verbs")
+PARTS = ("copies", "elements", "main", "products", "sums", "verbs")
 SOURCES = [
     *(ROOT / "tests" / "cuda" / f"large_{name}.cpp" for name in PARTS),
     *sorted((CUDA / "kernels").glob("*.cu")),
     *(CUDA / "runtime" / f"{name}.cpp" for name in ("batch", "contexts")),
+    *(CUDA / "memory" / f"{name}.cpp" for name in ("pinned_memory", "upload")),
+    CPP / "kernels" / "blocks" / "thread_pool.cpp",
+    *(CPP / "storage" / f"{name}.cpp" for name in ("file", "memory")),
 ]
 CASES = [
+    "a large result",
     "change",
     "combine",
     "count_codes",
@@ -51,6 +56,8 @@ CASES = [
     "tensor_products by rows",
     "tensor_products of many terms",
     "to_bf16",
+    "upload of far elements",
+    "upload of long lines",
 ]
 
 
@@ -62,4 +69,5 @@ def program(tmp_path_factory: pytest.TempPathFactory, objects: Path) -> Path:
 @pytest.mark.parametrize("case", CASES)
 def test_the_last_block_of_threads_has_its_own_numbers(case: str, program: Path) -> None:
     status, text = run_program(PLAIN, program, case)
+    assert status != -signal.SIGSEGV, "the block uses numbers of others"
     assert status == 0, text
