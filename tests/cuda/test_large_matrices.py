@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Kernels on more than 2^32 numbers: of each grid the last block of threads runs.
+"""Kernels on more than 2^32 numbers, of which the last block of threads runs; and copies.
 
 The numbers have addresses, but memory only where that block reads or writes. An index of 32 bits
 is another place, which has none: the program ends by a segmentation fault.
@@ -56,8 +56,8 @@ CASES = [
     "tensor_products by rows",
     "tensor_products of many terms",
     "to_bf16",
+    "upload of a long line",
     "upload of far elements",
-    "upload of long lines",
 ]
 
 
