@@ -24,6 +24,7 @@ from sigmascope._host.native import cuda
 from sigmascope.bench import BenchmarkPlan, Workload, compare, select
 from sigmascope.bench.accuracy import reference
 from sigmascope.bench.cuda.limits import device_work, measure_limits
+from sigmascope.bench.results import ABSENT
 from sigmascope.bench.workloads import llm, numpy_dtype
 from sigmascope.errors import DeviceError, MemoryLimitError
 
@@ -35,6 +36,11 @@ TOP, TOLERANCE = 64, 1e-3
 LARGE, SQUARE = (28672, 8192), (4096, 4096)
 SMALL = (300, 200)
 """Shapes of the matrices; the last one is for a rehearsal."""
+TIMING = (
+    *("accuracies", "setting", "seconds", "device_seconds", "peak"),
+    *("error", "residual", "passes", "messages"),
+)
+"""Measurements of a backend that the run keeps; all others follow from them."""
 
 
 def module() -> Any:
@@ -78,7 +84,7 @@ def machine(_: bool) -> Results:
     """The device, and the versions of what computes on it."""
     yield "config", ss.show_config()
     yield "module", module().config()
-    yield "chips", [str(chip) for chip in module().devices()]
+    yield "chips", module().devices()
 
 
 def bits(_: bool) -> Results:
@@ -164,7 +170,7 @@ def answers(rehearse: bool) -> Results:
 def tests(rehearse: bool) -> Results:
     """Tests of arrays of torch and CuPy, and those of the mathematics that name a device."""
     if rehearse:
-        yield "skipped", "tests run on simulated devices without this"
+        yield "skipped", "these tests run on simulated devices elsewhere"
         return
     for name, paths in (
         ("arrays of libraries", ["tests/cuda/test_live_arrays.py"]),
@@ -271,11 +277,14 @@ def compared(A: NDArray[Any], k: int, name: str, accuracies: list[float]) -> dic
     workload = Workload(title, lambda seed: A, synthetic=False)
     plan = BenchmarkPlan(k=k, accuracies=accuracies, turns=1, timeout=40)
     (entry,) = compare(workload, plan, select([name])).record()["entries"]
-    if entry["status"] != "done":
-        return {"status": entry["status"], "message": entry["message"]}
+    result = {"status": entry["status"], "message": entry["message"]}
+    if entry["status"] in ABSENT:
+        return result
     tried = [rung for rung in entry["rungs"] if rung["seconds"] is not None]
     failed = next((rung["message"] for rung in entry["rungs"] if rung["message"]), "")
-    return {"timings": entry["timings"], "tried": tried, "message": failed}
+    message = entry["message"] or failed
+    timings = [{name: timing[name] for name in TIMING} for timing in entry["timings"]]
+    return result | {"message": message, "timings": timings, "tried": tried}
 
 
 def searches(rehearse: bool) -> Results:

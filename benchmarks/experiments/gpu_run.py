@@ -11,14 +11,13 @@ the time, with ``--config-settings=cmake.define.SIGMASCOPE_CUDA=ON`` and
 ``--config-settings=cmake.define.CMAKE_CUDA_ARCHITECTURES=90-real``.
 
 Every part runs in a process group of its own, which ends at its limit of time. Each result is
-printed and written as soon as it is there, to a file of JSON and to a page beside it. `--rehearse`: small
-sizes, on the simulated devices of the module FILE.
+printed and written as soon as it is there, to a file of JSON and to a page beside it. `--rehearse`:
+small sizes, on the simulated devices of the module FILE.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import signal
@@ -31,25 +30,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-import sigmascope
-
+from .gpu_page import page
 from .gpu_parts import PARTS, prepare, small
 
 Part = dict[str, Any]
+SIMULATED_DEVICE = Path(__file__).parent.absolute() / "simulated_device"
 REHEARSED = 4
 """A part may take so many times its limit on a simulated device."""
 
 
-def load_simulated(path: Path) -> None:
-    """Put a module for simulated devices where the package looks for its own."""
-    spec = importlib.util.spec_from_file_location("simulated._cuda", path)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"{path} is not a module")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.modules["sigmascope._cuda"] = module
-    setattr(sigmascope, "_cuda", module)  # noqa: B010
+def restart_with_simulated_device(path: Path) -> None:
+    """Start this program again; it and its processes then import a module for simulated devices.
+
+    They inherit a folder in PYTHONPATH, whose `sitecustomize` puts the module in place.
+    """
+    if os.environ.get("SIMULATED_MODULE") == str(path.absolute()):
+        return
+    os.environ["SIMULATED_MODULE"] = str(path.absolute())
     os.environ["SIGMASCOPE_SIMULATED"] = "1"
+    paths = [str(SIMULATED_DEVICE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    os.execv(sys.executable, sys.orig_argv)
 
 
 def print_part(name: str, rehearse: bool) -> None:
@@ -103,19 +104,6 @@ def end_group(group: int) -> None:
         return
 
 
-def page(results: dict[str, Part]) -> str:
-    """Return the results as a page, a table for each part."""
-    lines = ["# A run on a GPU", ""]
-    for part, result in results.items():
-        lines += [f"## {part}", "", "| what | result |", "| --- | --- |"]
-        for key, value in result.items():
-            text = f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
-            cut = text if len(text) <= 400 else f"{text[:400]} ..."
-            lines.append(f"| {key} | {cut.replace('|', '/')} |")
-        lines.append("")
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Check and time the engine on a GPU.")
     parser.add_argument("--prepare", type=Path, metavar="FOLDER", help="only write what it needs")
@@ -128,7 +116,7 @@ def main() -> None:
     if given.prepare:
         return prepare(given.prepare, given.rehearse)
     if given.module:
-        load_simulated(given.module)
+        restart_with_simulated_device(given.module)
     if given.part:
         return print_part(given.part, given.rehearse)
     if given.cache:
