@@ -88,6 +88,17 @@ def test_a_second_call_makes_no_stream_and_no_pool(simulated: ModuleType) -> Non
     assert simulated.simulator.bytes_in_use() <= KEPT
 
 
+def test_a_device_uses_nothing_of_another(simulated: ModuleType) -> None:
+    simulated.simulator.restart(devices=2)
+    a = known_spectra.exponential(60, 24)[0]
+    expected = ss.svds(a, 2, method="krylov", device="cuda:0")
+    before = simulated.simulator.counts()
+    result = ss.svds(a, 2, method="krylov", device="cuda:1")
+    np.testing.assert_array_equal(result.s, expected.s)
+    after = simulated.simulator.counts()
+    assert (after["streams"], after["pools"]) == (before["streams"] * 2, before["pools"] * 2)
+
+
 def test_memory_that_is_kept_counts_as_free(simulated: ModuleType) -> None:
     free = simulated.free_memory(0)
     ss.svds(known_spectra.exponential(60, 24)[0], 2, method="krylov", device="cuda")

@@ -92,10 +92,19 @@ class Step:
 
 
 def count_step(
-    module: ModuleType, kind: str, shape: tuple[int, int], order: str, columns: int = COLUMNS
+    module: ModuleType,
+    kind: str,
+    shape: tuple[int, int],
+    order: str,
+    columns: int = COLUMNS,
+    precision: str = "",
 ) -> Step:
-    """Count the third step on a matrix of zeros; `module`: the simulated device."""
-    dtype, precision = KINDS[kind]
+    """Count the third step on a matrix of zeros.
+
+    `module`: the simulated device. `precision`: default, that of `KINDS`.
+    """
+    dtype, usual = KINDS[kind]
+    precision = precision or usual
     module.simulator.restart(counted_blocks=1, timing="eager", memory=MEMORY, order="forward")
     a = ss.matrix(np.zeros(shape, dtype, order=order))
     in_f64 = precision == "float64"
@@ -123,7 +132,8 @@ def count_step(
     (first, before), (end, after) = seen[2:]
     assert after["bytes_to_device"] == before["bytes_to_device"]
     number = 8 if in_f64 else 4
-    stored = number if precision in ("float32", "float64") else 4 if kind == "f16" else 2
+    bf16 = 4 if (kind, precision) == ("f16", "split") else 2  # two numbers, or one
+    stored = number if precision in ("float32", "float64") else bf16
     block = sum(shape) * columns * number  # with its image
     parts = {"split": 3, "mixed": 1}.get(precision, 0)
     split = sum(shape) * columns * (number + 2 * parts) if parts else 0
@@ -167,12 +177,18 @@ def _summed(launches: list[dict[str, Any]], number: int) -> Step:
     return dataclasses.replace(step, blocks=min(grids))
 
 
-def _rows() -> list[str]:
+def load_simulated_module() -> ModuleType:
+    """Build the module for simulated devices, and put it where the package looks for its own."""
     from tests.support.cuda_module import load
 
     module = load()
     sys.modules["sigmascope._cuda"] = ss._cuda = module  # type: ignore[attr-defined]
     os.environ["SIGMASCOPE_SIMULATED"] = "1"
+    return module
+
+
+def _rows() -> list[str]:
+    module = load_simulated_module()
     rows = [
         "| matrix | blocks | idle | launches | bytes | least | times | instructions | multiply |"
     ]
