@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 CPP, CUDA = ROOT / "cpp", ROOT / "cuda"
 DOUBLES = ROOT / "tests" / "cuda"
@@ -132,6 +130,8 @@ def built(
 
 def run_program(build: Build, program: Path, *arguments: object) -> tuple[int, str]:
     """Return the exit status and what was printed; skip the test if a sanitizer cannot run here."""
+    import pytest  # programs are also built where it is not installed
+
     command = [str(program), *map(str, arguments)]
     if build is TSAN:  # which wants its addresses where they are without randomisation
         if shutil.which("setarch") is None:
