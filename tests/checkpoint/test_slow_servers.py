@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import os
 import signal
@@ -10,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -223,6 +226,26 @@ def test_ctrl_c_ends_every_wait(manner: str, server: SlowServer) -> None:
                 process.send_signal(signal.SIGINT)
                 printed = process.stdout.readline()
             assert printed in ENDS, name
+
+
+def test_ctrl_c_before_a_request_begins_leaves_no_coroutine(
+    server: SlowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python would print that a coroutine was never awaited, after the call has ended."""
+
+    def interrupt(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "call_soon_threadsafe", interrupt)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        with pytest.raises(KeyboardInterrupt):
+            ss.open_checkpoint(f"{server.url}/model.safetensors")
+        gc.collect()
+    assert not [warning for warning in shown if "never awaited" in str(warning.message)]
+    far = ss.open_checkpoint(f"{server.url}/model.safetensors")
+    np.testing.assert_array_equal(far["w"], A)
 
 
 @pytest.mark.slow

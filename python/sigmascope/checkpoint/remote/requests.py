@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any, TypeVar
 
@@ -53,24 +53,40 @@ def wait_for(request: Callable[[], Awaitable[T]], check: Callable[[], None] = la
     check : callable
         Function that is called in each slice of the wait, and may raise.
     """
-    ended = threading.Event()
+    loop = _loop(os.getpid())
+    answer: Future[T] = Future()
+    tasks: list[asyncio.Task[T]] = []
 
     async def awaited() -> T:
-        try:
-            return await request()
-        finally:
-            ended.set()
+        return await request()
 
-    future = asyncio.run_coroutine_threadsafe(awaited(), _loop(os.getpid()))
+    def begin() -> None:
+        # Here, on the loop: a signal in the caller would leave a coroutine that nobody awaits.
+        tasks.append(loop.create_task(awaited()))
+        tasks[0].add_done_callback(deliver)
+
+    def deliver(task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            answer.cancel()
+        elif (error := task.exception()) is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(task.result())
+
+    def cancel() -> None:
+        for task in tasks:
+            task.cancel()
+
     try:
-        while not wait([future], _SLICE).done:
+        loop.call_soon_threadsafe(begin)
+        while not wait([answer], _SLICE).done:
             check_all_going()
             check()
     except BaseException:
-        future.cancel()
-        ended.wait(_SLICE)  # so that no request is under way when the process ends
+        loop.call_soon_threadsafe(cancel)
+        wait([answer], _SLICE)  # so that no request is under way when the process ends
         raise
-    return future.result()
+    return answer.result()
 
 
 def chunks_of(answer: Any) -> Iterator[memoryview]:
