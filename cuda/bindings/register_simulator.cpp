@@ -60,6 +60,7 @@ void restart(const py::kwargs& given) {
   take(options, "capability", s.capability);
   take(options, "memory", s.memory);
   take(options, "memory_pools", s.memory_pools);
+  take(options, "pools_keep", s.pools_keep);
   take(options, "shared_memory", s.shared_memory);
   take(options, "failing_call", s.failing_call);
   take(options, "failure", s.failure);
@@ -90,7 +91,6 @@ py::dict counts() {
   result["launches"] = c.launches;
   result["allocations"] = c.allocations;
   result["pools"] = c.pools;
-  result["trims"] = c.trims;
   result["streams"] = c.streams;
   result["pinned_allocations"] = c.pinned_allocations;
   result["waits"] = c.waits;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Objects of a device that one call gives back and the next one uses again: to make them takes
-// longer than the work on a small matrix.
+// Objects of a device that one call gives back and the next one uses again: a search of a small
+// matrix would else make them anew each time.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ namespace sigmascope::device {
 template <class T>
 class Spares {
  public:
-  // Null: there is none of the device.
+  // An object of the device, or null.
   std::unique_ptr<T> take(int device) {
     const std::lock_guard lock(mutex_);
     const auto entry = kept_.find(device);

@@ -33,6 +33,6 @@ int main(int count, char** arguments) {
     std::printf("%s\n", simulator::violation().c_str());
     return simulator::violation().empty() ? 0 : 1;
   }
-  std::printf("there is no such case\n");
+  std::printf("no case has this name\n");
   return 2;
 }

@@ -142,8 +142,8 @@ cudaError_t cudaMemPoolTrimTo(cudaMemPool_t handle, std::size_t most) {
   if (call.error() != cudaSuccess) return call.error();
   Pool* const pool = owned(handle);
   if (pool == nullptr) return Call::failed(cudaErrorInvalidValue);
-  ++devices().counts.trims;
-  const std::size_t kept = std::max(pool->used, std::min(most, pool->reserved));
+  const std::size_t allowed = devices().settings.pools_keep ? std::min(most, pool->reserved) : 0;
+  const std::size_t kept = std::max(pool->used, allowed);
   devices().bytes[pool->device] -= pool->reserved - kept;
   pool->reserved = kept;
   return cudaSuccess;

@@ -48,6 +48,7 @@ struct Settings {
   int capability = 90;       // compute capability 9.0
   std::size_t memory = std::size_t{1} << 30;
   bool memory_pools = true;
+  bool pools_keep = true;  // what a trim allows them to keep; CUDA promises no such thing
   std::size_t shared_memory = std::size_t{227} << 10;  // of a block
   std::int64_t failing_call = no_call;                 // number of the call that fails, from 0
   int failure = 2;                                     // its error: out of memory
@@ -64,7 +65,6 @@ struct Counts {
   std::int64_t launches = 0;
   std::int64_t allocations = 0;  // of the device's memory, by pools too
   std::int64_t pools = 0;
-  std::int64_t trims = 0;  // of pools
   std::int64_t streams = 0;
   std::int64_t pinned_allocations = 0;  // of the host's
   std::int64_t waits = 0;  // of the host, for a stream or an event; or it sees that it need not
