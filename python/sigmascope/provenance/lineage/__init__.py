@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Lineage: were two checkpoints trained independently? Exact tests by permutations in blocks."""
