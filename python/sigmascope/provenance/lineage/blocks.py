@@ -153,7 +153,8 @@ def centre_blocks(similarities: Doubles) -> Doubles:
     """
     rows = similarities.mean(axis=2, keepdims=True)
     columns = similarities.mean(axis=1, keepdims=True)
-    return similarities - rows - columns + similarities.mean(axis=(1, 2), keepdims=True)
+    centred: Doubles = similarities - rows - columns + similarities.mean(axis=(1, 2), keepdims=True)
+    return centred
 
 
 def variance_of(centred: Doubles) -> float:
@@ -187,4 +188,4 @@ def effect_size(similarities: Doubles, views: int) -> float:
         return 0.0
     diagonal = float(np.trace(similarities, axis1=1, axis2=2).sum())
     others = float(similarities.sum()) - diagonal
-    return (diagonal / size - others / (size * (size - 1))) / (blocks * views)
+    return float((diagonal / size - others / (size * (size - 1))) / (blocks * views))

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Features of one checkpoint, read layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from sigmascope import Checkpoint, Matrix
+
+from .blocks import Doubles, Floats, Integers, prepare_rows, sample_things, unit_rows
+from .circuits import read_heads
+from .features import (
+    SKETCH_WIDTH,
+    Features,
+    Layer,
+    LayerFeatures,
+    Order,
+    choose_things,
+    halve_things,
+    multiply_rows,
+    relate_things,
+    sketch_features,
+    sketch_rows,
+)
+from .premise import check_order, norms_of
+from .reading import MatrixReader, check_any_layer, refuse_adapters
+
+ORDER_WIDTH = 64
+"""Sums of features in the premise check."""
+
+SOME_UNITS = 1024
+"""Units that are compared with each other where all of them are read."""
+
+DEEP_LAYERS = 4
+"""Layers of which all rows are read where the units are a sample of the others."""
+
+COORDINATES = 1024
+"""Residual coordinates that are related to each other: half of them are permuted."""
+
+TOKENS = 2048
+"""Tokens of the embedding that describe a residual coordinate."""
+
+SLOPES = ("bloom", "mpt", "jais", "baichuanforcausallm")
+"""Architectures whose heads differ by number, since they have slopes (ALiBi)."""
+
+
+class Model(Protocol):
+    """A model as the tests see it: features by layer, from files or from a fingerprint."""
+
+    name: str
+    units: int | None
+    seed: int
+
+    @property
+    def layers(self) -> Mapping[Layer, int]:
+        """The number of hidden units of each layer."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that were read."""
+
+    @property
+    def slopes(self) -> bool:
+        """True if the heads differ by number."""
+
+    def layer(self, layer: Layer) -> LayerFeatures | None:
+        """Return the features of the units of one layer."""
+
+    def coordinates(self) -> tuple[Features | None, Order]:
+        """Return the residual coordinates by tokens, and whether their order is information."""
+
+    def related_coordinates(self, layers: Sequence[Layer]) -> Features | None:
+        """Return the residual coordinates by their products in some layers."""
+
+    def heads(self, layers: Sequence[Layer]) -> Mapping[Layer, Features]:
+        """Return the heads of some layers."""
+
+    def assignable(self, layer: Layer) -> Mapping[str, Floats]:
+        """Return sketches of all rows of gate and up, for the calibrated match of units."""
+
+
+class CheckpointModel:
+    """A model whose features are read from its files when they are used."""
+
+    def __init__(self, checkpoint: Checkpoint, *, units: int | None, seed: int) -> None:
+        refuse_adapters(checkpoint)
+        self._reader = MatrixReader(checkpoint)
+        check_any_layer(self._reader)
+        self.name, self.units, self.seed = str(checkpoint.path), units, seed
+        self.slopes = (checkpoint.architecture or "").lower().startswith(SLOPES)
+        self.layers: dict[Layer, int] = {
+            layer: self._reader.count_of(names)
+            for layer, names in sorted(self._reader.table.units.items(), key=_place)
+        }
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that were read."""
+        return self._reader.nbytes
+
+    def _views(self, layer: Layer, numbers: Integers, count: int) -> dict[str, Floats]:
+        """Return rows of gate and up with folded norms; columns of down if all are read."""
+        names, gain = self._reader.table.units[layer], self._reader.gain(layer, "mlp")
+        views: dict[str, Floats] = {}
+        for kind in ("gate", "up", "down"):
+            if kind not in names or (kind == "down" and self._is_sample(numbers, count, names)):
+                continue
+            rows = self._reader.read_rows(self._reader.things(names[kind], kind), numbers)
+            views[kind] = rows if gain is None or kind == "down" else rows * gain
+        return views
+
+    def _is_sample(self, numbers: Integers, count: int, names: Mapping[str, str]) -> bool:
+        return len(names) > 1 and (len(numbers) < count or self._reader.remote)
+
+    def layer(self, layer: Layer) -> LayerFeatures | None:
+        """Return the features of the units of one layer."""
+        count = self.layers[layer]
+        numbers = sample_things(count, self.units, seed=self.seed)
+        views = self._views(layer, numbers, count)
+        if not views or len({rows.shape for rows in views.values()}) > 1:
+            return None
+        some = np.searchsorted(numbers, sample_things(count, SOME_UNITS, seed=self.seed))
+        some = some if len(numbers) > SOME_UNITS else np.arange(len(numbers))
+        norms = norms_of(views)[some]
+        raw = choose_things(Features(count, numbers, views), some)
+        relations = relate_things(raw.views, raw.numbers, count, self.seed)
+        for kind in views:
+            views[kind] = prepare_rows(views[kind])
+        units = Features(count, numbers, views)
+        sketch = sketch_features(choose_things(units, some), SKETCH_WIDTH, self.seed)
+        order = check_order(sketch_features(sketch, ORDER_WIDTH, self.seed), norms)
+        return LayerFeatures(units, relations, sketch, order)
+
+    def coordinates(self) -> tuple[Features | None, Order]:
+        """Return the residual coordinates by tokens: columns of the embedding and the head."""
+        reader, views, p = self._reader, {}, {}
+        for kind, name in reader.table.ends.items():
+            rows, columns = reader.checkpoint.shape_of(name)
+            if columns != reader.width:
+                continue
+            # files of nearly the same vocabulary have the same sample
+            vocabulary = 1 << (rows.bit_length() - 1) if kind != "positions" else rows
+            tokens = sample_things(vocabulary, TOKENS, seed=self.seed)
+            raw = reader.read_rows(reader.checkpoint[name], tokens).T
+            features = prepare_rows(np.ascontiguousarray(raw))
+            sketch = unit_rows(sketch_rows(features, SKETCH_WIDTH, self.seed))
+            alone = Features(columns, np.arange(columns), {kind: sketch})
+            order = check_order(alone, norms_of({kind: raw}))
+            p.update({f"{kind} {statistic}": value for statistic, value in order.p.items()})
+            if kind != "positions":
+                views[kind] = features
+        if not views or reader.width is None:
+            return None, Order(p)
+        return Features(reader.width, np.arange(reader.width), views), Order(p)
+
+    def related_coordinates(self, layers: Sequence[Layer]) -> Features | None:
+        """Return the residual coordinates by their products in some layers; all rows are read."""
+        reader, width = self._reader, self._reader.width
+        if reader.remote or width is None or not layers:
+            return None
+        numbers = sample_things(width, COORDINATES, seed=self.seed)
+        free, fixed = halve_things(numbers, width, self.seed)
+        views = {}
+        for layer in layers:
+            gain = reader.gain(layer, "mlp")
+            for kind, name in reader.table.units[layer].items():
+                matrix = reader.things(name, kind)
+                if matrix.shape[1] == width:
+                    gains = None if kind == "down" or gain is None else gain
+                    products = self._relate(matrix, numbers, (free, fixed), gains)
+                    views[f"{_text(layer)} {kind}"] = products
+        return Features(width, numbers[free], views) if views else None
+
+    def _relate(
+        self,
+        matrix: Matrix,
+        numbers: Integers,
+        halves: tuple[Integers, Integers],
+        gain: Floats | None,
+    ) -> Floats:
+        """Return the cosines of two halves of the columns, from standardised rows."""
+        free, fixed = halves
+        products: Doubles = np.zeros((len(free), len(fixed)))
+        squares: Doubles = np.zeros(len(numbers))
+        for panel in self._reader.panels(matrix):
+            part = panel[:, numbers] if gain is None else panel[:, numbers] * gain[numbers]
+            used = part.any(axis=0)
+            part -= part.sum(axis=1, keepdims=True) / max(int(used.sum()), 1)
+            part[:, ~used] = 0
+            part = unit_rows(part)
+            squares += np.einsum("ij,ij->j", part, part, dtype=np.float64)
+            columns = np.ascontiguousarray(part.T)
+            products += multiply_rows(columns[free], columns[fixed])
+        norms = np.sqrt(np.where(squares > 0, squares, np.inf))
+        cosines = products / norms[free][:, None] / norms[fixed]
+        return prepare_rows(cosines.astype(np.float32))
+
+    def heads(self, layers: Sequence[Layer]) -> dict[Layer, Features]:
+        """Return the heads of some layers, by the spectra of their circuits."""
+        if self._reader.remote or self.slopes:
+            return {}
+        read = {layer: read_heads(self._reader, layer) for layer in layers}
+        return {layer: features for layer, features in read.items() if features is not None}
+
+    @property
+    def layers_with_heads(self) -> tuple[Layer, ...]:
+        """Layers whose attention is cut into heads."""
+        return tuple(sorted(self._reader.table.heads, key=lambda layer: _place((layer, {}))))
+
+    def assignable(self, layer: Layer) -> dict[str, Floats]:
+        """Return sketches of all rows of gate and up."""
+        if self._reader.remote:
+            return {}
+        views: dict[str, Floats] = {}
+        for kind in ("gate", "up"):
+            if kind in (names := self._reader.table.units[layer]):
+                matrix = self._reader.things(names[kind], kind)
+                rows = prepare_rows(self._reader.read_rows(matrix, np.arange(matrix.shape[0])))
+                views[kind] = unit_rows(sketch_rows(rows, SKETCH_WIDTH, self.seed))
+        return views
+
+
+def choose_deep(layers: Sequence[Layer], sampled: bool) -> tuple[Layer, ...]:
+    """Return the layers of which all rows are read: all, or four that are evenly spaced."""
+    if not sampled or len(layers) <= DEEP_LAYERS:
+        return tuple(layers)
+    places = np.linspace(0, len(layers) - 1, DEEP_LAYERS).round().astype(int)
+    return tuple(layers[place] for place in places)
+
+
+def _place(item: tuple[Layer, object]) -> tuple[str, int, int, str]:
+    layer = item[0]
+    return layer.tower, layer.number, -1 if layer.expert is None else layer.expert, layer.part
+
+
+def _text(layer: Layer) -> str:
+    return f"{layer.tower}.{layer.number}.{layer.expert}.{layer.part}"
