@@ -1,2 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Lineage: were two checkpoints trained independently? Exact tests by permutations in blocks."""
+"""Lineage: were checkpoints trained independently? Exact tests by permutations in small blocks."""
+
+from __future__ import annotations
+
+from .compute import lineage
+from .outcomes import BLIND, MEANINGS, LayerLink, LayerOutcome, Match, Outcome
+from .result import Lineage, Lineages
+
+__all__ = [
+    "BLIND",
+    "MEANINGS",
+    "LayerLink",
+    "LayerOutcome",
+    "Lineage",
+    "Lineages",
+    "Match",
+    "Outcome",
+    "lineage",
+]

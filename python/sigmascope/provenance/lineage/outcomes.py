@@ -32,7 +32,7 @@ BLIND = {
 
 
 @dataclass(frozen=True, slots=True)
-class TestOutcome:
+class Outcome:
     """One test of one pair.
 
     Attributes

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""All tests of one pair of models, and their adjusted p-values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from math import log10
+
+import numpy as np
+
+from .blocks import BLOCK, Integers, sample_things, unit_rows
+from .extraction import Model, choose_deep
+from .features import Layer, multiply_rows
+from .levels import holm
+from .outcomes import LayerLink, LayerOutcome, Match, Outcome
+from .premise import LEVEL
+from .tails import assess_blocks
+from .unit_tests import (
+    Compared,
+    UnitTests,
+    compare_things,
+    least_orders,
+    outcome_of,
+    pooled_outcome,
+)
+
+TESTS = ("U", "N", "UR", "R", "RR", "H")
+"""The tests that can be chosen; L belongs to U."""
+
+MATCHED_UNITS = 512
+
+NUMBERED_UNITS = (
+    "in both files the order of the units is information (sorted, or nested by importance): a test "
+    "needs one file whose units are as its training left them"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PairOutcome:
+    """The numbers of one pair, before they are put into words.
+
+    Attributes
+    ----------
+    outcomes : dict of str to Outcome
+    layers : tuple of LayerOutcome
+    links : tuple of LayerLink
+    matches : tuple of Match
+    order : tuple of float
+        Least premise p-value of either file, adjusted for the number of layers.
+    features : int
+        Features of all units that were read: they decide which ties can be seen.
+    """
+
+    outcomes: dict[str, Outcome]
+    layers: tuple[LayerOutcome, ...]
+    links: tuple[LayerLink, ...]
+    matches: tuple[Match, ...]
+    order: tuple[float, float]
+    features: int
+
+    def rejecting(self, names: Collection[str], log10_alpha: float) -> list[str]:
+        """Return the tests among some whose adjusted bound is at most the level."""
+        return [
+            name
+            for name in names
+            if name in self.outcomes and self.outcomes[name].rejects(log10_alpha)
+        ]
+
+
+def assess_pair(
+    before: Model,
+    after: Model,
+    *,
+    layers: Collection[int] | None,
+    tests: Sequence[str],
+    log10_alpha: float,
+) -> PairOutcome:
+    """Run the tests on two models, and adjust them for each other."""
+    common = [
+        layer
+        for layer in before.layers
+        if layer in after.layers and (layers is None or layer.number in layers)
+    ]
+    units = UnitTests(before.seed, log10_alpha)
+    outcomes: dict[str, Outcome] = {}
+    links: tuple[LayerLink, ...] = ()
+    if {"U", "N", "UR"} & set(tests):
+        units.read(before, after, common)
+        outcomes |= {name: units.outcome(name) for name in ("U", "N", "UR") if name in tests}
+        if "U" in tests and layers is None:
+            outcomes["L"], links = units.links()
+    order = least_orders(units.orders)
+    if max(order) <= LEVEL:
+        reason = NUMBERED_UNITS
+        for name in ("U", "L", "N", "UR"):
+            if name in outcomes:
+                outcomes[name] = Outcome(name, reason=reason)
+        links = ()
+    deep = choose_deep(common, _is_sampled(before) or _is_sampled(after))
+    outcomes |= _test_coordinates(before, after, deep, tests, log10_alpha)
+    if "H" in tests:
+        outcomes["H"] = _test_heads(before, after, common, log10_alpha)
+    outcomes = _adjust({name: outcomes[name] for name in (*TESTS, "L") if name in outcomes})
+    features = sum(
+        each.similarities[:, :, 0].size * each.features for each in units.in_place.values()
+    )
+    pair = PairOutcome(outcomes, units.layers(), links, (), order, features)
+    if pair.rejecting(("U", "N", "UR", "L"), log10_alpha):
+        return pair
+    matches = [match_units(before, after, layer) for layer in deep]
+    return replace(pair, matches=tuple(match for match in matches if match is not None))
+
+
+def _is_sampled(model: Model) -> bool:
+    return model.units is not None and any(count > model.units for count in model.layers.values())
+
+
+def _adjust(outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+    """Adjust the tests that ran for each other by Holm's method."""
+    adjusted = holm(
+        {name: each.log10_p for name, each in outcomes.items() if each.log10_p is not None}
+    )
+    return {
+        name: replace(each, log10_adjusted=adjusted.get(name)) for name, each in outcomes.items()
+    }
+
+
+def _test_coordinates(
+    before: Model, after: Model, deep: Sequence[Layer], tests: Sequence[str], log10_alpha: float
+) -> dict[str, Outcome]:
+    """Return the tests R and RR, which abstain if both files number the coordinates."""
+    if not {"R", "RR"} & set(tests):
+        return {}
+    first, first_order = before.coordinates()
+    second, second_order = after.coordinates()
+    numbered = all(order.least <= LEVEL for order in (first_order, second_order))
+    pairs = {"R": (first, second)}
+    if "RR" in tests and not numbered:
+        pairs["RR"] = before.related_coordinates(deep), after.related_coordinates(deep)
+    outcomes = {}
+    for name in ("R", "RR"):
+        if name not in tests:
+            continue
+        one, other = pairs.get(name, (None, None))
+        if numbered:
+            reason = "in both files the order of the residual coordinates is information"
+            outcomes[name] = Outcome(name, reason=reason)
+        elif one is None or other is None:
+            absent = "no embedding" if name == "R" else "no layer in common whose rows are all read"
+            outcomes[name] = Outcome(name, reason=absent)
+        else:
+            things = compare_things(one, other, before.seed)
+            outcomes[name] = (
+                Outcome(name, reason=things)
+                if isinstance(things, str)
+                else outcome_of(name, assess_blocks(*things[:2]), log10_alpha)
+            )
+    return outcomes
+
+
+def _test_heads(
+    before: Model, after: Model, common: Sequence[Layer], log10_alpha: float
+) -> Outcome:
+    """Return the test H, which pools the heads of several layers."""
+    if before.slopes or after.slopes:
+        return Outcome("H", reason="the heads have slopes (ALiBi), so that they differ by number")
+    places = list(dict.fromkeys(Layer(layer.tower, layer.number) for layer in common))
+    deep = choose_deep(places, _is_sampled(before) or _is_sampled(after))
+    first, second = before.heads(deep), after.heads(deep)
+    layers, reason = [], "no attention heads that can be told apart by name or config.json"
+    for layer in deep:
+        if layer in first and layer in second:
+            size = min(BLOCK, first[layer].count)
+            things = compare_things(first[layer], second[layer], before.seed, size)
+            if isinstance(things, Compared):
+                layers.append(things)
+            else:
+                reason = f"layer {layer.text}: {things}"
+    return pooled_outcome("H", layers, log10_alpha) if layers else Outcome("H", reason=reason)
+
+
+def match_units(before: Model, after: Model, layer: Layer) -> Match | None:
+    """Count units of which gate and up have the same nearest unit in the other model.
+
+    Units may be permuted, or left out. Chance gives one agreement in a layer.
+    """
+    first, second = before.assignable(layer), after.assignable(layer)
+    if not {"gate", "up"} <= first.keys() & second.keys():
+        return None
+    if any(first[kind].shape[1] != second[kind].shape[1] for kind in ("gate", "up")):
+        return None
+    sample = sample_things(len(first["gate"]), MATCHED_UNITS, seed=before.seed)
+    nearest: list[Integers] = []
+    for kind in ("gate", "up"):
+        similarities = multiply_rows(unit_rows(first[kind][sample]), second[kind])
+        top = similarities.max(axis=1)
+        alone = (similarities == top[:, None]).sum(axis=1) == 1
+        nearest.append(np.where(alone, similarities.argmax(axis=1), -1 - len(nearest)))
+    agreements = int((nearest[0] == nearest[1]).sum())
+    return Match(layer, layer, agreements, len(sample))
+
+
+def log10_level(alpha: float) -> float:
+    """Return the logarithm of a level.
+
+    Raises
+    ------
+    ValueError
+        If it is not between 0 and 1/2.
+    """
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"alpha = {alpha} is not between 0 and 0.5")
+    return log10(alpha)
