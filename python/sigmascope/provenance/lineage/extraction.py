@@ -21,6 +21,7 @@ from .features import (
     choose_things,
     halve_things,
     multiply_rows,
+    place_of,
     relate_things,
     sketch_features,
     sketch_rows,
@@ -93,7 +94,9 @@ class CheckpointModel:
         self.slopes = (checkpoint.architecture or "").lower().startswith(SLOPES)
         self.layers: dict[Layer, int] = {
             layer: self._reader.count_of(names)
-            for layer, names in sorted(self._reader.table.units.items(), key=_place)
+            for layer, names in sorted(
+                self._reader.table.units.items(), key=lambda item: place_of(item[0])
+            )
         }
 
     @property
@@ -205,11 +208,6 @@ class CheckpointModel:
         read = {layer: read_heads(self._reader, layer) for layer in layers}
         return {layer: features for layer, features in read.items() if features is not None}
 
-    @property
-    def layers_with_heads(self) -> tuple[Layer, ...]:
-        """Layers whose attention is cut into heads."""
-        return tuple(sorted(self._reader.table.heads, key=lambda layer: _place((layer, {}))))
-
     def assignable(self, layer: Layer) -> dict[str, Floats]:
         """Return sketches of all rows of gate and up."""
         if self._reader.remote:
@@ -229,11 +227,6 @@ def choose_deep(layers: Sequence[Layer], sampled: bool) -> tuple[Layer, ...]:
         return tuple(layers)
     places = np.linspace(0, len(layers) - 1, DEEP_LAYERS).round().astype(int)
     return tuple(layers[place] for place in places)
-
-
-def _place(item: tuple[Layer, object]) -> tuple[str, int, int, str]:
-    layer = item[0]
-    return layer.tower, layer.number, -1 if layer.expert is None else layer.expert, layer.part
 
 
 def _text(layer: Layer) -> str:

@@ -39,6 +39,11 @@ class Layer(NamedTuple):
         return words
 
 
+def place_of(layer: Layer) -> tuple[str, int, int, str]:
+    """Return the place of a layer in a sorted list."""
+    return layer.tower, layer.number, -1 if layer.expert is None else layer.expert, layer.part
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """Prepared rows of things that may be permuted.

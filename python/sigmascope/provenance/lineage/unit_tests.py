@@ -21,7 +21,7 @@ from .blocks import (
     variance_of,
 )
 from .extraction import Model
-from .features import Features, Layer, LayerFeatures, multiply_rows
+from .features import Features, Layer, LayerFeatures, multiply_rows, place_of
 from .levels import bonferroni, holm
 from .neighbours import count_neighbours_in_place, log10_p_of_counts
 from .outcomes import LayerLink, LayerOutcome, Outcome
@@ -150,8 +150,8 @@ class UnitTests:
             if first is not None and second is not None:
                 self._compare(layer, first, second)
         for side, model in enumerate((before, after)):
-            for layer in model.layers.keys() - set(layers):
-                features = model.layer(layer)
+            for layer in model.layers:
+                features = None if layer in self.sketches[side] else model.layer(layer)
                 if features is not None:
                     self.sketches[side][layer] = features.sketch
 
@@ -222,8 +222,8 @@ class UnitTests:
         """Test all pairs of layers, and return which layer of one is tied to which of the other."""
         pairs = [
             (a, b)
-            for a in self.sketches[0]
-            for b in self.sketches[1]
+            for a in sorted(self.sketches[0], key=place_of)
+            for b in sorted(self.sketches[1], key=place_of)
             if (a.tower, a.expert, a.part) == (b.tower, b.expert, b.part)
         ]
         if len(pairs) < 2 or len(pairs) > MOST_PAIRS_OF_LAYERS:

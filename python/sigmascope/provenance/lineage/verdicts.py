@@ -83,7 +83,8 @@ def judge(pair: PairOutcome, log10_alpha: float) -> Judgement:
 def _related_layers(pair: PairOutcome, units: list[str], log10_alpha: float) -> Judgement:
     in_place = [each.before for each in pair.layers if each.log10_adjusted <= log10_alpha]
     if "U" in units and in_place:
-        which = f"{layers_in_words(in_place)} share an origin"
+        words = layers_in_words(in_place)
+        which = f"{words} {'share' if words.startswith('Layers') else 'shares'} an origin"
     elif "L" in units and pair.links:
         ties = ", ".join(f"{link.before.text} with {link.after.text}" for link in pair.links[:40])
         which = f"Layers of the first file share an origin with layers of the second ({ties})"
