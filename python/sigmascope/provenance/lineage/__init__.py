@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 from .compute import lineage
+from .fingerprints import Fingerprint
+from .opening import fingerprint
 from .outcomes import BLIND, MEANINGS, LayerLink, LayerOutcome, Match, Outcome
 from .result import Lineage, Lineages
 
 __all__ = [
     "BLIND",
     "MEANINGS",
+    "Fingerprint",
     "LayerLink",
     "LayerOutcome",
     "Lineage",
     "Lineages",
     "Match",
     "Outcome",
+    "fingerprint",
     "lineage",
 ]

@@ -3,27 +3,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any, overload
+from typing import overload
 
-import sigmascope as ss
-from sigmascope import Checkpoint
 from sigmascope.extension import explaining_keywords
 
 from .blocks import SEED
-from .extraction import CheckpointModel, Model
+from .extraction import Model
 from .levels import group_by_links, holm
 from .model_tests import TESTS, PairOutcome, assess_pair, log10_level
+from .opening import UNITS, Source, open_models
 from .result import Lineage, Lineages
 from .verdicts import judge
-
-UNITS = 1024
-"""Hidden units of a layer that are read: 9 % of the rows of a model of 7 billion parameters."""
-
-Source = str | os.PathLike[str] | Checkpoint | Mapping[str, Any]
 
 
 @overload
@@ -82,7 +75,7 @@ def lineage(
         Numbers of the layers that are compared. Default: all, also layers in other places.
     units : int, optional
         Most hidden units that are read of a layer, by ranges of rows. None reads all of them,
-        and the columns of down.
+        and the columns of down. A fingerprint brings its own `units` and `seed`.
     alpha : float
         Level of the verdict over all tests and pairs, 0 < alpha < 1/2.
     tests : sequence of str
@@ -126,7 +119,7 @@ def lineage(
     if units is not None and units < 16:
         raise ValueError(f"units = {units}: fewer than 16 units of a layer have no small p-value")
     numbers = None if layers is None else frozenset(layers)
-    models = [_open_model(source, units, seed) for source in (a, b, *others)]
+    models = open_models((a, b, *others), units, seed)
     outcomes = {
         (i, j): assess_pair(
             models[i], models[j], layers=numbers, tests=tests, log10_alpha=log10_alpha
@@ -143,16 +136,6 @@ def lineage(
     links = [places for places, pair in pairs.items() if pair.related]
     groups = tuple(tuple(group) for group in group_by_links(names, links))
     return Lineages(tuple(names), pairs, groups)
-
-
-def _open_model(source: Source, units: int | None, seed: int) -> Model:
-    """Return the model of a path, a checkpoint or arrays; heads are cut where paths are opened."""
-    checkpoint = source if isinstance(source, Checkpoint) else _open_with_heads(source)
-    return CheckpointModel(checkpoint, units=units, seed=seed)
-
-
-def _open_with_heads(source: str | os.PathLike[str] | Mapping[str, Any]) -> Checkpoint:
-    return ss.open_checkpoint(source, heads=True)
 
 
 def _adjust_family(

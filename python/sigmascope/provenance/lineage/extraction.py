@@ -104,6 +104,11 @@ class CheckpointModel:
         """Bytes that were read."""
         return self._reader.nbytes
 
+    @property
+    def is_sampled(self) -> bool:
+        """True if only some of the units of a layer are read."""
+        return self.units is not None and any(n > self.units for n in self.layers.values())
+
     def _views(self, layer: Layer, numbers: Integers, count: int) -> dict[str, Floats]:
         """Return rows of gate and up with folded norms; columns of down if all are read."""
         names, gain = self._reader.table.units[layer], self._reader.gain(layer, "mlp")

@@ -86,7 +86,7 @@ def assess_pair(
     outcomes: dict[str, Outcome] = {}
     links: tuple[LayerLink, ...] = ()
     if {"U", "N", "UR"} & set(tests):
-        units.read(before, after, common)
+        units.read(before, after, common, others="U" in tests and layers is None)
         outcomes |= {name: units.outcome(name) for name in ("U", "N", "UR") if name in tests}
         if "U" in tests and layers is None:
             outcomes["L"], links = units.links()

@@ -140,8 +140,8 @@ class UnitTests:
         self.sketches: tuple[dict[Layer, Features], dict[Layer, Features]] = ({}, {})
         self.reasons: dict[str, str] = {}
 
-    def read(self, before: Model, after: Model, layers: Sequence[Layer]) -> None:
-        """Read all layers of both models: those in `layers` are compared in place."""
+    def read(self, before: Model, after: Model, layers: Sequence[Layer], *, others: bool) -> None:
+        """Compare some layers in place, and read the others of both models if requested."""
         for layer in layers:
             first, second = before.layer(layer), after.layer(layer)
             for side, features in enumerate((first, second)):
@@ -149,7 +149,7 @@ class UnitTests:
                     self.sketches[side][layer] = features.sketch
             if first is not None and second is not None:
                 self._compare(layer, first, second)
-        for side, model in enumerate((before, after)):
+        for side, model in enumerate((before, after) if others else ()):
             for layer in model.layers:
                 features = None if layer in self.sketches[side] else model.layer(layer)
                 if features is not None:
