@@ -129,6 +129,7 @@ PYTHON_ROOMS = {
         "typer rich",
     ),
     "formats": Folder("checkpoint errors extension", outside="h5py tensorstore"),
+    "provenance": Folder("errors extension package"),
     "package": Folder(
         "_execution _host adapters analysis bench checkpoint cli comparing diagnosis errors "
         "extension matrices scanning series sklearn solvers spectra streaming"
@@ -139,7 +140,7 @@ PYTHON_ROOMS = {
 Nothing of the terminal, and nothing that an extra installs, is read with the package.
 """
 
-ANNEXES = ("bench", "diagnosis", "formats", "sklearn")
+ANNEXES = ("bench", "diagnosis", "formats", "provenance", "sklearn")
 """Packages that come last, and that nothing imports: see test_annexes.py."""
 
 OF_THE_TERMINAL = ("commands.py", "terminal.py")

@@ -135,7 +135,7 @@ def test_the_premise_check_sees_sorted_norms() -> None:
     "draw", short(["white", "int4 along the units", "dead units"], EXCHANGEABLE)
 )
 def test_the_premise_check_is_silent_on_exchangeable_units(draw: Draw) -> None:
-    """Of 100 models at most 4 are below 1 %, and at most 1 below the level of the check, 0.1 %.
+    """At most 4 of 100 models are below 1 %, and at most 1 below the level of the check, 0.1 %.
 
     Groups of int2 along the units share a scale, which is information on their order. The check saw
     it in 2 of 600 models; p-values of such pairs are uniform.

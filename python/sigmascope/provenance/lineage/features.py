@@ -11,7 +11,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-import sigmascope as ss
+from sigmascope import matrix, multiply
 
 from .blocks import SEED, Floats, Integers, prepare_rows, unit_rows
 
@@ -178,5 +178,5 @@ def relate_things(
 
 def multiply_rows(rows: Floats, others: Floats) -> Floats:
     """Return rows @ others.T; its bits do not depend on the number of threads."""
-    product: Floats = ss.multiply(ss.matrix(rows), np.ascontiguousarray(others.T))
+    product: Floats = multiply(matrix(rows), np.ascontiguousarray(others.T))
     return product

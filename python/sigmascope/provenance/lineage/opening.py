@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-import sigmascope as ss
-from sigmascope import Checkpoint
+from sigmascope import Checkpoint, open_checkpoint
 from sigmascope.extension import explaining_keywords
 
 from .blocks import SEED
@@ -61,7 +60,7 @@ def _open_fingerprint(source: Source) -> Source:
 def _open_checkpoint(source: Source) -> Checkpoint:
     """Return a checkpoint, with its heads cut if a path is opened."""
     assert not isinstance(source, Fingerprint)
-    return source if isinstance(source, Checkpoint) else ss.open_checkpoint(source, heads=True)
+    return source if isinstance(source, Checkpoint) else open_checkpoint(source, heads=True)
 
 
 @explaining_keywords

@@ -160,8 +160,8 @@ def p_in_words(log10_p: float, log10_floor: float | None = None) -> str:
     '<= 0.1'
     """
     if log10_p > -4:
-        digits = f"{min(10**log10_p * (1 + 1e-9), 1.0):.2g}"
-        return f"<= {digits}"
+        step = 10.0 ** (ceil(log10_p) - 2)  # two digits, rounded upwards
+        return f"<= {min(ceil(10**log10_p / step - 1e-6) * step, 1.0):.2g}"
     exponent = ceil(log10_p - 1e-6)
     words = f"<= 1e{exponent}"
     if log10_floor is not None and log10_p <= log10_floor + 1:
