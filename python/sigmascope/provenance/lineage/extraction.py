@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -35,8 +35,8 @@ ORDER_WIDTH = 64
 SOME_UNITS = 1024
 """Units that are compared with each other where all of them are read."""
 
-DEEP_LAYERS = 4
-"""Layers of which all rows are read where the units are a sample of the others."""
+DEEP_LAYERS = 2
+"""Layers of which all rows are read where the units of the others are a sample."""
 
 COORDINATES = 1024
 """Residual coordinates that are related to each other: half of them are permuted."""
@@ -178,7 +178,8 @@ class CheckpointModel:
                 matrix = reader.things(name, kind)
                 if matrix.shape[1] == width:
                     gains = None if kind == "down" or gain is None else gain
-                    products = self._relate(matrix, numbers, (free, fixed), gains)
+                    halves = free, fixed
+                    products = self._relate(matrix, numbers, halves, gains, kind == "down")
                     views[f"{_text(layer)} {kind}"] = products
         return Features(width, numbers[free], views) if views else None
 
@@ -188,13 +189,14 @@ class CheckpointModel:
         numbers: Integers,
         halves: tuple[Integers, Integers],
         gain: Floats | None,
+        stored_as_rows: bool,
     ) -> Floats:
         """Return the cosines of two halves of the columns, from standardised rows."""
         free, fixed = halves
         products: Doubles = np.zeros((len(free), len(fixed)))
         squares: Doubles = np.zeros(len(numbers))
-        for panel in self._reader.panels(matrix):
-            part = panel[:, numbers] if gain is None else panel[:, numbers] * gain[numbers]
+        for panel in self._columns(matrix, numbers, stored_as_rows):
+            part = panel if gain is None else panel * gain[numbers]
             used = part.any(axis=0)
             part -= part.sum(axis=1, keepdims=True) / max(int(used.sum()), 1)
             part[:, ~used] = 0
@@ -205,6 +207,15 @@ class CheckpointModel:
         norms = np.sqrt(np.where(squares > 0, squares, np.inf))
         cosines = products / norms[free][:, None] / norms[fixed]
         return prepare_rows(cosines.astype(np.float32))
+
+    def _columns(self, matrix: Matrix, numbers: Integers, stored_as_rows: bool) -> Iterator[Floats]:
+        """Yield some columns of a matrix in panels of rows; those of down are rows of the file."""
+        if not stored_as_rows:
+            yield from (panel[:, numbers] for panel in self._reader.panels(matrix))
+            return
+        columns = self._reader.read_rows(matrix.T, numbers)
+        for start in range(0, columns.shape[1], 1024):
+            yield np.ascontiguousarray(columns[:, start : start + 1024].T)
 
     def heads(self, layers: Sequence[Layer]) -> dict[Layer, Features]:
         """Return the heads of some layers, by the spectra of their circuits."""
@@ -227,7 +238,7 @@ class CheckpointModel:
 
 
 def choose_deep(layers: Sequence[Layer], sampled: bool) -> tuple[Layer, ...]:
-    """Return the layers of which all rows are read: all, or four that are evenly spaced."""
+    """Return the layers of which all rows are read: all, or two that are evenly spaced."""
     if not sampled or len(layers) <= DEEP_LAYERS:
         return tuple(layers)
     places = np.linspace(0, len(layers) - 1, DEEP_LAYERS).round().astype(int)

@@ -97,7 +97,8 @@ def assess_pair(
             if name in outcomes:
                 outcomes[name] = Outcome(name, reason=reason)
         links = ()
-    deep = choose_deep(common, _is_sampled(before) or _is_sampled(after))
+    sampled = _is_sampled(before) or _is_sampled(after)
+    deep = choose_deep(common, sampled)
     outcomes |= _test_coordinates(before, after, deep, tests, log10_alpha)
     if "H" in tests:
         outcomes["H"] = _test_heads(before, after, common, log10_alpha)
@@ -106,10 +107,22 @@ def assess_pair(
         each.similarities[:, :, 0].size * each.features for each in units.in_place.values()
     )
     pair = PairOutcome(outcomes, units.layers(), links, (), order, features)
-    if pair.rejecting(("U", "N", "UR", "L"), log10_alpha):
+    if not _needs_match(pair, sampled, log10_alpha):
         return pair
     matches = [match_units(before, after, layer) for layer in deep]
     return replace(pair, matches=tuple(match for match in matches if match is not None))
+
+
+def _needs_match(pair: PairOutcome, sampled: bool, log10_alpha: float) -> bool:
+    """Return whether the match of units is worth its bytes: all rows of gate and up.
+
+    It adds to RR, or replaces it where it abstains. Where units are sampled and RR sees no shared
+    basis, units in another order would not match.
+    """
+    basis = pair.outcomes.get("RR")
+    if basis is None or pair.rejecting(("U", "N", "UR", "L"), log10_alpha):
+        return False
+    return not sampled or basis.log10_p is None or basis.rejects(log10_alpha)
 
 
 def _is_sampled(model: Model) -> bool:
