@@ -154,9 +154,10 @@ class CheckpointModel:
             tokens = sample_things(vocabulary, TOKENS, seed=self.seed)
             raw = reader.read_rows(reader.checkpoint[name], tokens).T
             features = prepare_rows(np.ascontiguousarray(raw))
-            sketch = unit_rows(sketch_rows(features, SKETCH_WIDTH, self.seed))
-            alone = Features(columns, np.arange(columns), {kind: sketch})
-            order = check_order(alone, norms_of({kind: raw}))
+            first = slice(0, COORDINATES)
+            sketch = unit_rows(sketch_rows(features[first], ORDER_WIDTH, self.seed))
+            alone = Features(columns, np.arange(len(sketch)), {kind: sketch})
+            order = check_order(alone, norms_of({kind: raw[first]}))
             p.update({f"{kind} {statistic}": value for statistic, value in order.p.items()})
             if kind != "positions":
                 views[kind] = features
