@@ -129,7 +129,7 @@ PYTHON_ROOMS = {
         "typer rich",
     ),
     "formats": Folder("checkpoint errors extension", outside="h5py tensorstore"),
-    "provenance": Folder("errors extension package"),
+    "provenance": Folder("errors extension package", outside="typer rich"),
     "package": Folder(
         "_execution _host adapters analysis bench checkpoint cli comparing diagnosis errors "
         "extension matrices scanning series sklearn solvers spectra streaming"

@@ -13,9 +13,10 @@ from tests.support.lineage_models import Weights
 
 from sigmascope.provenance.lineage import Lineage, lineage
 from sigmascope.provenance.lineage.features import Layer
+from sigmascope.provenance.lineage.neighbours import count_neighbours_in_place
 from sigmascope.provenance.lineage.opening import open_models
 from sigmascope.provenance.lineage.tails import assess_blocks
-from sigmascope.provenance.lineage.unit_tests import compare_things
+from sigmascope.provenance.lineage.unit_tests import align, compare_things
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
@@ -56,20 +57,42 @@ def compared(one: Weights, other: Weights) -> Lineage:
     return result
 
 
-def test_independent_models_on_the_same_data_are_not_related(zoo: Zoo) -> None:
-    """276 pairs of 24 models: 552 p-values of U and UR each, 276 of R, are uniform."""
-    models = open_models(zoo.models, None, 1)
+def test_independent_models_on_the_same_data_have_uniform_p_values(zoo: Zoo) -> None:
+    """276 pairs of 24 models, of one corpus in one order."""
+    check_null(zoo.models)
+
+
+@pytest.mark.nightly
+def test_twenty_thousand_pairs_of_layers_have_uniform_p_values() -> None:
+    """10,011 pairs of 142 models, each with two layers; no certified p-value is below 1e-5."""
+    from tests.support import trained_transformers as training
+
+    models = []
+    for first in range(0, 142, 36):
+        start = training.initial(range(20_000 + first, 20_000 + min(first + 36, 142)))
+        models += training.unstacked(training.train(start, training.text(), STEPS))
+    check_null(models)
+
+
+def check_null(weights: list[Weights]) -> None:
+    """Check that sharp p-values of all pairs are uniform, and that the certified ones are valid."""
+    models = open_models(weights, None, 1)
     layers = [Layer("text", number) for number in range(2)]
     features = [[model.layer(layer) for layer in layers] for model in models]
-    coordinates = [model.coordinates()[0] for model in models]
-    sharp: dict[str, list[float]] = {"U": [], "UR": [], "R": []}
-    certified = []
-    for i, j in combinations(range(MODELS), 2):
-        pairs = [("R", coordinates[i], coordinates[j])]
+    ends = [model.coordinates()[0] for model in models]
+    related = [model.related_coordinates(layers) for model in models]
+    sharp: dict[str, list[float]] = {"U": [], "UR": [], "R": [], "RR": []}
+    certified, counts = [], []
+    for i, j in combinations(range(len(models)), 2):
+        pairs = [("R", ends[i], ends[j]), ("RR", related[i], related[j])]
         for one, other in zip(features[i], features[j], strict=True):
             assert one is not None
             assert other is not None
             pairs += [("U", one.units, other.units), ("UR", one.relations, other.relations)]
+            rows = align(one.sketch, other.sketch)
+            assert not isinstance(rows, str)
+            total = sum(a @ b.T for a, b in zip(rows.before, rows.after, strict=True))
+            counts.append(count_neighbours_in_place(np.asarray(total)))
         for key, one_side, other_side in pairs:
             assert one_side is not None
             assert other_side is not None
@@ -79,10 +102,16 @@ def test_independent_models_on_the_same_data_are_not_related(zoo: Zoo) -> None:
             sharp[key].append(10**test.log10_p_sharp)
             certified.append(10**test.log10_p)
     for key, p in sharp.items():
-        print(f"{key}: n {len(p)}, KS {stats.kstest(p, 'uniform').pvalue:.3f}, least {min(p):.1e}")
-        assert stats.kstest(p, "uniform").pvalue > 0.01
-    assert np.mean(np.array(certified) <= 0.05) <= 0.05
+        shares = [round(float(np.mean(np.array(p) <= level)), 4) for level in (0.05, 0.01, 0.001)]
+        ks = stats.kstest(p, "uniform").pvalue
+        print(f"{key}: n {len(p)}, KS {ks:.3f}, <= .05 .01 .001: {shares}, least {min(p):.1e}")
+        assert ks > 0.01
+    share = np.mean(np.array(certified) <= 0.05)
+    print(f"certified: <= .05 in {share:.4f}, least {min(certified):.1e}")
+    print(f"neighbours in place: {np.bincount(counts).tolist()}, mean {np.mean(counts):.3f}")
+    assert share <= 0.05
     assert min(certified) > 1e-5
+    assert 0.8 < np.mean(counts) < 1.2
 
 
 def test_independent_models_have_the_verdict_not_rejected(zoo: Zoo) -> None:
