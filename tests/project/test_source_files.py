@@ -54,6 +54,7 @@ MANY_PARAMETERS = {
     "from_quadrature": "two rules with the facts of their run, which are keywords",
     "demo": "options of the command line",
     "diagnose": "options of the command line",
+    "lineage": "options of the command line",
     "reference": "options of the command line",
     "bench": "options of the command line",
     "resize": "options of the command line",
