@@ -89,6 +89,14 @@ def test_equal_calls_have_equal_bits() -> None:
     assert lineage(A, tuned(A, 5, 1.5), seed=1).to_dict() != one.to_dict()
 
 
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    records = []
+    for threads in (1, 2):
+        with ss.Resources(num_threads=threads):
+            records.append(lineage(A, merged(A, B, 0.2)).to_dict())
+    assert records[0] == records[1]
+
+
 def test_layers_are_named() -> None:
     """One layer of a stranger is replaced: only this one may be named."""
     mixed = {key: A[key] if ".layers.1." in key else x for key, x in B.items()}

@@ -13,6 +13,7 @@ from .blocks import (
     BLOCK,
     Doubles,
     Floats,
+    Integers,
     centre_blocks,
     compare_blocks,
     effect_size,
@@ -76,11 +77,11 @@ def align(before: Features, after: Features) -> Aligned | str:
     alive = np.ones(len(before.numbers), bool)
     for kind in kinds:
         alive &= before.views[kind].any(axis=1) & after.views[kind].any(axis=1)
-    places = np.flatnonzero(alive)
+    places: Integers | slice = slice(None) if alive.all() else np.flatnonzero(alive)  # no copies
     return Aligned(
         tuple(before.views[kind][places] for kind in kinds),
         tuple(after.views[kind][places] for kind in kinds),
-        len(places),
+        int(alive.sum()),
     )
 
 
