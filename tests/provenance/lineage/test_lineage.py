@@ -105,6 +105,13 @@ def test_layers_are_named() -> None:
     assert [each.log10_adjusted < -6 for each in result.layers] == [False, True]
 
 
+def test_layers_are_named_in_a_rotated_residual() -> None:
+    assert lineage(A, rotated(A)).text.startswith("Layers 0-1 share an origin")
+    turned = rotated(A)
+    mixed = {key: turned[key] if ".layers.0." in key else x for key, x in B.items()}
+    assert lineage(A, mixed).text.startswith("Layer 0 shares an origin")
+
+
 def test_links_name_layers_in_other_places() -> None:
     deep = random_model(3, layers=4)
     result = lineage(deep, with_layers(deep, [0, 3, 2]))

@@ -45,6 +45,8 @@ class PairOutcome:
     outcomes : dict of str to Outcome
     layers : tuple of LayerOutcome
     links : tuple of LayerLink
+    by_relations : tuple of Layer
+        Layers that UR certifies alone.
     matches : tuple of Match
     order : tuple of float
         Least premise p-value of either file, adjusted for the number of layers.
@@ -55,6 +57,7 @@ class PairOutcome:
     outcomes: dict[str, Outcome]
     layers: tuple[LayerOutcome, ...]
     links: tuple[LayerLink, ...]
+    by_relations: tuple[Layer, ...]
     matches: tuple[Match, ...]
     order: tuple[float, float]
     features: int
@@ -106,7 +109,9 @@ def assess_pair(
     features = sum(
         each.similarities[:, :, 0].size * each.features for each in units.in_place.values()
     )
-    pair = PairOutcome(outcomes, units.layers(), links, (), order, features)
+    pair = PairOutcome(
+        outcomes, units.layers(), links, units.layers_by_relations(), (), order, features
+    )
     if not _needs_match(pair, sampled, log10_alpha):
         return pair
     matches = [match_units(before, after, layer) for layer in deep]

@@ -135,7 +135,7 @@ class UnitTests:
     def __init__(self, seed: int, log10_alpha: float) -> None:
         self.seed, self.log10_alpha = seed, log10_alpha
         self.in_place: dict[Layer, Compared] = {}
-        self.related: list[Compared] = []
+        self.related: dict[Layer, Compared] = {}
         self.counts: dict[Layer, tuple[int, int]] = {}
         self.orders: dict[Layer, tuple[float, float]] = {}
         self.sketches: tuple[dict[Layer, Features], dict[Layer, Features]] = ({}, {})
@@ -173,13 +173,13 @@ class UnitTests:
         if isinstance(relations, str):
             self.reasons.setdefault("UR", f"layer {layer.text}: {relations}")
         else:
-            self.related.append(relations)
+            self.related[layer] = relations
 
     def outcome(self, name: str) -> Outcome:
         """Return the test U, N or UR over all layers."""
         if name == "N":
             return self._neighbours()
-        layers = list(self.in_place.values()) if name == "U" else self.related
+        layers = list((self.in_place if name == "U" else self.related).values())
         if not layers:
             return Outcome(name, reason=self.reasons.get(name, "no layer in common"))
         return pooled_outcome(name, layers, self.log10_alpha)
@@ -218,6 +218,13 @@ class UnitTests:
             )
             for layer, test in tests.items()
         )
+
+    def layers_by_relations(self) -> tuple[Layer, ...]:
+        """Return the layers that UR certifies alone, adjusted for their number."""
+        tests = {
+            layer: assess_blocks(each.similarities).log10_p for layer, each in self.related.items()
+        }
+        return tuple(layer for layer, p in holm(tests).items() if p <= self.log10_alpha)
 
     def links(self) -> tuple[Outcome, tuple[LayerLink, ...]]:
         """Test all pairs of layers, and return which layer of one is tied to which of the other."""

@@ -82,7 +82,9 @@ def judge(pair: PairOutcome, log10_alpha: float) -> Judgement:
 
 def _related_layers(pair: PairOutcome, units: list[str], log10_alpha: float) -> Judgement:
     in_place = [each.before for each in pair.layers if each.log10_adjusted <= log10_alpha]
-    if "U" in units and in_place:
+    if "UR" in units and not in_place:
+        in_place = list(pair.by_relations)
+    if {"U", "UR"} & set(units) and in_place:
         words = layers_in_words(in_place)
         which = f"{words} {'share' if words.startswith('Layers') else 'shares'} an origin"
     elif "L" in units and pair.links:
