@@ -8,6 +8,7 @@ import re
 from itertools import combinations
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from tests.support.lineage_models import permuted, random_model, tuned, with_embeddings
@@ -19,6 +20,7 @@ from sigmascope.provenance.lineage.outcomes import Match, least_tie, p_in_words
 from sigmascope.provenance.lineage.verdicts import layers_in_words
 
 A, B = random_model(1), random_model(2)
+SCHEMA = Path(__file__).parents[3] / "docs" / "schemas" / "lineage.schema.json"
 
 TOO_STRONG = re.compile(
     r"stolen|copied|trained from|derived from|parent|proves|child", re.IGNORECASE
@@ -61,6 +63,18 @@ def test_several_results_are_one_file(tmp_path: Path) -> None:
     assert [len(group) for group in record["groups"]] == [2, 1]
     assert len(record["pairs"]) == 3
     assert "3 checkpoints, 2 groups" in repr(result)
+
+
+def test_every_result_fits_the_published_schema() -> None:
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    results = [lineage(A, other) for other in (A, permuted(A), B)]
+    results.append(lineage(A, B, tests=("H",)))
+    for result in (*results, lineage(A, tuned(A, 1), B)):
+        jsonschema.validate(result.to_dict(), schema)
+    broken = {**results[0].to_dict(), "verdict": "copied"}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, schema)
 
 
 def test_p_values_are_never_printed_below_the_bound() -> None:
