@@ -79,7 +79,7 @@ def lineage(
     alpha : float
         Level of the verdict over all tests and pairs, 0 < alpha < 1/2.
     tests : sequence of str
-        Some of "U", "N", "UR", "R", "RR" and "H"; see `sigmascope.provenance.lineage.MEANINGS`.
+        Some of "U", "N", "UR", "R", "RR" and "H"; docs/lineage.md says what each compares.
     seed : int
         Seed of the samples and of the partition into blocks. Choose it before you see a result.
 
