@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The weights that explain all numbers of one tensor, in each order of rounding that can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .blocks import Block
+from .number_formats import NumberFormat, Reals
+from .orders import AT_RANDOM, Once, Order, iter_orders
+from .replay import replayed_box
+from .rows import largest_weights, rows_of
+from .sources import Source
+from .weights import Ellipsoid, WeightSet
+
+
+@dataclass
+class OrderFit:
+    """What one order of rounding says of the weights of a tensor.
+
+    Attributes
+    ----------
+    order
+        The order.
+    most
+        Bounds of the weights' magnitudes, for which the rows were made.
+    weights
+        The set of weights.
+    box
+        The interval of each weight, of shape (p, 2); None if no weights fit.
+    misses
+        For each claim, the number of numbers that it does not store in this order; None where it
+        was not counted.
+    """
+
+    order: Order
+    most: Reals
+    weights: WeightSet
+    box: Reals | None = None
+    misses: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Sums:
+    """Exact counts and float64 sums over all numbers of a tensor.
+
+    Attributes
+    ----------
+    gram, cross
+        Sums of D_i D_j, and of D_i (M - W), over numbers that are finite.
+    moved
+        Sum of (M - W)^2.
+    changed
+        Numbers with M != W, after W is rounded to the merged format.
+    foreign
+        Numbers with M != W that no donor changes.
+    shown
+        For each claim, the numbers that it would change if it were rounded once.
+    """
+
+    gram: Reals
+    cross: Reals
+    moved: float = 0.0
+    changed: int = 0
+    foreign: int = 0
+    shown: list[int] = field(default_factory=list)
+
+    def add(self, block: Block, claims: Sequence[Reals]) -> None:
+        """Add the numbers of a block."""
+        merged = block.formats.merged
+        rounded = merged.round(block.base)
+        same = (rounded == block.merged) | (np.isnan(rounded) & np.isnan(block.merged))
+        self.changed += int(np.count_nonzero(~same))
+        self.foreign += int(np.count_nonzero(~same & block.still))
+        with np.errstate(invalid="ignore"):
+            moved = block.merged - block.base
+        finite = np.isfinite(moved)
+        donors, moved = (block.donors, moved) if finite.all() else _only(finite, block, moved)
+        self.gram += donors @ donors.T
+        self.cross += donors @ moved
+        self.moved += float(moved @ moved)
+        for i, claim in enumerate(claims):
+            stored = merged.round(block.base + claim @ block.donors)
+            self.shown[i] += int(np.count_nonzero(stored != rounded))
+
+
+def _only(finite: Reals, block: Block, moved: Reals) -> tuple[Reals, Reals]:
+    return block.donors[:, finite], moved[finite]
+
+
+@dataclass(frozen=True)
+class TensorFit:
+    """All orders that explain a tensor, and those that were refuted.
+
+    Attributes
+    ----------
+    fits
+        The orders in which some weights store every number.
+    refuted
+        Numbers that contradict each other, for each refuted order, by its words; the numbers are
+        empty if sums of squares refuted it.
+    sums
+        Sums over the tensor.
+    proved
+        False if larger weights than :data:`~.rows.LIMIT` were not searched.
+    """
+
+    fits: tuple[OrderFit, ...]
+    refuted: dict[str, tuple[int, ...]]
+    sums: Sums
+    proved: bool
+
+    @property
+    def box(self) -> Reals | None:
+        """The interval of each weight over all orders; None if nothing fits."""
+        boxes = [fit.box for fit in self.fits if fit.box is not None]
+        return hull(boxes) if boxes else None
+
+
+def hull(boxes: Sequence[Reals]) -> Reals:
+    """Return the smallest box, of shape (p, 2), that contains all boxes."""
+    low = np.min([box[:, 0] for box in boxes], axis=0)
+    high = np.max([box[:, 1] for box in boxes], axis=0)
+    return np.stack([low, high], axis=1)
+
+
+def rounded_claims(claim: Reals, *formats: NumberFormat) -> list[Reals]:
+    """Return the claim, and its roundings to formats in which a merger may hold the weights."""
+    claims = [claim]
+    for number_format in formats:
+        rounded = number_format.round(claim)
+        if not any(np.array_equal(rounded, other) for other in claims):
+            claims.append(rounded)
+    return claims
+
+
+def fit_tensor(source: Source, claim: Reals | None) -> TensorFit:
+    """Find all weights that store every number of a tensor, in every order.
+
+    One pass over the tensor, after a sample of it has refuted most orders; a second pass if no
+    order is left. Memory: a block of each operand, and the rows that bound the weights.
+
+    Parameters
+    ----------
+    source
+        The numbers of the tensor.
+    claim
+        Weights of shape (p,) whose replay is counted; None if nothing is claimed.
+    """
+    sample = source.sample()
+    p, formats = len(sample.changes), source.formats
+    claims = [] if claim is None else rounded_claims(claim, formats.change, formats.base)
+    sums = Sums(np.zeros((p, p)), np.zeros(p), shown=[0] * len(claims))
+    most, proved = largest_weights(sample)
+    refuted: dict[str, tuple[int, ...]] = {}
+    fits: list[OrderFit] = []
+    for order in iter_orders(formats, p):
+        fit = _fit_sample(order, sample, most, len(claims))
+        if fit is None:
+            refuted[order.words] = ()
+        else:
+            fits.append(fit)
+    for start, block in source.blocks():
+        sums.add(block, claims)
+        for fit in fits:
+            _add(fit, block, start, claims)
+    alive = [fit for fit in fits if _finish(fit, sample)]
+    refuted |= {fit.order.words: fit.weights.witness for fit in fits if fit not in alive}
+    if not alive:
+        fit = _fit_sample(AT_RANDOM, sample, most, len(claims))
+        if fit is not None:
+            for start, block in source.blocks():
+                _add(fit, block, start, claims)
+            if _finish(fit, sample):
+                alive = [fit]
+    return TensorFit(tuple(alive), refuted, sums, proved)
+
+
+def _fit_sample(order: Order, sample: Block, most: Reals, claims: int) -> OrderFit | None:
+    """Fit an order to a sample, with bounds of the weights that the sample itself gives.
+
+    If no weights up to `most` fit the sample except those in a box, then larger bounds than those
+    of the box need not be allowed for: the intervals of the numbers become narrower.
+    """
+    places = np.full(len(sample.base), -1, dtype=np.intp)
+    for _ in range(3):
+        rows = rows_of(order, sample, most, places)
+        ellipsoid = Ellipsoid.of(rows)
+        if rows.impossible.size or ellipsoid is None:
+            return None
+        weights = WeightSet(ellipsoid)
+        weights.add(rows)
+        box = weights.box()
+        if box is None:
+            return None
+        reach = np.abs(box).max(axis=1)
+        narrower = np.where(np.isfinite(reach), np.minimum(reach, most), most)
+        if isinstance(order, Once) or (narrower > 0.95 * most).all():
+            break
+        most = narrower
+    return OrderFit(order, most, weights, misses=[0] * claims)
+
+
+def _add(fit: OrderFit, block: Block, start: int, claims: Sequence[Reals]) -> None:
+    if fit.weights.empty:
+        return
+    places = np.arange(start, start + len(block.base), dtype=np.intp)
+    fit.weights.add(rows_of(fit.order, block, fit.most, places))
+    for i, claim in enumerate(claims):
+        stores = fit.order.stores(block, claim, claim)
+        fit.misses[i] += int(np.count_nonzero(~(stores | ~np.isfinite(block.base))))
+
+
+def _finish(fit: OrderFit, sample: Block) -> bool:
+    """Set the box of an order; return False if no weights are left."""
+    fit.box = fit.weights.box()
+    if fit.box is not None and not isinstance(fit.order, Once) and np.isfinite(fit.box).all():
+        fit.box = replayed_box(fit.order, sample, fit.box)
+    return fit.box is not None

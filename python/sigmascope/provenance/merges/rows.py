@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rows of numbers: what each number of a block says about the weights, in one order of rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .blocks import Block
+from .number_formats import Reals
+from .orders import Order
+from .weights import Indices, NumberRows
+
+FLOAT64 = 2.0**-50
+"""Relative errors of float64 in the middle of an interval and in the sum of changes."""
+
+
+def rows_of(order: Order, block: Block, most: Reals, places: Indices) -> NumberRows:
+    """Return the rows of a block's numbers; weights are at most `most` in magnitude.
+
+    A number whose interval has no end, as that of an infinity, says nothing, and so does one whose
+    base is not finite. A number that no donor changes must have 0 in its interval.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        low, high = order.bounds(block, most)
+        still = block.still
+        impossible = ~(low <= high) | (still & ((low > 0) | (high < 0)))
+        impossible |= (low == np.inf) | (high == -np.inf)
+    impossible &= np.isfinite(block.base)  # nothing can be said of another number
+    chosen = np.isfinite(low) & np.isfinite(high) & ~still & ~impossible
+    low, high, donors = low[chosen], high[chosen], block.donors[:, chosen]
+    half = np.maximum((high - low) / 2, 5e-324)
+    size = np.abs(block.base[chosen]) + most @ np.abs(donors)
+    return NumberRows(
+        a=donors / half,
+        t=(low / 2 + high / 2) / half,
+        b=1 + FLOAT64 * size / half,
+        places=places[chosen],
+        impossible=places[impossible],
+    )
+
+
+def largest_weights(block: Block) -> tuple[Reals, bool]:
+    """Return bounds of the magnitudes of weights that can explain a block, in any order.
+
+    A merged number is W + sum c_i D_i up to three units of the merged and the base's format, and
+    up to three roundings of each change. The sum of squares then bounds the weights: with unit
+    changes, sqrt(l) |c - c_0| <= |rest| + |units| + e (|c_0| + |c - c_0|), where l is the least
+    eigenvalue of their Gram matrix, c_0 are the least squares weights and e bounds the roundings.
+
+    Returns
+    -------
+    most : array (p,)
+    proved : bool
+        False if the squares do not bound the weights; then `most` is only a limit of the search.
+    """
+    formats, merged = block.formats, block.merged
+    fine = np.isfinite(merged) & ~block.still
+    donors, target = block.donors[:, fine], merged[fine] - block.base[fine]
+    p = len(donors)
+    sizes = np.sqrt((donors * donors).sum(axis=1))
+    if not fine.any() or not sizes.all():
+        return np.full(p, LIMIT), False
+    unit = donors / sizes[:, None]
+    values, vectors = np.linalg.eigh(unit @ unit.T)
+    keep = values > 1e-12 * values[-1]
+    centre = (vectors[:, keep] / values[keep]) @ (vectors[:, keep].T @ (unit @ target))
+    rest = np.linalg.norm(target - centre @ unit)
+    units = sum(
+        np.linalg.norm(3 * each.spacing(block.base[fine] + target))
+        + np.linalg.norm(3 * each.spacing(block.base[fine]))
+        for each in (formats.merged, formats.base)
+    )
+    digits = min(formats.change.digits, formats.base.digits)
+    rounding = 3 * 2.0 ** (1 - digits) * np.sqrt(p)
+    least = np.sqrt(max(values[0], 0.0)) - rounding
+    if least <= 0 or not keep.all():
+        return np.maximum(LIMIT, 2 * np.abs(centre) / sizes), False
+    spread = (rest + units + rounding * np.linalg.norm(centre)) / least
+    return (np.abs(centre) + spread) / sizes * (1 + 1e-9), True
+
+
+LIMIT = 16.0
+"""Magnitude of the weights that are searched where the numbers do not bound them."""

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Numbers of one tensor in the base, the merged file and the donors, read block by block."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sigmascope import LowRank, Matrix
+from sigmascope.extension.pairs import Elements
+
+from .blocks import FLOAT32, Block, Change, Formats, join
+from .number_formats import FORMATS, NumberFormat, Reals
+
+BLOCK = 1 << 17
+"""Numbers of a block: a megabyte of each operand in float64."""
+
+SAMPLE = 1 << 13
+"""Numbers on which each order is tried first: what they refute, the whole refutes."""
+
+SAMPLE_ROWS = 32
+
+
+class Donor(ABC):
+    """The change of a matrix by one donor."""
+
+    number_format: NumberFormat
+
+    @abstractmethod
+    def change(self, rows: slice, columns: slice, base: Reals) -> Change:
+        """Return the change of some rows and columns, whose base is given, in C order."""
+
+
+@dataclass(frozen=True)
+class ModelDonor(Donor):
+    """Another model F of the same base: the change is F - W."""
+
+    matrix: Matrix
+
+    @property
+    def number_format(self) -> NumberFormat:  # type: ignore[override]
+        return FORMATS[self.matrix.storage]
+
+    def change(self, rows: slice, columns: slice, base: Reals) -> Change:
+        exact = numbers(self.matrix[rows, columns]) - base
+        return Change(exact, np.zeros_like(exact))
+
+
+class AdapterDonor(Donor):
+    """A product s B A of an adapter; its factors are held in float64."""
+
+    def __init__(self, product: LowRank) -> None:
+        self.number_format = FORMATS[product.B.storage]
+        self._scale = float(product.scale)
+        self._left, self._right = as_float64(product.B), as_float64(product.A)
+        rank = self._right.shape[0]
+        # |float32 product - exact| <= 2^-24 (r + 2) |B| |A| <= 2^-24 (r + 2) ||b_i|| ||a_j||
+        factor = FLOAT32 * (rank + 2) * abs(self._scale)
+        self._left_norms = factor * np.linalg.norm(self._left, axis=1)
+        self._right_norms = np.linalg.norm(self._right, axis=0)
+
+    def change(self, rows: slice, columns: slice, base: Reals) -> Change:
+        exact = self._scale * (self._left[rows] @ self._right[:, columns])
+        error = np.outer(self._left_norms[rows], self._right_norms[columns])
+        return Change(exact.ravel(), error.ravel(), self._scale or 1.0)
+
+
+def as_float64(matrix: Matrix) -> Reals:
+    """Return the numbers of a matrix, which float64 holds exactly."""
+    return np.asarray(np.asarray(matrix), dtype=np.float64)
+
+
+def numbers(matrix: Matrix) -> Reals:
+    """Return the numbers of a matrix in C order."""
+    return as_float64(matrix).ravel()
+
+
+class Source(ABC):
+    """The numbers of one tensor in all operands.
+
+    Attributes
+    ----------
+    formats
+        The formats that a merger may have rounded to.
+    count
+        Number of numbers.
+    """
+
+    formats: Formats
+    count: int
+
+    @abstractmethod
+    def blocks(self) -> Iterator[tuple[int, Block]]:
+        """Read all numbers: the index of the first number of each block, and the block."""
+
+    @abstractmethod
+    def place(self, index: int) -> list[int]:
+        """Return the indices of a number in the tensor from its index in C order."""
+
+    def sample(self) -> Block:
+        """Read some numbers that a donor changes, from all parts of the tensor if possible."""
+        pieces: list[Block] = []
+        live = 0
+        for _, block in self.blocks():
+            changed = np.flatnonzero(~block.still)[: SAMPLE - live]
+            pieces.append(block.part(changed))
+            live += len(changed)
+            if live >= SAMPLE:
+                break
+        return join(pieces)
+
+
+@dataclass(frozen=True)
+class MatrixSource(Source):
+    """The numbers of a matrix, or of its first rows."""
+
+    base: Matrix
+    merged: Matrix
+    donors: Sequence[Donor]
+    formats: Formats  # type: ignore[misc]
+    height: int
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return self.height * self.base.shape[1]
+
+    def blocks(self) -> Iterator[tuple[int, Block]]:
+        width = self.base.shape[1]
+        step = max(1, BLOCK // max(width, 1))
+        for top in range(0, self.height, step):
+            rows = slice(top, min(top + step, self.height))
+            yield top * width, self._block(rows, slice(0, width))
+
+    def _block(self, rows: slice, columns: slice) -> Block:
+        base = numbers(self.base[rows, columns])
+        merged = numbers(self.merged[rows, columns])
+        changes = tuple(donor.change(rows, columns, base) for donor in self.donors)
+        return Block(base, merged, changes, self.formats)
+
+    def place(self, index: int) -> list[int]:
+        return list(divmod(index, self.base.shape[1]))
+
+    def sample(self) -> Block:
+        width = self.base.shape[1]
+        count = min(self.height, SAMPLE_ROWS)
+        span = min(width, -(-SAMPLE // count))
+        pieces = []
+        for k in range(count):
+            row = (2 * k + 1) * self.height // (2 * count)
+            left = (width - span) * k // max(count - 1, 1)
+            pieces.append(self._block(slice(row, row + 1), slice(left, left + span)))
+        block = join(pieces)
+        live = np.flatnonzero(~block.still)
+        return block.part(live) if len(live) >= min(64, self.count) else super().sample()
+
+
+@dataclass(frozen=True)
+class VectorSource(Source):
+    """The numbers of a tensor of any shape without a spectrum, such as a norm or a bias."""
+
+    base: Elements
+    merged: Elements
+    models: Sequence[Elements]
+    formats: Formats  # type: ignore[misc]
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return self.base.count
+
+    def blocks(self) -> Iterator[tuple[int, Block]]:
+        start = 0
+        for chunks in zip(self.base, self.merged, *self.models, strict=True):
+            base, merged, *models = (np.asarray(chunk, np.float64).ravel() for chunk in chunks)
+            changes = tuple(Change(model - base, np.zeros_like(base)) for model in models)
+            yield start, Block(base, merged, changes, self.formats)
+            start += len(base)
+
+    def place(self, index: int) -> list[int]:
+        return self.base.place(index)
