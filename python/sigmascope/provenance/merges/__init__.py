@@ -1,2 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Merges: is a file a base plus weighted changes, with which weights, and what did rounding take?"""
+
+from __future__ import annotations
+
+from .result import Decision, Verification, Weight
+from .verifying import verify
+
+__all__ = ["Decision", "Verification", "Weight", "verify"]

@@ -80,12 +80,12 @@ class Block:
     @cached_property
     def donors(self) -> Reals:
         """Changes at weight 1, of shape (p, n)."""
-        return np.stack([change.exact for change in self.changes])
+        return np.array([change.exact for change in self.changes]).reshape(-1, len(self.base))
 
     @cached_property
     def errors(self) -> Reals:
         """Errors of float32 in the changes, of shape (p, n)."""
-        return np.stack([change.error for change in self.changes])
+        return np.array([change.error for change in self.changes]).reshape(-1, len(self.base))
 
     @cached_property
     def still(self) -> NDArray[np.bool_]:
@@ -103,8 +103,13 @@ class Block:
             product, error = change.exact / change.scale, change.error / abs(change.scale)
             numbers[i] = change.scale * number_format.round(product)
             if np.any(error):
-                least, most = number_format.round(product - error), number_format.round(product + error)
-                errors[i] = np.where(least == most, 0.0, abs(change.scale) * number_format.spacing(product))
+                least, most = (
+                    number_format.round(product - error),
+                    number_format.round(product + error),
+                )
+                errors[i] = np.where(
+                    least == most, 0.0, abs(change.scale) * number_format.spacing(product)
+                )
         return numbers, errors
 
     def part(self, chosen: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Block:

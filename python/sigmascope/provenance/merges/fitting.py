@@ -59,14 +59,21 @@ class Sums:
         Numbers with M != W that no donor changes.
     shown
         For each claim, the numbers that it would change if it were rounded once.
+    weights
+        Weights near those of the merge, for `binades`.
+    binades
+        For each exponent e of \\|W\\| in [2^(e-1), 2^e): the count of its numbers, and the sum of
+        the squares of their changes at `weights`.
     """
 
     gram: Reals
     cross: Reals
+    weights: Reals
     moved: float = 0.0
     changed: int = 0
     foreign: int = 0
     shown: list[int] = field(default_factory=list)
+    binades: dict[int, tuple[int, float]] = field(default_factory=dict)
 
     def add(self, block: Block, claims: Sequence[Reals]) -> None:
         """Add the numbers of a block."""
@@ -85,6 +92,16 @@ class Sums:
         for i, claim in enumerate(claims):
             stored = merged.round(block.base + claim @ block.donors)
             self.shown[i] += int(np.count_nonzero(stored != rounded))
+        self._add_binades(block.base[finite], self.weights @ donors)
+
+    def _add_binades(self, base: Reals, change: Reals) -> None:
+        exponents = np.frexp(base)[1] + 1100
+        counts = np.bincount(exponents)
+        squares = np.bincount(exponents, weights=change * change)
+        for exponent in np.flatnonzero(counts):
+            number, total = self.binades.get(int(exponent) - 1100, (0, 0.0))
+            number, total = number + int(counts[exponent]), total + float(squares[exponent])
+            self.binades[int(exponent) - 1100] = number, total
 
 
 def _only(finite: Reals, block: Block, moved: Reals) -> tuple[Reals, Reals]:
@@ -152,8 +169,9 @@ def fit_tensor(source: Source, claim: Reals | None) -> TensorFit:
     """
     sample = source.sample()
     p, formats = len(sample.changes), source.formats
+    if not len(sample.base):
+        return _count_differences(source, p)
     claims = [] if claim is None else rounded_claims(claim, formats.change, formats.base)
-    sums = Sums(np.zeros((p, p)), np.zeros(p), shown=[0] * len(claims))
     most, proved = largest_weights(sample)
     refuted: dict[str, tuple[int, ...]] = {}
     fits: list[OrderFit] = []
@@ -163,6 +181,8 @@ def fit_tensor(source: Source, claim: Reals | None) -> TensorFit:
             refuted[order.words] = ()
         else:
             fits.append(fit)
+    weights = _near_weights(fits, claim, p)
+    sums = Sums(np.zeros((p, p)), np.zeros(p), weights, shown=[0] * len(claims))
     for start, block in source.blocks():
         sums.add(block, claims)
         for fit in fits:
@@ -177,6 +197,22 @@ def fit_tensor(source: Source, claim: Reals | None) -> TensorFit:
             if _finish(fit, sample):
                 alive = [fit]
     return TensorFit(tuple(alive), refuted, sums, proved)
+
+
+def _count_differences(source: Source, p: int) -> TensorFit:
+    """Compare a tensor that no donor changes."""
+    sums = Sums(np.zeros((p, p)), np.zeros(p), np.zeros(p))
+    for _, block in source.blocks():
+        sums.add(block, ())
+    return TensorFit((), {}, sums, proved=True)
+
+
+def _near_weights(fits: Sequence[OrderFit], claim: Reals | None, p: int) -> Reals:
+    """Return weights that the sample allows, or else the claim."""
+    if fits and p:
+        weights = fits[0].weights
+        return weights.ellipsoid.centre + weights.ellipsoid.axes @ weights.middle
+    return np.zeros(p) if claim is None else claim
 
 
 def _fit_sample(order: Order, sample: Block, most: Reals, claims: int) -> OrderFit | None:

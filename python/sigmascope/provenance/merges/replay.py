@@ -40,7 +40,9 @@ def replayed_box(order: Order, sample: Block, box: Reals) -> Reals | None:
             middle = (low[axis] + high[axis]) / 2
             below, above = high.copy(), low.copy()
             below[axis] = above[axis] = middle
-            smaller += [half for half in ((low, below), (above, high)) if _may_store(order, sample, *half)]
+            smaller += [
+                half for half in ((low, below), (above, high)) if _may_store(order, sample, *half)
+            ]
         if not smaller:
             return None
         if len(smaller) > BOXES:

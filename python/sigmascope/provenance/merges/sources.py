@@ -105,6 +105,8 @@ class Source(ABC):
         pieces: list[Block] = []
         live = 0
         for _, block in self.blocks():
+            if not block.changes:
+                return block.part(slice(0, 0))
             changed = np.flatnonzero(~block.still)[: SAMPLE - live]
             pieces.append(block.part(changed))
             live += len(changed)
@@ -153,6 +155,8 @@ class MatrixSource(Source):
             left = (width - span) * k // max(count - 1, 1)
             pieces.append(self._block(slice(row, row + 1), slice(left, left + span)))
         block = join(pieces)
+        if not self.donors:
+            return block.part(slice(0, 0))
         live = np.flatnonzero(~block.still)
         return block.part(live) if len(live) >= min(64, self.count) else super().sample()
 

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The result of a verification: verdict, weights, rows, and files of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sigmascope.extension import replacing
+from sigmascope.extension.tables import engine
+
+from .combining import survived
+from .expectations import Expectation
+from .sentences import sentences_of
+from .tensors import UNEXPLAINED, Row
+from .verdicts import CONFIRMED, REFUTED, UNDETERMINED, Evidence
+
+KIND = "sigmascope verification"
+VERSION = 1
+
+
+class Weight(NamedTuple):
+    """The weight of one donor.
+
+    Attributes
+    ----------
+    donor
+        Path or name of the donor.
+    low, high
+        Ends of the interval that contains it; infinite where nothing bounds it.
+    """
+
+    donor: str
+    low: float
+    high: float
+
+    @property
+    def middle(self) -> float:
+        """The middle of the interval."""
+        return (self.low + self.high) / 2
+
+
+class Decision(NamedTuple):
+    """The verdict on one expectation.
+
+    Attributes
+    ----------
+    expectation
+        The expectation, as it was given.
+    verdict
+        "confirmed", "refuted" or "undetermined".
+    reason
+        The reason in words.
+    """
+
+    expectation: str
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What :func:`verify` has established about a merged file.
+
+    Attributes
+    ----------
+    base, merged
+        Paths of both.
+    donors
+        Paths or names of the donors, in the order of the weights.
+    rows
+        One record for each tensor, in the order of the base. `status` is "identical" (no donor
+        changes it, and nothing else did), "merged" (weights explain every number), "changed" (it
+        differs, and no donor changes it), "unexplained" (no weights store its numbers),
+        "unpaired", "not verified" or "failed"; the last three have a `reason`.
+    notes
+        Remarks on the operands.
+    expectations, tolerance
+        The claims, and the largest difference from a claimed weight that is accepted.
+    unpaired_changes
+        Changes of adapters that fit no weight of the base, with the reasons.
+    """
+
+    base: str
+    merged: str
+    donors: tuple[str, ...]
+    rows: list[Row]
+    expectations: tuple[Expectation, ...] = ()
+    tolerance: float = 0.0
+    notes: tuple[str, ...] = ()
+    unpaired_changes: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The rows, and what follows from them for the model."""
+        return Evidence(self.rows, len(self.donors), self.unpaired_changes)
+
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The verdict on each expectation; on "linear" if nothing was expected."""
+        expectations = self.expectations or (Expectation("linear", "linear"),)
+        return tuple(
+            Decision(each.text, *self.evidence.decide(each, self.tolerance))
+            for each in expectations
+        )
+
+    @property
+    def verdict(self) -> str:
+        """ "confirmed", "refuted" or "undetermined", for all expectations together."""
+        verdicts = {decision.verdict for decision in self.decisions}
+        return next((v for v in (REFUTED, UNDETERMINED) if v in verdicts), CONFIRMED)
+
+    @property
+    def weights(self) -> tuple[Weight, ...] | None:
+        """The interval of each donor's weight; None if the weights differ by tensor, or none fit.
+
+        All weights that store every number in some order of rounding are inside.
+        """
+        box = self.evidence.box
+        if box is None:
+            return None
+        return tuple(
+            Weight(donor, float(low), float(high))
+            for donor, (low, high) in zip(self.donors, box, strict=True)
+        )
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """The orders of rounding that explain the file."""
+        return tuple(dict.fromkeys(o for group in self.evidence.groups for o in group.orders))
+
+    @property
+    def survived(self) -> float | None:
+        """The part <dW, M - W> / ||dW||^2 of the change that rounding left in the file."""
+        return survived(self.rows, self.evidence.middle())
+
+    @property
+    def witness(self) -> dict[str, Any] | None:
+        """Numbers of the first unexplained tensor that contradict each other, if there are some."""
+        for row in self.evidence.of(UNEXPLAINED):
+            if row["witness"]:
+                return {"tensor": row["name"], "numbers": row["witness"]}
+        return None
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The result in sentences."""
+        return sentences_of(self)
+
+    def __repr__(self) -> str:
+        return f"<Verification: {self.verdict}. {self.sentences[0]}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as a record for JSON."""
+        weights = self.weights
+        return {
+            "kind": KIND,
+            "format": VERSION,
+            "version": engine()["version"],
+            "base": self.base,
+            "merged": self.merged,
+            "donors": list(self.donors),
+            "verdict": self.verdict,
+            "decisions": [decision._asdict() for decision in self.decisions],
+            "tolerance": self.tolerance,
+            "weights": None if weights is None else [_weight_record(each) for each in weights],
+            "orders": list(self.orders),
+            "survived": self.survived,
+            "sentences": list(self.sentences),
+            "witness": self.witness,
+            "notes": list(self.notes),
+            "unpaired_changes": self.unpaired_changes,
+            "rows": self.rows,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result as JSON; a file is replaced as a whole.
+
+        Raises
+        ------
+        ValueError
+            If the path does not end with .json.
+        OSError
+            If the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix != ".json":
+            raise ValueError(f"{path}: a verification is saved as .json, not {path.suffix!r}")
+        text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _weight_record(weight: Weight) -> dict[str, Any]:
+    ends = [None if abs(end) == float("inf") else end for end in (weight.low, weight.high)]
+    return {"donor": weight.donor, "low": ends[0], "high": ends[1]}
+
+
+def names_of(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return short names of donors: the last parts of their paths, numbered if two are equal."""
+    names = [Path(path).name or path for path in paths]
+    return tuple(
+        name if names.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(names)
+    )

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Verdicts on claims about a merged file: confirmed, refuted or undetermined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .combining import Group, box_of, group_rows, is_at_random, survived, weights_of
+from .expectations import Expectation
+from .number_formats import Reals
+from .tensors import CHANGED, FAILED, IDENTICAL, MERGED, SKIPPED, UNEXPLAINED, UNPAIRED, Row
+
+CONFIRMED, REFUTED, UNDETERMINED = "confirmed", "refuted", "undetermined"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The rows of a verification, and the weights of the model that follow from them.
+
+    Attributes
+    ----------
+    rows
+        One row for each tensor.
+    donors
+        Number of donors.
+    unpaired_changes
+        Changes of adapters that no weight of the base has, with the reasons.
+    """
+
+    rows: Sequence[Row]
+    donors: int
+    unpaired_changes: dict[str, str]
+
+    def of(self, *statuses: str) -> list[Row]:
+        """Return the rows with one of these statuses."""
+        return [row for row in self.rows if row["status"] in statuses]
+
+    @property
+    def groups(self) -> list[Group]:
+        """Tensors of equal formats and donors."""
+        return group_rows(self.rows, self.donors)
+
+    @property
+    def box(self) -> Reals | None:
+        """Intervals of the weights of the model, of shape (p, 2); None if they differ."""
+        return weights_of(self.groups, self.donors) if self.of(MERGED) else None
+
+    @property
+    def unseen(self) -> list[Row]:
+        """Tensors about which nothing is known."""
+        return self.of(UNPAIRED, SKIPPED, FAILED)
+
+    def decide(self, expectation: Expectation, tolerance: float) -> tuple[str, str]:
+        """Return the verdict on a claim, and the reason for it."""
+        if expectation.kind in ("identical", "rounding"):
+            return self._unchanged(expectation)
+        if expectation.kind == "survived":
+            return self._survived(expectation)
+        if expectation.kind == "linear":
+            return self._linear()
+        return self._weights(np.array(expectation.weights), tolerance)
+
+    def _unchanged(self, expectation: Expectation) -> tuple[str, str]:
+        other = [row for row in self.rows if row.get("changed")]
+        if other:
+            return REFUTED, f"{_tensors(other)} {_differ(other)} from the base"
+        formats = [row["formats"] for row in self.of(MERGED, IDENTICAL)]
+        converted = [each for each in formats if each["base"] != each["merged"]]
+        if converted and expectation.kind == "identical":
+            return REFUTED, f"{len(converted)} tensors are stored in another format than the base"
+        return self._complete() or (CONFIRMED, "every number is that of the base")
+
+    def _survived(self, expectation: Expectation) -> tuple[str, str]:
+        part = survived(self.rows, self.middle())
+        if part is None:
+            return UNDETERMINED, "no donor changes a tensor whose weights are known"
+        known = f"{100 * part:.1f} % of the change survived"
+        return (CONFIRMED if part >= expectation.least else REFUTED), known
+
+    def middle(self) -> list[float]:
+        """Return the weights in the middle of their intervals, or 1 where they are not known."""
+        box = self.box
+        if box is None:
+            return [1.0] * self.donors
+        return [float(low + high) / 2 if np.isfinite(high - low) else 1.0 for low, high in box]
+
+    def _linear(self) -> tuple[str, str]:
+        wrong = self.of(UNEXPLAINED, CHANGED)
+        if wrong:
+            return REFUTED, self._why_wrong(wrong)
+        if self.box is None and self.of(MERGED):
+            return REFUTED, "the weights differ from tensor to tensor"
+        if any(not group.consistent for group in self.groups) or any(map(is_at_random, self.rows)):
+            return UNDETERMINED, "no one known order of rounding explains all tensors"
+        return self._complete() or (CONFIRMED, "weights explain every number")
+
+    def _weights(self, claim: Reals, tolerance: float) -> tuple[str, str]:
+        wrong = self.of(UNEXPLAINED, CHANGED)
+        if wrong:
+            return REFUTED, self._why_wrong(wrong)
+        merged = self.of(MERGED)
+        for row in merged:
+            box = box_of(row, None, self.donors)
+            if _outside(claim, box, tolerance):
+                return REFUTED, f"{row['name']} was made with other weights"
+        box = self.box
+        if box is not None and _outside(claim, box, tolerance):
+            return REFUTED, "no weights near those expected explain all tensors"
+        if not merged:
+            return UNDETERMINED, "the donors change no tensor of the base"
+        if claim.any() and not any(row["changed"] for row in merged):
+            shown = sum(row["shown"] or 0 for row in merged)
+            return UNDETERMINED, f"had it been applied, {shown} numbers would differ"
+        within = tolerance > 0 and box is not None
+        if within and (np.abs(box - claim[:, None]) <= tolerance).all():
+            return self._complete() or (CONFIRMED, "the weights are within the tolerance")
+        if all(group.replaying() for group in self.groups):
+            return self._complete() or (CONFIRMED, "the weights store every number as it is")
+        return UNDETERMINED, "no known order of rounding stores every number with these weights"
+
+    def _complete(self) -> tuple[str, str] | None:
+        """Return an undetermined verdict if a tensor could not be verified."""
+        if self.unpaired_changes:
+            change, reason = next(iter(self.unpaired_changes.items()))
+            return (
+                UNDETERMINED,
+                f"{len(self.unpaired_changes)} changes fit no weight: {change}: {reason}",
+            )
+        unseen = self.unseen
+        if not unseen:
+            return None
+        reason = unseen[0]["reason"]
+        return UNDETERMINED, f"{_tensors(unseen)} could not be verified: {reason}"
+
+    def _why_wrong(self, rows: list[Row]) -> str:
+        if rows[0]["status"] == CHANGED:
+            return f"{_tensors(rows)} {_differ(rows)} from the base, and no donor changes it"
+        return f"no weights explain {_tensors(rows)}"
+
+
+def _outside(claim: Reals, box: Reals, tolerance: float) -> bool:
+    return bool(((claim + tolerance < box[:, 0]) | (claim - tolerance > box[:, 1])).any())
+
+
+def _tensors(rows: list[Row]) -> str:
+    name = rows[0]["name"] or rows[0]["merged"]
+    return str(name) if len(rows) == 1 else f"{name} and {len(rows) - 1} other tensors"
+
+
+def _differ(rows: list[Row]) -> str:
+    return "differs" if len(rows) == 1 else "differ"
