@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Merges: is a file a base plus weighted changes, with which weights, and what did rounding take?"""
+"""Merges: is a file a base plus weighted changes, and with which weights?"""
 
 from __future__ import annotations
 

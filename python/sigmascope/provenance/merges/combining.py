@@ -15,7 +15,7 @@ import numpy as np
 from .fitting import hull
 from .number_formats import Reals
 from .orders import AT_RANDOM
-from .tensors import MERGED, Row
+from .tensors import MERGED, Key, Row, key_of
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,19 @@ class Group:
 
 def group_rows(rows: Iterable[Row], p: int) -> list[Group]:
     """Group the rows that some order explains."""
-    by_key: dict[tuple[object, ...], list[Row]] = {}
+    by_key: dict[Key, list[Row]] = {}
     for row in rows:
         if row["status"] == MERGED:
-            key = (*row["formats"].values(), *row["donors"])
-            by_key.setdefault(key, []).append(row)
+            by_key.setdefault(key_of(row["formats"], row["donors"]), []).append(row)
     return [_group(rows, p) for rows in by_key.values()]
+
+
+def narrow_orders(likely: dict[Key, set[str]], row: Row) -> None:
+    """Keep the orders that explain a tensor, too, for the next tensors of its kind."""
+    if row["status"] == MERGED:
+        key = key_of(row["formats"], row["donors"])
+        own = {fit["order"] for fit in row["orders"]}
+        likely[key] = own if key not in likely else (likely[key] & own or own)
 
 
 def _group(rows: Sequence[Row], p: int) -> Group:

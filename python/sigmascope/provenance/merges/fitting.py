@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,9 @@ from .replay import replayed_box
 from .rows import largest_weights, rows_of
 from .sources import Source
 from .weights import Ellipsoid, WeightSet
+
+QUICK = 256
+"""Least size of the part of a sample that is tried first."""
 
 
 @dataclass
@@ -62,7 +65,7 @@ class Sums:
     weights
         Weights near those of the merge, for `binades`.
     binades
-        For each exponent e of \\|W\\| in [2^(e-1), 2^e): the count of its numbers, and the sum of
+        For each exponent e of |W| in [2^(e-1), 2^e): the count of its numbers, and the sum of
         the squares of their changes at `weights`.
     """
 
@@ -154,7 +157,9 @@ def rounded_claims(claim: Reals, *formats: NumberFormat) -> list[Reals]:
     return claims
 
 
-def fit_tensor(source: Source, claim: Reals | None) -> TensorFit:
+def fit_tensor(
+    source: Source, claim: Reals | None, likely: Collection[str] | None = None
+) -> TensorFit:
     """Find all weights that store every number of a tensor, in every order.
 
     One pass over the tensor, after a sample of it has refuted most orders; a second pass if no
@@ -166,7 +171,17 @@ def fit_tensor(source: Source, claim: Reals | None) -> TensorFit:
         The numbers of the tensor.
     claim
         Weights of shape (p,) whose replay is counted; None if nothing is claimed.
+    likely
+        Words of the orders that explain other tensors of the same file. If one of them explains
+        this tensor, too, no others are tried.
     """
+    fit = _fit(source, claim, likely)
+    if likely is not None and not fit.fits and len(fit.sums.gram) and fit.refuted:
+        return _fit(source, claim, None)
+    return fit
+
+
+def _fit(source: Source, claim: Reals | None, likely: Collection[str] | None) -> TensorFit:
     sample = source.sample()
     p, formats = len(sample.changes), source.formats
     if not len(sample.base):
@@ -175,7 +190,10 @@ def fit_tensor(source: Source, claim: Reals | None) -> TensorFit:
     most, proved = largest_weights(sample)
     refuted: dict[str, tuple[int, ...]] = {}
     fits: list[OrderFit] = []
-    for order in iter_orders(formats, p):
+    models = not any(change.error.any() for change in sample.changes)
+    for order in iter_orders(formats, p, models=models):
+        if likely is not None and order.words not in likely:
+            continue
         fit = _fit_sample(order, sample, most, len(claims))
         if fit is None:
             refuted[order.words] = ()
@@ -189,7 +207,7 @@ def fit_tensor(source: Source, claim: Reals | None) -> TensorFit:
             _add(fit, block, start, claims)
     alive = [fit for fit in fits if _finish(fit, sample)]
     refuted |= {fit.order.words: fit.weights.witness for fit in fits if fit not in alive}
-    if not alive:
+    if not alive and likely is None:
         fit = _fit_sample(AT_RANDOM, sample, most, len(claims))
         if fit is not None:
             for start, block in source.blocks():
@@ -221,23 +239,33 @@ def _fit_sample(order: Order, sample: Block, most: Reals, claims: int) -> OrderF
     If no weights up to `most` fit the sample except those in a box, then larger bounds than those
     of the box need not be allowed for: the intervals of the numbers become narrower.
     """
-    places = np.full(len(sample.base), -1, dtype=np.intp)
+    few = sample.part(slice(0, len(sample.base), 8))
+    if len(few.base) >= QUICK and _set_of(order, few, most) is None:
+        return None
     for _ in range(3):
-        rows = rows_of(order, sample, most, places)
-        ellipsoid = Ellipsoid.of(rows)
-        if rows.impossible.size or ellipsoid is None:
+        weights = _set_of(order, sample, most)
+        box = None if weights is None else weights.box()
+        if weights is None or box is None:
             return None
-        weights = WeightSet(ellipsoid)
-        weights.add(rows)
-        box = weights.box()
-        if box is None:
-            return None
+        fit = OrderFit(order, most, weights, misses=[0] * claims)
         reach = np.abs(box).max(axis=1)
         narrower = np.where(np.isfinite(reach), np.minimum(reach, most), most)
         if isinstance(order, Once) or (narrower > 0.95 * most).all():
             break
         most = narrower
-    return OrderFit(order, most, weights, misses=[0] * claims)
+    return fit
+
+
+def _set_of(order: Order, sample: Block, most: Reals) -> WeightSet | None:
+    """Return the weights that explain a sample; None if no weights do."""
+    rows = rows_of(order, sample, most, np.full(len(sample.base), -1, dtype=np.intp))
+    ellipsoid = Ellipsoid.of(rows)
+    if rows.impossible.size or ellipsoid is None:
+        return None
+    weights = WeightSet(ellipsoid)
+    weights.add(rows)
+    weights.tighten()
+    return None if weights.empty else weights
 
 
 def _add(fit: OrderFit, block: Block, start: int, claims: Sequence[Reals]) -> None:

@@ -102,8 +102,8 @@ class NumberFormat:
         return low, high
 
     def _ends_of_the_range(self, stored: Reals, low: Reals, high: Reals) -> tuple[Reals, Reals]:
-        largest = np.float64(self.largest)
-        edge = largest + self.spacing(largest) / 2
+        largest = self.largest
+        edge = largest + self.spacing(np.array(largest)) / 2
         low = np.where(stored == np.inf, edge, np.where(stored == -np.inf, -np.inf, low))
         high = np.where(stored == -np.inf, -edge, np.where(stored == np.inf, np.inf, high))
         if self.saturates:

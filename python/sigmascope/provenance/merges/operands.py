@@ -43,7 +43,7 @@ class NotVerifiedError(ValueError):
 
 @dataclass(frozen=True)
 class Operand:
-    """One tensor of the merged file, with its partner in the base and the donors that may change it.
+    """One tensor of the merged file, its partner in the base, and the donors that may change it.
 
     Attributes
     ----------
@@ -103,8 +103,7 @@ class Operands:
                 )
             self._changes[index][name] = change
         self._scaled[index] = {name for name, _, _ in links.scaled}
-        for change, reason in links.unpaired.items():
-            self.unpaired_changes[change] = reason
+        self.unpaired_changes |= links.unpaired
 
     def __iter__(self) -> Iterator[Operand]:
         for pair in self._pairs:
@@ -118,8 +117,8 @@ class Operands:
         names = tuple(None if m is None else m.name for m in (pair.before, pair.after))
         first, second = names
         if pair.before is None or pair.after is None or not (pair.matrix or pair.entrywise):
-            reason = pair.reason or "it cannot be read"
-            return Operand(first, second, pair, reason, pair.note, nbytes=nbytes)
+            why = pair.reason or "it cannot be read"
+            return Operand(first, second, pair, why, pair.note, nbytes=nbytes)
         assert first is not None
         applied = {i: by[first] for i, by in self._changes.items() if first in by}
         models = tuple(
@@ -128,13 +127,20 @@ class Operands:
             if first in pairs and pairs[first].after is not None
         )
         touching = tuple(sorted((*applied, *models)))
-        reason = None
+        reason: str | None = None
         if any(first in names for names in self._scaled.values()):
             reason = "changed by DoRA, whose change depends on the base: not verified yet"
         return Operand(first, second, pair, reason, pair.note, touching, applied, nbytes)
 
-    def source(self, operand: Operand) -> Source:
+    def source(self, operand: Operand, *, rounded_factors: bool = False) -> Source:
         """Return the numbers of a tensor.
+
+        Parameters
+        ----------
+        operand
+            The tensor.
+        rounded_factors
+            True if the merger has rounded an adapter's factors to the base's format.
 
         Raises
         ------
@@ -156,7 +162,7 @@ class Operands:
                 donor = self.donors[index]
                 assert isinstance(donor, Adapter)
                 product = delta_of(self.base, before.name, donor, operand.changes[index])
-                donors.append(AdapterDonor(product))
+                donors.append(AdapterDonor(product, base if rounded_factors else None))
             else:
                 donors.append(ModelDonor(self._matrix_of_model(index, before, operand.pair)))
         change = donors[0].number_format if donors else base

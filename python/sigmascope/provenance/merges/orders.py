@@ -33,7 +33,7 @@ class Order(ABC):
     def bounds(self, block: Block, most: Reals) -> Ends:
         """Return an interval for the sum of changes of each number; low > high if none is possible.
 
-        It contains the sum for all weights with \\|c_i\\| <= most_i that store the merged number.
+        It contains the sum for all weights with |c_i| <= most_i that store the merged number.
         """
 
     @abstractmethod
@@ -88,6 +88,7 @@ class Once(Order):
 
     @property
     def words(self) -> str:
+        """The order in words."""
         if self.rounding == "toward zero":
             return "added in float32, low digits cut off"
         if self.rounding == "either":
@@ -97,6 +98,7 @@ class Once(Order):
         return "added in float32, rounded once"
 
     def bounds(self, block: Block, most: Reals) -> Ends:
+        """Return the interval that the cell leaves, widened by what was rounded before."""
         low, high = block.formats.merged.cells(block.merged, self.rounding)
         if self.through is not None:
             low, high = self.through.sources(low, high)
@@ -105,6 +107,7 @@ class Once(Order):
         return low - error - block.base, high + error - block.base
 
     def play(self, block: Block, low: Reals, high: Reals) -> Ends:
+        """Round as the merger does, at both corners of the box."""
         least, largest = scaled_ends(block.donors, block.errors, low, high)
         size = np.abs(block.base) + np.maximum(np.abs(least), np.abs(largest)).sum(axis=0)
         error = FLOAT32 * (len(low) + 1) * size
@@ -144,10 +147,12 @@ class RoundedChange(Order):
 
     @property
     def words(self) -> str:
+        """The order in words."""
         what = "each product and their sum" if self.products else "the change"
         return f"{what} rounded to {self.change.words}, added, rounded again"
 
     def bounds(self, block: Block, most: Reals) -> Ends:
+        """Return the interval that the cell leaves, widened by what was rounded before."""
         low, high = _cells_in_place(block)
         p, change = len(most), most @ np.abs(block.donors)
         error = FLOAT32 * (np.abs(block.base) + change)
@@ -158,6 +163,7 @@ class RoundedChange(Order):
         return low - error, high + error
 
     def play(self, block: Block, low: Reals, high: Reals) -> Ends:
+        """Round as the merger does, at both corners of the box."""
         if self.products:
             least, largest = scaled_ends(*block.rounded(self.change), low, high)
             least, largest = self.change.round(least), self.change.round(largest)
@@ -190,6 +196,7 @@ class InTurn(Order):
 
     @property
     def words(self) -> str:
+        """The order in words."""
         one_by_one = "added one after the other"
         numbers = ", ".join(str(i + 1) for i in self.sequence)
         if self.sequence != tuple(range(len(self.sequence))):
@@ -200,6 +207,7 @@ class InTurn(Order):
         return f"{what} rounded to {self.change.words}, {one_by_one}, rounded after each"
 
     def bounds(self, block: Block, most: Reals) -> Ends:
+        """Return the interval that the cell leaves, widened by what was rounded before."""
         low, high = _cells_in_place(block)
         p, change = len(most), most @ np.abs(block.donors)
         size = np.abs(block.base) + change
@@ -213,6 +221,7 @@ class InTurn(Order):
         return low - error - block.base, high + error - block.base
 
     def play(self, block: Block, low: Reals, high: Reals) -> Ends:
+        """Round as the merger does, at both corners of the box."""
         donors, errors = block.donors, block.errors
         if self.products and self.change is not None:
             donors, errors = block.rounded(self.change)
@@ -226,6 +235,66 @@ class InTurn(Order):
             above = base.round(added(above, largest[i], largest[i], 1)[1])
         merged = block.formats.merged
         return (below, above) if merged == base else (merged.round(below), merged.round(above))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProducts(Order):
+    """Weighted models in half precision: products and their sum rounded, divided by all weights.
+
+    The base has the weight 1 - c_1 - ... - c_p. All weights are rounded to the format first, as
+    mergekit's linear merge does it.
+
+    Attributes
+    ----------
+    number_format
+        The format of the models, in which the merger computes.
+    """
+
+    number_format: NumberFormat
+
+    @property
+    def words(self) -> str:
+        """The order in words."""
+        return f"each weighted model rounded to {self.number_format.words}, then their mean"
+
+    def bounds(self, block: Block, most: Reals) -> Ends:
+        """Return the interval that the cell leaves, widened by what was rounded before."""
+        low, high = block.formats.merged.cells(block.merged)
+        if self.number_format != block.formats.merged:
+            low, high = self.number_format.sources(low, high)
+        models = np.abs(block.base + block.donors)
+        size = most @ models + (1 + most.sum()) * np.abs(block.base)
+        # Weights, products, their sum and the sum of the weights are each off by half a unit.
+        relative = (len(most) + 5) * 2.0**-self.number_format.digits
+        least = 2.0 ** (self.number_format.least + 1) * (len(most) + 2)
+        error = relative * (1 + relative) * size + least
+        return low - error - block.base, high + error - block.base
+
+    def play(self, block: Block, low: Reals, high: Reals) -> Ends:
+        """Round as the merger does, at both corners of the box."""
+        rounded = self.number_format.round
+        weights = rounded(np.append(low, 1 - high.sum())), rounded(np.append(high, 1 - low.sum()))
+        models = np.vstack([block.base + block.donors, block.base])
+        one, other = models * weights[0][:, None], models * weights[1][:, None]
+        least, largest = np.minimum(one, other), np.maximum(one, other)
+        error = FLOAT32 * np.maximum(np.abs(least), np.abs(largest))
+        least, largest = rounded(least - error), rounded(largest + error)
+        error = FLOAT32 * len(models) * np.maximum(np.abs(least), np.abs(largest)).sum(axis=0)
+        least, largest = rounded(least.sum(axis=0) - error), rounded(largest.sum(axis=0) + error)
+        totals = [float(rounded(np.array(each.sum()))) for each in weights]
+        return self._divided(block.formats, least, largest, *totals)
+
+    def _divided(
+        self, formats: Formats, least: Reals, largest: Reals, lowest: float, highest: float
+    ) -> Ends:
+        if lowest <= 0:
+            everything = np.full_like(least, np.inf)
+            return -everything, everything
+        low = np.minimum(least / lowest, least / highest)
+        high = np.maximum(largest / lowest, largest / highest)
+        error = FLOAT32 * np.maximum(np.abs(low), np.abs(high))
+        low, high = self.number_format.round(low - error), self.number_format.round(high + error)
+        return formats.merged.round(low), formats.merged.round(high)
 
 
 def _cells_in_place(block: Block) -> Ends:
@@ -250,8 +319,11 @@ def _error_of_products(number_format: NumberFormat, block: Block, most: Reals) -
     return most[:, None] * before + half_of(number_format, most[:, None] * (sizes + before))
 
 
-def iter_orders(formats: Formats, p: int) -> Iterator[Order]:
-    """List the orders in which mergers round p changes in these formats."""
+def iter_orders(formats: Formats, p: int, *, models: bool) -> Iterator[Order]:
+    """List the orders in which mergers round p changes in these formats.
+
+    `models` is True if all donors are models, and False if one is an adapter.
+    """
     yield Once()
     if formats.merged.name == "bf16":
         yield Once("toward zero")
@@ -261,6 +333,8 @@ def iter_orders(formats: Formats, p: int) -> Iterator[Order]:
     for change in added_in.values():
         for products in (False, True):
             yield RoundedChange(change, products)
+        if models:
+            yield ModelProducts(change)
     if p == 1:
         return
     sequences = list(permutations(range(p)))

@@ -22,7 +22,7 @@ WIDENED = 1e-9
 
 
 class Rows(NamedTuple):
-    """Rows a z <= g over z in [-1, 1]^k, each scaled so that the sum of its \\|a_i\\| is 1.
+    """Rows a z <= g over z in [-1, 1]^k, each scaled so that the sum of its |a_i| is 1.
 
     `places` has the index of the number of each row.
     """

@@ -111,7 +111,7 @@ class Verification:
 
     @property
     def verdict(self) -> str:
-        """ "confirmed", "refuted" or "undetermined", for all expectations together."""
+        """The verdict on all expectations together: confirmed, refuted or undetermined."""
         verdicts = {decision.verdict for decision in self.decisions}
         return next((v for v in (REFUTED, UNDETERMINED) if v in verdicts), CONFIRMED)
 

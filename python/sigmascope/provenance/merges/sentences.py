@@ -115,7 +115,8 @@ def _not_linear(result: Verification, rows: Sequence[Row]) -> list[str]:
     if not numbers:
         return [f"Not a linear merge of these: no weights explain {row['name']} ({count})."]
     first, *others = (
-        f"{number['place']} ({number['base']:.6g} in the base, {number['merged']:.6g} merged)"
+        f"{number['place']} ({_short(number['base'])} in the base, "
+        f"{_short(number['merged'])} in the merged file)"
         for number in numbers
     )
     together = f" together with {' and '.join(others)}" if others else ""
@@ -123,6 +124,10 @@ def _not_linear(result: Verification, rows: Sequence[Row]) -> list[str]:
         f"Not a linear merge of these: no weights explain {row['name']} {first}{together}. "
         f"That concerns {count}."
     ]
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"
 
 
 def _survival(result: Verification) -> list[str]:

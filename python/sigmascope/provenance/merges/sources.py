@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -24,38 +24,53 @@ SAMPLE = 1 << 13
 SAMPLE_ROWS = 32
 
 
-class Donor(ABC):
+class Donor(Protocol):
     """The change of a matrix by one donor."""
 
-    number_format: NumberFormat
+    @property
+    def number_format(self) -> NumberFormat:
+        """The format of a model's numbers, or of an adapter's factors."""
+        ...
 
-    @abstractmethod
     def change(self, rows: slice, columns: slice, base: Reals) -> Change:
         """Return the change of some rows and columns, whose base is given, in C order."""
+        ...
 
 
 @dataclass(frozen=True)
-class ModelDonor(Donor):
+class ModelDonor:
     """Another model F of the same base: the change is F - W."""
 
     matrix: Matrix
 
     @property
-    def number_format(self) -> NumberFormat:  # type: ignore[override]
+    def number_format(self) -> NumberFormat:
+        """The format of the model's numbers."""
         return FORMATS[self.matrix.storage]
 
     def change(self, rows: slice, columns: slice, base: Reals) -> Change:
+        """Return F - W."""
         exact = numbers(self.matrix[rows, columns]) - base
         return Change(exact, np.zeros_like(exact))
 
 
-class AdapterDonor(Donor):
-    """A product s B A of an adapter; its factors are held in float64."""
+class AdapterDonor:
+    """A product s B A of an adapter; its factors are held in float64.
 
-    def __init__(self, product: LowRank) -> None:
-        self.number_format = FORMATS[product.B.storage]
+    Parameters
+    ----------
+    product
+        The product.
+    factors
+        A format to which the merger has rounded the factors first, or None.
+    """
+
+    def __init__(self, product: LowRank, factors: NumberFormat | None = None) -> None:
+        self.number_format = FORMATS[product.B.storage] if factors is None else factors
         self._scale = float(product.scale)
         self._left, self._right = as_float64(product.B), as_float64(product.A)
+        if factors is not None:
+            self._left, self._right = factors.round(self._left), factors.round(self._right)
         rank = self._right.shape[0]
         # |float32 product - exact| <= 2^-24 (r + 2) |B| |A| <= 2^-24 (r + 2) ||b_i|| ||a_j||
         factor = FLOAT32 * (rank + 2) * abs(self._scale)
@@ -63,6 +78,7 @@ class AdapterDonor(Donor):
         self._right_norms = np.linalg.norm(self._right, axis=0)
 
     def change(self, rows: slice, columns: slice, base: Reals) -> Change:
+        """Return s B A, and the bound of the error of a product in float32."""
         exact = self._scale * (self._left[rows] @ self._right[:, columns])
         error = np.outer(self._left_norms[rows], self._right_norms[columns])
         return Change(exact.ravel(), error.ravel(), self._scale or 1.0)
@@ -78,58 +94,64 @@ def numbers(matrix: Matrix) -> Reals:
     return as_float64(matrix).ravel()
 
 
-class Source(ABC):
-    """The numbers of one tensor in all operands.
+class Source(Protocol):
+    """The numbers of one tensor in all operands."""
 
-    Attributes
-    ----------
-    formats
-        The formats that a merger may have rounded to.
-    count
-        Number of numbers.
-    """
+    @property
+    def formats(self) -> Formats:
+        """The formats that a merger may have rounded to."""
+        ...
 
-    formats: Formats
-    count: int
+    @property
+    def count(self) -> int:
+        """The number of numbers."""
+        ...
 
-    @abstractmethod
     def blocks(self) -> Iterator[tuple[int, Block]]:
         """Read all numbers: the index of the first number of each block, and the block."""
+        ...
 
-    @abstractmethod
     def place(self, index: int) -> list[int]:
         """Return the indices of a number in the tensor from its index in C order."""
+        ...
 
     def sample(self) -> Block:
         """Read some numbers that a donor changes, from all parts of the tensor if possible."""
-        pieces: list[Block] = []
-        live = 0
-        for _, block in self.blocks():
-            if not block.changes:
-                return block.part(slice(0, 0))
-            changed = np.flatnonzero(~block.still)[: SAMPLE - live]
-            pieces.append(block.part(changed))
-            live += len(changed)
-            if live >= SAMPLE:
-                break
-        return join(pieces)
+        ...
+
+
+def first_changed(source: Source) -> Block:
+    """Read the first numbers of a tensor that a donor changes."""
+    pieces: list[Block] = []
+    live = 0
+    for _, block in source.blocks():
+        if not block.changes:
+            return block.part(slice(0, 0))
+        changed = np.flatnonzero(~block.still)[: SAMPLE - live]
+        pieces.append(block.part(changed))
+        live += len(changed)
+        if live >= SAMPLE:
+            break
+    return join(pieces)
 
 
 @dataclass(frozen=True)
-class MatrixSource(Source):
+class MatrixSource:
     """The numbers of a matrix, or of its first rows."""
 
     base: Matrix
     merged: Matrix
     donors: Sequence[Donor]
-    formats: Formats  # type: ignore[misc]
+    formats: Formats
     height: int
 
     @property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
+        """The number of numbers."""
         return self.height * self.base.shape[1]
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
+        """Read whole rows, about 131,072 numbers at a time."""
         width = self.base.shape[1]
         step = max(1, BLOCK // max(width, 1))
         for top in range(0, self.height, step):
@@ -143,9 +165,11 @@ class MatrixSource(Source):
         return Block(base, merged, changes, self.formats)
 
     def place(self, index: int) -> list[int]:
+        """Return row and column of a number."""
         return list(divmod(index, self.base.shape[1]))
 
     def sample(self) -> Block:
+        """Read parts of rows that are spread over the matrix."""
         width = self.base.shape[1]
         count = min(self.height, SAMPLE_ROWS)
         span = min(width, -(-SAMPLE // count))
@@ -158,23 +182,25 @@ class MatrixSource(Source):
         if not self.donors:
             return block.part(slice(0, 0))
         live = np.flatnonzero(~block.still)
-        return block.part(live) if len(live) >= min(64, self.count) else super().sample()
+        return block.part(live) if len(live) >= min(64, self.count) else first_changed(self)
 
 
 @dataclass(frozen=True)
-class VectorSource(Source):
+class VectorSource:
     """The numbers of a tensor of any shape without a spectrum, such as a norm or a bias."""
 
     base: Elements
     merged: Elements
     models: Sequence[Elements]
-    formats: Formats  # type: ignore[misc]
+    formats: Formats
 
     @property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
+        """The number of numbers."""
         return self.base.count
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
+        """Read the chunks of the stored tensors."""
         start = 0
         for chunks in zip(self.base, self.merged, *self.models, strict=True):
             base, merged, *models = (np.asarray(chunk, np.float64).ravel() for chunk in chunks)
@@ -183,4 +209,9 @@ class VectorSource(Source):
             start += len(base)
 
     def place(self, index: int) -> list[int]:
+        """Return the indices of a number."""
         return self.base.place(index)
+
+    def sample(self) -> Block:
+        """Read the first numbers that a donor changes."""
+        return first_changed(self)

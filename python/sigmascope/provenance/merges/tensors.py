@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sigmascope.errors import SigmascopeError
 
+from .blocks import Formats
 from .fitting import OrderFit, Sums, TensorFit, fit_tensor
 from .number_formats import FORMATS, Reals
 from .operands import NotVerifiedError, Operand, Operands
@@ -17,6 +18,8 @@ from .sources import Source
 from .survival import expected_survival
 
 Row = dict[str, Any]
+
+Key = tuple[str | int, ...]
 
 IDENTICAL, MERGED, CHANGED = "identical", "merged", "changed"
 UNEXPLAINED, UNPAIRED, SKIPPED, FAILED = "unexplained", "unpaired", "not verified", "failed"
@@ -36,12 +39,17 @@ class WitnessNumber(NamedTuple):
     """
 
     place: list[int]
-    base: float
-    merged: float
-    changes: list[float]
+    base: float | str
+    merged: float | str
+    changes: list[float | str]
 
 
-def verify_tensor(operands: Operands, operand: Operand, claim: Sequence[float] | None) -> Row:
+def verify_tensor(
+    operands: Operands,
+    operand: Operand,
+    claim: Sequence[float] | None,
+    likely: Mapping[Key, Collection[str]],
+) -> Row:
     """Return the row of a tensor; an error becomes the reason in the row.
 
     Parameters
@@ -50,6 +58,8 @@ def verify_tensor(operands: Operands, operand: Operand, claim: Sequence[float] |
         All operands, and the tensor.
     claim
         The claimed weight of each donor of the merge; None if nothing is claimed.
+    likely
+        For tensors of each kind, the orders that explain those that were verified before.
     """
     row: Row = {
         "name": operand.name,
@@ -67,12 +77,30 @@ def verify_tensor(operands: Operands, operand: Operand, claim: Sequence[float] |
     try:
         source = operands.source(operand)
         own = None if claim is None else np.array([claim[i] for i in operand.donors])
-        fit = fit_tensor(source, own)
+        fit = fit_tensor(source, own, likely.get(key_of(_names(source.formats), operand.donors)))
+        if (
+            not fit.fits
+            and operand.changes
+            and source.formats.change.digits > source.formats.base.digits
+        ):
+            other = operands.source(operand, rounded_factors=True)
+            again = fit_tensor(other, own)
+            if again.fits:
+                return row | _described(other, again) | {"factors": other.formats.change.name}
         return row | _described(source, fit)
     except NotVerifiedError as error:
         return row | {"status": SKIPPED, "reason": str(error)}
     except (SigmascopeError, OSError, KeyError) as error:
         return row | {"status": FAILED, "reason": str(error)}
+
+
+def key_of(formats: Mapping[str, str], donors: Sequence[int]) -> Key:
+    """Return the kind of a tensor: its formats and the donors that change it."""
+    return (*formats.values(), *donors)
+
+
+def _names(formats: Formats) -> dict[str, str]:
+    return {name: getattr(formats, name).name for name in ("base", "merged", "change")}
 
 
 def _described(source: Source, fit: TensorFit) -> Row:
@@ -87,7 +115,7 @@ def _described(source: Source, fit: TensorFit) -> Row:
     row: Row = {
         "status": status,
         "numbers": source.count,
-        "formats": {name: getattr(formats, name).name for name in ("base", "merged", "change")},
+        "formats": _names(formats),
         "changed": sums.changed,
         "foreign": sums.foreign,
         "shown": sums.shown[0] if sums.shown else None,
@@ -116,6 +144,11 @@ def _finite(end: float) -> float | None:
     return float(end) if np.isfinite(end) else None
 
 
+def _number(value: np.float64) -> float | str:
+    """Return a number; as text if it is not finite, since JSON has no such numbers."""
+    return float(value) if np.isfinite(value) else str(value)
+
+
 def _searched(fit: TensorFit) -> Reals:
     return fit.fits[0].most if fit.fits else np.zeros(0)
 
@@ -142,9 +175,9 @@ def _witness(source: Source, fit: TensorFit) -> list[WitnessNumber]:
                 numbers.append(
                     WitnessNumber(
                         source.place(place),
-                        float(block.base[index]),
-                        float(block.merged[index]),
-                        [float(change) for change in block.donors[:, index]],
+                        _number(block.base[index]),
+                        _number(block.merged[index]),
+                        [_number(change) for change in block.donors[:, index]],
                     )
                 )
     return numbers

@@ -10,7 +10,8 @@ import numpy as np
 
 from .combining import Group, box_of, group_rows, is_at_random, survived, weights_of
 from .expectations import Expectation
-from .number_formats import Reals
+from .fitting import rounded_claims
+from .number_formats import FORMATS, Reals
 from .tensors import CHANGED, FAILED, IDENTICAL, MERGED, SKIPPED, UNEXPLAINED, UNPAIRED, Row
 
 CONFIRMED, REFUTED, UNDETERMINED = "confirmed", "refuted", "undetermined"
@@ -102,24 +103,30 @@ class Evidence:
         if wrong:
             return REFUTED, self._why_wrong(wrong)
         merged = self.of(MERGED)
-        for row in merged:
-            box = box_of(row, None, self.donors)
-            if _outside(claim, box, tolerance):
-                return REFUTED, f"{row['name']} was made with other weights"
-        box = self.box
-        if box is not None and _outside(claim, box, tolerance):
-            return REFUTED, "no weights near those expected explain all tensors"
         if not merged:
             return UNDETERMINED, "the donors change no tensor of the base"
         if claim.any() and not any(row["changed"] for row in merged):
-            shown = sum(row["shown"] or 0 for row in merged)
-            return UNDETERMINED, f"had it been applied, {shown} numbers would differ"
-        within = tolerance > 0 and box is not None
-        if within and (np.abs(box - claim[:, None]) <= tolerance).all():
-            return self._complete() or (CONFIRMED, "the weights are within the tolerance")
-        if all(group.replaying() for group in self.groups):
+            return self._not_applied(claim, tolerance)
+        if self.groups and all(group.replaying() for group in self.groups):
             return self._complete() or (CONFIRMED, "the weights store every number as it is")
+        for row in merged:
+            if _is_outside(claim, row, box_of(row, None, self.donors), tolerance):
+                return REFUTED, f"{row['name']} was made with other weights"
+        box = self.box
+        if box is not None:
+            if _is_outside(claim, merged[0], box, tolerance):
+                return REFUTED, "no weights near those expected explain all tensors"
+            if tolerance > 0 and (np.abs(box - claim[:, None]) <= tolerance).all():
+                return self._complete() or (CONFIRMED, "the weights are within the tolerance")
         return UNDETERMINED, "no known order of rounding stores every number with these weights"
+
+    def _not_applied(self, claim: Reals, tolerance: float) -> tuple[str, str]:
+        """Decide whether a change is missing, or could not be seen if it were there."""
+        for row in self.of(MERGED):
+            if _is_outside(claim, row, box_of(row, None, self.donors), tolerance):
+                return REFUTED, f"{row['name']} is that of the base"
+        shown = sum(row["shown"] or 0 for row in self.of(MERGED))
+        return UNDETERMINED, f"applied or not, at most {shown} numbers would differ"
 
     def _complete(self) -> tuple[str, str] | None:
         """Return an undetermined verdict if a tensor could not be verified."""
@@ -141,8 +148,13 @@ class Evidence:
         return f"no weights explain {_tensors(rows)}"
 
 
-def _outside(claim: Reals, box: Reals, tolerance: float) -> bool:
-    return bool(((claim + tolerance < box[:, 0]) | (claim - tolerance > box[:, 1])).any())
+def _is_outside(claim: Reals, row: Row, box: Reals, tolerance: float) -> bool:
+    """Return True if the claim, and each rounding of it that a merger may use, is outside a box."""
+    formats = (FORMATS[name] for name in row["formats"].values())
+    return all(
+        ((each + tolerance < box[:, 0]) | (each - tolerance > box[:, 1])).any()
+        for each in rounded_claims(claim, *formats)
+    )
 
 
 def _tensors(rows: list[Row]) -> str:

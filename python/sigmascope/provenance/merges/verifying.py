@@ -12,10 +12,11 @@ from sigmascope.adapters import Adapter
 from sigmascope.extension import public
 from sigmascope.extension.pairs import Scannable, as_scannable
 
+from .combining import narrow_orders
 from .expectations import read_expectations
 from .operands import Operands
 from .result import Verification
-from .tensors import Row, verify_tensor
+from .tensors import Key, Row, verify_tensor
 
 Source = Scannable | Mapping[str, Any] | str | os.PathLike[str]
 
@@ -96,8 +97,10 @@ def verify(
     if claim is None and opened and all(isinstance(donor, Adapter) for donor in opened):
         claim = (1.0,) * len(opened)
     rows: list[Row] = []
+    likely: dict[Key, set[str]] = {}
     for operand in operands:
-        row = verify_tensor(operands, operand, claim)
+        row = verify_tensor(operands, operand, claim, likely)
+        narrow_orders(likely, row)
         rows.append(row)
         if progress is not None:
             progress(row)
