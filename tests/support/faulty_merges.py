@@ -64,7 +64,9 @@ def another_donor(case: Case, merge: Merge, seed: int) -> Tensor:
     """Merge a change that nobody names, of a hundredth of the base."""
     g = generator(seed + 2)
     size = 0.01 * case.base.float().std()
-    base = (case.base.float() + size * torch.randn(case.base.shape, generator=g)).to(case.base.dtype)
+    base = (case.base.float() + size * torch.randn(case.base.shape, generator=g)).to(
+        case.base.dtype
+    )
     return merge(base, shifted(case, base), case.weights)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from sigmascope._tables.provenance import identities
 from sigmascope.adapters.pairing import Changes, changes, delta_of
 from sigmascope.adapters.scannable import Scannable, as_scannable
 from sigmascope.checkpoint.elements import Elements
@@ -20,6 +21,7 @@ __all__ = [
     "as_scannable",
     "changes",
     "delta_of",
+    "identities",
     "linked",
     "members",
 ]

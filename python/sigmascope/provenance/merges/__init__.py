@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from .result import Decision, Verification, Weight
+from .result import Decision, Verification
+from .verdicts import Weight
 from .verifying import verify
 
 __all__ = ["Decision", "Verification", "Weight", "verify"]

@@ -92,25 +92,20 @@ class Block:
         """Numbers that no donor changes."""
         return np.asarray(~np.any(self.donors, axis=0))
 
-    def rounded(self, number_format: NumberFormat) -> tuple[Reals, Reals]:
-        """Return the changes if each is rounded before it is scaled, and bounds of their errors.
+    def ends(self) -> tuple[Reals, Reals]:
+        """Return the least and largest changes that float32 may have, of shape (p, n)."""
+        return self.donors - self.errors, self.donors + self.errors
 
-        A bound is one spacing where the float32 product is too near a tie to know, and 0 elsewhere.
+    def rounded_ends(self, number_format: NumberFormat) -> tuple[Reals, Reals]:
+        """Return the ends of the changes if each is rounded before it is scaled.
+
+        They differ where the float32 product is too near a tie to know.
         """
-        numbers = np.empty_like(self.donors)
-        errors = np.zeros_like(self.donors)
-        for i, change in enumerate(self.changes):
-            product, error = change.exact / change.scale, change.error / abs(change.scale)
-            numbers[i] = change.scale * number_format.round(product)
-            if np.any(error):
-                least, most = (
-                    number_format.round(product - error),
-                    number_format.round(product + error),
-                )
-                errors[i] = np.where(
-                    least == most, 0.0, abs(change.scale) * number_format.spacing(product)
-                )
-        return numbers, errors
+        low, high = self.ends()
+        scales = np.array([change.scale for change in self.changes])[:, None]
+        one = scales * number_format.round(low / scales)
+        other = scales * number_format.round(high / scales)
+        return np.minimum(one, other), np.maximum(one, other)
 
     def part(self, chosen: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Block:
         """Return a block of some of the numbers."""

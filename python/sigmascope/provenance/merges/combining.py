@@ -14,7 +14,7 @@ import numpy as np
 
 from .fitting import hull
 from .number_formats import Reals
-from .orders import AT_RANDOM
+from .order_list import AT_RANDOM
 from .tensors import MERGED, Key, Row, key_of
 
 

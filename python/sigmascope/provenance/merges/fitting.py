@@ -10,11 +10,14 @@ import numpy as np
 
 from .blocks import Block
 from .number_formats import NumberFormat, Reals
-from .orders import AT_RANDOM, Once, Order, iter_orders
+from .number_rows import Ellipsoid
+from .order_list import AT_RANDOM, iter_orders
+from .orders import Once, Order
 from .replay import replayed_box
 from .rows import largest_weights, rows_of
 from .sources import Source
-from .weights import Ellipsoid, WeightSet
+from .survival import Binade
+from .weights import WeightSet
 
 QUICK = 256
 """Least size of the part of a sample that is tried first."""
@@ -22,7 +25,7 @@ QUICK = 256
 
 @dataclass
 class OrderFit:
-    """What one order of rounding says of the weights of a tensor.
+    """The weights of a tensor that one order of rounding leaves.
 
     Attributes
     ----------
@@ -65,8 +68,8 @@ class Sums:
     weights
         Weights near those of the merge, for `binades`.
     binades
-        For each exponent e of |W| in [2^(e-1), 2^e): the count of its numbers, and the sum of
-        the squares of their changes at `weights`.
+        For each exponent e of |W| in [2^(e-1), 2^e), and whether W is the power of two there: the
+        count of numbers, and the sum of the squares of their changes at `weights`.
     """
 
     gram: Reals
@@ -76,7 +79,7 @@ class Sums:
     changed: int = 0
     foreign: int = 0
     shown: list[int] = field(default_factory=list)
-    binades: dict[int, tuple[int, float]] = field(default_factory=dict)
+    binades: dict[Binade, tuple[int, float]] = field(default_factory=dict)
 
     def add(self, block: Block, claims: Sequence[Reals]) -> None:
         """Add the numbers of a block."""
@@ -98,13 +101,18 @@ class Sums:
         self._add_binades(block.base[finite], self.weights @ donors)
 
     def _add_binades(self, base: Reals, change: Reals) -> None:
-        exponents = np.frexp(base)[1] + 1100
-        counts = np.bincount(exponents)
-        squares = np.bincount(exponents, weights=change * change)
-        for exponent in np.flatnonzero(counts):
-            number, total = self.binades.get(int(exponent) - 1100, (0, 0.0))
-            number, total = number + int(counts[exponent]), total + float(squares[exponent])
-            self.binades[int(exponent) - 1100] = number, total
+        fractions, exponents = np.frexp(base)
+        classes = 2 * (exponents + _LEAST_EXPONENT) + (np.abs(fractions) == 0.5)
+        counts = np.bincount(classes)
+        squares = np.bincount(classes, weights=change * change)
+        for each in np.flatnonzero(counts):
+            binade = int(each) // 2 - _LEAST_EXPONENT, bool(each % 2)
+            number, total = self.binades.get(binade, (0, 0.0))
+            self.binades[binade] = number + int(counts[each]), total + float(squares[each])
+
+
+_LEAST_EXPONENT = 1100
+"""More than the exponent of any float64 is below zero."""
 
 
 def _only(finite: Reals, block: Block, moved: Reals) -> tuple[Reals, Reals]:
@@ -125,7 +133,7 @@ class TensorFit:
     sums
         Sums over the tensor.
     proved
-        False if larger weights than :data:`~.rows.LIMIT` were not searched.
+        False if larger weights than ``LIMIT`` were not searched.
     """
 
     fits: tuple[OrderFit, ...]

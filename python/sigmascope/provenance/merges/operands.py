@@ -223,7 +223,7 @@ def number_format(checkpoint: Checkpoint, member: Member, where: str) -> NumberF
     if name is None or scaled:
         stored = f"{dtype} with scales" if scaled else dtype
         raise NotVerifiedError(
-            f"{where} stores it as {stored}, whose rounding is not known here: "
+            f"{where} stores it as {stored}, whose rounding is not supported: "
             "compare() estimates the change"
         )
     return FORMATS[name]

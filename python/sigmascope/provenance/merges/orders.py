@@ -9,9 +9,7 @@ orders are those of PEFT, mergekit, unsloth, llama.cpp and sd-scripts, as their 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import permutations
 
 import numpy as np
 
@@ -51,12 +49,11 @@ class Order(ABC):
             return np.asarray((least <= block.merged) & (block.merged <= largest))
 
 
-def scaled_ends(donors: Reals, errors: Reals, low: Reals, high: Reals) -> Ends:
+def scaled_ends(changes: Ends, low: Reals, high: Reals) -> Ends:
     """Return the ends of every c_i D_i as float32 may have them, of shape (p, n)."""
-    one, other = donors * low[:, None], donors * high[:, None]
-    least, largest = np.minimum(one, other), np.maximum(one, other)
-    size = np.maximum(np.abs(least), np.abs(largest))
-    error = errors * np.maximum(np.abs(low), np.abs(high))[:, None] + FLOAT32 * size + LEAST_FLOAT32
+    products = [change * weight[:, None] for change in changes for weight in (low, high)]
+    least, largest = np.minimum.reduce(products), np.maximum.reduce(products)
+    error = FLOAT32 * np.maximum(np.abs(least), np.abs(largest)) + LEAST_FLOAT32
     return least - error, largest + error
 
 
@@ -80,7 +77,7 @@ class Once(Order):
     rounding
         How the conversion rounds, as for :meth:`NumberFormat.cells`.
     through
-        A format in between, to which W + change is rounded first; None if there is none.
+        A format in between, to which W + change is rounded first; or None.
     """
 
     rounding: str = "nearest"
@@ -108,7 +105,7 @@ class Once(Order):
 
     def play(self, block: Block, low: Reals, high: Reals) -> Ends:
         """Round as the merger does, at both corners of the box."""
-        least, largest = scaled_ends(block.donors, block.errors, low, high)
+        least, largest = scaled_ends(block.ends(), low, high)
         size = np.abs(block.base) + np.maximum(np.abs(least), np.abs(largest)).sum(axis=0)
         error = FLOAT32 * (len(low) + 1) * size
         least = block.base + least.sum(axis=0) - error
@@ -153,199 +150,47 @@ class RoundedChange(Order):
 
     def bounds(self, block: Block, most: Reals) -> Ends:
         """Return the interval that the cell leaves, widened by what was rounded before."""
-        low, high = _cells_in_place(block)
+        low, high = cells_in_place(block)
         p, change = len(most), most @ np.abs(block.donors)
         error = FLOAT32 * (np.abs(block.base) + change)
         low, high = self.change.sources(low - error - block.base, high + error - block.base)
         error = FLOAT32 * (p + 1) * change + most @ block.errors + LEAST_FLOAT32
         if self.products:
-            error = error + _error_of_products(self.change, block, most).sum(axis=0)
+            error = error + error_of_products(self.change, block, most).sum(axis=0)
         return low - error, high + error
 
     def play(self, block: Block, low: Reals, high: Reals) -> Ends:
         """Round as the merger does, at both corners of the box."""
         if self.products:
-            least, largest = scaled_ends(*block.rounded(self.change), low, high)
+            least, largest = scaled_ends(block.rounded_ends(self.change), low, high)
             least, largest = self.change.round(least), self.change.round(largest)
         else:
-            least, largest = scaled_ends(block.donors, block.errors, low, high)
+            least, largest = scaled_ends(block.ends(), low, high)
         size = np.maximum(np.abs(least), np.abs(largest)).sum(axis=0)
         error = FLOAT32 * (len(low) - 1) * size
         least = self.change.round(least.sum(axis=0) - error)
         largest = self.change.round(largest.sum(axis=0) + error)
-        return _stored(block.formats, *added(block.base, least, largest, 1))
+        return stored_ends(block.formats, *added(block.base, least, largest, 1))
 
 
-@dataclass(frozen=True, slots=True)
-class InTurn(Order):
-    """One donor after the other: the base is rounded to its format after each of them.
-
-    Attributes
-    ----------
-    sequence
-        Indices of the donors, in the order in which they are added.
-    change
-        The format to which each change is rounded first; None if it stays in float32.
-    products
-        True if a change is also rounded before it is scaled.
-    """
-
-    sequence: tuple[int, ...]
-    change: NumberFormat | None = None
-    products: bool = False
-
-    @property
-    def words(self) -> str:
-        """The order in words."""
-        one_by_one = "added one after the other"
-        numbers = ", ".join(str(i + 1) for i in self.sequence)
-        if self.sequence != tuple(range(len(self.sequence))):
-            one_by_one += f" ({numbers})"
-        if self.change is None:
-            return f"{one_by_one}, rounded after each"
-        what = "each product and change" if self.products else "each change"
-        return f"{what} rounded to {self.change.words}, {one_by_one}, rounded after each"
-
-    def bounds(self, block: Block, most: Reals) -> Ends:
-        """Return the interval that the cell leaves, widened by what was rounded before."""
-        low, high = _cells_in_place(block)
-        p, change = len(most), most @ np.abs(block.donors)
-        size = np.abs(block.base) + change
-        error = FLOAT32 * (2 * p + 2) * size + most @ block.errors + LEAST_FLOAT32
-        error = error + (p - 1) * half_of(block.formats.base, size + most @ block.errors)
-        if self.change is not None:
-            one = half_of(self.change, most[:, None] * np.abs(block.donors))
-            if self.products:
-                one = _error_of_products(self.change, block, most)
-            error = error + one.sum(axis=0)
-        return low - error - block.base, high + error - block.base
-
-    def play(self, block: Block, low: Reals, high: Reals) -> Ends:
-        """Round as the merger does, at both corners of the box."""
-        donors, errors = block.donors, block.errors
-        if self.products and self.change is not None:
-            donors, errors = block.rounded(self.change)
-        least, largest = scaled_ends(donors, errors, low, high)
-        if self.change is not None:
-            least, largest = self.change.round(least), self.change.round(largest)
-        below = above = block.base
-        base = block.formats.base
-        for i in self.sequence:
-            below = base.round(added(below, least[i], least[i], 1)[0])
-            above = base.round(added(above, largest[i], largest[i], 1)[1])
-        merged = block.formats.merged
-        return (below, above) if merged == base else (merged.round(below), merged.round(above))
-
-
-@dataclass(frozen=True, slots=True)
-class ModelProducts(Order):
-    """Weighted models in half precision: products and their sum rounded, divided by all weights.
-
-    The base has the weight 1 - c_1 - ... - c_p. All weights are rounded to the format first, as
-    mergekit's linear merge does it.
-
-    Attributes
-    ----------
-    number_format
-        The format of the models, in which the merger computes.
-    """
-
-    number_format: NumberFormat
-
-    @property
-    def words(self) -> str:
-        """The order in words."""
-        return f"each weighted model rounded to {self.number_format.words}, then their mean"
-
-    def bounds(self, block: Block, most: Reals) -> Ends:
-        """Return the interval that the cell leaves, widened by what was rounded before."""
-        low, high = block.formats.merged.cells(block.merged)
-        if self.number_format != block.formats.merged:
-            low, high = self.number_format.sources(low, high)
-        models = np.abs(block.base + block.donors)
-        size = most @ models + (1 + most.sum()) * np.abs(block.base)
-        # Weights, products, their sum and the sum of the weights are each off by half a unit.
-        relative = (len(most) + 5) * 2.0**-self.number_format.digits
-        least = 2.0 ** (self.number_format.least + 1) * (len(most) + 2)
-        error = relative * (1 + relative) * size + least
-        return low - error - block.base, high + error - block.base
-
-    def play(self, block: Block, low: Reals, high: Reals) -> Ends:
-        """Round as the merger does, at both corners of the box."""
-        rounded = self.number_format.round
-        weights = rounded(np.append(low, 1 - high.sum())), rounded(np.append(high, 1 - low.sum()))
-        models = np.vstack([block.base + block.donors, block.base])
-        one, other = models * weights[0][:, None], models * weights[1][:, None]
-        least, largest = np.minimum(one, other), np.maximum(one, other)
-        error = FLOAT32 * np.maximum(np.abs(least), np.abs(largest))
-        least, largest = rounded(least - error), rounded(largest + error)
-        error = FLOAT32 * len(models) * np.maximum(np.abs(least), np.abs(largest)).sum(axis=0)
-        least, largest = rounded(least.sum(axis=0) - error), rounded(largest.sum(axis=0) + error)
-        totals = [float(rounded(np.array(each.sum()))) for each in weights]
-        return self._divided(block.formats, least, largest, *totals)
-
-    def _divided(
-        self, formats: Formats, least: Reals, largest: Reals, lowest: float, highest: float
-    ) -> Ends:
-        if lowest <= 0:
-            everything = np.full_like(least, np.inf)
-            return -everything, everything
-        low = np.minimum(least / lowest, least / highest)
-        high = np.maximum(largest / lowest, largest / highest)
-        error = FLOAT32 * np.maximum(np.abs(low), np.abs(high))
-        low, high = self.number_format.round(low - error), self.number_format.round(high + error)
-        return formats.merged.round(low), formats.merged.round(high)
-
-
-def _cells_in_place(block: Block) -> Ends:
+def cells_in_place(block: Block) -> Ends:
     """Return the reals that become the merged numbers if they are rounded in the base's format."""
     base, merged = block.formats.base, block.formats.merged
     low, high = merged.cells(block.merged)
     return (low, high) if base == merged else base.sources(low, high)
 
 
-def _stored(formats: Formats, least: Reals, largest: Reals) -> Ends:
+def stored_ends(formats: Formats, least: Reals, largest: Reals) -> Ends:
+    """Return numbers as they are stored: in the base's format, then in the merged format."""
     least, largest = formats.base.round(least), formats.base.round(largest)
     if formats.merged == formats.base:
         return least, largest
     return formats.merged.round(least), formats.merged.round(largest)
 
 
-def _error_of_products(number_format: NumberFormat, block: Block, most: Reals) -> Reals:
+def error_of_products(number_format: NumberFormat, block: Block, most: Reals) -> Reals:
     """Return bounds of what rounding before and after scaling changes, of shape (p, n)."""
     scales = np.array([abs(change.scale) for change in block.changes])[:, None]
     sizes = np.abs(block.donors) + block.errors
     before = scales * half_of(number_format, sizes / scales)
     return most[:, None] * before + half_of(number_format, most[:, None] * (sizes + before))
-
-
-def iter_orders(formats: Formats, p: int, *, models: bool) -> Iterator[Order]:
-    """List the orders in which mergers round p changes in these formats.
-
-    `models` is True if all donors are models, and False if one is an adapter.
-    """
-    yield Once()
-    if formats.merged.name == "bf16":
-        yield Once("toward zero")
-    if formats.base != formats.merged:
-        yield Once(through=formats.base)
-    added_in = {f.name: f for f in (formats.change, formats.base) if f.name != "f32"}
-    for change in added_in.values():
-        for products in (False, True):
-            yield RoundedChange(change, products)
-        if models:
-            yield ModelProducts(change)
-    if p == 1:
-        return
-    sequences = list(permutations(range(p)))
-    if p > 3:
-        sequences = [tuple(range(p)), tuple(reversed(range(p)))]
-    for sequence in sequences:
-        yield InTurn(sequence)
-        for change in added_in.values():
-            for products in (False, True):
-                yield InTurn(sequence, change, products)
-
-
-AT_RANDOM = Once("either")
-"""The weakest order, which is tried if no other fits."""

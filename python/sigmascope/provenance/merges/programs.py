@@ -33,7 +33,7 @@ class Rows(NamedTuple):
 
 
 def least_of(direction: Reals, rows: Rows) -> tuple[float, Reals | None]:
-    """Return a lower bound of direction . z, and the solver's z; None if it has none.
+    """Return a lower bound of direction . z, and the solver's z; or None.
 
     For multipliers v >= 0 of the rows, direction . z >= -v . g - ||direction + v a||_1, whatever
     the solver's tolerance (weak duality).

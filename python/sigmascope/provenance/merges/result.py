@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,35 +13,13 @@ from typing import Any, NamedTuple
 from sigmascope.extension import replacing
 from sigmascope.extension.tables import engine
 
-from .combining import survived
 from .expectations import Expectation
 from .sentences import sentences_of
 from .tensors import UNEXPLAINED, Row
-from .verdicts import CONFIRMED, REFUTED, UNDETERMINED, Evidence
+from .verdicts import CONFIRMED, REFUTED, UNDETERMINED, Evidence, Weight
 
 KIND = "sigmascope verification"
 VERSION = 1
-
-
-class Weight(NamedTuple):
-    """The weight of one donor.
-
-    Attributes
-    ----------
-    donor
-        Path or name of the donor.
-    low, high
-        Ends of the interval that contains it; infinite where nothing bounds it.
-    """
-
-    donor: str
-    low: float
-    high: float
-
-    @property
-    def middle(self) -> float:
-        """The middle of the interval."""
-        return (self.low + self.high) / 2
 
 
 class Decision(NamedTuple):
@@ -65,7 +42,7 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class Verification:
-    """What :func:`verify` has established about a merged file.
+    """Verdicts on a merged file, its weights, and the rows that they rest on.
 
     Attributes
     ----------
@@ -98,7 +75,7 @@ class Verification:
     @cached_property
     def evidence(self) -> Evidence:
         """The rows, and what follows from them for the model."""
-        return Evidence(self.rows, len(self.donors), self.unpaired_changes)
+        return Evidence(self.rows, self.donors, self.unpaired_changes)
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
@@ -117,27 +94,22 @@ class Verification:
 
     @property
     def weights(self) -> tuple[Weight, ...] | None:
-        """The interval of each donor's weight; None if the weights differ by tensor, or none fit.
+        """The interval of each donor's weight; None if they differ by tensor, or no
+        weights fit.
 
         All weights that store every number in some order of rounding are inside.
         """
-        box = self.evidence.box
-        if box is None:
-            return None
-        return tuple(
-            Weight(donor, float(low), float(high))
-            for donor, (low, high) in zip(self.donors, box, strict=True)
-        )
+        return self.evidence.weights
 
     @property
     def orders(self) -> tuple[str, ...]:
         """The orders of rounding that explain the file."""
-        return tuple(dict.fromkeys(o for group in self.evidence.groups for o in group.orders))
+        return self.evidence.orders
 
     @property
     def survived(self) -> float | None:
         """The part <dW, M - W> / ||dW||^2 of the change that rounding left in the file."""
-        return survived(self.rows, self.evidence.middle())
+        return self.evidence.survived
 
     @property
     def witness(self) -> dict[str, Any] | None:
@@ -150,7 +122,10 @@ class Verification:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The result in sentences."""
-        return sentences_of(self)
+        claimed = any(each.weights for each in self.expectations)
+        return sentences_of(
+            self.evidence, refuted=claimed and self.verdict == REFUTED, claimed=claimed
+        )
 
     def __repr__(self) -> str:
         return f"<Verification: {self.verdict}. {self.sentences[0]}>"
@@ -199,11 +174,3 @@ class Verification:
 def _weight_record(weight: Weight) -> dict[str, Any]:
     ends = [None if abs(end) == float("inf") else end for end in (weight.low, weight.high)]
     return {"donor": weight.donor, "low": ends[0], "high": ends[1]}
-
-
-def names_of(paths: Sequence[str]) -> tuple[str, ...]:
-    """Return short names of donors: the last parts of their paths, numbered if two are equal."""
-    names = [Path(path).name or path for path in paths]
-    return tuple(
-        name if names.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(names)
-    )

@@ -7,8 +7,8 @@ import numpy as np
 
 from .blocks import Block
 from .number_formats import Reals
+from .number_rows import Indices, NumberRows
 from .orders import Order
-from .weights import Indices, NumberRows
 
 FLOAT64 = 2.0**-50
 """Relative errors of float64 in the middle of an interval and in the sum of changes."""

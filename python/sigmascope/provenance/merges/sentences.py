@@ -6,22 +6,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor, isinf, log10
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sigmascope.extension import counted
 
-from .combining import is_at_random
+from .combining import box_of, is_at_random
 from .number_formats import FORMATS
 from .tensors import CHANGED, IDENTICAL, MERGED, UNEXPLAINED, Row
-
-if TYPE_CHECKING:
-    from .result import Verification, Weight
+from .verdicts import Evidence
 
 
-def sentences_of(result: Verification) -> tuple[str, ...]:
-    """Return the result in sentences, the most important first."""
-    sentences = [*_main(result), *_survival(result), *_others(result)]
-    return tuple(sentences)
+def sentences_of(evidence: Evidence, *, claimed: bool, refuted: bool) -> tuple[str, ...]:
+    """Return the result in sentences, the most important first.
+
+    Parameters
+    ----------
+    evidence
+        Rows and weights.
+    claimed, refuted
+        Whether weights were claimed, and whether the claim is refuted.
+    """
+    unseen = claimed and not refuted
+    return (*_main(evidence, unseen), *_survival(evidence), *_others(evidence))
 
 
 def weight_text(low: float, high: float) -> str:
@@ -43,63 +48,61 @@ def _up(value: float, digits: int) -> str:
     return f"{-floor(-value / step) * step:.{digits}f}"
 
 
-def _main(result: Verification) -> list[str]:
-    evidence = result.evidence
+def _main(evidence: Evidence, unseen: bool) -> list[str]:
     merged, unexplained = evidence.of(MERGED), evidence.of(UNEXPLAINED)
     if unexplained:
-        return _not_linear(result, unexplained)
+        return _not_linear(evidence, unexplained)
     if not merged:
-        return _unchanged(result)
-    weights = result.weights
+        return _unchanged(evidence)
+    weights = evidence.weights
     if weights is None:
-        return [f"The weights differ from tensor to tensor: {_by_tensor(result, merged)}."]
+        return [f"The weights differ from tensor to tensor: {_by_tensor(evidence, merged)}."]
     if not any(row["changed"] for row in merged):
-        return _nothing_applied(result, merged, weights)
-    names = [Path(weight.donor).name or weight.donor for weight in weights]
+        return _nothing_applied(evidence, merged, unseen)
+    names = [_last(weight.donor) for weight in weights]
     total = " + ".join(
         f"{weight_text(weight.low, weight.high)} {name}"
         for weight, name in zip(weights, names, strict=True)
     )
-    orders = " or ".join(result.orders)
+    orders = " or ".join(evidence.orders)
     sentence = f"Every number of {counted(len(merged), 'tensor')} is base + {total}; {orders}."
     if any(map(is_at_random, merged)):
         sentence += " Some tensors fit only if numbers were rounded up or down at random."
     return [sentence]
 
 
-def _by_tensor(result: Verification, merged: Sequence[Row]) -> str:
-    from .combining import box_of
-
+def _by_tensor(evidence: Evidence, merged: Sequence[Row]) -> str:
     parts = []
     for row in (merged[0], merged[-1]):
-        box = box_of(row, None, len(result.donors))
+        box = box_of(row, None, evidence.donors)
         weights = ", ".join(weight_text(float(low), float(high)) for low, high in box)
         parts.append(f"{row['name']} has {weights}")
     return "; ".join(parts)
 
 
-def _nothing_applied(
-    result: Verification, merged: Sequence[Row], weights: Sequence[Weight]
-) -> list[str]:
-    """The file is the base in every tensor that the donors would change."""
+def _nothing_applied(evidence: Evidence, merged: Sequence[Row], unseen: bool) -> list[str]:
+    """Say that the file is the base in every tensor that the donors would change."""
     shown = [row["shown"] for row in merged if row["shown"] is not None]
-    name = "The change" if len(weights) > 1 else f"{Path(result.donors[0]).name}"
-    claimed = result.expectations and any(each.weights for each in result.expectations)
-    excluded = result.verdict == "refuted"
-    if claimed and not excluded:
+    names = [_last(name) for name in evidence.names]
+    name, was = (names[0], "was") if len(names) == 1 else (" and ".join(names), "were")
+    if unseen:
         formats = sorted({FORMATS[row["formats"]["merged"]].words for row in merged})
         return [
             f"{name} cannot be seen in {' and '.join(formats)}: applied or not, at most "
             f"{counted(sum(shown), 'number')} would differ."
         ]
-    sentence = f"{name} was not applied: the file is the base, number for number."
+    sentence = f"{name} {was} not applied: the file is the base, number for number."
     if shown:
         sentence += f" (Had it been, {counted(sum(shown), 'number')} would differ.)"
     return [sentence]
 
 
-def _unchanged(result: Verification) -> list[str]:
-    evidence = result.evidence
+def _last(name: str) -> str:
+    """Return the last part of a path."""
+    return Path(name).name or name
+
+
+def _unchanged(evidence: Evidence) -> list[str]:
     identical, changed = evidence.of(IDENTICAL), evidence.of(CHANGED)
     if changed:
         return []
@@ -108,9 +111,9 @@ def _unchanged(result: Verification) -> list[str]:
     return ["No tensor could be verified."]
 
 
-def _not_linear(result: Verification, rows: Sequence[Row]) -> list[str]:
+def _not_linear(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
     row = next((row for row in rows if row["witness"]), rows[0])
-    count = f"{len(rows)} of {counted(len(result.rows), 'tensor')}"
+    count = f"{len(rows)} of {counted(len(evidence.rows), 'tensor')}"
     numbers = row["witness"]
     if not numbers:
         return [f"Not a linear merge of these: no weights explain {row['name']} ({count})."]
@@ -130,10 +133,10 @@ def _short(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.6g}"
 
 
-def _survival(result: Verification) -> list[str]:
-    part = result.survived
-    merged = result.evidence.of(MERGED)
-    if part is None or not merged or result.weights is None:
+def _survival(evidence: Evidence) -> list[str]:
+    part = evidence.survived
+    merged = evidence.of(MERGED)
+    if part is None or not merged or evidence.weights is None:
         return []
     numbers = sum(row["numbers"] for row in merged)
     changed = sum(row["changed"] for row in merged)
@@ -171,8 +174,8 @@ def _percent(part: float) -> str:
     return f"{percent:.1f} %" if abs(percent) < 99.95 or percent > 100.05 else "100 %"
 
 
-def _others(result: Verification) -> list[str]:
-    evidence, sentences = result.evidence, []
+def _others(evidence: Evidence) -> list[str]:
+    sentences: list[str] = []
     identical, changed = evidence.of(IDENTICAL), evidence.of(CHANGED)
     if identical and evidence.of(MERGED, UNEXPLAINED):
         verb = "is" if len(identical) == 1 else "are"
@@ -191,6 +194,6 @@ def _others(result: Verification) -> list[str]:
         sentences.append(
             f"{counted(len(unseen), 'tensor')} could not be verified: {name}: {first['reason']}."
         )
-    for change, reason in list(result.unpaired_changes.items())[:1]:
+    for change, reason in list(evidence.unpaired_changes.items())[:1]:
         sentences.append(f"A change fits no weight of the base: {change}: {reason}.")
     return sentences

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from .number_formats import NumberFormat
 
+Binade = tuple[int, bool]
+
 
 class Survival(NamedTuple):
     """Expected remains of a change after rounding.
@@ -54,25 +56,30 @@ def remains(tau: float) -> tuple[float, float, float]:
 
 
 def expected_survival(
-    binades: Mapping[int, tuple[int, float]], number_format: NumberFormat
+    binades: Mapping[Binade, tuple[int, float]], number_format: NumberFormat
 ) -> Survival:
     """Return what is expected to remain of a change, from the binades of the weights.
 
     Parameters
     ----------
     binades
-        For each exponent e of weights in [2^(e-1), 2^e): their count, and the sum of the squares of
-        their changes. Within a binade the changes are taken as normally distributed.
+        For each exponent e of weights in [2^(e-1), 2^e), and whether they are the power of two at
+        its end: their count, and the sum of the squares of their changes. In each of these classes
+        the changes are taken as normally distributed.
     number_format
         The format in which weights and sums are stored.
     """
     kept = moved = power = total = 0.0
     count = sum(number for number, _ in binades.values())
-    for exponent, (number, squares) in binades.items():
+    for (exponent, is_power), (number, squares) in binades.items():
         if not number or squares <= 0:
             continue
+        size = sqrt(squares / number)
         spacing = 2.0 ** max(exponent - number_format.digits, number_format.least)
-        survived, changed, stored = remains(sqrt(squares / number) / spacing)
+        # Towards zero, the neighbours of a power of two are half as far apart.
+        below = max(spacing / 2, 2.0**number_format.least) if is_power else spacing
+        sides = zip(remains(size / spacing), remains(size / below), strict=True)
+        survived, changed, stored = ((one + other) / 2 for one, other in sides)
         kept += squares * survived
         power += squares * stored
         moved += number * changed

@@ -140,7 +140,7 @@ def _order(fit: OrderFit) -> Row:
 
 
 def _finite(end: float) -> float | None:
-    """Return the end of an interval; None if it has none, since JSON has no infinity."""
+    """Return the end of an interval; or None, since JSON has no infinity."""
     return float(end) if np.isfinite(end) else None
 
 

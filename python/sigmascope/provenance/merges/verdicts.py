@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,27 @@ from .tensors import CHANGED, FAILED, IDENTICAL, MERGED, SKIPPED, UNEXPLAINED, U
 CONFIRMED, REFUTED, UNDETERMINED = "confirmed", "refuted", "undetermined"
 
 
+class Weight(NamedTuple):
+    """The weight of one donor.
+
+    Attributes
+    ----------
+    donor
+        Path or name of the donor.
+    low, high
+        Ends of the interval that contains it; infinite where nothing bounds it.
+    """
+
+    donor: str
+    low: float
+    high: float
+
+    @property
+    def middle(self) -> float:
+        """The middle of the interval."""
+        return (self.low + self.high) / 2
+
+
 @dataclass(frozen=True)
 class Evidence:
     """The rows of a verification, and the weights of the model that follow from them.
@@ -25,15 +47,20 @@ class Evidence:
     ----------
     rows
         One row for each tensor.
-    donors
-        Number of donors.
+    names
+        Names of the donors.
     unpaired_changes
         Changes of adapters that no weight of the base has, with the reasons.
     """
 
     rows: Sequence[Row]
-    donors: int
+    names: tuple[str, ...]
     unpaired_changes: dict[str, str]
+
+    @property
+    def donors(self) -> int:
+        """Number of donors."""
+        return len(self.names)
 
     def of(self, *statuses: str) -> list[Row]:
         """Return the rows with one of these statuses."""
@@ -48,6 +75,27 @@ class Evidence:
     def box(self) -> Reals | None:
         """Intervals of the weights of the model, of shape (p, 2); None if they differ."""
         return weights_of(self.groups, self.donors) if self.of(MERGED) else None
+
+    @property
+    def weights(self) -> tuple[Weight, ...] | None:
+        """The interval of each donor's weight; None if they differ, or nothing fits."""
+        box = self.box
+        if box is None:
+            return None
+        return tuple(
+            Weight(name, float(low), float(high))
+            for name, (low, high) in zip(self.names, box, strict=True)
+        )
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """The orders of rounding that explain the file."""
+        return tuple(dict.fromkeys(order for group in self.groups for order in group.orders))
+
+    @property
+    def survived(self) -> float | None:
+        """The part of the change that rounding left, at the weights that are known."""
+        return survived(self.rows, self.middle())
 
     @property
     def unseen(self) -> list[Row]:
@@ -75,7 +123,7 @@ class Evidence:
         return self._complete() or (CONFIRMED, "every number is that of the base")
 
     def _survived(self, expectation: Expectation) -> tuple[str, str]:
-        part = survived(self.rows, self.middle())
+        part = self.survived
         if part is None:
             return UNDETERMINED, "no donor changes a tensor whose weights are known"
         known = f"{100 * part:.1f} % of the change survived"

@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sigmascope import Checkpoint
 from sigmascope.adapters import Adapter
 from sigmascope.extension import public
-from sigmascope.extension.pairs import Scannable, as_scannable
+from sigmascope.extension.pairs import Scannable, as_scannable, identities
 
 from .combining import narrow_orders
 from .expectations import read_expectations
+from .journal import Journal, write_row
 from .operands import Operands
 from .result import Verification
 from .tensors import Key, Row, verify_tensor
+
+Progress = Callable[[Row], None]
 
 Source = Scannable | Mapping[str, Any] | str | os.PathLike[str]
 
@@ -30,7 +34,8 @@ def verify(
     expect: str | Sequence[str] | None = None,
     tolerance: float = 0.0,
     reading: str | None = None,
-    progress: Callable[[Row], None] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
 ) -> Verification:
     """Decide whether a file is a base plus weighted changes, and with which weights.
 
@@ -54,6 +59,8 @@ def verify(
         store every number.
     reading : str, optional
         As for :func:`sigmascope.open_checkpoint`.
+    resume : path, optional
+        A `.jsonl` to continue, or to create: it gets each row as soon as it is made.
     progress : callable, optional
         Function that is called with the row of each tensor.
 
@@ -69,9 +76,17 @@ def verify(
     CheckpointError
         If a file cannot be opened.
     ValueError
-        If an expectation is unknown, or base or merged file is an adapter.
+        If an expectation is unknown, base or merged file is an adapter, or `resume` is the journal
+        of another verification.
+    OSError
+        If the journal cannot be written; its rows are kept.
     ImportError
         If there are two donors or more, and SciPy is not installed (extra ``scipy``).
+
+    See Also
+    --------
+    compare : Spectra of two checkpoints and of the change, in every format.
+    extract : A change as an adapter.
 
     Notes
     -----
@@ -96,14 +111,22 @@ def verify(
     claim = next((e.weights for e in expectations if e.weights), None)
     if claim is None and opened and all(isinstance(donor, Adapter) for donor in opened):
         claim = (1.0,) * len(opened)
+    journal = Journal(
+        None if resume is None else Path(resume), _header(first, second, opened, claim)
+    )
     rows: list[Row] = []
     likely: dict[Key, set[str]] = {}
-    for operand in operands:
-        row = verify_tensor(operands, operand, claim, likely)
-        narrow_orders(likely, row)
-        rows.append(row)
-        if progress is not None:
-            progress(row)
+    with journal.writing() as file:
+        for index, operand in enumerate(operands):
+            if index < len(journal.rows):
+                row = journal.rows[index]
+            else:
+                row = verify_tensor(operands, operand, claim, likely)
+                write_row(file, row)
+            narrow_orders(likely, row)
+            rows.append(row)
+            if progress is not None:
+                progress(row)
     return Verification(
         base=str(first.path),
         merged=str(second.path),
@@ -114,6 +137,15 @@ def verify(
         notes=tuple(dict.fromkeys((*first.notes, *second.notes))),
         unpaired_changes=operands.unpaired_changes,
     )
+
+
+def _header(
+    base: Checkpoint, merged: Checkpoint, donors: Sequence[Scannable], claim: Sequence[float] | None
+) -> dict[str, Any]:
+    """Return what a journal must share with a run that continues it."""
+    names = ["base", "merged", *(f"donor {i + 1}" for i in range(len(donors)))]
+    files = {n: list(identities(c)) for n, c in zip(names, (base, merged, *donors), strict=True)}
+    return {"claim": None if claim is None else list(claim), **files}
 
 
 def _listed(donors: Source | Sequence[Source]) -> list[Source]:
