@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sets of weights: against all rows at once, whatever the order and the blocks in which they come."""
+"""Sets of weights: against all rows at once, whatever the blocks in which they come."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .blocks import Block
 from .number_formats import NumberFormat, Reals
-from .number_rows import Ellipsoid
+from .number_rows import Ellipsoid, Indices
 from .order_list import AT_RANDOM, iter_orders
 from .orders import Once, Order
 from .replay import replayed_box
@@ -190,7 +190,7 @@ def fit_tensor(
 
 
 def _fit(source: Source, claim: Reals | None, likely: Collection[str] | None) -> TensorFit:
-    sample = source.sample()
+    places, sample = source.sample()
     p, formats = len(sample.changes), source.formats
     if not len(sample.base):
         return _count_differences(source, p)
@@ -202,7 +202,7 @@ def _fit(source: Source, claim: Reals | None, likely: Collection[str] | None) ->
     for order in iter_orders(formats, p, models=models):
         if likely is not None and order.words not in likely:
             continue
-        fit = _fit_sample(order, sample, most, len(claims))
+        fit = _fit_sample(order, places, sample, most, len(claims))
         if fit is None:
             refuted[order.words] = ()
         else:
@@ -216,7 +216,7 @@ def _fit(source: Source, claim: Reals | None, likely: Collection[str] | None) ->
     alive = [fit for fit in fits if _finish(fit, sample)]
     refuted |= {fit.order.words: fit.weights.witness for fit in fits if fit not in alive}
     if not alive and likely is None:
-        fit = _fit_sample(AT_RANDOM, sample, most, len(claims))
+        fit = _fit_sample(AT_RANDOM, places, sample, most, len(claims))
         if fit is not None:
             for start, block in source.blocks():
                 _add(fit, block, start, claims)
@@ -241,17 +241,19 @@ def _near_weights(fits: Sequence[OrderFit], claim: Reals | None, p: int) -> Real
     return np.zeros(p) if claim is None else claim
 
 
-def _fit_sample(order: Order, sample: Block, most: Reals, claims: int) -> OrderFit | None:
+def _fit_sample(
+    order: Order, places: Indices, sample: Block, most: Reals, claims: int
+) -> OrderFit | None:
     """Fit an order to a sample, with bounds of the weights that the sample itself gives.
 
     If no weights up to `most` fit the sample except those in a box, then larger bounds than those
     of the box need not be allowed for: the intervals of the numbers become narrower.
     """
     few = sample.part(slice(0, len(sample.base), 8))
-    if len(few.base) >= QUICK and _set_of(order, few, most) is None:
+    if len(few.base) >= QUICK and _set_of(order, places[::8], few, most) is None:
         return None
     for _ in range(3):
-        weights = _set_of(order, sample, most)
+        weights = _set_of(order, places, sample, most)
         box = None if weights is None else weights.box()
         if weights is None or box is None:
             return None
@@ -264,9 +266,9 @@ def _fit_sample(order: Order, sample: Block, most: Reals, claims: int) -> OrderF
     return fit
 
 
-def _set_of(order: Order, sample: Block, most: Reals) -> WeightSet | None:
+def _set_of(order: Order, places: Indices, sample: Block, most: Reals) -> WeightSet | None:
     """Return the weights that explain a sample; None if no weights do."""
-    rows = rows_of(order, sample, most, np.full(len(sample.base), -1, dtype=np.intp))
+    rows = rows_of(order, sample, most, places)
     ellipsoid = Ellipsoid.of(rows)
     if rows.impossible.size or ellipsoid is None:
         return None

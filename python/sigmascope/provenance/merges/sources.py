@@ -14,6 +14,7 @@ from sigmascope.extension.pairs import Elements
 
 from .blocks import FLOAT32, Block, Change, Formats, join
 from .number_formats import FORMATS, NumberFormat, Reals
+from .number_rows import Indices
 
 BLOCK = 1 << 17
 """Numbers of a block: a megabyte of each operand in float64."""
@@ -22,6 +23,12 @@ SAMPLE = 1 << 13
 """Numbers on which each order is tried first: what they refute, the whole refutes."""
 
 SAMPLE_ROWS = 32
+
+
+Sample = tuple[Indices, Block]
+"""Places of numbers in a tensor, and the numbers."""
+
+NO_PLACES: Indices = np.zeros(0, dtype=np.intp)
 
 
 class Donor(Protocol):
@@ -115,24 +122,26 @@ class Source(Protocol):
         """Return the indices of a number in the tensor from its index in C order."""
         ...
 
-    def sample(self) -> Block:
+    def sample(self) -> Sample:
         """Read some numbers that a donor changes, from all parts of the tensor if possible."""
         ...
 
 
-def first_changed(source: Source) -> Block:
+def first_changed(source: Source) -> Sample:
     """Read the first numbers of a tensor that a donor changes."""
     pieces: list[Block] = []
+    places: list[Indices] = []
     live = 0
-    for _, block in source.blocks():
+    for start, block in source.blocks():
         if not block.changes:
-            return block.part(slice(0, 0))
+            return NO_PLACES, block.part(slice(0, 0))
         changed = np.flatnonzero(~block.still)[: SAMPLE - live]
         pieces.append(block.part(changed))
+        places.append(start + changed)
         live += len(changed)
         if live >= SAMPLE:
             break
-    return join(pieces)
+    return np.concatenate(places), join(pieces)
 
 
 @dataclass(frozen=True)
@@ -168,21 +177,24 @@ class MatrixSource:
         """Return row and column of a number."""
         return list(divmod(index, self.base.shape[1]))
 
-    def sample(self) -> Block:
+    def sample(self) -> Sample:
         """Read parts of rows that are spread over the matrix."""
         width = self.base.shape[1]
         count = min(self.height, SAMPLE_ROWS)
         span = min(width, -(-SAMPLE // count))
-        pieces = []
+        pieces, places = [], []
         for k in range(count):
             row = (2 * k + 1) * self.height // (2 * count)
             left = (width - span) * k // max(count - 1, 1)
             pieces.append(self._block(slice(row, row + 1), slice(left, left + span)))
+            places.append(row * width + np.arange(left, left + span))
         block = join(pieces)
         if not self.donors:
-            return block.part(slice(0, 0))
+            return NO_PLACES, block.part(slice(0, 0))
         live = np.flatnonzero(~block.still)
-        return block.part(live) if len(live) >= min(64, self.count) else first_changed(self)
+        if len(live) < min(64, self.count):
+            return first_changed(self)
+        return np.concatenate(places)[live], block.part(live)
 
 
 @dataclass(frozen=True)
@@ -212,6 +224,6 @@ class VectorSource:
         """Return the indices of a number."""
         return self.base.place(index)
 
-    def sample(self) -> Block:
+    def sample(self) -> Sample:
         """Read the first numbers that a donor changes."""
         return first_changed(self)

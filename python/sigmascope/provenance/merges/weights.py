@@ -19,6 +19,9 @@ from .programs import Rows, contradiction, least_of
 FRESH = 256
 """New rows after which the box is made smaller."""
 
+TOUCHING = 1e-6
+"""Part of the box within which a row that only touches it is kept."""
+
 ROUNDS = 12
 """At most so many times the box is made smaller at once, if each time it shrinks a hundredfold."""
 
@@ -53,9 +56,12 @@ class WeightSet:
         self._start()
 
     def _start(self) -> None:
+        self._start_box()
+        self.empty = self.ellipsoid.radius < 0
+
+    def _start_box(self) -> None:
         k = self.ellipsoid.axes.shape[1]
         self.middle, self.half = np.zeros(k), np.full(k, self.ellipsoid.radius * (1 + 1e-9))
-        self.empty = self.ellipsoid.radius < 0
 
     def add(self, rows: NumberRows) -> None:
         """Add rows: those that hold on the whole box are dropped."""
@@ -90,7 +96,9 @@ class WeightSet:
     def _keep(self, rows: NumberRows) -> None:
         a, t = self._in_axes(rows)
         with np.errstate(invalid="ignore"):
-            cuts = np.abs(self.middle @ a - t) + self.half @ np.abs(a) > rows.b
+            reach = self.half @ np.abs(a)
+            # Rows that touch the box stay: they are the reason for its ends.
+            cuts = np.abs(self.middle @ a - t) + reach > rows.b - TOUCHING * reach
         cutting = rows.chosen(np.flatnonzero(cuts))
         self._fresh += len(cutting.t)
         self.rows = cutting if self.rows is None else self.rows.joined(cutting)
@@ -108,8 +116,7 @@ class WeightSet:
             if len(self.half) == 1:
                 low, high, binding = _interval(scaled)
                 if low > high + 1e-12:
-                    self.empty = True
-                    self.witness = tuple(sorted({int(scaled.places[i]) for i in binding}))
+                    self._refute(tuple(sorted({int(scaled.places[i]) for i in binding})))
                     return
             else:
                 low, high = self._by_programs(scaled)
@@ -122,6 +129,18 @@ class WeightSet:
             self._keep(rows)
             self._fresh = 0
             if ((high - low) / 2).max() > 0.01:  # otherwise rows and box had very unlike scales
+                return
+
+    def _refute(self, places: tuple[int, ...]) -> None:
+        """Note that nothing fits, and name rows that contradict each other without the box."""
+        self.empty, self.witness = True, places
+        if len(self.half) == 1:
+            return
+        for size in (1000.0, 1.0):  # the sums of squares alone need not be a part of the proof
+            self._start_box()
+            self.half = self.half * size
+            self.witness = contradiction(self._scaled())
+            if self.witness:
                 return
 
     def _scaled(self) -> Rows:
@@ -140,7 +159,7 @@ class WeightSet:
     def _by_programs(self, rows: Rows) -> tuple[Reals, Reals]:
         k = len(self.half)
         if rows.g.size and rows.g.min() < -1 - 1e-9:
-            self.empty, self.witness = True, contradiction(rows)
+            self._refute(contradiction(rows))
             return np.zeros(k), np.zeros(k)
         working = np.argsort(rows.g)[: 60 * k]
         low, high = -np.ones(k), np.ones(k)
@@ -153,9 +172,9 @@ class WeightSet:
                     direction[i] = sign
                     bound, z = least_of(direction, some)
                     if z is None:
-                        self.witness = contradiction(some)
-                        if self.witness:
-                            self.empty = True
+                        places = contradiction(some)
+                        if places:
+                            self._refute(places)
                             return low, high
                         continue
                     if sign > 0:
@@ -170,7 +189,8 @@ class WeightSet:
                 break
             working = np.append(working, more)
         if (low > high).any():
-            self.empty = bool((low > high + 1e-8).any())
+            if (low > high + 1e-8).any():
+                self._refute(())
             middle = (low + high) / 2
             low, high = np.minimum(low, middle), np.maximum(high, middle)
         return low, high
