@@ -116,7 +116,8 @@ def _not_linear(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
     count = f"{len(rows)} of {counted(len(evidence.rows), 'tensor')}"
     numbers = row["witness"]
     if not numbers:
-        return [f"Not a linear merge of these: no weights explain {row['name']} ({count})."]
+        sentence = f"Not a linear merge of these: no weights explain {row['name']} ({count})."
+        return [sentence, *_explained(rows)]
     first, *others = (
         f"{number['place']} ({_short(number['base'])} in the base, "
         f"{_short(number['merged'])} in the merged file)"
@@ -125,8 +126,36 @@ def _not_linear(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
     together = f" together with {' and '.join(others)}" if others else ""
     return [
         f"Not a linear merge of these: no weights explain {row['name']} {first}{together}. "
-        f"That concerns {count}."
+        f"That concerns {count}.",
+        *_explained(rows),
     ]
+
+
+def _explained(rows: Sequence[Row]) -> list[str]:
+    """Say what else explains the tensors, if it explains all of them in one way."""
+    records = [row["explanation"] for row in rows]
+    kinds = {record["kind"] if record else None for record in records}
+    if len(kinds) != 1 or None in kinds:
+        some = sum(record is not None for record in records)
+        return [f"Another kind of merge explains {some} of them: see the rows."] if some else []
+    kind, count = kinds.pop(), counted(len(rows), "tensor")
+    if kind == "slerp":
+        low, high = _shared([record["position"] for record in records])
+        where = weight_text(low, high) if low <= high else "positions that differ by tensor"
+        return [f"An interpolation on a sphere (SLERP) explains {count}, at {where}."]
+    if kind == "sum":
+        return [f"Weights that do not sum to 1 explain {count}: the base has a weight of its own."]
+    left_out = sum(record["left_out"] for record in records) / len(records)
+    share = f"{_percent(left_out)} of the changes that would show were left out"
+    if kind == "trimmed":
+        return [f"{share}, and they are the small ones, as TIES leaves them out."]
+    if kind == "dropped at random":
+        return [f"{share}, large and small alike, as DARE drops them."]
+    return [f"{share}, in part by their size."]
+
+
+def _shared(intervals: Sequence[Sequence[float]]) -> tuple[float, float]:
+    return max(min(each) for each in intervals), min(max(each) for each in intervals)
 
 
 def _short(value: float | str) -> str:

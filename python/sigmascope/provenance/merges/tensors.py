@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +12,11 @@ import numpy as np
 from sigmascope.errors import SigmascopeError
 
 from .blocks import Formats
+from .explaining import explain, explain_by_base
 from .fitting import OrderFit, Sums, TensorFit, fit_tensor
 from .number_formats import FORMATS, Reals
 from .operands import NotVerifiedError, Operand, Operands
+from .order_list import AT_RANDOM
 from .sources import Source
 from .survival import expected_survival
 
@@ -105,6 +108,11 @@ def _names(formats: Formats) -> dict[str, str]:
 
 def _described(source: Source, fit: TensorFit) -> Row:
     formats, sums = source.formats, fit.sums
+    explanation = None
+    if [each.order for each in fit.fits] == [AT_RANDOM]:
+        # A base with a weight of its own, rounded as usual, is a better explanation.
+        explanation = explain_by_base(source)
+        fit = fit if explanation is None else replace(fit, fits=())
     touched = bool(len(sums.gram)) and bool(np.diag(sums.gram).any())
     if fit.fits:
         status = MERGED
@@ -129,6 +137,7 @@ def _described(source: Source, fit: TensorFit) -> Row:
     if touched:
         row["expected"] = _expected(sums)
     if status == UNEXPLAINED:
+        row["explanation"] = explanation or explain(source)
         row["witness"] = [witness._asdict() for witness in _witness(source, fit)]
     return row
 

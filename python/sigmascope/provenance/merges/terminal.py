@@ -28,9 +28,9 @@ def show_verification(out: Console, result: Verification) -> None:
         out.print(sentence)
     out.print()
     unlike = rows_that_stand_out(result)
-    lines = [[_name(row), row["status"], _finding(result, row)] for row in unlike[:LISTED]]
+    lines = [[_name(row), _finding(result, row)] for row in unlike[:LISTED]]
     if lines:
-        show_table(out, "Tensors that stand out", ["tensor", "status", "finding"], lines, left=3)
+        show_table(out, "Tensors that stand out", ["tensor", "finding"], lines, left=2)
         if len(unlike) > LISTED:
             out.print(f"and {len(unlike) - LISTED} more, which --json and --out list")
         out.print()
@@ -61,5 +61,4 @@ def _finding(result: Verification, row: Row) -> str:
             for i, (low, high) in enumerate(box)
             if i in row["donors"]
         )
-    changed = counted(row["changed"], "number")
-    return f"{changed} of {row['numbers']:,} differ from the base"
+    return f"{row['status']}: {row['changed']:,} of {counted(row['numbers'], 'number')} moved"
