@@ -105,7 +105,11 @@ def _on_a_sphere(box: Reals, sums: Reals) -> dict[str, Any] | None:
 
 
 def _with_numbers_left_out(source: Source) -> dict[str, Any] | None:
-    """Compare changes that were left out with those that were made."""
+    """Compare changes that were left out with those that were made.
+
+    Numbers of a foreign change also stay now and then, large and small alike. So changes that were
+    dropped at random are stated only if one weight explains all numbers that moved.
+    """
     _, sample = source.sample()
     stayed, shown = _left_out(sample)
     size = np.abs(sample.donors).sum(axis=0)
@@ -115,19 +119,19 @@ def _with_numbers_left_out(source: Source) -> dict[str, Any] | None:
     kept = stayed[shown]
     # P(size of one that stayed > size of one that moved), from mean ranks (Mann and Whitney, 1947)
     larger = float(ranks[kept].mean() - ranks[~kept].mean() + 0.5)
-    kind = "trimmed" if larger <= TRIMMED else "partly changed"
-    if DROPPED[0] <= larger <= DROPPED[1]:
+    box = _weight_of_the_moved(source, sample) if len(sample.donors) == 1 else None
+    if larger <= TRIMMED and (box is not None or len(sample.donors) > 1):
+        kind = "trimmed"
+    elif DROPPED[0] <= larger <= DROPPED[1] and box is not None:
         kind = "dropped at random"
-    record: dict[str, Any] = {
+    else:
+        return None
+    return {
         "kind": kind,
         "left_out": float(kept.mean()),
         "larger": larger,
-        "weights": None,
+        "weights": None if box is None else box.tolist(),
     }
-    if len(sample.donors) == 1:
-        box = _weight_of_the_moved(source, sample)
-        record["weights"] = None if box is None else box.tolist()
-    return record
 
 
 def _left_out(block: Block) -> tuple[Any, Any]:

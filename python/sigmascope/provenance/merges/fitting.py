@@ -17,7 +17,7 @@ from .replay import replayed_box
 from .rows import largest_weights, rows_of
 from .sources import Source
 from .survival import Binade
-from .weights import WeightSet
+from .weights import WeightSet, witness_of
 
 QUICK = 256
 """Least size of the part of a sample that is tried first."""
@@ -222,6 +222,9 @@ def _fit(source: Source, claim: Reals | None, likely: Collection[str] | None) ->
                 _add(fit, block, start, claims)
             if _finish(fit, sample):
                 alive = [fit]
+    if not alive and not any(refuted.values()):
+        first = Once()
+        refuted[first.words] = witness_of(rows_of(first, sample, most, places))
     return TensorFit(tuple(alive), refuted, sums, proved)
 
 

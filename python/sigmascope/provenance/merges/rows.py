@@ -17,14 +17,16 @@ FLOAT64 = 2.0**-50
 def rows_of(order: Order, block: Block, most: Reals, places: Indices) -> NumberRows:
     """Return the rows of a block's numbers; weights are at most `most` in magnitude.
 
-    A number whose interval has no end, as that of an infinity, says nothing, and so does one whose
-    base is not finite. A number that no donor changes must have 0 in its interval.
+    A number whose base is not finite says nothing. A number that no donor changes must have 0 in
+    its interval.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         low, high = order.bounds(block, most)
+        # An infinity bounds from one side; weights up to `most` bound from the other.
+        cap = most @ np.abs(block.donors) * (1 + FLOAT64)
+        low, high = np.where(low == -np.inf, -cap, low), np.where(high == np.inf, cap, high)
         still = block.still
         impossible = ~(low <= high) | (still & ((low > 0) | (high < 0)))
-        impossible |= (low == np.inf) | (high == -np.inf)
     impossible &= np.isfinite(block.base)  # nothing can be said of another number
     chosen = np.isfinite(low) & np.isfinite(high) & ~still & ~impossible
     low, high, donors = low[chosen], high[chosen], block.donors[:, chosen]

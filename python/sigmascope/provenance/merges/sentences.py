@@ -149,9 +149,7 @@ def _explained(rows: Sequence[Row]) -> list[str]:
     share = f"{_percent(left_out)} of the changes that would show were left out"
     if kind == "trimmed":
         return [f"{share}, and they are the small ones, as TIES leaves them out."]
-    if kind == "dropped at random":
-        return [f"{share}, large and small alike, as DARE drops them."]
-    return [f"{share}, in part by their size."]
+    return [f"{share}, large and small alike, as DARE drops them."]
 
 
 def _shared(intervals: Sequence[Sequence[float]]) -> tuple[float, float]:

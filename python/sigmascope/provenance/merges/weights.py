@@ -234,3 +234,39 @@ def _interval(rows: Rows) -> tuple[Reals, Reals, list[int]]:
         ends.append(sign * min(1.0, float(g[first]) if len(g) else 1.0))
         binding += [int(indices[first])] if len(g) else []
     return np.array([ends[0]]), np.array([ends[1]]), binding
+
+
+def witness_of(rows: NumberRows) -> tuple[int, ...]:
+    """Return places of a few rows that contradict each other; nothing if none were found."""
+    if rows.impossible.size:
+        return (int(rows.impossible[0]),)
+    ellipsoid = Ellipsoid.of(rows)
+    if ellipsoid is None:
+        return ()
+    if len(rows.a) == 1:
+        return _contradicting_pair(rows)
+    # Rows far from the least squares weights, in a box that is large enough for all of them.
+    axes = ellipsoid.axes
+    excess = np.abs(ellipsoid.centre @ rows.a - rows.t) / rows.b
+    worst = rows.chosen(np.argsort(excess)[-WORST:])
+    a, t = axes.T @ worst.a, worst.t - ellipsoid.centre @ worst.a
+    size = np.abs(a).sum(axis=0)
+    half = 10 * float((np.abs(t) / size).max())
+    scaled = np.hstack([a / size, -a / size]).T
+    g = np.concatenate([(worst.b + t) / size, (worst.b - t) / size]) / half
+    return contradiction(Rows(scaled, g, np.tile(worst.places, 2)))
+
+
+def _contradicting_pair(rows: NumberRows) -> tuple[int, ...]:
+    """Return the numbers with the largest lower and the least upper end."""
+    live = np.flatnonzero(rows.a[0])
+    a, t, b = rows.a[0][live], rows.t[live], rows.b[live]
+    low, high = (t - np.sign(a) * b) / a, (t + np.sign(a) * b) / a
+    first, last = int(np.argmax(low)), int(np.argmin(high))
+    if low[first] <= high[last]:
+        return ()
+    return tuple(sorted({int(rows.places[live[first]]), int(rows.places[live[last]])}))
+
+
+WORST = 200
+"""Numbers among which a contradiction is sought."""
