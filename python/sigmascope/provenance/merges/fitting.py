@@ -101,18 +101,19 @@ class Sums:
         self._add_binades(block.base[finite], self.weights @ donors)
 
     def _add_binades(self, base: Reals, change: Reals) -> None:
-        fractions, exponents = np.frexp(base)
-        classes = 2 * (exponents + _LEAST_EXPONENT) + (np.abs(fractions) == 0.5)
+        bits = base.view(np.int64)
+        classes = (bits >> 51) & 0xFFE  # twice the biased exponent
+        classes += bits & 0xF_FFFF_FFFF_FFFF == 0
         counts = np.bincount(classes)
         squares = np.bincount(classes, weights=change * change)
         for each in np.flatnonzero(counts):
-            binade = int(each) // 2 - _LEAST_EXPONENT, bool(each % 2)
+            binade = int(each) // 2 - _BIAS, bool(each % 2)
             number, total = self.binades.get(binade, (0, 0.0))
             self.binades[binade] = number + int(counts[each]), total + float(squares[each])
 
 
-_LEAST_EXPONENT = 1100
-"""More than the exponent of any float64 is below zero."""
+_BIAS = 1022
+"""The biased exponent of float64 for numbers in [1/2, 1)."""
 
 
 def _only(finite: Reals, block: Block, moved: Reals) -> tuple[Reals, Reals]:

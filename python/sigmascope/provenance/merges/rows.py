@@ -10,8 +10,11 @@ from .number_formats import Reals
 from .number_rows import Indices, NumberRows
 from .orders import Order
 
+LEAST_HALF = 1e-290
+"""Least half of an interval. Cells of all formats are wider; only their ends meet in a point."""
+
 FLOAT64 = 2.0**-50
-"""Relative errors of float64 in the middle of an interval and in the sum of changes."""
+"""Relative errors of float64 in a row: in its interval, in the sum of changes, and in scaling."""
 
 
 def rows_of(order: Order, block: Block, most: Reals, places: Indices) -> NumberRows:
@@ -29,14 +32,17 @@ def rows_of(order: Order, block: Block, most: Reals, places: Indices) -> NumberR
         impossible = ~(low <= high) | (still & ((low > 0) | (high < 0)))
     impossible &= np.isfinite(block.base)  # nothing can be said of another number
     chosen = np.isfinite(low) & np.isfinite(high) & ~still & ~impossible
-    low, high, donors = low[chosen], high[chosen], block.donors[:, chosen]
-    half = np.maximum((high - low) / 2, 5e-324)
-    size = np.abs(block.base[chosen]) + most @ np.abs(donors)
+    base, donors, kept = block.base, block.donors, places
+    if not chosen.all():
+        low, high, base, kept = low[chosen], high[chosen], base[chosen], places[chosen]
+        donors = donors[:, chosen]
+    inverse = 1 / np.maximum((high - low) / 2, LEAST_HALF)
+    size = np.abs(base) + most @ np.abs(donors)
     return NumberRows(
-        a=donors / half,
-        t=(low / 2 + high / 2) / half,
-        b=1 + FLOAT64 * size / half,
-        places=places[chosen],
+        a=donors * inverse,
+        t=(low + high) / 2 * inverse,
+        b=1 + FLOAT64 * size * inverse,
+        places=kept,
         impossible=places[impossible],
     )
 
