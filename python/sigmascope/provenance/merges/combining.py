@@ -128,4 +128,4 @@ def survived(rows: Iterable[Row], weights: Sequence[float]) -> float | None:
 
 def is_at_random(row: Row) -> bool:
     """Return True if a tensor fits only if its rounding was up or down at random."""
-    return [fit["order"] for fit in row["orders"]] == [AT_RANDOM.words]
+    return [fit["order"] for fit in row.get("orders", ())] == [AT_RANDOM.words]

@@ -68,7 +68,11 @@ def verify(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Save the result as JSON.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Save the result as .json, .xml (JUnit) or .sarif.",
+            show_default=False,
+        ),
     ] = None,
     allow_undetermined: Annotated[
         bool,

@@ -14,6 +14,7 @@ from sigmascope.extension import replacing
 from sigmascope.extension.tables import engine
 
 from .expectations import Expectation
+from .reports import Report, junit, sarif
 from .sentences import sentences_of
 from .tensors import UNEXPLAINED, Row
 from .verdicts import CONFIRMED, REFUTED, UNDETERMINED, Evidence, Weight
@@ -154,21 +155,42 @@ class Verification:
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the result as JSON; a file is replaced as a whole.
+        """Write the result; a file is replaced as a whole.
+
+        The suffix decides: `.json` has all rows, `.xml` a test case for each claim and each tensor
+        (JUnit), `.sarif` a finding for each claim that is not confirmed and each tensor that is not
+        as it should be.
 
         Raises
         ------
         ValueError
-            If the path does not end with .json.
+            If the path has another suffix.
         OSError
             If the file cannot be written.
         """
         path = Path(path)
-        if path.suffix != ".json":
-            raise ValueError(f"{path}: a verification is saved as .json, not {path.suffix!r}")
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+        if path.suffix == ".json":
+            text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+        elif path.suffix == ".xml":
+            text = junit(self._report())
+        elif path.suffix == ".sarif":
+            text = json.dumps(sarif(self._report()), indent=1) + "\n"
+        else:
+            raise ValueError(
+                f"{path}: a verification is saved as .json, .xml or .sarif, not {path.suffix!r}"
+            )
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+    def _report(self) -> Report:
+        return Report(
+            merged=self.merged,
+            verdict=self.verdict,
+            decisions=self.decisions,
+            sentences=self.sentences,
+            rows=self.rows,
+            version=str(engine()["version"]),
+        )
 
 
 def _weight_record(weight: Weight) -> dict[str, Any]:
