@@ -101,7 +101,7 @@ def test_bounds_and_replay_contain_what_a_merger_stores(
 
 @pytest.mark.parametrize("donors", [1, 2, 3])
 def test_every_order_contains_its_own_replay(donors: int) -> None:
-    """What an order would store, at weights, is within its bounds for these weights."""
+    """Numbers that an order stores at some weights are within its bounds for these weights."""
     case = make_case(3, donors=donors, factors=torch.bfloat16, size=0.02)
     block = block_of(case, case.base)
     weights = np.array(case.weights)
