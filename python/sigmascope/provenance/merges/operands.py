@@ -105,6 +105,10 @@ class Operands:
         self._scaled[index] = {name for name, _, _ in links.scaled}
         self.unpaired_changes |= links.unpaired
 
+    def changes_of(self, index: int) -> Mapping[str, str]:
+        """Return the names of the base's matrices that an adapter changes, with its changes."""
+        return self._changes[index]
+
     def __iter__(self) -> Iterator[Operand]:
         for pair in self._pairs:
             first, second = pair.before, pair.after

@@ -139,6 +139,10 @@ def _explained(rows: Sequence[Row]) -> list[str]:
         some = sum(record is not None for record in records)
         return [f"Another kind of merge explains {some} of them: see the rows."] if some else []
     kind, count = kinds.pop(), counted(len(rows), "tensor")
+    if kind == "operand":
+        words = list(dict.fromkeys(record["words"] for record in records))
+        more = f" (and {len(words) - 1} more such)" if len(words) > 1 else ""
+        return [f"A mistake explains {count}: {words[0]}{more}."]
     if kind == "slerp":
         low, high = _shared([record["position"] for record in records])
         where = weight_text(low, high) if low <= high else "positions that differ by tensor"

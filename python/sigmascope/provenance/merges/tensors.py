@@ -11,13 +11,15 @@ import numpy as np
 
 from sigmascope.errors import SigmascopeError
 
+from .alternatives import iter_alternatives
 from .blocks import Formats
 from .explaining import explain, explain_by_base
-from .fitting import OrderFit, Sums, TensorFit, fit_tensor
+from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
 from .number_formats import FORMATS, Reals
 from .operands import NotVerifiedError, Operand, Operands
 from .order_list import AT_RANDOM
 from .sources import Source
+from .sums import Sums
 from .survival import expected_survival
 
 Row = dict[str, Any]
@@ -90,7 +92,10 @@ def verify_tensor(
             again = fit_tensor(other, own)
             if again.fits:
                 return row | _described(other, again) | {"factors": other.formats.change.name}
-        return row | _described(source, fit)
+        other_operand = None
+        if not fit.fits and operand.changes:
+            other_operand = _explain_by_operand(operands, operand, source, own)
+        return row | _described(source, fit, other_operand)
     except NotVerifiedError as error:
         return row | {"status": SKIPPED, "reason": str(error)}
     except (SigmascopeError, OSError, KeyError) as error:
@@ -106,9 +111,22 @@ def _names(formats: Formats) -> dict[str, str]:
     return {name: getattr(formats, name).name for name in ("base", "merged", "change")}
 
 
-def _described(source: Source, fit: TensorFit) -> Row:
+def _explain_by_operand(
+    operands: Operands, operand: Operand, source: Source, claim: Reals | None
+) -> dict[str, Any] | None:
+    """Return which other operand explains a tensor, and with which weights."""
+    for alternative in iter_alternatives(operands, operand, source):
+        if not fits_sample(alternative.source):
+            continue
+        fit = fit_tensor(alternative.source, claim)
+        if fit.box is not None and [each.order for each in fit.fits] != [AT_RANDOM]:
+            weights = [[_finite(low), _finite(high)] for low, high in fit.box]
+            return {"kind": "operand", "words": alternative.words, "weights": weights}
+    return None
+
+
+def _described(source: Source, fit: TensorFit, explanation: dict[str, Any] | None = None) -> Row:
     formats, sums = source.formats, fit.sums
-    explanation = None
     if [each.order for each in fit.fits] == [AT_RANDOM]:
         # A base with a weight of its own, rounded as usual, is a better explanation.
         explanation = explain_by_base(source)
