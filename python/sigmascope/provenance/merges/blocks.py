@@ -88,6 +88,16 @@ class Block:
         return np.array([change.error for change in self.changes]).reshape(-1, len(self.base))
 
     @cached_property
+    def sizes(self) -> Reals:
+        """Magnitudes of the changes at weight 1, of shape (p, n)."""
+        return np.abs(self.donors)
+
+    @cached_property
+    def cells(self) -> tuple[Reals, Reals]:
+        """Ends of the cells of the merged numbers."""
+        return self.formats.merged.cells(self.merged)
+
+    @cached_property
     def still(self) -> NDArray[np.bool_]:
         """Numbers that no donor changes."""
         return np.asarray(~np.any(self.donors, axis=0))

@@ -10,9 +10,10 @@ import numpy as np
 
 from .blocks import Block
 from .number_formats import NumberFormat, Reals
-from .number_rows import Ellipsoid, Indices
+from .number_rows import Ellipsoid, Indices, NumberRows
 from .order_list import AT_RANDOM, iter_orders
 from .orders import Once, Order
+from .parallel import in_turn
 from .replay import replayed_box
 from .rows import largest_weights, rows_of
 from .sources import Source
@@ -138,18 +139,14 @@ def _fit(source: Source, claim: Reals | None, likely: Collection[str] | None) ->
         else:
             fits.append(fit)
     weights = _near_weights(fits, claim, p)
-    sums = Sums(np.zeros((p, p)), np.zeros(p), weights, shown=[0] * len(claims))
-    for start, block in source.blocks():
-        sums.add(block, claims)
-        for fit in fits:
-            _add(fit, block, start, claims)
+    sums = Sums.start(weights, len(claims))
+    _read(source, fits, claims, sums)
     alive = [fit for fit in fits if _finish(fit, sample)]
     refuted |= {fit.order.words: fit.weights.witness for fit in fits if fit not in alive}
     if not alive and likely is None:
         fit = _fit_sample(AT_RANDOM, places, sample, most, len(claims))
         if fit is not None:
-            for start, block in source.blocks():
-                _add(fit, block, start, claims)
+            _read(source, [fit], claims, Sums.start(weights, len(claims)))
             if _finish(fit, sample):
                 alive = [fit]
     if not alive and not any(refuted.values()):
@@ -160,9 +157,8 @@ def _fit(source: Source, claim: Reals | None, likely: Collection[str] | None) ->
 
 def _count_differences(source: Source, p: int) -> TensorFit:
     """Compare a tensor that no donor changes."""
-    sums = Sums(np.zeros((p, p)), np.zeros(p), np.zeros(p))
-    for _, block in source.blocks():
-        sums.add(block, ())
+    sums = Sums.start(np.zeros(p), 0)
+    _read(source, [], (), sums)
     return TensorFit((), {}, sums, proved=True)
 
 
@@ -222,14 +218,33 @@ def _set_of(order: Order, places: Indices, sample: Block, most: Reals) -> Weight
     return None if weights.empty else weights
 
 
-def _add(fit: OrderFit, block: Block, start: int, claims: Sequence[Reals]) -> None:
+def _read(source: Source, fits: Sequence[OrderFit], claims: Sequence[Reals], sums: Sums) -> None:
+    """Add all numbers of a tensor to the fits and the sums, in the order of the tensor."""
+
+    def work(start: int, block: Block) -> tuple[Sums, list[tuple[NumberRows, list[int]] | None]]:
+        own = Sums.start(sums.weights, len(claims))
+        own.add(block, claims)
+        return own, [_rows_and_misses(fit, block, start, claims) for fit in fits]
+
+    for own, results in in_turn(work, source.blocks()):
+        sums.join(own)
+        for fit, result in zip(fits, results, strict=True):
+            if result is not None:
+                fit.weights.add(result[0])
+                fit.misses = [a + b for a, b in zip(fit.misses, result[1], strict=True)]
+
+
+def _rows_and_misses(
+    fit: OrderFit, block: Block, start: int, claims: Sequence[Reals]
+) -> tuple[NumberRows, list[int]] | None:
     if fit.weights.empty:
-        return
+        return None
     places = np.arange(start, start + len(block.base), dtype=np.intp)
-    fit.weights.add(rows_of(fit.order, block, fit.most, places))
-    for i, claim in enumerate(claims):
+    misses = []
+    for claim in claims:
         stores = fit.order.stores(block, claim, claim)
-        fit.misses[i] += int(np.count_nonzero(~(stores | ~np.isfinite(block.base))))
+        misses.append(int(np.count_nonzero(~(stores | ~np.isfinite(block.base)))))
+    return rows_of(fit.order, block, fit.most, places), misses
 
 
 def _finish(fit: OrderFit, sample: Block) -> bool:

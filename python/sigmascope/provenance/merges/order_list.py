@@ -57,12 +57,12 @@ class InTurn(Order):
     def bounds(self, block: Block, most: Reals) -> Ends:
         """Return the interval that the cell leaves, widened by what was rounded before."""
         low, high = cells_in_place(block)
-        p, change = len(most), most @ np.abs(block.donors)
+        p, change = len(most), most @ block.sizes
         size = np.abs(block.base) + change
         error = FLOAT32 * (2 * p + 2) * size + most @ block.errors + LEAST_FLOAT32
         error = error + (p - 1) * half_of(block.formats.base, size + most @ block.errors)
         if self.change is not None:
-            one = half_of(self.change, most[:, None] * np.abs(block.donors))
+            one = half_of(self.change, most[:, None] * block.sizes)
             if self.products:
                 one = error_of_products(self.change, block, most)
             error = error + one.sum(axis=0)
@@ -107,7 +107,7 @@ class ModelProducts(Order):
 
     def bounds(self, block: Block, most: Reals) -> Ends:
         """Return the interval that the cell leaves, widened by what was rounded before."""
-        low, high = block.formats.merged.cells(block.merged)
+        low, high = block.cells
         if self.number_format != block.formats.merged:
             low, high = self.number_format.sources(low, high)
         models = np.abs(block.base + block.donors)

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .blocks import FLOAT32, LEAST_FLOAT32, Block, Formats
 from .number_formats import NumberFormat, Reals
@@ -42,7 +43,7 @@ class Order(ABC):
         corners of the box, moved outwards by the errors of float32.
         """
 
-    def stores(self, block: Block, low: Reals, high: Reals) -> Reals:
+    def stores(self, block: Block, low: Reals, high: Reals) -> NDArray[np.bool_]:
         """Return, for each number, whether weights in a box may store it."""
         least, largest = self.play(block, low, high)
         with np.errstate(invalid="ignore"):
@@ -51,7 +52,8 @@ class Order(ABC):
 
 def scaled_ends(changes: Ends, low: Reals, high: Reals) -> Ends:
     """Return the ends of every c_i D_i as float32 may have them, of shape (p, n)."""
-    products = [change * weight[:, None] for change in changes for weight in (low, high)]
+    weights = (low,) if np.array_equal(low, high) else (low, high)
+    products = [change * weight[:, None] for change in changes for weight in weights]
     least, largest = np.minimum.reduce(products), np.maximum.reduce(products)
     error = FLOAT32 * np.maximum(np.abs(least), np.abs(largest)) + LEAST_FLOAT32
     return least - error, largest + error
@@ -96,20 +98,16 @@ class Once(Order):
 
     def bounds(self, block: Block, most: Reals) -> Ends:
         """Return the interval that the cell leaves, widened by what was rounded before."""
-        low, high = block.formats.merged.cells(block.merged, self.rounding)
+        low, high = self._cells(block)
         if self.through is not None:
             low, high = self.through.sources(low, high)
-        size = np.abs(block.base) + most @ np.abs(block.donors)
+        size = np.abs(block.base) + most @ block.sizes
         error = FLOAT32 * (len(most) + 2) * size + most @ block.errors + LEAST_FLOAT32
         return low - error - block.base, high + error - block.base
 
     def play(self, block: Block, low: Reals, high: Reals) -> Ends:
         """Round as the merger does, at both corners of the box."""
-        least, largest = scaled_ends(block.ends(), low, high)
-        size = np.abs(block.base) + np.maximum(np.abs(least), np.abs(largest)).sum(axis=0)
-        error = FLOAT32 * (len(low) + 1) * size
-        least = block.base + least.sum(axis=0) - error
-        largest = block.base + largest.sum(axis=0) + error
+        least, largest = self._sums(block, low, high)
         merged = block.formats.merged
         if self.through is not None:
             least, largest = self.through.round(least), self.through.round(largest)
@@ -125,6 +123,27 @@ class Once(Order):
         return np.where(least >= 0, down, np.ceil(least / unit_below) * unit_below), np.where(
             largest <= 0, up, np.floor(largest / unit_above) * unit_above
         )
+
+    def stores(self, block: Block, low: Reals, high: Reals) -> NDArray[np.bool_]:
+        """Return, for each number, whether weights in a box may store it: by its cell."""
+        if self.through is not None:
+            return Order.stores(self, block, low, high)
+        lower, upper = self._cells(block)
+        least, largest = self._sums(block, low, high)
+        with np.errstate(invalid="ignore"):
+            return np.asarray((lower <= largest) & (least <= upper))
+
+    def _cells(self, block: Block) -> Ends:
+        if self.rounding == "nearest":
+            return block.cells
+        return block.formats.merged.cells(block.merged, self.rounding)
+
+    def _sums(self, block: Block, low: Reals, high: Reals) -> Ends:
+        """Return the ends of W + change as float32 may have them."""
+        least, largest = scaled_ends(block.ends(), low, high)
+        size = np.abs(block.base) + np.maximum(np.abs(least), np.abs(largest)).sum(axis=0)
+        error = FLOAT32 * (len(low) + 1) * size
+        return block.base + least.sum(axis=0) - error, block.base + largest.sum(axis=0) + error
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +170,7 @@ class RoundedChange(Order):
     def bounds(self, block: Block, most: Reals) -> Ends:
         """Return the interval that the cell leaves, widened by what was rounded before."""
         low, high = cells_in_place(block)
-        p, change = len(most), most @ np.abs(block.donors)
+        p, change = len(most), most @ block.sizes
         error = FLOAT32 * (np.abs(block.base) + change)
         low, high = self.change.sources(low - error - block.base, high + error - block.base)
         error = FLOAT32 * (p + 1) * change + most @ block.errors + LEAST_FLOAT32
@@ -176,7 +195,7 @@ class RoundedChange(Order):
 def cells_in_place(block: Block) -> Ends:
     """Return the reals that become the merged numbers if they are rounded in the base's format."""
     base, merged = block.formats.base, block.formats.merged
-    low, high = merged.cells(block.merged)
+    low, high = block.cells
     return (low, high) if base == merged else base.sources(low, high)
 
 
@@ -191,6 +210,6 @@ def stored_ends(formats: Formats, least: Reals, largest: Reals) -> Ends:
 def error_of_products(number_format: NumberFormat, block: Block, most: Reals) -> Reals:
     """Return bounds of what rounding before and after scaling changes, of shape (p, n)."""
     scales = np.array([abs(change.scale) for change in block.changes])[:, None]
-    sizes = np.abs(block.donors) + block.errors
+    sizes = block.sizes + block.errors
     before = scales * half_of(number_format, sizes / scales)
     return most[:, None] * before + half_of(number_format, most[:, None] * (sizes + before))

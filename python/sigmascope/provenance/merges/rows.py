@@ -26,7 +26,7 @@ def rows_of(order: Order, block: Block, most: Reals, places: Indices) -> NumberR
     with np.errstate(invalid="ignore", over="ignore"):
         low, high = order.bounds(block, most)
         # An infinity bounds from one side; weights up to `most` bound from the other.
-        cap = most @ np.abs(block.donors) * (1 + FLOAT64)
+        cap = most @ block.sizes * (1 + FLOAT64)
         low, high = np.where(low == -np.inf, -cap, low), np.where(high == np.inf, cap, high)
         still = block.still
         impossible = ~(low <= high) | (still & ((low > 0) | (high < 0)))

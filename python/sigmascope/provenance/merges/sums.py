@@ -45,10 +45,17 @@ class Sums:
     shown: list[int] = field(default_factory=list)
     binades: dict[Binade, tuple[int, float]] = field(default_factory=dict)
 
+    @classmethod
+    def start(cls, weights: Reals, claims: int) -> Sums:
+        """Return the sums over no numbers."""
+        p = len(weights)
+        return cls(np.zeros((p, p)), np.zeros(p), weights, shown=[0] * claims)
+
     def add(self, block: Block, claims: Sequence[Reals]) -> None:
         """Add the numbers of a block."""
-        merged = block.formats.merged
-        rounded = merged.round(block.base)
+        formats = block.formats
+        unrounded = formats.base == formats.merged
+        rounded = block.base if unrounded else formats.merged.round(block.base)
         same = (rounded == block.merged) | (np.isnan(rounded) & np.isnan(block.merged))
         self.changed += int(np.count_nonzero(~same))
         self.foreign += int(np.count_nonzero(~same & block.still))
@@ -60,9 +67,21 @@ class Sums:
         self.cross += donors @ moved
         self.moved += float(moved @ moved)
         for i, claim in enumerate(claims):
-            stored = merged.round(block.base + claim @ block.donors)
+            stored = formats.merged.round(block.base + claim @ block.donors)
             self.shown[i] += int(np.count_nonzero(stored != rounded))
         self._add_binades(block.base[finite], self.weights @ donors)
+
+    def join(self, other: Sums) -> None:
+        """Add the sums of other numbers."""
+        self.gram += other.gram
+        self.cross += other.cross
+        self.moved += other.moved
+        self.changed += other.changed
+        self.foreign += other.foreign
+        self.shown = [a + b for a, b in zip(self.shown, other.shown, strict=True)]
+        for binade, (count, squares) in other.binades.items():
+            number, total = self.binades.get(binade, (0, 0.0))
+            self.binades[binade] = number + count, total + squares
 
     def _add_binades(self, base: Reals, change: Reals) -> None:
         bits = base.view(np.int64)
