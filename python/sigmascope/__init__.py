@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sigmascope import bench as bench
     from sigmascope import diagnosis as diagnosis
     from sigmascope import extension as extension
+    from sigmascope import provenance as provenance
     from sigmascope import results as results
     from sigmascope import series as series
     from sigmascope import sklearn as sklearn
@@ -119,6 +120,7 @@ _PUBLIC_PACKAGES = (
     "bench",
     "diagnosis",
     "extension",
+    "provenance",
     "results",
     "series",
     "sklearn",
@@ -138,7 +140,7 @@ if not TYPE_CHECKING:  # with this function a type checker accepts every name
             return import_module(f"sigmascope.{name}")
         message = f"module 'sigmascope' has no attribute {name!r}"
         if not name.startswith("_"):
-            for place in ("results", "errors", "streaming", "adapters", "series", "diagnosis"):
+            for place in ("errors", *_PUBLIC_PACKAGES):
                 if _is_installed(place) and name in import_module(f"sigmascope.{place}").__all__:
                     message += f": it is sigmascope.{place}.{name}"
         raise AttributeError(message, name=name, obj=sys.modules[__name__])

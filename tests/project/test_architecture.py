@@ -117,8 +117,8 @@ PYTHON_ROOMS = {
         extra=True,
     ),
     "extension": Folder(
-        "_distributions _words _display _execution _host _tables checkpoint cli matrices report "
-        "series spectra"
+        "_distributions _words _display _execution _host _tables adapters checkpoint cli comparing "
+        "matrices report series spectra"
     ),
     # Annexes: nothing imports them, and they import public names alone.
     "sklearn": Folder("errors extension streaming package", outside="scipy sklearn", extra=True),
@@ -129,10 +129,10 @@ PYTHON_ROOMS = {
         "typer rich",
     ),
     "formats": Folder("checkpoint errors extension", outside="h5py tensorstore"),
-    "provenance": Folder("errors extension package", outside="typer rich"),
+    "provenance": Folder("adapters errors extension package", outside="scipy typer rich"),
     "package": Folder(
         "_execution _host adapters analysis bench checkpoint cli comparing diagnosis errors "
-        "extension matrices scanning series sklearn solvers spectra streaming"
+        "extension matrices provenance scanning series sklearn solvers spectra streaming"
     ),
 }
 """The folders of the package, each after those that it may use; `package` is its own files.

@@ -17,7 +17,7 @@ from tests.support.sources import imports_of
 
 import sigmascope as ss
 
-ON_DEMAND = {"adapters", "bench", "diagnosis", "extension", "results"}
+ON_DEMAND = {"adapters", "bench", "diagnosis", "extension", "provenance", "results"}
 ON_DEMAND |= {"series", "sklearn", "streaming"}
 
 

@@ -58,6 +58,7 @@ MANY_PARAMETERS = {
     "reference": "options of the command line",
     "bench": "options of the command line",
     "resize": "options of the command line",
+    "verify": "options of the command line",
 }
 """Functions with more than eight parameters, and why."""
 

@@ -15,6 +15,7 @@ EVERY = (
     "sigmascope.adapters",
     "sigmascope.series",
     "sigmascope.diagnosis",
+    "sigmascope.provenance",
 )
 
 MODULES = tuple(module for module in EVERY if find_spec(module))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .lineage import (
+from .lineages import (
     Fingerprint,
     LayerLink,
     LayerOutcome,
@@ -14,8 +14,10 @@ from .lineage import (
     fingerprint,
     lineage,
 )
+from .merges import Decision, Verification, Weight, verify
 
 __all__ = [
+    "Decision",
     "Fingerprint",
     "LayerLink",
     "LayerOutcome",
@@ -23,6 +25,9 @@ __all__ = [
     "Lineages",
     "Match",
     "Outcome",
+    "Verification",
+    "Weight",
     "fingerprint",
     "lineage",
+    "verify",
 ]

@@ -25,7 +25,7 @@ from tests.support.lineage_models import (
 )
 
 import sigmascope as ss
-from sigmascope.provenance.lineage import Lineage, Lineages, lineage
+from sigmascope.provenance.lineages import Lineage, Lineages, lineage
 
 A, B = random_model(1), random_model(2)
 

@@ -12,7 +12,7 @@ from tests.support.checkpoints import of_array, write_file
 from tests.support.lineage_models import Weights, random_model, tuned
 from typer.testing import CliRunner
 
-from sigmascope.provenance.lineage.commands import ABSTAINED, lineage, read_layers
+from sigmascope.provenance.lineages.commands import ABSTAINED, lineage, read_layers
 
 A, B = random_model(1), random_model(2)
 

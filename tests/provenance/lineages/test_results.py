@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from tests.support.lineage_models import permuted, random_model, tuned, with_embeddings
 
-from sigmascope.provenance.lineage import lineage
-from sigmascope.provenance.lineage.features import Layer
-from sigmascope.provenance.lineage.levels import bonferroni, group_by_links, holm
-from sigmascope.provenance.lineage.outcomes import Match, least_tie, p_in_words
-from sigmascope.provenance.lineage.verdicts import layers_in_words
+from sigmascope.provenance.lineages import lineage
+from sigmascope.provenance.lineages.features import Layer
+from sigmascope.provenance.lineages.levels import bonferroni, group_by_links, holm
+from sigmascope.provenance.lineages.outcomes import Match, least_tie, p_in_words
+from sigmascope.provenance.lineages.verdicts import layers_in_words
 
 A, B = random_model(1), random_model(2)
 SCHEMA = Path(__file__).parents[3] / "docs" / "schemas" / "lineage.schema.json"

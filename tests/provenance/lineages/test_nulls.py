@@ -12,12 +12,12 @@ from scipy import stats
 from tests.support.lineage_nulls import EXCHANGEABLE, NUMBERED, UNITS, Basis, Draw
 from tests.support.tiers import short
 
-from sigmascope.provenance.lineage.blocks import prepare_rows
-from sigmascope.provenance.lineage.features import Features, relate_things
-from sigmascope.provenance.lineage.neighbours import count_neighbours_in_place, log10_p_of_counts
-from sigmascope.provenance.lineage.premise import LEVEL, check_order
-from sigmascope.provenance.lineage.tails import assess_blocks
-from sigmascope.provenance.lineage.unit_tests import compare_things
+from sigmascope.provenance.lineages.blocks import prepare_rows
+from sigmascope.provenance.lineages.features import Features, relate_things
+from sigmascope.provenance.lineages.neighbours import count_neighbours_in_place, log10_p_of_counts
+from sigmascope.provenance.lineages.premise import LEVEL, check_order
+from sigmascope.provenance.lineages.tails import assess_blocks
+from sigmascope.provenance.lineages.unit_tests import compare_things
 
 ALL = np.arange(UNITS)
 

@@ -21,11 +21,11 @@ from tests.support.lineage_models import (
 )
 
 import sigmascope as ss
-from sigmascope.provenance.lineage import Fingerprint, fingerprint, lineage
-from sigmascope.provenance.lineage.blocks import compare_blocks, partition_things, prepare_rows
-from sigmascope.provenance.lineage.features import Features, sketch_features
-from sigmascope.provenance.lineage.fingerprints import store
-from sigmascope.provenance.lineage.tails import assess_blocks
+from sigmascope.provenance.lineages import Fingerprint, fingerprint, lineage
+from sigmascope.provenance.lineages.blocks import compare_blocks, partition_things, prepare_rows
+from sigmascope.provenance.lineages.features import Features, sketch_features
+from sigmascope.provenance.lineages.fingerprints import store
+from sigmascope.provenance.lineages.tails import assess_blocks
 
 A, B = random_model(1), random_model(2)
 

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from sigmascope.provenance.lineage.blocks import compare_blocks, partition_things, prepare_rows
-from sigmascope.provenance.lineage.tails import assess_blocks, log_normal_tail
+from sigmascope.provenance.lineages.blocks import compare_blocks, partition_things, prepare_rows
+from sigmascope.provenance.lineages.tails import assess_blocks, log_normal_tail
 
 Doubles = NDArray[np.float64]
 

@@ -11,12 +11,12 @@ import pytest
 from scipy import stats
 from tests.support.lineage_models import Weights
 
-from sigmascope.provenance.lineage import Lineage, lineage
-from sigmascope.provenance.lineage.features import Layer
-from sigmascope.provenance.lineage.neighbours import count_neighbours_in_place
-from sigmascope.provenance.lineage.opening import open_models
-from sigmascope.provenance.lineage.tails import assess_blocks
-from sigmascope.provenance.lineage.unit_tests import align, compare_things
+from sigmascope.provenance.lineages import Lineage, lineage
+from sigmascope.provenance.lineages.features import Layer
+from sigmascope.provenance.lineages.neighbours import count_neighbours_in_place
+from sigmascope.provenance.lineages.opening import open_models
+from sigmascope.provenance.lineages.tails import assess_blocks
+from sigmascope.provenance.lineages.unit_tests import align, compare_things
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sigmascope.provenance.lineage.blocks import (
+from sigmascope.provenance.lineages.blocks import (
     centre_blocks,
     compare_blocks,
     effect_size,

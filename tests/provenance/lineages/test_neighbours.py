@@ -8,7 +8,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from sigmascope.provenance.lineage.neighbours import count_neighbours_in_place, log10_p_of_counts
+from sigmascope.provenance.lineages.neighbours import count_neighbours_in_place, log10_p_of_counts
 
 
 def test_only_a_single_largest_entry_on_the_diagonal_counts() -> None:

@@ -24,10 +24,10 @@ from tests.support.lineage_models import (
 )
 
 from sigmascope import open_checkpoint
-from sigmascope.provenance.lineage import lineage
-from sigmascope.provenance.lineage.circuits import singular_values_of_product
-from sigmascope.provenance.lineage.extraction import CheckpointModel, choose_deep
-from sigmascope.provenance.lineage.features import Layer
+from sigmascope.provenance.lineages import lineage
+from sigmascope.provenance.lineages.circuits import singular_values_of_product
+from sigmascope.provenance.lineages.extraction import CheckpointModel, choose_deep
+from sigmascope.provenance.lineages.features import Layer
 
 HEADS = 16
 CONFIG = {

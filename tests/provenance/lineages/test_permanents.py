@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sigmascope.provenance.lineage.permanents import cumulants, largest_tilt
+from sigmascope.provenance.lineages.permanents import cumulants, largest_tilt
 
 
 def sums_over_permutations(block: NDArray[np.float64]) -> NDArray[np.float64]:

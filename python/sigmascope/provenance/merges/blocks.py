@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Blocks of numbers of a tensor: in the base, in the merged file, and their changes by donors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .number_formats import NumberFormat, Reals
+
+FLOAT32 = 2.0**-24
+"""Largest relative error of one rounding to float32."""
+
+LEAST_FLOAT32 = 2.0**-144
+"""More than the absolute errors of the float32 operations on one number, near zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """The formats that a merger of one tensor may have rounded to.
+
+    Attributes
+    ----------
+    base
+        Format of the base, in which a merger keeps W while it adds.
+    merged
+        Format of the merged file.
+    change
+        Format of the donors: of a model's numbers, or of an adapter's factors.
+    """
+
+    base: NumberFormat
+    merged: NumberFormat
+    change: NumberFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The change of n numbers by one donor at weight 1.
+
+    Attributes
+    ----------
+    exact
+        The change in float64: F - W of a model, s B A of an adapter.
+    error
+        Bound of the error of the change if it is computed in float32; 0 for a model.
+    scale
+        The factor s of an adapter, which a merger may apply after it has rounded B A; 1 for a
+        model.
+    """
+
+    exact: Reals
+    error: Reals
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Block:
+    """The same n numbers of one tensor in all operands.
+
+    Attributes
+    ----------
+    base, merged
+        Stored numbers, in float64, of shape (n,).
+    changes
+        One change for each of p donors.
+    formats
+        The formats of the tensor.
+    """
+
+    base: Reals
+    merged: Reals
+    changes: tuple[Change, ...]
+    formats: Formats
+
+    @cached_property
+    def donors(self) -> Reals:
+        """Changes at weight 1, of shape (p, n)."""
+        return np.array([change.exact for change in self.changes]).reshape(-1, len(self.base))
+
+    @cached_property
+    def errors(self) -> Reals:
+        """Errors of float32 in the changes, of shape (p, n)."""
+        return np.array([change.error for change in self.changes]).reshape(-1, len(self.base))
+
+    @cached_property
+    def sizes(self) -> Reals:
+        """Magnitudes of the changes at weight 1, of shape (p, n)."""
+        return np.abs(self.donors)
+
+    @cached_property
+    def cells(self) -> tuple[Reals, Reals]:
+        """Ends of the cells of the merged numbers."""
+        return self.formats.merged.cells(self.merged)
+
+    @cached_property
+    def still(self) -> NDArray[np.bool_]:
+        """Numbers that no donor changes."""
+        return np.asarray(~np.any(self.donors, axis=0))
+
+    def ends(self) -> tuple[Reals, Reals]:
+        """Return the least and largest changes that float32 may have, of shape (p, n)."""
+        return self.donors - self.errors, self.donors + self.errors
+
+    def rounded_ends(self, number_format: NumberFormat) -> tuple[Reals, Reals]:
+        """Return the ends of the changes if each is rounded before it is scaled.
+
+        They differ where the float32 product is too near a tie to know.
+        """
+        low, high = self.ends()
+        scales = np.array([change.scale for change in self.changes])[:, None]
+        one = scales * number_format.round(low / scales)
+        other = scales * number_format.round(high / scales)
+        return np.minimum(one, other), np.maximum(one, other)
+
+    def part(self, chosen: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Block:
+        """Return a block of some of the numbers."""
+        changes = tuple(Change(c.exact[chosen], c.error[chosen], c.scale) for c in self.changes)
+        return Block(self.base[chosen], self.merged[chosen], changes, self.formats)
+
+
+def join(blocks: Sequence[Block]) -> Block:
+    """Return one block with the numbers of several blocks of a tensor."""
+    changes = tuple(
+        Change(
+            np.concatenate([change.exact for change in same]),
+            np.concatenate([change.error for change in same]),
+            same[0].scale,
+        )
+        for same in zip(*(block.changes for block in blocks), strict=True)
+    )
+    base = np.concatenate([block.base for block in blocks])
+    merged = np.concatenate([block.merged for block in blocks])
+    return Block(base, merged, changes, blocks[0].formats)

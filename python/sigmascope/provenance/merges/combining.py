@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Weights of a whole model, from the rows of its tensors.
+
+All tensors that are stored in the same formats and changed by the same donors went through one
+order of rounding, so an order that one of them refutes is refuted for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .fitting import hull
+from .number_formats import Reals
+from .order_list import AT_RANDOM
+from .tensors import MERGED, Key, Row, key_of
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tensors of the same formats and donors.
+
+    Attributes
+    ----------
+    rows
+        Their rows.
+    orders
+        For each order that explains all of them with the same weights, the intervals of all p
+        weights, of shape (p, 2).
+    consistent
+        False if no one order explains all of them, whatever the weights.
+    """
+
+    rows: tuple[Row, ...]
+    orders: dict[str, Reals]
+    consistent: bool
+
+    def replaying(self) -> tuple[str, ...]:
+        """Return the orders in which the claim, or a rounding of it, stores every number.
+
+        Rounding at random leaves open which of two numbers is stored, so it confirms nothing.
+        """
+        return tuple(
+            order
+            for order in self.orders
+            if order != AT_RANDOM.words
+            and any(
+                all(misses[k] == 0 for misses in self._misses(order))
+                for k in range(min((len(m) for m in self._misses(order)), default=0))
+            )
+        )
+
+    def _misses(self, order: str) -> list[list[int]]:
+        return [
+            fit["misses"] for row in self.rows for fit in row["orders"] if fit["order"] == order
+        ]
+
+
+def group_rows(rows: Iterable[Row], p: int) -> list[Group]:
+    """Group the rows that some order explains."""
+    by_key: dict[Key, list[Row]] = {}
+    for row in rows:
+        if row["status"] == MERGED:
+            by_key.setdefault(key_of(row["formats"], row["donors"]), []).append(row)
+    return [_group(rows, p) for rows in by_key.values()]
+
+
+def narrow_orders(likely: dict[Key, set[str]], row: Row) -> None:
+    """Keep the orders that explain a tensor, too, for the next tensors of its kind."""
+    if row["status"] == MERGED:
+        key = key_of(row["formats"], row["donors"])
+        own = {fit["order"] for fit in row["orders"]}
+        likely[key] = own if key not in likely else (likely[key] & own or own)
+
+
+def _group(rows: Sequence[Row], p: int) -> Group:
+    shared = [fit["order"] for fit in rows[0]["orders"]]
+    for row in rows[1:]:
+        own = {fit["order"] for fit in row["orders"]}
+        shared = [order for order in shared if order in own]
+    orders = {}
+    for order in shared:
+        box = intersection([box_of(row, order, p) for row in rows])
+        if box is not None:
+            orders[order] = box
+    return Group(tuple(rows), orders, consistent=bool(shared))
+
+
+def box_of(row: Row, order: str | None, p: int) -> Reals:
+    """Return the intervals of all p weights in a tensor, in one order or over all orders."""
+    boxes = []
+    for fit in row["orders"]:
+        if order in (None, fit["order"]):
+            box = np.tile([-np.inf, np.inf], (p, 1))
+            for donor, (low, high) in zip(row["donors"], fit["weights"], strict=True):
+                box[donor] = (-np.inf if low is None else low), (np.inf if high is None else high)
+            boxes.append(box)
+    return hull(boxes)
+
+
+def intersection(boxes: Sequence[Reals]) -> Reals | None:
+    """Return the box that all boxes share, or None."""
+    low = np.max([box[:, 0] for box in boxes], axis=0)
+    high = np.min([box[:, 1] for box in boxes], axis=0)
+    return np.stack([low, high], axis=1) if (low <= high).all() else None
+
+
+def weights_of(groups: Sequence[Group], p: int) -> Reals | None:
+    """Return the intervals of the weights of the model; None if they differ by tensor."""
+    boxes = [hull(list(group.orders.values())) for group in groups if group.orders]
+    if len(boxes) < len(groups):
+        return None
+    return intersection([np.tile([-np.inf, np.inf], (p, 1)), *boxes])
+
+
+def survived(rows: Iterable[Row], weights: Sequence[float]) -> float | None:
+    """Return <dW, M - W> / ||dW||^2 over tensors that the change dW with these weights touches."""
+    shared = size = 0.0
+    for row in rows:
+        if row.get("gram") and row["donors"]:
+            own = np.array([weights[i] for i in row["donors"]])
+            shared += float(own @ np.array(row["cross"]))
+            size += float(own @ np.array(row["gram"]) @ own)
+    return shared / size if size > 0 else None
+
+
+def is_at_random(row: Row) -> bool:
+    """Return True if a tensor fits only if its rounding was up or down at random."""
+    return [fit["order"] for fit in row.get("orders", ())] == [AT_RANDOM.words]

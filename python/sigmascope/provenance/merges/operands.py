@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The operands of a verification: pairs of tensors of base and merged file, with their donors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sigmascope import Checkpoint, Matrix
+from sigmascope.adapters import Adapter
+from sigmascope.extension.pairs import (
+    Changes,
+    Elements,
+    Member,
+    Pair,
+    Scannable,
+    changes,
+    delta_of,
+    linked,
+    members,
+)
+
+from .blocks import Formats
+from .number_formats import FORMATS, NumberFormat
+from .sources import AdapterDonor, Donor, MatrixSource, ModelDonor, Source, VectorSource
+
+PLAIN = {
+    "F32": "f32",
+    "BF16": "bf16",
+    "F16": "f16",
+    "F8_E4M3": "f8_e4m3",
+    "F8_E5M2": "f8_e5m2",
+}
+"""Names of formats in headers, by which numbers are stored without scales or codes."""
+
+WEIGHT_PARTS = ("scale", "part")
+"""Statuses of tensors that are read with the weight that they belong to."""
+
+
+class NotVerifiedError(ValueError):
+    """A tensor whose numbers cannot be compared; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """One tensor of the merged file, its partner in the base, and the donors that may change it.
+
+    Attributes
+    ----------
+    name, merged
+        Names in the base and in the merged file; one is None for a tensor without a partner.
+    reason
+        The reason why it cannot be verified, or None.
+    note
+        A remark on how it was paired.
+    donors
+        Indices of the donors that may change it.
+    nbytes
+        Stored bytes in base and merged file.
+    """
+
+    name: str | None
+    merged: str | None
+    pair: Pair
+    reason: str | None = None
+    note: str | None = None
+    donors: tuple[int, ...] = ()
+    changes: Mapping[int, str] = field(default_factory=dict)
+    nbytes: int = 0
+
+
+class Operands:
+    """Base, merged file and donors, tensor by tensor.
+
+    Parameters
+    ----------
+    base, merged : Checkpoint
+    donors : sequence of Checkpoint or Adapter
+    """
+
+    def __init__(self, base: Checkpoint, merged: Checkpoint, donors: Sequence[Scannable]) -> None:
+        self.base, self.merged, self.donors = base, merged, tuple(donors)
+        before = list(members(base))
+        self._models: dict[int, dict[str, Pair]] = {}
+        self._changes: dict[int, dict[str, str]] = {}
+        self._scaled: dict[int, set[str]] = {}
+        self.unpaired_changes: dict[str, str] = {}
+        for index, donor in enumerate(self.donors):
+            if isinstance(donor, Adapter):
+                self._pair_adapter(index, changes(base, donor))
+            else:
+                pairs = linked(before, list(members(donor)))
+                self._models[index] = {p.before.name: p for p in pairs if p.before is not None}
+        self._pairs = list(linked(before, list(members(merged))))
+
+    def _pair_adapter(self, index: int, links: Changes) -> None:
+        self._changes[index] = {}
+        for name, change, _ in links.pairs:
+            if name in self._changes[index]:
+                raise ValueError(
+                    f"{links.adapter.path} changes {name} more than once: give one adapter at a "
+                    "time, as the folder of that adapter"
+                )
+            self._changes[index][name] = change
+        self._scaled[index] = {name for name, _, _ in links.scaled}
+        self.unpaired_changes |= links.unpaired
+
+    def changes_of(self, index: int) -> Mapping[str, str]:
+        """Return the names of the base's matrices that an adapter changes, with its changes."""
+        return self._changes[index]
+
+    def __iter__(self) -> Iterator[Operand]:
+        for pair in self._pairs:
+            first, second = pair.before, pair.after
+            parts = [member for member in (first, second) if member is not None]
+            if all(member.record["status"] in WEIGHT_PARTS for member in parts):
+                continue
+            yield self._operand(pair, sum(member.record["nbytes"] for member in parts))
+
+    def _operand(self, pair: Pair, nbytes: int) -> Operand:
+        names = tuple(None if m is None else m.name for m in (pair.before, pair.after))
+        first, second = names
+        if pair.before is None or pair.after is None or not (pair.matrix or pair.entrywise):
+            why = pair.reason or "it cannot be read"
+            return Operand(first, second, pair, why, pair.note, nbytes=nbytes)
+        assert first is not None
+        applied = {i: by[first] for i, by in self._changes.items() if first in by}
+        models = tuple(
+            i
+            for i, pairs in self._models.items()
+            if first in pairs and pairs[first].after is not None
+        )
+        touching = tuple(sorted((*applied, *models)))
+        reason: str | None = None
+        if any(first in names for names in self._scaled.values()):
+            reason = "changed by DoRA, whose change depends on the base: not verified yet"
+        return Operand(first, second, pair, reason, pair.note, touching, applied, nbytes)
+
+    def source(self, operand: Operand, *, rounded_factors: bool = False) -> Source:
+        """Return the numbers of a tensor.
+
+        Parameters
+        ----------
+        operand
+            The tensor.
+        rounded_factors
+            True if the merger has rounded an adapter's factors to the base's format.
+
+        Raises
+        ------
+        NotVerifiedError
+            If a format has no cells, or shapes differ.
+        CheckpointError
+            If a file changed or ends early.
+        """
+        before, after = operand.pair.before, operand.pair.after
+        assert before is not None
+        assert after is not None
+        base = number_format(self.base, before, "the base")
+        merged = number_format(self.merged, after, "the merged file")
+        if not operand.pair.matrix:
+            return self._vectors(operand, before, after, Formats(base, merged, base))
+        donors: list[Donor] = []
+        for index in operand.donors:
+            if index in operand.changes:
+                donor = self.donors[index]
+                assert isinstance(donor, Adapter)
+                product = delta_of(self.base, before.name, donor, operand.changes[index])
+                donors.append(AdapterDonor(product, base if rounded_factors else None))
+            else:
+                donors.append(ModelDonor(self._matrix_of_model(index, before, operand.pair)))
+        change = donors[0].number_format if donors else base
+        height = operand.pair.rows or before.shape[0]
+        return MatrixSource(
+            self.base[before.key],
+            self.merged[after.key],
+            donors,
+            Formats(base, merged, change),
+            height,
+        )
+
+    def _matrix_of_model(self, index: int, before: Member, pair: Pair) -> Matrix:
+        other = self._models[index][before.name]
+        model, member = self.donors[index], other.after
+        assert isinstance(model, Checkpoint)
+        assert member is not None
+        where = f"donor {index + 1}"
+        if not other.matrix or (other.rows or before.shape[0]) < (pair.rows or before.shape[0]):
+            raise NotVerifiedError(f"{where}: {other.reason or 'it has fewer rows'}")
+        number_format(model, member, where)
+        return model[member.key]
+
+    def _vectors(self, operand: Operand, before: Member, after: Member, formats: Formats) -> Source:
+        models = []
+        for index in operand.donors:
+            model, other = self.donors[index], self._models[index][before.name].after
+            assert isinstance(model, Checkpoint)
+            assert other is not None
+            number_format(model, other, f"donor {index + 1}")
+            models.append(elements_of(model, other))
+        base, merged = elements_of(self.base, before), elements_of(self.merged, after)
+        if any(each.count != base.count for each in (merged, *models)):
+            counts = ", ".join(str(each.count) for each in (base, merged, *models))
+            raise NotVerifiedError(f"the tensors have {counts} numbers")
+        return VectorSource(base, merged, models, formats)
+
+
+def elements_of(checkpoint: Checkpoint, member: Member) -> Elements:
+    """Return the numbers of a tensor without a spectrum."""
+    elements = checkpoint.elements(member.key)
+    if elements is None:
+        raise NotVerifiedError(member.record["reason"] or "its numbers are not decoded")
+    return elements
+
+
+def number_format(checkpoint: Checkpoint, member: Member, where: str) -> NumberFormat:
+    """Return the format in which a tensor is stored.
+
+    Raises
+    ------
+    NotVerifiedError
+        If it is stored in codes, or in a format whose rounding cells are not known.
+    """
+    dtype = member.record["dtype"]
+    name = PLAIN.get(dtype)
+    scaled = dtype.startswith("F8") and checkpoint.elements(member.record["name"]) is None
+    if name is None or scaled:
+        stored = f"{dtype} with scales" if scaled else dtype
+        raise NotVerifiedError(
+            f"{where} stores it as {stored}, whose rounding is not supported: "
+            "compare() estimates the change"
+        )
+    return FORMATS[name]

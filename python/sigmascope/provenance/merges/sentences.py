@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A verification in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import floor, isinf, log10
+from pathlib import Path
+
+from sigmascope.extension import counted
+
+from .combining import box_of, is_at_random
+from .number_formats import FORMATS
+from .tensors import CHANGED, IDENTICAL, MERGED, UNEXPLAINED, Row
+from .verdicts import Evidence
+
+
+def sentences_of(evidence: Evidence, *, claimed: bool, refuted: bool) -> tuple[str, ...]:
+    """Return the result in sentences, the most important first.
+
+    Parameters
+    ----------
+    evidence
+        Rows and weights.
+    claimed, refuted
+        Whether weights were claimed, and whether the claim is refuted.
+    """
+    unseen = claimed and not refuted
+    return (*_main(evidence, unseen), *_survival(evidence), *_others(evidence))
+
+
+def weight_text(low: float, high: float) -> str:
+    """Return a weight with as many digits as its interval allows, and the interval."""
+    if isinf(low) or isinf(high):
+        return "an unknown weight"
+    width = max(high - low, 1e-12)
+    digits = min(max(-floor(log10(width)), 1), 9)
+    return f"{(low + high) / 2:.{digits}f} ([{_down(low, digits + 1)}, {_up(high, digits + 1)}])"
+
+
+def _down(value: float, digits: int) -> str:
+    step = 10.0**-digits
+    return f"{floor(value / step) * step:.{digits}f}"
+
+
+def _up(value: float, digits: int) -> str:
+    step = 10.0**-digits
+    return f"{-floor(-value / step) * step:.{digits}f}"
+
+
+def _main(evidence: Evidence, unseen: bool) -> list[str]:
+    merged, unexplained = evidence.of(MERGED), evidence.of(UNEXPLAINED)
+    if unexplained:
+        return _not_linear(evidence, unexplained)
+    if not merged:
+        return _unchanged(evidence)
+    weights = evidence.weights
+    if weights is None:
+        return [f"The weights differ from tensor to tensor: {_by_tensor(evidence, merged)}."]
+    if not any(row["changed"] for row in merged):
+        return _nothing_applied(evidence, merged, unseen)
+    names = [_last(weight.donor) for weight in weights]
+    total = " + ".join(
+        f"{weight_text(weight.low, weight.high)} {name}"
+        for weight, name in zip(weights, names, strict=True)
+    )
+    orders = " or ".join(evidence.orders)
+    sentence = f"Every number of {counted(len(merged), 'tensor')} is base + {total}; {orders}."
+    if any(map(is_at_random, merged)):
+        sentence += " Some tensors fit only if numbers were rounded up or down at random."
+    return [sentence]
+
+
+def _by_tensor(evidence: Evidence, merged: Sequence[Row]) -> str:
+    parts = []
+    for row in (merged[0], merged[-1]):
+        box = box_of(row, None, evidence.donors)
+        weights = ", ".join(weight_text(float(low), float(high)) for low, high in box)
+        parts.append(f"{row['name']} has {weights}")
+    return "; ".join(parts)
+
+
+def _nothing_applied(evidence: Evidence, merged: Sequence[Row], unseen: bool) -> list[str]:
+    """Say that the file is the base in every tensor that the donors would change."""
+    shown = [row["shown"] for row in merged if row["shown"] is not None]
+    names = [_last(name) for name in evidence.names]
+    name, was = (names[0], "was") if len(names) == 1 else (" and ".join(names), "were")
+    if unseen:
+        formats = sorted({FORMATS[row["formats"]["merged"]].words for row in merged})
+        return [
+            f"{name} cannot be seen in {' and '.join(formats)}: applied or not, at most "
+            f"{counted(sum(shown), 'number')} would differ."
+        ]
+    sentence = f"{name} {was} not applied: the file is the base, number for number."
+    if shown:
+        sentence += f" (Had it been, {counted(sum(shown), 'number')} would differ.)"
+    return [sentence]
+
+
+def _last(name: str) -> str:
+    """Return the last part of a path."""
+    return Path(name).name or name
+
+
+def _unchanged(evidence: Evidence) -> list[str]:
+    identical, changed = evidence.of(IDENTICAL), evidence.of(CHANGED)
+    if changed:
+        return []
+    if identical:
+        return [f"{counted(len(identical), 'tensor')} are those of the base, number for number."]
+    return ["No tensor could be verified."]
+
+
+def _not_linear(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
+    row = next((row for row in rows if row["witness"]), rows[0])
+    count = f"{len(rows)} of {counted(len(evidence.rows), 'tensor')}"
+    numbers = row["witness"]
+    if not numbers:
+        sentence = f"Not a linear merge of these: no weights explain {row['name']} ({count})."
+        return [sentence, *_explained(rows)]
+    first, *others = (
+        f"{number['place']} ({_short(number['base'])} in the base, "
+        f"{_short(number['merged'])} in the merged file)"
+        for number in numbers
+    )
+    together = f" together with {' and '.join(others)}" if others else ""
+    return [
+        f"Not a linear merge of these: no weights explain {row['name']} {first}{together}. "
+        f"That concerns {count}.",
+        *_explained(rows),
+    ]
+
+
+def _explained(rows: Sequence[Row]) -> list[str]:
+    """Say what else explains the tensors, if it explains all of them in one way."""
+    records = [row["explanation"] for row in rows]
+    kinds = {record["kind"] if record else None for record in records}
+    if len(kinds) != 1 or None in kinds:
+        some = sum(record is not None for record in records)
+        return [f"Another kind of merge explains {some} of them: see the rows."] if some else []
+    kind, count = kinds.pop(), counted(len(rows), "tensor")
+    if kind == "operand":
+        words = list(dict.fromkeys(record["words"] for record in records))
+        more = f" (and {len(words) - 1} more such)" if len(words) > 1 else ""
+        return [f"A mistake explains {count}: {words[0]}{more}."]
+    if kind == "slerp":
+        low, high = _shared([record["position"] for record in records])
+        where = weight_text(low, high) if low <= high else "positions that differ by tensor"
+        return [f"An interpolation on a sphere (SLERP) explains {count}, at {where}."]
+    if kind == "sum":
+        return [f"Weights that do not sum to 1 explain {count}: the base has a weight of its own."]
+    left_out = sum(record["left_out"] for record in records) / len(records)
+    share = f"{_percent(left_out)} of the changes that would show were left out"
+    if kind == "trimmed":
+        return [f"{share}, and they are the small ones, as TIES leaves them out."]
+    return [f"{share}, large and small alike, as DARE drops them."]
+
+
+def _shared(intervals: Sequence[Sequence[float]]) -> tuple[float, float]:
+    return max(min(each) for each in intervals), min(max(each) for each in intervals)
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"
+
+
+def _survival(evidence: Evidence) -> list[str]:
+    part = evidence.survived
+    merged = evidence.of(MERGED)
+    if part is None or not merged or evidence.weights is None:
+        return []
+    numbers = sum(row["numbers"] for row in merged)
+    changed = sum(row["changed"] for row in merged)
+    if not changed:
+        return []
+    formats = sorted({row["formats"]["merged"] for row in merged})
+    stored = " and ".join(FORMATS[name].words for name in formats)
+    sentence = (
+        f"{_percent(part)} of the change survived in {stored}: {_percent(changed / numbers)} of "
+        "the numbers moved."
+    )
+    better = _better_format(merged, formats)
+    if part < 0.99 and better is not None:
+        name, expected = better
+        sentence += f" In {FORMATS[name].words}, {_percent(expected)} is expected to survive."
+    return [sentence]
+
+
+def _better_format(merged: Sequence[Row], formats: Sequence[str]) -> tuple[str, float] | None:
+    """Return the first more precise format, and the part of the change that it would keep."""
+    digits = max(FORMATS[name].digits for name in formats)
+    for name in ("bf16", "f16", "f32"):
+        if FORMATS[name].digits > digits:
+            sizes = [row["gram"] for row in merged]
+            weights = [sum(gram[i][i] for i in range(len(gram))) for gram in sizes]
+            parts = [row["expected"][name]["survived"] for row in merged]
+            total = sum(weights)
+            mean = sum(w * p for w, p in zip(weights, parts, strict=True)) / total if total else 0
+            return name, mean
+    return None
+
+
+def _percent(part: float) -> str:
+    percent = 100 * part
+    return f"{percent:.1f} %" if abs(percent) < 99.95 or percent > 100.05 else "100 %"
+
+
+def _others(evidence: Evidence) -> list[str]:
+    sentences: list[str] = []
+    identical, changed = evidence.of(IDENTICAL), evidence.of(CHANGED)
+    if identical and evidence.of(MERGED, UNEXPLAINED):
+        verb = "is" if len(identical) == 1 else "are"
+        sentences.append(
+            f"{counted(len(identical), 'tensor')} that no donor changes {verb} those of the base."
+        )
+    if changed:
+        names = ", ".join(str(row["name"]) for row in changed[:3])
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        differ = "differs" if len(changed) == 1 else "differ"
+        sentences.append(f"No donor changes {names}{more}, but the merged file {differ} there.")
+    unseen = evidence.unseen
+    if unseen:
+        first = unseen[0]
+        name = first["name"] or first["merged"]
+        sentences.append(
+            f"{counted(len(unseen), 'tensor')} could not be verified: {name}: {first['reason']}."
+        )
+    for change, reason in list(evidence.unpaired_changes.items())[:1]:
+        sentences.append(f"A change fits no weight of the base: {change}: {reason}.")
+    return sentences

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The row of one tensor: which weights explain its numbers, or which numbers contradict."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sigmascope.errors import SigmascopeError
+
+from .alternatives import iter_alternatives
+from .blocks import Formats
+from .explaining import explain, explain_by_base
+from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
+from .number_formats import FORMATS, Reals
+from .operands import NotVerifiedError, Operand, Operands
+from .order_list import AT_RANDOM
+from .sources import Source
+from .sums import Sums
+from .survival import expected_survival
+
+Row = dict[str, Any]
+
+Key = tuple[str | int, ...]
+
+IDENTICAL, MERGED, CHANGED = "identical", "merged", "changed"
+UNEXPLAINED, UNPAIRED, SKIPPED, FAILED = "unexplained", "unpaired", "not verified", "failed"
+
+
+class WitnessNumber(NamedTuple):
+    """A stored number that contradicts others.
+
+    Attributes
+    ----------
+    place
+        Its indices in the tensor.
+    base, merged
+        The number in the base and in the merged file.
+    changes
+        Its change by each donor at weight 1.
+    """
+
+    place: list[int]
+    base: float | str
+    merged: float | str
+    changes: list[float | str]
+
+
+def verify_tensor(
+    operands: Operands,
+    operand: Operand,
+    claim: Sequence[float] | None,
+    likely: Mapping[Key, Collection[str]],
+) -> Row:
+    """Return the row of a tensor; an error becomes the reason in the row.
+
+    Parameters
+    ----------
+    operands, operand
+        All operands, and the tensor.
+    claim
+        The claimed weight of each donor of the merge; None if nothing is claimed.
+    likely
+        For tensors of each kind, the orders that explain those that were verified before.
+    """
+    row: Row = {
+        "name": operand.name,
+        "merged": operand.merged,
+        "status": UNPAIRED,
+        "reason": operand.reason,
+        "note": operand.note,
+        "nbytes": operand.nbytes,
+        "donors": list(operand.donors),
+    }
+    if operand.name is None or operand.merged is None:
+        return row
+    if operand.reason is not None:
+        return row | {"status": SKIPPED}
+    try:
+        source = operands.source(operand)
+        own = None if claim is None else np.array([claim[i] for i in operand.donors])
+        fit = fit_tensor(source, own, likely.get(key_of(_names(source.formats), operand.donors)))
+        if (
+            not fit.fits
+            and operand.changes
+            and source.formats.change.digits > source.formats.base.digits
+        ):
+            other = operands.source(operand, rounded_factors=True)
+            again = fit_tensor(other, own)
+            if again.fits:
+                return row | _described(other, again) | {"factors": other.formats.change.name}
+        other_operand = None
+        if not fit.fits and operand.changes:
+            other_operand = _explain_by_operand(operands, operand, source, own)
+        return row | _described(source, fit, other_operand)
+    except NotVerifiedError as error:
+        return row | {"status": SKIPPED, "reason": str(error)}
+    except (SigmascopeError, OSError, KeyError) as error:
+        return row | {"status": FAILED, "reason": str(error)}
+
+
+def key_of(formats: Mapping[str, str], donors: Sequence[int]) -> Key:
+    """Return the kind of a tensor: its formats and the donors that change it."""
+    return (*formats.values(), *donors)
+
+
+def _names(formats: Formats) -> dict[str, str]:
+    return {name: getattr(formats, name).name for name in ("base", "merged", "change")}
+
+
+def _explain_by_operand(
+    operands: Operands, operand: Operand, source: Source, claim: Reals | None
+) -> dict[str, Any] | None:
+    """Return which other operand explains a tensor, and with which weights."""
+    for alternative in iter_alternatives(operands, operand, source):
+        if not fits_sample(alternative.source):
+            continue
+        fit = fit_tensor(alternative.source, claim)
+        if fit.box is not None and [each.order for each in fit.fits] != [AT_RANDOM]:
+            weights = [[_finite(low), _finite(high)] for low, high in fit.box]
+            return {"kind": "operand", "words": alternative.words, "weights": weights}
+    return None
+
+
+def _described(source: Source, fit: TensorFit, explanation: dict[str, Any] | None = None) -> Row:
+    formats, sums = source.formats, fit.sums
+    if [each.order for each in fit.fits] == [AT_RANDOM]:
+        # A base with a weight of its own, rounded as usual, is a better explanation.
+        explanation = explain_by_base(source)
+        fit = fit if explanation is None else replace(fit, fits=())
+    touched = bool(len(sums.gram)) and bool(np.diag(sums.gram).any())
+    if fit.fits:
+        status = MERGED
+    elif touched:
+        status = UNEXPLAINED
+    else:
+        status = CHANGED if sums.changed else IDENTICAL
+    row: Row = {
+        "status": status,
+        "numbers": source.count,
+        "formats": _names(formats),
+        "changed": sums.changed,
+        "foreign": sums.foreign,
+        "shown": sums.shown[0] if sums.shown else None,
+        "gram": sums.gram.tolist(),
+        "cross": sums.cross.tolist(),
+        "moved": sums.moved,
+        "orders": [_order(each) for each in fit.fits],
+        "refuted": {words: list(places) for words, places in fit.refuted.items()},
+        "searched": None if fit.proved else [float(most) for most in _searched(fit)],
+    }
+    if touched:
+        row["expected"] = _expected(sums)
+    if status == UNEXPLAINED:
+        row["explanation"] = explanation or explain(source)
+        row["witness"] = [witness._asdict() for witness in _witness(source, fit)]
+    return row
+
+
+def _order(fit: OrderFit) -> Row:
+    assert fit.box is not None
+    weights = [[_finite(low), _finite(high)] for low, high in fit.box]
+    return {"order": fit.order.words, "weights": weights, "misses": list(fit.misses)}
+
+
+def _finite(end: float) -> float | None:
+    """Return the end of an interval; or None, since JSON has no infinity."""
+    return float(end) if np.isfinite(end) else None
+
+
+def _number(value: np.float64) -> float | str:
+    """Return a number; as text if it is not finite, since JSON has no such numbers."""
+    return float(value) if np.isfinite(value) else str(value)
+
+
+def _searched(fit: TensorFit) -> Reals:
+    return fit.fits[0].most if fit.fits else np.zeros(0)
+
+
+def _expected(sums: Sums) -> dict[str, dict[str, float]]:
+    """Return what each format would keep of the change, by the closed form."""
+    return {
+        name: expected_survival(sums.binades, number_format)._asdict()
+        for name, number_format in FORMATS.items()
+    }
+
+
+def _witness(source: Source, fit: TensorFit) -> list[WitnessNumber]:
+    """Read the numbers that contradict each other in the first refuted order that has some."""
+    places = next((places for places in fit.refuted.values() if places), ())
+    wanted = sorted({place for place in places if place >= 0})
+    numbers: list[WitnessNumber] = []
+    if not wanted:
+        return numbers
+    for start, block in source.blocks():
+        for place in wanted:
+            index = place - start
+            if 0 <= index < len(block.base):
+                numbers.append(
+                    WitnessNumber(
+                        source.place(place),
+                        _number(block.base[index]),
+                        _number(block.merged[index]),
+                        [_number(change) for change in block.donors[:, index]],
+                    )
+                )
+    return numbers

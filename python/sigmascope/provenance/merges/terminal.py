@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Verifications on the terminal (extra ``cli``)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.console import Console
+
+from sigmascope.extension import counted
+from sigmascope.extension.commands import show_table
+
+from .combining import box_of
+from .result import Verification
+from .sentences import weight_text
+from .tensors import IDENTICAL, MERGED, UNEXPLAINED, Row
+
+LISTED = 20
+"""Largest number of tensors in the table; the rest is counted."""
+
+
+def show_verification(out: Console, result: Verification) -> None:
+    """Print the verdicts, the sentences, and the tensors that stand out."""
+    for decision in result.decisions:
+        out.print(f"{decision.expectation}: {decision.verdict}", style="bold")
+        out.print(f"  {decision.reason}\n")
+    for sentence in result.sentences:
+        out.print(sentence)
+    out.print()
+    unlike = rows_that_stand_out(result)
+    lines = [[_name(row), _finding(result, row)] for row in unlike[:LISTED]]
+    if lines:
+        show_table(out, "Tensors that stand out", ["tensor", "finding"], lines, left=2)
+        if len(unlike) > LISTED:
+            out.print(f"and {len(unlike) - LISTED} more, which --json and --out list")
+        out.print()
+    counts = Counter(row["status"] for row in result.rows)
+    out.print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    for note in result.notes:
+        out.print(f"Note: {note}")
+
+
+def rows_that_stand_out(result: Verification) -> list[Row]:
+    """Return the tensors that a reader should look at."""
+    if result.weights is None and not result.evidence.of(UNEXPLAINED):
+        return [row for row in result.rows if row["status"] != IDENTICAL]
+    return [row for row in result.rows if row["status"] not in (IDENTICAL, MERGED)]
+
+
+def _name(row: Row) -> str:
+    return str(row["name"] or row["merged"])
+
+
+def _finding(result: Verification, row: Row) -> str:
+    if row["reason"]:
+        return str(row["reason"])
+    if row["status"] == MERGED:
+        box = box_of(row, None, len(result.donors))
+        return ", ".join(
+            weight_text(float(low), float(high))
+            for i, (low, high) in enumerate(box)
+            if i in row["donors"]
+        )
+    return f"{row['status']}: {row['changed']:,} of {counted(row['numbers'], 'number')} moved"
