@@ -69,7 +69,8 @@ DATA = {
     "Mapping[float, Source] | Sequence[Source]", "NDArray[np.floating[Any]] | None",
     "Paths | Tensors | FileObject", "Scannable | Tensors | str | os.PathLike[str]",
     "Sequence[Sequence[Any]]", "Sequence[Source]", "Sequence[float] | None", "Source | None",
-    "Source | Sequence[Source]", "tuple[str, int]",
+    "Iterable[int] | None", "Sequence[str]", "Source | Sequence[Source]",
+    "str | os.PathLike[str] | Checkpoint | Mapping[str, Any]", "tuple[str, int]",
 }  # fmt: skip
 """Annotations of matrices, checkpoints and sequences of numbers, with messages of their own."""
 

@@ -12,6 +12,7 @@ from .lineages import (
     Match,
     Outcome,
     fingerprint,
+    group_by_lineage,
     lineage,
 )
 from .merges import Decision, Verification, Weight, verify
@@ -28,6 +29,7 @@ __all__ = [
     "Verification",
     "Weight",
     "fingerprint",
+    "group_by_lineage",
     "lineage",
     "verify",
 ]

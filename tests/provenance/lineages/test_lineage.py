@@ -25,6 +25,7 @@ from tests.support.lineage_models import (
 )
 
 import sigmascope as ss
+from sigmascope.provenance import group_by_lineage
 from sigmascope.provenance.lineages import Lineage, Lineages, lineage
 
 A, B = random_model(1), random_model(2)
@@ -186,7 +187,7 @@ def test_other_widths_and_vocabularies_abstain_with_the_reason() -> None:
 
 def test_several_checkpoints_have_groups_and_no_parent() -> None:
     files = [A, tuned(A, 1), B, tuned(B, 2), random_model(8)]
-    result = lineage(*files, tests=("U", "R"))
+    result = group_by_lineage(files, tests=("U", "R"))
     assert isinstance(result, Lineages)
     related = {places for places, pair in result.pairs.items() if pair.related}
     assert related == {(0, 1), (2, 3)}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.support.lineage_models import permuted, random_model, tuned, with_embeddings
 
-from sigmascope.provenance.lineages import lineage
+from sigmascope.provenance import Fingerprint, fingerprint, group_by_lineage, lineage
 from sigmascope.provenance.lineages.features import Layer
 from sigmascope.provenance.lineages.levels import bonferroni, group_by_links, holm
 from sigmascope.provenance.lineages.outcomes import Match, least_tie, p_in_words
@@ -56,7 +56,7 @@ def test_a_saved_result_has_all_numbers(tmp_path: Path) -> None:
 
 
 def test_several_results_are_one_file(tmp_path: Path) -> None:
-    result = lineage(A, tuned(A, 1), B, tests=("U",))
+    result = group_by_lineage([A, tuned(A, 1), B], tests=("U",))
     result.save(tmp_path / "all.json")
     record = json.loads((tmp_path / "all.json").read_text())
     assert record["kind"] == "lineages"
@@ -70,7 +70,7 @@ def test_every_result_fits_the_published_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     results = [lineage(A, other) for other in (A, permuted(A), B)]
     results.append(lineage(A, B, tests=("H",)))
-    for result in (*results, lineage(A, tuned(A, 1), B)):
+    for result in (*results, group_by_lineage([A, tuned(A, 1), B])):
         jsonschema.validate(result.to_dict(), schema)
     broken = {**results[0].to_dict(), "verdict": "copied"}
     with pytest.raises(jsonschema.ValidationError):
@@ -134,3 +134,17 @@ def test_few_agreements_are_not_evidence() -> None:
 def test_the_least_tie_falls_with_the_numbers_that_are_read() -> None:
     assert least_tie(0) == least_tie(1) == 1
     assert least_tie(3 * 1024 * 128) == pytest.approx(6 / np.sqrt(0.875 * 3 * 1024 * 128))
+
+
+def test_files_state_the_seed_that_repeats_their_numbers(tmp_path: Path) -> None:
+    for seed in (5, 6):
+        result = lineage(A, tuned(A, 1), seed=seed)
+        result.save(tmp_path / "pair.json")
+        record = json.loads((tmp_path / "pair.json").read_text())
+        assert record["seed"] == seed
+        assert lineage(A, tuned(A, 1), seed=record["seed"]).to_dict() == result.to_dict()
+        group_by_lineage([A, B, tuned(A, 1)], seed=seed).save(tmp_path / "all.json")
+        pairs = json.loads((tmp_path / "all.json").read_text())["pairs"]
+        assert {pair["seed"] for pair in pairs} == {seed}
+        fingerprint(A, seed=seed).save(tmp_path / "a.npz")
+        assert Fingerprint.load(tmp_path / "a.npz").seed == seed

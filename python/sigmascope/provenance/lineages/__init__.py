@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .compute import lineage
+from .compute import group_by_lineage, lineage
 from .fingerprints import Fingerprint
 from .opening import fingerprint
 from .outcomes import BLIND, MEANINGS, LayerLink, LayerOutcome, Match, Outcome
@@ -20,5 +20,6 @@ __all__ = [
     "Match",
     "Outcome",
     "fingerprint",
+    "group_by_lineage",
     "lineage",
 ]

@@ -14,7 +14,7 @@ from rich.console import Console
 from sigmascope.extension.commands import DONE, clean_errors, console, show_table
 
 from .blocks import SEED
-from .compute import lineage as compute_lineage
+from .compute import group_by_lineage
 from .model_tests import TESTS
 from .opening import UNITS, fingerprint
 from .outcomes import MEANINGS
@@ -74,17 +74,15 @@ def lineage(
             raise typer.Exit(DONE)
         if len(checkpoints) < 2:
             raise ValueError("one checkpoint cannot be compared: name another, or --fingerprint")
-        first, second, *others = checkpoints
-        result = compute_lineage(
-            first,
-            second,
-            *others,
+        every = group_by_lineage(
+            checkpoints,
             layers=None if layers is None else read_layers(layers),
             units=most,
             alpha=alpha,
             tests=[name.strip() for name in tests.split(",")],
             seed=seed,
         )
+        result = every.pairs[0, 1] if len(checkpoints) == 2 else every
         if out is not None:
             result.save(out)
         if as_json:

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from sigmascope import Checkpoint, open_checkpoint
-from sigmascope.extension import explaining_keywords
+from sigmascope.extension import public
 
 from .blocks import SEED
 from .extraction import CheckpointModel, Model
@@ -63,15 +63,20 @@ def _open_checkpoint(source: Source) -> Checkpoint:
     return source if isinstance(source, Checkpoint) else open_checkpoint(source, heads=True)
 
 
-@explaining_keywords
+@public
 def fingerprint(
     checkpoint: str | os.PathLike[str] | Checkpoint | Mapping[str, Any],
-    /,
     *,
     units: int | None = UNITS,
     seed: int = SEED,
 ) -> Fingerprint:
     """Return a sketch of a model that stands for it in tests of lineage.
+
+    Examples
+    --------
+    >>> fingerprint("model/").save("model.npz")                         # doctest: +SKIP
+    >>> lineage("other/", "model.npz").verdict                          # doctest: +SKIP
+    'not rejected'
 
     A model of 7 billion parameters has a fingerprint of 2 MB. All tests stay exact; weak ties
     become invisible, since 16 sums stand for the features of a unit.
@@ -96,11 +101,9 @@ def fingerprint(
     ValueError
         If the file is an adapter.
 
-    Examples
+    See Also
     --------
-    >>> fingerprint("model/").save("model.npz")                         # doctest: +SKIP
-    >>> lineage("other/", "model.npz").verdict                          # doctest: +SKIP
-    'not rejected'
+    lineage : The tests of a pair.
     """
     opened = _open_checkpoint(checkpoint)
     source = [dict(each) for each in opened.identities()]
