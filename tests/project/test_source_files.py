@@ -59,6 +59,7 @@ MANY_PARAMETERS = {
     "bench": "options of the command line",
     "resize": "options of the command line",
     "verify": "options of the command line",
+    "check": "options of the command line",
 }
 """Functions with more than eight parameters, and why."""
 

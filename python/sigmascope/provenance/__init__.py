@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .checking import Check, check
 from .lineages import (
     Fingerprint,
     LayerLink,
@@ -18,6 +19,7 @@ from .lineages import (
 from .merges import Decision, Verification, Weight, verify
 
 __all__ = [
+    "Check",
     "Decision",
     "Fingerprint",
     "LayerLink",
@@ -28,6 +30,7 @@ __all__ = [
     "Outcome",
     "Verification",
     "Weight",
+    "check",
     "fingerprint",
     "group_by_lineage",
     "lineage",

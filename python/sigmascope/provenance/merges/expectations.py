@@ -58,17 +58,24 @@ def _read(text: str, donors: int) -> Expectation:
         return Expectation(text, text)
     name, sign, values = text.partition(">=")
     if sign and name == "survived":
-        return Expectation(text, "survived", least=_number(values, text))
+        return Expectation(text, "survived", least=read_number(values, text))
     name, sign, values = text.partition("=")
     if sign and name == "weights":
-        weights = tuple(_number(value, text) for value in values.split(","))
+        weights = tuple(read_number(value, text) for value in values.split(","))
         if len(weights) != donors:
             raise ValueError(f"expect={text!r} has {len(weights)} weights for {donors} donors")
         return Expectation(text, "weights", weights)
     raise ValueError(f"expect={text!r} is not an expectation; examples: {EXAMPLES}")
 
 
-def _number(text: str, where: str) -> float:
+def read_number(text: str, where: str) -> float:
+    """Return the finite number in a claim.
+
+    Raises
+    ------
+    ValueError
+        If it is not one.
+    """
     try:
         value = float(text)
     except ValueError:

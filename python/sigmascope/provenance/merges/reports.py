@@ -54,6 +54,8 @@ class Report:
         One row for each tensor.
     version
         Version of this program.
+    name
+        The command.
     """
 
     merged: str
@@ -62,6 +64,7 @@ class Report:
     sentences: Sequence[str]
     rows: Sequence[Row]
     version: str
+    name: str = "verify"
 
 
 def junit(report: Report) -> str:
@@ -72,7 +75,7 @@ def junit(report: Report) -> str:
     skipped = sum(case.find("skipped") is not None for case in cases)
     suite = ElementTree.Element(
         "testsuite",
-        name=f"sigmascope verify {_plain(report.merged)}",
+        name=f"sigmascope {report.name} {_plain(report.merged)}",
         tests=str(len(cases)),
         failures=str(failures),
         errors=str(errors),

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The result of a check: a verdict for each claim, and files for pipelines."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sigmascope.extension import replacing
+from sigmascope.extension.tables import engine
+from sigmascope.provenance.lineages import Lineage
+from sigmascope.provenance.merges import Decision, Verification
+from sigmascope.provenance.merges.reports import Report, junit, sarif
+
+from .sizes import Row
+
+KIND = "sigmascope check"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Check:
+    """Verdicts on claims about two checkpoints.
+
+    Attributes
+    ----------
+    before, after
+        Paths of both.
+    decisions
+        Claim, verdict and reason, in the order in which they were decided.
+    verification, lineage
+        The evidence of :func:`verify` and :func:`lineage`; None if no claim needed it.
+    rows
+        The relative change of every tensor, if a claim needed it.
+    """
+
+    before: str
+    after: str
+    decisions: tuple[Decision, ...]
+    verification: Verification | None = None
+    lineage: Lineage | None = None
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict on all claims together: confirmed, refuted or undetermined."""
+        verdicts = {decision.verdict for decision in self.decisions}
+        return next((v for v in ("refuted", "undetermined") if v in verdicts), "confirmed")
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The claims with their verdicts and reasons, in sentences."""
+        return tuple(
+            f"{each.expectation}: {each.verdict}. {each.reason}" for each in self.decisions
+        )
+
+    def __repr__(self) -> str:
+        return f"<Check: {self.verdict}. {'; '.join(self.sentences)}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as a record for JSON."""
+        return {
+            "kind": KIND,
+            "format": VERSION,
+            "version": engine()["version"],
+            "before": self.before,
+            "after": self.after,
+            "verdict": self.verdict,
+            "decisions": [decision._asdict() for decision in self.decisions],
+            "verification": None if self.verification is None else self.verification.to_dict(),
+            "lineage": None if self.lineage is None else self.lineage.to_dict(),
+            "rows": self.rows,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result; a file is replaced as a whole.
+
+        The suffix decides: `.json` has all evidence, `.xml` a test case for each claim and each
+        tensor of a verification (JUnit), `.sarif` what is not as it should be.
+
+        Raises
+        ------
+        ValueError
+            If the path has another suffix.
+        OSError
+            If the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix == ".json":
+            text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+        elif path.suffix == ".xml":
+            text = junit(self._report())
+        elif path.suffix == ".sarif":
+            text = json.dumps(sarif(self._report()), indent=1) + "\n"
+        else:
+            raise ValueError(
+                f"{path}: a check is saved as .json, .xml or .sarif, not {path.suffix!r}"
+            )
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def _report(self) -> Report:
+        return Report(
+            merged=self.after,
+            verdict=self.verdict,
+            decisions=self.decisions,
+            sentences=self.sentences,
+            rows=[] if self.verification is None else self.verification.rows,
+            version=str(engine()["version"]),
+            name="check",
+        )
