@@ -32,7 +32,7 @@ class Check:
     decisions
         Claim, verdict and reason, in the order in which they were decided.
     verification, lineage
-        The evidence of :func:`verify` and :func:`lineage`; None if no claim needed it.
+        Weights of a merge, and a common origin; None if no claim needed them.
     rows
         The relative change of every tensor, if a claim needed it.
     """
