@@ -83,3 +83,36 @@ def test_a_scale_by_the_root_of_the_rank_is_read_and_told_apart(tmp_path: Path) 
     assert result.verdict == "refuted"
     assert result.weights is not None
     assert result.weights[0].low <= 2 <= result.weights[0].high
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_modules_that_an_adapter_saves_in_full(dtype: str, tmp_path: Path) -> None:
+    """They replace those of the base, whatever the weight of the other changes."""
+    torch.manual_seed(0)
+    configuration = transformers.LlamaConfig(**LLAMA, tie_word_embeddings=False)
+    model = transformers.LlamaForCausalLM(configuration).to(getattr(torch, dtype))
+    model.save_pretrained(tmp_path / "base")
+    settings = peft.LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["lm_head", "norm"])
+    adapted = peft.get_peft_model(model, settings, autocast_adapter_dtype=False)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name or "modules_to_save" in name:
+            torch.nn.init.normal_(weight, std=0.01)
+    adapted.save_pretrained(tmp_path / "adapter")
+    merged = adapted.merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    folders = tmp_path / "base", tmp_path / "merged", tmp_path / "adapter"
+    result = verify(*folders, expect="adapter")
+    assert result.verdict == "confirmed", result.sentences
+    replaced = {row["name"] for row in result.rows if row["status"] == "replaced"}
+    norms = {row["name"] for row in result.rows if "norm" in row["name"]}
+    assert replaced == norms | {"lm_head.weight"}
+    sentence = "6 tensors that an adapter saves in full are those of the adapter."
+    assert sentence in result.sentences
+    assert verify(*folders, expect="identical").verdict == "refuted"
+    with torch.no_grad():
+        merged.lm_head.weight[3, 4] += 0.5
+    merged.save_pretrained(tmp_path / "merged")
+    result = verify(*folders, expect="adapter")
+    assert result.verdict == "refuted"
+    assert "lm_head.weight" in result.decisions[0].reason

@@ -55,8 +55,12 @@ class Operand:
         A remark on how it was paired.
     donors
         Indices of the donors that may change it.
+    changes
+        For each donor that is an adapter, the name of its change of this tensor.
     nbytes
         Stored bytes in base and merged file.
+    replaced
+        Index of the adapter that saves the tensor in full, and the name of that change, or None.
     """
 
     name: str | None
@@ -67,6 +71,7 @@ class Operand:
     donors: tuple[int, ...] = ()
     changes: Mapping[int, str] = field(default_factory=dict)
     nbytes: int = 0
+    replaced: tuple[int, str] | None = None
 
 
 class Operands:
@@ -84,6 +89,7 @@ class Operands:
         self._models: dict[int, dict[str, Pair]] = {}
         self._changes: dict[int, dict[str, str]] = {}
         self._scaled: dict[int, set[str]] = {}
+        self._whole: dict[str, tuple[int, str]] = {}
         self.unpaired_changes: dict[str, str] = {}
         for index, donor in enumerate(self.donors):
             if isinstance(donor, Adapter):
@@ -103,7 +109,12 @@ class Operands:
                 )
             self._changes[index][name] = change
         self._scaled[index] = {name for name, _, _ in links.scaled}
-        self.unpaired_changes |= links.unpaired
+        for change, reason in links.unpaired.items():
+            whole = links.adapter.record_of(change)["status"] == "whole"
+            if whole and change in links.tensors:
+                self._whole[links.tensors[change]] = index, change
+            else:
+                self.unpaired_changes[change] = reason
 
     def changes_of(self, index: int) -> Mapping[str, str]:
         """Return the names of the base's matrices that an adapter changes, with its changes."""
@@ -134,7 +145,8 @@ class Operands:
         reason: str | None = None
         if any(first in names for names in self._scaled.values()):
             reason = "changed by DoRA, whose change depends on the base: not verified yet"
-        return Operand(first, second, pair, reason, pair.note, touching, applied, nbytes)
+        replaced = self._whole.get(pair.before.record["name"])
+        return Operand(first, second, pair, reason, pair.note, touching, applied, nbytes, replaced)
 
     def source(self, operand: Operand, *, rounded_factors: bool = False) -> Source:
         """Return the numbers of a tensor.

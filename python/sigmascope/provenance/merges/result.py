@@ -53,9 +53,10 @@ class Verification:
         Paths or names of the donors, in the order of the weights.
     rows
         One record for each tensor, in the order of the base. `status` is "identical" (no donor
-        changes it, and nothing else did), "merged" (weights explain every number), "changed" (it
-        differs, and no donor changes it), "unexplained" (no weights store its numbers),
-        "unpaired", "not verified" or "failed"; the last three have a `reason`.
+        changes it, and nothing else did), "merged" (weights explain every number), "replaced" (an
+        adapter saves it in full, and the file has that), "changed" (it differs, and no donor
+        changes it), "unexplained" (no weights store its numbers), "unpaired", "not verified" or
+        "failed"; the last three have a `reason`.
     notes
         Remarks on the operands.
     expectations, tolerance

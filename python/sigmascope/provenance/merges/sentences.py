@@ -11,6 +11,7 @@ from sigmascope.extension import counted
 
 from .combining import box_of, is_at_random
 from .number_formats import FORMATS
+from .replacing import REPLACED
 from .tensors import CHANGED, IDENTICAL, MERGED, UNEXPLAINED, Row
 from .verdicts import Evidence
 
@@ -213,6 +214,11 @@ def _others(evidence: Evidence) -> list[str]:
         sentences.append(
             f"{counted(len(identical), 'tensor')} that no donor changes {verb} those of the base."
         )
+    replaced = evidence.of(REPLACED)
+    if replaced:
+        verb = "is" if len(replaced) == 1 else "are"
+        count = counted(len(replaced), "tensor")
+        sentences.append(f"{count} that an adapter saves in full {verb} those of the adapter.")
     if changed:
         names = ", ".join(str(row["name"]) for row in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""

@@ -18,6 +18,7 @@ from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
 from .number_formats import FORMATS, Reals
 from .operands import NotVerifiedError, Operand, Operands
 from .order_list import AT_RANDOM
+from .replacing import compare_replaced
 from .sources import Source
 from .sums import Sums
 from .survival import expected_survival
@@ -80,6 +81,8 @@ def verify_tensor(
     if operand.reason is not None:
         return row | {"status": SKIPPED}
     try:
+        if operand.replaced is not None:
+            return row | compare_replaced(operands, operand)
         source = operands.source(operand)
         own = None if claim is None else np.array([claim[i] for i in operand.donors])
         fit = fit_tensor(source, own, likely.get(key_of(_names(source.formats), operand.donors)))

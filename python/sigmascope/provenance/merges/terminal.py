@@ -11,6 +11,7 @@ from sigmascope.extension import counted
 from sigmascope.extension.commands import show_table
 
 from .combining import box_of
+from .replacing import REPLACED
 from .result import Verification
 from .sentences import weight_text
 from .tensors import IDENTICAL, MERGED, UNEXPLAINED, Row
@@ -44,7 +45,7 @@ def rows_that_stand_out(result: Verification) -> list[Row]:
     """Return the tensors that a reader should look at."""
     if result.weights is None and not result.evidence.of(UNEXPLAINED):
         return [row for row in result.rows if row["status"] != IDENTICAL]
-    return [row for row in result.rows if row["status"] not in (IDENTICAL, MERGED)]
+    return [row for row in result.rows if row["status"] not in (IDENTICAL, MERGED, REPLACED)]
 
 
 def _name(row: Row) -> str:

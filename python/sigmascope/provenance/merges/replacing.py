@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tensors that an adapter saves in full: the merged file must have them instead of the base's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sigmascope.adapters import Adapter
+
+from .operands import NotVerifiedError, Operand, Operands, elements_of, number_format
+
+REPLACED = "replaced"
+"""Status of a tensor that is the adapter's, number for number."""
+
+
+def compare_replaced(operands: Operands, operand: Operand) -> dict[str, Any]:
+    """Return columns of the row of a tensor that an adapter saves in full.
+
+    Raises
+    ------
+    NotVerifiedError
+        If one of the three tensors is read in parts, or has another count of numbers.
+    CheckpointError
+        If a file changed or ends early.
+    """
+    assert operand.replaced is not None
+    index, change = operand.replaced
+    donor, before, after = operands.donors[index], operand.pair.before, operand.pair.after
+    assert isinstance(donor, Adapter)
+    assert before is not None
+    assert after is not None
+    stored = donor.elements(change)
+    if stored is None or before.name != before.record["name"]:
+        raise NotVerifiedError(f"{donor.path} saves it in full, and it is read in parts")
+    merged_format = number_format(operands.merged, after, "the merged file")
+    base, merged = elements_of(operands.base, before), elements_of(operands.merged, after)
+    counts = [each.count for each in (base, merged, stored)]
+    if len(set(counts)) > 1:
+        raise NotVerifiedError(f"the tensors have {', '.join(map(str, counts))} numbers")
+    differ = changed = 0
+    for chunks in zip(base, merged, stored, strict=True):
+        first, second, third = (np.asarray(chunk, np.float64).ravel() for chunk in chunks)
+        differ += _differences(merged_format.round(third), second)
+        changed += _differences(merged_format.round(first), second)
+    row: dict[str, Any] = {
+        "status": "changed" if differ else REPLACED,
+        "numbers": counts[0],
+        "changed": changed,
+        "donors": [],
+    }
+    if differ:
+        row["reason"] = f"{donor.path} saves it in full, and {differ:,} numbers are not those"
+    return row
+
+
+def _differences(numbers: np.ndarray, others: np.ndarray) -> int:
+    equal = (numbers == others) | (np.isnan(numbers) & np.isnan(others))
+    return int(np.count_nonzero(~equal))
