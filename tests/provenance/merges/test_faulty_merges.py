@@ -98,3 +98,17 @@ def test_random_rounding_is_not_taken_for_another_merge(tmp_path: Path) -> None:
     assert (
         verify_case(case, torch.where(up, above, below), tmp_path / "b", [1.1]).verdict == "refuted"
     )
+
+
+def test_a_number_that_no_donor_changes_must_stay(tmp_path: Path) -> None:
+    """A model that differs from the base in its upper half only."""
+    case = make_case(9, adapters=False)
+    case.donors[0][48:] = case.base[48:]
+    merged = MODEL_MERGERS["tasks32"](case.base, case.donors, case.weights).to(case.merged)
+    assert verify_case(case, merged, tmp_path).verdict == "confirmed"
+    merged[70, 3] *= 1.25
+    result = verify_case(case, merged, tmp_path)
+    assert result.verdict == "refuted"
+    assert result.rows[0]["foreign"] == 1
+    assert result.witness is not None
+    assert [number["place"] for number in result.witness["numbers"]] == [[70, 3]]

@@ -224,6 +224,8 @@ def test_expectations(model: Model, merged: str, expect: Any, verdict: str) -> N
     result = model.verify(stored, expect=expect)
     assert result.verdict == verdict
     assert len(result.decisions) == (len(expect) if isinstance(expect, list) else 1)
+    if merged == "float32":
+        assert "rounded to float32" in " ".join(result.sentences)
 
 
 def test_a_tolerance_accepts_weights_near_the_claim(model: Model) -> None:
@@ -268,3 +270,17 @@ def test_a_result_is_saved_as_json(model: Model, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "x.json").read_text()) == json.loads(json.dumps(result.to_dict()))
     with pytest.raises(ValueError, match=r"saved as \.json, \.xml or \.sarif"):
         result.save(tmp_path / "x.html")
+
+
+def test_integers_are_compared_number_for_number(model: Model) -> None:
+    ids = {"model.embeddings.position_ids": torch.arange(40)[None]}
+    base, merged = model.base | ids, model.merged() | ids
+    donor = model.folder / "adapter"
+    result = verify(base, merged, donor, expect="adapter")
+    assert result.verdict == "confirmed"
+    assert result.rows[-1]["status"] == "identical"
+    assert verify(base, base, expect="identical").verdict == "confirmed"
+    other = {"model.embeddings.position_ids": torch.arange(40).flip(0)[None]}
+    result = verify(base, merged | other, donor, expect="adapter")
+    assert result.verdict == "refuted"
+    assert (result.rows[-1]["status"], result.rows[-1]["changed"]) == ("changed", 40)

@@ -10,8 +10,8 @@ from pathlib import Path
 from sigmascope.extension import counted
 
 from .combining import box_of, is_at_random
+from .exact import REPLACED
 from .number_formats import FORMATS
-from .replacing import REPLACED
 from .tensors import CHANGED, IDENTICAL, MERGED, UNEXPLAINED, Row
 from .verdicts import Evidence
 
@@ -65,7 +65,9 @@ def _main(evidence: Evidence, unseen: bool) -> list[str]:
         f"{weight_text(weight.low, weight.high)} {name}"
         for weight, name in zip(weights, names, strict=True)
     )
-    orders = " or ".join(evidence.orders)
+    orders = " or ".join(evidence.orders[:2])
+    if len(evidence.orders) > 2:
+        orders += f", or in {counted(len(evidence.orders) - 2, 'other order')}"
     sentence = f"Every number of {counted(len(merged), 'tensor')} is base + {total}; {orders}."
     if any(map(is_at_random, merged)):
         sentence += " Some tensors fit only if numbers were rounded up or down at random."
@@ -92,7 +94,7 @@ def _nothing_applied(evidence: Evidence, merged: Sequence[Row], unseen: bool) ->
             f"{name} cannot be seen in {' and '.join(formats)}: applied or not, at most "
             f"{counted(sum(shown), 'number')} would differ."
         ]
-    sentence = f"{name} {was} not applied: the file is the base, number for number."
+    sentence = f"{name} {was} not applied: the file is the base, {_rounded(merged)}."
     if shown:
         sentence += f" (Had it been, {counted(sum(shown), 'number')} would differ.)"
     return [sentence]
@@ -108,8 +110,21 @@ def _unchanged(evidence: Evidence) -> list[str]:
     if changed:
         return []
     if identical:
-        return [f"{counted(len(identical), 'tensor')} are those of the base, number for number."]
+        verb, count = _are(identical), counted(len(identical), "tensor")
+        return [f"{count} {verb} those of the base, {_rounded(identical)}."]
     return ["No tensor could be verified."]
+
+
+def _are(rows: Sequence[Row]) -> str:
+    return "is" if len(rows) == 1 else "are"
+
+
+def _rounded(rows: Sequence[Row]) -> str:
+    """Say whether tensors are stored as in the base, or converted."""
+    formats = [row["formats"] for row in rows if "formats" in row]
+    converted = {each["merged"] for each in formats if each["merged"] != each["base"]}
+    words = sorted(FORMATS[name].words for name in converted)
+    return f"rounded to {' and '.join(words)}" if words else "number for number"
 
 
 def _not_linear(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
@@ -210,20 +225,20 @@ def _others(evidence: Evidence) -> list[str]:
     sentences: list[str] = []
     identical, changed = evidence.of(IDENTICAL), evidence.of(CHANGED)
     if identical and evidence.of(MERGED, UNEXPLAINED):
-        verb = "is" if len(identical) == 1 else "are"
-        sentences.append(
-            f"{counted(len(identical), 'tensor')} that no donor changes {verb} those of the base."
-        )
+        verb = _are(identical)
+        rounded = _rounded(identical)
+        base = "the base" if rounded == "number for number" else f"the base, {rounded}"
+        count = counted(len(identical), "tensor")
+        sentences.append(f"{count} that no donor changes {verb} those of {base}.")
     replaced = evidence.of(REPLACED)
     if replaced:
-        verb = "is" if len(replaced) == 1 else "are"
+        verb = _are(replaced)
         count = counted(len(replaced), "tensor")
         sentences.append(f"{count} that an adapter saves in full {verb} those of the adapter.")
     if changed:
         names = ", ".join(str(row["name"]) for row in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        differ = "differs" if len(changed) == 1 else "differ"
-        sentences.append(f"No donor changes {names}{more}, but the merged file {differ} there.")
+        sentences.append(f"No donor changes {names}{more}, but the merged file differs there.")
     unseen = evidence.unseen
     if unseen:
         first = unseen[0]

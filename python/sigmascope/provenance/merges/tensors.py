@@ -13,12 +13,12 @@ from sigmascope.errors import SigmascopeError
 
 from .alternatives import iter_alternatives
 from .blocks import Formats
+from .exact import compare_integers, compare_replaced
 from .explaining import explain, explain_by_base
 from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
 from .number_formats import FORMATS, Reals
 from .operands import NotVerifiedError, Operand, Operands
 from .order_list import AT_RANDOM
-from .replacing import compare_replaced
 from .sources import Source
 from .sums import Sums
 from .survival import expected_survival
@@ -83,6 +83,9 @@ def verify_tensor(
     try:
         if operand.replaced is not None:
             return row | compare_replaced(operands, operand)
+        integers = compare_integers(operands, operand)
+        if integers is not None:
+            return row | integers
         source = operands.source(operand)
         own = None if claim is None else np.array([claim[i] for i in operand.donors])
         fit = fit_tensor(source, own, likely.get(key_of(_names(source.formats), operand.donors)))

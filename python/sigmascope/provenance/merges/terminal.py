@@ -11,7 +11,7 @@ from sigmascope.extension import counted
 from sigmascope.extension.commands import show_table
 
 from .combining import box_of
-from .replacing import REPLACED
+from .exact import REPLACED
 from .result import Verification
 from .sentences import weight_text
 from .tensors import IDENTICAL, MERGED, UNEXPLAINED, Row

@@ -116,7 +116,7 @@ class Evidence:
         other = [row for row in self.rows if row.get("changed")]
         if other:
             return REFUTED, f"{_tensors(other)} {_differ(other)} from the base"
-        formats = [row["formats"] for row in self.of(MERGED, IDENTICAL)]
+        formats = [row["formats"] for row in self.of(MERGED, IDENTICAL) if "formats" in row]
         converted = [each for each in formats if each["base"] != each["merged"]]
         if converted and expectation.kind == "identical":
             return REFUTED, f"{len(converted)} tensors are stored in another format than the base"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tensors that an adapter saves in full: the merged file must have them instead of the base's."""
+"""Tensors that are compared number for number: integers, and those of an adapter in full."""
 
 from __future__ import annotations
 
@@ -58,3 +58,32 @@ def compare_replaced(operands: Operands, operand: Operand) -> dict[str, Any]:
 def _differences(numbers: np.ndarray, others: np.ndarray) -> int:
     equal = (numbers == others) | (np.isnan(numbers) & np.isnan(others))
     return int(np.count_nonzero(~equal))
+
+
+def compare_integers(operands: Operands, operand: Operand) -> dict[str, Any] | None:
+    """Return columns of the row of integers or booleans, which are not rounded; else None.
+
+    Raises
+    ------
+    NotVerifiedError
+        If they cannot be read, or have other counts.
+    CheckpointError
+        If a file changed or ends early.
+    """
+    before, after = operand.pair.before, operand.pair.after
+    if operand.pair.matrix or before is None or after is None:
+        return None
+    base, merged = elements_of(operands.base, before), elements_of(operands.merged, after)
+    if not (base.integer and merged.integer):
+        return None
+    if base.count != merged.count:
+        raise NotVerifiedError(f"the tensors have {base.count} and {merged.count} numbers")
+    changed = sum(
+        int(np.count_nonzero(first != second)) for first, second in zip(base, merged, strict=True)
+    )
+    return {
+        "status": "changed" if changed else "identical",
+        "numbers": base.count,
+        "changed": changed,
+        "donors": [],
+    }
