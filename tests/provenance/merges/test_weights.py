@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
+from sigmascope.provenance.merges.fitting import OrderFit, TensorFit
 from sigmascope.provenance.merges.number_rows import Ellipsoid, NumberRows
+from sigmascope.provenance.merges.orders import Once
 from sigmascope.provenance.merges.programs import Rows, contradiction, least_of
+from sigmascope.provenance.merges.sums import Sums
 from sigmascope.provenance.merges.weights import WeightSet
 
 
@@ -155,3 +158,11 @@ def test_rows_that_contradict_each_other_are_named() -> None:
     a = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
     rows = Rows(a, np.array([-0.2, -0.1, 0.5]), np.array([7, 8, 9]))
     assert contradiction(rows) == (7, 8)
+
+
+def test_an_interval_holds_the_weights_of_every_order_that_fits() -> None:
+    """The narrowest order may fit by accident, with an interval that misses the truth."""
+    boxes = [np.array([[0.9, 1.0], [2.0, 2.5]]), np.array([[0.99, 1.5], [2.2, 2.3]])]
+    fits = tuple(OrderFit(Once(), np.ones(2), fitted(rows_around(2, 9, 0)[0], 9), b) for b in boxes)
+    fit = TensorFit(fits, {}, Sums.start(np.zeros(2), 0), proved=True)
+    np.testing.assert_array_equal(fit.box, [[0.9, 1.5], [2.0, 2.5]])
