@@ -194,9 +194,10 @@ class Circuits(Mapping[str, LowRank]):
 
         Notes
         -----
-        The bound holds for inputs that a norm makes, before its gains. It is None without such a
-        norm, with latent attention, whose norms depend on the token, and with a rotary scaling
-        that multiplies the logits.
+        The bound holds for the outputs of the norm before attention, or with norms of q and k for
+        any input. It is None without such a norm, with latent attention, whose norms depend on the
+        token, and with a rotary scaling that multiplies the logits. Numbers that a model adds to
+        logits (ALiBi, relative positions) are not included.
         """
         circuit = self._circuit(name)
         if not circuit.role.role.endswith("qk"):
@@ -205,29 +206,23 @@ class Circuits(Mapping[str, LowRank]):
         settings = self.checkpoint.configuration.of_tower(circuit.role.tower)
         rank, d = left.shape(self.checkpoint)
         scale = logit_scale(settings, rank)
-        if isinstance(scale, str) or left.columns is None or not (left.plain and right.plain):
+        if isinstance(scale, str):
             return None
         if left.rows is not None and right.rows is not None:
             gains = [self._reader.gain(gain, rank) for gain in (left.rows, right.rows)]
-            counts = [
-                self._count(factor.rows.name, rank) for factor in (left, right) if factor.rows
-            ]
-            size = math.sqrt(math.prod(counts))
-            same = float(np.max(np.abs(gains[0] * gains[1])))
+            counts = [self._reader.count(gain) for gain in (left.rows, right.rows)]
+            size = scale * math.sqrt(math.prod(counts))
             apart = math.prod(float(np.max(np.abs(gain))) for gain in gains)
-            return LogitBound(scale * size * same, scale * size * apart)
-        if left.rows is not None or right.rows is not None:
+            together = float(np.max(np.abs(gains[0] * gains[1])))
+            return LogitBound(size * together, size * apart)
+        normalised = left.columns is not None and right.columns is not None
+        if not normalised or left.rows or right.rows or not (left.plain and right.plain):
             return None
         product = self[name]
-        norms = [np.linalg.norm(np.asarray(x), 2) for x in (product.B, product.A)]
-        apart = scale * d * float(norms[0] * norms[1])
-        same = scale * d * float(product.singular_values().values[0])
-        return LogitBound(same, apart if rotates(settings) else same)
-
-    def _count(self, norm: str, rank: int) -> int:
-        """Return how many numbers a norm of q or k normalises together."""
-        shape = self.checkpoint.elements(norm)
-        return rank if shape is None else shape.count
+        norms = [float(np.linalg.norm(np.asarray(x), 2)) for x in (product.B, product.A)]
+        together = scale * d * float(product.singular_values().values[0])
+        turns = rotates(settings) is not False
+        return LogitBound(together, scale * d * math.prod(norms) if turns else together)
 
     def info(self) -> list[TensorRecord]:
         """Return a record for each attention module, then one for each weight without a circuit.

@@ -119,19 +119,26 @@ class FactorReader:
         CheckpointError
             The norm holds another number of gains.
         """
-        if gain.name not in self._gains:
-            chunks = self._checkpoint.elements(gain.name)
-            if chunks is None:
-                raise CheckpointError(f"{gain.name}: the gains of this norm cannot be decoded")
-            parts = [np.asarray(chunk, dtype=np.float64).ravel() for chunk in chunks]
-            self._gains[gain.name] = np.concatenate(parts)
-        stored = self._gains[gain.name]
+        stored = self._stored(gain.name)
         first = gain.head * count if len(stored) != count else 0
         if len(stored) % count or first + count > len(stored):
             raise CheckpointError(
                 f"{gain.name}: {len(stored)} gains do not fit {count} numbers of a head"
             )
         return np.asarray(stored[first : first + count] + gain.offset)
+
+    def count(self, gain: Gain) -> int:
+        """Return the number of gains that a norm holds."""
+        return len(self._stored(gain.name))
+
+    def _stored(self, name: str) -> Array:
+        if name not in self._gains:
+            chunks = self._checkpoint.elements(name)
+            if chunks is None:
+                raise CheckpointError(f"{name}: the gains of this norm cannot be decoded")
+            parts = [np.asarray(chunk, dtype=np.float64).ravel() for chunk in chunks]
+            self._gains[name] = np.concatenate(parts)
+        return self._gains[name]
 
     def _piece(self, piece: Piece) -> Array:
         outer = self._block(piece.outer)

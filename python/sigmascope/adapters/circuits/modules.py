@@ -268,8 +268,9 @@ class _Builder:
 
     def _notes(self, *, rotary: bool) -> str:
         notes = [self._input_note, "biases not included"]
-        if rotary and rotates(self._settings):
-            notes.append("positions at distance 0")
+        rotation = rotates(self._settings)
+        if rotary and rotation is not False:
+            notes.append("rotary embedding at distance 0" if rotation else "positions not included")
         latent = [role for role in ("q_a_norm", "kv_a_norm") if role in self._norms]
         if latent:
             notes.append("gains of the norms of the latent vectors included")
