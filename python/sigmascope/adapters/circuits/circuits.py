@@ -12,6 +12,7 @@ import numpy as np
 
 from sigmascope._host.keywords import public, similar
 from sigmascope.analysis.low_rank import LowRank
+from sigmascope.analysis.low_rank.exact import triangle_by_blocks
 from sigmascope.checkpoint import Checkpoint
 from sigmascope.checkpoint.elements import Elements
 from sigmascope.checkpoint.formats.identity import FileIdentity
@@ -20,7 +21,7 @@ from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.matrices.byte_source import ByteSource
 
-from .factors import Factor, FactorReader, storage_of
+from .factors import Array, Factor, FactorReader, storage_of
 from .families import logit_scale, rotates
 from .modules import Circuit, layout_of
 
@@ -28,18 +29,23 @@ from .modules import Circuit, layout_of
 class CircuitProduct(LowRank):
     """A product whose factors were stored in the formats `storages`, before gains were included."""
 
-    __slots__ = ("storages",)
+    __slots__ = ("_arrays", "storages")
+    _r_of = staticmethod(triangle_by_blocks)
 
-    def __init__(self, B: Any, A: Any, storages: tuple[str, str]) -> None:
+    def __init__(self, B: Array, A: Array, storages: tuple[str, str]) -> None:
         super().__init__(B, A)
-        self.storages = storages
+        self._arrays, self.storages = (B, A), storages
 
     def load(self) -> CircuitProduct:
         """Return the product itself, which is in memory."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CircuitProduct, (self.B, self.A, self.storages)
+        return CircuitProduct, (*self._arrays, self.storages)
+
+    def _factors(self) -> tuple[Array, Array]:
+        finite = all(np.isfinite(array).all() for array in self._arrays)
+        return self._arrays if finite else super()._factors()
 
 
 class LogitBound(NamedTuple):

@@ -8,15 +8,20 @@ rotated rows of all heads' keys are stored apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sigmascope.checkpoint import Checkpoint
 from sigmascope.errors import CheckpointError
+from sigmascope.matrices.matrix import Matrix
 
 Array = NDArray[np.float64]
+
+KEPT = 2**27
+"""Largest number of stored bytes of a matrix that is kept to cut columns out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +101,16 @@ class Factor:
 
 
 class FactorReader:
-    """Reader of factors in float64, which keeps the gains that it has read."""
+    """Reader of factors in float64, which keeps the gains and the last matrix that it has read.
+
+    The columns of a head are scattered over its matrix in the file, so the first head reads all.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
         self._gains: dict[str, Array] = {}
+        self._last: tuple[str, Matrix] | None = None
+        self._lock = Lock()
 
     def read(self, factor: Factor) -> Array:
         """Return a factor; every stored number is exact, and each gain rounds it once."""
@@ -149,10 +159,22 @@ class FactorReader:
         return np.asarray(outer @ self._block(piece.inner))
 
     def _block(self, block: Block) -> Array:
-        stored = self._checkpoint[block.name]
+        stored = self._matrix(block.name)
         stored = stored.T if block.turned else stored
         stored = stored if block.rows is None else stored[slice(*block.rows)]
         return np.asarray(stored, dtype=np.float64)
+
+    def _matrix(self, name: str) -> Matrix:
+        view = self._checkpoint.view_of(name)
+        full = replace(view, cut=None)
+        if view.cut is None or view.cut.axis == 0 or full.nbytes > KEPT:
+            return self._checkpoint[name]
+        with self._lock:
+            label = view.name.removesuffix(f"[head {view.head}]")
+            if self._last is None or self._last[0] != label:
+                self._last = None  # frees its memory before the next read
+                self._last = label, full.matrix(self._checkpoint.reading).load()
+            return view.cut_from(self._last[1])
 
 
 def storage_of(checkpoint: Checkpoint, factor: Factor) -> str:
