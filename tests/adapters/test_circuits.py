@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support import heads as oracle
-from tests.support.checkpoints import Stored, opened
+from tests.support.checkpoints import Stored, of_array, opened
 from tests.support.families import FAMILIES, Family
 from tests.support.heads import Array, Heads
 
@@ -47,11 +47,11 @@ def _fused(
     names: tuple[str, str, str],
     keys: int,
     *,
-    turned: bool = False,
+    transposed: bool = False,
 ) -> Oracle:
     def heads(t: Mapping[str, Array]) -> Heads:
         qkv, o, norm = (t[f"{name}.weight"] for name in names)
-        qkv, o = (qkv.T, o.T) if turned else (qkv, o)
+        qkv, o = (qkv.T, o.T) if transposed else (qkv, o)
         return oracle.gained(cut(qkv, o, keys), norm)
 
     return heads
@@ -76,12 +76,14 @@ _DBRX = f"{_MPT}.norm_attn_norm"
 _INTERN = "language_model.model.layers.0"
 _OPT = "model.decoder.layers.0"
 
+_PLAIN = "llama mistral mixtral qwen2 qwen2_moe gpt_oss starcoder2 stablelm granite"
+_WITH_NORMS = "qwen3 qwen3_moe olmoe cohere"
 ORACLES: dict[str, tuple[Oracle, str]] = {
     **dict.fromkeys(
-        "llama mistral mixtral qwen2 qwen2_moe gpt_oss starcoder2 stablelm granite".split(),
+        _PLAIN.split(),
         (_llama(), SELF),
     ),
-    **dict.fromkeys("qwen3 qwen3_moe olmoe cohere".split(), (_llama(norms=True), SELF)),
+    **dict.fromkeys(_WITH_NORMS.split(), (_llama(norms=True), SELF)),
     "gemma": (_llama(offset=1.0), SELF),
     "gemma2": (_llama(offset=1.0), SELF),
     "gemma3_text": (_llama(offset=1.0, norms=True), SELF),
@@ -93,7 +95,7 @@ ORACLES: dict[str, tuple[Oracle, str]] = {
         ),
         SELF,
     ),
-    "gpt2": (_fused(oracle.in_turn, _GPT2, 4, turned=True), f"{BLOCK}.attn"),
+    "gpt2": (_fused(oracle.in_turn, _GPT2, 4, transposed=True), f"{BLOCK}.attn"),
     "gpt_bigcode": (_fused(oracle.in_turn, _GPT2, 1), f"{BLOCK}.attn"),
     "gptj": (_apart(f"{BLOCK}.attn", f"{BLOCK}.ln_1"), f"{BLOCK}.attn"),
     "gpt_neo": (_apart(f"{BLOCK}.attn.attention", f"{BLOCK}.ln_1"), f"{BLOCK}.attn.attention"),
@@ -123,9 +125,7 @@ ORACLES: dict[str, tuple[Oracle, str]] = {
         f"{_NEOX}.attention",
     ),
     "mpt": (
-        _fused(
-            oracle.in_turn, (f"{_MPT}.attn.Wqkv", f"{_MPT}.attn.out_proj", f"{_MPT}.norm_1"), 4
-        ),
+        _fused(oracle.in_turn, (f"{_MPT}.attn.Wqkv", f"{_MPT}.attn.out_proj", f"{_MPT}.norm_1"), 4),
         f"{_MPT}.attn",
     ),
     "dbrx": (
@@ -197,14 +197,10 @@ def test_every_attention_weight_has_a_circuit_or_a_reason(family: str, tmp_path:
         circuit = mapping._circuits[name]
         parts = (*circuit.left.names, *circuit.right.names)
         used |= {checkpoint.view_of(part).tensor for part in parts}
-    attention = {
-        tensor.name
-        for tensor in FAMILIES[family].tensors
-        if tensor.role.split("_")[-1] in ("q", "k", "v", "o", "qkv")
-        or tensor.role in ("q_a", "q_b", "kv_a", "kv_b")
-    }
-    readable = {name for name in attention if checkpoint.info() and len(name)}
-    lost = {name for name in readable - used if name not in mapping.unreadable}
+    parts = ("q", "k", "v", "o", "qkv", "q_a", "q_b", "kv_a", "kv_b")
+    roles = {f"{place}{part}" for place in ("", "cross_", "pool_", "global_") for part in parts}
+    attention = {t.name for t in FAMILIES[family].tensors if t.role in roles}
+    lost = {name for name in attention - used if name not in mapping.unreadable}
     assert lost == set()
     assert all(mapping.unreadable.values())
 
@@ -314,7 +310,7 @@ def test_weights_without_a_circuit_have_the_reason(
     assert mapping.unreadable[f"{SELF}.{lost}.weight"].startswith(reason)
     record = next(r for r in mapping.info() if r["name"] == f"{SELF}.{lost}.weight")
     assert (record["status"], record["matrices"]) == ("unreadable", ())
-    with pytest.raises(KeyError, match="do not fit|no number|cut into heads"):
+    with pytest.raises(KeyError, match=r"do not fit|no number|cut into heads"):
         mapping[f"{SELF}.{lost}.weight"]
 
 
@@ -325,8 +321,6 @@ def test_heads_that_cannot_share_keys_have_the_reason(tmp_path: Path) -> None:
     shapes = {"q_proj": (24, 32), "k_proj": (16, 32), "v_proj": (16, 32), "o_proj": (32, 24)}
     tensors = {f"{SELF}.{part}.weight": rng.standard_normal(s) for part, s in shapes.items()}
     config = {**family.config, **change, "num_attention_heads": 6}
-    from tests.support.checkpoints import of_array
-
     stored = [of_array(name, "F32", x.astype(np.float32)) for name, x in tensors.items()]
     opened(tmp_path, *stored, config=config)
     mapping = circuits_of(ss.open_checkpoint(tmp_path, circuits=True))

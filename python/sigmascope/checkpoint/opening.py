@@ -75,9 +75,8 @@ def open_checkpoint(
         config.json gives the number and width of the heads. A note names the weights that are not
         cut, and the reason.
     circuits : bool
-        Let :func:`sigmascope.scan` and :func:`sigmascope.compare` analyse the circuits of attention
-        heads, W_q^T W_k and W_o W_v, instead of the stored matrices. q, k, v and o are cut as with
-        `heads`. :func:`sigmascope.adapters.circuits_of` returns the products; see docs/circuits.md.
+        Cut heads, and let `scan` and `compare` analyse the products W_q^T W_k and W_o W_v of each
+        head. `adapters.circuits_of` returns the products; see docs/circuits.md.
     rules : path-like or mapping, optional
         Rules for roles, which are tried before the built-in rules: a `.toml` or `.json` file, or
         its contents; see docs/roles.md.

@@ -16,7 +16,7 @@ import numpy as np
 
 from sigmascope._execution.memory import Need
 from sigmascope._execution.options import CallOptions
-from sigmascope.adapters.circuits.circuits import CircuitProduct
+from sigmascope.adapters.circuits.product import CircuitProduct
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import Change, change, fingerprint, inner, inner_need

@@ -12,7 +12,6 @@ import numpy as np
 
 from sigmascope._host.keywords import public, similar
 from sigmascope.analysis.low_rank import LowRank
-from sigmascope.analysis.low_rank.exact import triangle_by_blocks
 from sigmascope.checkpoint import Checkpoint
 from sigmascope.checkpoint.elements import Elements
 from sigmascope.checkpoint.formats.identity import FileIdentity
@@ -21,31 +20,10 @@ from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.matrices.byte_source import ByteSource
 
-from .factors import Array, Factor, FactorReader, storage_of
+from .factors import Factor, FactorReader, storage_of
 from .families import logit_scale, rotates
 from .modules import Circuit, layout_of
-
-
-class CircuitProduct(LowRank):
-    """A product whose factors were stored in the formats `storages`, before gains were included."""
-
-    __slots__ = ("_arrays", "storages")
-    _r_of = staticmethod(triangle_by_blocks)
-
-    def __init__(self, B: Array, A: Array, storages: tuple[str, str]) -> None:
-        super().__init__(B, A)
-        self._arrays, self.storages = (B, A), storages
-
-    def load(self) -> CircuitProduct:
-        """Return the product itself, which is in memory."""
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return CircuitProduct, (*self._arrays, self.storages)
-
-    def _factors(self) -> tuple[Array, Array]:
-        finite = all(np.isfinite(array).all() for array in self._arrays)
-        return self._arrays if finite else super()._factors()
+from .product import CircuitProduct
 
 
 class LogitBound(NamedTuple):
@@ -57,8 +35,8 @@ class LogitBound(NamedTuple):
         For a query and a key at one position: scale x d x ||W_q^T W_k||_2, since a normalised input
         of d numbers has norm sqrt(d) at most.
     any_positions : float
-        For any two positions. A rotation of q or k changes no norm, so ||W_q||_2 ||W_k||_2 takes
-        the place of ||W_q^T W_k||_2. With norms of q and k, their gains alone bound both.
+        For any two positions. A rotation of q or k changes no norm, so ||W_q||_2 ||W_k||_2 replaces
+        ||W_q^T W_k||_2. With norms of q and k, their gains alone bound both.
     """
 
     same_position: float

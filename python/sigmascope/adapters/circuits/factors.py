@@ -39,16 +39,16 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of a stored matrix; all rows if `rows` is None. `turned` if it is stored transposed."""
+    """Rows of a stored matrix; all rows if `rows` is None. `transposed` if stored so."""
 
     name: str
     rows: tuple[int, int] | None = None
-    turned: bool = False
+    transposed: bool = False
 
     def shape(self, checkpoint: Checkpoint) -> tuple[int, int]:
         """Return numbers of rows and columns."""
         m, n = checkpoint.shape_of(self.name)
-        m, n = (n, m) if self.turned else (m, n)
+        m, n = (n, m) if self.transposed else (m, n)
         return (m if self.rows is None else self.rows[1] - self.rows[0]), n
 
 
@@ -95,7 +95,7 @@ class Factor:
         for piece in self.pieces:
             for block in piece.blocks:
                 whole = checkpoint.view_of(block.name)
-                count = whole.shape[int(block.turned)]
+                count = whole.shape[int(block.transposed)]
                 total += whole.nbytes * block.shape(checkpoint)[0] // count
         return total
 
@@ -160,7 +160,7 @@ class FactorReader:
 
     def _block(self, block: Block) -> Array:
         stored = self._matrix(block.name)
-        stored = stored.T if block.turned else stored
+        stored = stored.T if block.transposed else stored
         stored = stored if block.rows is None else stored[slice(*block.rows)]
         return np.asarray(stored, dtype=np.float64)
 

@@ -114,12 +114,11 @@ class _Builder:
     ) -> None:
         self._checkpoint, self._module, self._settings = checkpoint, module, settings
         self._prefix = _common_prefix(module.tensors)
-        same = {
+        self._norms = {
             role.role: name
             for name, role in checkpoint.roles.items()
             if (role.tower, role.layer) == module.key[:2] and role.role.endswith("norm")
         }
-        self._norms: dict[str, str] = same
         self._offset = gain_offset(settings)
         self._input, self._input_note = self._input_gain()
 
@@ -160,7 +159,7 @@ class _Builder:
         circuits = []
         for head, name in enumerate(outputs):
             group = head // groups
-            left = Factor((Piece(Block(name, turned=self._axis(name) == 1)),))
+            left = Factor((Piece(Block(name, transposed=self._axis(name) == 1)),))
             shapes = [factor.shape(self._checkpoint) for factor in (left, values[group])]
             if shapes[0][0] != shapes[1][0]:
                 return f"a head of o has {shapes[0][0]} columns, one of v has {shapes[1][0]} rows"
@@ -230,7 +229,7 @@ class _Builder:
 
     def _head(self, name: str, head: int, norm: str | None) -> Factor:
         """Return the factor of one head, whose outputs are rows unless stored transposed."""
-        piece = Piece(Block(name, turned=self._axis(name) == 1))
+        piece = Piece(Block(name, transposed=self._axis(name) == 1))
         rows = None if norm is None else Gain(norm, self._offset, head)
         return Factor((piece,), self._input, rows)
 
