@@ -271,8 +271,8 @@ def circuits_of(checkpoint: Checkpoint) -> Circuits:
 
     Raises
     ------
-    ValueError
-        The checkpoint was opened without `circuits=True`.
+    TypeError, ValueError
+        It is not a checkpoint, or was opened without `circuits=True`.
 
     See Also
     --------
@@ -285,6 +285,8 @@ def circuits_of(checkpoint: Checkpoint) -> Circuits:
     >>> circuits = circuits_of(checkpoint)                              # doctest: +SKIP
     >>> circuits["model.layers.3.self_attn[qk 5]"].svd(8).s             # doctest: +SKIP
     """
+    if not isinstance(checkpoint, Checkpoint):
+        raise TypeError(f"checkpoint must be an open checkpoint, not {checkpoint!r:.80}")
     if not checkpoint.origin.circuits:
         raise ValueError(f"{checkpoint.path} was opened without circuits=True")
     return Circuits(checkpoint)
