@@ -56,6 +56,7 @@ WRONG: dict[str, list[Any]] = {
     "Progress | None": [3, "x"],
     "Log | None": [3, "x"],
     "Clock": [3, None],
+    "Checkpoint": [3, "model/", None, Strange()],
 }
 """Values of another kind, by annotation."""
 

@@ -17,11 +17,10 @@ from sigmascope._tables.options import must_match
 from sigmascope._tables.provenance import identities
 from sigmascope._tables.scan_options import SCAN
 from sigmascope._tables.schema import Row
-from sigmascope.adapters.adapter import AdapterOrigin
+from sigmascope.adapters.adapter import Adapter, AdapterOrigin
 from sigmascope.adapters.scannable import Scannable, reopened
 from sigmascope.analysis.requested import check_measures
 from sigmascope.analysis.spectrum import EFFORTS
-from sigmascope.checkpoint import Checkpoint
 from sigmascope.checkpoint.assembly import Origin
 from sigmascope.checkpoint.formats.identity import FileIdentity
 from sigmascope.checkpoint.remote.urls import is_url
@@ -114,7 +113,7 @@ class Options(RunOptions):
 def check_files(executor: Executor | None, *checkpoints: Scannable) -> None:
     """Raise ValueError if an executor has to analyse tensors that are not in files."""
     for checkpoint in checkpoints:
-        if executor is not None and isinstance(checkpoint, Checkpoint) and checkpoint.in_memory:
+        if executor is not None and not isinstance(checkpoint, Adapter) and checkpoint.in_memory:
             raise ValueError(
                 f"the workers of an executor can only open files, but {checkpoint.path} is not a "
                 "file: omit the executor (num_threads= uses the cores of this machine), or save "

@@ -10,7 +10,6 @@ from typing import Any
 from sigmascope._words.text import path_text
 from sigmascope.adapters.adapter import Adapter
 from sigmascope.adapters.scannable import Scannable
-from sigmascope.checkpoint import Checkpoint
 from sigmascope.checkpoint.formats.entries import opened
 from sigmascope.checkpoint.formats.identity import FileIdentity
 from sigmascope.checkpoint.remote.paths import Place
@@ -32,7 +31,7 @@ belong together, too: every row has the seed of its part.
 
 def identities(checkpoint: Scannable) -> tuple[FileIdentity, ...]:
     """Return name, size and digest of every file of a checkpoint, without its folder's path."""
-    if isinstance(checkpoint, Checkpoint):
+    if not isinstance(checkpoint, Adapter):
         return checkpoint.identities()
     return tuple(_identity(path, checkpoint) for path in checkpoint.files)
 

@@ -215,6 +215,15 @@ OPENING = table_of(
         journal=MUST_MATCH,
     ),
     Option(
+        "circuits",
+        "bool",
+        False,
+        "Analyse the circuits of each attention head, W_q^T W_k and W_o W_v, instead of the stored "
+        "matrices; docs/circuits.md says what they contain.",
+        "--circuits",
+        journal=MUST_MATCH,
+    ),
+    Option(
         "rules",
         "Source | None",
         None,

@@ -1,10 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""LoRA adapters in PEFT's layout: changes of weights as products of two thin matrices."""
+"""Products of two thin matrices: LoRA adapters in PEFT's layout, and circuits of heads."""
 
 from __future__ import annotations
 
 from .adapter import Adapter
+from .circuits import Circuits, LogitBound, circuits_of
 from .opening import open_adapter
 from .resizing import Resized, resize
 
-__all__ = ["Adapter", "Resized", "open_adapter", "resize"]
+__all__ = [
+    "Adapter",
+    "Circuits",
+    "LogitBound",
+    "Resized",
+    "circuits_of",
+    "open_adapter",
+    "resize",
+]

@@ -19,10 +19,11 @@ from sigmascope.checkpoint.tensors import HasStateDict, Tensors
 from sigmascope.matrices.byte_source import ByteSource
 
 from .adapter import Adapter, AdapterOrigin
+from .circuits import Circuits
 from .folders import is_adapter
 from .opening import open_adapter
 
-Scannable = Checkpoint | Adapter
+Scannable = Checkpoint | Adapter | Circuits
 """Types that a scan accepts."""
 
 
@@ -31,17 +32,19 @@ def as_scannable(
     reading: str | None = None,
     *,
     heads: bool = False,
+    circuits: bool = False,
     rules: Source | None = None,
     variant: str | None = None,
 ) -> Scannable:
     """Open a checkpoint or adapter from a path or URL, or tensors in memory.
 
-    An open checkpoint or adapter is returned unchanged.
+    An open checkpoint or adapter is returned unchanged, except that a checkpoint that was opened
+    with `circuits=True` stands for its circuits.
 
     Parameters
     ----------
     source : Checkpoint, Adapter, path, URL, mapping of names to arrays, or module of torch
-    reading, heads, rules, variant
+    reading, heads, circuits, rules, variant
         As for :func:`open_checkpoint`; an open source has its own options.
 
     Raises
@@ -49,31 +52,48 @@ def as_scannable(
     CheckpointError
         As for `open_checkpoint` and `open_adapter`.
     ValueError
-        `reading` is not a file mode, the source was opened with another mode, or heads or a
-        variant are requested for an adapter.
+        `reading` is not a file mode, the source was opened with another mode, or heads,
+        circuits or a variant are requested for an adapter.
     """
-    if isinstance(source, Checkpoint | Adapter):
+    if isinstance(source, Checkpoint | Adapter | Circuits):
         if reading is not None and check_reading(reading) != source.reading:
             raise ValueError(
                 f"{source.path} was opened with reading {source.reading!r}, not {reading!r}"
             )
-        return source
+        return _with_circuits(source) if isinstance(source, Checkpoint) else source
     if isinstance(source, Mapping | HasStateDict):
         for name, value in (("reading", reading), ("variant", variant)):
             if value is not None:
                 raise ValueError(f"{name} = {value!r} is for files; these tensors are in memory")
-        return open_checkpoint(source, heads=heads, rules=rules)
+        checkpoint = open_checkpoint(source, heads=heads, circuits=circuits, rules=rules)
+        return _with_circuits(checkpoint)
     check_location(source)
     reading = reading or "buffered"
     if is_url(source):
         source = path_of_url(str(source))
     if not is_adapter(source):
-        return open_checkpoint(source, heads=heads, rules=rules, reading=reading, variant=variant)
+        return _with_circuits(
+            open_checkpoint(
+                source,
+                heads=heads,
+                circuits=circuits,
+                rules=rules,
+                reading=reading,
+                variant=variant,
+            )
+        )
     if variant is not None:
         raise ValueError(f"{source} is an adapter, which has no variant {variant!r}")
     if heads:
         raise ValueError(f"{source} is an adapter: its products cannot be split into heads")
+    if circuits:
+        raise ValueError(f"{source} is an adapter, which has no circuits: scan the merged model")
     return open_adapter(source, rules=rules, reading=reading)
+
+
+def _with_circuits(checkpoint: Checkpoint) -> Checkpoint | Circuits:
+    """Return the circuits of a checkpoint if it was opened for them, else the checkpoint."""
+    return Circuits(checkpoint) if checkpoint.origin.circuits else checkpoint
 
 
 def largest_file(*checkpoints: Scannable) -> Path | ByteSource | None:
@@ -96,4 +116,4 @@ def reopened(origin: Origin | AdapterOrigin) -> Scannable:
     if isinstance(origin, AdapterOrigin):
         path = origin.path
         return Adapter(Path(path) if isinstance(path, str) else path, origin)
-    return reopened_checkpoint(origin)
+    return _with_circuits(reopened_checkpoint(origin))

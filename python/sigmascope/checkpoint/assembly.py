@@ -39,23 +39,29 @@ class Origin(NamedTuple):
     rules: Table | None
     reading: str
     variant: str | None = None
+    circuits: bool = False
 
     @property
     def choices(self) -> dict[str, object]:
         """Options that change the rows of a scan and are not the default, as plain JSON."""
         options: dict[str, object] = {"heads": True} if self.heads else {}
+        options |= {"circuits": True} if self.circuits else {}
         options |= {} if self.split_fused else {"split_fused": False}
         options |= {} if self.variant is None else {"variant": self.variant}
         return options if self.rules is None else options | {"rules": self.rules.digest}
 
 
 class Assembly(NamedTuple):
-    """Interpretation of every tensor, matrices by name, roles of tensors and matrices, notes."""
+    """Interpretation of every tensor, matrices by name, roles of tensors and matrices, notes.
+
+    `uncut` holds the reasons why fused weights are not split, or matrices not cut into heads.
+    """
 
     readings: Mapping[str, Reading]
     views: Mapping[str, View]
     roles: dict[str, Role]
     notes: tuple[str, ...]
+    uncut: dict[str, str]
 
     @property
     def unreadable(self) -> dict[str, str]:
@@ -93,16 +99,18 @@ def assembled(
     lengths = {name: (*located.entry.shape, 1)[0] for name, located in ranks[0].items()}
     readings, unsplit = unpermuted(readings, roles, lengths, config)
     notes = unsplit_notes(unsplit, "rows of q and k left in the order of llama.cpp")
+    uncut: dict[str, str] = {}
     if origin.split_fused and len(ranks) == 1:
-        readings, unsplit = split(readings, roles, config)
-        notes += unsplit_notes(unsplit)
+        readings, uncut = split(readings, roles, config)
+        notes += unsplit_notes(uncut)
     roles |= _roles_of_views(readings, roles)
-    if origin.heads:
+    if origin.heads or origin.circuits:
         turned = dict.fromkeys(certain, False)
         readings, unsplit = by_heads(readings, roles, config, inputs_first(ranks[0]) | turned)
         notes += unsplit_notes(unsplit, "attention weights read whole")
         roles |= _roles_of_views(readings, roles)
-    return Assembly(readings, _by_name(readings), roles, config.notes + notes)
+        uncut |= unsplit
+    return Assembly(readings, _by_name(readings), roles, config.notes + notes, uncut)
 
 
 def _roles(names: Mapping[str, str], rules: Rules) -> dict[str, Role]:

@@ -57,6 +57,10 @@ class Checkpoint(Mapping[str, "Matrix"]):
     notes : tuple of str
         Remarks on the files: a wrong total size in the index, ignored files, weights that are not
         split.
+    uncut : mapping of str to str
+        Fused weights that are not split, and matrices that are not cut into heads, with the reason.
+    configuration : Configuration
+        The settings of the model; empty without a config.json.
     reading : str
         File mode for reading matrices; see :mod:`sigmascope._host.files`.
     origin : Origin
@@ -79,12 +83,13 @@ class Checkpoint(Mapping[str, "Matrix"]):
         check_ranks(ranks)
         self._pieces = {name: tuple(rank[name] for rank in ranks) for name in ranks[0]}
         config = config or stored_configuration(files.folder, files.settings)
-        self.architecture = config.architecture
+        self.configuration, self.architecture = config, config.architecture
         assembly = assembled(ranks, config, origin)
         self._readings, self._views = assembly.readings, assembly.views
         self.notes: tuple[str, ...] = files.notes + assembly.notes
         self.roles: Mapping[str, Role] = MappingProxyType(assembly.roles)
         self.unreadable: Mapping[str, str] = MappingProxyType(assembly.unreadable)
+        self.uncut: Mapping[str, str] = MappingProxyType(assembly.uncut)
 
     def __getitem__(self, name: str) -> Matrix:
         """Read the scales of a matrix, check that its file is unchanged, and return the matrix.
@@ -159,7 +164,7 @@ class Checkpoint(Mapping[str, "Matrix"]):
 
     @property
     def choices(self) -> dict[str, object]:
-        """Options that change the rows of a scan: `heads`, `rules`."""
+        """Options that change the rows of a scan: `heads`, `circuits`, `rules`."""
         return self.origin.choices
 
     def view_of(self, name: str) -> View:

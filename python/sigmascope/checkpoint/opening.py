@@ -28,6 +28,7 @@ def open_checkpoint(
     *,
     split_fused: bool = True,
     heads: bool = False,
+    circuits: bool = False,
     rules: Source | None = None,
     reading: str = "buffered",
     variant: str | None = None,
@@ -73,6 +74,9 @@ def open_checkpoint(
         Cut q, k, v and o into attention heads, each a matrix: rows of q, k and v, columns of o.
         config.json gives the number and width of the heads. A note names the weights that are not
         cut, and the reason.
+    circuits : bool
+        Cut heads, and let `scan` and `compare` analyse the products W_q^T W_k and W_o W_v of each
+        head. `adapters.circuits_of` returns the products; see docs/circuits.md.
     rules : path-like or mapping, optional
         Rules for roles, which are tried before the built-in rules: a `.toml` or `.json` file, or
         its contents; see docs/roles.md.
@@ -96,7 +100,7 @@ def open_checkpoint(
     ImportError
         The extra that a URL, a folder of orbax or an HDF5 file needs is not installed.
     ValueError
-        `reading` is not a file mode.
+        `reading` is not a file mode, or both `heads` and `circuits` are requested.
 
     See Also
     --------
@@ -110,16 +114,19 @@ def open_checkpoint(
     >>> matrix = checkpoint["model.layers.0.mlp.up_proj.weight"]        # doctest: +SKIP
     >>> far = open_checkpoint("hf://org/model@main")                    # doctest: +SKIP
     """
+    if heads and circuits:
+        raise ValueError("heads and circuits are two ways to read attention: request one of them")
     table = None if rules is None else read_table(rules)
     if isinstance(path, Mapping | HasStateDict):
         files = read_tensors(path)
-        origin = Origin((), split_fused, heads, table, check_reading(reading))
+        origin = Origin((), split_fused, heads, table, check_reading(reading), circuits=circuits)
         return Checkpoint(label_of(files), files, origin, configuration_of(path))
     check_location(path)
     given = _listed(path)
     alone = isinstance(path, str | os.PathLike | RemotePath) or is_file_object(path)
     paths = tuple(map(place_of, given))
-    origin = Origin(paths, split_fused, heads, table, check_reading(reading), variant)
+    mode = check_reading(reading)
+    origin = Origin(paths, split_fused, heads, table, mode, variant, circuits)
     files = read_files(paths[0], variant) if alone else read_ranks(paths)
     return Checkpoint(shown_path(given[0], paths[0]), files, origin)
 

@@ -149,7 +149,11 @@ class View:
             from sigmascope.matrices.joins import block
 
             matrix = block(parts)
-        return matrix if self.cut is None else _taken(matrix, self.cut)
+        return self.cut_from(matrix)
+
+    def cut_from(self, full: Matrix) -> Matrix:
+        """Return the matrix as a part of the joined extents."""
+        return full if self.cut is None else _taken(full, self.cut)
 
 
 def _taken(full: Matrix, cut: Cut) -> Matrix:

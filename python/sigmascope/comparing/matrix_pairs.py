@@ -16,6 +16,7 @@ import numpy as np
 
 from sigmascope._execution.memory import Need
 from sigmascope._execution.options import CallOptions
+from sigmascope.adapters.circuits.product import CircuitProduct
 from sigmascope.analysis.low_rank import LowRank
 from sigmascope.matrices.matrix import Matrix
 from sigmascope.solvers.change import Change, change, fingerprint, inner, inner_need
@@ -158,7 +159,7 @@ class AdaptedPair(PairBase):
 
 @dataclass(frozen=True, slots=True)
 class AdapterPair(PairBase):
-    """The changes that two adapters make to one weight."""
+    """The changes that two adapters make to one weight, or a circuit in two checkpoints."""
 
     before: LowRank
     after: LowRank
@@ -223,4 +224,7 @@ def _errors2(expected: Moments | None, unit: int) -> float | None:
 def _floor(product: LowRank) -> float | None:
     """Return the expected norm of a product's error from the rounding of its stored factors."""
     B, A = (np.asarray(factor, dtype=np.float64) for factor in (product.B, product.A))
-    return pairs.product_floor(product.scale, B, A, (product.B.storage, product.A.storage))
+    stored = (product.B.storage, product.A.storage)
+    if isinstance(product, CircuitProduct):
+        stored = product.storages
+    return pairs.product_floor(product.scale, B, A, stored)

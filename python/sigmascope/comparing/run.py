@@ -22,7 +22,9 @@ from sigmascope._tables.provenance import identities
 from sigmascope._tables.schema import Row
 from sigmascope._words.text import counted, path_text
 from sigmascope.adapters.adapter import Adapter
+from sigmascope.adapters.circuits import Circuits
 from sigmascope.adapters.scannable import Scannable
+from sigmascope.checkpoint import Checkpoint
 from sigmascope.checkpoint.formats.identity import FileIdentity
 from sigmascope.checkpoint.tensors import Tensors
 
@@ -156,7 +158,15 @@ def _notes(both: Both, pairs: Iterable[Pair]) -> tuple[str, ...]:
 
 
 def _pairs(before: Scannable, after: Scannable) -> Iterator[Pair]:
-    """List the pairs of two checkpoints, two adapters, or a checkpoint and an adapter of it."""
+    """List the pairs of two checkpoints, two adapters, or a checkpoint and an adapter of it.
+
+    Circuits are paired with circuits.
+    """
+    if isinstance(before, Circuits) != isinstance(after, Circuits):
+        one, other = (before, after) if isinstance(before, Circuits) else (after, before)
+        raise ValueError(
+            f"{one.path} was opened with circuits and {other.path} without: open both alike"
+        )
     if isinstance(before, Adapter) == isinstance(after, Adapter):
         return linked(list(members(before)), list(members(after)))
     if isinstance(before, Adapter):
@@ -164,6 +174,7 @@ def _pairs(before: Scannable, after: Scannable) -> Iterator[Pair]:
             f"{before.path} is an adapter and {after.path} a checkpoint: "
             "the base comes first, then its adapter"
         )
+    assert isinstance(before, Checkpoint)
     assert isinstance(after, Adapter)
     return adapted_pairs(before, after)
 

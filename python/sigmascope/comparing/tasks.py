@@ -14,6 +14,7 @@ from sigmascope._running.thread_budget import ThreadBudget, ThreadLease
 from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
 from sigmascope.adapters.adapter import Adapter
+from sigmascope.adapters.circuits import Circuits
 from sigmascope.adapters.dora import dora_of
 from sigmascope.adapters.pairing import delta_of
 from sigmascope.adapters.scannable import Scannable
@@ -60,9 +61,10 @@ class MatrixPairs(Mapping[str, MatrixPair]):
 
     def __getitem__(self, name: str) -> MatrixPair:
         link, one, two = self._links[name], self._before, self._after
-        if isinstance(one, Adapter):
-            assert isinstance(two, Adapter)
+        if isinstance(one, Adapter | Circuits):
+            assert isinstance(two, Adapter | Circuits)
             return AdapterPair(one[link.before], two[link.after])
+        assert not isinstance(two, Circuits)
         if isinstance(two, Adapter):
             dora = dora_of(one, link.before, two, link.after)
             if dora is not None:
@@ -73,7 +75,7 @@ class MatrixPairs(Mapping[str, MatrixPair]):
     def outline(self, name: str) -> MatrixPair:
         """Return a pair without reading scales; see :meth:`Checkpoint.outline`."""
         link, one, two = self._links[name], self._before, self._after
-        if isinstance(one, Adapter) or isinstance(two, Adapter):
+        if isinstance(one, Adapter | Circuits) or isinstance(two, Adapter | Circuits):
             return self[name]
         return self._stored(link, one.outline(link.before), two.outline(link.after))
 

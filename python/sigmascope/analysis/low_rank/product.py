@@ -22,7 +22,7 @@ from sigmascope.matrices.matrix import Matrix
 from sigmascope.matrices.sources import matrix
 from sigmascope.spectra import SVD, Measure, SingularValues, Spectrum, statistics
 
-from .exact import needed_bytes, svd_of, values_of
+from .exact import needed_bytes, svd_of, triangle, values_of
 
 Array = NDArray[np.float64]
 
@@ -48,6 +48,7 @@ class LowRank:
 
     __array_ufunc__ = None  # so that a NumPy number times it is a product again
     __slots__ = ("A", "B", "scale")
+    _r_of = staticmethod(triangle)
 
     @public
     def __init__(self, B: Any, A: Any, scale: float = 1.0) -> None:
@@ -177,7 +178,7 @@ class LowRank:
         NonFiniteError
             If B or A contains NaN or infinity.
         """
-        singular_values, unit = values_of(*self._factors(), self.scale)
+        singular_values, unit = values_of(*self._factors(), self.scale, self._r_of)
         return singular_values.scaled(unit)
 
     def check_memory(
@@ -229,7 +230,7 @@ class LowRank:
         if k < 1:
             raise ValueError(f"k = {k} must be at least 1")
         self.check_memory(memory_limit, reserved, vectors=vectors)
-        singular_values, unit = values_of(*self._factors(), self.scale)
+        singular_values, unit = values_of(*self._factors(), self.scale, self._r_of)
         measures = self._measures(singular_values, (k := min(k, *self.shape)), unit)
         singular_values = singular_values.scaled(unit)
         return Spectrum(

@@ -190,6 +190,8 @@ def extract(
 def _opened(source: Source, reading: str | None) -> Checkpoint:
     """Open a checkpoint without splitting fused weights."""
     if isinstance(source, Checkpoint):
+        if source.origin.circuits:
+            raise ValueError(f"{source.path} was opened with circuits: extract reads its weights")
         return source
     if is_adapter(source):
         raise ValueError(f"{source} is already an adapter; resize changes its rank")

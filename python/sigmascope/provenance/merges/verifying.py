@@ -100,6 +100,8 @@ def verify(
     for name, source in (("base", first), ("merged", second)):
         if isinstance(source, Adapter):
             raise ValueError(f"{name}: {source.path} is an adapter, not a checkpoint")
+        if not isinstance(source, Checkpoint):
+            raise ValueError(f"{name}: {source.path} was opened with circuits, not for its weights")
     assert isinstance(first, Checkpoint)
     assert isinstance(second, Checkpoint)
     sources = _listed(donors)

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Circuits of attention heads: W_q^T W_k and W_o W_v as products of thin matrices."""
+
+from __future__ import annotations
+
+from .circuits import Circuits, LogitBound, circuits_of
+
+__all__ = ["Circuits", "LogitBound", "circuits_of"]
