@@ -12,10 +12,10 @@ from typing import Any
 
 from sigmascope.extension import counted, replacing
 from sigmascope.extension.tables import engine
+from sigmascope.provenance.merges import Verification
+from sigmascope.provenance.merges.number_formats import FORMATS
+from sigmascope.provenance.merges.verdicts import CONFIRMED
 
-from ..merges import Verification
-from ..merges.number_formats import FORMATS
-from ..merges.verdicts import CONFIRMED
 from .blocks import EXPECTED
 from .codes import NAMES
 from .shards import Row
@@ -78,7 +78,9 @@ class Application:
     def expected(self) -> dict[str, float]:
         """The part of the whole change that each format is expected to keep."""
         parts = {
-            name: _mean((row["expected"][name]["survived"], row["squares"]) for row in self._changed)
+            name: _mean(
+                (row["expected"][name]["survived"], row["squares"]) for row in self._changed
+            )
             for name in EXPECTED
         }
         return {name: part for name, part in parts.items() if part is not None}

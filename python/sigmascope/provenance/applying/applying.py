@@ -12,8 +12,8 @@ from typing import Any
 from sigmascope import Checkpoint
 from sigmascope.extension import public
 from sigmascope.extension.pairs import Scannable, as_scannable, identities
+from sigmascope.provenance.merges.journal import write_row
 
-from ..merges.journal import write_row
 from .application import CHANGED, CONVERTED, COPIED, Application
 from .blocks import TensorBlocks
 from .codes import DTYPES
@@ -112,9 +112,7 @@ def apply(
     opened = [as_scannable(donor, reading) for donor in _listed(donors)]
     scales = _read_weights(weights, len(opened))
     check_other_folder(folder, plain)
-    output = OutputFolder(
-        folder, _header(original, opened, scales, stored, limit), resume=resume
-    )
+    output = OutputFolder(folder, _header(original, opened, scales, stored, limit), resume=resume)
     plans = plan_tensors(plain, opened, stored)
     shards = cut_into_shards(folder, plans, limit)
     with output.writing() as journal:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from sigmascope.errors import CheckpointError
+from sigmascope.provenance.merges.number_formats import FORMATS, Reals
+from sigmascope.provenance.merges.survival import Binade, add_binades, expected_survival
 
-from ..merges.number_formats import FORMATS, Reals
-from ..merges.survival import Binade, add_binades, expected_survival
 from .codes import WIDTHS, decode, encode, format_of, stored_codes
 from .pairing import ProductSlab
 from .plan import TensorPlan

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..merges.number_formats import FORMATS, NumberFormat, Reals
+from sigmascope.provenance.merges.number_formats import FORMATS, NumberFormat, Reals
 
 Codes = NDArray[np.generic]
 

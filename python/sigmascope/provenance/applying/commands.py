@@ -63,8 +63,8 @@ def apply(
     """Write a base plus weighted changes of adapters and models, and verify what was written.
 
     Each number is rounded once. After Ctrl-C, a kill or a full disk, the same command continues.
-    The exit status is 0 if the folder is written and confirmed, 1 if it is not confirmed, or could
-    not be written, and 2 for a wrong command.
+    The exit status is 0 if the folder is written and confirmed, 1 if it is not confirmed, and 2 for
+    a wrong command, or if a file cannot be read or written.
     """
     with clean_errors():
         scales = _read_weights(weights)

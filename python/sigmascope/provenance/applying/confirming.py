@@ -11,9 +11,9 @@ from sigmascope import open_checkpoint
 from sigmascope.checkpoint import Checkpoint, Header, TensorEntry
 from sigmascope.extension.pairs import Scannable
 from sigmascope.extension.safetensors import read_header
+from sigmascope.provenance.merges import Verification, verify
+from sigmascope.provenance.merges.tensors import CHANGED, IDENTICAL, SKIPPED
 
-from ..merges import Verification, verify
-from ..merges.tensors import CHANGED, IDENTICAL, SKIPPED
 from .blocks import COPIED
 from .plan import TensorPlan
 from .shards import Row, Shard

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 from sigmascope import Checkpoint
 from sigmascope.extension import replacing
+from sigmascope.provenance.merges.journal import Journal
 
-from ..merges.journal import Journal
 from .plan import side_files
 from .shards import Row, Shard, write_text
 

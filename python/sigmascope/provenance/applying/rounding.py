@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from ..merges.number_formats import NumberFormat, Reals
+from sigmascope.provenance.merges.number_formats import NumberFormat, Reals
 
 Places = NDArray[np.intp]
 
@@ -82,7 +82,9 @@ def two_product(a: float, b: Reals) -> tuple[Reals, Reals]:
     product = a * b
     a_high, a_low = _split(np.float64(a))
     b_high, b_low = _split(b)
-    return product, a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    return product, a_low * b_low - (
+        ((product - a_high * b_high) - a_low * b_high) - a_high * b_low
+    )
 
 
 def _split(a: Reals | np.float64) -> tuple[Reals, Reals]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Terms of a sum W + sum c_i D_i: their values in float64, bounds of the errors, and exact values."""
+"""Terms of W + sum c_i D_i: their values in float64, bounds of errors, and exact values."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from sigmascope import LowRank
 from sigmascope.extension.pairs import Elements
+from sigmascope.provenance.merges.number_formats import NumberFormat, Reals
+from sigmascope.provenance.merges.sources import as_float64
 
-from ..merges.number_formats import NumberFormat, Reals
-from ..merges.sources import as_float64
 from .rounding import other_neighbour, round_exactly, round_sums, two_product, two_sum
 
 FLOAT64 = 2.0**-53
@@ -37,7 +37,7 @@ class ProductTerm:
         self._exact_scale = Fraction(float(product.scale)) * Fraction(weight)
         self._scale = float(self._exact_scale)
         self._left, self._right = as_float64(product.B), as_float64(product.A)
-        # |float64 product - exact| <= 2^-53 (r + 4) |c s| ||b_i|| ||a_j||, in any order of summation
+        # |float64 product - exact| <= 2^-53 (r + 4) |c s| ||b_i|| ||a_j||, in any order of sums
         factor = FLOAT64 * (len(self._right) + 4) * abs(self._scale)
         self._left_norms = factor * np.linalg.norm(self._left, axis=1)
         self._right_norms = np.linalg.norm(self._right, axis=0) * (1 + 1e-9)
@@ -79,7 +79,7 @@ class Place:
     @property
     def count(self) -> int:
         """Count of numbers."""
-        return (self.rows.stop - self.rows.start) * self.width
+        return int(self.rows.stop - self.rows.start) * self.width
 
     @property
     def width(self) -> int:
