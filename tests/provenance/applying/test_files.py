@@ -144,7 +144,9 @@ def test_codes_and_scales_of_a_quantised_base_are_copied(tmp_path: Path) -> None
         )
     make_adapter(tmp_path / "other")
     config = tmp_path / "other/adapter_model.safetensors"
-    changed = {n.replace("self_attn.q_proj", "mlp.up_proj"): x for n, x in load_file(config).items()}
+    changed = {
+        n.replace("self_attn.q_proj", "mlp.up_proj"): x for n, x in load_file(config).items()
+    }
     changed = {n: x[:, :16] if "lora_A" in n else x[:16] for n, x in changed.items()}
     save_file({n: x.contiguous() for n, x in changed.items()}, config)
     with pytest.raises(ValueError, match="cannot be added to its codes"):

@@ -121,7 +121,8 @@ def test_exact_numbers_near_ties_are_rounded_by_their_side(name: str) -> None:
         assert round_exactly(tie, number_format) == even
         assert not np.isnan(other_neighbour(np.array(float(tie)), even, number_format))
         sums, bounds = np.array([float(tie)]), np.array([1e-12])
-        assert round_sums(sums, bounds, number_format, lambda _: tie + small) == up
+        exact = {0: tie + small}
+        assert round_sums(sums, bounds, number_format, exact.__getitem__) == up
 
 
 def test_sums_and_products_keep_their_errors() -> None:

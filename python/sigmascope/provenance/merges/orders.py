@@ -44,10 +44,18 @@ class Order(ABC):
         """
 
     def stores(self, block: Block, low: Reals, high: Reals) -> NDArray[np.bool_]:
-        """Return, for each number, whether weights in a box may store it."""
-        least, largest = self.play(block, low, high)
+        """Return, for each number, whether weights in a box may store it.
+
+        A NaN or an infinity of the base stays as it is, whatever the weights.
+        """
         with np.errstate(invalid="ignore"):
-            return np.asarray((least <= block.merged) & (block.merged <= largest))
+            least, largest = self.play(block, low, high)
+            possible = (least <= block.merged) & (block.merged <= largest)
+        finite = np.isfinite(block.base)
+        if not finite.all():
+            kept = (block.merged == block.base) | (np.isnan(block.merged) & np.isnan(block.base))
+            possible = np.where(finite, possible, kept)
+        return np.asarray(possible)
 
 
 def scaled_ends(changes: Ends, low: Reals, high: Reals) -> Ends:
