@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sigmascope.extension import replacing
+from sigmascope.extension import naming, replacing
 
 from .plan import TensorPlan, header_of_tensors
 
@@ -144,7 +144,10 @@ class ShardWriter:
 
     def write(self, shard: Shard, done: Mapping[str, Row], write: Write) -> Iterable[Row]:
         """Write a file, and give the row of each tensor that was not done yet."""
-        with shard.partial.open("r+b" if shard.partial.exists() else "wb") as file:
+        with (
+            naming(shard.partial),
+            shard.partial.open("r+b" if shard.partial.exists() else "wb") as file,
+        ):
             header = shard.header
             file.write(header)
             position = len(header)
