@@ -134,7 +134,7 @@ def test_a_file_that_the_system_refuses_is_named(folder: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limits[1]))
     try:
-        with pytest.raises(OSError, match="File too large.*partial"):
+        with pytest.raises(OSError, match=r"File too large.*partial"):
             applied(folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
