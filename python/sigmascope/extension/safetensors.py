@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from sigmascope.checkpoint.formats.entries import Header, TensorEntry
 from sigmascope.checkpoint.formats.safetensors import read_header
 
-__all__ = ["read_header"]
+__all__ = ["Header", "TensorEntry", "read_header"]

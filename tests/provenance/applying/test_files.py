@@ -73,7 +73,9 @@ def test_bytes_depend_on_neither_blocks_nor_shards(
     make_tuned(tmp_path / "tuned", model, 3)
     donors = [tmp_path / "adapter", tmp_path / "tuned"]
     expected: dict[str, Any] = {}
-    for number, (block, shard) in enumerate([(1 << 17, "5GB"), (50, "2KB"), (36, 3000), (7, 1)]):
+    for number, (block, shard) in enumerate(
+        [(1 << 17, "5GB"), (50, "2KB"), (36, "3000"), (7, "1")]
+    ):
         monkeypatch.setattr(blocks, "BLOCK", block)
         monkeypatch.setattr(blocks, "COPIED", block)
         out = tmp_path / f"out{number}"
@@ -251,4 +253,4 @@ def test_too_little_space_is_reported_before_anything_is_written(
 def test_sizes_of_files_have_units() -> None:
     assert read_size("5GB") == 5 * 10**9
     assert read_size("1.5 MiB") == 3 << 19
-    assert read_size(77) == 77
+    assert read_size("77") == 77

@@ -38,7 +38,7 @@ def apply(
     *,
     weights: Sequence[float] | None = None,
     dtype: str = "base",
-    shard_size: int | str = "5GB",
+    shard_size: str = "5GB",
     reading: str | None = None,
     resume: bool = True,
     progress: Progress | None = None,
@@ -66,8 +66,8 @@ def apply(
         The weight of each donor. Default: 1 for each.
     dtype : str
         "bf16", "f16" or "f32" stores all weights in this format; "base" keeps the format of each.
-    shard_size : int or str
-        Largest size of a file, such as "5GB"; a larger tensor has a file of its own.
+    shard_size : str
+        Largest size of a file, such as "5GB" or "500MiB", or bytes without a unit; a larger tensor has a file of its own.
     reading : str, optional
         As for :func:`sigmascope.open_checkpoint`.
     resume : bool

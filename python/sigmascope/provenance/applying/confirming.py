@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sigmascope import open_checkpoint
-from sigmascope.checkpoint import Checkpoint, Header, TensorEntry
+from sigmascope import Checkpoint, open_checkpoint
 from sigmascope.extension.pairs import Scannable
-from sigmascope.extension.safetensors import read_header
+from sigmascope.extension.safetensors import Header, TensorEntry, read_header
 from sigmascope.provenance.merges import Verification, verify
 from sigmascope.provenance.merges.tensors import CHANGED, IDENTICAL, SKIPPED
 

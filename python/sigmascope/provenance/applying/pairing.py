@@ -10,9 +10,9 @@ import numpy as np
 
 from sigmascope import Checkpoint, LowRank
 from sigmascope.adapters import Adapter
-from sigmascope.checkpoint import TensorEntry
 from sigmascope.extension.pairs import Elements, changes, delta_of, linked, members
 from sigmascope.extension.readers import is_integer
+from sigmascope.extension.safetensors import TensorEntry
 
 from .codes import WIDTHS
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sigmascope import Checkpoint, open_checkpoint
-from sigmascope.checkpoint import Header, TensorEntry
 from sigmascope.errors import CheckpointError
 from sigmascope.extension.pairs import Scannable
 from sigmascope.extension.readers import is_integer
-from sigmascope.extension.safetensors import read_header
+from sigmascope.extension.safetensors import Header, TensorEntry, read_header
 
 from .codes import NAMES, WIDTHS
 from .pairing import Element, ProductSlab, pair_adapter, pair_model

@@ -33,18 +33,20 @@ SYNCED = 1 << 26
 Row = dict[str, Any]
 
 
-def read_size(size: int | str) -> int:
-    """Return a count of bytes: 5000000, "5MB" or "2GiB".
+def read_size(size: str) -> int:
+    """Return a count of bytes: "5000000", "5MB" or "2GiB".
 
     Raises
     ------
     ValueError
         If it is not a positive size.
     """
-    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([A-Za-z]*)", str(size).strip())
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([A-Za-z]*)", size.strip())
     unit = UNITS.get(match[2].upper()) if match else None
     if match is None or unit is None or float(match[1]) * unit < 1:
-        raise ValueError(f"shard_size={size!r} is not a size; examples: '5GB', '500MB', 5000000000")
+        raise ValueError(
+            f"shard_size={size!r} is not a size; examples: '5GB', '500MB', '5000000000'"
+        )
     return int(float(match[1]) * unit)
 
 
