@@ -67,7 +67,8 @@ def apply(
     dtype : str
         "bf16", "f16" or "f32" stores all weights in this format; "base" keeps the format of each.
     shard_size : str
-        Largest size of a file, such as "5GB" or "500MiB", or bytes without a unit; a larger tensor has a file of its own.
+        Largest size of a file: "5GB", "500MiB", or bytes without a unit. A larger tensor has a file
+        of its own.
     reading : str, optional
         As for :func:`sigmascope.open_checkpoint`.
     resume : bool
