@@ -102,7 +102,7 @@ def apply(
     -----
     Sums are made in float64 with a bound of their error, and repeated exactly where the bound
     includes a tie. The bytes therefore do not depend on sizes of blocks and files. Memory is needed
-    for a few blocks of 131,072 numbers and the factors of one matrix.
+    for a few blocks of 32,768 numbers and the factors of one matrix.
     """
     folder = Path(out)
     limit = read_size(shard_size)

@@ -18,8 +18,8 @@ from .pairing import ProductSlab
 from .plan import TensorPlan
 from .terms import BlockSum, ModelTerm, NumberStream, Place, ProductTerm
 
-BLOCK = 1 << 17
-"""Numbers of a block: a megabyte in float64."""
+BLOCK = 1 << 15
+"""Numbers of a block: its dozen arrays of float64 stay in the cache (twice as fast as 2^17)."""
 
 COPIED = 1 << 22
 """Bytes that are copied at a time."""

@@ -141,8 +141,11 @@ class BlockSum:
                 sums = base + change
                 bounds = self._bounds + self._errors()
             rounded = round_sums(sums, bounds, number_format, self._exact)
-        rounded = np.where(rounded == 0, self._zeros(), rounded)
-        return np.where(np.isfinite(base), rounded, base)
+        zero = rounded == 0
+        if zero.any():
+            rounded = np.where(zero, self._zeros(), rounded)
+        finite = np.isfinite(base)
+        return rounded if finite.all() else np.where(finite, rounded, base)
 
     def _zeros(self) -> Reals:
         """Return zeros with the signs of the sums; of the base where the sum is exactly zero."""
@@ -153,8 +156,9 @@ class BlockSum:
 
     def _errors(self) -> Reals:
         terms = len(self._products) + len(self._models)
-        moved = self.change != 0
-        return np.where(moved, FLOAT64 * (terms + 3) * self._sizes + LEAST, 0.0)
+        errors = self._sizes * (FLOAT64 * (terms + 3)) + LEAST
+        errors *= self.change != 0
+        return errors
 
     def _rounded_sums_of_models(self, number_format: NumberFormat) -> Reals:
         """Add the terms of models with the errors of all operations, since ties are common here."""
