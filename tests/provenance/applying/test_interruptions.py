@@ -164,14 +164,16 @@ def test_a_killed_process_goes_on(tmp_path: Path, seed: int) -> None:
     apply(tmp_path / "base", tmp_path / "whole", tmp_path / "adapter", shard_size="400KB")
     out = tmp_path / "out"
     command = [sys.executable, "-c", RUN, tmp_path / "base", out, tmp_path / "adapter"]
-    for _ in range(8):
+    lines = 1
+    for _ in range(4):
+        target = lines + random_times.randint(1, 4)
         with subprocess.Popen(command) as process:
-            while process.poll() is None and not (out / JOURNAL).exists():
+            while process.poll() is None and lines < target:
                 time.sleep(0.001)
-            time.sleep(random_times.uniform(0.0, 0.25))
+                lines = journal_lines(tmp_path) if (out / JOURNAL).exists() else lines
+            time.sleep(random_times.uniform(0.0, 0.02))
             process.send_signal(signal.SIGKILL)
-        if not (out / JOURNAL).exists() and out.exists():
-            break
-    if (out / JOURNAL).exists():
-        subprocess.run(command, check=True)
+        assert process.returncode == -signal.SIGKILL
+    assert lines > 4
+    subprocess.run(command, check=True)
     assert bytes_of(out) == bytes_of(tmp_path / "whole")
