@@ -174,7 +174,7 @@ WITHOUT_START = {"GramAccumulator", "MomentsAccumulator"}
 WITH_A_FIXED_SEED = {"Fingerprint", "Lineage", "Lineages"}
 """Results whose seed is chosen before a weight is read: see provenance/lineages/test_results.py."""
 
-WITHOUT_RANDOM_NUMBERS = {"Check", "Verification"}
+WITHOUT_RANDOM_NUMBERS = {"Application", "Check", "Verification"}
 """Results that follow from the stored numbers alone."""
 
 

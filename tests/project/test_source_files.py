@@ -60,6 +60,7 @@ MANY_PARAMETERS = {
     "resize": "options of the command line",
     "verify": "options of the command line",
     "check": "options of the command line",
+    "apply": "options of a public call, which are keywords",
 }
 """Functions with more than eight parameters, and why."""
 

@@ -25,7 +25,7 @@ from sigmascope._host.files import read_regular
 from sigmascope._host.keywords import explaining_keywords, public
 from sigmascope._host.limits import MAX_TABLE_BYTES
 from sigmascope._host.registered import RegistrationError, iter_registered
-from sigmascope._host.replacing import replacing
+from sigmascope._host.replacing import naming, replacing
 from sigmascope._words.text import counted, printable, short, writable
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "counted",
     "explaining_keywords",
     "iter_registered",
+    "naming",
     "printable",
     "public",
     "read_regular",

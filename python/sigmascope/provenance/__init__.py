@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .applying import Application, apply
 from .checking import Check, check
 from .lineages import (
     Fingerprint,
@@ -19,6 +20,7 @@ from .lineages import (
 from .merges import Decision, Verification, Weight, verify
 
 __all__ = [
+    "Application",
     "Check",
     "Decision",
     "Fingerprint",
@@ -30,6 +32,7 @@ __all__ = [
     "Outcome",
     "Verification",
     "Weight",
+    "apply",
     "check",
     "fingerprint",
     "group_by_lineage",

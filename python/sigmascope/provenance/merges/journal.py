@@ -16,31 +16,42 @@ from .tensors import Row
 
 KIND = "sigmascope verification journal"
 
+OF_A_VERIFICATION = KIND, "a verification", "another verification"
+"""The kind of a journal in its first line, and the run that it belongs to in messages."""
+
 
 class Journal:
-    """Rows of a verification in a file.
+    """Rows of a run in a file, for tensors that are verified or written.
 
-    The first line says what is verified; a run whose operands or claims differ is refused. A last
-    line that was cut off, as by a kill, is written again.
+    The first line says what is verified or written; a run whose operands or claims differ is
+    refused. A last line that was cut off, as by a kill, is written again.
 
     Parameters
     ----------
     path
         The file, or None for no journal.
     header
-        What is verified: paths, sizes of files, and claims.
+        What is verified or written: paths, sizes of files, and claims.
+    words
+        Kind of the journal, and words for its run and for another one.
 
     Raises
     ------
     ValueError
-        If the file is the journal of another verification, or not a journal.
+        If the file is the journal of another run, or not a journal.
     OSError
         If the file cannot be read.
     """
 
-    def __init__(self, path: Path | None, header: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        header: Mapping[str, Any],
+        words: tuple[str, str, str] = OF_A_VERIFICATION,
+    ) -> None:
         self._path = path
-        self._first = json.dumps({"kind": KIND, **header}, allow_nan=False)
+        self._kind, self._own, self._another = words
+        self._first = json.dumps({"kind": self._kind, **header}, allow_nan=False)
         self.rows: list[Row] = []
         self._complete = b""
         if path is not None and path.exists():
@@ -51,7 +62,7 @@ class Journal:
         complete = [line for line in lines if line.endswith(b"\n")]
         if not complete:
             if lines and not self._first.encode().startswith(lines[0]):
-                raise ValueError(f"{path} is not the journal of a verification")
+                raise ValueError(f"{path} is not the journal of {self._own}")
             return
         if complete[0].rstrip(b"\n") != self._first.encode():
             raise ValueError(self._difference(path, complete[0]))
@@ -67,13 +78,13 @@ class Journal:
             header = json.loads(line)
         except ValueError:
             header = None
-        if not isinstance(header, dict) or header.get("kind") != KIND:
-            return f"{path} is not the journal of a verification"
+        if not isinstance(header, dict) or header.get("kind") != self._kind:
+            return f"{path} is not the journal of {self._own}"
         own = json.loads(self._first)
         names = [name for name in own if own[name] != header.get(name)]
         name = names[0] if names else "format"
         return (
-            f"{path} is the journal of another verification: its {name} is "
+            f"{path} is the journal of {self._another}: its {name} is "
             f"{header.get(name)!r}, not {own.get(name)!r}"
         )
 

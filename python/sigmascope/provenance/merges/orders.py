@@ -44,10 +44,23 @@ class Order(ABC):
         """
 
     def stores(self, block: Block, low: Reals, high: Reals) -> NDArray[np.bool_]:
-        """Return, for each number, whether weights in a box may store it."""
-        least, largest = self.play(block, low, high)
+        """Return, for each number, whether weights in a box may store it.
+
+        A NaN or an infinity of the base stays as it is, whatever the weights.
+        """
         with np.errstate(invalid="ignore"):
-            return np.asarray((least <= block.merged) & (block.merged <= largest))
+            least, largest = self.play(block, low, high)
+            possible = (least <= block.merged) & (block.merged <= largest)
+        return stored_or_kept(block, possible)
+
+
+def stored_or_kept(block: Block, possible: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Replace the decision where the base has a NaN or an infinity: it stays as it is."""
+    finite = np.isfinite(block.base)
+    if finite.all():
+        return possible
+    kept = (block.merged == block.base) | (np.isnan(block.merged) & np.isnan(block.base))
+    return np.where(finite, possible, kept)
 
 
 def scaled_ends(changes: Ends, low: Reals, high: Reals) -> Ends:
@@ -129,9 +142,10 @@ class Once(Order):
         if self.through is not None:
             return Order.stores(self, block, low, high)
         lower, upper = self._cells(block)
-        least, largest = self._sums(block, low, high)
         with np.errstate(invalid="ignore"):
-            return np.asarray((lower <= largest) & (least <= upper))
+            least, largest = self._sums(block, low, high)
+            possible = (lower <= largest) & (least <= upper)
+        return stored_or_kept(block, possible)
 
     def _cells(self, block: Block) -> Ends:
         if self.rounding == "nearest":

@@ -10,7 +10,7 @@ import numpy as np
 
 from .blocks import Block
 from .number_formats import Reals
-from .survival import Binade
+from .survival import Binade, add_binades
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Sums:
         for i, claim in enumerate(claims):
             stored = formats.merged.round(block.base + claim @ block.donors)
             self.shown[i] += int(np.count_nonzero(stored != rounded))
-        self._add_binades(block.base[finite], self.weights @ donors)
+        add_binades(self.binades, block.base[finite], self.weights @ donors)
 
     def join(self, other: Sums) -> None:
         """Add the sums of other numbers."""
@@ -82,21 +82,6 @@ class Sums:
         for binade, (count, squares) in other.binades.items():
             number, total = self.binades.get(binade, (0, 0.0))
             self.binades[binade] = number + count, total + squares
-
-    def _add_binades(self, base: Reals, change: Reals) -> None:
-        bits = base.view(np.int64)
-        classes = (bits >> 51) & 0xFFE  # twice the biased exponent
-        classes += bits & 0xF_FFFF_FFFF_FFFF == 0
-        counts = np.bincount(classes)
-        squares = np.bincount(classes, weights=change * change)
-        for each in np.flatnonzero(counts):
-            binade = int(each) // 2 - _BIAS, bool(each % 2)
-            number, total = self.binades.get(binade, (0, 0.0))
-            self.binades[binade] = number + int(counts[each]), total + float(squares[each])
-
-
-_BIAS = 1022
-"""The biased exponent of float64 for numbers in [1/2, 1)."""
 
 
 def _only(finite: Reals, block: Block, moved: Reals) -> tuple[Reals, Reals]:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from math import ceil, erfc, exp, pi, sqrt
 from typing import NamedTuple
 
-from .number_formats import NumberFormat
+import numpy as np
+
+from .number_formats import NumberFormat, Reals
 
 Binade = tuple[int, bool]
 
@@ -53,6 +55,26 @@ def remains(tau: float) -> tuple[float, float, float]:
     density = sum(exp(-(((j + 0.5) / tau) ** 2) / 2) for j in steps) / sqrt(2 * pi)
     power = sum((2 * j + 1) * 2 * tail((j + 0.5) / tau) for j in steps)
     return 2 / tau * density, changed, power / tau**2
+
+
+_BIAS = 1022
+"""The biased exponent of float64 for numbers in [1/2, 1)."""
+
+
+def add_binades(binades: dict[Binade, tuple[int, float]], base: Reals, change: Reals) -> None:
+    """Count finite weights by binades, and add the squares of their changes.
+
+    See :func:`expected_survival`.
+    """
+    bits = base.view(np.int64)
+    classes = (bits >> 51) & 0xFFE  # twice the biased exponent
+    classes += bits & 0xF_FFFF_FFFF_FFFF == 0
+    counts = np.bincount(classes)
+    squares = np.bincount(classes, weights=change * change)
+    for each in np.flatnonzero(counts):
+        binade = int(each) // 2 - _BIAS, bool(each % 2)
+        number, total = binades.get(binade, (0, 0.0))
+        binades[binade] = number + int(counts[each]), total + float(squares[each])
 
 
 def expected_survival(
