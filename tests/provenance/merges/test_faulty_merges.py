@@ -114,3 +114,14 @@ def test_a_number_that_no_donor_changes_must_stay(tmp_path: Path) -> None:
     assert result.rows[0]["foreign"] == 1
     assert result.witness is not None
     assert [number["place"] for number in result.witness["numbers"]] == [[70, 3]]
+
+
+def test_a_weight_in_float32_is_not_taken_for_a_rounded_one(tmp_path: Path) -> None:
+    """In bfloat16 a weight of 0.16 is 1.001 x 0.16, but float32 mergers do not round weights."""
+    case = make_case(153, adapters=False)
+    rounded = float(torch.tensor(0.16, dtype=torch.bfloat16))
+    merged = MODEL_MERGERS["tasks32"](case.base, case.donors, [rounded])
+    assert verify_case(case, merged, tmp_path, [0.16]).verdict == "refuted"
+    assert verify_case(case, merged, tmp_path, [rounded]).verdict == "confirmed"
+    merged = MODEL_MERGERS["tasks_in_half"](case.base, case.donors, [0.16])
+    assert verify_case(case, merged, tmp_path, [0.16]).verdict == "confirmed"

@@ -128,6 +128,8 @@ def plan_tensors(
             models = pair_model(base, donor, [plan.entry for plan in ordered], f"donor {index + 1}")
             for name, element in models.items():
                 plans[name].models[index] = element
+        elif isinstance(donor, Circuits):
+            raise ValueError(f"{donor.path} was opened with circuits, not for its weights")
         else:
             for name, slab in pair_adapter(base, donor, index):
                 plans[name].slabs.append(slab)

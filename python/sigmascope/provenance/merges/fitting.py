@@ -39,8 +39,8 @@ class OrderFit:
     box
         The interval of each weight, of shape (p, 2); None if no weights fit.
     misses
-        For each claim, the number of numbers that it does not store in this order; None where it
-        was not counted.
+        The number of numbers that the claim does not store in this order; then those of its
+        roundings, if the order rounds weights.
     """
 
     order: Order
@@ -197,7 +197,8 @@ def _fit_sample(
         box = None if weights is None else weights.box()
         if weights is None or box is None:
             return None
-        fit = OrderFit(order, most, weights, misses=[0] * claims)
+        own = claims if order.rounds_weights else min(claims, 1)
+        fit = OrderFit(order, most, weights, misses=[0] * own)
         reach = np.abs(box).max(axis=1)
         narrower = np.where(np.isfinite(reach), np.minimum(reach, most), most)
         if isinstance(order, Once) or (narrower > 0.95 * most).all():
@@ -241,7 +242,7 @@ def _rows_and_misses(
         return None
     places = np.arange(start, start + len(block.base), dtype=np.intp)
     misses = []
-    for claim in claims:
+    for claim in claims[: len(fit.misses)]:
         stores = fit.order.stores(block, claim, claim)
         misses.append(int(np.count_nonzero(~(stores | ~np.isfinite(block.base)))))
     return rows_of(fit.order, block, fit.most, places), misses

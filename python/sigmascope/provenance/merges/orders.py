@@ -28,6 +28,11 @@ class Order(ABC):
     def words(self) -> str:
         """The order in words: "rounded once, from float32"."""
 
+    @property
+    def rounds_weights(self) -> bool:
+        """True if the merger may hold the weights in half precision."""
+        return False
+
     @abstractmethod
     def bounds(self, block: Block, most: Reals) -> Ends:
         """Return an interval for the sum of changes of each number; low > high if none is possible.
@@ -180,6 +185,11 @@ class RoundedChange(Order):
         """The order in words."""
         what = "each product and their sum" if self.products else "the change"
         return f"{what} rounded to {self.change.words}, added, rounded again"
+
+    @property
+    def rounds_weights(self) -> bool:
+        """True for weighted products, as of task arithmetic in half precision."""
+        return self.products
 
     def bounds(self, block: Block, most: Reals) -> Ends:
         """Return the interval that the cell leaves, widened by what was rounded before."""

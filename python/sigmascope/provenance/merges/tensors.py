@@ -169,7 +169,12 @@ def _described(source: Source, fit: TensorFit, explanation: dict[str, Any] | Non
 def _order(fit: OrderFit) -> Row:
     assert fit.box is not None
     weights = [[_finite(low), _finite(high)] for low, high in fit.box]
-    return {"order": fit.order.words, "weights": weights, "misses": list(fit.misses)}
+    return {
+        "order": fit.order.words,
+        "weights": weights,
+        "misses": list(fit.misses),
+        "rounds_weights": fit.order.rounds_weights,
+    }
 
 
 def _finite(end: float) -> float | None:

@@ -158,11 +158,11 @@ class Evidence:
         if self.groups and all(group.replaying() for group in self.groups):
             return self._complete() or (CONFIRMED, "the weights store every number as it is")
         for row in merged:
-            if _is_outside(claim, row, box_of(row, None, self.donors), tolerance):
+            if self._excludes(claim, row, tolerance):
                 return REFUTED, f"{row['name']} was made with other weights"
         box = self.box
         if box is not None:
-            if _is_outside(claim, merged[0], box, tolerance):
+            if not all(self._may_be_of(claim, group, tolerance) for group in self.groups):
                 return REFUTED, "no weights near those expected explain all tensors"
             if tolerance > 0 and (np.abs(box - claim[:, None]) <= tolerance).all():
                 return self._complete() or (CONFIRMED, "the weights are within the tolerance")
@@ -171,10 +171,26 @@ class Evidence:
     def _not_applied(self, claim: Reals, tolerance: float) -> tuple[str, str]:
         """Decide whether a change is missing, or could not be seen if it were there."""
         for row in self.of(MERGED):
-            if _is_outside(claim, row, box_of(row, None, self.donors), tolerance):
+            if self._excludes(claim, row, tolerance):
                 return REFUTED, f"{row['name']} is that of the base"
         shown = sum(row["shown"] or 0 for row in self.of(MERGED))
         return UNDETERMINED, f"applied or not, at most {shown} numbers would differ"
+
+    def _excludes(self, claim: Reals, row: Row, tolerance: float) -> bool:
+        """Return True if a tensor excludes the claim in every order that explains it."""
+        return all(
+            _is_outside(claim, row, fit, box_of(row, fit["order"], self.donors), tolerance)
+            for fit in row["orders"]
+        )
+
+    def _may_be_of(self, claim: Reals, group: Group, tolerance: float) -> bool:
+        """Return True if the claim is in the box of all tensors of a group, in some order."""
+        row = group.rows[0]
+        return any(
+            not _is_outside(claim, row, fit, group.orders[fit["order"]], tolerance)
+            for fit in row["orders"]
+            if fit["order"] in group.orders
+        )
 
     def _complete(self) -> tuple[str, str] | None:
         """Return an undetermined verdict if a tensor could not be verified."""
@@ -196,9 +212,9 @@ class Evidence:
         return f"no weights explain {_tensors(rows)}"
 
 
-def _is_outside(claim: Reals, row: Row, box: Reals, tolerance: float) -> bool:
-    """Return True if the claim, and each rounding of it that a merger may use, is outside a box."""
-    formats = (FORMATS[name] for name in row["formats"].values())
+def _is_outside(claim: Reals, row: Row, fit: Row, box: Reals, tolerance: float) -> bool:
+    """Return True if the claim, and each rounding of it that an order allows, is outside a box."""
+    formats = (FORMATS[name] for name in row["formats"].values()) if fit["rounds_weights"] else ()
     return all(
         ((each + tolerance < box[:, 0]) | (each - tolerance > box[:, 1])).any()
         for each in rounded_claims(claim, *formats)
