@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sigmascope import Checkpoint, open_checkpoint
+from sigmascope.adapters import Circuits
 from sigmascope.errors import CheckpointError
 from sigmascope.extension.pairs import Scannable
 from sigmascope.extension.readers import is_integer

@@ -106,6 +106,9 @@ def verify(
     assert isinstance(second, Checkpoint)
     sources = _listed(donors)
     opened = [as_scannable(donor, reading) for donor in sources]
+    for donor in opened:
+        if not isinstance(donor, Checkpoint | Adapter):
+            raise ValueError(f"{donor.path} was opened with circuits, not for its weights")
     expectations = read_expectations(expect, len(opened))
     if not 0 <= tolerance < float("inf"):
         raise ValueError(f"tolerance must be finite and not negative, not {tolerance}")
