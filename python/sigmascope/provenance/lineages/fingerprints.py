@@ -148,7 +148,7 @@ class Fingerprint:
             index[key] = {"count": part.count, "numbers": places[numbers], "views": views}
         text = json.dumps({**self._header, "format": FORMAT, "parts": index})
         header = np.frombuffer(text.encode("utf-8"), np.uint8)
-        with replacing(place) as temporary, open(temporary, "wb") as file:
+        with replacing(place) as temporary, temporary.open("wb") as file:
             named: dict[str, Any] = {f"a{i}": array for i, array in enumerate(arrays)}
             np.savez(file, header=header, **named)
 

@@ -14,7 +14,6 @@ from sigmascope.extension import writable
 from .tensors import CHANGED, FAILED, SKIPPED, UNEXPLAINED, UNPAIRED, Row
 
 SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
-SITE = "https://github.com/sigmascope/sigmascope"
 
 RULES = {
     "verify/claim": "The claims about the merged file are confirmed.",
@@ -147,7 +146,6 @@ def sarif(report: Report) -> dict[str, Any]:
     driver = {
         "name": "sigmascope",
         "version": report.version,
-        "informationUri": SITE,
         "rules": [{"id": name, "shortDescription": {"text": text}} for name, text in RULES.items()],
     }
     run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}
