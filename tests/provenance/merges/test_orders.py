@@ -63,16 +63,15 @@ ORDERS: dict[tuple[str, int], Callable[[Any], Order]] = {
     ("linear_in_half", 2): ModelProducts,
 }
 DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16}
+CASES = [(*case, name) for case in ORDERS for name in DTYPES if (case[0], name) != ("cut", "f16")]
+"""Low digits are cut off of float32 where bfloat16 is stored."""
 
 
 @pytest.mark.parametrize("size", [0.003, 0.1])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("merger", "donors"), ORDERS)
+@pytest.mark.parametrize(("merger", "donors", "dtype"), CASES)
 def test_bounds_and_replay_contain_what_a_merger_stores(
     merger: str, donors: int, dtype: str, size: float
 ) -> None:
-    if merger == "cut" and dtype == "f16":
-        pytest.skip("low digits are cut off of float32 to bfloat16")
     merge = (ADAPTER_MERGERS | MODEL_MERGERS)[merger]
     base = DTYPES[dtype]
     case = make_case(

@@ -89,8 +89,7 @@ def triangle(X: Array) -> Array:
 def triangle_by_blocks(X: Array) -> Array:
     """Return R of X = Q R, by reflections of blocks of rows that fit into a core's cache.
 
-    It takes two thirds of the time of `triangle` for 4096 x 128 numbers, and its bound on rounding
-    is no larger; the bits differ.
+    Its bound on rounding does not exceed that of `triangle`; the bits differ.
     """
     rank = X.shape[1]
     size = max(512, 4 * rank)
