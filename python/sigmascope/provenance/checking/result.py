@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from sigmascope.extension import replacing
 from sigmascope.extension.tables import engine
 from sigmascope.provenance.lineages import Lineage
 from sigmascope.provenance.merges import Decision, Verification
-from sigmascope.provenance.merges.reports import Report, junit, sarif
+from sigmascope.provenance.merges.reports import Report, write_result
 
 from .sizes import Row
 
@@ -88,19 +85,7 @@ class Check:
         OSError
             If the file cannot be written.
         """
-        path = Path(path)
-        if path.suffix == ".json":
-            text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
-        elif path.suffix == ".xml":
-            text = junit(self._report())
-        elif path.suffix == ".sarif":
-            text = json.dumps(sarif(self._report()), indent=1) + "\n"
-        else:
-            raise ValueError(
-                f"{path}: a check is saved as .json, .xml or .sarif, not {path.suffix!r}"
-            )
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_result(path, self.to_dict(), self._report())
 
     def _report(self) -> Report:
         return Report(

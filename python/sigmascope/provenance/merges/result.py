@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from sigmascope.extension import replacing
 from sigmascope.extension.tables import engine
 
 from .expectations import Expectation
-from .reports import Report, junit, sarif
+from .reports import Report, write_result
 from .sentences import sentences_of
 from .tensors import UNEXPLAINED, Row
 from .verdicts import CONFIRMED, REFUTED, UNDETERMINED, Evidence, Weight
@@ -169,19 +166,7 @@ class Verification:
         OSError
             If the file cannot be written.
         """
-        path = Path(path)
-        if path.suffix == ".json":
-            text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
-        elif path.suffix == ".xml":
-            text = junit(self._report())
-        elif path.suffix == ".sarif":
-            text = json.dumps(sarif(self._report()), indent=1) + "\n"
-        else:
-            raise ValueError(
-                f"{path}: a verification is saved as .json, .xml or .sarif, not {path.suffix!r}"
-            )
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_result(path, self.to_dict(), self._report())
 
     def _report(self) -> Report:
         return Report(
