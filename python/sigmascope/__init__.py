@@ -129,6 +129,18 @@ _PUBLIC_PACKAGES = (
 """Packages that are imported at their first use as attributes of this one."""
 
 
+_WITH_SEARCHED_NAMES = (
+    "results",
+    "errors",
+    "streaming",
+    "adapters",
+    "series",
+    "diagnosis",
+    "provenance",
+)
+"""Modules that need NumPy alone: an error says which of them has a name."""
+
+
 if not TYPE_CHECKING:  # with this function a type checker accepts every name
 
     def __getattr__(name: str) -> Any:
@@ -140,7 +152,7 @@ if not TYPE_CHECKING:  # with this function a type checker accepts every name
             return import_module(f"sigmascope.{name}")
         message = f"module 'sigmascope' has no attribute {name!r}"
         if not name.startswith("_"):
-            for place in ("errors", *_PUBLIC_PACKAGES):
+            for place in _WITH_SEARCHED_NAMES:
                 if _is_installed(place) and name in import_module(f"sigmascope.{place}").__all__:
                     message += f": it is sigmascope.{place}.{name}"
         raise AttributeError(message, name=name, obj=sys.modules[__name__])
