@@ -103,3 +103,18 @@ def test_type_checkers_see_the_names_that_are_imported_on_demand() -> None:
     }
     assert seen == {name: f"sigmascope.{home}" for name, home in ss._HOMES.items()}
     assert seen.keys() == set(ss.__all__)
+
+
+def test_an_unknown_name_imports_no_optional_package() -> None:
+    """The command line of an installation without extras asks for modules of the package."""
+    code = """
+import sys
+for name in ("sklearn", "scipy", "torch", "cupy", "matplotlib", "pandas"):
+    sys.modules[name] = None  # as if it were not installed
+import sigmascope as ss
+try:
+    ss.no_such_name
+except AttributeError:
+    sys.exit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 7
