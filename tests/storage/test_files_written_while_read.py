@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +268,42 @@ def test_a_scan_keeps_the_rows_that_it_made_before(tmp_path: Path) -> None:
         else:
             expected = ss.spectrum(A + i, effort="top", k=3)["spectral_norm"].value
             assert row["spectral_norm"] == expected
+
+
+class InTurn(Executor):
+    """Runs each task as it is sent, and writes a file before the task of a given number."""
+
+    def __init__(self, path: Path, before: int) -> None:
+        self.path, self.before, self.sent = path, before, 0
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self.sent == self.before:
+            rewrite(self.path)
+        self.sent += 1
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@pytest.mark.parametrize("kind", ["scan", "compare", "extract"])
+def test_workers_that_open_a_file_after_a_write_are_noticed(kind: str, tmp_path: Path) -> None:
+    """The byte lies where no identity of a file looks: sizes, headers and samples are equal."""
+    other, path = tmp_path / "o.safetensors", tmp_path / "m.safetensors"
+    write_file(other, *(of_array(f"{i}.w", "F32", A) for i in range(8)))
+    write_file(path, *(of_array(f"{i}.w", "F32", A + i) for i in range(8)))
+    aged(path)
+    executor = InTurn(path, 7)
+    how: dict[str, Any] = {"executor": executor, "workers": 1}
+    run = {
+        "scan": lambda: ss.scan(path, effort="top", k=3, **how),
+        "compare": lambda: ss.compare(other, path, effort="top", k=3, **how),
+        "extract": lambda: ss.extract(other, path, out=tmp_path / "adapter", rank=2, **how),
+    }[kind]
+    rows = run().rows
+    assert executor.sent >= 8
+    failed = [row["status"] == "failed" for row in rows]
+    assert not failed[0]
+    assert failed[7]
+    assert failed == sorted(failed)  # rows that were not yet received at the write fail, too
+    reasons = [row["reason"] for row in rows if row["status"] == "failed"]
+    assert all("the file changed since it was opened" in reason for reason in reasons)

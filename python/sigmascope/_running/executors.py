@@ -71,14 +71,23 @@ class ExecutorTasks:
 
     Processes of this machine report the bytes that they read; other executors report nothing
     before a row is finished.
+
+    `check(index)` raises CheckpointError if a file of a row is no longer the one that this process
+    opened: a worker opens it later, and may read what was written meanwhile.
     """
 
     def __init__(
-        self, executor: Executor, task: Callable[[int], WorkerTask], workers: int, rows: int
+        self,
+        executor: Executor,
+        task: Callable[[int], WorkerTask],
+        check: Callable[[int], None],
+        workers: int,
+        rows: int,
     ) -> None:
         self.workers = workers
         self._executor = executor
         self._task = task
+        self._check = check
         self._counts = SharedCounts(rows) if isinstance(executor, ProcessPoolExecutor) else None
 
     def submit(self, index: int, attempt: int = 0) -> Future[Row]:
@@ -99,8 +108,18 @@ class ExecutorTasks:
     def result(self, index: int, future: Future[Row]) -> Row:
         """Return the row; repeat the task after an exception, which is a failure of the executor.
 
-        An error of the matrix raises no exception; it becomes part of the row.
+        An error of the matrix raises no exception; it becomes part of the row. So does a file that
+        was written since this process opened it.
         """
+        began = time.perf_counter()
+        row = self._returned(index, future)
+        try:
+            self._check(index)
+        except TENSOR_ERRORS as error:
+            return row if row["status"] == "failed" else failed(error, began)
+        return row
+
+    def _returned(self, index: int, future: Future[Row]) -> Row:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return future.result()

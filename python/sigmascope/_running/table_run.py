@@ -82,6 +82,10 @@ class TableRun(ABC, Generic[T, I, O]):
     def task(self, index: int, each: O) -> WorkerTask:
         """Describe the analysis of a row for a worker with these options."""
 
+    @abstractmethod
+    def check_unchanged(self, item: I) -> None:
+        """Raise CheckpointError if a file of a row is no longer the one that was opened."""
+
     def receive(self, item: I, row: Row) -> Row:
         """Return the columns of a row that was computed."""
         return row
@@ -134,7 +138,10 @@ class TableRun(ABC, Generic[T, I, O]):
         def task(index: int) -> WorkerTask:
             return self.task(index, each.of_row(index))
 
-        return ExecutorTasks(executor, task, workers, len(self.items))
+        def check(index: int) -> None:
+            self.check_unchanged(self.items[index])
+
+        return ExecutorTasks(executor, task, check, workers, len(self.items))
 
     def prepare_plan(self, out: Paths, resume: PathLike | None) -> tuple[Self, TableBuilder[T, I]]:
         """Return the run and the rows that it has to make; change no file.

@@ -123,6 +123,11 @@ class ComparisonRun(TableRun[Comparison, Pair, Options]):
         )
         return PairTask(name=link.name, sources=sources, link=link, options=each)
 
+    def check_unchanged(self, item: Pair) -> None:
+        """Raise CheckpointError if a file of a pair is no longer the one that was opened."""
+        link = Link.of(item)
+        MatrixPairs(*self.both, [link]).check_unchanged(link.name)
+
 
 def facts_of(both: Both, files: Files, pairs: Iterable[Pair]) -> dict[str, Any]:
     """Return the paths, notes and files of a table of two checkpoints."""

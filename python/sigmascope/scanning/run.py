@@ -114,3 +114,7 @@ class ScanRun(TableRun[Scan, Item, Options]):
         """Describe the analysis of a matrix for a worker with these options."""
         sources = (SourceFiles.of(self.checkpoint, self.files),)
         return MatrixTask(name=self.items[index].name, sources=sources, options=each)
+
+    def check_unchanged(self, item: Item) -> None:
+        """Raise CheckpointError if the file of a matrix is no longer the one that was opened."""
+        self.checkpoint.outline(item.name)  # which checks the file

@@ -88,6 +88,11 @@ class ExtractionRun(TableRun[Extraction, Item, Request]):
             name=link.name, sources=sources, link=link, carrier=carrier, request=each
         )
 
+    def check_unchanged(self, item: Item) -> None:
+        """Raise CheckpointError if a file of a pair is no longer the one that was opened."""
+        link = Link.of(item.pair)
+        MatrixPairs(*self.both, [link]).check_unchanged(link.name)
+
     def receive(self, item: Item, row: Row) -> Row:
         """Write the factors of a row, and return its columns; OSError if that fails."""
         tensors = row.pop(TENSORS, None)
