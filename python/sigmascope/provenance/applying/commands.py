@@ -55,7 +55,7 @@ def apply(
     ] = "5GB",
     save: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Save the result as .json.", show_default=False),
+        typer.Option(metavar="FILE", help="Save the result as .json or .html.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: QuietOption = False,

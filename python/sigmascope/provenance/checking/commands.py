@@ -48,7 +48,8 @@ def check(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Save the result as .json, .xml (JUnit) or .sarif. Repeat it for several files.",
+            help="Save the result as .json, .html, .xml (JUnit) or .sarif. Repeat it for several "
+            "files.",
             show_default=False,
         ),
     ] = None,

@@ -70,7 +70,7 @@ def verify(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Save the result as .json, .xml (JUnit) or .sarif.",
+            help="Save the result as .json, .html, .xml (JUnit) or .sarif.",
             show_default=False,
         ),
     ] = None,

@@ -217,6 +217,14 @@ class Operands:
         return VectorSource(base, merged, models, formats)
 
 
+def place_of(operand: Operand) -> dict[str, str | int | None]:
+    """Return tower, layer and role of a tensor."""
+    member = operand.pair.before or operand.pair.after
+    assert member is not None
+    record = member.record
+    return {"tower": record["tower"], "layer": record["layer"], "role": record["role"]}
+
+
 def elements_of(checkpoint: Checkpoint, member: Member) -> Elements:
     """Return the numbers of a tensor without a spectrum."""
     elements = checkpoint.elements(member.key)
