@@ -37,7 +37,7 @@ class Chapter(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What a page shows, from top to bottom.
+    """The content of a page, from top to bottom.
 
     Attributes
     ----------
