@@ -14,6 +14,7 @@ from sigmascope.extension.commands import DONE, AlphaOption, clean_errors, conso
 from sigmascope.provenance.merges.commands import REFUTED_STATUS, UNDETERMINED_STATUS
 
 from .check import check as check_claims
+from .terminal import show_check
 
 
 def check(
@@ -73,10 +74,7 @@ def check(
         if as_json:
             print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
         else:
-            screen = console()
-            for decision in result.decisions:
-                screen.print(f"{decision.expectation}: {decision.verdict}", style="bold")
-                screen.print(f"  {decision.reason}")
+            show_check(console(), result)
         sys.stdout.flush()
     if result.verdict == "refuted":
         raise typer.Exit(REFUTED_STATUS)

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
-from sigmascope.extension import counted
+from sigmascope.extension import counted, printable
 from sigmascope.extension.commands import show_table
 
 from .combining import box_of
 from .exact import REPLACED
-from .result import Verification
+from .result import Decision, Verification
 from .sentences import weight_text
 from .tensors import IDENTICAL, MERGED, UNEXPLAINED, Row
 
@@ -20,13 +23,15 @@ LISTED = 20
 """Largest number of tensors in the table; the rest is counted."""
 
 
+FEW = 3
+"""Largest number of tensors whose notes are printed."""
+
+
 def show_verification(out: Console, result: Verification) -> None:
     """Print the verdicts, the sentences, and the tensors that stand out."""
-    for decision in result.decisions:
-        out.print(f"{decision.expectation}: {decision.verdict}", style="bold")
-        out.print(f"  {decision.reason}\n")
+    show_decisions(out, result.decisions)
     for sentence in result.sentences:
-        out.print(sentence)
+        show_sentence(out, sentence)
     out.print()
     unlike = rows_that_stand_out(result)
     lines = [[_name(row), _finding(result, row)] for row in unlike[:LISTED]]
@@ -37,8 +42,31 @@ def show_verification(out: Console, result: Verification) -> None:
         out.print()
     counts = Counter(row["status"] for row in result.rows)
     out.print(", ".join(f"{count} {status}" for status, count in counts.items()))
-    for note in result.notes:
-        out.print(f"Note: {note}")
+    show_notes(out, result)
+
+
+def show_decisions(out: Console, decisions: Sequence[Decision]) -> None:
+    """Print each claim with its verdict and the reason."""
+    for decision in decisions:
+        claim = f"{printable(decision.expectation)}: {decision.verdict}"
+        out.print(claim, style="bold", markup=False, highlight=False)
+        out.print(Padding(Text(printable(decision.reason)), (0, 0, 0, 2), expand=False))
+    out.print()
+
+
+def show_sentence(out: Console, sentence: str) -> None:
+    """Print a sentence as it is: names from files are not markup."""
+    out.print(printable(sentence), markup=False, highlight=False)
+
+
+def show_notes(out: Console, result: Verification) -> None:
+    """Print remarks on the operands, and on how the first tensors were paired."""
+    noted = [row for row in result.rows if row["note"]]
+    notes = [*result.notes, *(f"{_name(row)}: {row['note']}" for row in noted[:FEW])]
+    if len(noted) > FEW:
+        notes.append(f"{counted(len(noted) - FEW, 'other tensor')} with a note: see --json")
+    for note in notes:
+        show_sentence(out, f"Note: {note}")
 
 
 def rows_that_stand_out(result: Verification) -> list[Row]:

@@ -91,6 +91,7 @@ def verification_chapters(record: Record, prefix: str = "") -> Iterator[Chapter]
         "sigmascope": record["version"],
     }
     notes = [*record["notes"], *(f"{k}: {v}" for k, v in record["unpaired_changes"].items())]
+    notes += [f"{name_of(row)}: {row['note']}" for row in record["rows"] if row["note"]]
     yield Chapter(f"{prefix}files", "Files", facts(values) + listing(notes))
 
 
