@@ -52,11 +52,12 @@ class Check:
     def sentences(self) -> tuple[str, ...]:
         """The claims with their verdicts and reasons, in sentences."""
         return tuple(
-            f"{each.expectation}: {each.verdict}. {each.reason}" for each in self.decisions
+            f"{each.expectation}: {each.verdict}: {each.reason.rstrip('.')}."
+            for each in self.decisions
         )
 
     def __repr__(self) -> str:
-        return f"<Check: {self.verdict}. {'; '.join(self.sentences)}>"
+        return f"<Check: {self.verdict}. {' '.join(self.sentences)}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a record for JSON."""

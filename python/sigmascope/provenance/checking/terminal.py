@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from sigmascope.provenance.merges.terminal import show_decisions, show_notes, show_sentence
+from sigmascope.provenance.merges.terminal import show_notes
+from sigmascope.provenance.terminal import show_decisions, show_sentence
 
 from .result import Check
 

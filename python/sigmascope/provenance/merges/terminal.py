@@ -4,18 +4,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
 
-from sigmascope.extension import counted, printable
-from sigmascope.extension.commands import show_table
+from sigmascope.extension import counted
+from sigmascope.provenance.terminal import show_decisions, show_sentence, show_wrapped
 
 from .combining import box_of
 from .exact import REPLACED
-from .result import Decision, Verification
+from .result import Verification
 from .sentences import weight_text
 from .tensors import IDENTICAL, MERGED, UNEXPLAINED, Row
 
@@ -36,27 +33,13 @@ def show_verification(out: Console, result: Verification) -> None:
     unlike = rows_that_stand_out(result)
     lines = [[_name(row), _finding(result, row)] for row in unlike[:LISTED]]
     if lines:
-        show_table(out, "Tensors that stand out", ["tensor", "finding"], lines, left=2)
+        show_wrapped(out, "Tensors that stand out", ["tensor", "finding"], lines)
         if len(unlike) > LISTED:
             out.print(f"and {len(unlike) - LISTED} more, which --json and --out list")
         out.print()
     counts = Counter(row["status"] for row in result.rows)
     out.print(", ".join(f"{count} {status}" for status, count in counts.items()))
     show_notes(out, result)
-
-
-def show_decisions(out: Console, decisions: Sequence[Decision]) -> None:
-    """Print each claim with its verdict and the reason."""
-    for decision in decisions:
-        claim = f"{printable(decision.expectation)}: {decision.verdict}"
-        out.print(claim, style="bold", markup=False, highlight=False)
-        out.print(Padding(Text(printable(decision.reason)), (0, 0, 0, 2), expand=False))
-    out.print()
-
-
-def show_sentence(out: Console, sentence: str) -> None:
-    """Print a sentence as it is: names from files are not markup."""
-    out.print(printable(sentence), markup=False, highlight=False)
 
 
 def show_notes(out: Console, result: Verification) -> None:

@@ -44,16 +44,12 @@ def check_page(record: Record) -> Page:
         verdict=record["verdict"],
         tone=TONES[record["verdict"]],
         sentences=[
-            f"{each['expectation']}: {each['verdict']}. {_sentence(each['reason'])}"
+            f"{each['expectation']}: {each['verdict']}: {each['reason'].rstrip('.')}."
             for each in record["decisions"]
         ],
         explanation=Explanation(examined, meaning(record["decisions"]), limits),
         chapters=list(_chapters(record)),
     )
-
-
-def _sentence(reason: str) -> str:
-    return f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
 
 
 def _chapters(record: Record) -> Iterator[Chapter]:
