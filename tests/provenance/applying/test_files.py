@@ -25,7 +25,7 @@ from tests.support.written_models import (
     read_folder,
 )
 
-from sigmascope import open_checkpoint
+from sigmascope import Resources, open_checkpoint
 from sigmascope.errors import CheckpointError
 from sigmascope.provenance import Application, apply
 from sigmascope.provenance.applying import blocks
@@ -83,6 +83,23 @@ def test_bytes_depend_on_neither_blocks_nor_shards(
         tensors = {name: codes(x) for name, x in read_folder(out).items()}
         expected = expected or tensors
         assert tensors == expected
+
+
+def test_bytes_and_rows_do_not_depend_on_the_number_of_threads(
+    model: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notices blocks that are written as they finish, and sums in that order."""
+    make_tuned(tmp_path / "tuned", model, 3)
+    donors = [tmp_path / "adapter", tmp_path / "tuned"]
+    monkeypatch.setattr(blocks, "BLOCK", 36)
+    results = []
+    for threads in (1, 5):
+        out = tmp_path / f"out{threads}"
+        with Resources(num_threads=threads):
+            rows = apply(tmp_path / "base", out, donors, weights=[0.5, 0.25]).rows
+        results.append(((out / "model.safetensors").read_bytes(), rows))
+    assert results[0] == results[1]
+    assert any(row["status"] == "changed" for row in results[0][1])
 
 
 def test_a_sharded_base_gives_the_tensors_of_a_single_file(

@@ -49,7 +49,7 @@ def merge_by_peft(model: Any, folder: Path, **settings: Any) -> dict[str, Any]:
     torch.manual_seed(2)
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
-            if "lora_" in name:
+            if "lora_" in name or "modules_to_save." in name:
                 parameter.copy_(0.05 * torch.randn_like(parameter))
     adapted.save_pretrained(folder, save_embedding_layers=False)
     merged: dict[str, Any] = adapted.double().merge_and_unload().state_dict()
@@ -117,6 +117,50 @@ def test_stacks_of_experts_are_those_of_peft(family: str, tmp_path: Path) -> Non
     assert result.confirmed, result.sentences
     assert_within_one_rounding(read_folder(tmp_path / "out"), merged, "float32")
     assert sum(row["status"] == "changed" for row in result.rows) == 4
+
+
+@pytest.mark.parametrize("dtype", DIGITS)
+def test_modules_that_an_adapter_saves_in_full_replace_those_of_the_base(
+    dtype: str, tmp_path: Path
+) -> None:
+    """A head and the gains of norms; the written numbers are the adapter's, rounded once."""
+    model = model_of("phi3", dtype)
+    model.save_pretrained(tmp_path / "base")
+    merged = merge_by_peft(
+        model,
+        tmp_path / "adapter",
+        target_modules=["qkv_proj"],
+        modules_to_save=["lm_head", "input_layernorm"],
+    )
+    result = apply(tmp_path / "base", tmp_path / "out", tmp_path / "adapter", shard_size="20KB")
+    assert result.confirmed, result.sentences
+    written = read_folder(tmp_path / "out")
+    assert_within_one_rounding(written, merged, dtype)
+    saved = read_folder(tmp_path / "adapter")
+    heads = [x for name, x in saved.items() if "lm_head" in name]
+    assert len(heads) == 1
+    assert torch.equal(written["lm_head.weight"], heads[0].to(getattr(torch, dtype)))
+    replaced = [row for row in result.verification.rows if row["status"] == "replaced"]
+    assert len(replaced) == 3
+
+
+def test_a_module_in_full_needs_the_weight_one_and_one_donor(tmp_path: Path) -> None:
+    model = model_of("phi3", "float32")
+    model.save_pretrained(tmp_path / "base")
+    paths = [tmp_path / "base", tmp_path / "out"]
+    settings = {"target_modules": ["qkv_proj"], "modules_to_save": ["lm_head"]}
+    merge_by_peft(model, tmp_path / "adapter", **settings)
+    with pytest.raises(ValueError, match=r"saves lm_head.weight in full.* its weight must be 1"):
+        apply(*paths, tmp_path / "adapter", weights=[0.5])
+    merge_by_peft(model, tmp_path / "other", target_modules=["lm_head"])
+    with pytest.raises(ValueError, match=r"lm_head.weight in full, and another donor changes it"):
+        apply(*paths, [tmp_path / "adapter", tmp_path / "other"])
+    longer = model_of("phi3", "float32")
+    longer.resize_token_embeddings(60)
+    merge_by_peft(longer, tmp_path / "longer", **settings)
+    with pytest.raises(ValueError, match=r"cannot replace lm_head.weight: its shape is \[60, 32\]"):
+        apply(*paths, tmp_path / "longer")
+    assert not (tmp_path / "out").exists()
 
 
 def test_dora_is_refused_by_name(tmp_path: Path) -> None:

@@ -150,8 +150,8 @@ def test_several_files_are_written(files: Path, tmp_path: Path) -> None:
     assert suite is not None
     assert str(suite.get("name")).startswith("sigmascope check")
     assert json.loads(outputs[2].read_text())["runs"][0]["results"]
-    with pytest.raises(ValueError, match=r"saved as \.json, \.xml or \.sarif"):
-        check(A, A, "identical").save(tmp_path / "x.html")
+    with pytest.raises(ValueError, match=r"saved as \.json, \.html, \.xml or \.sarif"):
+        check(A, A, "identical").save(tmp_path / "x.pdf")
 
 
 def test_adapters_and_absent_files_are_refused(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_saved_result_has_all_numbers(tmp_path: Path) -> None:
     for test in record["tests"].values():
         assert (test["log10_p"] is None) == bool(test["reason"])
     with pytest.raises(ValueError, match=r"saved as \.json"):
-        result.save(tmp_path / "pair.html")
+        result.save(tmp_path / "pair.pdf")
 
 
 def test_several_results_are_one_file(tmp_path: Path) -> None:

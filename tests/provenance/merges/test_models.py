@@ -268,8 +268,8 @@ def test_a_result_is_saved_as_json(model: Model, tmp_path: Path) -> None:
     result = model.verify(model.merged())
     result.save(tmp_path / "x.json")
     assert json.loads((tmp_path / "x.json").read_text()) == json.loads(json.dumps(result.to_dict()))
-    with pytest.raises(ValueError, match=r"saved as \.json, \.xml or \.sarif"):
-        result.save(tmp_path / "x.html")
+    with pytest.raises(ValueError, match=r"saved as \.json, \.html, \.xml or \.sarif"):
+        result.save(tmp_path / "x.pdf")
 
 
 def test_integers_are_compared_number_for_number(model: Model) -> None:

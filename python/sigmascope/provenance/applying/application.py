@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from sigmascope.extension import counted, replacing
+from sigmascope.extension import counted
 from sigmascope.extension.tables import engine
 from sigmascope.provenance.merges import Verification
 from sigmascope.provenance.merges.number_formats import FORMATS
 from sigmascope.provenance.merges.verdicts import CONFIRMED
+from sigmascope.provenance.saving import write_result
 
 from .blocks import EXPECTED
 from .codes import NAMES
@@ -160,7 +159,7 @@ class Application:
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the result as .json; a file is replaced as a whole.
+        """Write the result as .json, or as a page (.html); a file is replaced as a whole.
 
         Raises
         ------
@@ -169,12 +168,7 @@ class Application:
         OSError
             If the file cannot be written.
         """
-        path = Path(path)
-        if path.suffix != ".json":
-            raise ValueError(f"{path}: an application is saved as .json, not {path.suffix!r}")
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_result(path, self.to_dict())
 
 
 def _mean(parts: Iterable[tuple[float | None, float]]) -> float | None:

@@ -19,7 +19,7 @@ from .blocks import TensorBlocks
 from .codes import DTYPES
 from .confirming import compare_copies, verify_folder
 from .folder import OutputFolder, check_other_folder
-from .plan import TensorPlan, open_base, plan_tensors
+from .plan import TensorPlan, check_replaced, open_base, plan_tensors
 from .shards import Row, Shard, ShardWriter, cut_into_shards, read_size, write_index
 
 Progress = Callable[[Row], None]
@@ -101,8 +101,9 @@ def apply(
     Notes
     -----
     Sums are made in float64 with a bound of their error, and repeated exactly where the bound
-    includes a tie. The bytes therefore do not depend on sizes of blocks and files. Memory is needed
-    for a few blocks of 32,768 numbers and the factors of one matrix.
+    includes a tie. The bytes therefore do not depend on sizes of blocks and files, or on the number
+    of threads. Memory is needed for a few blocks of 32,768 numbers for each thread, and the factors
+    of one matrix.
     """
     folder = Path(out)
     limit = read_size(shard_size)
@@ -115,6 +116,7 @@ def apply(
     check_other_folder(folder, plain)
     output = OutputFolder(folder, _header(original, opened, scales, stored, limit), resume=resume)
     plans = plan_tensors(plain, opened, stored)
+    check_replaced(plans, scales)
     shards = cut_into_shards(folder, plans, limit)
     with output.writing() as journal:
         output.check_space(shards)

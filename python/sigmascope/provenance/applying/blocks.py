@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sigmascope.errors import CheckpointError
 from sigmascope.provenance.merges.number_formats import FORMATS, Reals
+from sigmascope.provenance.merges.parallel import in_turn
 from sigmascope.provenance.merges.survival import Binade, add_binades, expected_survival
 
 from .codes import WIDTHS, decode, encode, format_of, stored_codes
@@ -99,6 +100,16 @@ class Statistics:
         self.cross += float(change @ (merged - base))
         add_binades(self.binades, base, change)
 
+    def join(self, other: Statistics) -> None:
+        """Add the sums of other numbers."""
+        self.changed += other.changed
+        self.overflowed += other.overflowed
+        self.squares += other.squares
+        self.cross += other.cross
+        for binade, (count, squares) in other.binades.items():
+            number, total = self.binades.get(binade, (0, 0.0))
+            self.binades[binade] = number + count, total + squares
+
     def record(self) -> dict[str, Any]:
         """Return the statistics for a row."""
         expected = {
@@ -111,6 +122,15 @@ class Statistics:
             "survived": self.cross / self.squares if self.squares else None,
             "expected": expected,
         }
+
+
+class _Part(NamedTuple):
+    """A block of a tensor: stored numbers of the base, their place, and the terms to add."""
+
+    raw: bytes | memoryview
+    place: Place
+    products: list[ProductTerm]
+    models: list[ModelTerm]
 
 
 class TensorBlocks:
@@ -152,9 +172,16 @@ class TensorBlocks:
             yield self._read(start, min(COPIED, nbytes - start))
 
     def _computed(self) -> Iterator[memoryview]:
+        """Give the blocks in their order; sums and codes do not depend on the number of threads."""
+        for codes, statistics in in_turn(self._block, self._parts()):
+            self.statistics.join(statistics)
+            yield memoryview(codes).cast("B")
+
+    def _parts(self) -> Iterator[_Part]:
+        """Read the base and the models block by block."""
         plan = self._plan
         streams = {index: NumberStream(elements) for index, elements in plan.models.items()}
-        stored, width = plan.entry.dtype, WIDTHS[plan.entry.dtype]
+        width = WIDTHS[plan.entry.dtype]
         position = 0
         for segment in segments_of(plan):
             products = [
@@ -167,27 +194,21 @@ class TensorBlocks:
                     ModelTerm(self._weights[index], stream.take(place.count))
                     for index, stream in streams.items()
                 ]
-                yield memoryview(self._block(raw, stored, place, products, models)).cast("B")
+                yield _Part(raw, place, products, models)
 
-    def _block(
-        self,
-        raw: bytes | memoryview,
-        stored: str,
-        place: Place,
-        products: list[ProductTerm],
-        models: list[ModelTerm],
-    ) -> Any:
-        """Return the codes of a block; those of the base where a NaN or infinity stays."""
-        dtype = self._plan.dtype
+    def _block(self, part: _Part) -> tuple[Any, Statistics]:
+        """Return the codes of a block, and sums; a NaN or infinity of the base keeps its code."""
+        dtype, stored = self._plan.dtype, self._plan.entry.dtype
+        raw, statistics = part.raw, Statistics()
         number_format = format_of(dtype)
         base = decode(raw, stored)
         rounded_base = base if stored == dtype else number_format.round(base)
-        if not products and not models:
-            return encode(rounded_base, dtype)
-        total = BlockSum(base, place, products, models)
+        if not part.products and not part.models:
+            return encode(rounded_base, dtype), statistics
+        total = BlockSum(base, part.place, part.products, part.models)
         merged = total.rounded(number_format)
-        self.statistics.add(base, total.change, merged, rounded_base)
+        statistics.add(base, total.change, merged, rounded_base)
         codes = encode(merged, dtype)
         if stored == dtype and not np.isfinite(base).all():
             codes = np.where(np.isfinite(base), codes, stored_codes(raw, dtype))
-        return np.ascontiguousarray(codes)
+        return np.ascontiguousarray(codes), statistics

@@ -20,8 +20,9 @@ from sigmascope.extension.commands import (
     clean_errors,
     console,
 )
+from sigmascope.provenance.commands import DonorsOption, JsonOption, count_tensors
+from sigmascope.provenance.terminal import show_sentence
 
-from .applying import Progress
 from .applying import apply as apply_changes
 
 
@@ -32,12 +33,7 @@ def apply(
     ],
     donors: Annotated[
         list[str],
-        typer.Option(
-            "--with",
-            metavar="DONOR",
-            help="An adapter, or another model of the same base. Repeat it for several donors.",
-            show_default=False,
-        ),
+        DonorsOption,
     ],
     weights: Annotated[
         str | None,
@@ -55,9 +51,9 @@ def apply(
     ] = "5GB",
     save: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Save the result as .json.", show_default=False),
+        typer.Option(metavar="FILE", help="Save the result as .json or .html.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write a base plus weighted changes of adapters and models, and verify what was written.
@@ -68,7 +64,10 @@ def apply(
     """
     with clean_errors():
         scales = _read_weights(weights)
-        with _interrupted(out), _counter(quiet=quiet or as_json) as progress:
+        with (
+            _interrupted(out),
+            count_tensors("tensors written", quiet=quiet or as_json) as progress,
+        ):
             result = apply_changes(
                 base,
                 out,
@@ -84,7 +83,7 @@ def apply(
             print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
         else:
             for sentence in (*result.sentences, *map("Note: {}".format, result.notes)):
-                console().print(sentence, markup=False, highlight=False)
+                show_sentence(console(), sentence)
         sys.stdout.flush()
     raise typer.Exit(DONE if result.confirmed else INCOMPLETE)
 
@@ -106,21 +105,3 @@ def _interrupted(out: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"sigmascope: interrupted: the same command continues with {out}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
-
-
-@contextmanager
-def _counter(*, quiet: bool) -> Iterator[Progress | None]:
-    """Yield a listener that counts tensors on the terminal; None if nothing is to be shown."""
-    errors = console(stderr=True)
-    if quiet or not errors.is_terminal:
-        yield None
-        return
-    count = 0
-    with errors.status("reading headers") as status:
-
-        def show(row: dict[str, object]) -> None:
-            nonlocal count
-            count += 1
-            status.update(f"{count} tensors written; {row['name']}")
-
-        yield show

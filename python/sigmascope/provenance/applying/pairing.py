@@ -10,7 +10,7 @@ import numpy as np
 
 from sigmascope import Checkpoint, LowRank
 from sigmascope.adapters import Adapter
-from sigmascope.extension.pairs import Elements, changes, delta_of, linked, members
+from sigmascope.extension.pairs import Changes, Elements, changes, delta_of, linked, members
 from sigmascope.extension.readers import is_integer
 from sigmascope.extension.safetensors import TensorEntry
 
@@ -70,13 +70,14 @@ def pair_adapter(
             f"{adapter.path}: {change} is a DoRA change, which rescales {name} by the norms of its "
             "outputs; apply does not support it: merge it with PEFT"
         )
-    if links.unpaired:
-        change, reason = next(iter(links.unpaired.items()))
+    unpaired = {c: why for c, why in links.unpaired.items() if not _is_whole(links, c)}
+    if unpaired:
+        change, reason = next(iter(unpaired.items()))
         raise ValueError(
-            f"{adapter.path}: {len(links.unpaired)} changes cannot be carried to {base.path}: "
+            f"{adapter.path}: {len(unpaired)} changes cannot be carried to {base.path}: "
             f"{change}: {reason}"
         )
-    if not links.pairs:
+    if not links.pairs and not links.unpaired:
         raise ValueError(f"{adapter.path} has no changes")
     records = {record["name"]: record for record in base.info()}
     names: set[str] = set()
@@ -105,6 +106,40 @@ def pair_adapter(
             view.tensor,
             ProductSlab(donor, *place, adapter, base, name, change, extent.transposed),
         )
+
+
+def _is_whole(links: Changes, change: str) -> bool:
+    return change in links.tensors and links.adapter.record_of(change)["status"] == "whole"
+
+
+def pair_whole(
+    base: Checkpoint, adapter: Adapter, entries: Sequence[TensorEntry], where: str
+) -> dict[str, Elements]:
+    """Return the numbers of each tensor of the base that an adapter saves in full.
+
+    Raises
+    ------
+    ValueError
+        If a tensor has another shape or kind of numbers than that of the base, or is saved twice.
+    """
+    links = changes(base, adapter)
+    by_name = {entry.name: entry for entry in entries}
+    whole: dict[str, Elements] = {}
+    for change in links.unpaired:
+        if not _is_whole(links, change):
+            continue
+        name, elements = links.tensors[change], adapter.elements(change)
+        entry = by_name.get(name)
+        problem = "the base has no such tensor" if entry is None else _misfit(entry, elements)
+        if problem is None and (elements is None or elements.integer):
+            problem = "its numbers are not floating-point numbers"
+        if name in whole:
+            problem = "the adapter saves it twice"
+        if problem is not None:
+            raise ValueError(f"{where} ({adapter.path}): {change} cannot replace {name}: {problem}")
+        assert elements is not None
+        whole[name] = elements
+    return whole
 
 
 def _check_factors(adapter: Adapter, change: str) -> None:

@@ -16,7 +16,7 @@ from sigmascope.extension.readers import is_integer
 from sigmascope.extension.safetensors import Header, TensorEntry, read_header
 
 from .codes import NAMES, WIDTHS
-from .pairing import Element, ProductSlab, pair_adapter, pair_model
+from .pairing import Element, ProductSlab, pair_adapter, pair_model, pair_whole
 
 
 @dataclass
@@ -33,6 +33,8 @@ class TensorPlan:
         Changes of its matrices by adapters, by the index of the donor.
     models
         The same tensor in other models, by the index of the donor.
+    replaced_by
+        Index of the adapter that saves the tensor in full, if there is one.
     """
 
     header: Header
@@ -40,6 +42,7 @@ class TensorPlan:
     dtype: str
     slabs: list[ProductSlab] = field(default_factory=list)
     models: dict[int, Element] = field(default_factory=dict)
+    replaced_by: int | None = None
 
     @property
     def name(self) -> str:
@@ -134,9 +137,29 @@ def plan_tensors(
         else:
             for name, slab in pair_adapter(base, donor, index):
                 plans[name].slabs.append(slab)
+            entries = [plan.entry for plan in ordered]
+            for name, element in pair_whole(base, donor, entries, f"donor {index + 1}").items():
+                plans[name].models[index] = element
+                plans[name].replaced_by = index
     for plan in ordered:
         check_formats(plan)
     return ordered
+
+
+def check_replaced(plans: Sequence[TensorPlan], weights: Sequence[float]) -> None:
+    """Raise ValueError if a tensor that an adapter saves in full is not written as it is."""
+    for plan in plans:
+        index = plan.replaced_by
+        if index is None:
+            continue
+        adapter = f"donor {index + 1} saves {plan.name} in full"
+        if len(plan.donors) > 1:
+            raise ValueError(f"{adapter}, and another donor changes it: apply one of them first")
+        if weights[index] != 1:
+            raise ValueError(
+                f"{adapter}, which replaces that of the base: its weight must be 1, not "
+                f"{weights[index]:g}"
+            )
 
 
 def check_formats(plan: TensorPlan) -> None:

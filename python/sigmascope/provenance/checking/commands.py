@@ -11,9 +11,17 @@ from typing import Annotated
 import typer
 
 from sigmascope.extension.commands import DONE, AlphaOption, clean_errors, console
-from sigmascope.provenance.merges.commands import REFUTED_STATUS, UNDETERMINED_STATUS
+from sigmascope.provenance.commands import (
+    REFUTED_STATUS,
+    UNDETERMINED_STATUS,
+    AllowUndeterminedOption,
+    DonorsOption,
+    JsonOption,
+    ToleranceOption,
+)
 
 from .check import check as check_claims
+from .terminal import show_check
 
 
 def check(
@@ -30,33 +38,21 @@ def check(
     ],
     donors: Annotated[
         list[str] | None,
-        typer.Option(
-            "--with",
-            metavar="DONOR",
-            help="An adapter, or another model of the same base. Repeat it for several donors.",
-            show_default=False,
-        ),
+        DonorsOption,
     ] = None,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            min=0.0, metavar="X", help="Largest accepted difference from a claimed weight."
-        ),
-    ] = 0.0,
+    tolerance: ToleranceOption = 0.0,
     alpha: AlphaOption = 1e-6,
     out: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Save the result as .json, .xml (JUnit) or .sarif. Repeat it for several files.",
+            help="Save the result as .json, .html, .xml (JUnit) or .sarif. Repeat it for several "
+            "files.",
             show_default=False,
         ),
     ] = None,
-    allow_undetermined: Annotated[
-        bool,
-        typer.Option("--allow-undetermined", help="End with status 0 if nothing is decided."),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    allow_undetermined: AllowUndeterminedOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check claims about a checkpoint, for scripts and pipelines.
 
@@ -72,10 +68,7 @@ def check(
         if as_json:
             print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
         else:
-            screen = console()
-            for decision in result.decisions:
-                screen.print(f"{decision.expectation}: {decision.verdict}", style="bold")
-                screen.print(f"  {decision.reason}")
+            show_check(console(), result)
         sys.stdout.flush()
     if result.verdict == "refuted":
         raise typer.Exit(REFUTED_STATUS)

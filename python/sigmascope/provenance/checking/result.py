@@ -10,7 +10,8 @@ from typing import Any
 from sigmascope.extension.tables import engine
 from sigmascope.provenance.lineages import Lineage
 from sigmascope.provenance.merges import Decision, Verification
-from sigmascope.provenance.merges.reports import Report, write_result
+from sigmascope.provenance.merges.reports import Report, report_forms
+from sigmascope.provenance.saving import write_result
 
 from .sizes import Row
 
@@ -51,11 +52,12 @@ class Check:
     def sentences(self) -> tuple[str, ...]:
         """The claims with their verdicts and reasons, in sentences."""
         return tuple(
-            f"{each.expectation}: {each.verdict}. {each.reason}" for each in self.decisions
+            f"{each.expectation}: {each.verdict}: {each.reason.rstrip('.')}."
+            for each in self.decisions
         )
 
     def __repr__(self) -> str:
-        return f"<Check: {self.verdict}. {'; '.join(self.sentences)}>"
+        return f"<Check: {self.verdict}. {' '.join(self.sentences)}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a record for JSON."""
@@ -75,8 +77,9 @@ class Check:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the result; a file is replaced as a whole.
 
-        The suffix decides: `.json` has all evidence, `.xml` a test case for each claim and each
-        tensor of a verification (JUnit), `.sarif` what is not as it should be.
+        The suffix decides: `.json` has all evidence, and `.html` is a page of it. `.xml` has a test
+        case for each claim and each tensor of a verification (JUnit), and `.sarif` has what is not
+        as it should be.
 
         Raises
         ------
@@ -85,7 +88,7 @@ class Check:
         OSError
             If the file cannot be written.
         """
-        write_result(path, self.to_dict(), self._report())
+        write_result(path, self.to_dict(), report_forms(self._report()))
 
     def _report(self) -> Report:
         return Report(

@@ -11,7 +11,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sigmascope.extension.commands import DONE, clean_errors, console, show_table
+from sigmascope.extension import printable
+from sigmascope.extension.commands import DONE, clean_errors, console
+from sigmascope.provenance.commands import JsonOption
+from sigmascope.provenance.terminal import show_sentence, show_wrapped
 
 from .blocks import SEED
 from .compute import group_by_lineage
@@ -60,9 +63,9 @@ def lineage(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Save the result as .json.", show_default=False),
+        typer.Option(metavar="FILE", help="Save the result as .json or .html.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Test whether checkpoints share an origin, with certified p-values."""
     with clean_errors():
@@ -116,16 +119,19 @@ def show_result(out: Console, result: Lineage | Lineages) -> None:
     """Print the verdict and the tests of a pair, or the pairs and groups of several checkpoints."""
     if isinstance(result, Lineages):
         for pair in result.pairs.values():
-            out.print(f"{pair.names[0]}, {pair.names[1]}", style="bold", highlight=False)
-            out.print(f"{pair.text}\n", highlight=False)
-        out.print(result.text.rpartition("\n")[2], highlight=False)
+            names = f"{printable(pair.names[0])}, {printable(pair.names[1])}: {pair.verdict}"
+            out.print(names, style="bold", highlight=False)
+            show_sentence(out, pair.text)
+            out.print()
+        show_sentence(out, result.text.rpartition("\n")[2])
         return
     out.print(f"{result.verdict}\n", style="bold")
-    out.print(f"{result.text}\n", highlight=False)
+    show_sentence(out, result.text)
+    out.print()
     lines = []
     for name, test in result.tests.items():
         rho = "" if test.rho is None else f"{test.rho:.3g}"
         lines.append([name, MEANINGS[name], test.reason or f"p {test.p_text}", rho])
-    show_table(out, "Tests", ["test", "compares", "result", "rho"], lines, left=3)
+    show_wrapped(out, "Tests", ["test", "compares", "result", "rho"], lines)
     for limit in LIMITS:
-        out.print(f"- {limit}", highlight=False)
+        show_sentence(out, limit, "- ", "  ")

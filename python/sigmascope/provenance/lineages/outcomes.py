@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import sqrt
+
+from sigmascope.provenance.p_values import p_in_words as p_in_words
 
 from .features import Layer
 
@@ -145,28 +147,6 @@ class Match:
     def evident(self) -> bool:
         """True if the agreements are at least 10, and 5 % of the units."""
         return self.agreements >= max(10, 0.05 * self.units)
-
-
-def p_in_words(log10_p: float, log10_floor: float | None = None) -> str:
-    """Return a bound in words, never below what the group of permutations can give.
-
-    Examples
-    --------
-    >>> p_in_words(-80.3)
-    '<= 1e-80'
-    >>> p_in_words(-147.4, -147.4)
-    '<= 1e-147 (the least this group can give)'
-    >>> p_in_words(-1.0)
-    '<= 0.1'
-    """
-    if log10_p > -4:
-        step = 10.0 ** (ceil(log10_p) - 2)  # two digits, rounded upwards
-        return f"<= {min(ceil(10**log10_p / step - 1e-6) * step, 1.0):.2g}"
-    exponent = ceil(log10_p - 1e-6)
-    words = f"<= 1e{exponent}"
-    if log10_floor is not None and log10_p <= log10_floor + 1:
-        words += " (the least this group can give)"
-    return words
 
 
 def least_tie(features: int) -> float:

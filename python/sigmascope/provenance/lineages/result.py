@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from sigmascope.extension import replacing
+from sigmascope.provenance.saving import write_result
 
 from .features import Layer
 from .outcomes import BLIND, MEANINGS, LayerLink, LayerOutcome, Match, Outcome, p_in_words
@@ -80,14 +78,16 @@ class Lineage:
         return self.verdict in LINKING
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the result as JSON; the file is replaced as a whole.
+        """Write the result as .json, or as a page (.html); a file is replaced as a whole.
 
         Raises
         ------
         ValueError
-            If the path does not end with .json.
+            If the path has another suffix.
+        OSError
+            If the file cannot be written.
         """
-        save_json(self.to_dict(), path)
+        write_result(path, self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON."""
@@ -162,14 +162,16 @@ class Lineages:
         return "\n".join([*lines, f"Groups: {groups}. A group has no direction and no parent."])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the result as JSON; the file is replaced as a whole.
+        """Write the result as .json, or as a page (.html); a file is replaced as a whole.
 
         Raises
         ------
         ValueError
-            If the path does not end with .json.
+            If the path has another suffix.
+        OSError
+            If the file cannot be written.
         """
-        save_json(self.to_dict(), path)
+        write_result(path, self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON."""
@@ -190,19 +192,3 @@ def _flat(record: LayerOutcome | LayerLink | Match) -> dict[str, Any]:
     return {
         name: value.text if isinstance(value, Layer) else value for name, value in values.items()
     }
-
-
-def save_json(record: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a record as JSON; the file is replaced as a whole.
-
-    Raises
-    ------
-    ValueError
-        If the path does not end with .json.
-    """
-    place = Path(path)
-    if place.suffix != ".json":
-        raise ValueError(f"{place}: a lineage is saved as .json, not {place.suffix!r}")
-    with replacing(place) as temporary:
-        text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-        temporary.write_text(text, encoding="utf-8")

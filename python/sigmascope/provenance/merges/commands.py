@@ -20,15 +20,20 @@ from sigmascope.extension.commands import (
     clean_errors,
     console,
 )
+from sigmascope.provenance.commands import (
+    REFUTED_STATUS,
+    UNDETERMINED_STATUS,
+    AllowUndeterminedOption,
+    DonorsOption,
+    JsonOption,
+    ToleranceOption,
+    count_tensors,
+)
 
 from .result import Verification
 from .terminal import show_verification
 from .verdicts import REFUTED, UNDETERMINED
-from .verifying import Progress
 from .verifying import verify as verify_merge
-
-REFUTED_STATUS, UNDETERMINED_STATUS = 3, 4
-"""Exit statuses of claims that are refuted or undetermined."""
 
 
 def verify(
@@ -36,12 +41,7 @@ def verify(
     merged: Annotated[str, typer.Argument(metavar="MERGED", help="The merged file or folder.")],
     donors: Annotated[
         list[str] | None,
-        typer.Option(
-            "--with",
-            metavar="DONOR",
-            help="An adapter, or another model of the same base. Repeat it for several donors.",
-            show_default=False,
-        ),
+        DonorsOption,
     ] = None,
     expect: Annotated[
         list[str] | None,
@@ -52,12 +52,7 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            min=0.0, metavar="X", help="Largest accepted difference from a claimed weight."
-        ),
-    ] = 0.0,
+    tolerance: ToleranceOption = 0.0,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -70,15 +65,12 @@ def verify(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Save the result as .json, .xml (JUnit) or .sarif.",
+            help="Save the result as .json, .html, .xml (JUnit) or .sarif.",
             show_default=False,
         ),
     ] = None,
-    allow_undetermined: Annotated[
-        bool,
-        typer.Option("--allow-undetermined", help="End with status 0 if nothing is decided."),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    allow_undetermined: AllowUndeterminedOption = False,
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Verify that a file is a base plus weighted changes, and say with which weights.
@@ -87,7 +79,7 @@ def verify(
     4 if one is undetermined, 1 if a file could not be read, and 2 for a wrong command.
     """
     with clean_errors():
-        with _interrupted(resume), _counter(quiet=quiet or as_json) as progress:
+        with _interrupted(resume), count_tensors("tensors", quiet=quiet or as_json) as progress:
             result = verify_merge(
                 base,
                 merged,
@@ -126,21 +118,3 @@ def _status(result: Verification, *, claimed: bool, allow: bool) -> int:
     if claimed and result.verdict == UNDETERMINED and not allow:
         return UNDETERMINED_STATUS
     return DONE
-
-
-@contextmanager
-def _counter(*, quiet: bool) -> Iterator[Progress | None]:
-    """Yield a listener that counts tensors on the terminal; None if nothing is to be shown."""
-    errors = console(stderr=True)
-    if quiet or not errors.is_terminal:
-        yield None
-        return
-    count = 0
-    with errors.status("reading headers") as status:
-
-        def show(row: dict[str, object]) -> None:
-            nonlocal count
-            count += 1
-            status.update(f"{count} tensors; {row['name'] or row['merged']}")
-
-        yield show

@@ -222,7 +222,10 @@ def _set_of(order: Order, places: Indices, sample: Block, most: Reals) -> Weight
 def _read(source: Source, fits: Sequence[OrderFit], claims: Sequence[Reals], sums: Sums) -> None:
     """Add all numbers of a tensor to the fits and the sums, in the order of the tensor."""
 
-    def work(start: int, block: Block) -> tuple[Sums, list[tuple[NumberRows, list[int]] | None]]:
+    def work(
+        part: tuple[int, Block],
+    ) -> tuple[Sums, list[tuple[NumberRows, list[int]] | None]]:
+        start, block = part
         own = Sums.start(sums.weights, len(claims))
         own.add(block, claims)
         return own, [_rows_and_misses(fit, block, start, claims) for fit in fits]

@@ -22,7 +22,7 @@ from sigmascope.extension.pairs import (
 
 from .blocks import Formats
 from .number_formats import FORMATS, NumberFormat
-from .sources import AdapterDonor, Donor, MatrixSource, ModelDonor, Source, VectorSource
+from .sources import AdapterDonor, Donor, MatrixSource, ModelDonor, Source, VectorSource, held
 
 PLAIN = {
     "F32": "f32",
@@ -32,6 +32,9 @@ PLAIN = {
     "F8_E5M2": "f8_e5m2",
 }
 """Names of formats in headers, by which numbers are stored without scales or codes."""
+
+MOST_HELD = 1 << 31
+"""Largest size in bytes of a remote matrix that is held in memory while it is verified."""
 
 WEIGHT_PARTS = ("scale", "part")
 """Statuses of tensors that are read with the weight that they belong to."""
@@ -184,8 +187,8 @@ class Operands:
         change = donors[0].number_format if donors else base
         height = operand.pair.rows or before.shape[0]
         return MatrixSource(
-            self.base[before.key],
-            self.merged[after.key],
+            matrix_of(self.base, before),
+            matrix_of(self.merged, after),
             donors,
             Formats(base, merged, change),
             height,
@@ -200,7 +203,7 @@ class Operands:
         if not other.matrix or (other.rows or before.shape[0]) < (pair.rows or before.shape[0]):
             raise NotVerifiedError(f"{where}: {other.reason or 'it has fewer rows'}")
         number_format(model, member, where)
-        return model[member.key]
+        return matrix_of(model, member)
 
     def _vectors(self, operand: Operand, before: Member, after: Member, formats: Formats) -> Source:
         models = []
@@ -214,7 +217,22 @@ class Operands:
         if any(each.count != base.count for each in (merged, *models)):
             counts = ", ".join(str(each.count) for each in (base, merged, *models))
             raise NotVerifiedError(f"the tensors have {counts} numbers")
-        return VectorSource(base, merged, models, formats)
+        return VectorSource(held(base), held(merged), [held(each) for each in models], formats)
+
+
+def place_of(operand: Operand) -> dict[str, str | int | None]:
+    """Return tower, layer and role of a tensor."""
+    member = operand.pair.before or operand.pair.after
+    assert member is not None
+    record = member.record
+    return {"tower": record["tower"], "layer": record["layer"], "role": record["role"]}
+
+
+def matrix_of(checkpoint: Checkpoint, member: Member) -> Matrix:
+    """Return a matrix; one of another machine in memory, since it is read several times."""
+    matrix = checkpoint[member.key]
+    is_remote = bool(checkpoint.sources)
+    return matrix.load() if is_remote and matrix.nbytes <= MOST_HELD else matrix
 
 
 def elements_of(checkpoint: Checkpoint, member: Member) -> Elements:

@@ -10,24 +10,21 @@ from typing import TypeVar
 
 from sigmascope import show_config
 
-from .blocks import Block
-
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 2
 """Blocks for each thread that are read before their results are taken."""
 
 
-def in_turn(
-    work: Callable[[int, Block], Result], blocks: Iterable[tuple[int, Block]]
-) -> Iterator[Result]:
-    """Yield work(start, block) for each block, in their order, whatever the number of threads."""
+def in_turn(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield work(item) for each item, in their order, whatever the number of threads."""
     threads = int(show_config()["num_threads"])
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="sigmascope-verify") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="sigmascope-blocks") as pool:
         try:
-            for start, block in blocks:
-                waiting.append(pool.submit(work, start, block))
+            for item in items:
+                waiting.append(pool.submit(work, item))
                 if len(waiting) >= AHEAD * threads:
                     yield waiting.popleft().result()
             while waiting:

@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 import json
-import os
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sigmascope.extension import replacing, writable
+from sigmascope.extension import writable
 
 from .tensors import CHANGED, FAILED, SKIPPED, UNEXPLAINED, UNPAIRED, Row
 
@@ -69,27 +67,12 @@ class Report:
     name: str = "verify"
 
 
-def write_result(path: str | os.PathLike[str], record: Mapping[str, Any], report: Report) -> None:
-    """Write a record as .json, or a report as .xml or .sarif; the file is replaced as a whole.
-
-    Raises
-    ------
-    ValueError
-        If the path has another suffix.
-    OSError
-        If the file cannot be written.
-    """
-    place = Path(path)
-    if place.suffix == ".json":
-        text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    elif place.suffix == ".xml":
-        text = junit(report)
-    elif place.suffix == ".sarif":
-        text = json.dumps(sarif(report), indent=1) + "\n"
-    else:
-        raise ValueError(f"{place}: saved as .json, .xml or .sarif, not {place.suffix!r}")
-    with replacing(place) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def report_forms(report: Report) -> dict[str, Callable[[], str]]:
+    """Return functions that write a report, by the suffixes of its files."""
+    return {
+        ".xml": lambda: junit(report),
+        ".sarif": lambda: json.dumps(sarif(report), indent=1) + "\n",
+    }
 
 
 def junit(report: Report) -> str:

@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from sigmascope.extension.tables import engine
+from sigmascope.provenance.saving import write_result
 
 from .expectations import Expectation
-from .reports import Report, write_result
+from .reports import Report, report_forms
 from .sentences import sentences_of
 from .tensors import UNEXPLAINED, Row
 from .verdicts import CONFIRMED, REFUTED, UNDETERMINED, Evidence, Weight
@@ -155,9 +156,9 @@ class Verification:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the result; a file is replaced as a whole.
 
-        The suffix decides: `.json` has all rows, `.xml` a test case for each claim and each tensor
-        (JUnit), `.sarif` a finding for each claim that is not confirmed and each tensor that is not
-        as it should be.
+        The suffix decides: `.json` has all rows, and `.html` is a page of them. `.xml` has a test
+        case for each claim and each tensor (JUnit), and `.sarif` a finding for each claim that is
+        not confirmed and each tensor that is not as it should be.
 
         Raises
         ------
@@ -166,7 +167,7 @@ class Verification:
         OSError
             If the file cannot be written.
         """
-        write_result(path, self.to_dict(), self._report())
+        write_result(path, self.to_dict(), report_forms(self._report()))
 
     def _report(self) -> Report:
         return Report(

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sigmascope import LowRank, Matrix
 from sigmascope.extension.pairs import Elements
@@ -197,13 +198,45 @@ class MatrixSource:
         return np.concatenate(places)[live], block.part(live)
 
 
+class Numbers(Protocol):
+    """The numbers of a tensor of any shape, in chunks."""
+
+    @property
+    def count(self) -> int:
+        """The number of numbers."""
+        ...
+
+    def __iter__(self) -> Iterator[NDArray[Any]]: ...
+
+    def place(self, index: int) -> list[int]:
+        """Return the indices of a number from its index in C order."""
+        ...
+
+
+class HeldNumbers:
+    """The numbers of a short tensor, read once."""
+
+    def __init__(self, elements: Elements) -> None:
+        self._chunks = [np.asarray(chunk) for chunk in elements]
+        self.count = elements.count
+        self.place = elements.place
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return iter(self._chunks)
+
+
+def held(elements: Elements) -> Numbers:
+    """Return the numbers of a tensor, in memory if they are at most one block."""
+    return HeldNumbers(elements) if elements.count <= BLOCK else elements
+
+
 @dataclass(frozen=True)
 class VectorSource:
     """The numbers of a tensor of any shape without a spectrum, such as a norm or a bias."""
 
-    base: Elements
-    merged: Elements
-    models: Sequence[Elements]
+    base: Numbers
+    merged: Numbers
+    models: Sequence[Numbers]
     formats: Formats
 
     @property

@@ -17,7 +17,7 @@ from .exact import compare_integers, compare_replaced
 from .explaining import explain, explain_by_base
 from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
 from .number_formats import FORMATS, Reals
-from .operands import NotVerifiedError, Operand, Operands
+from .operands import NotVerifiedError, Operand, Operands, place_of
 from .order_list import AT_RANDOM
 from .sources import Source
 from .sums import Sums
@@ -75,6 +75,7 @@ def verify_tensor(
         "note": operand.note,
         "nbytes": operand.nbytes,
         "donors": list(operand.donors),
+        **place_of(operand),
     }
     if operand.name is None or operand.merged is None:
         return row

@@ -8,7 +8,7 @@ from collections import Counter
 from rich.console import Console
 
 from sigmascope.extension import counted
-from sigmascope.extension.commands import show_table
+from sigmascope.provenance.terminal import show_decisions, show_sentence, show_wrapped
 
 from .combining import box_of
 from .exact import REPLACED
@@ -20,25 +20,36 @@ LISTED = 20
 """Largest number of tensors in the table; the rest is counted."""
 
 
+FEW = 3
+"""Largest number of tensors whose notes are printed."""
+
+
 def show_verification(out: Console, result: Verification) -> None:
     """Print the verdicts, the sentences, and the tensors that stand out."""
-    for decision in result.decisions:
-        out.print(f"{decision.expectation}: {decision.verdict}", style="bold")
-        out.print(f"  {decision.reason}\n")
+    show_decisions(out, result.decisions)
     for sentence in result.sentences:
-        out.print(sentence)
+        show_sentence(out, sentence)
     out.print()
     unlike = rows_that_stand_out(result)
     lines = [[_name(row), _finding(result, row)] for row in unlike[:LISTED]]
     if lines:
-        show_table(out, "Tensors that stand out", ["tensor", "finding"], lines, left=2)
+        show_wrapped(out, "Tensors that stand out", ["tensor", "finding"], lines)
         if len(unlike) > LISTED:
             out.print(f"and {len(unlike) - LISTED} more, which --json and --out list")
         out.print()
     counts = Counter(row["status"] for row in result.rows)
     out.print(", ".join(f"{count} {status}" for status, count in counts.items()))
-    for note in result.notes:
-        out.print(f"Note: {note}")
+    show_notes(out, result)
+
+
+def show_notes(out: Console, result: Verification) -> None:
+    """Print remarks on the operands, and on how the first tensors were paired."""
+    noted = [row for row in result.rows if row["note"]]
+    notes = [*result.notes, *(f"{_name(row)}: {row['note']}" for row in noted[:FEW])]
+    if len(noted) > FEW:
+        notes.append(f"{counted(len(noted) - FEW, 'other tensor')} with a note: see --json")
+    for note in notes:
+        show_sentence(out, f"Note: {note}")
 
 
 def rows_that_stand_out(result: Verification) -> list[Row]:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sigmascope.extension import counted
+
 from .combining import Group, box_of, group_rows, is_at_random, survived, weights_of
 from .expectations import Expectation
 from .fitting import rounded_claims
@@ -223,7 +225,7 @@ def _is_outside(claim: Reals, row: Row, fit: Row, box: Reals, tolerance: float) 
 
 def _tensors(rows: list[Row]) -> str:
     name = rows[0]["name"] or rows[0]["merged"]
-    return str(name) if len(rows) == 1 else f"{name} and {len(rows) - 1} other tensors"
+    return str(name) if len(rows) == 1 else f"{name} and {counted(len(rows) - 1, 'other tensor')}"
 
 
 def _differ(rows: list[Row]) -> str:
