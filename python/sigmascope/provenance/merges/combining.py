@@ -29,13 +29,26 @@ class Group:
     orders
         For each order that explains all of them with the same weights, the intervals of all p
         weights, of shape (p, 2).
-    consistent
-        False if no one order explains all of them, whatever the weights.
+    shared
+        The orders that explain all of them, whatever the weights.
     """
 
     rows: tuple[Row, ...]
     orders: dict[str, Reals]
-    consistent: bool
+    shared: tuple[str, ...]
+
+    @property
+    def consistent(self) -> bool:
+        """False if no one order explains all tensors, whatever the weights."""
+        return bool(self.shared)
+
+    def box_of(self, row: Row, p: int) -> Reals:
+        """Return the intervals of all p weights in one of the tensors.
+
+        If some orders explain all tensors, the others are left out.
+        """
+        orders = self.shared or [fit["order"] for fit in row["orders"]]
+        return hull([box_of(row, order, p) for order in orders])
 
     def replaying(self) -> tuple[str, ...]:
         """Return the orders in which the claim, or a rounding of it, stores every number.
@@ -85,7 +98,7 @@ def _group(rows: Sequence[Row], p: int) -> Group:
         box = intersection([box_of(row, order, p) for row in rows])
         if box is not None:
             orders[order] = box
-    return Group(tuple(rows), orders, consistent=bool(shared))
+    return Group(tuple(rows), orders, tuple(shared))
 
 
 def box_of(row: Row, order: str | None, p: int) -> Reals:

@@ -73,6 +73,13 @@ class Operand:
     nbytes: int = 0
     replaced: tuple[int, str] | None = None
 
+    @property
+    def place(self) -> dict[str, int | None]:
+        """The layer and the expert, or None."""
+        member = self.pair.before or self.pair.after
+        assert member is not None
+        return {"layer": member.record["layer"], "expert": member.record["expert"]}
+
 
 class Operands:
     """Base, merged file and donors, tensor by tensor.
@@ -119,6 +126,12 @@ class Operands:
     def changes_of(self, index: int) -> Mapping[str, str]:
         """Return the names of the base's matrices that an adapter changes, with its changes."""
         return self._changes[index]
+
+    def terms_of(self, operand: Operand, index: int) -> list[float] | None:
+        """Return rank, alpha and scale of a donor's change; None if it is not a product."""
+        donor, change = self.donors[index], operand.changes.get(index)
+        terms = donor.terms_of(change) if isinstance(donor, Adapter) and change else None
+        return None if terms is None else [float(each) for each in terms]
 
     def __iter__(self) -> Iterator[Operand]:
         for pair in self._pairs:

@@ -121,10 +121,9 @@ class Verification:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The result in sentences."""
-        claimed = any(each.weights for each in self.expectations)
-        return sentences_of(
-            self.evidence, refuted=claimed and self.verdict == REFUTED, claimed=claimed
-        )
+        claim = next((each.weights for each in self.expectations if each.weights), None)
+        refuted = claim is not None and self.verdict == REFUTED
+        return sentences_of(self.evidence, claim, refuted=refuted)
 
     def __repr__(self) -> str:
         return f"<Verification: {self.verdict}. {self.sentences[0]}>"

@@ -4,49 +4,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor, isinf, log10
-from pathlib import Path
 
 from sigmascope.extension import counted
 
 from .combining import box_of, is_at_random
 from .exact import REPLACED
 from .number_formats import FORMATS
+from .strengths import strength_sentences
 from .tensors import CHANGED, IDENTICAL, MERGED, UNEXPLAINED, Row
 from .verdicts import Evidence
+from .wording import last_part, percent, weight_text
 
 
-def sentences_of(evidence: Evidence, *, claimed: bool, refuted: bool) -> tuple[str, ...]:
+def sentences_of(
+    evidence: Evidence, claim: Sequence[float] | None, *, refuted: bool
+) -> tuple[str, ...]:
     """Return the result in sentences, the most important first.
 
     Parameters
     ----------
     evidence
         Rows and weights.
-    claimed, refuted
-        Whether weights were claimed, and whether the claim is refuted.
+    claim
+        The claimed weights; None if no weights were claimed.
+    refuted
+        Whether a claim is refuted.
     """
-    unseen = claimed and not refuted
-    return (*_main(evidence, unseen), *_survival(evidence), *_others(evidence))
-
-
-def weight_text(low: float, high: float) -> str:
-    """Return a weight with as many digits as its interval allows, and the interval."""
-    if isinf(low) or isinf(high):
-        return "an unknown weight"
-    width = max(high - low, 1e-12)
-    digits = min(max(-floor(log10(width)), 1), 9)
-    return f"{(low + high) / 2:.{digits}f} ([{_down(low, digits + 1)}, {_up(high, digits + 1)}])"
-
-
-def _down(value: float, digits: int) -> str:
-    step = 10.0**-digits
-    return f"{floor(value / step) * step:.{digits}f}"
-
-
-def _up(value: float, digits: int) -> str:
-    step = 10.0**-digits
-    return f"{-floor(-value / step) * step:.{digits}f}"
+    unseen = claim is not None and not refuted
+    return (
+        *_main(evidence, unseen),
+        *_strengths(evidence, claim),
+        *_survival(evidence),
+        *_others(evidence),
+    )
 
 
 def _main(evidence: Evidence, unseen: bool) -> list[str]:
@@ -60,7 +50,7 @@ def _main(evidence: Evidence, unseen: bool) -> list[str]:
         return [f"The weights differ from tensor to tensor: {_by_tensor(evidence, merged)}."]
     if not any(row["changed"] for row in merged):
         return _nothing_applied(evidence, merged, unseen)
-    names = [_last(weight.donor) for weight in weights]
+    names = [last_part(weight.donor) for weight in weights]
     total = " + ".join(
         f"{weight_text(weight.low, weight.high)} {name}"
         for weight, name in zip(weights, names, strict=True)
@@ -72,6 +62,19 @@ def _main(evidence: Evidence, unseen: bool) -> list[str]:
     if any(map(is_at_random, merged)):
         sentence += " Some tensors fit only if numbers were rounded up or down at random."
     return [sentence]
+
+
+def _strengths(evidence: Evidence, claim: Sequence[float] | None) -> list[str]:
+    """Name the strengths of donors, where weights explain every tensor that donors change."""
+    merged = evidence.of(MERGED)
+    if evidence.of(UNEXPLAINED) or not any(row["changed"] for row in merged):
+        return []
+    if claim is not None:
+        return strength_sentences(evidence, claim)
+    adapters = {i for row in merged for i, t in zip(row["donors"], row["terms"], strict=True) if t}
+    return strength_sentences(
+        evidence, [1.0 if i in adapters else None for i in range(evidence.donors)]
+    )
 
 
 def _by_tensor(evidence: Evidence, merged: Sequence[Row]) -> str:
@@ -86,7 +89,7 @@ def _by_tensor(evidence: Evidence, merged: Sequence[Row]) -> str:
 def _nothing_applied(evidence: Evidence, merged: Sequence[Row], unseen: bool) -> list[str]:
     """Say that the file is the base in every tensor that the donors would change."""
     shown = [row["shown"] for row in merged if row["shown"] is not None]
-    names = [_last(name) for name in evidence.names]
+    names = [last_part(name) for name in evidence.names]
     name, was = (names[0], "was") if len(names) == 1 else (" and ".join(names), "were")
     if unseen:
         formats = sorted({FORMATS[row["formats"]["merged"]].words for row in merged})
@@ -98,11 +101,6 @@ def _nothing_applied(evidence: Evidence, merged: Sequence[Row], unseen: bool) ->
     if shown:
         sentence += f" (Had it been, {counted(sum(shown), 'number')} would differ.)"
     return [sentence]
-
-
-def _last(name: str) -> str:
-    """Return the last part of a path."""
-    return Path(name).name or name
 
 
 def _unchanged(evidence: Evidence) -> list[str]:
@@ -166,7 +164,7 @@ def _explained(rows: Sequence[Row]) -> list[str]:
     if kind == "sum":
         return [f"Weights that do not sum to 1 explain {count}: the base has a weight of its own."]
     left_out = sum(record["left_out"] for record in records) / len(records)
-    share = f"{_percent(left_out)} of the changes that would show were left out"
+    share = f"{percent(left_out)} of the changes that would show were left out"
     if kind == "trimmed":
         return [f"{share}, and they are the small ones, as TIES leaves them out."]
     return [f"{share}, large and small alike, as DARE drops them."]
@@ -192,13 +190,13 @@ def _survival(evidence: Evidence) -> list[str]:
     formats = sorted({row["formats"]["merged"] for row in merged})
     stored = " and ".join(FORMATS[name].words for name in formats)
     sentence = (
-        f"{_percent(part)} of the change survived in {stored}: {_percent(changed / numbers)} of "
+        f"{percent(part)} of the change survived in {stored}: {percent(changed / numbers)} of "
         "the numbers moved."
     )
     better = _better_format(merged, formats)
     if part < 0.99 and better is not None:
         name, expected = better
-        sentence += f" In {FORMATS[name].words}, {_percent(expected)} is expected to survive."
+        sentence += f" In {FORMATS[name].words}, {percent(expected)} is expected to survive."
     return [sentence]
 
 
@@ -214,11 +212,6 @@ def _better_format(merged: Sequence[Row], formats: Sequence[str]) -> tuple[str, 
             mean = sum(w * p for w, p in zip(weights, parts, strict=True)) / total if total else 0
             return name, mean
     return None
-
-
-def _percent(part: float) -> str:
-    percent = 100 * part
-    return f"{percent:.1f} %" if abs(percent) < 99.95 or percent > 100.05 else "100 %"
 
 
 def _others(evidence: Evidence) -> list[str]:

@@ -75,6 +75,8 @@ def verify_tensor(
         "note": operand.note,
         "nbytes": operand.nbytes,
         "donors": list(operand.donors),
+        "terms": [operands.terms_of(operand, index) for index in operand.donors],
+        **operand.place,
     }
     if operand.name is None or operand.merged is None:
         return row
