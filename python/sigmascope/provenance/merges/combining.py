@@ -95,7 +95,7 @@ def _group(rows: Sequence[Row], p: int) -> Group:
         shared = [order for order in shared if order in own]
     orders = {}
     for order in shared:
-        box = intersection([box_of(row, order, p) for row in rows])
+        box = common_box(rows, order, p)
         if box is not None:
             orders[order] = box
     return Group(tuple(rows), orders, tuple(shared))
@@ -111,6 +111,11 @@ def box_of(row: Row, order: str | None, p: int) -> Reals:
                 box[donor] = (-np.inf if low is None else low), (np.inf if high is None else high)
             boxes.append(box)
     return hull(boxes)
+
+
+def common_box(rows: Sequence[Row], order: str, p: int) -> Reals | None:
+    """Return the intervals of the weights that tensors have in common in one order, or None."""
+    return intersection([box_of(row, order, p) for row in rows])
 
 
 def intersection(boxes: Sequence[Reals]) -> Reals | None:

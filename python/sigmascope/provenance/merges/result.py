@@ -11,8 +11,11 @@ from typing import Any, NamedTuple
 from sigmascope.extension.tables import engine
 
 from .expectations import Expectation
+from .pattern_sentences import copy_sentences
+from .patterns import Pattern, find_pattern
 from .reports import Report, write_result
 from .sentences import sentences_of
+from .strengths import claims_of
 from .tensors import UNEXPLAINED, Row
 from .verdicts import CONFIRMED, REFUTED, UNDETERMINED, Evidence, Weight
 
@@ -121,9 +124,30 @@ class Verification:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The result in sentences."""
-        claim = next((each.weights for each in self.expectations if each.weights), None)
-        refuted = claim is not None and self.verdict == REFUTED
-        return sentences_of(self.evidence, claim, refuted=refuted)
+        return sentences_of(
+            self.evidence,
+            claims_of(self.evidence, self._claim),
+            unseen=self._claim is not None and self.verdict != REFUTED,
+            pattern=self._pattern,
+            copies=copy_sentences(self.rows, self.base, self.donors),
+        )
+
+    @property
+    def _claim(self) -> tuple[float, ...] | None:
+        return next((each.weights for each in self.expectations if each.weights), None)
+
+    @cached_property
+    def _pattern(self) -> Pattern | None:
+        return find_pattern(self.evidence, claims_of(self.evidence, self._claim))
+
+    @property
+    def pattern(self) -> dict[str, Any] | None:
+        """The pattern of weights that differ by tensor, as a record; None if there is not one.
+
+        `kind` is "in part" (each tensor has a donor's change, or does not have it), "by layer", "by
+        role", "model stock" or "equal in each tensor"; `parts` lists tensors with the same weights.
+        """
+        return None if self._pattern is None else self._pattern.to_dict()
 
     def __repr__(self) -> str:
         return f"<Verification: {self.verdict}. {self.sentences[0]}>"
@@ -142,6 +166,7 @@ class Verification:
             "decisions": [decision._asdict() for decision in self.decisions],
             "tolerance": self.tolerance,
             "weights": None if weights is None else [_weight_record(each) for each in weights],
+            "pattern": self.pattern,
             "orders": list(self.orders),
             "survived": self.survived,
             "sentences": list(self.sentences),

@@ -10,6 +10,8 @@ from sigmascope.extension import counted
 from .combining import box_of, is_at_random
 from .exact import REPLACED
 from .number_formats import FORMATS
+from .pattern_sentences import pattern_sentence
+from .patterns import Pattern
 from .strengths import strength_sentences
 from .tensors import CHANGED, IDENTICAL, MERGED, UNEXPLAINED, Row
 from .verdicts import Evidence
@@ -17,7 +19,12 @@ from .wording import last_part, percent, weight_text
 
 
 def sentences_of(
-    evidence: Evidence, claim: Sequence[float] | None, *, refuted: bool
+    evidence: Evidence,
+    claims: Sequence[float | None],
+    *,
+    unseen: bool,
+    pattern: Pattern | None = None,
+    copies: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return the result in sentences, the most important first.
 
@@ -25,21 +32,25 @@ def sentences_of(
     ----------
     evidence
         Rows and weights.
-    claim
-        The claimed weights; None if no weights were claimed.
-    refuted
-        Whether a claim is refuted.
+    claims
+        The claimed weight of each donor, or None.
+    unseen
+        Whether weights were claimed that are not refuted.
+    pattern
+        The pattern of weights that differ by tensor.
+    copies
+        Sentences about tensors that were taken from other places.
     """
-    unseen = claim is not None and not refuted
     return (
-        *_main(evidence, unseen),
-        *_strengths(evidence, claim),
+        *_main(evidence, unseen, pattern),
+        *copies,
+        *_strengths(evidence, claims),
         *_survival(evidence),
         *_others(evidence),
     )
 
 
-def _main(evidence: Evidence, unseen: bool) -> list[str]:
+def _main(evidence: Evidence, unseen: bool, pattern: Pattern | None) -> list[str]:
     merged, unexplained = evidence.of(MERGED), evidence.of(UNEXPLAINED)
     if unexplained:
         return _not_linear(evidence, unexplained)
@@ -47,6 +58,8 @@ def _main(evidence: Evidence, unseen: bool) -> list[str]:
         return _unchanged(evidence)
     weights = evidence.weights
     if weights is None:
+        if pattern is not None:
+            return [pattern_sentence(evidence, pattern)]
         return [f"The weights differ from tensor to tensor: {_by_tensor(evidence, merged)}."]
     if not any(row["changed"] for row in merged):
         return _nothing_applied(evidence, merged, unseen)
@@ -64,17 +77,11 @@ def _main(evidence: Evidence, unseen: bool) -> list[str]:
     return [sentence]
 
 
-def _strengths(evidence: Evidence, claim: Sequence[float] | None) -> list[str]:
+def _strengths(evidence: Evidence, claims: Sequence[float | None]) -> list[str]:
     """Name the strengths of donors, where weights explain every tensor that donors change."""
-    merged = evidence.of(MERGED)
-    if evidence.of(UNEXPLAINED) or not any(row["changed"] for row in merged):
+    if evidence.of(UNEXPLAINED) or not any(row["changed"] for row in evidence.of(MERGED)):
         return []
-    if claim is not None:
-        return strength_sentences(evidence, claim)
-    adapters = {i for row in merged for i, t in zip(row["donors"], row["terms"], strict=True) if t}
-    return strength_sentences(
-        evidence, [1.0 if i in adapters else None for i in range(evidence.donors)]
-    )
+    return strength_sentences(evidence, claims)
 
 
 def _by_tensor(evidence: Evidence, merged: Sequence[Row]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .combining import intersection
 from .number_formats import FORMATS, Reals
+from .tensors import MERGED
 from .verdicts import Evidence
 from .wording import last_part, weight_text
 
@@ -68,6 +69,15 @@ def _strengths_of(rank: float, alpha: float, scale: float) -> Iterable[tuple[flo
     yield alpha / scale, f"alpha where the file says {own}"
     yield 1 / scale, f"without the scale {own}"
     yield alpha, "multiplied by alpha once more"
+
+
+def claims_of(evidence: Evidence, claim: Sequence[float] | None) -> list[float | None]:
+    """Return the claimed weights: by default 1 for adapters, and None for models."""
+    if claim is not None:
+        return list(claim)
+    merged = evidence.of(MERGED)
+    adapters = {i for row in merged for i, t in zip(row["donors"], row["terms"], strict=True) if t}
+    return [1.0 if i in adapters else None for i in range(evidence.donors)]
 
 
 def strength_sentences(evidence: Evidence, claims: Sequence[float | None]) -> list[str]:

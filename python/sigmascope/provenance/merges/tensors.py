@@ -13,6 +13,7 @@ from sigmascope.errors import SigmascopeError
 
 from .alternatives import iter_alternatives
 from .blocks import Formats
+from .equal_weights import equal_interval
 from .exact import compare_integers, compare_replaced
 from .explaining import explain, explain_by_base
 from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
@@ -171,12 +172,16 @@ def _described(source: Source, fit: TensorFit, explanation: dict[str, Any] | Non
 def _order(fit: OrderFit) -> Row:
     assert fit.box is not None
     weights = [[_finite(low), _finite(high)] for low, high in fit.box]
-    return {
+    row: Row = {
         "order": fit.order.words,
         "weights": weights,
         "misses": list(fit.misses),
         "rounds_weights": fit.order.rounds_weights,
     }
+    if len(fit.box) > 1:
+        equal = equal_interval(fit.weights, fit.box)
+        row["equal"] = None if equal is None else [_finite(end) for end in equal]
+    return row
 
 
 def _finite(end: float) -> float | None:
