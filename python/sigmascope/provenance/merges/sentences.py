@@ -12,6 +12,7 @@ from .exact import REPLACED
 from .number_formats import FORMATS
 from .pattern_sentences import pattern_sentence
 from .patterns import Pattern
+from .rest_sentences import is_rest, rest_sentences
 from .strengths import strength_sentences
 from .tensors import CHANGED, IDENTICAL, MERGED, UNEXPLAINED, Row
 from .verdicts import Evidence
@@ -138,7 +139,7 @@ def _not_linear(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
     numbers = row["witness"]
     if not numbers:
         sentence = f"Not a linear merge of these: no weights explain {row['name']} ({count})."
-        return [sentence, *_explained(rows)]
+        return [sentence, *_explained(evidence, rows)]
     first, *others = (
         f"{number['place']} ({_short(number['base'])} in the base, "
         f"{_short(number['merged'])} in the merged file)"
@@ -148,16 +149,19 @@ def _not_linear(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
     return [
         f"Not a linear merge of these: no weights explain {row['name']} {first}{together}. "
         f"That concerns {count}.",
-        *_explained(rows),
+        *_explained(evidence, rows),
     ]
 
 
-def _explained(rows: Sequence[Row]) -> list[str]:
+def _explained(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
     """Say what else explains the tensors, if it explains all of them in one way."""
-    records = [row["explanation"] for row in rows]
-    kinds = {record["kind"] if record else None for record in records}
-    if len(kinds) != 1 or None in kinds:
-        some = sum(record is not None for record in records)
+    left = [row for row in rows if is_rest(row)]
+    if left:
+        return rest_sentences(left, evidence.rows, evidence.names)
+    records = [row["explanation"] for row in rows if row["explanation"]]
+    kinds = {record["kind"] for record in records}
+    if len(kinds) != 1 or len(records) < len(rows):
+        some = len(records)
         return [f"Another kind of merge explains {some} of them: see the rows."] if some else []
     kind, count = kinds.pop(), counted(len(rows), "tensor")
     if kind == "operand":
@@ -239,6 +243,7 @@ def _others(evidence: Evidence) -> list[str]:
         names = ", ".join(str(row["name"]) for row in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         sentences.append(f"No donor changes {names}{more}, but the merged file differs there.")
+        sentences += rest_sentences([row for row in changed if is_rest(row)], evidence.rows, ())
     unseen = evidence.unseen
     if unseen:
         first = unseen[0]

@@ -23,6 +23,7 @@ from .order_list import AT_RANDOM
 from .sources import Source
 from .sums import Sums
 from .survival import expected_survival
+from .unknown import REST, find_rest
 
 Row = dict[str, Any]
 
@@ -164,9 +165,20 @@ def _described(source: Source, fit: TensorFit, explanation: dict[str, Any] | Non
     if touched:
         row["expected"] = _expected(sums)
     if status == UNEXPLAINED:
-        row["explanation"] = explanation or explain(source)
+        row |= _explained(source, sums, explanation or explain(source))
         row["witness"] = [witness._asdict() for witness in _witness(source, fit)]
+    if status == CHANGED:
+        row |= _explained(source, sums, None)
     return row
+
+
+def _explained(source: Source, sums: Sums, explanation: dict[str, Any] | None) -> Row:
+    """Return an explanation; if there is not one, what is left after the donors."""
+    if explanation is not None:
+        return {"explanation": explanation}
+    rest = find_rest(source, sums)
+    by_rank = rest is not None and rest["rank"] > 0
+    return {"rest": rest, "explanation": {"kind": REST, **(rest or {})} if by_rank else None}
 
 
 def _order(fit: OrderFit) -> Row:
