@@ -128,7 +128,7 @@ def test_layers_from_several_models(donors: int) -> None:
         assert place in result.sentences[0]
 
 
-def test_a_weight_of_a_half_in_some_layers_is_no_passthrough() -> None:
+def test_a_weight_of_a_half_in_some_layers_is_not_a_passthrough() -> None:
     models = make_models(1)
     merged = merge(models, lambda n: [0.5 if layer_of(n) else 1.0])
     result = check(models[0], merged, models[1:])
@@ -180,7 +180,7 @@ def test_a_model_stock(k: int) -> None:
     assert result.sentences[0].endswith("They are those of a model stock.")
 
 
-def test_equal_weights_of_another_size_are_no_model_stock() -> None:
+def test_equal_weights_of_another_size_are_not_a_model_stock() -> None:
     models = make_models(2)
     merged = merge(models, lambda n: [0.3 + 0.02 * hash_of(n)] * 2)
     result = check(models[0], merged, models[1:])

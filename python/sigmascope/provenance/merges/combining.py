@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .fitting import hull
+from .joint_rows import joint_box, satisfied
 from .number_formats import Reals
 from .order_list import AT_RANDOM
 from .tensors import MERGED, Key, Row, key_of
@@ -114,8 +116,36 @@ def box_of(row: Row, order: str | None, p: int) -> Reals:
 
 
 def common_box(rows: Sequence[Row], order: str, p: int) -> Reals | None:
-    """Return the intervals of the weights that tensors have in common in one order, or None."""
-    return intersection([box_of(row, order, p) for row in rows])
+    """Return the intervals of the weights that tensors have in common in one order, or None.
+
+    Boxes of tensors are intersected. If several donors change the tensors, so are the sets of
+    weights inside of the boxes.
+    """
+    box = intersection([box_of(row, order, p) for row in rows])
+    donors = rows[0]["donors"]
+    records = [record for row in rows if (record := rows_in(row, order)) is not None]
+    if box is None or len(records) < 2 or any(row["donors"] != donors for row in rows):
+        return box
+    joint = joint_box(records)
+    if joint is None:
+        return None
+    narrow = np.tile([-np.inf, np.inf], (p, 1))
+    narrow[donors] = joint
+    return intersection([box, narrow])
+
+
+def rows_in(row: Row, order: str) -> dict[str, Any] | None:
+    """Return the rows of numbers that were kept of a tensor in one order, if there are some."""
+    return next((fit.get("rows") for fit in row["orders"] if fit["order"] == order), None)
+
+
+def allows(row: Row, orders: Sequence[str], weights: Reals) -> bool:
+    """Return whether the kept rows of a tensor allow weights of its donors, in one of the orders.
+
+    Without rows, everything is allowed: the box then says all that is known.
+    """
+    records = [rows_in(row, order) for order in orders]
+    return any(record is None or satisfied(record, weights) for record in records)
 
 
 def intersection(boxes: Sequence[Reals]) -> Reals | None:

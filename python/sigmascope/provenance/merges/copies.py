@@ -128,15 +128,15 @@ def _common_place(
 ) -> tuple[int, int | None] | None:
     """Return the first file and layer that has all tensors of a layer of the merged file."""
     names = [name for name, record in merged.items() if record["layer"] == layer]
-    found: set[tuple[int, int | None]] | None = None
+    shared: set[tuple[int, int | None]] | None = None
     for name in names:
         own = {
             each.place
             for each in copies.get(name, ())
             if each.record["layer"] is not None and each.record["role"] == merged[name]["role"]
         }
-        found = own if found is None else found & own
-    return min(found, key=lambda place: (place[0], place[1] or 0)) if found else None
+        shared = own if shared is None else shared & own
+    return min(shared, key=lambda place: (place[0], place[1] or 0)) if shared else None
 
 
 def _is_varied(tensor: Stored) -> bool:

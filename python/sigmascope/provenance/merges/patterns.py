@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .combining import common_box, intersection
+from .combining import allows, common_box, intersection
 from .equal_weights import expected_mean
 from .fitting import hull
 from .number_formats import Reals
@@ -81,7 +81,7 @@ class Pattern(NamedTuple):
 
 
 def find_pattern(evidence: Evidence, claims: Sequence[float | None]) -> Pattern | None:
-    """Return the pattern of weights that differ by tensor; None if there is none of the known.
+    """Return the pattern of weights that differ by tensor, if it is a known one.
 
     Parameters
     ----------
@@ -95,9 +95,9 @@ def find_pattern(evidence: Evidence, claims: Sequence[float | None]) -> Pattern 
         return None
     whole = np.array([1.0 if claim is None else claim for claim in claims])
     equal = _by_equal_weights(evidence)
-    found = _in_part(evidence, whole) or (equal if equal and equal.kind == STOCK else None)
-    if found is not None:
-        return found
+    first = _in_part(evidence, whole) or (equal if equal and equal.kind == STOCK else None)
+    if first is not None:
+        return first
     by_layer = _by_key(evidence, BY_LAYER, lambda row: row["layer"])
     by_role = _by_key(evidence, BY_ROLE, role_of)
     tables = [each for each in (by_layer, by_role) if each is not None]
@@ -108,10 +108,12 @@ def _finite(end: float) -> float | None:
     return float(end) if np.isfinite(end) else None
 
 
-def _boxes(evidence: Evidence) -> Iterable[tuple[Row, Reals]]:
+def _boxes(evidence: Evidence) -> Iterable[tuple[Row, Reals, Sequence[str]]]:
+    """List all tensors with the intervals of their weights, and the orders that these hold for."""
     for group in evidence.groups:
         for row in group.rows:
-            yield row, group.box_of(row, evidence.donors)
+            orders = group.shared or [fit["order"] for fit in row["orders"]]
+            yield row, group.box_of(row, evidence.donors), orders
 
 
 def _in_part(evidence: Evidence, whole: Reals) -> Pattern | None:
@@ -124,12 +126,13 @@ def _in_part(evidence: Evidence, whole: Reals) -> Pattern | None:
         choices.append(whole)
     chosen: dict[int, list[Row]] = {}
     undecided: list[Row] = []
-    for row, box in _boxes(evidence):
+    for row, box, orders in _boxes(evidence):
         touched = row["donors"]
         fitting = {
             tuple(choice[touched]): index
             for index, choice in reversed(list(enumerate(choices)))
             if ((box[:, 0] <= choice) & (choice <= box[:, 1]))[touched].all()
+            and allows(row, orders, choice[touched])
         }
         if not fitting:
             return None

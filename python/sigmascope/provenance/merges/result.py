@@ -173,7 +173,7 @@ class Verification:
             "witness": self.witness,
             "notes": list(self.notes),
             "unpaired_changes": self.unpaired_changes,
-            "rows": self.rows,
+            "rows": [_without_number_rows(row) for row in self.rows],
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -201,6 +201,14 @@ class Verification:
             rows=self.rows,
             version=str(engine()["version"]),
         )
+
+
+def _without_number_rows(row: Row) -> Row:
+    """Return a row without what only a journal needs."""
+    if "orders" not in row:
+        return row
+    orders = [{n: v for n, v in fit.items() if n != "rows"} for fit in row["orders"]]
+    return row | {"orders": orders}
 
 
 def _weight_record(weight: Weight) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from .equal_weights import equal_interval
 from .exact import compare_integers, compare_replaced
 from .explaining import explain, explain_by_base
 from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
+from .joint_rows import rows_record
 from .number_formats import FORMATS, Reals
 from .operands import NotVerifiedError, Operand, Operands
 from .order_list import AT_RANDOM
@@ -192,6 +193,7 @@ def _order(fit: OrderFit) -> Row:
     }
     if len(fit.box) > 1:
         equal = equal_interval(fit.weights, fit.box)
+        row["rows"] = rows_record(fit.weights)
         row["equal"] = None if equal is None else [_finite(end) for end in equal]
     return row
 

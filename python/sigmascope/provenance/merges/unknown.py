@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-import sigmascope as ss
-from sigmascope import LowRank
+from sigmascope import LowRank, low_rank
 from sigmascope.errors import ConvergenceWarning, SigmascopeError
 
 from .blocks import FLOAT32
@@ -37,6 +36,9 @@ SMOOTH = 3.0
 
 STEPS = 6
 """Largest number of steps towards weights without the bias of rounding."""
+
+LEAST_SIDE = 8
+"""Least count of rows and columns in which directions are sought."""
 
 REPEATS = 2
 """So often the weights are fitted again, without the directions that stand out."""
@@ -158,13 +160,13 @@ def find_rest(source: Source, sums: Sums) -> dict[str, Any] | None:
     size = _size_without_noise(product, after.rest)
     if after.excess > (1 - LEAST_SHARE) * power.excess or power.base == 0:
         return record
-    found: dict[str, Any] = {
+    change: dict[str, Any] = {
         "rank": product.A.shape[0],
         "size": size,
         "share": size / float(np.sqrt(power.base)),
     }
-    found["error"] = (error + np.abs(weights - biased)).tolist()
-    return record | found | {"weights": weights.tolist()}
+    change["error"] = (error + np.abs(weights - biased)).tolist()
+    return record | change | {"weights": weights.tolist()}
 
 
 def _fit_weights(
@@ -261,7 +263,7 @@ def _size_without_noise(product: LowRank, noise: float) -> float:
 
 
 def _directions(source: MatrixSource, weights: Reals) -> LowRank | None:
-    """Return the part of the rest whose singular values stand above noise; None if none do."""
+    """Return the part of the rest whose singular values stand above noise, if there is one."""
     rows = slice(0, source.height)
     base = source.base[rows]
     rest = source.merged[rows] - base
@@ -270,10 +272,12 @@ def _directions(source: MatrixSource, weights: Reals) -> LowRank | None:
             rest = rest - (weight * donor.product[rows]).matrix()
         elif isinstance(donor, ModelDonor):
             rest = rest - weight * (donor.matrix[rows] - base)
+    if min(rest.shape) < LEAST_SIDE:
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            approximation = ss.low_rank(rest, "edge")
+            approximation = low_rank(rest, "edge")
     except (SigmascopeError, ValueError):
         return None
     if not 0 < approximation.rank <= min(rest.shape) // 4:
