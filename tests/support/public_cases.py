@@ -41,7 +41,7 @@ class Files:
         self.donors: dict[str, tuple[Tensor, Tensor, float]] = {}
         tensors: Model = {}
         for seed, module in enumerate((GATE, UP, QUERY)):
-            case = make_case(8 * seed + 1, shape=(128, 128), factors=factors, size=0.02)
+            case = make_case(8 * seed + 2, shape=(128, 128), factors=factors, size=0.02)
             self.base[f"{module}.weight"] = case.base
             if module in (modules or (GATE, UP)):
                 a, b, _ = case.donors[0]
@@ -139,8 +139,8 @@ CASES: dict[str, tuple[Callable[[Path], Files], Callable[[Files], Model]]] = {
     "The merger wrote the base": (Files, lambda files: dict(files.base)),
     "Merged into a 4-bit copy of the base": (Files, into_four_bits),
     "Scaled by alpha / r instead of alpha / √r": (
-        lambda folder: Files(folder, use_rslora=True, lora_alpha=4, r=4),
-        lambda files: files.merged(0.5 * 4 / 4),
+        lambda folder: Files(folder, use_rslora=True),
+        lambda files: files.merged(),
     ),
     "Scaled by alpha instead of alpha / r": (Files, lambda files: files.merged(files.rank)),
     "Gate and up exchanged": (Files, exchanged),

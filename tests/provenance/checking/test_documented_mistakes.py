@@ -54,8 +54,8 @@ def test_the_command_prints_what_the_page_says(
 @pytest.mark.parametrize(
     ("name", "weight"),
     [
-        ("Scaled by alpha / r instead of alpha / √r", "0.5"),
-        ("Scaled by alpha instead of alpha / r", "4.0"),
+        ("Scaled by alpha / r instead of alpha / √r", "0.35355"),
+        ("Scaled by alpha instead of alpha / r", "8.0"),
     ],
 )
 def test_the_weights_on_the_page_are_those_of_the_mistake(name: str, weight: str) -> None:

@@ -121,6 +121,11 @@ def test_the_journal_of_another_verification_is_refused(files: Path, tmp_path: P
     with pytest.raises(ValueError, match=r"another verification: its claim is \[1.0\]"):
         verify(*operands(files), expect="weights=2", resume=journal)
     assert journal.read_bytes() == kept
+    header = json.loads(kept.splitlines()[0])
+    del header["format"]  # as before rows had terms
+    journal.write_text(json.dumps(header) + "\n")
+    with pytest.raises(ValueError, match=r"run.jsonl was begun by another version of sigmascope"):
+        verify(*operands(files), expect="adapter", resume=journal)
     for content in (b"other\n", b'{"kind": "scan"}\n', b"x"):
         journal.write_bytes(content)
         with pytest.raises(ValueError, match=r"run.jsonl is not the journal of a verification"):

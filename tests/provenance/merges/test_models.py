@@ -126,8 +126,12 @@ def test_weights_that_differ_by_tensor(model: Model) -> None:
     result = model.verify(model.merged(1.0, **{f"{ADAPTED[0]}.weight": 0.0}))
     assert result.verdict == "refuted"
     assert result.weights is None
-    assert "differ from tensor to tensor" in result.sentences[0]
+    assert result.sentences[0] == (
+        "adapter was applied in part: to v_proj of all layers and q_proj of layer 1, but not to "
+        "q_proj of layer 0."
+    )
     result = model.verify(model.merged(1.0, **{f"{ADAPTED[0]}.weight": 0.5}), expect=None)
+    assert "differ from tensor to tensor" in result.sentences[0]
     assert (result.verdict, result.decisions[0].reason) == (
         "refuted",
         "the weights differ from tensor to tensor",

@@ -10,7 +10,7 @@ import numpy as np
 
 from sigmascope import Checkpoint
 from sigmascope.errors import SigmascopeError
-from sigmascope.provenance.merges.operands import NotVerifiedError, Operand, elements_of, place_of
+from sigmascope.provenance.merges.operands import NotVerifiedError, Operand, elements_of
 from sigmascope.provenance.merges.sources import BLOCK, numbers
 
 Row = dict[str, Any]
@@ -34,7 +34,7 @@ def measure_change(before: Checkpoint, after: Checkpoint, operand: Operand) -> R
         "reason": operand.reason,
         "relative": None,
         "bits": None,
-        **place_of(operand),
+        **operand.place,
     }
     if operand.name is None or operand.merged is None:
         return row

@@ -31,11 +31,14 @@ class Formats:
         Format of the merged file.
     change
         Format of the donors: of a model's numbers, or of an adapter's factors.
+    factors
+        Format to which a merger has rounded the factors of adapters first, or None.
     """
 
     base: NumberFormat
     merged: NumberFormat
     change: NumberFormat
+    factors: NumberFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .fitting import hull
+from .joint_rows import joint_box, satisfied
 from .number_formats import Reals
 from .order_list import AT_RANDOM
 from .tensors import MERGED, Key, Row, key_of
@@ -29,13 +31,26 @@ class Group:
     orders
         For each order that explains all of them with the same weights, the intervals of all p
         weights, of shape (p, 2).
-    consistent
-        False if no one order explains all of them, whatever the weights.
+    shared
+        The orders that explain all of them, whatever the weights.
     """
 
     rows: tuple[Row, ...]
     orders: dict[str, Reals]
-    consistent: bool
+    shared: tuple[str, ...]
+
+    @property
+    def consistent(self) -> bool:
+        """False if no one order explains all tensors, whatever the weights."""
+        return bool(self.shared)
+
+    def box_of(self, row: Row, p: int) -> Reals:
+        """Return the intervals of all p weights in one of the tensors.
+
+        If some orders explain all tensors, the others are left out.
+        """
+        orders = self.shared or [fit["order"] for fit in row["orders"]]
+        return hull([box_of(row, order, p) for order in orders])
 
     def replaying(self) -> tuple[str, ...]:
         """Return the orders in which the claim, or a rounding of it, stores every number.
@@ -45,7 +60,7 @@ class Group:
         return tuple(
             order
             for order in self.orders
-            if order != AT_RANDOM.words
+            if not order.startswith(AT_RANDOM.words)
             and any(
                 all(misses[k] == 0 for misses in self._misses(order))
                 for k in range(min((len(m) for m in self._misses(order)), default=0))
@@ -82,10 +97,10 @@ def _group(rows: Sequence[Row], p: int) -> Group:
         shared = [order for order in shared if order in own]
     orders = {}
     for order in shared:
-        box = intersection([box_of(row, order, p) for row in rows])
+        box = common_box(rows, order, p)
         if box is not None:
             orders[order] = box
-    return Group(tuple(rows), orders, consistent=bool(shared))
+    return Group(tuple(rows), orders, tuple(shared))
 
 
 def box_of(row: Row, order: str | None, p: int) -> Reals:
@@ -98,6 +113,39 @@ def box_of(row: Row, order: str | None, p: int) -> Reals:
                 box[donor] = (-np.inf if low is None else low), (np.inf if high is None else high)
             boxes.append(box)
     return hull(boxes)
+
+
+def common_box(rows: Sequence[Row], order: str, p: int) -> Reals | None:
+    """Return the intervals of the weights that tensors have in common in one order, or None.
+
+    Boxes of tensors are intersected. If several donors change the tensors, so are the sets of
+    weights inside of the boxes.
+    """
+    box = intersection([box_of(row, order, p) for row in rows])
+    donors = rows[0]["donors"]
+    records = [record for row in rows if (record := rows_in(row, order)) is not None]
+    if box is None or len(records) < 2 or any(row["donors"] != donors for row in rows):
+        return box
+    joint = joint_box(records)
+    if joint is None:
+        return None
+    narrow = np.tile([-np.inf, np.inf], (p, 1))
+    narrow[donors] = joint
+    return intersection([box, narrow])
+
+
+def rows_in(row: Row, order: str) -> dict[str, Any] | None:
+    """Return the rows of numbers that were kept of a tensor in one order, if there are some."""
+    return next((fit.get("rows") for fit in row["orders"] if fit["order"] == order), None)
+
+
+def allows(row: Row, orders: Sequence[str], weights: Reals) -> bool:
+    """Return whether the kept rows of a tensor allow weights of its donors, in one of the orders.
+
+    Without rows, everything is allowed: the box then says all that is known.
+    """
+    records = [rows_in(row, order) for order in orders]
+    return any(record is None or satisfied(record, weights) for record in records)
 
 
 def intersection(boxes: Sequence[Reals]) -> Reals | None:
@@ -128,4 +176,5 @@ def survived(rows: Iterable[Row], weights: Sequence[float]) -> float | None:
 
 def is_at_random(row: Row) -> bool:
     """Return True if a tensor fits only if its rounding was up or down at random."""
-    return [fit["order"] for fit in row.get("orders", ())] == [AT_RANDOM.words]
+    orders = [fit["order"] for fit in row.get("orders", ())]
+    return bool(orders) and all(order.startswith(AT_RANDOM.words) for order in orders)

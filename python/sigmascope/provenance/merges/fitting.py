@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .blocks import Block
+from .blocks import Block, Formats
 from .number_formats import NumberFormat, Reals
 from .number_rows import Ellipsoid, Indices, NumberRows
 from .order_list import AT_RANDOM, iter_orders
@@ -32,6 +32,8 @@ class OrderFit:
     ----------
     order
         The order.
+    formats
+        The formats of the tensor.
     most
         Bounds of the weights' magnitudes, for which the rows were made.
     weights
@@ -44,10 +46,21 @@ class OrderFit:
     """
 
     order: Order
+    formats: Formats
     most: Reals
     weights: WeightSet
     box: Reals | None = None
     misses: list[int] = field(default_factory=list)
+
+    @property
+    def words(self) -> str:
+        """The order in words."""
+        return words_of(self.order, self.formats)
+
+    @property
+    def is_at_random(self) -> bool:
+        """True if numbers were rounded up or down at random, the weakest order."""
+        return self.order == AT_RANDOM
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,22 @@ class TensorFit:
         """The interval of each weight over all orders; None if nothing fits."""
         boxes = [fit.box for fit in self.fits if fit.box is not None]
         return hull(boxes) if boxes else None
+
+    @property
+    def fits_exactly(self) -> bool:
+        """True if an order explains the tensor that does not round at random."""
+        return any(not each.is_at_random for each in self.fits)
+
+    def joined(self, other: TensorFit) -> TensorFit:
+        """Return this fit with the orders of another of the same tensor."""
+        refuted = self.refuted | other.refuted
+        return replace(self, fits=self.fits + other.fits, refuted=refuted)
+
+
+def words_of(order: Order, formats: Formats) -> str:
+    """Return an order in words, with the format to which factors were rounded first."""
+    first = formats.factors
+    return order.words if first is None else f"{order.words}, from factors rounded to {first.words}"
 
 
 def hull(boxes: Sequence[Reals]) -> Reals:
@@ -131,18 +160,19 @@ def _fit(source: Source, claim: Reals | None, likely: Collection[str] | None) ->
     fits: list[OrderFit] = []
     models = not any(change.error.any() for change in sample.changes)
     for order in iter_orders(formats, p, models=models):
-        if likely is not None and order.words not in likely:
+        words = words_of(order, formats)
+        if likely is not None and words not in likely:
             continue
         fit = _fit_sample(order, places, sample, most, len(claims))
         if fit is None:
-            refuted[order.words] = ()
+            refuted[words] = ()
         else:
             fits.append(fit)
     weights = _near_weights(fits, claim, p)
     sums = Sums.start(weights, len(claims))
     _read(source, fits, claims, sums)
     alive = [fit for fit in fits if _finish(fit, sample)]
-    refuted |= {fit.order.words: fit.weights.witness for fit in fits if fit not in alive}
+    refuted |= {fit.words: fit.weights.witness for fit in fits if fit not in alive}
     if not alive and likely is None:
         fit = _fit_sample(AT_RANDOM, places, sample, most, len(claims))
         if fit is not None:
@@ -151,7 +181,7 @@ def _fit(source: Source, claim: Reals | None, likely: Collection[str] | None) ->
                 alive = [fit]
     if not alive and not any(refuted.values()):
         first = Once()
-        refuted[first.words] = witness_of(rows_of(first, sample, most, places))
+        refuted[words_of(first, formats)] = witness_of(rows_of(first, sample, most, places))
     return TensorFit(tuple(alive), refuted, sums, proved)
 
 
@@ -162,15 +192,18 @@ def _count_differences(source: Source, p: int) -> TensorFit:
     return TensorFit((), {}, sums, proved=True)
 
 
-def fits_sample(source: Source) -> bool:
-    """Return whether some weights explain a sample of a tensor in some order."""
+def fits_sample(source: Source, likely: Collection[str] | None = None) -> bool:
+    """Return whether some weights explain a sample of a tensor in some (likely) order."""
     places, sample = source.sample()
     if not len(sample.base):
         return False
     most, _ = largest_weights(sample)
     models = not any(change.error.any() for change in sample.changes)
-    orders = iter_orders(source.formats, len(sample.changes), models=models)
-    return any(_fit_sample(order, places, sample, most, 0) is not None for order in orders)
+    return any(
+        _fit_sample(order, places, sample, most, 0) is not None
+        for order in iter_orders(source.formats, len(sample.changes), models=models)
+        if likely is None or words_of(order, source.formats) in likely
+    )
 
 
 def _near_weights(fits: Sequence[OrderFit], claim: Reals | None, p: int) -> Reals:
@@ -198,7 +231,7 @@ def _fit_sample(
         if weights is None or box is None:
             return None
         own = claims if order.rounds_weights else min(claims, 1)
-        fit = OrderFit(order, most, weights, misses=[0] * own)
+        fit = OrderFit(order, sample.formats, most, weights, misses=[0] * own)
         reach = np.abs(box).max(axis=1)
         narrower = np.where(np.isfinite(reach), np.minimum(reach, most), most)
         if isinstance(order, Once) or (narrower > 0.95 * most).all():

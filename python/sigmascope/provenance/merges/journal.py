@@ -16,6 +16,9 @@ from .tensors import Row
 
 KIND = "sigmascope verification journal"
 
+FORMAT = 2
+"""Format of the rows of a verification, in the first line of its journal."""
+
 OF_A_VERIFICATION = KIND, "a verification", "another verification"
 """The kind of a journal in its first line, and the run that it belongs to in messages."""
 
@@ -83,6 +86,8 @@ class Journal:
         own = json.loads(self._first)
         names = [name for name in own if own[name] != header.get(name)]
         name = names[0] if names else "format"
+        if name == "format":
+            return f"{path} was begun by another version of sigmascope: start a new journal"
         return (
             f"{path} is the journal of {self._another}: its {name} is "
             f"{header.get(name)!r}, not {own.get(name)!r}"

@@ -76,6 +76,13 @@ class Operand:
     nbytes: int = 0
     replaced: tuple[int, str] | None = None
 
+    @property
+    def place(self) -> dict[str, str | int | None]:
+        """The tensor's tower, layer, expert and role; each but the role may be None."""
+        member = self.pair.before or self.pair.after
+        assert member is not None
+        return {key: member.record[key] for key in ("tower", "layer", "expert", "role")}
+
 
 class Operands:
     """Base, merged file and donors, tensor by tensor.
@@ -122,6 +129,12 @@ class Operands:
     def changes_of(self, index: int) -> Mapping[str, str]:
         """Return the names of the base's matrices that an adapter changes, with its changes."""
         return self._changes[index]
+
+    def terms_of(self, operand: Operand, index: int) -> list[float] | None:
+        """Return rank, alpha and scale of a donor's change; None if it is not a product."""
+        donor, change = self.donors[index], operand.changes.get(index)
+        terms = donor.terms_of(change) if isinstance(donor, Adapter) and change else None
+        return None if terms is None else [float(each) for each in terms]
 
     def __iter__(self) -> Iterator[Operand]:
         for pair in self._pairs:
@@ -175,24 +188,21 @@ class Operands:
         merged = number_format(self.merged, after, "the merged file")
         if not operand.pair.matrix:
             return self._vectors(operand, before, after, Formats(base, merged, base))
+        factors = base if rounded_factors else None
         donors: list[Donor] = []
         for index in operand.donors:
             if index in operand.changes:
                 donor = self.donors[index]
                 assert isinstance(donor, Adapter)
                 product = delta_of(self.base, before.name, donor, operand.changes[index])
-                donors.append(AdapterDonor(product, base if rounded_factors else None))
+                donors.append(AdapterDonor(product, factors))
             else:
                 donors.append(ModelDonor(self._matrix_of_model(index, before, operand.pair)))
         change = donors[0].number_format if donors else base
         height = operand.pair.rows or before.shape[0]
-        return MatrixSource(
-            matrix_of(self.base, before),
-            matrix_of(self.merged, after),
-            donors,
-            Formats(base, merged, change),
-            height,
-        )
+        formats = Formats(base, merged, change, factors)
+        matrices = matrix_of(self.base, before), matrix_of(self.merged, after)
+        return MatrixSource(*matrices, donors, formats, height)
 
     def _matrix_of_model(self, index: int, before: Member, pair: Pair) -> Matrix:
         other = self._models[index][before.name]
@@ -218,14 +228,6 @@ class Operands:
             counts = ", ".join(str(each.count) for each in (base, merged, *models))
             raise NotVerifiedError(f"the tensors have {counts} numbers")
         return VectorSource(held(base), held(merged), [held(each) for each in models], formats)
-
-
-def place_of(operand: Operand) -> dict[str, str | int | None]:
-    """Return tower, layer and role of a tensor."""
-    member = operand.pair.before or operand.pair.after
-    assert member is not None
-    record = member.record
-    return {"tower": record["tower"], "layer": record["layer"], "role": record["role"]}
 
 
 def matrix_of(checkpoint: Checkpoint, member: Member) -> Matrix:

@@ -12,8 +12,11 @@ from sigmascope.extension.tables import engine
 from sigmascope.provenance.saving import write_result
 
 from .expectations import Expectation
+from .pattern_sentences import copy_sentences
+from .patterns import Pattern, find_pattern
 from .reports import Report, report_forms
 from .sentences import sentences_of
+from .strengths import claims_of
 from .tensors import UNEXPLAINED, Row
 from .verdicts import CONFIRMED, REFUTED, UNDETERMINED, Evidence, Weight
 
@@ -122,10 +125,30 @@ class Verification:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The result in sentences."""
-        claimed = any(each.weights for each in self.expectations)
         return sentences_of(
-            self.evidence, refuted=claimed and self.verdict == REFUTED, claimed=claimed
+            self.evidence,
+            claims_of(self.evidence, self._claim),
+            unseen=self._claim is not None and self.verdict != REFUTED,
+            pattern=self._pattern,
+            copies=copy_sentences(self.rows, self.base, self.donors),
         )
+
+    @property
+    def _claim(self) -> tuple[float, ...] | None:
+        return next((each.weights for each in self.expectations if each.weights), None)
+
+    @cached_property
+    def _pattern(self) -> Pattern | None:
+        return find_pattern(self.evidence, claims_of(self.evidence, self._claim))
+
+    @property
+    def pattern(self) -> dict[str, Any] | None:
+        """The pattern of weights that differ by tensor, as a record; None if there is not one.
+
+        `kind` is "in part" (each tensor has a donor's change, or does not have it), "by layer", "by
+        role", "model stock" or "equal in each tensor"; `parts` lists tensors with the same weights.
+        """
+        return None if self._pattern is None else self._pattern.to_dict()
 
     def __repr__(self) -> str:
         return f"<Verification: {self.verdict}. {self.sentences[0]}>"
@@ -144,13 +167,14 @@ class Verification:
             "decisions": [decision._asdict() for decision in self.decisions],
             "tolerance": self.tolerance,
             "weights": None if weights is None else [_weight_record(each) for each in weights],
+            "pattern": self.pattern,
             "orders": list(self.orders),
             "survived": self.survived,
             "sentences": list(self.sentences),
             "witness": self.witness,
             "notes": list(self.notes),
             "unpaired_changes": self.unpaired_changes,
-            "rows": self.rows,
+            "rows": [_without_number_rows(row) for row in self.rows],
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -178,6 +202,14 @@ class Verification:
             rows=self.rows,
             version=str(engine()["version"]),
         )
+
+
+def _without_number_rows(row: Row) -> Row:
+    """Return a row without what only a journal needs."""
+    if "orders" not in row:
+        return row
+    orders = [{n: v for n, v in fit.items() if n != "rows"} for fit in row["orders"]]
+    return row | {"orders": orders}
 
 
 def _weight_record(weight: Weight) -> dict[str, Any]:

@@ -4,52 +4,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor, isinf, log10
-from pathlib import Path
 
 from sigmascope.extension import counted
 
 from .combining import box_of, is_at_random
 from .exact import REPLACED
 from .number_formats import FORMATS
+from .pattern_sentences import pattern_sentence
+from .patterns import Pattern
+from .rest_sentences import is_rest, rest_sentences
+from .strengths import strength_sentences
 from .tensors import CHANGED, IDENTICAL, MERGED, UNEXPLAINED, Row
 from .verdicts import Evidence
+from .wording import last_part, percent, weight_text
 
 
-def sentences_of(evidence: Evidence, *, claimed: bool, refuted: bool) -> tuple[str, ...]:
+def sentences_of(
+    evidence: Evidence,
+    claims: Sequence[float | None],
+    *,
+    unseen: bool,
+    pattern: Pattern | None = None,
+    copies: Sequence[str] = (),
+) -> tuple[str, ...]:
     """Return the result in sentences, the most important first.
 
     Parameters
     ----------
     evidence
         Rows and weights.
-    claimed, refuted
-        Whether weights were claimed, and whether the claim is refuted.
+    claims
+        The claimed weight of each donor, or None.
+    unseen
+        Whether weights were claimed that are not refuted.
+    pattern
+        The pattern of weights that differ by tensor.
+    copies
+        Sentences about tensors that were taken from other places.
     """
-    unseen = claimed and not refuted
-    return (*_main(evidence, unseen), *_survival(evidence), *_others(evidence))
+    return (
+        *_main(evidence, unseen, pattern),
+        *copies,
+        *_strengths(evidence, claims),
+        *_survival(evidence),
+        *_others(evidence),
+    )
 
 
-def weight_text(low: float, high: float) -> str:
-    """Return a weight with as many digits as its interval allows, and the interval."""
-    if isinf(low) or isinf(high):
-        return "an unknown weight"
-    width = max(high - low, 1e-12)
-    digits = min(max(-floor(log10(width)), 1), 9)
-    return f"{(low + high) / 2:.{digits}f} ([{_down(low, digits + 1)}, {_up(high, digits + 1)}])"
-
-
-def _down(value: float, digits: int) -> str:
-    step = 10.0**-digits
-    return f"{floor(value / step) * step:.{digits}f}"
-
-
-def _up(value: float, digits: int) -> str:
-    step = 10.0**-digits
-    return f"{-floor(-value / step) * step:.{digits}f}"
-
-
-def _main(evidence: Evidence, unseen: bool) -> list[str]:
+def _main(evidence: Evidence, unseen: bool, pattern: Pattern | None) -> list[str]:
     merged, unexplained = evidence.of(MERGED), evidence.of(UNEXPLAINED)
     if unexplained:
         return _not_linear(evidence, unexplained)
@@ -57,10 +59,12 @@ def _main(evidence: Evidence, unseen: bool) -> list[str]:
         return _unchanged(evidence)
     weights = evidence.weights
     if weights is None:
+        if pattern is not None:
+            return [pattern_sentence(evidence, pattern)]
         return [f"The weights differ from tensor to tensor: {_by_tensor(evidence, merged)}."]
     if not any(row["changed"] for row in merged):
         return _nothing_applied(evidence, merged, unseen)
-    names = [_last(weight.donor) for weight in weights]
+    names = [last_part(weight.donor) for weight in weights]
     total = " + ".join(
         f"{weight_text(weight.low, weight.high)} {name}"
         for weight, name in zip(weights, names, strict=True)
@@ -72,6 +76,13 @@ def _main(evidence: Evidence, unseen: bool) -> list[str]:
     if any(map(is_at_random, merged)):
         sentence += " Some tensors fit only if numbers were rounded up or down at random."
     return [sentence]
+
+
+def _strengths(evidence: Evidence, claims: Sequence[float | None]) -> list[str]:
+    """Name the strengths of donors, where weights explain every tensor that donors change."""
+    if evidence.of(UNEXPLAINED) or not any(row["changed"] for row in evidence.of(MERGED)):
+        return []
+    return strength_sentences(evidence, claims)
 
 
 def _by_tensor(evidence: Evidence, merged: Sequence[Row]) -> str:
@@ -86,7 +97,7 @@ def _by_tensor(evidence: Evidence, merged: Sequence[Row]) -> str:
 def _nothing_applied(evidence: Evidence, merged: Sequence[Row], unseen: bool) -> list[str]:
     """Say that the file is the base in every tensor that the donors would change."""
     shown = [row["shown"] for row in merged if row["shown"] is not None]
-    names = [_last(name) for name in evidence.names]
+    names = [last_part(name) for name in evidence.names]
     name, was = (names[0], "was") if len(names) == 1 else (" and ".join(names), "were")
     if unseen:
         formats = sorted({FORMATS[row["formats"]["merged"]].words for row in merged})
@@ -98,11 +109,6 @@ def _nothing_applied(evidence: Evidence, merged: Sequence[Row], unseen: bool) ->
     if shown:
         sentence += f" (Had it been, {counted(sum(shown), 'number')} would differ.)"
     return [sentence]
-
-
-def _last(name: str) -> str:
-    """Return the last part of a path."""
-    return Path(name).name or name
 
 
 def _unchanged(evidence: Evidence) -> list[str]:
@@ -133,7 +139,7 @@ def _not_linear(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
     numbers = row["witness"]
     if not numbers:
         sentence = f"Not a linear merge of these: no weights explain {row['name']} ({count})."
-        return [sentence, *_explained(rows)]
+        return [sentence, *_explained(evidence, rows)]
     first, *others = (
         f"{number['place']} ({_short(number['base'])} in the base, "
         f"{_short(number['merged'])} in the merged file)"
@@ -143,16 +149,19 @@ def _not_linear(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
     return [
         f"Not a linear merge of these: no weights explain {row['name']} {first}{together}. "
         f"That concerns {count}.",
-        *_explained(rows),
+        *_explained(evidence, rows),
     ]
 
 
-def _explained(rows: Sequence[Row]) -> list[str]:
+def _explained(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
     """Say what else explains the tensors, if it explains all of them in one way."""
-    records = [row["explanation"] for row in rows]
-    kinds = {record["kind"] if record else None for record in records}
-    if len(kinds) != 1 or None in kinds:
-        some = sum(record is not None for record in records)
+    left = [row for row in rows if is_rest(row)]
+    if left:
+        return rest_sentences(left, evidence.rows, evidence.names)
+    records = [row["explanation"] for row in rows if row["explanation"]]
+    kinds = {record["kind"] for record in records}
+    if len(kinds) != 1 or len(records) < len(rows):
+        some = len(records)
         return [f"Another kind of merge explains {some} of them: see the rows."] if some else []
     kind, count = kinds.pop(), counted(len(rows), "tensor")
     if kind == "operand":
@@ -166,7 +175,7 @@ def _explained(rows: Sequence[Row]) -> list[str]:
     if kind == "sum":
         return [f"Weights that do not sum to 1 explain {count}: the base has a weight of its own."]
     left_out = sum(record["left_out"] for record in records) / len(records)
-    share = f"{_percent(left_out)} of the changes that would show were left out"
+    share = f"{percent(left_out)} of the changes that would show were left out"
     if kind == "trimmed":
         return [f"{share}, and they are the small ones, as TIES leaves them out."]
     return [f"{share}, large and small alike, as DARE drops them."]
@@ -192,13 +201,13 @@ def _survival(evidence: Evidence) -> list[str]:
     formats = sorted({row["formats"]["merged"] for row in merged})
     stored = " and ".join(FORMATS[name].words for name in formats)
     sentence = (
-        f"{_percent(part)} of the change survived in {stored}: {_percent(changed / numbers)} of "
+        f"{percent(part)} of the change survived in {stored}: {percent(changed / numbers)} of "
         "the numbers moved."
     )
     better = _better_format(merged, formats)
     if part < 0.99 and better is not None:
         name, expected = better
-        sentence += f" In {FORMATS[name].words}, {_percent(expected)} is expected to survive."
+        sentence += f" In {FORMATS[name].words}, {percent(expected)} is expected to survive."
     return [sentence]
 
 
@@ -214,11 +223,6 @@ def _better_format(merged: Sequence[Row], formats: Sequence[str]) -> tuple[str, 
             mean = sum(w * p for w, p in zip(weights, parts, strict=True)) / total if total else 0
             return name, mean
     return None
-
-
-def _percent(part: float) -> str:
-    percent = 100 * part
-    return f"{percent:.1f} %" if abs(percent) < 99.95 or percent > 100.05 else "100 %"
 
 
 def _others(evidence: Evidence) -> list[str]:
@@ -239,6 +243,7 @@ def _others(evidence: Evidence) -> list[str]:
         names = ", ".join(str(row["name"]) for row in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         sentences.append(f"No donor changes {names}{more}, but the merged file differs there.")
+        sentences += rest_sentences([row for row in changed if is_rest(row)], evidence.rows, ())
     unseen = evidence.unseen
     if unseen:
         first = unseen[0]

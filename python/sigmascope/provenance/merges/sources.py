@@ -74,8 +74,8 @@ class AdapterDonor:
     """
 
     def __init__(self, product: LowRank, factors: NumberFormat | None = None) -> None:
-        self.number_format = FORMATS[product.B.storage] if factors is None else factors
-        self._scale = float(product.scale)
+        self.number_format = FORMATS[product.B.storage]
+        self.product, self._scale = product, float(product.scale)
         self._left, self._right = as_float64(product.B), as_float64(product.A)
         if factors is not None:
             self._left, self._right = factors.round(self._left), factors.round(self._right)

@@ -13,15 +13,17 @@ from sigmascope.errors import SigmascopeError
 
 from .alternatives import iter_alternatives
 from .blocks import Formats
+from .equal_weights import equal_interval
 from .exact import compare_integers, compare_replaced
 from .explaining import explain, explain_by_base
 from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
+from .joint_rows import rows_record
 from .number_formats import FORMATS, Reals
-from .operands import NotVerifiedError, Operand, Operands, place_of
-from .order_list import AT_RANDOM
+from .operands import NotVerifiedError, Operand, Operands
 from .sources import Source
 from .sums import Sums
 from .survival import expected_survival
+from .unknown import REST, find_rest
 
 Row = dict[str, Any]
 
@@ -75,7 +77,8 @@ def verify_tensor(
         "note": operand.note,
         "nbytes": operand.nbytes,
         "donors": list(operand.donors),
-        **place_of(operand),
+        "terms": [operands.terms_of(operand, index) for index in operand.donors],
+        **operand.place,
     }
     if operand.name is None or operand.merged is None:
         return row
@@ -87,18 +90,8 @@ def verify_tensor(
         integers = compare_integers(operands, operand)
         if integers is not None:
             return row | integers
-        source = operands.source(operand)
         own = None if claim is None else np.array([claim[i] for i in operand.donors])
-        fit = fit_tensor(source, own, likely.get(key_of(_names(source.formats), operand.donors)))
-        if (
-            not fit.fits
-            and operand.changes
-            and source.formats.change.digits > source.formats.base.digits
-        ):
-            other = operands.source(operand, rounded_factors=True)
-            again = fit_tensor(other, own)
-            if again.fits:
-                return row | _described(other, again) | {"factors": other.formats.change.name}
+        source, fit = _fit(operands, operand, own, likely)
         other_operand = None
         if not fit.fits and operand.changes:
             other_operand = _explain_by_operand(operands, operand, source, own)
@@ -107,6 +100,28 @@ def verify_tensor(
         return row | {"status": SKIPPED, "reason": str(error)}
     except (SigmascopeError, OSError, KeyError) as error:
         return row | {"status": FAILED, "reason": str(error)}
+
+
+def _fit(
+    operands: Operands, operand: Operand, claim: Reals | None, likely: Mapping[Key, Collection[str]]
+) -> tuple[Source, TensorFit]:
+    """Fit all orders, and again with factors that the merger has rounded to the base's format.
+
+    Return the source of which the orders are. The hull of both is reported if both fit.
+    """
+    source = operands.source(operand)
+    known = likely.get(key_of(_names(source.formats), operand.donors))
+    fit = fit_tensor(source, claim, known)
+    formats = source.formats
+    if not operand.changes or formats.change.digits <= formats.base.digits:
+        return source, fit
+    other = operands.source(operand, rounded_factors=True)
+    if fit.fits_exactly and not fits_sample(other, known):
+        return source, fit
+    again = fit_tensor(other, claim, known)
+    if again.fits_exactly == fit.fits_exactly:
+        return source, fit.joined(again)
+    return (other, again) if again.fits_exactly else (source, fit)
 
 
 def key_of(formats: Mapping[str, str], donors: Sequence[int]) -> Key:
@@ -126,7 +141,7 @@ def _explain_by_operand(
         if not fits_sample(alternative.source):
             continue
         fit = fit_tensor(alternative.source, claim)
-        if fit.box is not None and [each.order for each in fit.fits] != [AT_RANDOM]:
+        if fit.box is not None and fit.fits_exactly:
             weights = [[_finite(low), _finite(high)] for low, high in fit.box]
             return {"kind": "operand", "words": alternative.words, "weights": weights}
     return None
@@ -134,7 +149,7 @@ def _explain_by_operand(
 
 def _described(source: Source, fit: TensorFit, explanation: dict[str, Any] | None = None) -> Row:
     formats, sums = source.formats, fit.sums
-    if [each.order for each in fit.fits] == [AT_RANDOM]:
+    if fit.fits and not fit.fits_exactly:
         # A base with a weight of its own, rounded as usual, is a better explanation.
         explanation = explain_by_base(source)
         fit = fit if explanation is None else replace(fit, fits=())
@@ -162,20 +177,36 @@ def _described(source: Source, fit: TensorFit, explanation: dict[str, Any] | Non
     if touched:
         row["expected"] = _expected(sums)
     if status == UNEXPLAINED:
-        row["explanation"] = explanation or explain(source)
+        row |= _explained(source, sums, explanation or explain(source))
         row["witness"] = [witness._asdict() for witness in _witness(source, fit)]
+    if status == CHANGED:
+        row |= _explained(source, sums, None)
     return row
+
+
+def _explained(source: Source, sums: Sums, explanation: dict[str, Any] | None) -> Row:
+    """Return an explanation; if there is not one, what is left after the donors."""
+    if explanation is not None:
+        return {"explanation": explanation}
+    rest = find_rest(source, sums)
+    by_rank = rest is not None and rest["rank"] > 0
+    return {"rest": rest, "explanation": {"kind": REST, **(rest or {})} if by_rank else None}
 
 
 def _order(fit: OrderFit) -> Row:
     assert fit.box is not None
     weights = [[_finite(low), _finite(high)] for low, high in fit.box]
-    return {
-        "order": fit.order.words,
+    row: Row = {
+        "order": fit.words,
         "weights": weights,
         "misses": list(fit.misses),
         "rounds_weights": fit.order.rounds_weights,
     }
+    if len(fit.box) > 1:
+        equal = equal_interval(fit.weights, fit.box)
+        row["rows"] = rows_record(fit.weights)
+        row["equal"] = None if equal is None else [_finite(end) for end in equal]
+    return row
 
 
 def _finite(end: float) -> float | None:

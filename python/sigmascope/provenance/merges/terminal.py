@@ -13,8 +13,8 @@ from sigmascope.provenance.terminal import show_decisions, show_sentence, show_w
 from .combining import box_of
 from .exact import REPLACED
 from .result import Verification
-from .sentences import weight_text
 from .tensors import IDENTICAL, MERGED, UNEXPLAINED, Row
+from .wording import weight_text
 
 LISTED = 20
 """Largest number of tensors in the table; the rest is counted."""

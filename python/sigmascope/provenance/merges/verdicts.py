@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -68,12 +69,12 @@ class Evidence:
         """Return the rows with one of these statuses."""
         return [row for row in self.rows if row["status"] in statuses]
 
-    @property
+    @cached_property
     def groups(self) -> list[Group]:
         """Tensors of equal formats and donors."""
         return group_rows(self.rows, self.donors)
 
-    @property
+    @cached_property
     def box(self) -> Reals | None:
         """Intervals of the weights of the model, of shape (p, 2); None if they differ."""
         return weights_of(self.groups, self.donors) if self.of(MERGED) else None

@@ -14,8 +14,9 @@ from sigmascope.extension import public
 from sigmascope.extension.pairs import Scannable, as_scannable, identities
 
 from .combining import narrow_orders
+from .copies import find_copies
 from .expectations import read_expectations
-from .journal import Journal, write_row
+from .journal import FORMAT, Journal, write_row
 from .operands import Operands
 from .result import Verification
 from .tensors import Key, Row, verify_tensor
@@ -132,6 +133,7 @@ def verify(
             rows.append(row)
             if progress is not None:
                 progress(row)
+    find_copies(operands, rows)
     return Verification(
         base=str(first.path),
         merged=str(second.path),
@@ -150,7 +152,7 @@ def _header(
     """Return what a journal must share with a run that continues it."""
     names = ["base", "merged", *(f"donor {i + 1}" for i in range(len(donors)))]
     files = {n: list(identities(c)) for n, c in zip(names, (base, merged, *donors), strict=True)}
-    return {"claim": None if claim is None else list(claim), **files}
+    return {"format": FORMAT, "claim": None if claim is None else list(claim), **files}
 
 
 def _listed(donors: Source | Sequence[Source]) -> list[Source]:

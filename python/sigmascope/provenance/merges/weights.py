@@ -106,6 +106,13 @@ class WeightSet:
     def _in_axes(self, rows: NumberRows) -> tuple[Reals, Reals]:
         return self.ellipsoid.axes.T @ rows.a, rows.t - self.ellipsoid.centre @ rows.a
 
+    def by_reach(self) -> Indices:
+        """Return the indices of the rows, from those that cut most of the box."""
+        assert self.rows is not None
+        a, t = self._in_axes(self.rows)
+        reach = np.abs(self.middle @ a - t) + self.half @ np.abs(a)
+        return np.argsort(-reach / self.rows.b, kind="stable")
+
     def tighten(self) -> None:
         """Make the box that of all rows, and drop the rows that then hold on it."""
         self._fresh = 0
