@@ -27,7 +27,7 @@ from .features import (
     sketch_rows,
 )
 from .premise import check_order, norms_of
-from .reading import MatrixReader, check_any_layer, refuse_adapters
+from .reading import MatrixReader, check_any_layer
 
 ORDER_WIDTH = 64
 """Sums of features in the premise check."""
@@ -87,7 +87,6 @@ class CheckpointModel:
     """A model whose features are read from its files when they are used."""
 
     def __init__(self, checkpoint: Checkpoint, *, units: int | None, seed: int) -> None:
-        refuse_adapters(checkpoint)
         self._reader = MatrixReader(checkpoint)
         check_any_layer(self._reader)
         self.name, self.units, self.seed = str(checkpoint.path), units, seed

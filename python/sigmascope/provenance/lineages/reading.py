@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ UNIT_ROLES = ("gate", "up", "down")
 HEAD_ROLES = ("q", "k", "v", "o")
 GAINS = {"mlp": ("mlp_norm", "post_attention_norm"), "attention": ("attention_norm",)}
 """Roles of the norm before a block; the second is its name in the line of Llama."""
+
+_FACTORS = re.compile(r"lora_|lokr_|hada_|[._]b?oft_|vera_lambda", re.IGNORECASE)
+"""Parts of names of the factors that adapters store."""
 
 PANEL_BYTES = 32 << 20
 """Bytes of float32 that are decoded at a time where a whole matrix is read."""
@@ -141,14 +145,14 @@ def _share(matrix: Matrix, rows: int) -> int:
     return round(matrix.nbytes * rows / max(matrix.shape[0], 1))
 
 
-def refuse_adapters(checkpoint: Checkpoint) -> None:
-    """Raise ValueError for an adapter: a change of weights is related to nothing."""
-    names: Iterable[str] = checkpoint
-    if any("lora_" in name or "lokr_" in name or "hada_" in name for name in names):
-        raise ValueError(
-            f"{checkpoint.path} is an adapter, a change of weights without the weights: "
-            "apply it to its base model first, and pass the result"
-        )
+def is_adapter(checkpoint: Checkpoint) -> bool:
+    """Return whether a checkpoint has factors of changes by its names, and no MLP of its own."""
+    factors = {name for name in checkpoint.roles if _FACTORS.search(name)}
+    return bool(factors) and not any(
+        checkpoint.roles[name].role.removeprefix("shared_") in UNIT_ROLES
+        for name in checkpoint
+        if name not in factors
+    )
 
 
 def check_any_layer(reader: MatrixReader) -> None:
