@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +29,8 @@ from .features import (
 )
 from .premise import check_order, norms_of
 from .reading import MatrixReader, check_any_layer
+from .tokens import read_tokens
+from .vocabularies import TOKENS, Vocabulary
 
 ORDER_WIDTH = 64
 """Sums of features in the premise check."""
@@ -40,9 +43,6 @@ DEEP_LAYERS = 2
 
 COORDINATES = 1024
 """Residual coordinates that are related to each other: half of them are permuted."""
-
-TOKENS = 2048
-"""Tokens of the embedding that describe a residual coordinate."""
 
 SLOPES = ("bloom", "mpt", "jais", "baichuanforcausallm")
 """Architectures whose heads differ by number, since they have slopes (ALiBi)."""
@@ -70,7 +70,11 @@ class Model(Protocol):
     def layer(self, layer: Layer) -> LayerFeatures | None:
         """Return the features of the units of one layer."""
 
-    def coordinates(self) -> tuple[Features | None, Order]:
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The rows of the embedding."""
+
+    def coordinates(self, tokens: Integers | None = None) -> tuple[Features | None, Order]:
         """Return the residual coordinates by tokens, and whether their order is information."""
 
     def related_coordinates(self, layers: Sequence[Layer]) -> Features | None:
@@ -141,24 +145,41 @@ class CheckpointModel:
         order = check_order(sketch_features(sketch, ORDER_WIDTH, self.seed), norms)
         return LayerFeatures(units, relations, sketch, order)
 
-    def coordinates(self) -> tuple[Features | None, Order]:
-        """Return the residual coordinates by tokens: columns of the embedding and the head."""
-        reader, views, p = self._reader, {}, {}
-        for kind, name in reader.table.ends.items():
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The rows of the embedding, with their texts if these are known."""
+        checkpoint, width = self._reader.checkpoint, self._reader.width
+        ends = [checkpoint.shape_of(name) for name in self._reader.table.ends.values()]
+        rows = min((rows for rows, columns in ends if columns == width), default=0)
+        return Vocabulary.of(rows, read_tokens(checkpoint))
+
+    def coordinates(self, tokens: Integers | None = None) -> tuple[Features | None, Order]:
+        """Return the residual coordinates by tokens: columns of the embedding and the head.
+
+        Parameters
+        ----------
+        tokens : array, optional
+            Rows of the embedding, in the order of the features. Default: the sample of the
+            vocabulary.
+        """
+        reader, p = self._reader, {}
+        views: dict[str, Floats] = {}
+        tokens = self.vocabulary.sample(self.seed) if tokens is None else tokens
+        ends = [*reader.table.ends.items(), *reader.table.positions.items()]
+        for kind, name in ends:
             rows, columns = reader.checkpoint.shape_of(name)
             if columns != reader.width:
                 continue
-            # files of nearly the same vocabulary have the same sample
-            vocabulary = 1 << (rows.bit_length() - 1) if kind != "positions" else rows
-            tokens = sample_things(vocabulary, TOKENS, seed=self.seed)
-            raw = reader.read_rows(reader.checkpoint[name], tokens).T
+            numbers = sample_things(rows, TOKENS, seed=self.seed) if kind == "positions" else tokens
+            raw = reader.read_rows_in_order(reader.checkpoint[name], numbers).T
             features = prepare_rows(np.ascontiguousarray(raw))
             first = slice(0, COORDINATES)
             sketch = unit_rows(sketch_rows(features[first], ORDER_WIDTH, self.seed))
             alone = Features(columns, np.arange(len(sketch)), {kind: sketch})
             order = check_order(alone, norms_of({kind: raw[first]}))
             p.update({f"{kind} {statistic}": value for statistic, value in order.p.items()})
-            if kind != "positions":
+            tied = any(np.array_equal(features, other) for other in views.values())
+            if kind != "positions" and not tied:
                 views[kind] = features
         if not views or reader.width is None:
             return None, Order(p)

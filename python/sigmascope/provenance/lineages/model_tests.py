@@ -24,6 +24,7 @@ from .unit_tests import (
     outcome_of,
     pooled_outcome,
 )
+from .vocabularies import SharedRows, share_rows
 
 TESTS = ("U", "N", "UR", "R", "RR", "H")
 """The tests that can be chosen; L belongs to U."""
@@ -150,10 +151,12 @@ def _test_coordinates(
     """Return the tests R and RR, which abstain if both files number the coordinates."""
     if not {"R", "RR"} & set(tests):
         return {}
-    first, first_order = before.coordinates()
-    second, second_order = after.coordinates()
+    shared = share_rows(before.vocabulary, after.vocabulary, before.seed)
+    rows = SharedRows(None, None) if isinstance(shared, str) else shared
+    first, first_order = before.coordinates(rows.before)
+    second, second_order = after.coordinates(rows.after)
     numbered = all(order.least <= LEVEL for order in (first_order, second_order))
-    pairs = {"R": (first, second)}
+    pairs = {} if isinstance(shared, str) else {"R": (first, second)}
     if "RR" in tests and not numbered:
         pairs["RR"] = before.related_coordinates(deep), after.related_coordinates(deep)
     outcomes = {}
@@ -165,7 +168,9 @@ def _test_coordinates(
             reason = "in both files the order of the residual coordinates is information"
             outcomes[name] = Outcome(name, reason=reason)
         elif one is None or other is None:
-            absent = "no embedding" if name == "R" else "no layer in common whose rows are all read"
+            absent = shared if isinstance(shared, str) else "no embedding"
+            if name == "RR":
+                absent = "no layer in common whose rows are all read"
             outcomes[name] = Outcome(name, reason=absent)
         else:
             things = compare_things(one, other, before.seed)

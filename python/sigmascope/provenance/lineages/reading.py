@@ -37,14 +37,15 @@ class LayerTable:
         Names of gate, up and down.
     heads : dict of Layer to dict of str to list of str
         Names of the heads of q, k, v and o, in their order.
-    ends : dict of str to str
-        Names of the embedding, the head and the positions of the text tower.
+    ends, positions : dict of str to str
+        Names of the embedding and the head of the text tower, and of its positions.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.units: dict[Layer, dict[str, str]] = {}
         self.heads: dict[Layer, dict[str, list[str]]] = {}
         self.ends: dict[str, str] = {}
+        self.positions: dict[str, str] = {}
         self.gains: dict[tuple[str, int | None, str], str] = {}
         for name in checkpoint:
             self._add(name, checkpoint.roles[name])
@@ -62,7 +63,7 @@ class LayerTable:
             heads = self.heads.setdefault(Layer(role.tower, role.layer), {})
             heads.setdefault(kind, []).append(name)
         elif kind in ("embed", "unembed", "positions") and role.tower in ("text", "decoder", ""):
-            self.ends.setdefault(kind, name)
+            (self.positions if kind == "positions" else self.ends).setdefault(kind, name)
 
 
 class MatrixReader:
@@ -120,6 +121,13 @@ class MatrixReader:
         finite = np.isfinite(rows).all(axis=1)
         if not finite.all():
             rows[~finite] = 0
+        return rows
+
+    def read_rows_in_order(self, matrix: Matrix, numbers: Integers) -> Floats:
+        """Return the given rows, whose numbers need not be ascending."""
+        order = np.argsort(numbers, kind="stable")
+        rows = np.empty((len(numbers), matrix.shape[1]), np.float32)
+        rows[order] = self.read_rows(matrix, numbers[order])
         return rows
 
     def panels(self, matrix: Matrix) -> Iterator[Floats]:

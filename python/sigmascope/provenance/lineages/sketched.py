@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .blocks import Floats
+from .blocks import Floats, Integers
 from .extraction import Model
 from .features import Features, Layer, LayerFeatures, Order, choose_things, sketch_features
+from .vocabularies import Vocabulary
 
 FINGERPRINT_WIDTH = 16
 """Sums of features that a fingerprint keeps of each view."""
@@ -51,9 +52,14 @@ class SketchedModel:
             features.order,
         )
 
-    def coordinates(self) -> tuple[Features | None, Order]:
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The rows of the embedding; without texts, since rows of another choice are not kept."""
+        return Vocabulary(self._model.vocabulary.rows, self._model.vocabulary.digest)
+
+    def coordinates(self, tokens: Integers | None = None) -> tuple[Features | None, Order]:
         """Return the residual coordinates by tokens, and whether their order is information."""
-        features, order = self._model.coordinates()
+        features, order = self._model.coordinates(tokens)
         return None if features is None else self._narrow(features), order
 
     def related_coordinates(self, layers: Sequence[Layer]) -> Features | None:
