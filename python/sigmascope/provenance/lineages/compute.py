@@ -197,16 +197,19 @@ def _adjust_family(
 def _conclude(models: tuple[Model, Model], pair: PairOutcome, alpha: float) -> Lineage:
     judgement = judge(pair, log10_level(alpha))
     first, second = models
+    names = first.name, second.name
+    failed = pair.failed_premises(names)
     return Lineage(
-        names=(first.name, second.name),
+        names=names,
         verdict=judgement.verdict,
-        text=judgement.text,
+        text=" ".join([judgement.text, *(each.text for each in failed)]),
         log10_p=judgement.log10_p,
         tests=pair.outcomes,
         layers=pair.layers,
         links=pair.links,
         matches=pair.matches,
         order=pair.order,
+        failed_premises=failed,
         alpha=alpha,
         seed=first.seed,
         units=first.units,

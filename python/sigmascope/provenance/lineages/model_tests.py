@@ -13,7 +13,7 @@ from .blocks import BLOCK, Integers, sample_things, unit_rows
 from .extraction import Model, choose_deep
 from .features import Layer, multiply_rows
 from .levels import holm
-from .outcomes import LayerLink, LayerOutcome, Match, Outcome
+from .outcomes import FailedPremise, LayerLink, LayerOutcome, Match, Outcome
 from .premise import LEVEL
 from .tails import assess_blocks
 from .unit_tests import (
@@ -49,8 +49,9 @@ class PairOutcome:
     by_relations : tuple of Layer
         Layers that UR certifies alone.
     matches : tuple of Match
-    order : tuple of float
-        Least premise p-value of either file, adjusted for the number of layers.
+    order, coordinate_order : tuple of float
+        Least premise p-value of either file for its units, adjusted for the number of layers, and
+        for its residual coordinates.
     features : int
         Features of all units that were read: they decide which ties can be seen.
     """
@@ -61,7 +62,18 @@ class PairOutcome:
     by_relations: tuple[Layer, ...]
     matches: tuple[Match, ...]
     order: tuple[float, float]
+    coordinate_order: tuple[float, float]
     features: int
+
+    def failed_premises(self, names: tuple[str, str]) -> tuple[FailedPremise, ...]:
+        """Return the files that cannot carry a premise, where the other one can."""
+        checks = {"units": self.order, "residual coordinates": self.coordinate_order}
+        return tuple(
+            FailedPremise(place, names[place], things, p)
+            for things, order in checks.items()
+            for place, p in enumerate(order)
+            if p <= LEVEL < max(order)
+        )
 
     def rejecting(self, names: Collection[str], log10_alpha: float) -> list[str]:
         """Return the tests among some whose adjusted bound is at most the level."""
@@ -103,7 +115,8 @@ def assess_pair(
         links = ()
     sampled = _is_sampled(before) or _is_sampled(after)
     deep = choose_deep(common, sampled)
-    outcomes |= _test_coordinates(before, after, deep, tests, log10_alpha)
+    on_coordinates, coordinate_order = _test_coordinates(before, after, deep, tests, log10_alpha)
+    outcomes |= on_coordinates
     if "H" in tests:
         outcomes["H"] = _test_heads(before, after, common, log10_alpha)
     outcomes = _adjust({name: outcomes[name] for name in (*TESTS, "L") if name in outcomes})
@@ -111,7 +124,14 @@ def assess_pair(
         each.similarities[:, :, 0].size * each.features for each in units.in_place.values()
     )
     pair = PairOutcome(
-        outcomes, units.layers(), links, units.layers_by_relations(), (), order, features
+        outcomes,
+        units.layers(),
+        links,
+        units.layers_by_relations(),
+        (),
+        order,
+        coordinate_order,
+        features,
     )
     if not _needs_match(pair, sampled, log10_alpha):
         return pair
@@ -147,10 +167,10 @@ def _adjust(outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
 
 def _test_coordinates(
     before: Model, after: Model, deep: Sequence[Layer], tests: Sequence[str], log10_alpha: float
-) -> dict[str, Outcome]:
+) -> tuple[dict[str, Outcome], tuple[float, float]]:
     """Return the tests R and RR, which abstain if both files number the coordinates."""
     if not {"R", "RR"} & set(tests):
-        return {}
+        return {}, (1.0, 1.0)
     shared = share_rows(before.vocabulary, after.vocabulary, before.seed)
     rows = SharedRows(None, None) if isinstance(shared, str) else shared
     first, first_order = before.coordinates(rows.before)
@@ -179,7 +199,7 @@ def _test_coordinates(
                 if isinstance(things, str)
                 else outcome_of(name, assess_blocks(*things[:2]), log10_alpha)
             )
-    return outcomes
+    return outcomes, (first_order.least, second_order.least)
 
 
 def _test_heads(

@@ -147,6 +147,41 @@ class Match:
         return self.agreements >= max(10, 0.05 * self.units)
 
 
+@dataclass(frozen=True, slots=True)
+class FailedPremise:
+    """The order of some things is information in one of the two files.
+
+    A test needs one file where it is not, so one failure leaves a test exact: it rests on the other
+    file alone.
+
+    Attributes
+    ----------
+    place : int
+        0 for the first file, 1 for the second.
+    name : str
+        The file.
+    things : str
+        "units" or "residual coordinates".
+    p : float
+        The p-value of the check, adjusted for its statistics and the layers.
+    """
+
+    place: int
+    name: str
+    things: str
+    p: float
+
+    @property
+    def text(self) -> str:
+        """The failure in a sentence."""
+        which = ("first", "second")[self.place]
+        return (
+            f"In the {which} file, {self.name}, the order of the {self.things} is information "
+            f"(p = {self.p:.1g}): that file cannot carry the premise, which rests on the "
+            f"{('second', 'first')[self.place]} file alone."
+        )
+
+
 def p_in_words(log10_p: float, log10_floor: float | None = None) -> str:
     """Return a bound in words, never below what the group of permutations can give.
 
