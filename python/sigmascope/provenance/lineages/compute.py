@@ -10,9 +10,9 @@ from itertools import combinations
 from sigmascope.extension import public
 
 from .blocks import SEED
-from .extraction import Model
 from .levels import group_by_links, holm
 from .model_tests import TESTS, PairOutcome, assess_pair, log10_level
+from .models import Model
 from .opening import UNITS, Source, open_models
 from .result import Lineage, Lineages
 from .verdicts import judge

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
@@ -46,45 +45,6 @@ COORDINATES = 1024
 
 SLOPES = ("bloom", "mpt", "jais", "baichuanforcausallm")
 """Architectures whose heads differ by number, since they have slopes (ALiBi)."""
-
-
-class Model(Protocol):
-    """A model as the tests see it: features by layer, from files or from a fingerprint."""
-
-    name: str
-    units: int | None
-    seed: int
-
-    @property
-    def layers(self) -> Mapping[Layer, int]:
-        """The number of hidden units of each layer."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that were read."""
-
-    @property
-    def slopes(self) -> bool:
-        """True if the heads differ by number."""
-
-    def layer(self, layer: Layer) -> LayerFeatures | None:
-        """Return the features of the units of one layer."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The rows of the embedding."""
-
-    def coordinates(self, tokens: Integers | None = None) -> tuple[Features | None, Order]:
-        """Return the residual coordinates by tokens, and whether their order is information."""
-
-    def related_coordinates(self, layers: Sequence[Layer]) -> Features | None:
-        """Return the residual coordinates by their products in some layers."""
-
-    def heads(self, layers: Sequence[Layer]) -> Mapping[Layer, Features]:
-        """Return the heads of some layers."""
-
-    def assignable(self, layer: Layer) -> Mapping[str, Floats]:
-        """Return sketches of all rows of gate and up, for the calibrated match of units."""
 
 
 class CheckpointModel:
@@ -245,24 +205,50 @@ class CheckpointModel:
         read = {layer: read_heads(self._reader, layer) for layer in layers}
         return {layer: features for layer, features in read.items() if features is not None}
 
-    def assignable(self, layer: Layer) -> dict[str, Floats]:
-        """Return sketches of all rows of gate and up."""
+    def embeddings(self, tokens: Integers) -> Floats | None:
+        """Return rows of the embedding as they are."""
+        name = self._reader.table.ends.get("embed")
+        if name is None:
+            return None
+        return self._reader.read_rows_in_order(self._reader.checkpoint[name], tokens)
+
+    def units_along(self, layer: Layer, basis: Floats) -> Features | None:
+        """Return the units of one layer by their products with directions of the residual."""
+        count = self.layers[layer]
+        numbers = sample_things(count, self.units, seed=self.seed)
+        views = self._views(layer, numbers, count)
+        if not views or {rows.shape[1] for rows in views.values()} != {len(basis)}:
+            return None
+        directions = np.ascontiguousarray(basis.T)
+        for kind in views:
+            views[kind] = prepare_rows(multiply_rows(views[kind], directions))
+        return Features(count, numbers, views)
+
+    def assignable(self, layer: Layer, basis: Floats | None = None) -> dict[str, Floats]:
+        """Return sketches of all rows of gate and up, along directions if they are given."""
         if self._reader.remote:
             return {}
         views: dict[str, Floats] = {}
+        gain = None if basis is None else self._reader.gain(layer, "mlp")
         for kind in ("gate", "up"):
             if kind in (names := self._reader.table.units[layer]):
                 matrix = self._reader.things(names[kind], kind)
-                rows = prepare_rows(self._reader.read_rows(matrix, np.arange(matrix.shape[0])))
+                rows = self._reader.read_rows(matrix, np.arange(matrix.shape[0]))
+                if basis is not None:
+                    rows = rows if gain is None else rows * gain
+                    rows = multiply_rows(rows, np.ascontiguousarray(basis.T))
+                rows = prepare_rows(rows)
                 views[kind] = unit_rows(sketch_rows(rows, SKETCH_WIDTH, self.seed))
         return views
 
 
-def choose_deep(layers: Sequence[Layer], sampled: bool) -> tuple[Layer, ...]:
-    """Return the layers of which all rows are read: all, or two that are evenly spaced."""
-    if not sampled or len(layers) <= DEEP_LAYERS:
+def choose_deep(
+    layers: Sequence[Layer], sampled: bool, count: int = DEEP_LAYERS
+) -> tuple[Layer, ...]:
+    """Return the layers of which all rows are read: all, or some that are evenly spaced."""
+    if not sampled or len(layers) <= count:
         return tuple(layers)
-    places = np.linspace(0, len(layers) - 1, DEEP_LAYERS).round().astype(int)
+    places = np.linspace(0, len(layers) - 1, count).round().astype(int)
     return tuple(layers[place] for place in places)
 
 

@@ -125,7 +125,15 @@ class Fingerprint:
         parts = {layer: self._parts.get(key_of("heads", layer)) for layer in layers}
         return {layer: part.features() for layer, part in parts.items() if part is not None}
 
-    def assignable(self, layer: Layer) -> dict[str, Floats]:
+    def embeddings(self, tokens: Integers) -> Floats | None:
+        """Return nothing: a fingerprint has no rows of weights."""
+        return None
+
+    def units_along(self, layer: Layer, basis: Floats) -> Features | None:
+        """Return nothing: a fingerprint has no rows of weights."""
+        return None
+
+    def assignable(self, layer: Layer, basis: Floats | None = None) -> dict[str, Floats]:
         """Return nothing: a fingerprint is too small to match units."""
         return {}
 

@@ -13,8 +13,9 @@ from sigmascope.adapters import Adapter
 from sigmascope.extension import public
 
 from .blocks import SEED
-from .extraction import CheckpointModel, Model
+from .extraction import CheckpointModel
 from .fingerprints import Fingerprint, sketch_model
+from .models import Model
 from .reading import is_adapter
 from .sketched import SketchedModel
 

@@ -13,6 +13,7 @@ MEANINGS = {
     "L": "hidden units in place, any layer of one against any layer of the other",
     "N": "nearest neighbours of hidden units in place",
     "UR": "hidden units by their relations to each other",
+    "U aligned": "hidden units in place, in residual bases aligned on embeddings",
     "R": "residual coordinates by tokens",
     "RR": "residual coordinates by their relations to each other",
     "H": "heads by the spectra of their circuits",
@@ -24,6 +25,7 @@ BLIND = {
     "L": "permuted or compacted units, a rotated residual",
     "N": "permuted or compacted units, a rotated residual, weak ties",
     "UR": "permuted or compacted units",
+    "U aligned": "permuted or compacted units, embeddings without a common origin",
     "R": "a rotated residual, another vocabulary; it does not see layers",
     "RR": "a rotated or cut residual; it does not see layers",
     "H": "permuted heads, fewer than 8 groups of heads in all",
@@ -38,7 +40,7 @@ class Outcome:
     Attributes
     ----------
     name : str
-        "U", "L", "N", "UR", "R", "RR" or "H"; `MEANINGS` says what each compares.
+        "U", "L", "N", "UR", "U aligned", "R", "RR" or "H"; `MEANINGS` says what each compares.
     log10_p : float or None
         Certified bound on the p-value; None if the test abstains.
     log10_p_sharp : float or None

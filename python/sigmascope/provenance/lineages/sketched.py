@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .blocks import Floats, Integers
-from .extraction import Model
 from .features import Features, Layer, LayerFeatures, Order, choose_things, sketch_features
+from .models import Model
 from .vocabularies import Vocabulary
 
 FINGERPRINT_WIDTH = 16
@@ -72,7 +72,15 @@ class SketchedModel:
         heads = self._model.heads(layers)
         return {layer: self._narrow(features) for layer, features in heads.items()}
 
-    def assignable(self, layer: Layer) -> dict[str, Floats]:
+    def embeddings(self, tokens: Integers) -> Floats | None:
+        """Return nothing: a sketch has no rows of weights."""
+        return None
+
+    def units_along(self, layer: Layer, basis: Floats) -> Features | None:
+        """Return nothing: a sketch has no rows of weights."""
+        return None
+
+    def assignable(self, layer: Layer, basis: Floats | None = None) -> dict[str, Floats]:
         """Return nothing: a sketch is too narrow to match units."""
         return {}
 
