@@ -68,7 +68,7 @@ def share_rows(before: Vocabulary, after: Vocabulary, seed: int) -> SharedRows |
 
     Rows of equal numbers stand for equal tokens if the texts say so; or if the texts of one file
     are not known and both have equally many rows. Otherwise rows are paired by their texts.
-    Texts are no weights, so the choice of rows keeps a test exact.
+    The choice of rows does not depend on weights, so a test stays exact.
     """
     if not before.rows or not after.rows:
         return "no embedding"
