@@ -29,8 +29,8 @@ TOKENS_ALIGNED = 1024
 DIRECTIONS = 512
 """Most directions of an aligned residual stream: the leading ones of the cross-covariance."""
 
-ALIGNED_LAYERS = 8
-"""Layers that are compared where the units of a layer are a sample."""
+ALIGNED_LAYERS = 2
+"""Layers that are read again, and compared, where the units of a layer are a sample."""
 
 NOT_NEEDED = "not needed: U rejects in the bases as they are"
 
