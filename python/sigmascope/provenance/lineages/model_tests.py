@@ -154,7 +154,7 @@ def assess_pair(
         coordinate_order,
         features,
     )
-    if not _needs_match(pair, sampled and aligned.bases is None, log10_alpha):
+    if not _needs_match(pair, sampled, log10_alpha):
         return pair
     basis = pair.outcomes["RR"]
     bases = None if basis.log10_p is None or basis.rejects(log10_alpha) else aligned.bases
@@ -165,8 +165,8 @@ def assess_pair(
 def _needs_match(pair: PairOutcome, sampled: bool, log10_alpha: float) -> bool:
     """Return whether the match of units is worth its bytes: all rows of gate and up.
 
-    It adds to RR, or replaces it where it abstains. Where units are sampled, RR sees no shared
-    basis and none can be aligned, units in another order would not match.
+    It adds to RR, or replaces it where it abstains. Where units are sampled and RR sees no shared
+    basis, all rows would be read for every pair of strangers.
     """
     basis = pair.outcomes.get("RR")
     if basis is None or pair.rejecting(("U", "N", "UR", "L", NAME), log10_alpha):
