@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from tests.support.bytes_read import bytes_read
-from tests.support.checkpoints import Stored, of_array, write_file
 from tests.support.file_server import FileServer
+from tests.support.lineage_files import HEADS, saved
 from tests.support.lineage_models import (
     EMBED,
     Weights,
@@ -28,31 +25,6 @@ from sigmascope.provenance.lineages import lineage
 from sigmascope.provenance.lineages.circuits import singular_values_of_product
 from sigmascope.provenance.lineages.extraction import CheckpointModel, choose_deep
 from sigmascope.provenance.lineages.features import Layer
-
-HEADS = 16
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "num_attention_heads": HEADS,
-    "num_key_value_heads": HEADS,
-    "hidden_size": 64,
-    "head_dim": 4,
-}
-
-
-def stored(key: str, x: NDArray[np.float32], dtype: str) -> Stored:
-    if dtype == "BF16":
-        return Stored(key, dtype, x.shape, x.astype(ml_dtypes.bfloat16).tobytes())
-    return of_array(key, dtype, x.astype(np.float16 if dtype == "F16" else np.float32))
-
-
-def saved(folder: Path, weights: Weights, dtype: str = "F32", **config: object) -> Path:
-    folder.mkdir()
-    arrays = [stored(key, x, dtype) for key, x in weights.items()]
-    write_file(folder / "model.safetensors", *arrays)
-    (folder / "config.json").write_text(json.dumps({**CONFIG, **config}))
-    return folder
-
 
 A, B = random_model(1), random_model(2)
 

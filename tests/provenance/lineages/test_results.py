@@ -48,7 +48,7 @@ def test_a_saved_result_has_all_numbers(tmp_path: Path) -> None:
     assert record == json.loads(json.dumps(result.to_dict()))
     assert record["seed"] == 20261130
     assert record["layers"][1]["before"] == "1"
-    assert set(record["tests"]) == {"U", "L", "N", "UR", "R", "RR", "H"}
+    assert set(record["tests"]) == {"U", "L", "N", "UR", "U aligned", "R", "RR", "H"}
     for test in record["tests"].values():
         assert (test["log10_p"] is None) == bool(test["reason"])
     with pytest.raises(ValueError, match=r"saved as \.json"):

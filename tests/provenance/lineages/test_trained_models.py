@@ -12,7 +12,9 @@ from scipy import stats
 from tests.support.lineage_models import Weights
 
 from sigmascope.provenance.lineages import Lineage, lineage
+from sigmascope.provenance.lineages.alignment import align_bases
 from sigmascope.provenance.lineages.features import Layer
+from sigmascope.provenance.lineages.model_tests import match_units
 from sigmascope.provenance.lineages.neighbours import count_neighbours_in_place
 from sigmascope.provenance.lineages.opening import open_models
 from sigmascope.provenance.lineages.tails import assess_blocks
@@ -79,12 +81,23 @@ def check_null(weights: list[Weights]) -> None:
     models = open_models(weights, None, 1)
     layers = [Layer("text", number) for number in range(2)]
     features = [[model.layer(layer) for layer in layers] for model in models]
+    embeddings = [model.embeddings(np.arange(128)) for model in models]
     ends = [model.coordinates()[0] for model in models]
     related = [model.related_coordinates(layers) for model in models]
-    sharp: dict[str, list[float]] = {"U": [], "UR": [], "R": [], "RR": []}
-    certified, counts = [], []
+    sharp: dict[str, list[float]] = {"U": [], "UR": [], "U aligned": [], "R": [], "RR": []}
+    certified, counts, agreements = [], [], []
     for i, j in combinations(range(len(models)), 2):
         pairs = [("R", ends[i], ends[j]), ("RR", related[i], related[j])]
+        assert embeddings[i] is not None
+        assert embeddings[j] is not None
+        bases = align_bases(embeddings[i], embeddings[j])
+        assert bases is not None
+        for layer in layers:
+            along = models[i].units_along(layer, bases.before)
+            pairs.append(("U aligned", along, models[j].units_along(layer, bases.after)))
+            match = match_units(models[i], models[j], layer, bases)
+            assert match is not None
+            agreements.append(match.agreements)
         for one, other in zip(features[i], features[j], strict=True):
             assert one is not None
             assert other is not None
@@ -109,9 +122,12 @@ def check_null(weights: list[Weights]) -> None:
     share = np.mean(np.array(certified) <= 0.05)
     print(f"certified: <= .05 in {share:.4f}, least {min(certified):.1e}")
     print(f"neighbours in place: {np.bincount(counts).tolist()}, mean {np.mean(counts):.3f}")
+    print(f"agreements in aligned bases: {np.bincount(agreements).tolist()}")
     assert share <= 0.05
     assert min(certified) > 1e-5
     assert 0.8 < np.mean(counts) < 1.2
+    assert 0.8 < np.mean(agreements) < 1.2
+    assert max(agreements) < 10
 
 
 def test_independent_models_have_the_verdict_not_rejected(zoo: Zoo) -> None:

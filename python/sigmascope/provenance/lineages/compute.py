@@ -10,9 +10,9 @@ from itertools import combinations
 from sigmascope.extension import public
 
 from .blocks import SEED
-from .extraction import Model
 from .levels import group_by_links, holm
 from .model_tests import TESTS, PairOutcome, assess_pair, log10_level
+from .models import Model
 from .opening import UNITS, Source, open_models
 from .result import Lineage, Lineages
 from .verdicts import judge
@@ -197,16 +197,19 @@ def _adjust_family(
 def _conclude(models: tuple[Model, Model], pair: PairOutcome, alpha: float) -> Lineage:
     judgement = judge(pair, log10_level(alpha))
     first, second = models
+    names = first.name, second.name
+    failed = pair.failed_premises(names)
     return Lineage(
-        names=(first.name, second.name),
+        names=names,
         verdict=judgement.verdict,
-        text=judgement.text,
+        text=" ".join([judgement.text, *(each.text for each in failed)]),
         log10_p=judgement.log10_p,
         tests=pair.outcomes,
         layers=pair.layers,
         links=pair.links,
         matches=pair.matches,
         order=pair.order,
+        failed_premises=failed,
         alpha=alpha,
         seed=first.seed,
         units=first.units,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from functools import cached_property
 
 import numpy as np
 
@@ -27,7 +27,9 @@ from .features import (
     sketch_rows,
 )
 from .premise import check_order, norms_of
-from .reading import MatrixReader, check_any_layer, refuse_adapters
+from .reading import MatrixReader, check_any_layer
+from .tokens import read_tokens
+from .vocabularies import TOKENS, Vocabulary
 
 ORDER_WIDTH = 64
 """Sums of features in the premise check."""
@@ -41,53 +43,14 @@ DEEP_LAYERS = 2
 COORDINATES = 1024
 """Residual coordinates that are related to each other: half of them are permuted."""
 
-TOKENS = 2048
-"""Tokens of the embedding that describe a residual coordinate."""
-
 SLOPES = ("bloom", "mpt", "jais", "baichuanforcausallm")
 """Architectures whose heads differ by number, since they have slopes (ALiBi)."""
-
-
-class Model(Protocol):
-    """A model as the tests see it: features by layer, from files or from a fingerprint."""
-
-    name: str
-    units: int | None
-    seed: int
-
-    @property
-    def layers(self) -> Mapping[Layer, int]:
-        """The number of hidden units of each layer."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that were read."""
-
-    @property
-    def slopes(self) -> bool:
-        """True if the heads differ by number."""
-
-    def layer(self, layer: Layer) -> LayerFeatures | None:
-        """Return the features of the units of one layer."""
-
-    def coordinates(self) -> tuple[Features | None, Order]:
-        """Return the residual coordinates by tokens, and whether their order is information."""
-
-    def related_coordinates(self, layers: Sequence[Layer]) -> Features | None:
-        """Return the residual coordinates by their products in some layers."""
-
-    def heads(self, layers: Sequence[Layer]) -> Mapping[Layer, Features]:
-        """Return the heads of some layers."""
-
-    def assignable(self, layer: Layer) -> Mapping[str, Floats]:
-        """Return sketches of all rows of gate and up, for the calibrated match of units."""
 
 
 class CheckpointModel:
     """A model whose features are read from its files when they are used."""
 
     def __init__(self, checkpoint: Checkpoint, *, units: int | None, seed: int) -> None:
-        refuse_adapters(checkpoint)
         self._reader = MatrixReader(checkpoint)
         check_any_layer(self._reader)
         self.name, self.units, self.seed = str(checkpoint.path), units, seed
@@ -142,24 +105,41 @@ class CheckpointModel:
         order = check_order(sketch_features(sketch, ORDER_WIDTH, self.seed), norms)
         return LayerFeatures(units, relations, sketch, order)
 
-    def coordinates(self) -> tuple[Features | None, Order]:
-        """Return the residual coordinates by tokens: columns of the embedding and the head."""
-        reader, views, p = self._reader, {}, {}
-        for kind, name in reader.table.ends.items():
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The rows of the embedding, with their texts if these are known."""
+        checkpoint, width = self._reader.checkpoint, self._reader.width
+        ends = [checkpoint.shape_of(name) for name in self._reader.table.ends.values()]
+        rows = min((rows for rows, columns in ends if columns == width), default=0)
+        return Vocabulary.of(rows, read_tokens(checkpoint))
+
+    def coordinates(self, tokens: Integers | None = None) -> tuple[Features | None, Order]:
+        """Return the residual coordinates by tokens: columns of the embedding and the head.
+
+        Parameters
+        ----------
+        tokens : array, optional
+            Rows of the embedding, in the order of the features. Default: the sample of the
+            vocabulary.
+        """
+        reader, p = self._reader, {}
+        views: dict[str, Floats] = {}
+        tokens = self.vocabulary.sample(self.seed) if tokens is None else tokens
+        ends = [*reader.table.ends.items(), *reader.table.positions.items()]
+        for kind, name in ends:
             rows, columns = reader.checkpoint.shape_of(name)
             if columns != reader.width:
                 continue
-            # files of nearly the same vocabulary have the same sample
-            vocabulary = 1 << (rows.bit_length() - 1) if kind != "positions" else rows
-            tokens = sample_things(vocabulary, TOKENS, seed=self.seed)
-            raw = reader.read_rows(reader.checkpoint[name], tokens).T
+            numbers = sample_things(rows, TOKENS, seed=self.seed) if kind == "positions" else tokens
+            raw = reader.read_rows_in_order(reader.checkpoint[name], numbers).T
             features = prepare_rows(np.ascontiguousarray(raw))
             first = slice(0, COORDINATES)
             sketch = unit_rows(sketch_rows(features[first], ORDER_WIDTH, self.seed))
             alone = Features(columns, np.arange(len(sketch)), {kind: sketch})
             order = check_order(alone, norms_of({kind: raw[first]}))
             p.update({f"{kind} {statistic}": value for statistic, value in order.p.items()})
-            if kind != "positions":
+            tied = any(np.array_equal(features, other) for other in views.values())
+            if kind != "positions" and not tied:
                 views[kind] = features
         if not views or reader.width is None:
             return None, Order(p)
@@ -225,24 +205,50 @@ class CheckpointModel:
         read = {layer: read_heads(self._reader, layer) for layer in layers}
         return {layer: features for layer, features in read.items() if features is not None}
 
-    def assignable(self, layer: Layer) -> dict[str, Floats]:
-        """Return sketches of all rows of gate and up."""
+    def embeddings(self, tokens: Integers) -> Floats | None:
+        """Return rows of the embedding as they are."""
+        name = self._reader.table.ends.get("embed")
+        if name is None:
+            return None
+        return self._reader.read_rows_in_order(self._reader.checkpoint[name], tokens)
+
+    def units_along(self, layer: Layer, basis: Floats) -> Features | None:
+        """Return the units of one layer by their products with directions of the residual."""
+        count = self.layers[layer]
+        numbers = sample_things(count, self.units, seed=self.seed)
+        views = self._views(layer, numbers, count)
+        if not views or {rows.shape[1] for rows in views.values()} != {len(basis)}:
+            return None
+        directions = np.ascontiguousarray(basis.T)
+        for kind in views:
+            views[kind] = prepare_rows(multiply_rows(views[kind], directions))
+        return Features(count, numbers, views)
+
+    def assignable(self, layer: Layer, basis: Floats | None = None) -> dict[str, Floats]:
+        """Return sketches of all rows of gate and up, along directions if they are given."""
         if self._reader.remote:
             return {}
         views: dict[str, Floats] = {}
+        gain = None if basis is None else self._reader.gain(layer, "mlp")
         for kind in ("gate", "up"):
             if kind in (names := self._reader.table.units[layer]):
                 matrix = self._reader.things(names[kind], kind)
-                rows = prepare_rows(self._reader.read_rows(matrix, np.arange(matrix.shape[0])))
+                rows = self._reader.read_rows(matrix, np.arange(matrix.shape[0]))
+                if basis is not None:
+                    rows = rows if gain is None else rows * gain
+                    rows = multiply_rows(rows, np.ascontiguousarray(basis.T))
+                rows = prepare_rows(rows)
                 views[kind] = unit_rows(sketch_rows(rows, SKETCH_WIDTH, self.seed))
         return views
 
 
-def choose_deep(layers: Sequence[Layer], sampled: bool) -> tuple[Layer, ...]:
-    """Return the layers of which all rows are read: all, or two that are evenly spaced."""
-    if not sampled or len(layers) <= DEEP_LAYERS:
+def choose_deep(
+    layers: Sequence[Layer], sampled: bool, count: int = DEEP_LAYERS
+) -> tuple[Layer, ...]:
+    """Return the layers of which all rows are read: all, or some that are evenly spaced."""
+    if not sampled or len(layers) <= count:
         return tuple(layers)
-    places = np.linspace(0, len(layers) - 1, DEEP_LAYERS).round().astype(int)
+    places = np.linspace(0, len(layers) - 1, count).round().astype(int)
     return tuple(layers[place] for place in places)
 
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from sigmascope.errors import CheckpointError
 from sigmascope.extension import read_regular, replacing
 
-from .blocks import Floats, unit_rows
+from .blocks import Floats, Integers, unit_rows
 from .extraction import CheckpointModel, choose_deep
 from .features import Features, Layer, LayerFeatures, Order
 from .sketched import FINGERPRINT_WIDTH, SketchedModel, among
+from .vocabularies import Vocabulary
 
 FORMAT = 1
 MOST_BYTES = 256 << 20
@@ -102,8 +103,14 @@ class Fingerprint:
         order = Order(self._header["order"][key_of("order", layer)])
         return LayerFeatures(units, relations, among(units, sketch), order)
 
-    def coordinates(self) -> tuple[Features | None, Order]:
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The rows of the embedding, and the digest of their texts."""
+        return Vocabulary(*self._header["vocabulary"])
+
+    def coordinates(self, tokens: Integers | None = None) -> tuple[Features | None, Order]:
         """Return the residual coordinates by tokens, and whether their order is information."""
+        assert tokens is None, "a fingerprint has one sample of tokens"
         part = self._parts.get("coordinates")
         order = Order(self._header["order"]["coordinates"])
         return None if part is None else part.features(), order
@@ -118,7 +125,15 @@ class Fingerprint:
         parts = {layer: self._parts.get(key_of("heads", layer)) for layer in layers}
         return {layer: part.features() for layer, part in parts.items() if part is not None}
 
-    def assignable(self, layer: Layer) -> dict[str, Floats]:
+    def embeddings(self, tokens: Integers) -> Floats | None:
+        """Return nothing: a fingerprint has no rows of weights."""
+        return None
+
+    def units_along(self, layer: Layer, basis: Floats) -> Features | None:
+        """Return nothing: a fingerprint has no rows of weights."""
+        return None
+
+    def assignable(self, layer: Layer, basis: Floats | None = None) -> dict[str, Floats]:
         """Return nothing: a fingerprint is too small to match units."""
         return {}
 
@@ -169,7 +184,7 @@ class Fingerprint:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 header = json.loads(bytes(arrays["header"]).decode("utf-8"))
                 if header["format"] != FORMAT:
-                    raise ValueError(f"format {header['format']} is newer than {FORMAT}")
+                    raise ValueError(f"its format is {header['format']}, not {FORMAT}")
                 parts = {
                     key: _read_part(entry, arrays) for key, entry in header.pop("parts").items()
                 }
@@ -232,6 +247,7 @@ def sketch_model(model: CheckpointModel, source: Sequence[Mapping[str, Any]]) ->
         "seed": model.seed,
         "width": FINGERPRINT_WIDTH,
         "slopes": model.slopes,
+        "vocabulary": [model.vocabulary.rows, model.vocabulary.digest],
         "layers": [list(layer) for layer in model.layers],
         "hidden": list(model.layers.values()),
         "order": orders,

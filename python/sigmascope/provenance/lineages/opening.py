@@ -6,14 +6,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NoReturn
 
 from sigmascope import Checkpoint, open_checkpoint
+from sigmascope.adapters import Adapter
 from sigmascope.extension import public
 
 from .blocks import SEED
-from .extraction import CheckpointModel, Model
+from .extraction import CheckpointModel
 from .fingerprints import Fingerprint, sketch_model
+from .models import Model
+from .reading import is_adapter
 from .sketched import SketchedModel
 
 UNITS = 1024
@@ -30,7 +33,7 @@ def open_models(sources: Sequence[Source], units: int | None, seed: int) -> list
     ValueError
         If two fingerprints have other seeds, or other numbers of units.
     """
-    opened = [_open_fingerprint(source) for source in sources]
+    opened = [_open(source) for source in sources]
     prints = [each for each in opened if isinstance(each, Fingerprint)]
     if prints:
         units, seed = prints[0].units, prints[0].seed
@@ -45,22 +48,38 @@ def open_models(sources: Sequence[Source], units: int | None, seed: int) -> list
         if isinstance(each, Fingerprint):
             models.append(each)
         else:
-            model = CheckpointModel(_open_checkpoint(each), units=units, seed=seed)
+            model = CheckpointModel(each, units=units, seed=seed)
             models.append(SketchedModel(model) if prints else model)
     return models
 
 
-def _open_fingerprint(source: Source) -> Source:
-    """Return the fingerprint that a path names; other sources as they are."""
+def _open(source: Source) -> Checkpoint | Fingerprint:
+    """Return the fingerprint or the checkpoint of a source; of files, only headers are read."""
+    if isinstance(source, Fingerprint):
+        return source
     if isinstance(source, str | os.PathLike) and PurePath(source).suffix == ".npz":
         return Fingerprint.load(source)
-    return source
+    return _open_checkpoint(source)
 
 
-def _open_checkpoint(source: Source) -> Checkpoint:
-    """Return a checkpoint, with its heads cut if a path is opened."""
-    assert not isinstance(source, Fingerprint)
-    return source if isinstance(source, Checkpoint) else open_checkpoint(source, heads=True)
+def _open_checkpoint(source: str | os.PathLike[str] | Checkpoint | Mapping[str, Any]) -> Checkpoint:
+    """Return a checkpoint, with its heads cut if a path is opened; refuse an adapter."""
+    if isinstance(source, Adapter):
+        refuse_adapter(source.path)
+    opened = source if isinstance(source, Checkpoint) else open_checkpoint(source, heads=True)
+    if is_adapter(opened):
+        refuse_adapter(opened.path)
+    return opened
+
+
+def refuse_adapter(path: object) -> NoReturn:
+    """Raise ValueError, with the reason and two ways to go on."""
+    raise ValueError(
+        f"{path} is an adapter: it holds a change of weights, not weights. A change is related "
+        "to nothing by its numbers, not even to its base model. Compare the merged model, which "
+        "sigmascope.provenance.apply writes, or let sigmascope.provenance.verify find whether a "
+        "merged model contains this adapter"
+    )
 
 
 @public

@@ -15,6 +15,7 @@ MEANINGS = {
     "L": "hidden units in place, any layer of one against any layer of the other",
     "N": "nearest neighbours of hidden units in place",
     "UR": "hidden units by their relations to each other",
+    "U aligned": "hidden units in place, in residual bases aligned on embeddings",
     "R": "residual coordinates by tokens",
     "RR": "residual coordinates by their relations to each other",
     "H": "heads by the spectra of their circuits",
@@ -26,6 +27,7 @@ BLIND = {
     "L": "permuted or compacted units, a rotated residual",
     "N": "permuted or compacted units, a rotated residual, weak ties",
     "UR": "permuted or compacted units",
+    "U aligned": "permuted or compacted units, embeddings without a common origin",
     "R": "a rotated residual, another vocabulary; it does not see layers",
     "RR": "a rotated or cut residual; it does not see layers",
     "H": "permuted heads, fewer than 8 groups of heads in all",
@@ -40,7 +42,7 @@ class Outcome:
     Attributes
     ----------
     name : str
-        "U", "L", "N", "UR", "R", "RR" or "H"; `MEANINGS` says what each compares.
+        "U", "L", "N", "UR", "U aligned", "R", "RR" or "H"; `MEANINGS` says what each compares.
     log10_p : float or None
         Certified bound on the p-value; None if the test abstains.
     log10_p_sharp : float or None
@@ -147,6 +149,41 @@ class Match:
     def evident(self) -> bool:
         """True if the agreements are at least 10, and 5 % of the units."""
         return self.agreements >= max(10, 0.05 * self.units)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPremise:
+    """The order of some things is information in one of the two files.
+
+    A test needs one file where it is not, so one failure leaves a test exact: it rests on the other
+    file alone.
+
+    Attributes
+    ----------
+    place : int
+        0 for the first file, 1 for the second.
+    name : str
+        The file.
+    things : str
+        "units" or "residual coordinates".
+    p : float
+        The p-value of the check, adjusted for its statistics and the layers.
+    """
+
+    place: int
+    name: str
+    things: str
+    p: float
+
+    @property
+    def text(self) -> str:
+        """The failure in a sentence."""
+        which = ("first", "second")[self.place]
+        return (
+            f"In the {which} file, {self.name}, the order of the {self.things} is information "
+            f"(p = {self.p:.1g}): that file cannot carry the premise, which rests on the "
+            f"{('second', 'first')[self.place]} file alone."
+        )
 
 
 def least_tie(features: int) -> float:

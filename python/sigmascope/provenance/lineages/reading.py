@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ HEAD_ROLES = ("q", "k", "v", "o")
 GAINS = {"mlp": ("mlp_norm", "post_attention_norm"), "attention": ("attention_norm",)}
 """Roles of the norm before a block; the second is its name in the line of Llama."""
 
+_FACTORS = re.compile(r"lora_|lokr_|hada_|[._]b?oft_|vera_lambda", re.IGNORECASE)
+"""Parts of names of the factors that adapters store."""
+
 PANEL_BYTES = 32 << 20
 """Bytes of float32 that are decoded at a time where a whole matrix is read."""
 
@@ -33,14 +37,15 @@ class LayerTable:
         Names of gate, up and down.
     heads : dict of Layer to dict of str to list of str
         Names of the heads of q, k, v and o, in their order.
-    ends : dict of str to str
-        Names of the embedding, the head and the positions of the text tower.
+    ends, positions : dict of str to str
+        Names of the embedding and the head of the text tower, and of its positions.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.units: dict[Layer, dict[str, str]] = {}
         self.heads: dict[Layer, dict[str, list[str]]] = {}
         self.ends: dict[str, str] = {}
+        self.positions: dict[str, str] = {}
         self.gains: dict[tuple[str, int | None, str], str] = {}
         for name in checkpoint:
             self._add(name, checkpoint.roles[name])
@@ -58,7 +63,7 @@ class LayerTable:
             heads = self.heads.setdefault(Layer(role.tower, role.layer), {})
             heads.setdefault(kind, []).append(name)
         elif kind in ("embed", "unembed", "positions") and role.tower in ("text", "decoder", ""):
-            self.ends.setdefault(kind, name)
+            (self.positions if kind == "positions" else self.ends).setdefault(kind, name)
 
 
 class MatrixReader:
@@ -118,6 +123,13 @@ class MatrixReader:
             rows[~finite] = 0
         return rows
 
+    def read_rows_in_order(self, matrix: Matrix, numbers: Integers) -> Floats:
+        """Return the given rows, whose numbers need not be ascending."""
+        order = np.argsort(numbers, kind="stable")
+        rows = np.empty((len(numbers), matrix.shape[1]), np.float32)
+        rows[order] = self.read_rows(matrix, numbers[order])
+        return rows
+
     def panels(self, matrix: Matrix) -> Iterator[Floats]:
         """Yield the rows of a matrix, some megabytes at a time, in float32."""
         height = max(1, PANEL_BYTES // (4 * matrix.shape[1]))
@@ -141,14 +153,14 @@ def _share(matrix: Matrix, rows: int) -> int:
     return round(matrix.nbytes * rows / max(matrix.shape[0], 1))
 
 
-def refuse_adapters(checkpoint: Checkpoint) -> None:
-    """Raise ValueError for an adapter: a change of weights is related to nothing."""
-    names: Iterable[str] = checkpoint
-    if any("lora_" in name or "lokr_" in name or "hada_" in name for name in names):
-        raise ValueError(
-            f"{checkpoint.path} is an adapter, a change of weights without the weights: "
-            "apply it to its base model first, and pass the result"
-        )
+def is_adapter(checkpoint: Checkpoint) -> bool:
+    """Return whether a checkpoint has factors of changes by its names, and no MLP of its own."""
+    factors = {name for name in checkpoint.roles if _FACTORS.search(name)}
+    return bool(factors) and not any(
+        checkpoint.roles[name].role.removeprefix("shared_") in UNIT_ROLES
+        for name in checkpoint
+        if name not in factors
+    )
 
 
 def check_any_layer(reader: MatrixReader) -> None:

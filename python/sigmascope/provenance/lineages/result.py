@@ -11,7 +11,16 @@ from typing import Any
 from sigmascope.provenance.saving import write_result
 
 from .features import Layer
-from .outcomes import BLIND, MEANINGS, LayerLink, LayerOutcome, Match, Outcome, p_in_words
+from .outcomes import (
+    BLIND,
+    MEANINGS,
+    FailedPremise,
+    LayerLink,
+    LayerOutcome,
+    Match,
+    Outcome,
+    p_in_words,
+)
 from .verdicts import LIMITS, Verdict
 
 SCHEMA = 1
@@ -45,6 +54,8 @@ class Lineage:
     order : tuple of float
         Premise check: the least p-value of either file. Small values say that the order of its
         units is information. A test needs one file where it is not.
+    failed_premises : tuple of FailedPremise
+        Files whose units or coordinates are numbered, where the tests rest on the other file.
     alpha : float
     seed : int
         Seed of partitions and samples, which repeats all numbers.
@@ -63,6 +74,7 @@ class Lineage:
     links: tuple[LayerLink, ...]
     matches: tuple[Match, ...]
     order: tuple[float, float]
+    failed_premises: tuple[FailedPremise, ...]
     alpha: float
     seed: int
     units: int | None
@@ -103,6 +115,7 @@ class Lineage:
             "units": self.units,
             "nbytes": self.nbytes,
             "order": list(self.order),
+            "failed_premises": [asdict(each) for each in self.failed_premises],
             "tests": {
                 name: {
                     "compares": MEANINGS[name],

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .blocks import Floats
-from .extraction import Model
+from .blocks import Floats, Integers
 from .features import Features, Layer, LayerFeatures, Order, choose_things, sketch_features
+from .models import Model
+from .vocabularies import Vocabulary
 
 FINGERPRINT_WIDTH = 16
 """Sums of features that a fingerprint keeps of each view."""
@@ -51,9 +52,14 @@ class SketchedModel:
             features.order,
         )
 
-    def coordinates(self) -> tuple[Features | None, Order]:
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The rows of the embedding; without texts, since rows of another choice are not kept."""
+        return Vocabulary(self._model.vocabulary.rows, self._model.vocabulary.digest)
+
+    def coordinates(self, tokens: Integers | None = None) -> tuple[Features | None, Order]:
         """Return the residual coordinates by tokens, and whether their order is information."""
-        features, order = self._model.coordinates()
+        features, order = self._model.coordinates(tokens)
         return None if features is None else self._narrow(features), order
 
     def related_coordinates(self, layers: Sequence[Layer]) -> Features | None:
@@ -66,7 +72,15 @@ class SketchedModel:
         heads = self._model.heads(layers)
         return {layer: self._narrow(features) for layer, features in heads.items()}
 
-    def assignable(self, layer: Layer) -> dict[str, Floats]:
+    def embeddings(self, tokens: Integers) -> Floats | None:
+        """Return nothing: a sketch has no rows of weights."""
+        return None
+
+    def units_along(self, layer: Layer, basis: Floats) -> Features | None:
+        """Return nothing: a sketch has no rows of weights."""
+        return None
+
+    def assignable(self, layer: Layer, basis: Floats | None = None) -> dict[str, Floats]:
         """Return nothing: a sketch is too narrow to match units."""
         return {}
 

@@ -21,9 +21,9 @@ from .blocks import (
     pool_blocks,
     variance_of,
 )
-from .extraction import Model
 from .features import Features, Layer, LayerFeatures, multiply_rows, place_of
 from .levels import bonferroni, holm
+from .models import Model
 from .neighbours import count_neighbours_in_place, log10_p_of_counts
 from .outcomes import LayerLink, LayerOutcome, Outcome
 from .tails import BlockTest, assess_blocks

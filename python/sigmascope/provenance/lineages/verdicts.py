@@ -20,7 +20,7 @@ Verdict = Literal[
     "abstain",
 ]
 
-UNIT_TESTS = ("U", "L", "N", "UR")
+UNIT_TESTS = ("U", "L", "N", "UR", "U aligned")
 BASIS_TESTS = ("R", "RR")
 
 LIMITS = (
@@ -82,9 +82,11 @@ def judge(pair: PairOutcome, log10_alpha: float) -> Judgement:
 
 def _related_layers(pair: PairOutcome, units: list[str], log10_alpha: float) -> Judgement:
     in_place = [each.before for each in pair.layers if each.log10_adjusted <= log10_alpha]
-    if "UR" in units and not in_place:
+    if not in_place and {"UR", "U aligned"} & set(units):
         in_place = list(pair.by_relations)
-    if {"U", "UR"} & set(units) and in_place:
+        if len(pair.aligned) > len(in_place):
+            in_place = list(pair.aligned)
+    if {"U", "UR", "U aligned"} & set(units) and in_place:
         words = layers_in_words(in_place)
         which = f"{words} {'share' if words.startswith('Layers') else 'shares'} an origin"
     elif "L" in units and pair.links:
