@@ -30,6 +30,8 @@ _NORM_FIRST = (
     "siglip2_vision_model"
 )
 _ONE_PLUS = "gemma gemma2 gemma3 gemma3_text recurrent_gemma qwen3_next nemotron"
+#: Other models with a rotary embedding.
+_ROTATED = "olmo2 olmo3"
 _WITHOUT_ROTARY = (
     "gpt2 openai-gpt gpt_neo gpt_bigcode bloom opt mpt bert roberta distilbert albert electra "
     "deberta t5 mt5 umt5 bart mbart marian whisper vit deit beit dinov2 clip clip_vision_model "
@@ -73,7 +75,7 @@ def rotates(settings: Mapping[str, Any], layer: int | None = None) -> bool | Non
         return False
     if family == "cohere2" and _at(kinds, layer) == "full_attention":
         return False
-    return True if family in _NORM_FIRST.split() else None
+    return True if family in (*_NORM_FIRST.split(), *_ROTATED.split()) else None
 
 
 def logit_scale(settings: Mapping[str, Any], width: int) -> float | str:

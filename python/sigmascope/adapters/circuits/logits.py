@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sigmascope.spectra.units import exponent_of, scaled
+
 from .factors import Array
 from .rotary import Rotation
 
@@ -86,15 +88,17 @@ def planes_of(R_q: Array, R_k: Array, rotation: Rotation) -> RotaryPlanes:
     S X^T R Z T. X^T R Z runs through all rotations or through all reflections of the plane, and the
     identity, or diag(1, -1), attains s_1 t_1, above which no value can be.
     """
-    planes = rotation.planes
+    (R_q, R_k), unit = _in_units(R_q, R_k)
+    planes, rest = rotation.planes, _unrotated(R_q, rotation)
     left, right = (_planes(R, rotation) for R in (R_q, R_k))
-    rest = _unrotated(R_q, rotation)
+    same = np.asarray(np.linalg.norm(left @ right.swapaxes(1, 2), 2, axis=(1, 2)))
+    largest = _norms_of_planes(R_q, rotation) * _norms_of_planes(R_k, rotation)
     return RotaryPlanes(
         planes,
         np.array(rotation.frequencies) if rotation.frequencies else None,
-        np.asarray(np.linalg.norm(left @ right.swapaxes(1, 2), 2, axis=(1, 2))),
-        _norms_of_planes(R_q, rotation) * _norms_of_planes(R_k, rotation),
-        _norm(R_q[:, rest] @ R_k[:, rest].T) if rest.any() else 0.0,
+        scaled(same, unit),
+        scaled(largest, unit),
+        scaled(_norm(R_q[:, rest] @ R_k[:, rest].T), unit) if rest.any() else 0.0,
     )
 
 
@@ -194,10 +198,18 @@ def bound_logits(
         together = float(np.max(np.abs(scale.gains[0] * scale.gains[1])))
         apart = gain_over_rotations(*scale.gains, rotation)
     else:
-        together = _norm(R_q @ R_k.T)
+        (R_q, R_k), unit = _in_units(R_q, R_k)
+        norm = _norm(R_q @ R_k.T)
         turns = rotation is None or rotation.width > 0
-        apart = norm_over_rotations(R_q, R_k, rotation) if turns else together
+        most = norm_over_rotations(R_q, R_k, rotation) if turns else norm
+        together, apart = scaled(norm, unit), scaled(max(norm, most), unit)
     return LogitBound(scale.size * together, scale.size * apart)
+
+
+def _in_units(*arrays: Array) -> tuple[list[Array], int]:
+    """Return arrays times powers of two, and the exponent of what their product is a unit of."""
+    units = [exponent_of(float(np.abs(R).max(initial=0.0))) for R in arrays]
+    return [scaled(R, -unit) for R, unit in zip(arrays, units, strict=True)], sum(units)
 
 
 def _unrotated(R: Array, rotation: Rotation) -> NDArray[np.bool_]:

@@ -244,13 +244,11 @@ class _Builder:
 
 def _common_prefix(names: list[str]) -> str:
     """Return the leading parts that all names have in common; the first name if there are none."""
-    parts = [name.split(".")[:-1] for name in names]
-    common: list[str] = []
-    for level in zip(*parts, strict=False):
-        if len(set(level)) > 1:
-            break
-        common.append(level[0])
-    return ".".join(common) or names[0]
+    first, last = min(names), max(names)  # all others begin with what these two have in common
+    letters = enumerate(zip(first, last, strict=False))
+    common = next((first[:i] for i, (one, two) in letters if one != two), first)
+    end = max(common.rfind("."), common.rfind("/"))  # flax separates by a slash
+    return common[:end] if end > 0 else names[0]
 
 
 def _group_size(queries: int, keys: int, part: str) -> int | str:

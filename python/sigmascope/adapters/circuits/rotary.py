@@ -152,7 +152,8 @@ def _frequencies(
     if scaling is None or any(key in settings for key in (*_WITH_LOCAL_BASE, "rope_permuted")):
         return ()
     kind = scaling.get("rope_type", scaling.get("type"))
-    base = number(scaling.get("rope_theta"), None)
+    fixed = 10000.0 if family_of(settings) in _WIDTHS else None
+    base = number(scaling.get("rope_theta"), fixed)
     for key in ("rope_theta", "rotary_emb_base"):
         base = base or number(settings.get(key), None)
     if base is None or kind not in _PLAIN:

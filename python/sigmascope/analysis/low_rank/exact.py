@@ -115,7 +115,8 @@ def triangle_by_blocks(X: Array) -> Triangle:
     those of the whole.
     """
     m, rank = X.shape
-    gram = X.T @ X
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = X.T @ X
     size2 = float(np.trace(gram))
     if 2.0**-900 < size2 < 2.0**900:
         lost = 1.25 * (m + 4 * rank) * 2.0**-53 * size2
