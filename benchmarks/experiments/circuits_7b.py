@@ -7,8 +7,8 @@ r"""Time and memory of a scan of all circuits of a model with the shape of Llama
 
 The folder gets 32 layers of q, k, v and o, 4096 x 4096 in bf16, unless it has them already: 4.3 GB,
 or less where the file system shares extents. The layers are the heads of one layer in other orders.
-The scan runs in a process of its own, with one thread of BLAS for each of its threads. Some circuits
-are then compared with a dense singular value decomposition of the product, formed in float64.
+The scan runs in a process of its own, with one thread of BLAS for each of its threads. Some
+circuits are then compared with a dense decomposition of the product, formed in float64.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def test_gguf_files_have_the_circuits_of_the_original(tmp_path: Path) -> None:
 
 
 def test_an_order_that_is_not_known_gives_no_planes(tmp_path: Path) -> None:
-    """`mistral3` is no name that this version knows from llama.cpp."""
+    """This version does not know the order of `mistral3` in llama.cpp."""
     path = converted(tmp_path / "x.gguf", weights(1), "F32", architecture="mistral3")
     mapping = opened(path)
     assert mapping.planes(by_role(mapping)[0, "qk", 0]) is None

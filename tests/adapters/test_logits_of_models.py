@@ -42,13 +42,13 @@ ADDED = ("bloom", "mpt", "gpt_oss")
 
 def rotated(rows: Array, planes: RotaryPlanes) -> Array:
     """Turn every plane of column t, a token's q or k, by t times its frequency."""
-    turned, times = rows.copy(), np.arange(rows.shape[1])
+    result, times = rows.copy(), np.arange(rows.shape[1])
     assert planes.frequencies is not None
     for (one, two), frequency in zip(planes.rows, planes.frequencies, strict=True):
         c, s = np.cos(times * frequency), np.sin(times * frequency)
-        turned[one] = c * rows[one] - s * rows[two]
-        turned[two] = s * rows[one] + c * rows[two]
-    return turned
+        result[one] = c * rows[one] - s * rows[two]
+        result[two] = s * rows[one] + c * rows[two]
+    return result
 
 
 def normalised(rows: list[Array], gains: Array) -> list[Array]:

@@ -163,7 +163,7 @@ def test_pairs_that_are_not_known_give_no_planes(tmp_path: Path) -> None:
     q, k = head(8, 20, "gaussian")
     mapping = circuits(q, k, model_type="unheard-of")
     assert mapping.planes(f"{SELF}[qk 0]") is None
-    odd = circuits(q, k, model_type="phi", partial_rotary_factor=0.4)  # 3 rows are no planes
+    odd = circuits(q, k, model_type="phi", partial_rotary_factor=0.4)  # 3 rows do not form planes
     assert odd.planes(f"{SELF}[qk 0]") is None
     bound = odd.logit_bound(f"{SELF}[qk 0]")
     assert bound is not None

@@ -70,8 +70,8 @@ def rotates(settings: Mapping[str, Any], layer: int | None = None) -> bool | Non
     alibi = settings.get("alibi") is True and family in ("falcon", "refinedwebmodel")
     if alibi or family in _WITHOUT_ROTARY.split():
         return False
-    turned, kinds = (settings.get(key) for key in ("no_rope_layers", "layer_types"))
-    if family == "smollm3" and _at(turned, layer) == 0:
+    rotated, kinds = (settings.get(key) for key in ("no_rope_layers", "layer_types"))
+    if family == "smollm3" and _at(rotated, layer) == 0:
         return False
     if family == "cohere2" and _at(kinds, layer) == "full_attention":
         return False

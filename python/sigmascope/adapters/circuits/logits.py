@@ -195,15 +195,15 @@ def bound_logits(
 ) -> LogitBound:
     """Bound logits from the triangles of W_q^T and W_k^T."""
     if scale.gains is not None:
-        together = float(np.max(np.abs(scale.gains[0] * scale.gains[1])))
-        apart = gain_over_rotations(*scale.gains, rotation)
+        same_position = float(np.max(np.abs(scale.gains[0] * scale.gains[1])))
+        any_positions = gain_over_rotations(*scale.gains, rotation)
     else:
         (R_q, R_k), unit = _in_units(R_q, R_k)
         norm = _norm(R_q @ R_k.T)
         turns = rotation is None or rotation.width > 0
         most = norm_over_rotations(R_q, R_k, rotation) if turns else norm
-        together, apart = scaled(norm, unit), scaled(max(norm, most), unit)
-    return LogitBound(scale.size * together, scale.size * apart)
+        same_position, any_positions = scaled(norm, unit), scaled(max(norm, most), unit)
+    return LogitBound(scale.size * same_position, scale.size * any_positions)
 
 
 def _in_units(*arrays: Array) -> tuple[list[Array], int]:

@@ -102,11 +102,11 @@ class _Builder:
 
     def _rotation(self, query: Factor, key: Factor) -> Rotation | None:
         """Return the rotated rows of a head: in latent attention those that all heads share."""
-        width, apart = query.shape(self._checkpoint)[0], None
+        width, last_rows = query.shape(self._checkpoint)[0], None
         if not key.plain:
             shared = key.pieces[1:]
-            apart = sum(piece.outer.shape(self._checkpoint)[0] for piece in shared)
-        return rotation_of(self._settings, self._module.key.layer, width, apart)
+            last_rows = sum(piece.outer.shape(self._checkpoint)[0] for piece in shared)
+        return rotation_of(self._settings, self._module.key.layer, width, last_rows)
 
     def outputs_and_values(self) -> list[Circuit] | str:
         """Return the circuits W_o W_v, or the reason why they are not known."""

@@ -74,7 +74,7 @@ class Rotation:
 
 
 def rotation_of(
-    settings: Mapping[str, Any], layer: int | None, width: int, apart: int | None = None
+    settings: Mapping[str, Any], layer: int | None, width: int, last_rows: int | None = None
 ) -> Rotation | None:
     """Return the rotation of a head of `width` rows; None if the family's pairs are not known.
 
@@ -86,7 +86,7 @@ def rotation_of(
         Layers may differ.
     width
         Number of rows of a head of q.
-    apart
+    last_rows
         In latent attention, the number of last rows that are turned.
     """
     turns = rotates(settings, layer)
@@ -96,10 +96,10 @@ def rotation_of(
     if turns is None or not _order_is_known(settings, family):
         return None
     scaling = _scaling(settings, layer)
-    if apart is None:
-        first, count = 0, _turned(settings, scaling, family, width)
+    if last_rows is None:
+        first, count = 0, _rotated_rows(settings, scaling, family, width)
     else:
-        first, count = width - apart, apart
+        first, count = width - last_rows, last_rows
     if count is None or count % 2 or not 0 < count <= width:
         return None
     frequencies = _frequencies(settings, scaling, count)
@@ -127,7 +127,7 @@ def _scaling(settings: Mapping[str, Any], layer: int | None) -> dict[str, Any] |
     return members(parameters.get(kinds[layer])) or None
 
 
-def _turned(
+def _rotated_rows(
     settings: Mapping[str, Any], scaling: Mapping[str, Any] | None, family: str, width: int
 ) -> int | None:
     """Return how many rows of a head are turned; None if that is not clear."""
