@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -175,3 +176,48 @@ def test_circuits_are_not_extracted(pair: tuple[Path, Path], tmp_path: Path) -> 
     both = [ss.open_checkpoint(folder, circuits=True) for folder in pair]
     with pytest.raises(ValueError, match="was opened with circuits: extract reads its weights"):
         ss.extract(*both, tmp_path / "out", rank=2)
+
+
+def test_rows_have_the_bounds_on_logits(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    both = [ss.open_checkpoint(folder, circuits=True) for folder in pair]
+    bounds = [{n: circuits_of(one).logit_bound(n) for n in NAMES[:4]} for one in both]
+    table = tmp_path / "scan.csv"
+    scan, comparison = ss.scan(both[0], k=8), ss.compare(*both, k=8)
+    scan.save(table)
+    saved = {row["name"]: row for row in csv.DictReader(table.read_text("utf-8").splitlines())}
+    for row, pair_row in zip(scan.rows, comparison.rows, strict=True):
+        for column in ("same_position", "any_positions"):
+            value = row[f"logit_bound_{column}"]
+            values = [pair_row[f"{side}_logit_bound_{column}"] for side in ("before", "after")]
+            if row["role"] == "ov":
+                assert [value, *values] == [None, None, None]
+                assert saved[row["name"]][f"logit_bound_{column}"] == ""
+                continue
+            expected = [getattr(each[row["name"]], column) for each in bounds]
+            assert [value, *values] == [expected[0], *expected]
+            assert float(saved[row["name"]][f"logit_bound_{column}"]) == value
+            assert pair_row[f"change_logit_bound_{column}"] == expected[1] - expected[0]
+    plain = ss.scan(pair[0], k=8).rows[0]
+    assert plain["logit_bound_same_position"] is None
+    comparison.save(tmp_path / "comparison.jsonl")
+    read = ss.results.Comparison.load(tmp_path / "comparison.jsonl")
+    assert bits(read.rows) == bits(comparison.rows)
+
+
+def test_pages_name_the_rank_of_circuits_and_the_largest_logits(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    page = tmp_path / "x.html"
+    out = run("scan", pair[0], "--circuits", "-q", "--out", page)
+    assert "as a share of d_head, the rank of a circuit" in out
+    assert "d_head, the rank of a circuit" in page.read_text(encoding="utf-8")
+    assert "adapter" not in out
+    mapping = circuits_of(ss.open_checkpoint(pair[0], circuits=True))
+    bounds = {name: mapping.logit_bound(name) for name in NAMES[:4]}
+    largest = sorted(bounds, key=lambda name: -(bounds[name] or (0, 0))[1])[:3]
+    lines = out.split("Largest bounds on the magnitude of an attention logit")[1].splitlines()
+    assert [line.split("  ")[0] for line in lines[3:6]] == largest
+    bound = bounds[largest[0]]
+    assert bound is not None
+    shown = [float(text) for text in lines[3].split()[-2:]]
+    assert all(0 <= text / value - 1 < 2e-3 for text, value in zip(shown, bound, strict=True))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from .adapter import Adapter
-from .circuits import Circuits, LogitBound, circuits_of
+from .circuits import Circuits, LogitBound, RotaryPlanes, circuits_of
 from .opening import open_adapter
 from .resizing import Resized, resize
 
@@ -13,6 +13,7 @@ __all__ = [
     "Circuits",
     "LogitBound",
     "Resized",
+    "RotaryPlanes",
     "circuits_of",
     "open_adapter",
     "resize",

@@ -95,13 +95,15 @@ def by_heads(
     unsplit: dict[str, str] = {}
     for name, reading in readings.items():
         views: list[View] = []
+        heads = 0
         for view in reading.views:
             cuts = _cuts(view, roles[view.name], config, inputs_first.get(view.tensor))
             if isinstance(cuts, str):
                 unsplit[view.name] = cuts
-            views += [view] if not isinstance(cuts, list) else _each(view, cuts)
+            heads += len(cuts) if isinstance(cuts, list) else 0
+            views += _each(view, cuts) if isinstance(cuts, list) else [view]
         done[name] = reading
-        if len(views) > len(reading.views):
+        if heads:
             how = "; ".join(filter(None, (reading.how, f"by heads, {len(views)} matrices")))
             done[name] = replace(reading, views=tuple(views), how=how)
     return done, unsplit

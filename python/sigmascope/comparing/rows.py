@@ -32,6 +32,9 @@ update               see :mod:`sigmascope.spectra.statistics.updates`: `update_s
                      `intruders` and `intruders_undecided` count those that resemble no direction of
                      W; `intruder_energy`, `intruder_energy_undecided` are their shares of the
                      energy
+circuits             of a pair of circuits "qk": `before_logit_bound_same_position`,
+                     `before_logit_bound_any_positions`, the same for `after`, and `change_...`,
+                     after minus before, as in the rows of a scan
 on request           "update_shares": the shares of dW in the `share_dimension` leading singular
                      subspaces of W, `share_left`, `share_right`, `share_both`, each with `_error`,
                      and `_chance`, the share of an update without preference. "update_masks":
@@ -70,7 +73,7 @@ from __future__ import annotations
 
 from sigmascope._tables.schema import Kind, Schema
 from sigmascope.scanning.rows import COLUMNS as SCAN_COLUMNS
-from sigmascope.scanning.rows import LISTS, MEASURES
+from sigmascope.scanning.rows import LISTS, LOGITS, MEASURES
 
 GROUPS = ("before", "after", "delta", "projected")
 """Prefixes of the four matrices whose spectra are computed."""
@@ -161,6 +164,11 @@ _UPDATE: dict[str, Kind] = {
         for suffix in ("", "_chance")
     },
 }
+_CIRCUITS: dict[str, Kind] = {
+    f"{group}_{name}": kind
+    for group in ("before", "after", "change")
+    for name, kind in LOGITS.items()
+}
 _QUANTISATION: dict[str, Kind] = {
     "effective_bits": "float",
     "effective_bits_error": "float",
@@ -192,6 +200,7 @@ COLUMNS: dict[str, Kind] = {
     **_EVIDENCE,
     **_CHANGE,
     **_UPDATE,
+    **_CIRCUITS,
     **_QUANTISATION,
     **_ENTRIES,
     **_MEASURES,
@@ -204,6 +213,7 @@ _NEW_MEASURES = ("mp_lower_outliers", "correlation_traps")
 _ADDED = (
     frozenset(_ENTRIES)
     | frozenset(_UPDATE)
+    | frozenset(_CIRCUITS)
     | frozenset(_QUANTISATION)
     | {"device", "product_rank"}
     | frozenset(column for column in _MEASURES if any(name in column for name in _NEW_MEASURES))

@@ -37,6 +37,8 @@ def vector_bounds(svd: SVD) -> Array:
 def _known(svd: SVD) -> tuple[Array, Array, Array, float]:
     svd = svd.scaled(-exponent_of(float(svd.s[0])))  # a sine has no unit
     rounding = _ROUNDED.get(svd.precision, 48.0 * 2.0**-24) * float(svd.s[0])
+    if svd.method == METHOD:  # B (A v) rounds in units of |B| |A|, which may far exceed sigma_1
+        rounding = max(rounding, float(svd.errors[0]))
     # An exact decomposition of a product has all nonzero values; one zero stands for the rest.
     rest = [0.0] if svd.method == METHOD and len(svd.s) == svd.columns else []
     s, e, r = (np.append(x, rest) for x in (svd.s, svd.errors, svd.residuals))

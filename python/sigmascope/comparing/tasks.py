@@ -20,7 +20,7 @@ from sigmascope.adapters.pairing import delta_of
 from sigmascope.adapters.scannable import Scannable
 from sigmascope.errors import MemoryLimitError, NonFiniteError
 from sigmascope.matrices.matrix import Matrix
-from sigmascope.scanning.tasks import product_rank
+from sigmascope.scanning.tasks import logit_columns, product_rank
 
 from .analysis import findings
 from .entrywise import compared_masks
@@ -175,7 +175,18 @@ def _columns(
     if options.vectors is not None:
         svds = {group: results.spectra[group].svd for group in GROUPS if group in results.spectra}
         save_vectors(options.vectors, name, svds)
-    rank = {"product_rank": product_rank(pair.delta)}
+    rank: Row = {"product_rank": product_rank(pair.delta)} | _logit_columns(pair)
     del pair  # frees the matrices, since the rest needs only vectors
     with lease.threads(plan.workers, spare=True) as fraction:
         return rank | pair_columns(results, options.num_threads, options.threads_of(fraction))
+
+
+def _logit_columns(pair: MatrixPair) -> Row:
+    """Return the bounds on the logits of two circuits, and after minus before."""
+    if not isinstance(pair, AdapterPair):
+        return {}
+    before, after = logit_columns(pair.before), logit_columns(pair.after)
+    row = {f"before_{name}": value for name, value in before.items()}
+    row |= {f"after_{name}": value for name, value in after.items()}
+    shared = before.keys() & after.keys()
+    return row | {f"change_{name}": after[name] - before[name] for name in shared}

@@ -14,6 +14,7 @@ from sigmascope._display.html import headline, scanned
 from sigmascope._tables.schema import Row
 from sigmascope._words.rows import full_rank, role_in_tower
 from sigmascope._words.text import (
+    at_most,
     counted,
     dimensions,
     duration,
@@ -137,6 +138,7 @@ def show_scan(out: Console, scan: Scan) -> None:
         show_omissions(out, rows, _LABELS)
         _layers(out, rows)
         _extremes(out, rows)
+        _logits(out, rows)
     _problems(out, scan)
     _totals(out, scan)
 
@@ -217,6 +219,23 @@ def _extremes(out: Console, rows: Sequence[Row]) -> None:
         if lines:
             title = f"{which} {_LABELS[measure]} as a share of {summary.whole_of(rows)}"
             show_table(out, title, headers, lines)
+
+
+def _logits(out: Console, rows: Sequence[Row]) -> None:
+    """Print the circuits with the largest bounds on attention logits; nothing without a bound."""
+    lines = [
+        [
+            row["name"],
+            *(
+                at_most(row[f"logit_bound_{which}"], 4)
+                for which in ("same_position", "any_positions")
+            ),
+        ]
+        for row in summary.largest_logits(rows)
+    ]
+    if lines:
+        headers = ["circuit", "same position", "any positions"]
+        show_table(out, "Largest bounds on the magnitude of an attention logit", headers, lines)
 
 
 def _problems(out: Console, scan: Scan) -> None:

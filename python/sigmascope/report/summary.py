@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sigmascope._tables.schema import Row
 from sigmascope._tables.table import Table
-from sigmascope._words.rows import full_rank, role_in_tower
+from sigmascope._words.rows import full_rank, rank_of_product, role_in_tower
 from sigmascope._words.text import median_with_error, range_of, with_error
 
 RANKS = ("effective_rank", "stable_rank")
@@ -137,8 +137,9 @@ def fraction(row: Row, measure: str) -> float:
 
 def whole_of(rows: Iterable[Row]) -> str:
     """Return the name of the rank that :func:`fraction` divides by."""
+    rows = list(rows)
     of_products = {row.get("product_rank") is not None for row in rows}
-    return "r, the rank of the adapter" if of_products == {True} else "the full rank"
+    return rank_of_product(rows) if of_products == {True} else "the full rank"
 
 
 def extremes(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
@@ -150,6 +151,12 @@ def extremes(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
     )
     count = min(3, len(known) // 2)
     return known[:count], known[len(known) - count :][::-1]
+
+
+def largest_logits(rows: Iterable[Row]) -> list[Row]:
+    """Return at most three rows with the largest bounds on attention logits."""
+    known = [row for row in rows if row.get("logit_bound_any_positions") is not None]
+    return sorted(known, key=lambda row: -row["logit_bound_any_positions"])[:3]
 
 
 def least_certain(rows: Iterable[Row], measures: Sequence[str]) -> tuple[Row, str] | None:

@@ -29,6 +29,11 @@ structure            `structure` describes a special structure: "all zero", "con
                      and `copied_columns` count rows and columns that equal an earlier one, entry by
                      entry; 0 if the entries have so few distinct values that coincidences explain
                      the copies
+circuits             of a circuit "qk", where its logits have a known factor: the bounds on the
+                     magnitude of an attention logit, a number without a unit,
+                     `logit_bound_same_position` for a query and a key at one position and
+                     `logit_bound_any_positions` for any two; see
+                     :class:`sigmascope.adapters.LogitBound`
 measures             value and `<name>_error`, see :mod:`sigmascope.spectra.statistics`;
                      `alpha_farms`, `randomized_distance` and `correlation_traps` on request only
                      (:mod:`sigmascope.analysis.requested`)
@@ -114,6 +119,10 @@ _MOMENTS: dict[str, Kind] = {
     **_FARTHEST,
 }
 _STRUCTURE: dict[str, Kind] = {"structure": "str", "copied_rows": "int", "copied_columns": "int"}
+LOGITS: dict[str, Kind] = {
+    "logit_bound_same_position": "float",
+    "logit_bound_any_positions": "float",
+}
 MEASURES = (
     "fro_norm",
     "spectral_norm",
@@ -167,6 +176,7 @@ COLUMNS: dict[str, Kind] = {
     **_EVIDENCE,
     **_MOMENTS,
     **_STRUCTURE,
+    **LOGITS,
     **_MEASURES,
     **LISTS,
     **_WEIGHTWATCHER,
@@ -176,10 +186,10 @@ COLUMNS: dict[str, Kind] = {
 _SINCE_3 = ("effective_rank_above_edge", "shoulder_200", "shoulder_286", "shoulder_400", *REQUESTED)
 _SINCE_4 = ("mp_lower_outliers",)
 _LATER = ("quantiles", "quantile_errors", "abs_max", "device", "product_rank")
-ADDED = {*_WEIGHTWATCHER, *_STRUCTURE, *_FARTHEST, *_LATER} | {
+ADDED = {*_WEIGHTWATCHER, *_STRUCTURE, *_FARTHEST, *_LATER, *LOGITS} | {
     column for name in (*_SINCE_3, *_SINCE_4) for column in (name, f"{name}_error")
 }
-"""Columns that version 2, 3, 4 or 5 does not have."""
+"""Columns that earlier versions, or earlier files of this version, do not have."""
 
 SCAN = Schema(SCHEMA, VERSION, "scan", COLUMNS, READS, frozenset(ADDED))
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 
 from sigmascope._execution.options import CallOptions
 from sigmascope._running.executors import WorkerTask
@@ -14,6 +15,7 @@ from sigmascope._running.prefetch import Prefetch
 from sigmascope._running.tasks import TENSOR_ERRORS, ByteListener, Options, failed
 from sigmascope._running.vectors import save_vectors
 from sigmascope._tables.schema import Row
+from sigmascope.adapters.circuits.product import CircuitProduct
 from sigmascope.adapters.scannable import Scannable
 from sigmascope.analysis.admission import SpectrumRequest, memory_left
 from sigmascope.analysis.low_rank import LowRank
@@ -70,7 +72,7 @@ def analyse(
         if options.vectors is not None:
             save_vectors(options.vectors, name, {"": result.svd})
         fit = weightwatcher.power_law(result.values)
-        row = {"status": "analysed", "product_rank": product_rank(a)}
+        row = {"status": "analysed", "product_rank": product_rank(a)} | logit_columns(a)
         return row | spectrum_columns(result) | fit | _structure(a, result)
     except TENSOR_ERRORS as error:
         row = failed(error, began)
@@ -99,6 +101,13 @@ def _read_once(a: Matrix, options: Options) -> Matrix:
 def product_rank(a: Matrix | LowRank) -> int | None:
     """Return the largest possible rank of an adapter's change B A; None for other matrices."""
     return min(a.rank, *a.shape) if isinstance(a, LowRank) else None
+
+
+def logit_columns(a: Matrix | LowRank) -> Row:
+    """Return the bounds on the logits of a circuit; no columns for other matrices."""
+    bound = a.logit_bound() if isinstance(a, CircuitProduct) else None
+    values = {} if bound is None else bound._asdict()
+    return {f"logit_bound_{name}": value for name, value in values.items() if isfinite(value)}
 
 
 def _structure(a: Matrix | LowRank, result: Spectrum) -> Row:

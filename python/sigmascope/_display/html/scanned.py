@@ -10,7 +10,7 @@ from typing import Any
 
 from sigmascope._display.curves import noise_rank
 from sigmascope._display.glossary import entry
-from sigmascope._words.rows import Row, full_rank, largest_first
+from sigmascope._words.rows import Row, full_rank, largest_first, rank_of_product
 from sigmascope._words.text import counted, duration, kinds, number_of, short, size, with_shape
 
 from .chance import LEAST, SCAN, Pair, paired_by_layer, welch
@@ -91,7 +91,7 @@ def _ranks(rows: list[Row]) -> Iterator[Finding]:
     low, high = (f(medians, key=lambda role: medians[role].value) for f in (min, max))
     counts = [f"{len(roles[role]):,}" for role in (low, high)]
     products = all(row.get("product_rank") is not None for row in having)
-    whole = "r, the rank of the adapter" if products else "the full rank"
+    whole = rank_of_product(having) if products else "the full rank"
     text = (
         f"As a share of {whole}, the {entry(name).label} is lowest in {low}, "
         f"{medians[low]} %, and highest in {high}, {medians[high]} % (medians of "

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
-from .circuits import Circuits, LogitBound, circuits_of
+from .circuits import Circuits, circuits_of
+from .logits import LogitBound, RotaryPlanes
 
-__all__ = ["Circuits", "LogitBound", "circuits_of"]
+__all__ = ["Circuits", "LogitBound", "RotaryPlanes", "circuits_of"]

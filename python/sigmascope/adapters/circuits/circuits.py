@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,27 +19,10 @@ from sigmascope.checkpoint.record import TensorRecord
 from sigmascope.checkpoint.remote.paths import Place
 from sigmascope.matrices.byte_source import ByteSource
 
-from .factors import Factor, FactorReader, storage_of
-from .families import logit_scale, rotates
+from .factors import Factor
+from .logits import LogitBound, RotaryPlanes
 from .modules import Circuit, layout_of
-from .product import CircuitProduct
-
-
-class LogitBound(NamedTuple):
-    """Bounds on the magnitude of an attention logit, biases not included.
-
-    Attributes
-    ----------
-    same_position : float
-        For a query and a key at one position: scale x d x ||W_q^T W_k||_2, since a normalised input
-        of d numbers has norm sqrt(d) at most.
-    any_positions : float
-        For any two positions. A rotation of q or k changes no norm, so ||W_q||_2 ||W_k||_2 replaces
-        ||W_q^T W_k||_2. With norms of q and k, their gains alone bound both.
-    """
-
-    same_position: float
-    any_positions: float
+from .reading import CircuitReader
 
 
 class Circuits(Mapping[str, LowRank]):
@@ -83,7 +65,7 @@ class Circuits(Mapping[str, LowRank]):
         )
         what = "circuits of heads: biases and norms after attention are not included"
         self.notes = (*checkpoint.notes, what) if self._circuits else checkpoint.notes
-        self._reader = FactorReader(checkpoint)
+        self._reader = CircuitReader(checkpoint)
 
     def __getitem__(self, name: str) -> LowRank:
         """Return a circuit, with its factors in memory as float64.
@@ -95,10 +77,7 @@ class Circuits(Mapping[str, LowRank]):
         CheckpointError
             A file changed since the checkpoint was opened, or a norm does not fit.
         """
-        circuit = self._circuit(name)
-        left, right = (self._reader.read(factor) for factor in (circuit.left, circuit.right))
-        B, A = (storage_of(self.checkpoint, factor) for factor in (circuit.left, circuit.right))
-        return CircuitProduct(left.T, right, (B, A))
+        return self._reader.product(self._circuit(name))
 
     def outline(self, name: str) -> LowRank:
         """Return a stand-in of the same shape and memory, after a check of the files."""
@@ -178,35 +157,43 @@ class Circuits(Mapping[str, LowRank]):
 
         Notes
         -----
+        The product d x d is not formed. `any_positions` holds for every distance and for every
+        choice of frequencies; it is at most ||W_q||_2 ||W_k||_2 and at most the sum over planes of
+        the largest norm that each has in any rotation.
+
         The bound holds for the outputs of the norm before attention, or with norms of q and k for
         any input. It is None without such a norm, with latent attention, whose norms depend on the
         token, and with a rotary scaling that multiplies the logits. Numbers that a model adds to
         logits (ALiBi, relative positions) are not included.
         """
+        return self._reader.product(self._of_logits(name)).logit_bound()
+
+    def planes(self, name: str) -> RotaryPlanes | None:
+        """Return the part of a circuit in each plane in which positions rotate.
+
+        Parameters
+        ----------
+        name : str
+            A circuit of the role "qk".
+
+        Returns
+        -------
+        RotaryPlanes or None
+            Without planes if the family does not rotate q and k. None if it is not known which rows
+            it rotates together.
+
+        Raises
+        ------
+        ValueError
+            The circuit has another role.
+        """
+        return self._reader.product(self._of_logits(name)).planes()
+
+    def _of_logits(self, name: str) -> Circuit:
         circuit = self._circuit(name)
         if not circuit.role.role.endswith("qk"):
             raise ValueError(f"{name} has no logits: its role is {circuit.role.role!r}, not 'qk'")
-        left, right = circuit.left, circuit.right
-        settings = self.checkpoint.configuration.of_tower(circuit.role.tower)
-        rank, d = left.shape(self.checkpoint)
-        scale = logit_scale(settings, rank)
-        if isinstance(scale, str):
-            return None
-        if left.rows is not None and right.rows is not None:
-            gains = [self._reader.gain(gain, rank) for gain in (left.rows, right.rows)]
-            counts = [self._reader.count(gain) for gain in (left.rows, right.rows)]
-            size = scale * math.sqrt(math.prod(counts))
-            apart = math.prod(float(np.max(np.abs(gain))) for gain in gains)
-            together = float(np.max(np.abs(gains[0] * gains[1])))
-            return LogitBound(size * together, size * apart)
-        normalised = left.columns is not None and right.columns is not None
-        if not normalised or left.rows or right.rows or not (left.plain and right.plain):
-            return None
-        product = self[name]
-        norms = [float(np.linalg.norm(np.asarray(x), 2)) for x in (product.B, product.A)]
-        together = scale * d * float(product.singular_values().values[0])
-        turns = rotates(settings) is not False
-        return LogitBound(together, scale * d * math.prod(norms) if turns else together)
+        return circuit
 
     def info(self) -> list[TensorRecord]:
         """Return a record for each attention module, then one for each weight without a circuit.

@@ -9,7 +9,7 @@ logits.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sigmascope.checkpoint.formats.gguf_metadata import MODEL_TYPE
@@ -30,6 +30,8 @@ _NORM_FIRST = (
     "siglip2_vision_model"
 )
 _ONE_PLUS = "gemma gemma2 gemma3 gemma3_text recurrent_gemma qwen3_next nemotron"
+#: Other models with a rotary embedding.
+_ROTATED = "olmo2 olmo3"
 _WITHOUT_ROTARY = (
     "gpt2 openai-gpt gpt_neo gpt_bigcode bloom opt mpt bert roberta distilbert albert electra "
     "deberta t5 mt5 umt5 bart mbart marian whisper vit deit beit dinov2 clip clip_vision_model "
@@ -59,42 +61,66 @@ def gain_offset(settings: Mapping[str, Any]) -> float:
     return 1.0 if isinstance(named, str) and named.lower() in _ONE_PLUS.split() else 0.0
 
 
-def rotates(settings: Mapping[str, Any]) -> bool | None:
-    """Return whether a rotary embedding turns q and k; None if the family is unknown."""
+def rotates(settings: Mapping[str, Any], layer: int | None = None) -> bool | None:
+    """Return whether a rotary embedding turns q and k; None if the family is unknown.
+
+    Some layers of SmolLM 3 and Command R7B have no positions.
+    """
     family = family_of(settings)
     alibi = settings.get("alibi") is True and family in ("falcon", "refinedwebmodel")
     if alibi or family in _WITHOUT_ROTARY.split():
         return False
-    return True if family in _NORM_FIRST.split() else None
+    rotated, kinds = (settings.get(key) for key in ("no_rope_layers", "layer_types"))
+    if family == "smollm3" and _at(rotated, layer) == 0:
+        return False
+    if family == "cohere2" and _at(kinds, layer) == "full_attention":
+        return False
+    return True if family in (*_NORM_FIRST.split(), *_ROTATED.split()) else None
 
 
 def logit_scale(settings: Mapping[str, Any], width: int) -> float | str:
     """Return the factor of q^T k in a logit, or the reason why it is not known."""
     family = family_of(settings)
-    for key in ("rope_scaling", "rope_parameters"):
-        scaling = _members(settings.get(key))
-        kind = scaling.get("rope_type", scaling.get("type"))
+    for kind in _rotary_scalings(settings):
         if kind in _RESCALED:
             return f"the rotary scaling {kind!r} multiplies the logits by a factor of its own"
+    if family in ("gemma2", "gemma3") and "rope_permuted" in settings:
+        return "a GGUF file of this family does not state the factor"
     if family.startswith("llama4"):
         return "q and k are normalised without gains in some layers"
     if family in _WITHOUT_SCALE.split() or settings.get("scale_attn_weights") is False:
         return 1.0
     default = 1.0 if family.startswith("granite") else None
-    multiplier = _number(settings.get("attention_multiplier"), default)
-    multiplier = _number(_members(settings.get("attn_config")).get("softmax_scale"), multiplier)
+    multiplier = number(settings.get("attention_multiplier"), default)
+    multiplier = number(members(settings.get("attn_config")).get("softmax_scale"), multiplier)
     if multiplier is not None:
         return multiplier
     usual = 256 if family in ("gemma2", "gemma3", "gemma3_text") else width
-    scalar = _number(settings.get("query_pre_attn_scalar"), None)
+    scalar = number(settings.get("query_pre_attn_scalar"), None)
     return 1 / math.sqrt(scalar or usual)
 
 
-def _members(value: Any) -> dict[str, Any]:
+def _rotary_scalings(settings: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the kinds of rotary scaling, of which layers of several types have several."""
+    yield settings.get("rope_scaling_type")
+    for key in ("rope_scaling", "rope_parameters"):
+        scaling = members(settings.get(key))
+        for each in (scaling, *map(members, scaling.values())):
+            yield each.get("rope_type", each.get("type"))
+
+
+def _at(values: Any, layer: int | None) -> Any:
+    """Return the value of a layer; None if the settings do not give it."""
+    known = isinstance(values, list) and layer is not None and layer < len(values)
+    return values[layer] if known else None
+
+
+def members(value: Any) -> dict[str, Any]:
+    """Return nested settings; empty if there are none."""
     return dict(value) if isinstance(value, Members | Mapping) else {}
 
 
-def _number(value: Any, default: float | None) -> float | None:
+def number(value: Any, default: float | None) -> float | None:
     """Return a positive number of the settings, or the default."""
     known = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
     return float(value) if known else default

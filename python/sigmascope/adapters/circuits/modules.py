@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from sigmascope.checkpoint import Checkpoint
@@ -12,11 +12,8 @@ from sigmascope.checkpoint.naming.roles import Role
 
 from .factors import Block, Factor, Gain, Piece
 from .families import family_of, gain_offset, normalises_first, rotates
-
-PLACES = ("cross_", "pool_", "global_")
-_STORED = ("q", "k", "v", "o", "q_a", "q_b", "kv_a", "kv_b")
-_FUSED = ("qkv", "kv")
-_CUT = ("q", "k", "v", "o")
+from .grouping import Module, group_modules
+from .rotary import Rotation, rotation_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +21,8 @@ class Circuit:
     """One circuit: the product of the transposed `left` and `right`, or of `left` and `right`.
 
     `left` has d_head rows; its transpose is the first factor of the product. The record's name of
-    the attention module is `module`; `view` says in words what is multiplied.
+    the attention module is `module`; `view` says in words what is multiplied. `rotation` says which
+    rows of q and k positions rotate; None if it is not known, or for W_o W_v.
     """
 
     name: str
@@ -34,22 +32,7 @@ class Circuit:
     right: Factor
     view: str
     first: str
-
-
-class _Key(NamedTuple):
-    tower: str
-    layer: int | None
-    place: str
-
-
-@dataclass(slots=True)
-class _Module:
-    """The matrices of one attention module: heads by part, and whole matrices by role."""
-
-    key: _Key
-    heads: dict[str, list[str]] = field(default_factory=dict)
-    whole: dict[str, str] = field(default_factory=dict)
-    tensors: list[str] = field(default_factory=list)
+    rotation: Rotation | None = None
 
 
 class Layout(NamedTuple):
@@ -61,7 +44,7 @@ class Layout(NamedTuple):
 
 def layout_of(checkpoint: Checkpoint) -> Layout:
     """Return the circuits of all heads."""
-    modules, refused = _modules(checkpoint)
+    modules, refused = group_modules(checkpoint)
     circuits: list[Circuit] = []
     for module in modules:
         settings = checkpoint.configuration.of_tower(module.key.tower)
@@ -80,38 +63,10 @@ def layout_of(checkpoint: Checkpoint) -> Layout:
     return Layout(circuits, refused)
 
 
-def _modules(checkpoint: Checkpoint) -> tuple[list[_Module], dict[str, str]]:
-    """Group heads and whole matrices by attention module; list what is fused and not split."""
-    modules: dict[_Key, _Module] = {}
-    refused: dict[str, str] = {}
-    for name in checkpoint:
-        role, tensor = checkpoint.roles[name], checkpoint.view_of(name).tensor
-        place = next((p for p in PLACES if role.role.startswith(p)), "")
-        part = role.role.removeprefix(place)
-        if part in _FUSED or (part in _CUT and role.head is None):
-            refused[tensor] = checkpoint.uncut.get(name, "it is not cut into heads")
-        elif part in _STORED:
-            key = _Key(role.tower, role.layer, place)
-            module = modules.setdefault(key, _Module(key))
-            module.tensors.append(tensor)
-            if role.head is not None:
-                module.heads.setdefault(part, []).append(name)
-            else:
-                module.whole[part] = name
-    for name, reason in checkpoint.unreadable.items():
-        role_name = checkpoint.roles[name].role
-        place = next((p for p in PLACES if role_name.startswith(p)), "")
-        if role_name.removeprefix(place) in (*_STORED, *_FUSED):
-            refused[name] = reason
-    return list(modules.values()), refused
-
-
 class _Builder:
     """The circuits of one attention module."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, module: _Module, settings: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, module: Module, settings: Mapping[str, Any]) -> None:
         self._checkpoint, self._module, self._settings = checkpoint, module, settings
         self._prefix = _common_prefix(module.tensors)
         self._norms = {
@@ -141,8 +96,17 @@ class _Builder:
             if shapes[0][0] != shapes[1][0]:
                 return f"a head of q has {shapes[0][0]} rows, and one of k has {shapes[1][0]}"
             words = f"W_q^T W_k of head {head}" + _of_group("k", group, groups)
-            circuits.append(self._circuit("qk", head, query, keys[group], f"{words}; {notes}"))
+            circuit = self._circuit("qk", head, query, keys[group], f"{words}; {notes}")
+            circuits.append(replace(circuit, rotation=self._rotation(query, keys[group])))
         return circuits
+
+    def _rotation(self, query: Factor, key: Factor) -> Rotation | None:
+        """Return the rotated rows of a head: in latent attention those that all heads share."""
+        width, last_rows = query.shape(self._checkpoint)[0], None
+        if not key.plain:
+            shared = key.pieces[1:]
+            last_rows = sum(piece.outer.shape(self._checkpoint)[0] for piece in shared)
+        return rotation_of(self._settings, self._module.key.layer, width, last_rows)
 
     def outputs_and_values(self) -> list[Circuit] | str:
         """Return the circuits W_o W_v, or the reason why they are not known."""
@@ -267,7 +231,7 @@ class _Builder:
 
     def _notes(self, *, rotary: bool) -> str:
         notes = [self._input_note, "biases not included"]
-        rotation = rotates(self._settings)
+        rotation = rotates(self._settings, self._module.key.layer)
         if rotary and rotation is not False:
             notes.append("rotary embedding at distance 0" if rotation else "positions not included")
         latent = [role for role in ("q_a_norm", "kv_a_norm") if role in self._norms]
@@ -280,13 +244,11 @@ class _Builder:
 
 def _common_prefix(names: list[str]) -> str:
     """Return the leading parts that all names have in common; the first name if there are none."""
-    parts = [name.split(".")[:-1] for name in names]
-    common: list[str] = []
-    for level in zip(*parts, strict=False):
-        if len(set(level)) > 1:
-            break
-        common.append(level[0])
-    return ".".join(common) or names[0]
+    first, last = min(names), max(names)  # all others begin with what these two have in common
+    letters = enumerate(zip(first, last, strict=False))
+    common = next((first[:i] for i, (one, two) in letters if one != two), first)
+    end = max(common.rfind("."), common.rfind("/"))  # flax separates by a slash
+    return common[:end] if end > 0 else names[0]
 
 
 def _group_size(queries: int, keys: int, part: str) -> int | str:

@@ -11,11 +11,13 @@ const textOf = (column, i) => (matrices[column][i] === null ? null : data.texts[
 const valueOf = (key, i) => data.values[key]?.[i] ?? null;
 // The error of a value: null if it is not known, 0 if it is below the last digit that is shown.
 const errorOf = (key, i) => (data.errors[key] ? data.errors[key][i] : 0);
-// The largest rank that a matrix can have: min(rows, columns), or r for a change that an adapter makes.
+// The largest rank that a matrix can have: min(rows, columns), or that of a product.
 const ofChange = (key) => !comparison || key.startsWith('delta_');
 const fullRank = (key, i) => (ofChange(key) && matrices.product_rank[i]) || Math.min(matrices.rows[i], matrices.columns[i]);
 const products = everyRow.length > 0 && everyRow.every((i) => matrices.product_rank[i] !== null);
-const whole = (key) => (products && ofChange(key) ? 'r, the rank of the adapter' : 'the full rank');
+const circuits = everyRow.every((i) => /(qk|ov)$/.test(textOf('role', i) ?? ''));
+const ofProduct = circuits ? 'd_head, the rank of a circuit' : 'r, the rank of the adapter';
+const whole = (key) => (products && ofChange(key) ? ofProduct : 'the full rank');
 const isBelow = (i) => (matrices.flags[i] & BELOW_ROUNDING) > 0;
 const towers = [...new Set(everyRow.map((i) => textOf('tower', i)))];
 const roleOf = (i) => textOf('role', i) ?? 'other';
