@@ -129,7 +129,9 @@ PYTHON_ROOMS = {
         "typer rich",
     ),
     "formats": Folder("checkpoint errors extension", outside="h5py tensorstore"),
-    "provenance": Folder("adapters checkpoint errors extension package", outside="scipy typer rich"),
+    "provenance": Folder(
+        "adapters checkpoint errors extension package", outside="scipy typer rich"
+    ),
     "package": Folder(
         "_execution _host adapters analysis bench checkpoint cli comparing diagnosis errors "
         "extension matrices provenance scanning series sklearn solvers spectra streaming"

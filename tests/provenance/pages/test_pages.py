@@ -102,7 +102,7 @@ def test_unbounded_intervals_reach_the_ends_of_the_axis() -> None:
 def test_the_survival_of_each_tensor_is_that_of_the_model() -> None:
     """The weighted mean of the rows is the number of the result."""
     record = result_of("confirmed").to_dict()
-    weights = numbers.middles(record["weights"], 1)
+    weights = numbers.nominal_weights(record)
     pairs = [(numbers.survived(row, weights), row["gram"]) for row in record["rows"]]
     known = [(part, gram[0][0]) for part, gram in pairs if part is not None]
     mean = sum(part * size for part, size in known) / sum(size for _, size in known)

@@ -111,7 +111,11 @@ class Verification:
 
     @property
     def survived(self) -> float | None:
-        """The part <dW, M - W> / ||dW||^2 of the change that rounding left in the file."""
+        """The part <dW, M - W> / ||dW||^2 of the change that rounding left in the file.
+
+        The change dW has the weights in the middle of their intervals; a weight whose interval is
+        wider than a tenth of it is taken to be 1, if it may be.
+        """
         return self.evidence.survived
 
     @property

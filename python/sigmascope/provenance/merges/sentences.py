@@ -192,7 +192,7 @@ def _short(value: float | str) -> str:
 def _survival(evidence: Evidence) -> list[str]:
     part = evidence.survived
     merged = evidence.of(MERGED)
-    if part is None or not merged or evidence.weights is None:
+    if part is None or not merged or evidence.weights is None or evidence.of(UNEXPLAINED):
         return []
     numbers = sum(row["numbers"] for row in merged)
     changed = sum(row["changed"] for row in merged)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sigmascope.extension import counted
+from sigmascope.provenance.intervals import nominal_weight
 
 from .combining import Group, box_of, group_rows, is_at_random, survived, weights_of
 from .expectations import Expectation
@@ -97,8 +98,8 @@ class Evidence:
 
     @property
     def survived(self) -> float | None:
-        """The part of the change that rounding left, at the weights that are known."""
-        return survived(self.rows, self.middle())
+        """The part of the change that rounding left, at weights that are known, or else 1."""
+        return survived(self.rows, self.nominal_weights())
 
     @property
     def unseen(self) -> list[Row]:
@@ -132,12 +133,12 @@ class Evidence:
         known = f"{100 * part:.1f} % of the change survived"
         return (CONFIRMED if part >= expectation.least else REFUTED), known
 
-    def middle(self) -> list[float]:
-        """Return the weights in the middle of their intervals, or 1 where they are not known."""
+    def nominal_weights(self) -> list[float]:
+        """Return the weights for which survival is stated: 1 where they are not known."""
         box = self.box
-        if box is None:
+        if box is None or self.of(UNEXPLAINED):
             return [1.0] * self.donors
-        return [float(low + high) / 2 if np.isfinite(high - low) else 1.0 for low, high in box]
+        return [nominal_weight(float(low), float(high)) for low, high in box]
 
     def _linear(self) -> tuple[str, str]:
         wrong = self.of(UNEXPLAINED, CHANGED)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from math import ceil, floor, inf, isfinite, log10
 from typing import Any
 
+from sigmascope.provenance.intervals import nominal_weight
+
 Row = Mapping[str, Any]
 
 FORMATS = {
@@ -40,12 +42,13 @@ def interval_text(low: float, high: float) -> str:
     return f"{floor(low / step) * step:.{digits}f} to {ceil(high / step) * step:.{digits}f}"
 
 
-def middles(weights: Sequence[Mapping[str, Any]] | None, donors: int) -> list[float]:
-    """Return the weights in the middle of their intervals, or 1 where they are not known."""
-    if weights is None:
-        return [1.0] * donors
+def nominal_weights(record: Mapping[str, Any]) -> list[float]:
+    """Return the weights for which survival is stated: 1 where they are not known."""
+    weights = record["weights"]
+    if weights is None or any(row["status"] == "unexplained" for row in record["rows"]):
+        return [1.0] * len(record["donors"])
     return [
-        1.0 if None in (each["low"], each["high"]) else (each["low"] + each["high"]) / 2
+        1.0 if None in (each["low"], each["high"]) else nominal_weight(each["low"], each["high"])
         for each in weights
     ]
 

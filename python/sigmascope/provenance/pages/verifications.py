@@ -31,8 +31,8 @@ from .numbers import (
     expected,
     interval_of,
     interval_text,
-    middles,
     name_of,
+    nominal_weights,
     percent,
     survived,
 )
@@ -148,7 +148,7 @@ def _intervals(rows: Sequence[Row], donor: int) -> Iterator[Mark]:
 
 
 def _survival(record: Record) -> str:
-    weights = middles(record["weights"], len(record["donors"]))
+    weights = nominal_weights(record)
     touched = [row for row in record["rows"] if survived(row, weights) is not None]
     if not touched:
         return ""
@@ -267,7 +267,7 @@ def _orders(rows: Sequence[Row]) -> str:
 
 
 def _tensors(record: Record) -> str:
-    weights = middles(record["weights"], len(record["donors"]))
+    weights = nominal_weights(record)
     lines = []
     for row in record["rows"]:
         numbers = row.get("numbers")
