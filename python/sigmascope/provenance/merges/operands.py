@@ -21,6 +21,8 @@ from sigmascope.extension.pairs import (
 )
 
 from .blocks import Formats
+from .coded_cells import cell_reader
+from .coded_source import CodedSource
 from .number_formats import FORMATS, NumberFormat
 from .sources import AdapterDonor, Donor, MatrixSource, ModelDonor, Source, VectorSource
 
@@ -168,8 +170,10 @@ class Operands:
         before, after = operand.pair.before, operand.pair.after
         assert before is not None
         assert after is not None
+        where = "the merged file"
         base = number_format(self.base, before, "the base")
-        merged = number_format(self.merged, after, "the merged file")
+        cells = cell_reader(self.merged, after)
+        merged = cells.number_format if cells else number_format(self.merged, after, where)
         if not operand.pair.matrix:
             return self._vectors(operand, before, after, Formats(base, merged, base))
         donors: list[Donor] = []
@@ -183,13 +187,11 @@ class Operands:
                 donors.append(ModelDonor(self._matrix_of_model(index, before, operand.pair)))
         change = donors[0].number_format if donors else base
         height = operand.pair.rows or before.shape[0]
-        return MatrixSource(
-            self.base[before.key],
-            self.merged[after.key],
-            donors,
-            Formats(base, merged, change),
-            height,
-        )
+        formats = Formats(base, merged, change)
+        matrices = self.base[before.key], self.merged[after.key]
+        if cells is None:
+            return MatrixSource(*matrices, donors, formats, height)
+        return CodedSource(*matrices, donors, formats, height, cells)
 
     def _matrix_of_model(self, index: int, before: Member, pair: Pair) -> Matrix:
         other = self._models[index][before.name]

@@ -10,7 +10,8 @@ from itertools import permutations
 import numpy as np
 
 from .blocks import FLOAT32, LEAST_FLOAT32, Block, Formats
-from .number_formats import NumberFormat, Reals
+from .coded_cells import CodedFormat
+from .number_formats import FORMATS, NumberFormat, Reals
 from .orders import (
     Ends,
     Once,
@@ -151,6 +152,12 @@ def iter_orders(formats: Formats, p: int, *, models: bool) -> Iterator[Order]:
     `models` is True if all donors are models, and False if one is an adapter.
     """
     yield Once()
+    if isinstance(formats.merged, CodedFormat) or isinstance(formats.base, CodedFormat):
+        for half in (FORMATS["f16"], FORMATS["bf16"]):
+            if half not in (formats.merged, formats.base):
+                yield Once(through=half)
+    if isinstance(formats.base, CodedFormat):
+        return  # the merger's base is not known
     if formats.merged.name == "bf16":
         yield Once("toward zero")
     float32 = formats.base.name == "f32"  # in which all mergers compute

@@ -56,6 +56,8 @@ class Order(ABC):
         with np.errstate(invalid="ignore"):
             least, largest = self.play(block, low, high)
             possible = (least <= block.merged) & (block.merged <= largest)
+            if block.coded is not None:  # a code stands for all numbers of its cell
+                possible = block.stored_as(least, largest)
         return stored_or_kept(block, possible)
 
 
@@ -121,6 +123,8 @@ class Once(Order):
             low, high = self.through.sources(low, high)
         size = np.abs(block.base) + most @ block.sizes
         error = FLOAT32 * (len(most) + 2) * size + most @ block.errors + LEAST_FLOAT32
+        if block.unsure is not None:
+            error = error + block.unsure * (1 + FLOAT32 * (len(most) + 2))
         return low - error - block.base, high + error - block.base
 
     def play(self, block: Block, low: Reals, high: Reals) -> Ends:
@@ -162,6 +166,8 @@ class Once(Order):
         least, largest = scaled_ends(block.ends(), low, high)
         size = np.abs(block.base) + np.maximum(np.abs(least), np.abs(largest)).sum(axis=0)
         error = FLOAT32 * (len(low) + 1) * size
+        if block.unsure is not None:
+            error = error + block.unsure * (1 + FLOAT32 * (len(low) + 1))
         return block.base + least.sum(axis=0) - error, block.base + largest.sum(axis=0) + error
 
 

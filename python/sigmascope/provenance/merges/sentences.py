@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sigmascope.extension import counted
 
+from .coded_cells import format_named
 from .combining import box_of, is_at_random
 from .exact import REPLACED
-from .number_formats import FORMATS
 from .tensors import CHANGED, IDENTICAL, MERGED, UNEXPLAINED, Row
 from .verdicts import Evidence
 
@@ -89,7 +89,7 @@ def _nothing_applied(evidence: Evidence, merged: Sequence[Row], unseen: bool) ->
     names = [_last(name) for name in evidence.names]
     name, was = (names[0], "was") if len(names) == 1 else (" and ".join(names), "were")
     if unseen:
-        formats = sorted({FORMATS[row["formats"]["merged"]].words for row in merged})
+        formats = sorted({format_named(row["formats"]["merged"]).words for row in merged})
         return [
             f"{name} cannot be seen in {' and '.join(formats)}: applied or not, at most "
             f"{counted(sum(shown), 'number')} would differ."
@@ -123,7 +123,7 @@ def _rounded(rows: Sequence[Row]) -> str:
     """Say whether tensors are stored as in the base, or converted."""
     formats = [row["formats"] for row in rows if "formats" in row]
     converted = {each["merged"] for each in formats if each["merged"] != each["base"]}
-    words = sorted(FORMATS[name].words for name in converted)
+    words = sorted(format_named(name).words for name in converted)
     return f"rounded to {' and '.join(words)}" if words else "number for number"
 
 
@@ -190,7 +190,7 @@ def _survival(evidence: Evidence) -> list[str]:
     if not changed:
         return []
     formats = sorted({row["formats"]["merged"] for row in merged})
-    stored = " and ".join(FORMATS[name].words for name in formats)
+    stored = " and ".join(format_named(name).words for name in formats)
     sentence = (
         f"{_percent(part)} of the change survived in {stored}: {_percent(changed / numbers)} of "
         "the numbers moved."
@@ -198,15 +198,15 @@ def _survival(evidence: Evidence) -> list[str]:
     better = _better_format(merged, formats)
     if part < 0.99 and better is not None:
         name, expected = better
-        sentence += f" In {FORMATS[name].words}, {_percent(expected)} is expected to survive."
+        sentence += f" In {format_named(name).words}, {_percent(expected)} is expected to survive."
     return [sentence]
 
 
 def _better_format(merged: Sequence[Row], formats: Sequence[str]) -> tuple[str, float] | None:
     """Return the first more precise format, and the part of the change that it would keep."""
-    digits = max(FORMATS[name].digits for name in formats)
+    digits = max(format_named(name).digits for name in formats)
     for name in ("bf16", "f16", "f32"):
-        if FORMATS[name].digits > digits:
+        if format_named(name).digits > digits:
             sizes = [row["gram"] for row in merged]
             weights = [sum(gram[i][i] for i in range(len(gram))) for gram in sizes]
             parts = [row["expected"][name]["survived"] for row in merged]

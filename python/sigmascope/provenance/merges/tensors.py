@@ -13,6 +13,7 @@ from sigmascope.errors import SigmascopeError
 
 from .alternatives import iter_alternatives
 from .blocks import Formats
+from .coded_cells import NoCellsError
 from .exact import compare_integers, compare_replaced
 from .explaining import explain, explain_by_base
 from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
@@ -102,7 +103,7 @@ def verify_tensor(
         if not fit.fits and operand.changes:
             other_operand = _explain_by_operand(operands, operand, source, own)
         return row | _described(source, fit, other_operand)
-    except NotVerifiedError as error:
+    except (NotVerifiedError, NoCellsError) as error:
         return row | {"status": SKIPPED, "reason": str(error)}
     except (SigmascopeError, OSError, KeyError) as error:
         return row | {"status": FAILED, "reason": str(error)}

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .coded_cells import format_named
 from .combining import Group, box_of, group_rows, is_at_random, survived, weights_of
 from .expectations import Expectation
 from .fitting import rounded_claims
-from .number_formats import FORMATS, Reals
+from .number_formats import Reals
 from .tensors import CHANGED, FAILED, IDENTICAL, MERGED, SKIPPED, UNEXPLAINED, UNPAIRED, Row
 
 CONFIRMED, REFUTED, UNDETERMINED = "confirmed", "refuted", "undetermined"
@@ -214,7 +215,7 @@ class Evidence:
 
 def _is_outside(claim: Reals, row: Row, fit: Row, box: Reals, tolerance: float) -> bool:
     """Return True if the claim, and each rounding of it that an order allows, is outside a box."""
-    formats = (FORMATS[name] for name in row["formats"].values()) if fit["rounds_weights"] else ()
+    formats = map(format_named, row["formats"].values()) if fit["rounds_weights"] else ()
     return all(
         ((each + tolerance < box[:, 0]) | (each - tolerance > box[:, 1])).any()
         for each in rounded_claims(claim, *formats)
