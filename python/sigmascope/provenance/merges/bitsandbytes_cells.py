@@ -11,7 +11,7 @@ from sigmascope import Checkpoint
 from sigmascope.extension.pairs import Member
 from sigmascope.extension.quantised import StoredCodes
 
-from .coded_cells import CODED, QUOTIENT, ScaleReader, TableReader
+from .coded_cells import CODED, ScaleReader, TableReader
 from .number_formats import Reals
 
 OF_A_SUM = 2.0**-20
@@ -56,9 +56,11 @@ def _four_bits(
 def _nested(checkpoint: Checkpoint, tensor: str, kind: str, columns: int) -> ScaleReader:
     """Return the intervals of scales that are codes of 8 bits.
 
-    With the offset o (a mean in float32), the writer takes the table's nearest number to
-    (s - o) / a, where a is the largest magnitude among 256 of them. So s - o is between midpoints,
-    times a. At the ends of the table it is between -a and a.
+    With the offset o (a mean in float32), the writer takes a number of the table near
+    (s - o) / a, where a is the largest magnitude among 256 of them. On a CPU that is not always the
+    nearest (bitsandbytes 0.50): a number a tenth of a step beyond a midpoint may have the code
+    before it. So s - o is taken to be between both neighbours of the code's number, times a, and
+    at the ends of the table between -a and a.
     """
     state = f"{tensor}.quant_state.bitsandbytes__{kind}"
     record = json.loads(_numbers(checkpoint, state).astype(np.uint8).tobytes())
@@ -68,11 +70,9 @@ def _nested(checkpoint: Checkpoint, tensor: str, kind: str, columns: int) -> Sca
     outer = outer[np.arange(len(codes)) // int(record["nested_blocksize"])]
     offset = float(np.float32(record["nested_offset"]))
     ascending = np.unique(table)
-    middles = (ascending[1:] + ascending[:-1]) / 2
-    place = np.searchsorted(middles, table[codes])
-    # The nearest number is chosen by steps of halves in float32: either side of a midpoint.
-    low = np.append(-1.0, middles - QUOTIENT)[place]
-    high = np.append(middles + QUOTIENT, 1.0)[place]
+    place = np.searchsorted(ascending, table[codes])
+    low = np.append(-1.0, ascending[:-1])[place]
+    high = np.append(ascending[1:], 1.0)[place]
     error = OF_A_SUM * (np.abs(offset) + outer)
     low, high = offset + low * outer - error, offset + high * outer + error
     return ScaleReader(np.maximum(low, 0.0), high, int(record["blocksize"]), columns)
