@@ -11,7 +11,7 @@ from sigmascope import Checkpoint
 from sigmascope.extension.pairs import Member
 from sigmascope.extension.quantised import StoredCodes
 
-from .coded_cells import CODED, ScaleReader, TableReader
+from .coded_cells import CODED, QUOTIENT, ScaleReader, TableReader
 from .number_formats import Reals
 
 OF_A_SUM = 2.0**-20
@@ -50,7 +50,8 @@ def _four_bits(
         if member.key != tensor:
             return None  # a part of a fused weight: the run of a number is not known here
         reach = _nested(checkpoint, tensor, kind, member.shape[1])
-    return TableReader(CODED[kind], table, 1.0, stored.codes, stored.scales, reach)
+    error = QUOTIENT + (0.0 if reach is None else reach.error)
+    return TableReader(CODED[kind], table, 1.0, stored.codes, stored.scales, reach, error)
 
 
 def _nested(checkpoint: Checkpoint, tensor: str, kind: str, columns: int) -> ScaleReader:
@@ -75,7 +76,9 @@ def _nested(checkpoint: Checkpoint, tensor: str, kind: str, columns: int) -> Sca
     high = np.append(ascending[1:], 1.0)[place]
     error = OF_A_SUM * (np.abs(offset) + outer)
     low, high = offset + low * outer - error, offset + high * outer + error
-    return ScaleReader(np.maximum(low, 0.0), high, int(record["blocksize"]), columns)
+    scales = np.abs(offset + table[codes] * outer)
+    relative = float(np.max(error[scales > 0] / scales[scales > 0], initial=0.0))
+    return ScaleReader(np.maximum(low, 0.0), high, int(record["blocksize"]), columns, relative)
 
 
 def _names(checkpoint: Checkpoint) -> set[str]:

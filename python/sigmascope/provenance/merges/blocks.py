@@ -104,6 +104,11 @@ class Block:
         """Ends of the cells of the merged numbers."""
         return self.formats.merged.cells(self.merged) if self.coded is None else self.coded
 
+    @cached_property
+    def reach(self) -> Reals:
+        """Largest distance of each number of the base from the one that the merger had."""
+        return np.zeros_like(self.base) if self.unsure is None else self.unsure
+
     @property
     def distances(self) -> tuple[Reals, ...]:
         """Bounds of the distances of coded numbers from those that a merger had in float16."""

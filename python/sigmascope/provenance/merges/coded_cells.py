@@ -75,6 +75,11 @@ class CellReader(Protocol):
         """The format of the numbers."""
         ...
 
+    @property
+    def decoding_error(self) -> float:
+        """Largest relative difference of decoded numbers between tools that decode in float32."""
+        ...
+
     def cells(self, rows: slice, columns: slice) -> Ends:
         """Return the ends of the cells of some rows and columns, in C order.
 
@@ -93,6 +98,11 @@ class BlockReader:
     number_format: CodedFormat
     codes: Matrix
     columns: int
+
+    @property
+    def decoding_error(self) -> float:
+        """A code times a factor in float16 is exact; a sum with the least number is rounded."""
+        return QUOTIENT if self.number_format.name in ("q4_1", "q5_1") else 0.0
 
     def cells(self, rows: slice, columns: slice) -> Ends:
         """Return the cells of the blocks that contain these columns, cut to them."""
@@ -123,6 +133,7 @@ class ScaledFloatReader:
     code_format: NumberFormat
     codes: Matrix
     scales: Matrix
+    decoding_error: float = QUOTIENT
 
     def cells(self, rows: slice, columns: slice) -> Ends:
         """Return cells of codes, times scales."""
@@ -152,6 +163,8 @@ class TableReader:
         The number of the scale for each number, times `unit` if the table is divided by it.
     reach
         Ends of the scale that the writer used, for each row and column; None if it is stored.
+    decoding_error
+        Largest relative difference of decoded numbers between tools that decode in float32.
     """
 
     number_format: CodedFormat
@@ -160,6 +173,7 @@ class TableReader:
     codes: Matrix
     scales: Matrix
     reach: ScaleReader | None = None
+    decoding_error: float = QUOTIENT
 
     def cells(self, rows: slice, columns: slice) -> Ends:
         """Return intervals between midpoints, times scales."""
@@ -190,9 +204,14 @@ class ScaleReader:
         Numbers of a run.
     columns
         Columns of the matrix.
+    error
+        Largest relative error of a scale that is decoded in float32.
     """
 
-    def __init__(self, low: Reals, high: Reals, block: int, columns: int) -> None:
+    def __init__(
+        self, low: Reals, high: Reals, block: int, columns: int, error: float = 0.0
+    ) -> None:
+        self.error = error
         self._low, self._high = low, high
         self._block, self._columns = block, columns
 

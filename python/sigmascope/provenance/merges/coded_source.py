@@ -21,12 +21,15 @@ class CodedSource(MatrixSource):
     merged_cells
         Reads the cells of the merged numbers; None if they are stored without scales.
     base_cells
-        Reads the cells of the base's numbers, if the merger had those from which the base was
-        quantised; None if it had the decoded ones.
+        Reads the cells of the base's numbers; None if they are stored without scales.
+    decoded
+        True if the merger had the base's decoded numbers, rounded to the format of the base; False
+        if it had those from which the base was quantised.
     """
 
     merged_cells: CellReader | None = None
     base_cells: CellReader | None = None
+    decoded: bool = True
 
     def _block(self, rows: slice, columns: slice) -> Block:
         block = MatrixSource._block(self, rows, columns)
@@ -34,5 +37,13 @@ class CodedSource(MatrixSource):
             block = replace(block, coded=self.merged_cells.cells(rows, columns))
         if self.base_cells is None:
             return block
-        low, high = self.base_cells.cells(rows, columns)
-        return replace(block, unsure=np.maximum(block.base - low, high - block.base))
+        base = block.base
+        if self.decoded:
+            error = self.base_cells.decoding_error * np.abs(base)
+            low, high = (self.formats.base.round(end) for end in (base - error, base + error))
+            base = self.formats.base.round(base)
+        else:
+            low, high = self.base_cells.cells(rows, columns)
+        with np.errstate(invalid="ignore"):
+            reach = np.maximum(base - low, high - base)
+        return replace(block, base=base, unsure=np.where(np.isnan(reach), 0.0, reach))

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from sigmascope import Checkpoint, Matrix
 from sigmascope.adapters import Adapter
 from sigmascope.extension.pairs import (
     Changes,
-    Elements,
     Member,
     Pair,
     Scannable,
@@ -21,26 +21,17 @@ from sigmascope.extension.pairs import (
 )
 
 from .blocks import Formats
-from .coded_cells import cell_reader
+from .coded_bases import DECODED, BaseNumbers
+from .coded_cells import CellReader, cell_reader
 from .coded_source import CodedSource
 from .number_formats import FORMATS, NumberFormat
 from .sources import AdapterDonor, Donor, MatrixSource, ModelDonor, Source, VectorSource
+from .stored_formats import NotVerifiedError, elements_of, is_coded, number_format
 
-PLAIN = {
-    "F32": "f32",
-    "BF16": "bf16",
-    "F16": "f16",
-    "F8_E4M3": "f8_e4m3",
-    "F8_E5M2": "f8_e5m2",
-}
-"""Names of formats in headers, by which numbers are stored without scales or codes."""
+OF_MODELS = "the base holds codes, so the change from it to a model is not known"
 
 WEIGHT_PARTS = ("scale", "part")
 """Statuses of tensors that are read with the weight that they belong to."""
-
-
-class NotVerifiedError(ValueError):
-    """A tensor whose numbers cannot be compared; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +65,14 @@ class Operand:
     changes: Mapping[int, str] = field(default_factory=dict)
     nbytes: int = 0
     replaced: tuple[int, str] | None = None
+
+
+class DecodedMatrix(TypedDict):
+    """Decoded numbers of a matrix, as :func:`estimate_weights` takes them."""
+
+    source: MatrixSource
+    base_in_codes: bool
+    float64: bool
 
 
 class Operands:
@@ -150,7 +149,18 @@ class Operands:
         replaced = self._whole.get(pair.before.record["name"])
         return Operand(first, second, pair, reason, pair.note, touching, applied, nbytes, replaced)
 
-    def source(self, operand: Operand, *, rounded_factors: bool = False) -> Source:
+    def cells_of_base(self, operand: Operand) -> CellReader | None:
+        """Return what reads the cells of the base's numbers; None if it holds no such codes."""
+        before = operand.pair.before
+        return None if before is None else cell_reader(self.base, before)
+
+    def source(
+        self,
+        operand: Operand,
+        *,
+        rounded_factors: bool = False,
+        numbers: BaseNumbers = DECODED,
+    ) -> Source:
         """Return the numbers of a tensor.
 
         Parameters
@@ -159,11 +169,13 @@ class Operands:
             The tensor.
         rounded_factors
             True if the merger has rounded an adapter's factors to the base's format.
+        numbers
+            The numbers that the merger had if the base holds codes.
 
         Raises
         ------
         NotVerifiedError
-            If a format has no cells, or shapes differ.
+            If a format has no cells, shapes differ, or a model changes a base that holds codes.
         CheckpointError
             If a file changed or ends early.
         """
@@ -171,27 +183,61 @@ class Operands:
         assert before is not None
         assert after is not None
         where = "the merged file"
-        base = number_format(self.base, before, "the base")
+        base_cells = cell_reader(self.base, before)
+        if base_cells is None:
+            base = number_format(self.base, before, "the base")
+        elif set(operand.donors) > set(operand.changes):
+            raise NotVerifiedError(OF_MODELS)
+        else:
+            base, rounded_factors = numbers.number_format, numbers.rounded_factors
         cells = cell_reader(self.merged, after)
         merged = cells.number_format if cells else number_format(self.merged, after, where)
         if not operand.pair.matrix:
             return self._vectors(operand, before, after, Formats(base, merged, base))
+        donors = self._donors_of(operand, before, base if rounded_factors else None)
+        change = donors[0].number_format if donors else base
+        height = operand.pair.rows or before.shape[0]
+        formats = Formats(base, merged, change)
+        matrices = self.base[before.key], self.merged[after.key]
+        if cells is None and base_cells is None:
+            return MatrixSource(*matrices, donors, formats, height)
+        decoded = numbers.decoded
+        return CodedSource(*matrices, donors, formats, height, cells, base_cells, decoded)
+
+    def decoded(self, operand: Operand) -> DecodedMatrix | None:
+        """Return decoded numbers of a matrix without cells, for estimates; None if it has none.
+
+        Return None, too, if both files hold codes, or if the base does and a model changes it: the
+        errors of the base then depend on those of the merged file, or of the change.
+        """
+        before, after = operand.pair.before, operand.pair.after
+        if before is None or after is None or not operand.pair.matrix or not operand.donors:
+            return None
+        models = set(operand.donors) > set(operand.changes)
+        in_codes = is_coded(self.base, before)
+        if in_codes and (models or is_coded(self.merged, after)):
+            return None
+        donors = self._donors_of(operand, before, None)
+        exact = FORMATS["f32"]
+        height = operand.pair.rows or before.shape[0]
+        matrices = self.base[before.key], self.merged[after.key]
+        source = MatrixSource(*matrices, donors, Formats(exact, exact, exact), height)
+        float64 = after.record["dtype"] == "F64"
+        return {"source": source, "base_in_codes": in_codes, "float64": float64}
+
+    def _donors_of(
+        self, operand: Operand, before: Member, factors: NumberFormat | None
+    ) -> list[Donor]:
         donors: list[Donor] = []
         for index in operand.donors:
             if index in operand.changes:
                 donor = self.donors[index]
                 assert isinstance(donor, Adapter)
                 product = delta_of(self.base, before.name, donor, operand.changes[index])
-                donors.append(AdapterDonor(product, base if rounded_factors else None))
+                donors.append(AdapterDonor(product, factors))
             else:
                 donors.append(ModelDonor(self._matrix_of_model(index, before, operand.pair)))
-        change = donors[0].number_format if donors else base
-        height = operand.pair.rows or before.shape[0]
-        formats = Formats(base, merged, change)
-        matrices = self.base[before.key], self.merged[after.key]
-        if cells is None:
-            return MatrixSource(*matrices, donors, formats, height)
-        return CodedSource(*matrices, donors, formats, height, cells)
+        return donors
 
     def _matrix_of_model(self, index: int, before: Member, pair: Pair) -> Matrix:
         other = self._models[index][before.name]
@@ -217,31 +263,3 @@ class Operands:
             counts = ", ".join(str(each.count) for each in (base, merged, *models))
             raise NotVerifiedError(f"the tensors have {counts} numbers")
         return VectorSource(base, merged, models, formats)
-
-
-def elements_of(checkpoint: Checkpoint, member: Member) -> Elements:
-    """Return the numbers of a tensor without a spectrum."""
-    elements = checkpoint.elements(member.key)
-    if elements is None:
-        raise NotVerifiedError(member.record["reason"] or "its numbers are not decoded")
-    return elements
-
-
-def number_format(checkpoint: Checkpoint, member: Member, where: str) -> NumberFormat:
-    """Return the format in which a tensor is stored.
-
-    Raises
-    ------
-    NotVerifiedError
-        If it is stored in codes, or in a format whose rounding cells are not known.
-    """
-    dtype = member.record["dtype"]
-    name = PLAIN.get(dtype)
-    scaled = dtype.startswith("F8") and checkpoint.elements(member.record["name"]) is None
-    if name is None or scaled:
-        stored = f"{dtype} with scales" if scaled else dtype
-        raise NotVerifiedError(
-            f"{where} stores it as {stored}, whose rounding is not supported: "
-            "compare() estimates the change"
-        )
-    return FORMATS[name]

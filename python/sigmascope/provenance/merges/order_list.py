@@ -18,6 +18,7 @@ from .orders import (
     Order,
     RoundedChange,
     added,
+    base_ends,
     cells_in_place,
     error_of_products,
     half_of,
@@ -59,8 +60,8 @@ class InTurn(Order):
         """Return the interval that the cell leaves, widened by what was rounded before."""
         low, high = cells_in_place(block)
         p, change = len(most), most @ block.sizes
-        size = np.abs(block.base) + change
-        error = FLOAT32 * (2 * p + 2) * size + most @ block.errors + LEAST_FLOAT32
+        size = np.abs(block.base) + block.reach + change
+        error = block.reach + FLOAT32 * (2 * p + 2) * size + most @ block.errors + LEAST_FLOAT32
         error = error + (p - 1) * half_of(block.formats.base, size + most @ block.errors)
         if self.change is not None:
             one = half_of(self.change, most[:, None] * block.sizes)
@@ -77,11 +78,11 @@ class InTurn(Order):
         least, largest = scaled_ends(ends, low, high)
         if self.change is not None:
             least, largest = self.change.round(least), self.change.round(largest)
-        below = above = block.base
+        below, above = base_ends(block)
         base = block.formats.base
         for i in self.sequence:
-            below = base.round(added(below, least[i], least[i], 1)[0])
-            above = base.round(added(above, largest[i], largest[i], 1)[1])
+            below, above = added((below, above), least[i], largest[i], 1)
+            below, above = base.round(below), base.round(above)
         merged = block.formats.merged
         return (below, above) if merged == base else (merged.round(below), merged.round(above))
 
@@ -152,12 +153,10 @@ def iter_orders(formats: Formats, p: int, *, models: bool) -> Iterator[Order]:
     `models` is True if all donors are models, and False if one is an adapter.
     """
     yield Once()
-    if isinstance(formats.merged, CodedFormat) or isinstance(formats.base, CodedFormat):
+    if isinstance(formats.merged, CodedFormat):
         for half in (FORMATS["f16"], FORMATS["bf16"]):
-            if half not in (formats.merged, formats.base):
+            if half != formats.base:
                 yield Once(through=half)
-    if isinstance(formats.base, CodedFormat):
-        return  # the merger's base is not known
     if formats.merged.name == "bf16":
         yield Once("toward zero")
     float32 = formats.base.name == "f32"  # in which all mergers compute

@@ -12,7 +12,7 @@ from sigmascope.extension import counted
 from .coded_cells import format_named
 from .combining import box_of, is_at_random
 from .exact import REPLACED
-from .tensors import CHANGED, IDENTICAL, MERGED, UNEXPLAINED, Row
+from .tensors import CHANGED, ESTIMATED, IDENTICAL, MERGED, UNEXPLAINED, Row
 from .verdicts import Evidence
 
 
@@ -221,6 +221,19 @@ def _percent(part: float) -> str:
     return f"{percent:.1f} %" if abs(percent) < 99.95 or percent > 100.05 else "100 %"
 
 
+def _estimate(evidence: Evidence, rows: Sequence[Row]) -> str:
+    """Say what least squares gives for the first tensor whose cells are not known."""
+    row = rows[0]
+    weights = " + ".join(
+        f"{weight_text(low, high)} {_last(evidence.names[donor])}"
+        for donor, (low, high) in zip(row["donors"], row["estimate"]["intervals"], strict=True)
+    )
+    return (
+        f"Estimate by least squares, which decides no claim: {row['name']} is about base + "
+        f"{weights} (95 %)."
+    )
+
+
 def _others(evidence: Evidence) -> list[str]:
     sentences: list[str] = []
     identical, changed = evidence.of(IDENTICAL), evidence.of(CHANGED)
@@ -246,6 +259,9 @@ def _others(evidence: Evidence) -> list[str]:
         sentences.append(
             f"{counted(len(unseen), 'tensor')} could not be verified: {name}: {first['reason']}."
         )
+    estimated = evidence.of(ESTIMATED)
+    if estimated:
+        sentences.append(_estimate(evidence, estimated))
     for change, reason in list(evidence.unpaired_changes.items())[:1]:
         sentences.append(f"A change fits no weight of the base: {change}: {reason}.")
     return sentences

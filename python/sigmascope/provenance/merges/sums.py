@@ -57,7 +57,7 @@ class Sums:
         unrounded = formats.base == formats.merged
         rounded = block.base if unrounded else formats.merged.round(block.base)
         same = (rounded == block.merged) | (np.isnan(rounded) & np.isnan(block.merged))
-        reach = np.zeros_like(block.base) if block.unsure is None else block.unsure
+        reach = block.reach
         by_cells = block.coded is not None or block.unsure is not None
         if by_cells:
             same |= block.stored_as(block.base - reach, block.base + reach)

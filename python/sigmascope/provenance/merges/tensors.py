@@ -13,14 +13,17 @@ from sigmascope.errors import SigmascopeError
 
 from .alternatives import iter_alternatives
 from .blocks import Formats
+from .coded_bases import DECODED, BaseNumbers, combine_bases, count_differences, iter_bases
 from .coded_cells import NoCellsError
+from .estimating import estimate_weights
 from .exact import compare_integers, compare_replaced
 from .explaining import explain, explain_by_base
 from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
 from .number_formats import FORMATS, Reals
-from .operands import NotVerifiedError, Operand, Operands
+from .operands import Operand, Operands
 from .order_list import AT_RANDOM
-from .sources import Source
+from .sources import MatrixSource, Source
+from .stored_formats import NotVerifiedError
 from .sums import Sums
 from .survival import expected_survival
 
@@ -30,6 +33,7 @@ Key = tuple[str | int, ...]
 
 IDENTICAL, MERGED, CHANGED = "identical", "merged", "changed"
 UNEXPLAINED, UNPAIRED, SKIPPED, FAILED = "unexplained", "unpaired", "not verified", "failed"
+ESTIMATED = "estimated"
 
 
 class WitnessNumber(NamedTuple):
@@ -87,8 +91,11 @@ def verify_tensor(
         integers = compare_integers(operands, operand)
         if integers is not None:
             return row | integers
-        source = operands.source(operand)
         own = None if claim is None else np.array([claim[i] for i in operand.donors])
+        cells = operands.cells_of_base(operand)
+        if cells is not None:
+            return row | _with_coded_base(operands, operand, own, cells.number_format.name)
+        source = operands.source(operand)
         fit = fit_tensor(source, own, likely.get(key_of(_names(source.formats), operand.donors)))
         if (
             not fit.fits
@@ -104,9 +111,21 @@ def verify_tensor(
             other_operand = _explain_by_operand(operands, operand, source, own)
         return row | _described(source, fit, other_operand)
     except (NotVerifiedError, NoCellsError) as error:
-        return row | {"status": SKIPPED, "reason": str(error)}
+        return row | _estimated(operands, operand, str(error))
     except (SigmascopeError, OSError, KeyError) as error:
         return row | {"status": FAILED, "reason": str(error)}
+
+
+def _estimated(operands: Operands, operand: Operand, reason: str) -> Row:
+    """Return the row of a tensor without cells, with an estimate of its weights if possible."""
+    try:
+        decoded = operands.decoded(operand)
+        estimate = None if decoded is None else estimate_weights(**decoded)
+    except NotVerifiedError:
+        estimate = None
+    if estimate is None:
+        return {"status": SKIPPED, "reason": reason}
+    return {"status": ESTIMATED, "reason": reason, "estimate": estimate._asdict()}
 
 
 def key_of(formats: Mapping[str, str], donors: Sequence[int]) -> Key:
@@ -132,9 +151,44 @@ def _explain_by_operand(
     return None
 
 
-def _described(source: Source, fit: TensorFit, explanation: dict[str, Any] | None = None) -> Row:
+def _with_coded_base(operands: Operands, operand: Operand, claim: Reals | None, name: str) -> Row:
+    """Verify a tensor whose base holds codes: what the merger had instead of them is not known.
+
+    It had the decoded numbers, or those from which the codes were made, each within its cell. The
+    second can be excluded only by the weights that they need, so that it confirms no claim. Factors
+    may have been rounded to a base in half precision.
+    """
+    rows: dict[BaseNumbers, Row] = {}
+    plain = operands.source(operand)
+    first = fit_tensor(plain, claim)
+    for numbers in iter_bases(plain.formats.change):
+        source, fit = plain, first
+        if numbers != DECODED:
+            source = operands.source(operand, numbers=numbers)
+            fit = fit_tensor(source, claim)
+        untouched = not len(fit.sums.gram) and not fit.sums.changed
+        if fit.fits or untouched:
+            row = _described(source, fit, base_known=numbers.decoded)
+            if row["status"] in (MERGED, IDENTICAL):
+                rows[numbers] = row
+    row = combine_bases(rows) if rows else _described(plain, first)
+    assert isinstance(plain, MatrixSource)
+    if row["formats"]["merged"] == name:  # the same codes again: compared number for number
+        row["changed"] = count_differences(plain)
+    elif row["status"] == IDENTICAL and not next(iter(rows)).decoded:
+        row["changed"] = first.sums.changed
+    return row | {"formats": row["formats"] | {"base": name, "change": plain.formats.change.name}}
+
+
+def _described(
+    source: Source,
+    fit: TensorFit,
+    explanation: dict[str, Any] | None = None,
+    *,
+    base_known: bool = True,
+) -> Row:
     formats, sums = source.formats, fit.sums
-    if [each.order for each in fit.fits] == [AT_RANDOM]:
+    if base_known and [each.order for each in fit.fits] == [AT_RANDOM]:
         # A base with a weight of its own, rounded as usual, is a better explanation.
         explanation = explain_by_base(source)
         fit = fit if explanation is None else replace(fit, fits=())
