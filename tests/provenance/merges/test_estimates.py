@@ -171,7 +171,7 @@ QUANTISERS: dict[str, Callable[[Reals, np.random.Generator], Reals]] = {
 @pytest.mark.nightly
 @pytest.mark.parametrize("kind", QUANTISERS)
 def test_intervals_cover_the_weight_within_the_premise(kind: str) -> None:
-    """Of 200 intervals, 190 cover it; fewer than 180 have a probability below 0.3 %."""
+    """About 190 of 200 intervals cover it; fewer than 180 have a probability below 0.3 %."""
     assert covered(QUANTISERS[kind]) >= 0.9
 
 

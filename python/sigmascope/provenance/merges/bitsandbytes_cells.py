@@ -48,7 +48,7 @@ def _four_bits(
     reach = None
     if f"{tensor}.nested_absmax" in _names(checkpoint):
         if member.key != tensor:
-            return None  # a part of a fused weight: the run of a number is not known here
+            return None  # a part of a fused weight, whose runs begin elsewhere
         reach = _nested(checkpoint, tensor, kind, member.shape[1])
     error = QUOTIENT + (0.0 if reach is None else reach.error)
     return TableReader(CODED[kind], table, 1.0, stored.codes, stored.scales, reach, error)

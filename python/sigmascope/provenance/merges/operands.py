@@ -68,7 +68,7 @@ class Operand:
 
 
 class DecodedMatrix(TypedDict):
-    """Decoded numbers of a matrix, as :func:`estimate_weights` takes them."""
+    """Decoded numbers of a matrix, as arguments of an estimate."""
 
     source: MatrixSource
     base_in_codes: bool
@@ -205,7 +205,7 @@ class Operands:
         return CodedSource(*matrices, donors, formats, height, cells, base_cells, decoded)
 
     def decoded(self, operand: Operand) -> DecodedMatrix | None:
-        """Return decoded numbers of a matrix without cells, for estimates; None if it has none.
+        """Return decoded numbers of a matrix without cells, for estimates, or None.
 
         Return None, too, if both files hold codes, or if the base does and a model changes it: the
         errors of the base then depend on those of the merged file, or of the change.
