@@ -36,7 +36,7 @@ import sigmascope as ss
 from sigmascope.extension.pairs import members
 from sigmascope.provenance import Verification, verify
 from sigmascope.provenance.merges.blocks import Block, Formats, join
-from sigmascope.provenance.merges.coded_cells import cell_reader
+from sigmascope.provenance.merges.cell_readers import cell_reader
 from sigmascope.provenance.merges.coded_source import CodedSource
 from sigmascope.provenance.merges.number_formats import FORMATS
 from sigmascope.provenance.merges.order_list import iter_orders

@@ -29,7 +29,7 @@ from torch import Tensor
 import sigmascope as ss
 from sigmascope.extension.pairs import members
 from sigmascope.extension.quantised import stored_codes
-from sigmascope.provenance.merges.coded_cells import cell_reader
+from sigmascope.provenance.merges.cell_readers import cell_reader
 
 Quantise = Callable[[Tensor], dict[str, Tensor]]
 

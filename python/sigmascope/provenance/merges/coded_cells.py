@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from sigmascope import Checkpoint, Matrix
-from sigmascope.extension.pairs import Member
-from sigmascope.extension.quantised import stored_codes
+from sigmascope import Matrix
 
 from .block_cells import SIZE, cells_of_blocks, times
 from .number_formats import FORMATS, NumberFormat, Reals
@@ -224,29 +222,3 @@ class ScaleReader:
 
 def _read(matrix: Matrix, rows: slice, columns: slice) -> Reals:
     return np.asarray(np.asarray(matrix[rows, columns]), np.float64).ravel()
-
-
-def cell_reader(checkpoint: Checkpoint, member: Member) -> CellReader | None:
-    """Return what reads the cells of a matrix of codes; None if its cells are not known.
-
-    Raises
-    ------
-    CheckpointError
-        If a file changed or ends early.
-    """
-    if not member.matrix:
-        return None
-    stored = stored_codes(checkpoint, member.key)
-    if stored is None:
-        return None
-    if stored.layout in CODED and stored.scales is None:
-        return BlockReader(CODED[stored.layout], stored.codes, member.shape[1])
-    if stored.scales is None:
-        return None
-    scaled = CODED.get(f"{stored.layout} scaled")
-    if scaled is not None:
-        code_format = replace(FORMATS[stored.layout], saturates=True)
-        return ScaledFloatReader(scaled, code_format, stored.codes, stored.scales)
-    from .bitsandbytes_cells import table_reader
-
-    return table_reader(checkpoint, member, stored)

@@ -21,8 +21,9 @@ from sigmascope.extension.pairs import (
 )
 
 from .blocks import Formats
+from .cell_readers import cell_reader
 from .coded_bases import DECODED, BaseNumbers
-from .coded_cells import CellReader, cell_reader
+from .coded_cells import CellReader
 from .coded_source import CodedSource
 from .number_formats import FORMATS, NumberFormat
 from .sources import AdapterDonor, Donor, MatrixSource, ModelDonor, Source, VectorSource
