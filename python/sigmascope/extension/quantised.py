@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Names for packages that read a layout of quantised weights; see docs/extending.md."""
+"""Names for packages that read a layout of quantised weights; see docs/extending.md.
+
+:func:`stored_codes` gives the codes and scales of a matrix of a checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ from sigmascope.checkpoint.quantised.tables import (
     unpacked,
     unpacked_bytes,
 )
+from sigmascope.checkpoint.stored_codes import StoredCodes, stored_codes
 from sigmascope.checkpoint.views import Located, dimensions
 from sigmascope.matrices.groups import GroupCodes, Packing
 
@@ -44,6 +48,7 @@ __all__ = [
     "Module",
     "Packing",
     "QuantisedLayout",
+    "StoredCodes",
     "block_groups",
     "by_size",
     "dense",
@@ -53,6 +58,7 @@ __all__ = [
     "read_groups",
     "read_integers",
     "read_numbers",
+    "stored_codes",
     "unpacked",
     "unpacked_bytes",
 ]

@@ -10,8 +10,9 @@ import numpy as np
 
 from sigmascope import Checkpoint
 from sigmascope.errors import SigmascopeError
-from sigmascope.provenance.merges.operands import NotVerifiedError, Operand, elements_of
+from sigmascope.provenance.merges.operands import Operand
 from sigmascope.provenance.merges.sources import BLOCK, numbers
+from sigmascope.provenance.merges.stored_formats import NotVerifiedError, elements_of
 
 Row = dict[str, Any]
 

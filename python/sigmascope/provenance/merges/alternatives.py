@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Other operands that a merger may have taken by mistake: a transpose, another weight, 4-bit codes.
+"""Other operands that a merger may have taken by mistake: a transpose, another weight, codes.
 
 Each is a tensor source of its own, which is fitted like the right one. They are tried only where
 nothing linear fits.
@@ -7,7 +7,7 @@ nothing linear fits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,7 +65,9 @@ def iter_alternatives(
                 yield Alternative(words, replace(source, donors=donors))
     if source.base.shape[1] % NF4_BLOCK == 0:
         words = "merged into a 4-bit copy of the base (NF4, blocks of 64)"
-        yield Alternative(words, FourBitSource(source))
+        yield Alternative(words, DecodedSource(source, decoded_nf4))
+    words = "merged into an 8-bit copy of the base (int8, a scale for each row)"
+    yield Alternative(words, DecodedSource(source, decoded_int8))
 
 
 def _other_products(
@@ -89,10 +91,20 @@ def _other_products(
 
 
 @dataclass(frozen=True)
-class FourBitSource:
-    """A matrix whose base went through 4-bit codes; donors change the original base."""
+class DecodedSource:
+    """A matrix whose base went through codes; donors change the original base.
+
+    Attributes
+    ----------
+    source
+        The matrix.
+    decode
+        Function of rows of numbers and their format, which returns them after the codes; NaN,
+        which says nothing of the weights, where the last digit depends on the order of products.
+    """
 
     source: MatrixSource
+    decode: Callable[[Reals, NumberFormat], Reals]
 
     @property
     def formats(self) -> Formats:
@@ -110,9 +122,9 @@ class FourBitSource:
             yield start, self._coded(block)
 
     def sample(self) -> tuple[Indices, Block]:
-        """Read the first numbers that a donor changes."""
+        """Read the first numbers that a donor changes and whose codes are known."""
         start, block = next(self.blocks())
-        live = np.flatnonzero(~block.still)[:8192]
+        live = np.flatnonzero(~block.still & np.isfinite(block.base))[:8192]
         return start + live, block.part(live)
 
     def place(self, index: int) -> list[int]:
@@ -120,7 +132,10 @@ class FourBitSource:
         return self.source.place(index)
 
     def _coded(self, block: Block) -> Block:
-        return replace(block, base=decoded_nf4(block.base, block.formats.base))
+        rows = block.base.reshape(-1, self.source.base.shape[1])
+        with np.errstate(invalid="ignore"):
+            decoded = self.decode(rows, block.formats.base).ravel()
+        return replace(block, base=decoded)
 
 
 def decoded_nf4(numbers: Reals, number_format: NumberFormat) -> Reals:
@@ -131,4 +146,15 @@ def decoded_nf4(numbers: Reals, number_format: NumberFormat) -> Reals:
     middles = ((NF4[1:] + NF4[:-1]) / 2).astype(np.float32)
     codes = np.searchsorted(middles, scaled)
     values = NF4.astype(np.float32)[codes] * largest
-    return number_format.round(values.astype(np.float64)).ravel()
+    return number_format.round(values.astype(np.float64))
+
+
+def decoded_int8(rows: Reals, number_format: NumberFormat) -> Reals:
+    """Return numbers after codes of int8: rows, each scaled by its largest magnitude."""
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    codes = rows * 127 / np.where(largest > 0, largest, 1)
+    near_tie = np.abs(np.abs(codes - np.floor(codes)) - 0.5) < 127 * 2.0**-21
+    values = np.where(near_tie, np.nan, np.rint(codes)) * largest / 127
+    error = 2.0**-22 * np.abs(values)
+    low, high = number_format.round(values - error), number_format.round(values + error)
+    return np.where(low == high, low, np.nan)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -73,12 +73,19 @@ class Block:
         One change for each of p donors.
     formats
         The formats of the tensor.
+    coded
+        Ends of the cells of merged numbers that are stored as codes with scales; otherwise None.
+    unsure
+        Largest distance of each number of the base from the one that the merger had; None if the
+        merger had these numbers.
     """
 
     base: Reals
     merged: Reals
     changes: tuple[Change, ...]
     formats: Formats
+    coded: tuple[Reals, Reals] | None = None
+    unsure: Reals | None = None
 
     @cached_property
     def donors(self) -> Reals:
@@ -98,7 +105,26 @@ class Block:
     @cached_property
     def cells(self) -> tuple[Reals, Reals]:
         """Ends of the cells of the merged numbers."""
-        return self.formats.merged.cells(self.merged)
+        return self.formats.merged.cells(self.merged) if self.coded is None else self.coded
+
+    @cached_property
+    def reach(self) -> Reals:
+        """Largest distance of each number of the base from the one that the merger had."""
+        return np.zeros_like(self.base) if self.unsure is None else self.unsure
+
+    @property
+    def distances(self) -> tuple[Reals, ...]:
+        """Bounds of the distances of coded numbers from those that a merger had in float16."""
+        far = () if self.unsure is None else (self.unsure,)
+        if self.coded is None:
+            return far
+        with np.errstate(invalid="ignore"):
+            reach = np.maximum(self.merged - self.coded[0], self.coded[1] - self.merged)
+        return (np.maximum(reach, 0.0) + 2.0**-24, *far)
+
+    def stored_as(self, low: Reals, high: Reals) -> NDArray[np.bool_]:
+        """Return whether a number between these ends may be stored as the merged one."""
+        return np.asarray((self.cells[0] <= high) & (low <= self.cells[1]))
 
     @cached_property
     def still(self) -> NDArray[np.bool_]:
@@ -123,7 +149,10 @@ class Block:
     def part(self, chosen: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Block:
         """Return a block of some of the numbers."""
         changes = tuple(Change(c.exact[chosen], c.error[chosen], c.scale) for c in self.changes)
-        return Block(self.base[chosen], self.merged[chosen], changes, self.formats)
+        coded = None if self.coded is None else (self.coded[0][chosen], self.coded[1][chosen])
+        unsure = None if self.unsure is None else self.unsure[chosen]
+        base, merged = self.base[chosen], self.merged[chosen]
+        return Block(base, merged, changes, self.formats, coded, unsure)
 
 
 def join(blocks: Sequence[Block]) -> Block:
@@ -138,4 +167,10 @@ def join(blocks: Sequence[Block]) -> Block:
     )
     base = np.concatenate([block.base for block in blocks])
     merged = np.concatenate([block.merged for block in blocks])
-    return Block(base, merged, changes, blocks[0].formats)
+    whole = Block(base, merged, changes, blocks[0].formats)
+    cells = [block.coded for block in blocks if block.coded is not None]
+    unsure = [block.unsure for block in blocks if block.unsure is not None]
+    if cells:
+        low, high = (np.concatenate(ends) for ends in zip(*cells, strict=True))
+        whole = replace(whole, coded=(low, high))
+    return replace(whole, unsure=np.concatenate(unsure)) if unsure else whole

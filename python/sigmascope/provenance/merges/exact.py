@@ -9,7 +9,8 @@ import numpy as np
 
 from sigmascope.adapters import Adapter
 
-from .operands import NotVerifiedError, Operand, Operands, elements_of, number_format
+from .operands import Operand, Operands
+from .stored_formats import NotVerifiedError, elements_of, number_format
 
 REPLACED = "replaced"
 """Status of a tensor that is the adapter's, number for number."""

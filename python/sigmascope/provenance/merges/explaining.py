@@ -8,6 +8,7 @@ et al., 2023), and changes of which numbers were left out at random (DARE; Yu et
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def explain_by_base(source: Source) -> dict[str, Any] | None:
 def with_base(block: Block) -> Block:
     """Return the block with its base as a last donor."""
     base = Change(block.base, np.zeros_like(block.base))
-    return Block(block.base, block.merged, (*block.changes, base), block.formats)
+    return replace(block, changes=(*block.changes, base))
 
 
 def _set_of(block: Block, places: Indices, most: Reals) -> WeightSet | None:
@@ -136,7 +137,7 @@ def _with_numbers_left_out(source: Source) -> dict[str, Any] | None:
 
 def _left_out(block: Block) -> tuple[Any, Any]:
     """Return which numbers stayed, and which would have moved if their change had been made."""
-    low, high = block.formats.merged.cells(block.merged)
+    low, high = block.cells
     shown = np.abs(block.donors).sum(axis=0) > SHOWS * (high - low) / 2
     return shown & (low <= block.base) & (block.base <= high), shown
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from sigmascope import Checkpoint, Matrix
 from sigmascope.adapters import Adapter
 from sigmascope.extension.pairs import (
     Changes,
-    Elements,
     Member,
     Pair,
     Scannable,
@@ -21,27 +21,21 @@ from sigmascope.extension.pairs import (
 )
 
 from .blocks import Formats
+from .cell_readers import cell_reader
+from .coded_bases import DECODED, BaseNumbers
+from .coded_cells import CellReader
+from .coded_source import CodedSource
 from .number_formats import FORMATS, NumberFormat
 from .sources import AdapterDonor, Donor, MatrixSource, ModelDonor, Source, VectorSource, held
+from .stored_formats import NotVerifiedError, elements_of, is_coded, number_format
 
-PLAIN = {
-    "F32": "f32",
-    "BF16": "bf16",
-    "F16": "f16",
-    "F8_E4M3": "f8_e4m3",
-    "F8_E5M2": "f8_e5m2",
-}
-"""Names of formats in headers, by which numbers are stored without scales or codes."""
+OF_MODELS = "the base holds codes, so the change from it to a model is not known"
 
 MOST_HELD = 1 << 31
 """Largest size in bytes of a remote matrix that is held in memory while it is verified."""
 
 WEIGHT_PARTS = ("scale", "part")
 """Statuses of tensors that are read with the weight that they belong to."""
-
-
-class NotVerifiedError(ValueError):
-    """A tensor whose numbers cannot be compared; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +76,14 @@ class Operand:
         member = self.pair.before or self.pair.after
         assert member is not None
         return {key: member.record[key] for key in ("tower", "layer", "expert", "role")}
+
+
+class DecodedMatrix(TypedDict):
+    """Decoded numbers of a matrix, as arguments of an estimate."""
+
+    source: MatrixSource
+    base_in_codes: bool
+    float64: bool
 
 
 class Operands:
@@ -164,7 +166,18 @@ class Operands:
         replaced = self._whole.get(pair.before.record["name"])
         return Operand(first, second, pair, reason, pair.note, touching, applied, nbytes, replaced)
 
-    def source(self, operand: Operand, *, rounded_factors: bool = False) -> Source:
+    def cells_of_base(self, operand: Operand) -> CellReader | None:
+        """Return what reads the cells of the base's numbers; None if it holds no such codes."""
+        before = operand.pair.before
+        return None if before is None else cell_reader(self.base, before)
+
+    def source(
+        self,
+        operand: Operand,
+        *,
+        rounded_factors: bool = False,
+        numbers: BaseNumbers = DECODED,
+    ) -> Source:
         """Return the numbers of a tensor.
 
         Parameters
@@ -173,22 +186,66 @@ class Operands:
             The tensor.
         rounded_factors
             True if the merger has rounded an adapter's factors to the base's format.
+        numbers
+            The numbers that the merger had if the base holds codes.
 
         Raises
         ------
         NotVerifiedError
-            If a format has no cells, or shapes differ.
+            If a format has no cells, shapes differ, or a model changes a base that holds codes.
         CheckpointError
             If a file changed or ends early.
         """
         before, after = operand.pair.before, operand.pair.after
         assert before is not None
         assert after is not None
-        base = number_format(self.base, before, "the base")
-        merged = number_format(self.merged, after, "the merged file")
+        where = "the merged file"
+        base_cells = cell_reader(self.base, before)
+        if base_cells is None:
+            base = number_format(self.base, before, "the base")
+        elif set(operand.donors) > set(operand.changes):
+            raise NotVerifiedError(OF_MODELS)
+        else:
+            base, rounded_factors = numbers.number_format, numbers.rounded_factors
+        cells = cell_reader(self.merged, after)
+        merged = cells.number_format if cells else number_format(self.merged, after, where)
         if not operand.pair.matrix:
             return self._vectors(operand, before, after, Formats(base, merged, base))
         factors = base if rounded_factors else None
+        donors = self._donors_of(operand, before, factors)
+        change = donors[0].number_format if donors else base
+        height = operand.pair.rows or before.shape[0]
+        formats = Formats(base, merged, change, factors)
+        matrices = matrix_of(self.base, before), matrix_of(self.merged, after)
+        if cells is None and base_cells is None:
+            return MatrixSource(*matrices, donors, formats, height)
+        decoded = numbers.decoded
+        return CodedSource(*matrices, donors, formats, height, cells, base_cells, decoded)
+
+    def decoded(self, operand: Operand) -> DecodedMatrix | None:
+        """Return decoded numbers of a matrix without cells, for estimates, or None.
+
+        Return None, too, if both files hold codes, or if the base does and a model changes it: the
+        errors of the base then depend on those of the merged file, or of the change.
+        """
+        before, after = operand.pair.before, operand.pair.after
+        if before is None or after is None or not operand.pair.matrix or not operand.donors:
+            return None
+        models = set(operand.donors) > set(operand.changes)
+        in_codes = is_coded(self.base, before)
+        if in_codes and (models or is_coded(self.merged, after)):
+            return None
+        donors = self._donors_of(operand, before, None)
+        exact = FORMATS["f32"]
+        height = operand.pair.rows or before.shape[0]
+        matrices = matrix_of(self.base, before), matrix_of(self.merged, after)
+        source = MatrixSource(*matrices, donors, Formats(exact, exact, exact), height)
+        float64 = after.record["dtype"] == "F64"
+        return {"source": source, "base_in_codes": in_codes, "float64": float64}
+
+    def _donors_of(
+        self, operand: Operand, before: Member, factors: NumberFormat | None
+    ) -> list[Donor]:
         donors: list[Donor] = []
         for index in operand.donors:
             if index in operand.changes:
@@ -198,11 +255,7 @@ class Operands:
                 donors.append(AdapterDonor(product, factors))
             else:
                 donors.append(ModelDonor(self._matrix_of_model(index, before, operand.pair)))
-        change = donors[0].number_format if donors else base
-        height = operand.pair.rows or before.shape[0]
-        formats = Formats(base, merged, change, factors)
-        matrices = matrix_of(self.base, before), matrix_of(self.merged, after)
-        return MatrixSource(*matrices, donors, formats, height)
+        return donors
 
     def _matrix_of_model(self, index: int, before: Member, pair: Pair) -> Matrix:
         other = self._models[index][before.name]
@@ -235,31 +288,3 @@ def matrix_of(checkpoint: Checkpoint, member: Member) -> Matrix:
     matrix = checkpoint[member.key]
     is_remote = bool(checkpoint.sources)
     return matrix.load() if is_remote and matrix.nbytes <= MOST_HELD else matrix
-
-
-def elements_of(checkpoint: Checkpoint, member: Member) -> Elements:
-    """Return the numbers of a tensor without a spectrum."""
-    elements = checkpoint.elements(member.key)
-    if elements is None:
-        raise NotVerifiedError(member.record["reason"] or "its numbers are not decoded")
-    return elements
-
-
-def number_format(checkpoint: Checkpoint, member: Member, where: str) -> NumberFormat:
-    """Return the format in which a tensor is stored.
-
-    Raises
-    ------
-    NotVerifiedError
-        If it is stored in codes, or in a format whose rounding cells are not known.
-    """
-    dtype = member.record["dtype"]
-    name = PLAIN.get(dtype)
-    scaled = dtype.startswith("F8") and checkpoint.elements(member.record["name"]) is None
-    if name is None or scaled:
-        stored = f"{dtype} with scales" if scaled else dtype
-        raise NotVerifiedError(
-            f"{where} stores it as {stored}, whose rounding is not supported: "
-            "compare() estimates the change"
-        )
-    return FORMATS[name]

@@ -10,13 +10,15 @@ from itertools import permutations
 import numpy as np
 
 from .blocks import FLOAT32, LEAST_FLOAT32, Block, Formats
-from .number_formats import NumberFormat, Reals
+from .coded_cells import CodedFormat
+from .number_formats import FORMATS, NumberFormat, Reals
 from .orders import (
     Ends,
     Once,
     Order,
     RoundedChange,
     added,
+    base_ends,
     cells_in_place,
     error_of_products,
     half_of,
@@ -58,8 +60,8 @@ class InTurn(Order):
         """Return the interval that the cell leaves, widened by what was rounded before."""
         low, high = cells_in_place(block)
         p, change = len(most), most @ block.sizes
-        size = np.abs(block.base) + change
-        error = FLOAT32 * (2 * p + 2) * size + most @ block.errors + LEAST_FLOAT32
+        size = np.abs(block.base) + block.reach + change
+        error = block.reach + FLOAT32 * (2 * p + 2) * size + most @ block.errors + LEAST_FLOAT32
         error = error + (p - 1) * half_of(block.formats.base, size + most @ block.errors)
         if self.change is not None:
             one = half_of(self.change, most[:, None] * block.sizes)
@@ -76,11 +78,11 @@ class InTurn(Order):
         least, largest = scaled_ends(ends, low, high)
         if self.change is not None:
             least, largest = self.change.round(least), self.change.round(largest)
-        below = above = block.base
+        below, above = base_ends(block)
         base = block.formats.base
         for i in self.sequence:
-            below = base.round(added(below, least[i], least[i], 1)[0])
-            above = base.round(added(above, largest[i], largest[i], 1)[1])
+            below, above = added((below, above), least[i], largest[i], 1)
+            below, above = base.round(below), base.round(above)
         merged = block.formats.merged
         return (below, above) if merged == base else (merged.round(below), merged.round(above))
 
@@ -151,6 +153,10 @@ def iter_orders(formats: Formats, p: int, *, models: bool) -> Iterator[Order]:
     `models` is True if all donors are models, and False if one is an adapter.
     """
     yield Once()
+    if isinstance(formats.merged, CodedFormat):
+        for half in (FORMATS["f16"], FORMATS["bf16"]):
+            if half != formats.base:
+                yield Once(through=half)
     if formats.merged.name == "bf16":
         yield Once("toward zero")
     float32 = formats.base.name == "f32"  # in which all mergers compute
@@ -173,6 +179,12 @@ def iter_orders(formats: Formats, p: int, *, models: bool) -> Iterator[Order]:
         for change in added_in.values():
             for products in (False, True):
                 yield InTurn(sequence, change, products)
+
+
+def words_of(order: Order, formats: Formats) -> str:
+    """Return an order in words, with the format to which factors were rounded first."""
+    first = formats.factors
+    return order.words if first is None else f"{order.words}, from factors rounded to {first.words}"
 
 
 AT_RANDOM = Once("either")

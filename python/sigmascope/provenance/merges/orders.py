@@ -56,6 +56,8 @@ class Order(ABC):
         with np.errstate(invalid="ignore"):
             least, largest = self.play(block, low, high)
             possible = (least <= block.merged) & (block.merged <= largest)
+            if block.coded is not None:  # a code stands for all numbers of its cell
+                possible = block.stored_as(least, largest)
         return stored_or_kept(block, possible)
 
 
@@ -77,10 +79,16 @@ def scaled_ends(changes: Ends, low: Reals, high: Reals) -> Ends:
     return least - error, largest + error
 
 
-def added(base: Reals, least: Reals, largest: Reals, terms: int) -> Ends:
+def added(base: Ends, least: Reals, largest: Reals, terms: int) -> Ends:
     """Return the ends of base + change as float32 may have them."""
-    error = terms * FLOAT32 * (np.abs(base) + np.maximum(np.abs(least), np.abs(largest)))
-    return base + least - error, base + largest + error
+    size = np.maximum(np.abs(base[0]), np.abs(base[1]))
+    error = terms * FLOAT32 * (size + np.maximum(np.abs(least), np.abs(largest)))
+    return base[0] + least - error, base[1] + largest + error
+
+
+def base_ends(block: Block) -> Ends:
+    """Return the ends of the numbers that the merger may have had as its base."""
+    return block.base - block.reach, block.base + block.reach
 
 
 def half_of(number_format: NumberFormat, size: Reals) -> Reals:
@@ -121,6 +129,7 @@ class Once(Order):
             low, high = self.through.sources(low, high)
         size = np.abs(block.base) + most @ block.sizes
         error = FLOAT32 * (len(most) + 2) * size + most @ block.errors + LEAST_FLOAT32
+        error = error + block.reach * (1 + FLOAT32 * (len(most) + 2))
         return low - error - block.base, high + error - block.base
 
     def play(self, block: Block, low: Reals, high: Reals) -> Ends:
@@ -153,7 +162,7 @@ class Once(Order):
         return stored_or_kept(block, possible)
 
     def _cells(self, block: Block) -> Ends:
-        if self.rounding == "nearest":
+        if self.rounding == "nearest" or block.coded is not None:
             return block.cells
         return block.formats.merged.cells(block.merged, self.rounding)
 
@@ -162,6 +171,7 @@ class Once(Order):
         least, largest = scaled_ends(block.ends(), low, high)
         size = np.abs(block.base) + np.maximum(np.abs(least), np.abs(largest)).sum(axis=0)
         error = FLOAT32 * (len(low) + 1) * size
+        error = error + block.reach * (1 + FLOAT32 * (len(low) + 1))
         return block.base + least.sum(axis=0) - error, block.base + largest.sum(axis=0) + error
 
 
@@ -195,7 +205,7 @@ class RoundedChange(Order):
         """Return the interval that the cell leaves, widened by what was rounded before."""
         low, high = cells_in_place(block)
         p, change = len(most), most @ block.sizes
-        error = FLOAT32 * (np.abs(block.base) + change)
+        error = FLOAT32 * (np.abs(block.base) + change) + block.reach * (1 + FLOAT32)
         low, high = self.change.sources(low - error - block.base, high + error - block.base)
         error = FLOAT32 * (p + 1) * change + most @ block.errors + LEAST_FLOAT32
         if self.products:
@@ -213,7 +223,7 @@ class RoundedChange(Order):
         error = FLOAT32 * (len(low) - 1) * size
         least = self.change.round(least.sum(axis=0) - error)
         largest = self.change.round(largest.sum(axis=0) + error)
-        return stored_ends(block.formats, *added(block.base, least, largest, 1))
+        return stored_ends(block.formats, *added(base_ends(block), least, largest, 1))
 
 
 def cells_in_place(block: Block) -> Ends:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from sigmascope.extension import writable
 
-from .tensors import CHANGED, FAILED, SKIPPED, UNEXPLAINED, UNPAIRED, Row
+from .tensors import CHANGED, ESTIMATED, FAILED, SKIPPED, UNEXPLAINED, UNPAIRED, Row
 
 SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -30,6 +30,7 @@ RULE_OF = {
     CHANGED: "verify/untouched-changed",
     UNPAIRED: "verify/unpaired",
     SKIPPED: "verify/not-verified",
+    ESTIMATED: "verify/not-verified",
     FAILED: "verify/not-verified",
 }
 

@@ -56,8 +56,9 @@ class Verification:
         One record for each tensor, in the order of the base. `status` is "identical" (no donor
         changes it, and nothing else did), "merged" (weights explain every number), "replaced" (an
         adapter saves it in full, and the file has that), "changed" (it differs, and no donor
-        changes it), "unexplained" (no weights store its numbers), "unpaired", "not verified" or
-        "failed"; the last three have a `reason`.
+        changes it), "unexplained" (no weights store its numbers), "estimated" (the cells of its
+        numbers are not known, and least squares gives weights), "unpaired", "not verified" or
+        "failed"; the last four have a `reason`.
     notes
         Remarks on the operands.
     expectations, tolerance

@@ -63,6 +63,8 @@ def largest_weights(block: Block) -> tuple[Reals, bool]:
     """
     formats, merged = block.formats, block.merged
     fine = np.isfinite(merged) & ~block.still
+    for each in block.distances:
+        fine &= np.isfinite(each)
     donors, target = block.donors[:, fine], merged[fine] - block.base[fine]
     p = len(donors)
     sizes = np.sqrt((donors * donors).sum(axis=1))
@@ -78,6 +80,8 @@ def largest_weights(block: Block) -> tuple[Reals, bool]:
         + np.linalg.norm(3 * each.spacing(block.base[fine]))
         for each in (formats.merged, formats.base)
     )
+    for each in block.distances:
+        units += np.linalg.norm(each[fine])
     digits = min(formats.change.digits, formats.base.digits)
     rounding = 3 * 2.0 ** (1 - digits) * np.sqrt(p)
     least = np.sqrt(max(values[0], 0.0)) - rounding

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from sigmascope.extension import counted
 
+from .coded_cells import format_named
 from .combining import box_of, is_at_random
 from .exact import REPLACED
-from .number_formats import FORMATS
 from .pattern_sentences import pattern_sentence
 from .patterns import Pattern
 from .rest_sentences import is_rest, rest_sentences
 from .strengths import strength_sentences
-from .tensors import CHANGED, IDENTICAL, MERGED, UNEXPLAINED, Row
+from .tensors import CHANGED, ESTIMATED, IDENTICAL, MERGED, UNEXPLAINED, Row
 from .verdicts import Evidence
 from .wording import last_part, percent, weight_text
 
@@ -100,7 +100,7 @@ def _nothing_applied(evidence: Evidence, merged: Sequence[Row], unseen: bool) ->
     names = [last_part(name) for name in evidence.names]
     name, was = (names[0], "was") if len(names) == 1 else (" and ".join(names), "were")
     if unseen:
-        formats = sorted({FORMATS[row["formats"]["merged"]].words for row in merged})
+        formats = sorted({format_named(row["formats"]["merged"]).words for row in merged})
         return [
             f"{name} cannot be seen in {' and '.join(formats)}: applied or not, at most "
             f"{counted(sum(shown), 'number')} would differ."
@@ -129,7 +129,7 @@ def _rounded(rows: Sequence[Row]) -> str:
     """Say whether tensors are stored as in the base, or converted."""
     formats = [row["formats"] for row in rows if "formats" in row]
     converted = {each["merged"] for each in formats if each["merged"] != each["base"]}
-    words = sorted(FORMATS[name].words for name in converted)
+    words = sorted(format_named(name).words for name in converted)
     return f"rounded to {' and '.join(words)}" if words else "number for number"
 
 
@@ -199,7 +199,7 @@ def _survival(evidence: Evidence) -> list[str]:
     if not changed:
         return []
     formats = sorted({row["formats"]["merged"] for row in merged})
-    stored = " and ".join(FORMATS[name].words for name in formats)
+    stored = " and ".join(format_named(name).words for name in formats)
     sentence = (
         f"{percent(part)} of the change survived in {stored}: {percent(changed / numbers)} of "
         "the numbers moved."
@@ -207,15 +207,15 @@ def _survival(evidence: Evidence) -> list[str]:
     better = _better_format(merged, formats)
     if part < 0.99 and better is not None:
         name, expected = better
-        sentence += f" In {FORMATS[name].words}, {percent(expected)} is expected to survive."
+        sentence += f" In {format_named(name).words}, {percent(expected)} is expected to survive."
     return [sentence]
 
 
 def _better_format(merged: Sequence[Row], formats: Sequence[str]) -> tuple[str, float] | None:
     """Return the first more precise format, and the part of the change that it would keep."""
-    digits = max(FORMATS[name].digits for name in formats)
+    digits = max(format_named(name).digits for name in formats)
     for name in ("bf16", "f16", "f32"):
-        if FORMATS[name].digits > digits:
+        if format_named(name).digits > digits:
             sizes = [row["gram"] for row in merged]
             weights = [sum(gram[i][i] for i in range(len(gram))) for gram in sizes]
             parts = [row["expected"][name]["survived"] for row in merged]
@@ -223,6 +223,19 @@ def _better_format(merged: Sequence[Row], formats: Sequence[str]) -> tuple[str, 
             mean = sum(w * p for w, p in zip(weights, parts, strict=True)) / total if total else 0
             return name, mean
     return None
+
+
+def _estimate(evidence: Evidence, rows: Sequence[Row]) -> str:
+    """Say what least squares gives for the first tensor whose cells are not known."""
+    row = rows[0]
+    weights = " + ".join(
+        f"{weight_text(low, high)} {last_part(evidence.names[donor])}"
+        for donor, (low, high) in zip(row["donors"], row["estimate"]["intervals"], strict=True)
+    )
+    return (
+        f"Estimate by least squares, which decides no claim: {row['name']} is about base + "
+        f"{weights} (95 %)."
+    )
 
 
 def _others(evidence: Evidence) -> list[str]:
@@ -251,6 +264,9 @@ def _others(evidence: Evidence) -> list[str]:
         sentences.append(
             f"{counted(len(unseen), 'tensor')} could not be verified: {name}: {first['reason']}."
         )
+    estimated = evidence.of(ESTIMATED)
+    if estimated:
+        sentences.append(_estimate(evidence, estimated))
     for change, reason in list(evidence.unpaired_changes.items())[:1]:
         sentences.append(f"A change fits no weight of the base: {change}: {reason}.")
     return sentences

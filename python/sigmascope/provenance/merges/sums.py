@@ -57,6 +57,10 @@ class Sums:
         unrounded = formats.base == formats.merged
         rounded = block.base if unrounded else formats.merged.round(block.base)
         same = (rounded == block.merged) | (np.isnan(rounded) & np.isnan(block.merged))
+        reach = block.reach
+        by_cells = block.coded is not None or block.unsure is not None
+        if by_cells:
+            same |= block.stored_as(block.base - reach, block.base + reach)
         self.changed += int(np.count_nonzero(~same))
         self.foreign += int(np.count_nonzero(~same & block.still))
         with np.errstate(invalid="ignore"):
@@ -67,8 +71,11 @@ class Sums:
         self.cross += donors @ moved
         self.moved += float(moved @ moved)
         for i, claim in enumerate(claims):
-            stored = formats.merged.round(block.base + claim @ block.donors)
-            self.shown[i] += int(np.count_nonzero(stored != rounded))
+            total = block.base + claim @ block.donors
+            moves = formats.merged.round(total) != rounded
+            if by_cells:
+                moves = ~block.stored_as(total - reach, total + reach)
+            self.shown[i] += int(np.count_nonzero(moves))
         add_binades(self.binades, block.base[finite], self.weights @ donors)
 
     def join(self, other: Sums) -> None:

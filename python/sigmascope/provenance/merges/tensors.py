@@ -13,14 +13,19 @@ from sigmascope.errors import SigmascopeError
 
 from .alternatives import iter_alternatives
 from .blocks import Formats
+from .coded_bases import DECODED, BaseNumbers, combine_bases, count_differences, iter_bases
+from .coded_cells import NoCellsError
 from .equal_weights import equal_interval
+from .estimating import estimate_weights
 from .exact import compare_integers, compare_replaced
 from .explaining import explain, explain_by_base
+from .factor_fits import fit_factors
 from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
 from .joint_rows import rows_record
 from .number_formats import FORMATS, Reals
-from .operands import NotVerifiedError, Operand, Operands
-from .sources import Source
+from .operands import Operand, Operands
+from .sources import MatrixSource, Source
+from .stored_formats import NotVerifiedError
 from .sums import Sums
 from .survival import expected_survival
 from .unknown import REST, find_rest
@@ -31,6 +36,7 @@ Key = tuple[str | int, ...]
 
 IDENTICAL, MERGED, CHANGED = "identical", "merged", "changed"
 UNEXPLAINED, UNPAIRED, SKIPPED, FAILED = "unexplained", "unpaired", "not verified", "failed"
+ESTIMATED = "estimated"
 
 
 class WitnessNumber(NamedTuple):
@@ -91,37 +97,32 @@ def verify_tensor(
         if integers is not None:
             return row | integers
         own = None if claim is None else np.array([claim[i] for i in operand.donors])
-        source, fit = _fit(operands, operand, own, likely)
+        cells = operands.cells_of_base(operand)
+        if cells is not None:
+            return row | _with_coded_base(operands, operand, own, cells.number_format.name)
+        source = operands.source(operand)
+        known = likely.get(key_of(_names(source.formats), operand.donors))
+        source, fit = fit_factors(operands, operand, source, own, known)
         other_operand = None
         if not fit.fits and operand.changes:
             other_operand = _explain_by_operand(operands, operand, source, own)
         return row | _described(source, fit, other_operand)
-    except NotVerifiedError as error:
-        return row | {"status": SKIPPED, "reason": str(error)}
+    except (NotVerifiedError, NoCellsError) as error:
+        return row | _estimated(operands, operand, str(error))
     except (SigmascopeError, OSError, KeyError) as error:
         return row | {"status": FAILED, "reason": str(error)}
 
 
-def _fit(
-    operands: Operands, operand: Operand, claim: Reals | None, likely: Mapping[Key, Collection[str]]
-) -> tuple[Source, TensorFit]:
-    """Fit all orders, and again with factors that the merger has rounded to the base's format.
-
-    Return the source of which the orders are. The hull of both is reported if both fit.
-    """
-    source = operands.source(operand)
-    known = likely.get(key_of(_names(source.formats), operand.donors))
-    fit = fit_tensor(source, claim, known)
-    formats = source.formats
-    if not operand.changes or formats.change.digits <= formats.base.digits:
-        return source, fit
-    other = operands.source(operand, rounded_factors=True)
-    if fit.fits_exactly and not fits_sample(other, known):
-        return source, fit
-    again = fit_tensor(other, claim, known)
-    if again.fits_exactly == fit.fits_exactly:
-        return source, fit.joined(again)
-    return (other, again) if again.fits_exactly else (source, fit)
+def _estimated(operands: Operands, operand: Operand, reason: str) -> Row:
+    """Return the row of a tensor without cells, with an estimate of its weights if possible."""
+    try:
+        decoded = operands.decoded(operand)
+        estimate = None if decoded is None else estimate_weights(**decoded)
+    except NotVerifiedError:
+        estimate = None
+    if estimate is None:
+        return {"status": SKIPPED, "reason": reason}
+    return {"status": ESTIMATED, "reason": reason, "estimate": estimate._asdict()}
 
 
 def key_of(formats: Mapping[str, str], donors: Sequence[int]) -> Key:
@@ -147,9 +148,44 @@ def _explain_by_operand(
     return None
 
 
-def _described(source: Source, fit: TensorFit, explanation: dict[str, Any] | None = None) -> Row:
+def _with_coded_base(operands: Operands, operand: Operand, claim: Reals | None, name: str) -> Row:
+    """Verify a tensor whose base holds codes: what the merger had instead of them is not known.
+
+    It had the decoded numbers, or those from which the codes were made, each within its cell. The
+    second can be excluded only by the weights that they need, so that it confirms no claim. Factors
+    may have been rounded to a base in half precision.
+    """
+    rows: dict[BaseNumbers, Row] = {}
+    plain = operands.source(operand)
+    first = fit_tensor(plain, claim)
+    for numbers in iter_bases(plain.formats.change):
+        source, fit = plain, first
+        if numbers != DECODED:
+            source = operands.source(operand, numbers=numbers)
+            fit = fit_tensor(source, claim)
+        untouched = not len(fit.sums.gram) and not fit.sums.changed
+        if fit.fits or untouched:
+            row = _described(source, fit, base_known=numbers.decoded)
+            if row["status"] in (MERGED, IDENTICAL):
+                rows[numbers] = row
+    row = combine_bases(rows) if rows else _described(plain, first)
+    assert isinstance(plain, MatrixSource)
+    if row["formats"]["merged"] == name:  # the same codes again: compared number for number
+        row["changed"] = count_differences(plain)
+    elif row["status"] == IDENTICAL and not next(iter(rows)).decoded:
+        row["changed"] = first.sums.changed
+    return row | {"formats": row["formats"] | {"base": name, "change": plain.formats.change.name}}
+
+
+def _described(
+    source: Source,
+    fit: TensorFit,
+    explanation: dict[str, Any] | None = None,
+    *,
+    base_known: bool = True,
+) -> Row:
     formats, sums = source.formats, fit.sums
-    if fit.fits and not fit.fits_exactly:
+    if base_known and fit.fits and not fit.fits_exactly:
         # A base with a weight of its own, rounded as usual, is a better explanation.
         explanation = explain_by_base(source)
         fit = fit if explanation is None else replace(fit, fits=())

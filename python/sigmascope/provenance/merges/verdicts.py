@@ -13,11 +13,22 @@ import numpy as np
 from sigmascope.extension import counted
 from sigmascope.provenance.intervals import nominal_weight
 
+from .coded_cells import CodedFormat, format_named
 from .combining import Group, box_of, group_rows, is_at_random, survived, weights_of
 from .expectations import Expectation
 from .fitting import rounded_claims
-from .number_formats import FORMATS, Reals
-from .tensors import CHANGED, FAILED, IDENTICAL, MERGED, SKIPPED, UNEXPLAINED, UNPAIRED, Row
+from .number_formats import FORMATS, NumberFormat, Reals
+from .tensors import (
+    CHANGED,
+    ESTIMATED,
+    FAILED,
+    IDENTICAL,
+    MERGED,
+    SKIPPED,
+    UNEXPLAINED,
+    UNPAIRED,
+    Row,
+)
 
 CONFIRMED, REFUTED, UNDETERMINED = "confirmed", "refuted", "undetermined"
 
@@ -104,7 +115,7 @@ class Evidence:
     @property
     def unseen(self) -> list[Row]:
         """Tensors about which nothing is known."""
-        return self.of(UNPAIRED, SKIPPED, FAILED)
+        return self.of(UNPAIRED, SKIPPED, FAILED, ESTIMATED)
 
     def decide(self, expectation: Expectation, tolerance: float) -> tuple[str, str]:
         """Return the verdict on a claim, and the reason for it."""
@@ -206,9 +217,19 @@ class Evidence:
             )
         unseen = self.unseen
         if not unseen:
-            return None
+            return self._of_same_numbers()
         reason = unseen[0]["reason"]
         return UNDETERMINED, f"{_tensors(unseen)} could not be verified: {reason}"
+
+    def _of_same_numbers(self) -> tuple[str, str] | None:
+        """Return an undetermined verdict if other codes may stand for the same numbers."""
+        unsure = [row for row in self.of(IDENTICAL) if row.get("changed")]
+        if not unsure:
+            return None
+        return UNDETERMINED, (
+            f"{_tensors(unsure)} {_differ(unsure)} from the base, though both may be codes of the "
+            "same numbers"
+        )
 
     def _why_wrong(self, rows: list[Row]) -> str:
         if rows[0]["status"] == CHANGED:
@@ -218,7 +239,11 @@ class Evidence:
 
 def _is_outside(claim: Reals, row: Row, fit: Row, box: Reals, tolerance: float) -> bool:
     """Return True if the claim, and each rounding of it that an order allows, is outside a box."""
-    formats = (FORMATS[name] for name in row["formats"].values()) if fit["rounds_weights"] else ()
+    formats: list[NumberFormat] = []
+    if fit["rounds_weights"]:
+        formats = [format_named(name) for name in row["formats"].values()]
+        if any(isinstance(each, CodedFormat) for each in formats):  # the merger's is not known
+            formats += FORMATS["bf16"], FORMATS["f16"]
     return all(
         ((each + tolerance < box[:, 0]) | (each - tolerance > box[:, 1])).any()
         for each in rounded_claims(claim, *formats)
