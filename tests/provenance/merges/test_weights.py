@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
+from sigmascope.provenance.merges.blocks import Formats
 from sigmascope.provenance.merges.fitting import OrderFit, TensorFit
+from sigmascope.provenance.merges.number_formats import FORMATS
 from sigmascope.provenance.merges.number_rows import Ellipsoid, NumberRows
 from sigmascope.provenance.merges.orders import Once
 from sigmascope.provenance.merges.programs import Rows, contradiction, least_of
@@ -163,6 +165,7 @@ def test_rows_that_contradict_each_other_are_named() -> None:
 def test_an_interval_holds_the_weights_of_every_order_that_fits() -> None:
     """The narrowest order may fit by accident, with an interval that misses the truth."""
     boxes = [np.array([[0.9, 1.0], [2.0, 2.5]]), np.array([[0.99, 1.5], [2.2, 2.3]])]
-    fits = tuple(OrderFit(Once(), np.ones(2), fitted(rows_around(2, 9, 0)[0], 9), b) for b in boxes)
+    formats, weights = Formats(*[FORMATS["bf16"]] * 3), fitted(rows_around(2, 9, 0)[0], 9)
+    fits = tuple(OrderFit(Once(), formats, np.ones(2), weights, box) for box in boxes)
     fit = TensorFit(fits, {}, Sums.start(np.zeros(2), 0), proved=True)
     np.testing.assert_array_equal(fit.box, [[0.9, 1.5], [2.0, 2.5]])

@@ -116,13 +116,14 @@ def _unchanged(evidence: Evidence) -> list[str]:
     if changed:
         return []
     if identical:
-        verb, count = _are(identical), counted(len(identical), "tensor")
-        return [f"{count} {verb} those of the base, {_rounded(identical)}."]
+        count = counted(len(identical), "tensor")
+        return [f"{count} {_are(identical)} of the base, {_rounded(identical)}."]
     return ["No tensor could be verified."]
 
 
 def _are(rows: Sequence[Row]) -> str:
-    return "is" if len(rows) == 1 else "are"
+    """Return "is that" for one tensor, and "are those" for several."""
+    return "is that" if len(rows) == 1 else "are those"
 
 
 def _rounded(rows: Sequence[Row]) -> str:
@@ -246,12 +247,12 @@ def _others(evidence: Evidence) -> list[str]:
         rounded = _rounded(identical)
         base = "the base" if rounded == "number for number" else f"the base, {rounded}"
         count = counted(len(identical), "tensor")
-        sentences.append(f"{count} that no donor changes {verb} those of {base}.")
+        sentences.append(f"{count} that no donor changes {verb} of {base}.")
     replaced = evidence.of(REPLACED)
     if replaced:
         verb = _are(replaced)
         count = counted(len(replaced), "tensor")
-        sentences.append(f"{count} that an adapter saves in full {verb} those of the adapter.")
+        sentences.append(f"{count} that an adapter saves in full {verb} of the adapter.")
     if changed:
         names = ", ".join(str(row["name"]) for row in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
