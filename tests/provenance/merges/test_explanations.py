@@ -76,6 +76,25 @@ def test_changes_that_were_dropped_at_random(tmp_path: Path) -> None:
     assert "DARE" in sentences
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", ["trimmed", "dropped at random"])
+def test_changes_that_were_left_out_in_half_precision(
+    kind: str, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    """mergekit rounds the change, its product and the sum to the models' format."""
+    case = make_case(3, shape=(128, 192), base=dtype, adapters=False, size=0.1)
+    change = case.donors[0] - case.base
+    size = change.abs().float()
+    kept = size > size.median() if kind == "trimmed" else torch.rand(size.shape) < 0.5
+    product = change * torch.tensor(0.7, dtype=dtype)
+    record, _ = explanation_of(case, case.base + product * kept, tmp_path)
+    assert record is not None
+    assert record["kind"] == kind
+    low, high = record["weights"][0]
+    assert low <= 0.7 <= high
+    assert high - low < 32 * torch.finfo(dtype).eps
+
+
 def test_a_foreign_change_is_not_explained(tmp_path: Path) -> None:
     """Numbers that stayed by accident are not taken for numbers that were dropped."""
     case = make_case(6, shape=(128, 192), adapters=False, size=0.02)

@@ -118,13 +118,16 @@ def test_a_position_on_a_sphere_is_found(models: Path, tmp_path: Path) -> None:
     assert result.weights[0].low <= 0.4 <= result.weights[0].high
 
 
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize(
     ("method", "kind"), [("ties", "trimmed"), ("dare_linear", "dropped at random")]
 )
-def test_changes_that_were_left_out(models: Path, method: str, kind: str, tmp_path: Path) -> None:
+def test_changes_that_were_left_out(
+    models: Path, method: str, kind: str, half: bool, tmp_path: Path
+) -> None:
     each = {"one": {"weight": 1.0, "density": 0.5}}
     settings = {"base_model": str(models / "base")}
-    result = merged_by_mergekit(models, tmp_path, method, weights=each, half=False, **settings)
+    result = merged_by_mergekit(models, tmp_path, method, weights=each, half=half, **settings)
     assert result.verdict == "refuted"
     matrices = [row for row in result.rows if row["status"] == "unexplained" and row["layer"] == 0]
     assert {row["explanation"]["kind"] for row in matrices if row["numbers"] > 64} == {kind}

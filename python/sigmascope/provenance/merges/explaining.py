@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from .blocks import Block, Change
+from .fitting import hull
 from .number_formats import Reals
 from .number_rows import Ellipsoid, Indices
-from .orders import Once
+from .order_list import iter_orders
+from .orders import Once, Order
 from .rows import largest_weights, rows_of
 from .sources import Source
 from .weights import WeightSet
@@ -47,7 +49,7 @@ def explain_by_base(source: Source) -> dict[str, Any] | None:
     places, sample = source.sample()
     free = with_base(sample)
     most, _ = largest_weights(free)
-    weights = _set_of(free, places, most)
+    weights = _set_of(Once(), free, places, most)
     if weights is None:
         return None
     sums = np.zeros(3)
@@ -74,8 +76,8 @@ def with_base(block: Block) -> Block:
     return replace(block, changes=(*block.changes, base))
 
 
-def _set_of(block: Block, places: Indices, most: Reals) -> WeightSet | None:
-    rows = rows_of(Once(), block, most, places)
+def _set_of(order: Order, block: Block, places: Indices, most: Reals) -> WeightSet | None:
+    rows = rows_of(order, block, most, places)
     ellipsoid = Ellipsoid.of(rows)
     if ellipsoid is None or rows.impossible.size:
         return None
@@ -143,7 +145,7 @@ def _left_out(block: Block) -> tuple[Any, Any]:
 
 
 def _weight_of_the_moved(source: Source, sample: Block) -> Reals | None:
-    """Return the weight that all numbers that moved have in common."""
+    """Return the weight that all numbers that moved have in common, in some order of rounding."""
 
     def moved(block: Block) -> tuple[Indices, Block]:
         stayed, shown = _left_out(block)
@@ -152,10 +154,13 @@ def _weight_of_the_moved(source: Source, sample: Block) -> Reals | None:
 
     places, first = moved(sample)
     most, _ = largest_weights(first)
-    weights = _set_of(first, places, most)
-    if weights is None:
-        return None
-    for start, block in source.blocks():
+    models = not first.errors.any()
+    orders = list(iter_orders(source.formats, 1, models=models))
+    sets = [_set_of(order, first, places, most) for order in orders]
+    fits = [(order, own) for order, own in zip(orders, sets, strict=True) if own is not None]
+    for start, block in source.blocks() if fits else ():
         places, some = moved(block)
-        weights.add(rows_of(Once(), some, most, start + places))
-    return weights.box()
+        for order, weights in fits:
+            weights.add(rows_of(order, some, most, start + places))
+    boxes = [box for _, weights in fits if (box := weights.box()) is not None]
+    return hull(boxes) if boxes else None
