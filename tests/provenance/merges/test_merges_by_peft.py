@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from sigmascope.provenance import verify
+from sigmascope.provenance import apply, verify
 
 torch: Any = pytest.importorskip("torch")
 peft: Any = pytest.importorskip("peft", minversion="0.20")
 transformers: Any = pytest.importorskip("transformers", minversion="5.0")
+safetensors: Any = pytest.importorskip("safetensors.torch")
 
 LLAMA = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 100}
 LLAMA |= {"num_attention_heads": 4, "num_key_value_heads": 2}
@@ -25,7 +26,14 @@ MODELS = {
 
 
 def merged_by_peft(
-    folder: Path, family: str, dtype: Any, *, safe: bool, rslora: bool, factors: Any = None
+    folder: Path,
+    family: str,
+    dtype: Any,
+    *,
+    safe: bool,
+    rslora: bool,
+    factors: Any = None,
+    others: tuple[str, ...] = (),
 ) -> None:
     """Save a base, an adapter of random factors, and what PEFT merges of both."""
     name, configuration, sizes, targets = MODELS[family]
@@ -35,13 +43,13 @@ def merged_by_peft(
     settings = peft.LoraConfig(
         r=4,
         lora_alpha=16,
-        target_modules=targets,
+        target_modules=[*targets, *others],
         use_rslora=rslora,
         fan_in_fan_out=family == "gpt2",
     )
     adapted = peft.get_peft_model(model, settings, autocast_adapter_dtype=factors is None)
     for parameter, weight in adapted.named_parameters():
-        if "lora_B" in parameter:
+        if "lora_B" in parameter or "lora_embedding_A" in parameter:
             torch.nn.init.normal_(weight, std=0.002)
     adapted.save_pretrained(folder / "adapter")
     merged = adapted.merge_and_unload(safe_merge=safe)
@@ -60,6 +68,32 @@ def test_a_merge_by_peft_is_confirmed(family: str, dtype: str, safe: bool, tmp_p
     changed = sum(row["status"] == "merged" for row in result.rows)
     assert changed == {"llama": 6, "gpt2": 8}[family]  # c_attn is q, k and v
     assert verify(*folders, expect="weights=1.01").verdict == "refuted"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_change_of_an_embedding(dtype: str, tmp_path: Path) -> None:
+    """PEFT rounds it to the base's format first, and saves the base's embedding next to it."""
+    kind = getattr(torch, dtype)
+    merged_by_peft(tmp_path, "llama", kind, safe=False, rslora=False, others=("embed_tokens",))
+    folders = tmp_path / "base", tmp_path / "merged", tmp_path / "adapter"
+    result = verify(*folders, expect="adapter")
+    assert result.verdict == "confirmed", result.sentences
+    (row,) = (row for row in result.rows if row["role"] == "embed")
+    assert row["status"] == "merged"
+    assert verify(folders[0], folders[0], folders[2], expect="adapter").verdict == "refuted"
+    applied = apply(folders[0], tmp_path / "applied", folders[2], weights=[0.5])
+    assert applied.verdict == "confirmed"
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    tensors = safetensors.load_file(file)
+    (copy,) = (name for name in tensors if name.endswith("embed_tokens.base_layer.weight"))
+    tensors[copy] = tensors[copy] * 2
+    safetensors.save_file(tensors, file)
+    result = verify(*folders, expect="adapter")
+    assert result.verdict == "undetermined"
+    assert "changes a copy of its own" in " ".join(result.sentences)
+    with pytest.raises(ValueError, match="changes a copy of its own"):
+        apply(folders[0], tmp_path / "other", folders[2])
 
 
 @pytest.mark.filterwarnings("ignore")

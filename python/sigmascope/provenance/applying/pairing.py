@@ -13,6 +13,7 @@ from sigmascope.adapters import Adapter
 from sigmascope.extension.pairs import Changes, Elements, changes, delta_of, linked, members
 from sigmascope.extension.readers import is_integer
 from sigmascope.extension.safetensors import TensorEntry
+from sigmascope.provenance.merges.exact import unlike
 
 from .codes import WIDTHS
 
@@ -120,15 +121,25 @@ def pair_whole(
     Raises
     ------
     ValueError
-        If a tensor has another shape or kind of numbers than that of the base, or is saved twice.
+        If a tensor has another shape or kind of numbers than that of the base, is saved twice, or
+        is saved beside its change and is not that of the base.
     """
     links = changes(base, adapter)
     by_name = {entry.name: entry for entry in entries}
+    changed = {base.view_of(name).tensor for name, _, _ in links.pairs}
     whole: dict[str, Elements] = {}
     for change in links.unpaired:
         if not _is_whole(links, change):
             continue
         name, elements = links.tensors[change], adapter.elements(change)
+        if name in changed:  # beside its change, a copy of the base's tensor
+            own = base.elements(name)
+            problem = "the base has no such tensor" if own is None else unlike(own, elements)
+            if problem is not None:
+                raise ValueError(
+                    f"{where} ({adapter.path}) changes a copy of its own, {change}: {problem}"
+                )
+            continue
         entry = by_name.get(name)
         problem = "the base has no such tensor" if entry is None else _misfit(entry, elements)
         if problem is None and (elements is None or elements.integer):

@@ -78,14 +78,14 @@ def group_rows(rows: Iterable[Row], p: int) -> list[Group]:
     by_key: dict[Key, list[Row]] = {}
     for row in rows:
         if row["status"] == MERGED:
-            by_key.setdefault(key_of(row["formats"], row["donors"]), []).append(row)
+            by_key.setdefault(key_of(row["formats"], row["donors"], row["role"]), []).append(row)
     return [_group(rows, p) for rows in by_key.values()]
 
 
 def narrow_orders(likely: dict[Key, set[str]], row: Row) -> None:
     """Keep the orders that explain a tensor, too, for the next tensors of its kind."""
     if row["status"] == MERGED:
-        key = key_of(row["formats"], row["donors"])
+        key = key_of(row["formats"], row["donors"], row["role"])
         own = {fit["order"] for fit in row["orders"]}
         likely[key] = own if key not in likely else (likely[key] & own or own)
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from sigmascope.adapters import Adapter
+from sigmascope.extension import counted
+from sigmascope.extension.pairs import Elements
 
 from .operands import Operand, Operands
 from .stored_formats import NotVerifiedError, elements_of, number_format
@@ -54,6 +56,41 @@ def compare_replaced(operands: Operands, operand: Operand) -> dict[str, Any]:
     if differ:
         row["reason"] = f"{donor.path} saves it in full, and {differ:,} numbers are not those"
     return row
+
+
+def check_saved_base(operands: Operands, operand: Operand) -> None:
+    """Check that a copy of a tensor beside its change in an adapter is that of the base.
+
+    PEFT saves the whole embedding next to its change if `save_embedding_layers` says so.
+
+    Raises
+    ------
+    NotVerifiedError
+        If they differ, or the copy is read in parts.
+    CheckpointError
+        If a file changed or ends early.
+    """
+    assert operand.replaced is not None
+    index, change = operand.replaced
+    donor, before = operands.donors[index], operand.pair.before
+    assert isinstance(donor, Adapter)
+    assert before is not None
+    problem = unlike(elements_of(operands.base, before), donor.elements(change))
+    if problem is not None:
+        raise NotVerifiedError(f"{donor.path} changes a copy of its own, {change}: {problem}")
+
+
+def unlike(base: Elements, copy: Elements | None) -> str | None:
+    """Return why a tensor is not a copy of that of the base, in words; None if it is one."""
+    if copy is None:
+        return "its numbers cannot be read"
+    if base.shape != copy.shape:
+        return f"its shape is {list(copy.shape)}, that of the base {list(base.shape)}"
+    differ = 0
+    for chunks in zip(base, copy, strict=True):
+        first, second = (np.asarray(chunk, np.float64).ravel() for chunk in chunks)
+        differ += _differences(first, second)
+    return f"{counted(differ, 'number')} of it differ from the base" if differ else None
 
 
 def _differences(numbers: np.ndarray, others: np.ndarray) -> int:

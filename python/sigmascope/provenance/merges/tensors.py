@@ -17,7 +17,7 @@ from .coded_bases import DECODED, BaseNumbers, combine_bases, count_differences,
 from .coded_cells import NoCellsError
 from .equal_weights import equal_interval
 from .estimating import estimate_weights
-from .exact import compare_integers, compare_replaced
+from .exact import check_saved_base, compare_integers, compare_replaced
 from .explaining import explain, explain_by_base
 from .factor_fits import fit_factors
 from .fitting import OrderFit, TensorFit, fit_tensor, fits_sample
@@ -31,6 +31,9 @@ from .survival import expected_survival
 from .unknown import REST, find_rest
 
 Row = dict[str, Any]
+
+EMBEDDINGS = ("embed", "positions", "token_types", "relative_positions")
+"""Roles of embeddings."""
 
 Key = tuple[str | int, ...]
 
@@ -92,7 +95,9 @@ def verify_tensor(
         return row | {"status": SKIPPED}
     try:
         if operand.replaced is not None:
-            return row | compare_replaced(operands, operand)
+            if operand.replaced[0] not in operand.changes:
+                return row | compare_replaced(operands, operand)
+            check_saved_base(operands, operand)
         integers = compare_integers(operands, operand)
         if integers is not None:
             return row | integers
@@ -101,7 +106,7 @@ def verify_tensor(
         if cells is not None:
             return row | _with_coded_base(operands, operand, own, cells.number_format.name)
         source = operands.source(operand)
-        known = likely.get(key_of(_names(source.formats), operand.donors))
+        known = likely.get(key_of(_names(source.formats), operand.donors, row["role"]))
         source, fit = fit_factors(operands, operand, source, own, known)
         other_operand = None
         if not fit.fits and operand.changes:
@@ -125,9 +130,13 @@ def _estimated(operands: Operands, operand: Operand, reason: str) -> Row:
     return {"status": ESTIMATED, "reason": reason, "estimate": estimate._asdict()}
 
 
-def key_of(formats: Mapping[str, str], donors: Sequence[int]) -> Key:
-    """Return the kind of a tensor: its formats and the donors that change it."""
-    return (*formats.values(), *donors)
+def key_of(formats: Mapping[str, str], donors: Sequence[int], role: str) -> Key:
+    """Return the kind of a tensor, in which all are merged in one order.
+
+    That is its formats, the donors that change it, and whether it is an embedding: PEFT rounds the
+    change of an embedding to the base's format, and that of another weight to the factors' format.
+    """
+    return (*formats.values(), *donors, role in EMBEDDINGS)
 
 
 def _names(formats: Formats) -> dict[str, str]:
