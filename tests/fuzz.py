@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Read strange files for a while: python -m tests.fuzz --minutes 60 [--reader NAME] [--seed 0]
 
-Files are read in processes of their own, with bounded memory and time. They are forked, many files
-each, since the imports take as long as hundreds of files. A file must be refused with a documented
-error, or read as the reference reader of its format does. What is not so is saved, and named with
-its seed; the exit status is then 1.
+Files are read in processes of their own, with bounded memory and processor time. They are forked,
+many files each, since the imports take as long as hundreds of files. A file must be refused with a
+documented error, or read as the reference reader of its format does. What is not so is saved, and
+named with its seed; the exit status is then 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import importlib.util
 import os
 import resource
@@ -33,8 +34,11 @@ from sigmascope.errors import SigmascopeError
 from sigmascope.results import Comparison, Scan
 from tests.support.fuzzing import READERS, make
 
-SECONDS = 20
-"""For one file, on a machine that is busy; most take milliseconds."""
+SECONDS = 20.0
+"""Seconds of a processor for one file; most take milliseconds."""
+PATIENCE = 600.0
+"""Seconds after which a file that takes no processor time counts as stuck, on a machine that may
+stand still for a minute or two."""
 BYTES = 1 << 30
 """Bytes of memory beyond those that the process begins with."""
 BATCH = 500
@@ -172,16 +176,24 @@ def worker(reader: str, first: int, count: int, folder: Path) -> None:
     if "libasan" not in os.environ.get("LD_PRELOAD", ""):  # it needs terabytes
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + BYTES,) * 2)
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        faulthandler.register(number, chain=True)  # says where the process is, which then ends
     for seed in range(first, first + count):
         print(seed, end=" ", flush=True)
-        signal.alarm(SECONDS)
+        _limit_time(SECONDS, PATIENCE)
         with tempfile.TemporaryDirectory(dir=folder) as place:
             try:
                 print(read(reader, make(reader, seed, Path(place))), flush=True)
             except Exception:
                 (folder / f"{seed}.txt").write_text(traceback.format_exc(), errors="replace")
                 print("failed", flush=True)
-        signal.alarm(0)
+        _limit_time(0.0, 0.0)
+
+
+def _limit_time(processor: float, wall: float) -> None:
+    """End this process after so many more seconds of a processor or of the clock; 0 for never."""
+    signal.setitimer(signal.ITIMER_PROF, processor)
+    signal.setitimer(signal.ITIMER_REAL, wall)
 
 
 def prepare(readers: list[str]) -> None:
