@@ -123,3 +123,29 @@ def test_ties_pin_the_weight_to_a_point(tmp_path: Path) -> None:
     low, high = once["weights"][0]
     assert low <= 0.5 <= high
     assert high - low < 1e-5
+
+
+@pytest.mark.parametrize("adapters", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_infinities_of_the_base_say_nothing_of_the_weights(
+    dtype: torch.dtype, adapters: bool, tmp_path: Path
+) -> None:
+    """They stay, whatever the weights; no weights make a finite number of one."""
+    case = make_case(5, base=dtype, merged=dtype, adapters=adapters)
+    places = torch.zeros(case.base.shape, dtype=torch.bool)
+    places[3, ::7] = places[-1, -1] = True
+    base = case.base.masked_fill(places, torch.inf)
+    donors = (
+        case.donors if adapters else [model.masked_fill(places, torch.inf) for model in case.donors]
+    )
+    infinite = Case(base, donors, case.weights, dtype)
+    mergers = ADAPTER_MERGERS if adapters else MODEL_MERGERS
+    merged = mergers["added_once" if adapters else "tasks32"](case.base, case.donors, case.weights)
+    kept = verify_case(infinite, merged.masked_fill(places, torch.inf), tmp_path / "kept")
+    assert kept.verdict == "confirmed"
+    assert contains(kept, case.weights)
+    places[3] = False  # those stay infinite; one in the corner becomes a number
+    changed = merged.masked_fill(torch.isinf(base), torch.inf).masked_fill(places, 0.5)
+    result = verify_case(infinite, changed, tmp_path / "changed")
+    assert result.verdict == "refuted", result
+    assert result.witness is not None

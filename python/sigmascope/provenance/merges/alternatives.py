@@ -99,8 +99,9 @@ class DecodedSource:
     source
         The matrix.
     decode
-        Function of rows of numbers and their format, which returns them after the codes; NaN,
-        which says nothing of the weights, where the last digit depends on the order of products.
+        Function of rows of numbers and their format, which returns them after the codes; NaN
+        where the last digit depends on the order of products. The blocks have NaN as the merged
+        number there too, so that it says nothing of the merge.
     """
 
     source: MatrixSource
@@ -135,7 +136,8 @@ class DecodedSource:
         rows = block.base.reshape(-1, self.source.base.shape[1])
         with np.errstate(invalid="ignore"):
             decoded = self.decode(rows, block.formats.base).ravel()
-        return replace(block, base=decoded)
+        merged = np.where(np.isnan(decoded), np.nan, block.merged)
+        return replace(block, base=decoded, merged=merged)
 
 
 def decoded_nf4(numbers: Reals, number_format: NumberFormat) -> Reals:

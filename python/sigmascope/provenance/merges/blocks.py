@@ -108,6 +108,18 @@ class Block:
         return self.formats.merged.cells(self.merged) if self.coded is None else self.coded
 
     @cached_property
+    def lost(self) -> NDArray[np.bool_]:
+        """Infinities and NaNs of the base that became finite numbers, as no merger makes them.
+
+        The largest number is left out, since some casts store it instead; and a base or a merged
+        file in codes, since what a quantiser makes of an infinity is not known.
+        """
+        if self.coded is not None or self.unsure is not None:
+            return np.zeros(len(self.base), bool)
+        finite = np.abs(self.merged) < self.formats.merged.largest
+        return np.asarray(finite & ~np.isfinite(self.base))
+
+    @cached_property
     def reach(self) -> Reals:
         """Largest distance of each number of the base from the one that the merger had."""
         return np.zeros_like(self.base) if self.unsure is None else self.unsure

@@ -274,7 +274,7 @@ def _rows_and_misses(
     misses = []
     for claim in claims[: len(fit.misses)]:
         stores = fit.order.stores(block, claim, claim)
-        misses.append(int(np.count_nonzero(~(stores | ~np.isfinite(block.base)))))
+        misses.append(int(np.count_nonzero(~stores & (np.isfinite(block.base) | block.lost))))
     return rows_of(fit.order, block, fit.most, places), misses
 
 

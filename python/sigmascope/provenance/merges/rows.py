@@ -20,8 +20,8 @@ FLOAT64 = 2.0**-50
 def rows_of(order: Order, block: Block, most: Reals, places: Indices) -> NumberRows:
     """Return the rows of a block's numbers; weights are at most `most` in magnitude.
 
-    A number whose base is not finite says nothing. A number that no donor changes must have 0 in
-    its interval.
+    A number whose base is not finite says nothing of the weights, but that no weights explain a
+    finite number in its place. A number that no donor changes must have 0 in its interval.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         low, high = order.bounds(block, most)
@@ -30,7 +30,7 @@ def rows_of(order: Order, block: Block, most: Reals, places: Indices) -> NumberR
         low, high = np.where(low == -np.inf, -cap, low), np.where(high == np.inf, cap, high)
         still = block.still
         impossible = ~(low <= high) | (still & ((low > 0) | (high < 0)))
-    impossible &= np.isfinite(block.base)  # nothing can be said of another number
+    impossible = impossible & np.isfinite(block.base) | block.lost
     chosen = np.isfinite(low) & np.isfinite(high) & ~still & ~impossible
     base, donors, kept = block.base, block.donors, places
     if not chosen.all():
@@ -62,7 +62,7 @@ def largest_weights(block: Block) -> tuple[Reals, bool]:
         False if the squares do not bound the weights; then `most` is only a limit of the search.
     """
     formats, merged = block.formats, block.merged
-    fine = np.isfinite(merged) & ~block.still
+    fine = np.isfinite(merged) & np.isfinite(block.base) & ~block.still
     for each in block.distances:
         fine &= np.isfinite(each)
     donors, target = block.donors[:, fine], merged[fine] - block.base[fine]

@@ -57,8 +57,9 @@ class ModelDonor:
         return FORMATS[self.matrix.storage]
 
     def change(self, rows: slice, columns: slice, base: Reals) -> Change:
-        """Return F - W."""
-        exact = numbers(self.matrix[rows, columns]) - base
+        """Return F - W; NaN where both are infinite."""
+        with np.errstate(invalid="ignore"):
+            exact = numbers(self.matrix[rows, columns]) - base
         return Change(exact, np.zeros_like(exact))
 
 
