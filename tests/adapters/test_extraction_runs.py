@@ -15,6 +15,7 @@ from tests.support.changed import written
 from tests.support.command_line import invoke
 from tests.support.coverings import grid
 from tests.support.extraction_requests import recorded_shares
+from tests.support.killed_runs import killed_at_every_operation
 from tests.support.scans import bits
 from tests.support.tuned_models import CARRIED, base_model, tuned_model
 
@@ -201,3 +202,22 @@ def test_processes_of_the_command_line(
     assert status == 0
     assert "8 changes in the adapter" in text
     assert (tmp_path / "b" / ADAPTER[0]).read_bytes() == files(whole)[0]
+
+
+KILLED = """
+import sigmascope as ss
+
+def run(out, base, tuned):
+    ss.extract(base, tuned, out, rank=3, include="*layers.0.self_attn*")
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_any_operation_goes_on(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    written = killed_at_every_operation(KILLED, tmp_path / "runs", *folders)
+    assert len(written) > 40
+    for folder in written:
+        assert {path.name for path in folder.iterdir()} == {*ADAPTER, "extraction.jsonl"}
+        assert files(folder) == files(written[-1])

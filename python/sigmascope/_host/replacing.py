@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,10 +23,16 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; it replaces `path` unless an error occurs."""
+def replacing(path: Path, *, alone: bool = False) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; it replaces `path` unless an error occurs.
+
+    Only a killed process leaves its temporary file. If no other process writes to the folder, then
+    `alone` removes such files of the same path.
+    """
     with naming(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        if alone:
+            _remove_temporaries(path)
+        handle, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
         try:
             yield Path(name)
             mask = os.umask(0)
@@ -39,3 +46,10 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
         finally:
             os.close(handle)
+
+
+def _remove_temporaries(path: Path) -> None:
+    pattern = re.compile(re.escape(f".{path.name}.") + r"[a-z0-9_]{8}\.part")
+    for name in os.listdir(path.parent):
+        if pattern.fullmatch(name):
+            (path.parent / name).unlink(missing_ok=True)

@@ -76,7 +76,8 @@ class AdapterFolder:
             The folder holds a complete adapter, and `overwrite` is False.
         """
         folder = self
-        if (self.path / NAME).exists():
+        ended = (self.path / NAME).exists() and not self._parts.exists()
+        if ended or (overwrite and (self.path / NAME).exists()):
             if not overwrite:
                 raise ValueError(
                     f"{self.path} already holds an adapter; overwrite (--overwrite) replaces it "
@@ -141,7 +142,7 @@ class AdapterFolder:
         join_safetensors(self.path / WEIGHTS, map(self._part, parts), seeds)
         settings = self._settings(carried) | ({} if saved is None else saved.settings())
         text = json.dumps(settings, indent=2)
-        with replacing(self.path / NAME) as temporary:
+        with replacing(self.path / NAME, alone=True) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
         shutil.rmtree(self._parts, ignore_errors=True)
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.support.killed_runs import killed_at_every_operation
 from tests.support.mergers import generator
 from tests.support.verified_merges import write_product
 from tests.support.written_models import QUERY, bytes_of, make_adapter, make_model
@@ -146,6 +147,25 @@ def test_a_folder_that_cannot_be_made_is_an_error(folder: Path) -> None:
     (folder / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         applied(folder, "file/out")
+
+
+KILLED = """
+from sigmascope.provenance import apply
+
+def run(out, base, adapter):
+    apply(base, out, adapter, dtype="f32", shard_size="8KB")
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_any_operation_goes_on(folder: Path) -> None:
+    operands = folder / "base", folder / "adapter"
+    folders = killed_at_every_operation(KILLED, folder / "runs", *operands)
+    whole = bytes_of(folders[-1])
+    assert len(folders) > 40
+    assert {"config.json", "model.safetensors.index.json"} < whole.keys()
+    for each in folders:
+        assert bytes_of(each) == whole, each
 
 
 @pytest.mark.slow

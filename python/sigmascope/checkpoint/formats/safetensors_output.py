@@ -104,7 +104,8 @@ def read_safetensors(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
 def join_safetensors(path: Path, parts: Iterable[Path], seeds: Iterable[int] = ()) -> None:
     """Write the tensors of several files into one, a megabyte at a time.
 
-    The metadata have the seeds, as in :func:`write_safetensors`.
+    The metadata have the seeds, as in :func:`write_safetensors`. No other process may write to the
+    folder.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def join_safetensors(path: Path, parts: Iterable[Path], seeds: Iterable[int] = (
             header[name] = entry | {"data_offsets": [offset + start, offset + end]}
             size = max(size, end)
         offset += size
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with replacing(path, alone=True) as temporary, open(temporary, "wb") as file:
         file.write(_framed(header, seeds))
         for part in parts:
             with BufferedReader(open_regular(part)) as source:

@@ -103,7 +103,7 @@ class OutputFolder:
                 text = source.read_text(encoding="utf-8")
                 write_text(target, _with_dtype(text, WORDS[dtype]))
             else:
-                with replacing(target) as temporary:
+                with replacing(target, alone=True) as temporary:
                     shutil.copyfile(source, temporary)
             names.append(source.name)
         return names

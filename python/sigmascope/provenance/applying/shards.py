@@ -192,6 +192,6 @@ def write_index(folder: Path, shards: Sequence[Shard]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file; it is replaced as a whole."""
-    with replacing(path) as temporary:
+    """Write a file of a folder that no other process writes to; it is replaced as a whole."""
+    with replacing(path, alone=True) as temporary:
         temporary.write_text(text, encoding="utf-8")
