@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,18 @@ def test_processes_of_the_command_line(
     assert status == 0
     assert "8 changes in the adapter" in text
     assert (tmp_path / "b" / ADAPTER[0]).read_bytes() == files(whole)[0]
+
+
+def test_a_run_killed_while_it_removed_its_parts_goes_on(
+    folders: tuple[Path, Path], whole: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "a")
+    (folder / "parts").mkdir()
+    for name in ADAPTER:
+        (folder / f".{name}.abc_1234.part").touch()
+    assert ss.extract(*folders, folder, rank=3).written
+    assert files(folder) == files(whole)
+    assert {path.name for path in folder.iterdir()} == {*ADAPTER, "extraction.jsonl"}
 
 
 KILLED = """
