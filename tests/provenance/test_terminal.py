@@ -9,17 +9,19 @@ import pytest
 from rich.console import Console
 from tests.support.provenance_results import result_of
 
+from sigmascope.provenance.applying.terminal import show_application
 from sigmascope.provenance.checking.terminal import show_check
-from sigmascope.provenance.lineages.commands import show_result
+from sigmascope.provenance.lineages.terminal import show_lineage, show_lineages
 from sigmascope.provenance.merges.terminal import show_verification
 from sigmascope.provenance.terminal import show_sentence
 
 SHOW = {
     "witness": show_verification,
     "other weights": show_verification,
-    "reordered": show_result,
-    "group": show_result,
+    "reordered": show_lineage,
+    "group": show_lineages,
     "check": show_check,
+    "application": show_application,
 }
 
 
@@ -29,7 +31,7 @@ def screen(width: int) -> Console:
 
 def printed(kind: str, width: int) -> str:
     out = screen(width)
-    SHOW[kind](out, result_of(kind))
+    SHOW[kind](out, result_of(kind).to_dict())
     assert isinstance(out.file, StringIO)
     return out.file.getvalue()
 

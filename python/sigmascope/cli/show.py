@@ -35,7 +35,8 @@ FileArgument = Annotated[
     typer.Argument(
         metavar="FILE",
         help="A file that a command saved: .jsonl, .csv or .parquet from scan, merge, compare, "
-        "trajectory or reference; .json from calibrate, diagnose or bench.",
+        "trajectory or reference; .json from calibrate, diagnose, bench, verify, lineage, check or "
+        "apply.",
         show_default=False,
     ),
 ]
@@ -44,7 +45,8 @@ OutOption = Annotated[
     typer.Option(
         metavar="FILE",
         help="Save the result in another format: a scan or a comparison as .html (a page to read), "
-        ".jsonl, .csv or .parquet; a diagnosis as .html; a series as .csv or .jsonl.",
+        ".jsonl, .csv or .parquet; a series as .csv or .jsonl; what diagnose, verify, lineage, "
+        "check or apply saved, as .html.",
     ),
 ]
 
@@ -133,7 +135,7 @@ def _show_series(series: SeriesTable, out: Path | None) -> int:
 
 
 def _show_record(file: Path, out: Path | None, alpha: float) -> int:
-    """Show a record of a registered kind: a calibration, a diagnosis or a benchmark."""
+    """Show a record of a registered kind, such as a diagnosis or a verification."""
     try:
         record = json.loads(read_regular(file, MAX_TABLE_BYTES))
     except ValueError as error:

@@ -4,33 +4,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from sigmascope.extension import printable
-
-
-class Decided(Protocol):
-    """A claim with its verdict and the reason."""
-
-    @property
-    def expectation(self) -> str:
-        """The claim."""
-        ...
-
-    @property
-    def verdict(self) -> str:
-        """The verdict on it."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """The reason in words."""
-        ...
 
 
 def show_sentence(out: Console, sentence: str, first: str = "", indent: str = "") -> None:
@@ -56,12 +36,12 @@ def show_sentence(out: Console, sentence: str, first: str = "", indent: str = ""
     out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
-def show_decisions(out: Console, decisions: Iterable[Decided]) -> None:
+def show_decisions(out: Console, decisions: Iterable[Mapping[str, str]]) -> None:
     """Print each claim with its verdict and the reason."""
     for decision in decisions:
-        claim = f"{printable(decision.expectation)}: {decision.verdict}"
+        claim = f"{printable(decision['expectation'])}: {printable(decision['verdict'])}"
         out.print(claim, style="bold", markup=False, highlight=False)
-        show_sentence(out, decision.reason, "  ", "  ")
+        show_sentence(out, decision["reason"], "  ", "  ")
     out.print()
 
 

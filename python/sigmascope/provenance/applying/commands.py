@@ -21,9 +21,9 @@ from sigmascope.extension.commands import (
     console,
 )
 from sigmascope.provenance.commands import DonorsOption, JsonOption, count_tensors
-from sigmascope.provenance.terminal import show_sentence
 
 from .applying import apply as apply_changes
+from .terminal import show_application
 
 
 def apply(
@@ -82,8 +82,7 @@ def apply(
         if as_json:
             print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
         else:
-            for sentence in (*result.sentences, *map("Note: {}".format, result.notes)):
-                show_sentence(console(), sentence)
+            show_application(console(), result.to_dict())
         sys.stdout.flush()
     raise typer.Exit(DONE if result.confirmed else INCOMPLETE)
 

@@ -68,7 +68,7 @@ def check(
         if as_json:
             print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
         else:
-            show_check(console(), result)
+            show_check(console(), result.to_dict())
         sys.stdout.flush()
     if result.verdict == "refuted":
         raise typer.Exit(REFUTED_STATUS)

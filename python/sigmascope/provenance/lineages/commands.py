@@ -9,20 +9,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from sigmascope.extension import printable
 from sigmascope.extension.commands import DONE, clean_errors, console
 from sigmascope.provenance.commands import JsonOption
-from sigmascope.provenance.terminal import show_sentence, show_wrapped
 
 from .blocks import SEED
 from .compute import group_by_lineage
 from .model_tests import TESTS
 from .opening import UNITS, fingerprint
-from .outcomes import MEANINGS
-from .result import Lineage, Lineages
-from .verdicts import LIMITS
+from .result import Lineage
+from .terminal import show_lineage, show_lineages
 
 ABSTAINED = 3
 """Exit status if no test applies to any pair."""
@@ -91,7 +87,8 @@ def lineage(
         if as_json:
             sys.stdout.write(json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n")
         else:
-            show_result(console(), result)
+            show = show_lineage if isinstance(result, Lineage) else show_lineages
+            show(console(), result.to_dict())
         sys.stdout.flush()
     pairs = [result] if isinstance(result, Lineage) else list(result.pairs.values())
     raise typer.Exit(ABSTAINED if all(pair.verdict == "abstain" for pair in pairs) else DONE)
@@ -113,25 +110,3 @@ def read_layers(text: str) -> list[int]:
         except ValueError:
             raise ValueError(f"--layers {text}: {part!r} is not a layer, nor a range") from None
     return numbers
-
-
-def show_result(out: Console, result: Lineage | Lineages) -> None:
-    """Print the verdict and the tests of a pair, or the pairs and groups of several checkpoints."""
-    if isinstance(result, Lineages):
-        for pair in result.pairs.values():
-            names = f"{printable(pair.names[0])}, {printable(pair.names[1])}: {pair.verdict}"
-            out.print(names, style="bold", highlight=False)
-            show_sentence(out, pair.text)
-            out.print()
-        show_sentence(out, result.text.rpartition("\n")[2])
-        return
-    out.print(f"{result.verdict}\n", style="bold")
-    show_sentence(out, result.text)
-    out.print()
-    lines = []
-    for name, test in result.tests.items():
-        rho = "" if test.rho is None else f"{test.rho:.3g}"
-        lines.append([name, MEANINGS[name], test.reason or f"p {test.p_text}", rho])
-    show_wrapped(out, "Tests", ["test", "compares", "result", "rho"], lines)
-    for limit in LIMITS:
-        show_sentence(out, limit, "- ", "  ")

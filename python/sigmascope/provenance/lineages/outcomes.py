@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -189,3 +190,9 @@ class FailedPremise:
 def least_tie(features: int) -> float:
     """Return the effect size that a test on so many features in all detects: 6 / √(7/8 n)."""
     return min(1.0, 6 / sqrt(0.875 * features)) if features else 1.0
+
+
+def groups_in_words(groups: Iterable[Sequence[str]]) -> str:
+    """Return the groups of checkpoints in a sentence, and what a group does not say."""
+    names = "; ".join(", ".join(group) for group in groups)
+    return f"Groups: {names}. A group has no direction and no parent."

@@ -19,6 +19,7 @@ from .outcomes import (
     LayerOutcome,
     Match,
     Outcome,
+    groups_in_words,
     p_in_words,
 )
 from .verdicts import LIMITS, Verdict
@@ -171,8 +172,7 @@ class Lineages:
             + ("" if pair.log10_p is None else f" (p {p_in_words(pair.log10_p)})")
             for pair in self.pairs.values()
         ]
-        groups = "; ".join(", ".join(group) for group in self.groups)
-        return "\n".join([*lines, f"Groups: {groups}. A group has no direction and no parent."])
+        return "\n".join([*lines, groups_in_words(self.groups)])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the result as .json, or as a page (.html); a file is replaced as a whole.

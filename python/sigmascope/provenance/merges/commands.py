@@ -94,7 +94,7 @@ def verify(
         if as_json:
             print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
         else:
-            show_verification(console(), result)
+            show_verification(console(), result.to_dict())
         sys.stdout.flush()
     raise typer.Exit(_status(result, claimed=bool(expect), allow=allow_undetermined))
 
